@@ -1,0 +1,161 @@
+"""What can go wrong, as one tree.
+
+Every error carries a one-line `message` (what is wrong and why), an optional
+`hint` (what to do about it), a stable `kind` for programs, and the exit code
+the command line ends with.
+
+    ModosError                         1
+      NotFoundError (KeyError)         3
+      AlreadyExistsError               1
+      ConflictError                    1
+      InvalidInputError (ValueError)   2
+        RegionError
+        SchemaError
+      AccessError (PermissionError)    4
+      RemoteError (OSError)            5
+        TransportError
+        ProtocolError
+      IntegrityError                   6
+        ChecksumMismatch
+        TruncatedStream
+        DecryptError
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+class ModosError(Exception):
+    """Base of all errors that modos raises on purpose."""
+
+    kind = "error"
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class NotFoundError(ModosError, KeyError):
+    """Something that was named does not exist."""
+
+    kind = "not_found"
+    exit_code = 3
+
+
+class AlreadyExistsError(ModosError):
+    """Something that was to be created is already there."""
+
+    kind = "already_exists"
+
+
+class ConflictError(ModosError):
+    """Somebody else changed the same thing at the same time."""
+
+    kind = "conflict"
+
+
+class InvalidInputError(ModosError, ValueError):
+    """Input that cannot be accepted as it is."""
+
+    kind = "invalid_input"
+    exit_code = 2
+
+
+class RegionError(InvalidInputError):
+    """A genomic region that is malformed or ambiguous."""
+
+    kind = "region"
+
+
+class SchemaError(InvalidInputError):
+    """Metadata that do not fit the schema.
+
+    Parameters
+    ----------
+    path
+        Where, as `element.slot` (or `element` for the element as a whole).
+    expected, got
+        What the schema asks for and what was found there.
+    """
+
+    kind = "schema"
+
+    def __init__(self, message: str, hint: str | None = None, *, path: str = "", expected: str = "", got: str = ""):
+        super().__init__(message, hint)
+        self.path = path
+        self.expected = expected
+        self.got = got
+
+
+class AccessError(ModosError, PermissionError):
+    """Credentials or permissions that do not allow what was asked."""
+
+    kind = "access"
+    exit_code = 4
+
+
+class RemoteError(ModosError, OSError):
+    """A service that is away, fails, or answers nonsense."""
+
+    kind = "remote"
+    exit_code = 5
+
+
+class TransportError(RemoteError):
+    """A connection that could not be made or broke."""
+
+    kind = "transport"
+
+
+class ProtocolError(RemoteError):
+    """An answer that does not follow the protocol."""
+
+    kind = "protocol"
+
+
+class IntegrityError(ModosError):
+    """Bytes that are not what they should be."""
+
+    kind = "integrity"
+    exit_code = 6
+
+
+class ChecksumMismatch(IntegrityError):
+    """Content that does not have the recorded checksum."""
+
+    kind = "checksum_mismatch"
+
+
+class TruncatedStream(IntegrityError):
+    """A file or stream that ends before its end marker or declared length."""
+
+    kind = "truncated"
+
+
+class DecryptError(IntegrityError):
+    """Encrypted data that do not open with the key at hand."""
+
+    kind = "decrypt"
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """The candidate nearest to a misspelt `word`, if one is near."""
+    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
+    return matches[0] if matches else None
+
+
+def listing(names: Iterable[str], limit: int = 10) -> str:
+    """`a, b, c and 7 more`: names for a one-line message."""
+    names = list(names)
+    shown = ", ".join(names[:limit])
+    return f"{shown} and {len(names) - limit} more" if len(names) > limit else shown

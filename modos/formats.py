@@ -1,0 +1,117 @@
+"""The file formats modos knows, and what follows from each.
+
+A format is recognised by the end of a file's name. `FORMATS` has, for each,
+its EDAM term, the endings, the endings of its index, the class of records it
+holds and the marker that a complete file ends with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Literal
+
+from modos.errors import InvalidInputError, listing
+
+RecordKind = Literal["reads", "variants"]
+
+# SAMv1 section 4.1.2: the empty BGZF block that ends a file.
+BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
+# CRAMv3 section 9: the EOF containers of version 3 and of version 2.1.
+CRAM3_EOF = bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b")
+CRAM2_EOF = bytes.fromhex("0b000000ffffffff0fe0454f460000000001000006060100010001000100")
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A file format: its name in the schema and what it takes to handle it."""
+
+    name: str
+    edam: str
+    suffixes: tuple[str, ...]
+    kind: RecordKind | None = None
+    index_suffixes: tuple[str, ...] = ()
+    eof_markers: tuple[bytes, ...] = ()
+
+    @property
+    def streamable(self) -> bool:
+        """Whether regions of it can be streamed."""
+        return self.kind is not None
+
+
+FORMATS: dict[str, FileFormat] = {
+    format.name: format
+    for format in (
+        FileFormat("CRAM", "EDAM:format_3462", (".cram",), "reads", (".crai",), (CRAM3_EOF, CRAM2_EOF)),
+        FileFormat("BAM", "EDAM:format_2572", (".bam",), "reads", (".bai", ".csi"), (BGZF_EOF,)),
+        FileFormat("VCF", "EDAM:format_3016", (".vcf.gz", ".vcf.bgz"), "variants", (".tbi", ".csi"), (BGZF_EOF,)),
+        FileFormat("BCF", "EDAM:format_3020", (".bcf",), "variants", (".csi",), (BGZF_EOF,)),
+        FileFormat("FASTA", "EDAM:format_1929", (".fa", ".fasta", ".fna", ".fa.gz", ".fasta.gz", ".fna.gz"),
+                   index_suffixes=(".fai", ".gzi")),
+        FileFormat("FASTQ", "EDAM:format_1930", (".fastq", ".fq", ".fastq.gz", ".fq.gz")),
+        FileFormat("BED", "EDAM:format_3003", (".bed", ".bed.gz"), index_suffixes=(".tbi", ".csi")),
+        FileFormat("GFF3", "EDAM:format_1975", (".gff3", ".gff3.gz", ".gff", ".gff.gz"), index_suffixes=(".tbi", ".csi")),
+        FileFormat("TwoBit", "EDAM:format_3009", (".2bit",)),
+        FileFormat("Zarr", "EDAM:format_3915", (".zarr",)),
+        FileFormat("mzTab", "EDAM:format_3681", (".mztab",)),
+        FileFormat("TSV", "EDAM:format_3475", (".tsv", ".tsv.gz")),
+        FileFormat("JSON", "EDAM:format_3464", (".json",)),
+    )
+}
+
+INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
+
+
+def format_of(path: str | PurePath) -> FileFormat | None:
+    """The format a file's name says it has, or None.
+
+    The longest ending counts, so `a.vcf.gz` is VCF.
+    """
+    name = PurePath(path).name.lower()
+    known = [(len(s), f) for f in FORMATS.values() for s in f.suffixes if name.endswith(s) and len(name) > len(s)]
+    return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def streamable_format(path: str | PurePath) -> FileFormat:
+    """The format of a file whose records can be streamed.
+
+    Raises
+    ------
+    InvalidInputError
+        For any other file; the message names the formats that can be.
+    """
+    format = format_of(path)
+    if format is None or not format.streamable:
+        endings = listing(s for f in FORMATS.values() if f.streamable for s in f.suffixes)
+        raise InvalidInputError(
+            f"{PurePath(path).name} is not a file whose records can be streamed",
+            f"these can: {endings}. Use --raw for the bytes of any other file",
+        )
+    return format
+
+
+def stem_of(path: str | PurePath) -> str:
+    """The path without its format's ending: `ex/a.sorted.vcf.gz` -> `ex/a.sorted`."""
+    text = str(path)
+    format = format_of(text)
+    if format is None:
+        return text
+    suffix = max((s for s in format.suffixes if text.lower().endswith(s)), key=len)
+    return text[: -len(suffix)]
+
+
+def index_names(path: str | PurePath) -> list[str]:
+    """Where the index of a file may be, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`."""
+    text = str(path)
+    format = format_of(text)
+    if format is None:
+        return []
+    beside = [text + suffix for suffix in format.index_suffixes]
+    if format.kind == "reads":
+        beside += [stem_of(text) + suffix for suffix in format.index_suffixes]
+    return beside
+
+
+def is_index(path: str | PurePath) -> bool:
+    """Whether a file's name says that it is an index."""
+    return PurePath(path).name.lower().endswith(INDEX_SUFFIXES)

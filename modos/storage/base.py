@@ -1,0 +1,172 @@
+"""What every storage can do."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from modos.errors import InvalidInputError
+
+CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
+PART = 16 << 20  # bytes per piece when a file is written to S3
+MAX_READ = 1 << 30  # bytes that may be read into memory at once
+
+Progress = Callable[[int], Any]
+
+
+class ByteRange(NamedTuple):
+    """Bytes [start, end) of a file; 0-based, half-open."""
+
+    start: int
+    end: int
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True)
+class ObjectInfo:
+    """What a storage knows of one key: size in bytes and a tag that changes with the content."""
+
+    key: str
+    size: int
+    etag: str
+
+
+class Storage(ABC):
+    """Bytes at keys below one root.
+
+    Every method takes keys, checks them with `check_key`, and raises
+    NotFoundError, AccessError, TransportError, or ConflictError for a
+    condition that did not hold.
+    """
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """The root as a user would write it, without a trailing slash."""
+
+    @property
+    @abstractmethod
+    def path(self) -> Path:
+        """The root as listings show it: the folder, or `bucket/prefix`."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading it needs the network."""
+        return True
+
+    @abstractmethod
+    def stat(self, key: str) -> ObjectInfo:
+        """Size and tag of one key."""
+
+    @abstractmethod
+    def read(self, key: str) -> tuple[bytes, str]:
+        """All bytes of a small file and the tag of just these bytes."""
+
+    @abstractmethod
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes [start, end), fewer only where the file ends before."""
+
+    @abstractmethod
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        """Put a small file in one step, whole or not at all; returns its tag.
+
+        Raises ConflictError where the file's tag is not `if_match`, or where
+        it exists and `if_absent` was asked.
+        """
+
+    @abstractmethod
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+        """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists."""
+
+    @abstractmethod
+    def delete(self, key: str) -> None:
+        """Remove a file; nothing happens where there is none."""
+
+    @abstractmethod
+    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """Every file below `prefix` (a folder), sorted by key."""
+
+    @abstractmethod
+    def list_folders(self, prefix: str = "") -> list[str]:
+        """The folders directly below the folder `prefix`, as keys."""
+
+    @abstractmethod
+    def child(self, prefix: str) -> Storage:
+        """The storage rooted at a folder of this one."""
+
+    @abstractmethod
+    def presign(self, key: str, expires: int) -> str | None:
+        """A URL that anybody may GET for `expires` seconds; None where there are none."""
+
+    def exists(self, key: str) -> bool:
+        """Whether there is a file at `key`."""
+        from modos.errors import NotFoundError
+
+        try:
+            self.stat(key)
+        except NotFoundError:
+            return False
+        return True
+
+    def local_path(self, key: str) -> Path | None:
+        """The file as a path of this machine, or None where it is not on it."""
+        return None
+
+    def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
+        """Bytes [start, end) in pieces of at most `chunk`; fails where the file is shorter."""
+        from modos.errors import TruncatedStream
+
+        while start < end:
+            piece = self.read_range(key, start, min(start + chunk, end))
+            if not piece:
+                raise TruncatedStream(f"{self.url}/{key} ends at byte {start:,}, {end - start:,} bytes early")
+            yield piece
+            start += len(piece)
+
+
+def check_key(key: str) -> str:
+    """Refuse a key that could lead outside its root.
+
+    Raises
+    ------
+    InvalidInputError
+        For an absolute key, one with `..`, an empty part, a backslash or a
+        control character.
+    """
+    parts = key.split("/")
+    bad = any(part in ("", ".", "..") for part in parts) or "\\" in key or any(ord(c) < 32 for c in key)
+    if bad or len(key.encode()) > 1000:
+        raise InvalidInputError(
+            f"{key!r} is not a path inside an object",
+            "use a relative path with / between its parts, without `..`",
+        )
+    return key
+
+
+def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict | None = None) -> Storage:
+    """The storage at a folder or at `s3://bucket/prefix`.
+
+    Parameters
+    ----------
+    url
+        Where; only the `s3://` at its start makes it remote.
+    s3_url
+        The S3 server, where it is not AWS.
+    s3_kwargs
+        Further arguments of s3fs.S3FileSystem, such as `anon`, `key`, `secret`.
+    """
+    text = str(url)
+    if text.startswith("s3://"):
+        from modos.storage.s3 import S3Storage
+
+        return S3Storage.from_url(text, endpoint_url=s3_url, s3_kwargs=s3_kwargs)
+    if "://" in text:
+        raise InvalidInputError(f"{text} is neither a folder nor an s3:// URL")
+    from modos.storage.local import LocalStorage
+
+    return LocalStorage(Path(text))

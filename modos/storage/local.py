@@ -1,0 +1,253 @@
+"""A folder of this machine."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.storage.base import ObjectInfo, Storage, check_key
+
+_PART_SUFFIX = ".part"
+_LOCK_SUFFIX = ".lock"
+LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
+
+
+class LocalStorage(Storage):
+    """Files below a folder.
+
+    Replacing a file is one rename, after fsync. Symbolic links that lead out
+    of the folder are refused.
+    """
+
+    def __init__(self, root: Path):
+        self._root = Path(root)
+        self._real_root = os.path.realpath(self._root)
+
+    @property
+    def url(self) -> str:
+        return str(self._root)
+
+    @property
+    def path(self) -> Path:
+        return self._root
+
+    @property
+    def is_remote(self) -> bool:
+        return False
+
+    def local_path(self, key: str) -> Path | None:
+        return self._resolve(key)
+
+    def child(self, prefix: str) -> LocalStorage:
+        self._resolve(prefix)
+        return LocalStorage(self._root / prefix)
+
+    def presign(self, key: str, expires: int) -> str | None:
+        return None
+
+    def stat(self, key: str) -> ObjectInfo:
+        path = self._resolve(key)
+        with _translated(path):
+            return _info(key, os.stat(path), path)
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        path = self._resolve(key)
+        with _translated(path):
+            data = path.read_bytes()
+        return data, _content_tag(data)
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        path = self._resolve(key)
+        with _translated(path), open(path, "rb") as file:
+            file.seek(start)
+            return file.read(max(end - start, 0))
+
+    def iter_range(self, key: str, start: int, end: int, chunk: int = 1 << 20) -> Iterator[bytes]:
+        path = self._resolve(key)
+        with _translated(path), open(path, "rb", buffering=0) as file:
+            file.seek(start)
+            while start < end:
+                piece = file.read(min(chunk, end - start))
+                if not piece:
+                    raise TruncatedStream(f"{path} ends at byte {start:,}, {end - start:,} bytes early")
+                start += len(piece)
+                yield piece
+
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        path = self._resolve(key)
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if if_match is None and not if_absent:
+                self._replace(path, data)
+            else:
+                with _locked(path):
+                    _check_condition(path, if_match)
+                    self._replace(path, data)
+        return _content_tag(data)
+
+    def _replace(self, path: Path, data: bytes) -> None:
+        part = _part_of(path)
+        try:
+            with open(part, "xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+        _sync_folder(path.parent)
+
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+        path = self._resolve(key)
+        with _translated(path):
+            if os.path.lexists(path):
+                raise _taken(path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            part = _part_of(path)
+            try:
+                with open(part, "xb") as file:
+                    for piece in pieces:
+                        file.write(piece)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    written = file.tell()
+                if written != size:
+                    raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
+                _rename_new(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+                self._prune(path.parent)
+            _sync_folder(path.parent)
+
+    def delete(self, key: str) -> None:
+        path = self._resolve(key, follow=False)
+        with _translated(path):
+            path.unlink(missing_ok=True)
+            self._prune(path.parent)
+
+    def _prune(self, folder: Path) -> None:
+        """Remove folders that became empty, up to but without the root."""
+        while folder != self._root and self._root in folder.parents:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+            folder = folder.parent
+
+    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        top = self._resolve(prefix) if prefix else self._root
+        for folder, folders, names in os.walk(top):
+            folders.sort()
+            for name in sorted(names):
+                if name.startswith(".") and name.endswith((_PART_SUFFIX, _LOCK_SUFFIX)):
+                    continue
+                path = Path(folder, name)
+                try:
+                    yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
+                except (OSError, NotFoundError):
+                    continue
+
+    def list_folders(self, prefix: str = "") -> list[str]:
+        top = self._resolve(prefix) if prefix else self._root
+        with _translated(top):
+            entries = sorted(entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False))
+        return [f"{prefix}/{name}" if prefix else name for name in entries]
+
+    def _resolve(self, key: str, follow: bool = True) -> Path:
+        path = self._root / check_key(key)
+        real = os.path.realpath(path if follow else path.parent)
+        if real != self._real_root and not real.startswith(os.path.join(self._real_root, "")):
+            raise InvalidInputError(
+                f"{path} is a symbolic link that leads out of {self._root}",
+                "an object holds its own files: copy the file instead of linking it",
+            )
+        return path
+
+
+def _content_tag(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
+    import stat as modes
+
+    if not modes.S_ISREG(stat.st_mode):
+        raise NotFoundError(f"{path} is not a file")
+    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{_PART_SUFFIX}")
+
+
+def _taken(path: Path) -> ConflictError:
+    return ConflictError(f"{path} exists already")
+
+
+def _check_condition(path: Path, if_match: str | None) -> None:
+    try:
+        current = _content_tag(path.read_bytes())
+    except FileNotFoundError:
+        current = None
+    if current != if_match:
+        raise ConflictError(f"{path} was changed by somebody else") if if_match else _taken(path)
+
+
+def _rename_new(part: Path, path: Path) -> None:
+    """Rename without ever replacing a file that is there."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        raise _taken(path) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            raise
+        with _locked(path):  # a file system without hard links
+            _check_condition(path, None)
+            os.rename(part, path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(path.with_name(f".{path.name}{_LOCK_SUFFIX}"), timeout=LOCK_TIMEOUT):
+            yield
+    except Timeout:
+        raise ConflictError(f"{path} is locked by another process", "try again when it has finished") from None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename durable, where the system allows it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn the system's errors on a file into ours."""
+    try:
+        yield
+    except ModosError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        raise NotFoundError(f"no file {path}") from None
+    except PermissionError as error:
+        raise AccessError(f"no permission for {error.filename or path}", "ask its owner, or use another place") from None
+    except OSError as error:
+        raise ModosError(f"cannot use {path}: {error.strerror or error}") from error

@@ -1,0 +1,352 @@
+"""A prefix of an S3 bucket, through s3fs."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from modos.errors import (
+    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, RemoteError, TransportError,
+    TruncatedStream,
+)
+from modos.storage.base import CHUNK, MAX_READ, PART, ObjectInfo, Storage, check_key
+
+_BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
+_MAX_PARTS = 10_000  # S3's limit for one upload
+_WORKERS = 4
+
+
+def split_url(url: str) -> tuple[str, str]:
+    """`s3://bucket/some/prefix/` -> (`bucket`, `some/prefix`)."""
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    prefix = prefix.strip("/")
+    if not _BUCKET.fullmatch(bucket):
+        raise InvalidInputError(f"{bucket!r} in {url} is not the name of an S3 bucket", "write s3://bucket/object")
+    if prefix:
+        check_key(prefix)
+    return bucket, prefix
+
+
+class S3Storage(Storage):
+    """Objects below `s3://bucket/prefix`.
+
+    Parameters
+    ----------
+    bucket, prefix
+        Where; the prefix has no slash at its ends.
+    filesystem
+        An s3fs.S3FileSystem.
+    public_filesystem
+        The same store as clients reach it, to sign URLs for them.
+    """
+
+    def __init__(self, bucket: str, prefix: str, filesystem: Any, public_filesystem: Any = None):
+        self._bucket = bucket
+        self._prefix = prefix
+        self._fs = filesystem
+        self._public_fs = public_filesystem or filesystem
+
+    @classmethod
+    def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict | None = None,
+                 public_url: str | None = None) -> S3Storage:
+        """Open `s3://bucket/prefix`; nothing is sent yet.
+
+        Parameters
+        ----------
+        endpoint_url
+            The S3 server; AWS where it is None.
+        s3_kwargs
+            Further arguments of s3fs.S3FileSystem.
+        public_url
+            The S3 server as clients reach it, where that is another address.
+        """
+        bucket, prefix = split_url(url)
+        filesystem = _filesystem(endpoint_url, s3_kwargs)
+        public = _filesystem(public_url, s3_kwargs) if public_url and public_url != endpoint_url else filesystem
+        return cls(bucket, prefix, filesystem, public)
+
+    @property
+    def url(self) -> str:
+        return "s3://" + str(self.path)
+
+    @property
+    def path(self) -> Path:
+        return Path(self._bucket, self._prefix)
+
+    @property
+    def endpoint_url(self) -> str:
+        """The server that clients are told."""
+        return self._public_fs.s3.meta.endpoint_url
+
+    def child(self, prefix: str) -> S3Storage:
+        return S3Storage(self._bucket, self._full(prefix), self._fs, self._public_fs)
+
+    def stat(self, key: str) -> ObjectInfo:
+        answer = self._call("head_object", key)
+        return ObjectInfo(key, answer["ContentLength"], answer["ETag"])
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        answer, data = self._get(key)
+        return data, answer["ETag"]
+
+    def read_range(self, key: str, start: int, end: int) -> bytes:
+        if end <= start:
+            return b""
+        try:
+            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}")
+        except _RangeBeyondEnd:
+            return b""
+        declared = answer.get("ContentRange", "")
+        if declared and not declared.startswith(f"bytes {start}-"):
+            raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
+        return data if declared else data[start:end]
+
+    def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
+        """Pieces in order, a few fetched ahead."""
+        bounds = [(at, min(at + chunk, end)) for at in range(start, end, chunk)]
+        for (at, stop), piece in zip(bounds, _fetch_ahead(lambda b: self.read_range(key, *b), bounds)):
+            if len(piece) != stop - at:
+                raise TruncatedStream(f"{self.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
+            yield piece
+
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+        return self._call("put_object", key, Body=data, **_conditions(if_match, if_absent))["ETag"]
+
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+        part_size = max(PART, -(-size // _MAX_PARTS))
+        parts = _rechunk(pieces, part_size)
+        if size <= part_size:
+            data = b"".join(parts)
+            _check_size(self, key, len(data), size)
+            self._call("put_object", key, Body=data, **_conditions(None, True))
+            return
+        if self.exists(key):
+            raise ConflictError(f"{self.url}/{key} exists already")
+        upload = self._call("create_multipart_upload", key)["UploadId"]
+        try:
+            self._upload_parts(key, upload, parts, size)
+        except BaseException:
+            self._call("abort_multipart_upload", key, UploadId=upload)
+            raise
+
+    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int) -> None:
+        def put(numbered: tuple[int, bytes]) -> tuple[dict, int]:
+            number, data = numbered
+            answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
+            return {"PartNumber": number, "ETag": answer["ETag"]}, len(data)
+
+        done = list(_fetch_ahead(put, enumerate(parts, 1)))
+        _check_size(self, key, sum(length for _, length in done), size)
+        self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
+                   MultipartUpload={"Parts": [part for part, _ in done]})
+
+    def delete(self, key: str) -> None:
+        self._call("delete_object", key)
+
+    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        for page in self._pages(prefix):
+            for item in page.get("Contents", ()):
+                key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
+                if not key.endswith("/"):
+                    yield ObjectInfo(key, item["Size"], item["ETag"])
+
+    def list_folders(self, prefix: str = "") -> list[str]:
+        skip = len(self._prefix) + 1 if self._prefix else 0
+        return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
+                for folder in page.get("CommonPrefixes", ())]
+
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict]:
+        full = self._full(prefix) if prefix else self._prefix
+        options["Prefix"] = full + "/" if full else ""
+        while True:
+            page = self._call("list_objects_v2", None, **options)
+            yield page
+            if not page.get("IsTruncated"):
+                return
+            options["ContinuationToken"] = page["NextContinuationToken"]
+
+    def presign(self, key: str, expires: int) -> str | None:
+        full = self._full(key)
+        if self._public_fs.anon:
+            return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
+        return self._public_fs.url(f"{self._bucket}/{full}", expires=expires)
+
+    def create_bucket(self) -> None:
+        """Make the bucket; nothing happens where it is there."""
+        try:
+            self._call("create_bucket", None)
+        except ConflictError:
+            pass
+
+    def _full(self, key: str) -> str:
+        check_key(key)
+        return f"{self._prefix}/{key}" if self._prefix else key
+
+    @property
+    def _server(self) -> str:
+        return self._fs.client_kwargs.get("endpoint_url") or "AWS S3"
+
+    def _call(self, method: str, key: str | None, **arguments: Any) -> dict:
+        if key is not None:
+            arguments["Key"] = self._full(key)
+        return self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
+
+    def _get(self, key: str, **arguments: Any) -> tuple[dict, bytes]:
+        from fsspec.asyn import sync
+
+        async def get() -> tuple[dict, bytes]:
+            answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
+            async with answer["Body"] as body:
+                if answer["ContentLength"] > MAX_READ:
+                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once")
+                return answer, await body.read()
+
+        full = self._full(key)
+        return self._translated(key, lambda: sync(self._fs.loop, get))
+
+    def _translated(self, key: str | None, call: Callable[[], Any]) -> Any:
+        """Run a call and turn what s3fs and botocore raise into our errors."""
+        try:
+            return call()
+        except ModosError:
+            raise
+        except Exception as error:
+            where = f"{self.url}/{key}" if key else self.url
+            raise self._error(error, where) from error
+
+    def _error(self, error: Exception, where: str) -> ModosError:
+        from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
+
+        cause = error if isinstance(error, ClientError) else error.__cause__
+        code = cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
+        if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "BucketAlreadyExists",
+                    "BucketAlreadyOwnedByYou", "OperationAborted"):
+            return ConflictError(f"{where} exists already or was changed by somebody else")
+        if code in ("InvalidRange", "416"):
+            return _RangeBeyondEnd(f"{where} is shorter than the range asked for")
+        if code == "NoSuchBucket":
+            return NotFoundError(f"there is no bucket {self._bucket} at {self._server}",
+                                 "create it first, or check the name and the endpoint")
+        if isinstance(error, FileNotFoundError):
+            return NotFoundError(f"no file {where}")
+        if isinstance(error, (PermissionError, NoCredentialsError, PartialCredentialsError)):
+            return self._access_error(where, code or str(error))
+        if _is_transport(error):
+            return TransportError(f"cannot reach the S3 server {self._server}: {_reason(error)}",
+                                  "is it running, and is the endpoint right?")
+        return RemoteError(f"{self._server} failed on {where}: {code or _reason(error)}")
+
+    def _access_error(self, where: str, reason: str) -> AccessError:
+        if self._fs.anon:
+            hint = "the request was anonymous: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        else:
+            hint = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --anon for a public bucket"
+        return AccessError(f"{self._server} refuses access to {where} ({reason})", hint)
+
+
+class _RangeBeyondEnd(RemoteError):
+    """The range begins after the file's last byte."""
+
+
+def _filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
+    from s3fs import S3FileSystem
+
+    options = dict(s3_kwargs or {})
+    endpoint_url = endpoint_url or options.pop("endpoint_url", None) or _client_option(options, "endpoint_url")
+    config = {
+        "signature_version": "s3v4",
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "max_pool_connections": 32,
+        "retries": {"max_attempts": 2, "mode": "standard"},
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    } | options.pop("config_kwargs", {})
+    if endpoint_url:
+        config.setdefault("s3", {"addressing_style": "path"})
+    if "anon" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
+        options["anon"] = not _has_credentials(custom_server=endpoint_url is not None)
+    options.setdefault("max_concurrency", 1)
+    filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
+                              use_listings_cache=False, **options)
+    filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
+    filesystem.retries = 3
+    return filesystem
+
+
+def _client_option(options: dict, name: str) -> str | None:
+    return options.get("client_kwargs", {}).pop(name, None)
+
+
+def _has_credentials(custom_server: bool) -> bool:
+    """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
+    from botocore.session import Session
+
+    session = Session()
+    if custom_server:
+        session.get_component("credential_provider").remove("iam-role")
+    try:
+        return session.get_credentials() is not None
+    except Exception:  # a broken profile is reported by the first request, with its own words
+        return True
+
+
+def _conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
+    conditions = {"IfMatch": if_match} if if_match else {}
+    return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
+
+
+def _check_size(storage: S3Storage, key: str, got: int, size: int) -> None:
+    if got != size:
+        raise TruncatedStream(f"{storage.url}/{key}: {got:,} bytes arrived, {size:,} were announced")
+
+
+def _is_transport(error: BaseException | None) -> bool:
+    from aiohttp import ClientError as HttpError
+    from botocore.exceptions import ConnectionError as BotoConnectionError
+    from botocore.exceptions import HTTPClientError
+
+    # s3fs wraps errors it knows in OSError and keeps the original as the cause
+    return error is not None and (
+        isinstance(error, (BotoConnectionError, HTTPClientError, HttpError, TimeoutError, ConnectionError))
+        or _is_transport(error.__cause__)
+    )
+
+
+def _reason(error: BaseException) -> str:
+    text = str(error.__cause__ or error) or type(error).__name__
+    return text.splitlines()[0][:200]
+
+
+def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of exactly `size`, the last one shorter."""
+    buffer = bytearray()
+    for piece in pieces:
+        buffer += piece
+        while len(buffer) >= size:
+            yield bytes(buffer[:size])
+            del buffer[:size]
+    if buffer:
+        yield bytes(buffer)
+
+
+def _fetch_ahead(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
+    """Results in order, at most `_WORKERS` under way at once."""
+    items = iter(items)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        pending: deque = deque()
+        try:
+            for item in items:
+                pending.append(pool.submit(work, item))
+                if len(pending) >= _WORKERS:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
