@@ -1,0 +1,132 @@
+"""Where the services are: named, taken from the environment, or discovered.
+
+An endpoint is the URL of a modos server. Its `GET /` tells where S3, htsget
+and the other services are, so that one URL is all a user needs to know.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from modos.errors import AccessError, InvalidInputError, ProtocolError, TransportError
+
+ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
+DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
+_MAX_ANSWER = 1 << 20
+
+
+@dataclass(frozen=True)
+class Services:
+    """URLs of the services around the objects; None for what is absent.
+
+    Parameters
+    ----------
+    s3
+        The S3 server.
+    htsget
+        The htsget server, to which `/reads/ID` and `/variants/ID` are added.
+    root
+        The `s3://` URL that htsget ids and catalogue names are relative to,
+        where the server says it; else ids are relative to the bucket.
+    """
+
+    s3: str | None = None
+    htsget: str | None = None
+    root: str | None = None
+
+    @classmethod
+    def from_mapping(cls, answer: Mapping[str, Any]) -> Services:
+        """Take the known services of a mapping; each a URL or None.
+
+        Raises
+        ------
+        InvalidInputError
+            A URL that is not http or https.
+        """
+        urls = {name: answer.get(name) or None for name in ("s3", "htsget")}
+        for name, url in urls.items():
+            if url is not None:
+                urls[name] = check_url(url, f"the {name} service")
+        root = answer.get("root")
+        return cls(**urls, root=root.rstrip("/") if isinstance(root, str) and root.startswith("s3://") else None)
+
+
+def check_url(url: Any, what: str) -> str:
+    """An http(s) URL without the slash at its end; InvalidInputError for anything else."""
+    if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
+        raise InvalidInputError(f"{url!r} is not the URL of {what}", "write it like http://localhost:8080")
+    return url.rstrip("/")
+
+
+def endpoint_from_environment() -> str | None:
+    """The endpoint that MODOS_ENDPOINT names, if any."""
+    return os.environ.get(ENDPOINT_VARIABLE) or None
+
+
+def discover(endpoint: str) -> Services:
+    """Ask a modos server where the services are.
+
+    Raises
+    ------
+    TransportError
+        The server cannot be reached.
+    AccessError
+        It wants credentials.
+    ProtocolError
+        What answers is not a modos server.
+    """
+    answer = get_json(check_url(endpoint, "a modos server") + "/")
+    if not isinstance(answer, dict) or "status" not in answer:
+        raise ProtocolError(f"{endpoint} is not a modos server", "give the URL of one with --endpoint")
+    try:
+        return Services.from_mapping(answer)
+    except InvalidInputError as error:
+        raise ProtocolError(f"{endpoint} answers nonsense: {error}") from None
+
+
+def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
+    """GET a JSON document from a modos server; the same errors as `discover`."""
+    import requests
+
+    try:
+        response = requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True)
+        body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+    except (requests.RequestException, OSError) as error:
+        raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
+                             "address right?") from None
+    if response.status_code in (401, 403):
+        raise AccessError(f"{url} refuses access (HTTP {response.status_code})")
+    if response.status_code != 200 or len(body) > _MAX_ANSWER:
+        raise ProtocolError(f"{url} is not a modos server: it answers HTTP {response.status_code}")
+    try:
+        import json
+
+        return json.loads(body)
+    except ValueError:
+        raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
+
+
+def transport_reason(error: BaseException) -> str:
+    """What went wrong on a connection, in a few words."""
+    text = str(error)
+    for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
+                  "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
+        if words.lower() in text.lower():
+            return words.lower()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -> Services:
+    """The services given, completed by what the endpoint tells.
+
+    `services` wins; the endpoint is asked only for what it does not name.
+    """
+    given = Services.from_mapping(services or {})
+    endpoint = endpoint or endpoint_from_environment()
+    if endpoint is None or (given.s3 and given.htsget):
+        return given
+    found = discover(endpoint)
+    return replace(found, **{name: url for name, url in vars(given).items() if url})
