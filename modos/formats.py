@@ -19,7 +19,7 @@ RecordKind = Literal["reads", "variants"]
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 # CRAMv3 section 9: the EOF containers of version 3 and of version 2.1.
 CRAM3_EOF = bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000606010001000100ee63014b")
-CRAM2_EOF = bytes.fromhex("0b000000ffffffff0fe0454f460000000001000006060100010001000100")
+CRAM2_EOF = bytes.fromhex("0b000000ffffffff0fe0454f460000000001000001000606010001000100")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -309,8 +308,3 @@ def check_complete(path: Path, format: FileFormat) -> None:
         file.seek(max(os.fstat(file.fileno()).st_size - keep, 0))
         for _ in check_end([file.read()], format, str(path)):
             pass
-
-
-def spool_folder() -> tempfile.TemporaryDirectory:
-    """A private folder for an index under construction."""
-    return tempfile.TemporaryDirectory(prefix="modos-")

@@ -1,0 +1,243 @@
+"""htsget's requests, tickets and errors, without any I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from modos.errors import (
+    AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RegionError, RemoteError,
+)
+from modos.formats import FORMATS, RecordKind
+from modos.region import UNMAPPED, Region
+from modos.storage import ByteRange
+
+MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
+MAX_TICKET = 64 << 20  # bytes
+HEADER_CLASS = "header"
+BODY_CLASS = "body"
+
+# htsget.md, "Error response", with the HTTP status each has.
+ERROR_STATUS = {
+    "InvalidAuthentication": 401,
+    "PermissionDenied": 403,
+    "NotFound": 404,
+    "PayloadTooLarge": 413,
+    "UnsupportedFormat": 400,
+    "InvalidInput": 400,
+    "InvalidRange": 400,
+}
+
+
+class HtsgetError(InvalidInputError):
+    """A request that a server refuses, with the name the protocol has for the reason."""
+
+    kind = "htsget"
+
+    def __init__(self, name: str, message: str):
+        super().__init__(message)
+        self.name = name
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with it."""
+        return ERROR_STATUS[self.name]
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a client asks of one file.
+
+    Parameters
+    ----------
+    format
+        BAM, CRAM, VCF or BCF; None leaves it to the server.
+    region
+        The region (0-based half-open), or None for the whole file.
+    header_only
+        Ask for the header alone (`class=header`).
+    """
+
+    format: str | None = None
+    region: Region | None = None
+    header_only: bool = False
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
+        """Read and check a GET request's parameters; HtsgetError for what the protocol forbids."""
+        format_name = params.get("format")
+        if format_name is not None and (format_name not in FORMATS or FORMATS[format_name].kind != kind):
+            raise HtsgetError("UnsupportedFormat", f"format {format_name} is not one of the {kind} formats")
+        header_only = "class" in params
+        if header_only and params["class"] != HEADER_CLASS:
+            raise HtsgetError("InvalidInput", "class can only be header")
+        if header_only and params.keys() & {"referenceName", "start", "end", "fields", "tags", "notags"}:
+            raise HtsgetError("InvalidInput", "class=header goes with no other parameter than format")
+        _check_tags(params)
+        return cls(format_name, _region_from_params(params), header_only)
+
+    def to_params(self) -> dict[str, str]:
+        """The parameters of a GET request."""
+        params = {"format": self.format} if self.format else {}
+        if self.header_only:
+            return params | {"class": HEADER_CLASS}
+        if self.region:
+            params["referenceName"] = self.region.contig
+            if self.region.start:
+                params["start"] = str(self.region.start)
+            if self.region.end is not None:
+                params["end"] = str(self.region.end)
+        return params
+
+
+def _check_tags(params: Mapping[str, str]) -> None:
+    tags, notags = (set(params.get(name, "").split(",")) - {""} for name in ("tags", "notags"))
+    if tags & notags:
+        raise HtsgetError("InvalidInput", f"{', '.join(sorted(tags & notags))} stands in both tags and notags")
+
+
+def _region_from_params(params: Mapping[str, str]) -> Region | None:
+    contig = params.get("referenceName")
+    start, end = (_position(params, name) for name in ("start", "end"))
+    if contig is None or contig == UNMAPPED:
+        if start is not None or end is not None:
+            raise HtsgetError("InvalidInput", "start and end need a referenceName other than *")
+        return Region(UNMAPPED) if contig else None
+    if end is not None and (start or 0) >= end:
+        raise HtsgetError("InvalidRange", f"start {start or 0} is not before end {end}")
+    try:
+        return Region(contig, start or 0, end)
+    except RegionError as error:
+        raise HtsgetError("InvalidRange", str(error)) from None
+
+
+def _position(params: Mapping[str, str], name: str) -> int | None:
+    text = params.get(name)
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise HtsgetError("InvalidInput", f"{name} is not a whole number")
+    return int(text)
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of the answer: a URL (http, https or data) and the headers to send with it."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    block_class: str | None = None
+
+    @property
+    def byte_range(self) -> ByteRange | None:
+        """What its Range header asks for, 0-based half-open; None without one.
+
+        Raises
+        ------
+        ProtocolError
+            A Range header that is not one range with both ends.
+        """
+        for name, value in self.headers.items():
+            if name.lower() == "range":
+                match = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})", value.strip())
+                if not match or int(match[1]) > int(match[2]):
+                    raise ProtocolError(f"the htsget ticket has a Range that cannot be used: {value[:100]}")
+                return ByteRange(int(match[1]), int(match[2]) + 1)
+        return None
+
+    def inline(self) -> bytes | None:
+        """The bytes of a data URI (RFC 2397), or None for another URL."""
+        if not self.url[:5].lower() == "data:":
+            return None
+        media, comma, text = self.url[5:].partition(",")
+        try:
+            if not comma:
+                raise ValueError("it has no comma")
+            raw = unquote_to_bytes(text)
+            return base64.b64decode(raw, validate=True) if media.lower().endswith(";base64") else raw
+        except (ValueError, binascii.Error) as error:
+            raise ProtocolError(f"the htsget ticket has a damaged data block: {error}") from None
+
+
+def data_uri(data: bytes) -> str:
+    """Bytes as a data URI (RFC 2397)."""
+    return "data:;base64," + base64.b64encode(data).decode()
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The answer to a request: where the pieces of the stream are, in order."""
+
+    format: str
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def from_json(cls, text: bytes, default_format: str) -> Ticket:
+        """Read a ticket; ProtocolError for anything that is none."""
+        try:
+            body = json.loads(text)["htsget"]
+            blocks = tuple(_block(entry) for entry in body["urls"])
+            format_name = body.get("format", default_format)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            raise ProtocolError("the htsget server's answer is not a ticket") from None
+        if format_name not in FORMATS or not FORMATS[format_name].streamable:
+            raise ProtocolError(f"the htsget server answers in a format that is not known: {str(format_name)[:50]}")
+        return cls(format_name, blocks)
+
+    def to_json(self) -> dict[str, Any]:
+        """The ticket as the protocol has it."""
+        urls = []
+        for block in self.blocks:
+            entry: dict[str, Any] = {"url": block.url}
+            if block.headers:
+                entry["headers"] = dict(block.headers)
+            if block.block_class:
+                entry["class"] = block.block_class
+            urls.append(entry)
+        return {"htsget": {"format": self.format, "urls": urls}}
+
+
+def _block(entry: Mapping[str, Any]) -> Block:
+    url, headers = entry["url"], entry.get("headers") or {}
+    if not isinstance(url, str) or not all(isinstance(text, str) for pair in headers.items() for text in pair):
+        raise TypeError
+    scheme = urlsplit(url[:2000]).scheme.lower()
+    if scheme not in ("http", "https", "data"):
+        raise ProtocolError(f"the htsget ticket points to a {scheme or 'relative'} address; only http, https and data "
+                            "are followed")
+    return Block(url, dict(headers), entry.get("class"))
+
+
+def error_to_json(name: str, message: str) -> dict[str, Any]:
+    """An error response's body."""
+    return {"htsget": {"error": name, "message": message}}
+
+
+def error_from_response(status: int, body: bytes, what: str) -> ModosError:
+    """The error that an answer other than 200 stands for.
+
+    Parameters
+    ----------
+    what
+        What was asked for, for the message.
+    """
+    try:
+        details = json.loads(body)["htsget"]
+        name, message = str(details["error"]), str(details.get("message", ""))[:500]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        name, message = "", f"HTTP {status}"
+    if name == "NotFound" or (not name and status == 404):
+        return NotFoundError(f"the htsget server has no {what}: {message}")
+    if name in ("InvalidAuthentication", "PermissionDenied") or status in (401, 403):
+        return AccessError(f"the htsget server refuses {what}: {message}")
+    if name == "InvalidRange":
+        return RegionError(f"the htsget server refuses the region: {message}")
+    if name in ("InvalidInput", "UnsupportedFormat", "PayloadTooLarge"):
+        return InvalidInputError(f"the htsget server refuses {what}: {message}")
+    return RemoteError(f"the htsget server failed on {what}: {message}")

@@ -1,0 +1,147 @@
+"""BGZF: gzip in blocks of at most 64 KiB, so that a file can be entered anywhere (SAMv1 section 4.1).
+
+A virtual offset is the file offset of a block, shifted left by 16 bits, plus
+an offset within the decompressed block.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from collections.abc import Callable
+
+from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+
+Read = Callable[[int, int], bytes]
+
+MAX_BLOCK = 1 << 16  # bytes of a block, compressed and decompressed
+_PAYLOAD = 0xFF00  # decompressed bytes per block that we write: what does not compress grows by a few bytes only
+_HEADER = struct.Struct("<4BI2BH")
+_FOOTER = struct.Struct("<II")
+_OUR_HEADER = struct.Struct("<4BI2BH2BHH")
+
+
+def compress(data: bytes) -> bytes:
+    """`data` as BGZF blocks, without the end marker; nothing where there is no data."""
+    return b"".join(_compress_block(data[start:start + _PAYLOAD]) for start in range(0, len(data), _PAYLOAD))
+
+
+def _compress_block(data: bytes) -> bytes:
+    deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
+    deflated = deflater.compress(data) + deflater.flush()
+    size = _OUR_HEADER.size + len(deflated) + _FOOTER.size
+    header = _OUR_HEADER.pack(0x1F, 0x8B, 8, 4, 0, 0, 0xFF, 6, ord("B"), ord("C"), 2, size - 1)
+    return header + deflated + _FOOTER.pack(zlib.crc32(data), len(data))
+
+
+def read_exactly(read: Read, start: int, end: int) -> bytes:
+    """Bytes [start, end), all of them.
+
+    Raises
+    ------
+    TruncatedStream
+        The file ends before.
+    """
+    data = read(start, end)
+    if len(data) != end - start:
+        raise TruncatedStream(f"the file ends at byte {start + len(data):,}, {end - start - len(data):,} bytes early")
+    return data
+
+
+class Blocks:
+    """The blocks of a BGZF file, by file offset.
+
+    What was read last is kept, so that blocks near each other take one read.
+
+    Parameters
+    ----------
+    size
+        Bytes in the file.
+    """
+
+    def __init__(self, read: Read, size: int):
+        self._read = read
+        self._size = size
+        self._start = 0
+        self._window = b""
+
+    def inflate(self, offset: int, ahead: int = 0) -> tuple[bytes, int]:
+        """Decompress the block at a file offset.
+
+        Parameters
+        ----------
+        ahead
+            Bytes beyond this block worth reading at the same time.
+
+        Returns
+        -------
+        tuple
+            Its data and the offset of the next block.
+
+        Raises
+        ------
+        InvalidInputError
+            What is there is no BGZF block.
+        IntegrityError
+            The block is damaged; TruncatedStream where the file ends in it.
+        """
+        size = self._held_size(offset)
+        if size is None:
+            self._fill(offset, offset + MAX_BLOCK + ahead)
+            size = self._held_size(offset)
+        if size is None:
+            raise TruncatedStream(f"the file ends within the BGZF block at byte {offset:,}",
+                                  "it is truncated, or its index is of another file")
+        at = offset - self._start
+        return _inflate_block(self._window[at:at + size], offset), offset + size
+
+    def _held_size(self, offset: int) -> int | None:
+        """Bytes of the block at `offset`, or None where the window does not hold all of it."""
+        if not self._start <= offset < self._start + len(self._window):
+            return None
+        at = offset - self._start
+        size = _block_size(self._window, at, offset)
+        return None if size is None or at + size > len(self._window) else size
+
+    def _fill(self, start: int, end: int) -> None:
+        kept = self._window[start - self._start:] if start >= self._start else b""
+        middle = start + len(kept)
+        end = min(end, self._size)
+        self._window = kept + (read_exactly(self._read, middle, end) if middle < end else b"")
+        self._start = start
+
+
+def _block_size(data: bytes, at: int, offset: int) -> int | None:
+    """Bytes of the block that starts at `data[at]`, or None where `data` ends in its header."""
+    prefix = data[at:at + 4]
+    if prefix != b"\x1f\x8b\x08\x04"[:len(prefix)]:
+        raise InvalidInputError(f"no BGZF block at byte {offset:,}",
+                                "the file is not compressed with bgzip, or its index is of another file")
+    if len(data) - at < _HEADER.size:
+        return None
+    extra = at + _HEADER.size
+    end = extra + _HEADER.unpack_from(data, at)[-1]
+    if end > len(data):
+        return None
+    while extra + 4 <= end:
+        tag, length = data[extra:extra + 2], int.from_bytes(data[extra + 2:extra + 4], "little")
+        if tag == b"BC" and length == 2 and extra + 6 <= end:
+            size = int.from_bytes(data[extra + 4:extra + 6], "little") + 1
+            if size < end - at + _FOOTER.size:
+                break
+            return size
+        extra += 4 + length
+    raise InvalidInputError(f"the gzip block at byte {offset:,} is not BGZF", "compress the file with bgzip")
+
+
+def _inflate_block(block: bytes, offset: int) -> bytes:
+    checksum, length = _FOOTER.unpack_from(block, len(block) - _FOOTER.size)
+    payload = _HEADER.size + _HEADER.unpack_from(block)[-1]
+    inflater = zlib.decompressobj(-15)
+    try:
+        data = inflater.decompress(block[payload:-_FOOTER.size], MAX_BLOCK + 1)
+    except zlib.error as error:
+        raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: {error}") from None
+    if not inflater.eof or len(data) != length or len(data) > MAX_BLOCK or zlib.crc32(data) != checksum:
+        raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: its checksum or length does not match")
+    return data

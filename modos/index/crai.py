@@ -1,0 +1,66 @@
+"""CRAI: the slices of a CRAM by reference sequence (CRAMv3 section 12)."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modos.errors import InvalidInputError
+
+UNPLACED = -1  # reference id of slices of reads without a position
+_SEVERAL = -2  # reference id of slices of several references, where the index does not say which
+_MAX_TEXT = 64 << 20  # bytes: over a million slices
+
+
+@dataclass(frozen=True)
+class Crai:
+    """A CRAI index.
+
+    Parameters
+    ----------
+    slices
+        By reference id: start (0-based), end, and file offset of the container.
+    containers
+        File offsets of all containers, sorted.
+    """
+
+    slices: dict[int, list[tuple[int, int, int]]]
+    containers: list[int]
+
+    kind = "CRAI"
+
+    @classmethod
+    def parse(cls, text: bytes) -> Crai:
+        """Read an index, decompressed.
+
+        Raises
+        ------
+        InvalidInputError
+            A line does not have six whole numbers, an offset is negative, or it is larger than 64 MiB.
+        """
+        if len(text) > _MAX_TEXT:
+            raise InvalidInputError(f"the CRAI index is larger than {_MAX_TEXT >> 20} MiB")
+        slices: dict[int, list[tuple[int, int, int]]] = {}
+        for number, line in enumerate(text.splitlines(), 1):
+            try:
+                reference, start, span, container, slice_offset, slice_size = map(int, line.split(b"\t"))
+            except ValueError:
+                raise InvalidInputError(f"not an index: line {number} is not one of a CRAI") from None
+            if min(container, slice_offset, slice_size) < 0:
+                raise InvalidInputError(f"the CRAI index has a negative offset in line {number}")
+            slices.setdefault(reference, []).append((start - 1, start - 1 + max(span, 1), container))
+        return cls(slices, sorted({offset for rows in slices.values() for *_, offset in rows}))
+
+    def containers_of(self, reference: int, start: int, end: int) -> Iterator[int]:
+        """File offsets of the containers that may have records of one reference in [start, end), 0-based."""
+        for first, last, container in self.slices.get(reference, ()):
+            if reference == UNPLACED or (first < end and last > start):
+                yield container
+        for *_, container in self.slices.get(_SEVERAL, ()):
+            yield container
+
+    def end_of(self, container: int) -> int | None:
+        """File offset of the container after this one, or None after the last."""
+        following = bisect_right(self.containers, container)
+        return self.containers[following] if following < len(self.containers) else None

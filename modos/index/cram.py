@@ -1,0 +1,174 @@
+"""The first container of a CRAM, which holds the SAM header (CRAMv3 sections 6 to 8, CRAMv2.1)."""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+
+from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.formats import CRAM2_EOF, CRAM3_EOF
+from modos.index.bgzf import Read, read_exactly
+
+_VERSIONS = {(2, 1): CRAM2_EOF, (3, 0): CRAM3_EOF, (3, 1): CRAM3_EOF}
+_FILE_DEFINITION = 26  # bytes
+_FIRST_READ = 1 << 16
+_SLACK = 64  # bytes that the blocks may go beyond the container's declared length
+_LZMA_MEMORY = 256 << 20
+
+
+def read_header(read: Read, size: int, limit: int) -> tuple[bytes, int, bytes]:
+    """Read the SAM header.
+
+    Parameters
+    ----------
+    size
+        Bytes in the file.
+    limit
+        Bytes a header may have.
+
+    Returns
+    -------
+    tuple
+        The text, the file offset of the first container of records, and the end marker of this version.
+
+    Raises
+    ------
+    InvalidInputError
+        Not CRAM 2.1, 3.0 or 3.1, or a malformed header.
+    IntegrityError
+        A checksum does not match; TruncatedStream where the file ends within the header.
+    """
+    data = read_exactly(read, 0, min(_FIRST_READ, size))
+    version = _version(data)
+    cursor = _Cursor(data, _FILE_DEFINITION)
+    length, blocks = _container_header(cursor, version[0])
+    end = cursor.at + length
+    if not 0 <= length <= limit:
+        raise InvalidInputError(f"the header is larger than {limit >> 20} MiB, or damaged")
+    if end > size:
+        raise TruncatedStream("the file ends within its header")
+    wanted = min(end + _SLACK, size)
+    if wanted > len(data):
+        cursor.data += read_exactly(read, len(data), wanted)
+    text = _header_text(cursor, version[0], limit)
+    for _ in range(blocks - 1):
+        _block(cursor, version[0])
+    return text, max(end, cursor.at), _VERSIONS[version]  # htslib declares 2 bytes too few in version 2.1
+
+
+def _version(data: bytes) -> tuple[int, int]:
+    if data[:4] != b"CRAM"[:len(data)]:
+        raise InvalidInputError("not a CRAM file")
+    if len(data) < _FILE_DEFINITION:
+        raise TruncatedStream("the file ends within its header")
+    version = data[4], data[5]
+    if version not in _VERSIONS:
+        raise InvalidInputError(f"CRAM version {version[0]}.{version[1]} is not supported",
+                                "versions 2.1, 3.0 and 3.1 are: convert it with samtools view")
+    return version
+
+
+class _Cursor:
+    """A place in some bytes, and the numbers of CRAM from there on."""
+
+    def __init__(self, data: bytes, at: int = 0):
+        self.data = data
+        self.at = at
+
+    def take(self, count: int) -> bytes:
+        if not 0 <= count <= len(self.data) - self.at:
+            raise InvalidInputError("the CRAM header is damaged: a length beyond its end")
+        self.at += count
+        return self.data[self.at - count:self.at]
+
+    def int32(self) -> int:
+        return int.from_bytes(self.take(4), "little", signed=True)
+
+    def itf8(self) -> int:
+        """An integer of up to 32 bits (CRAMv3 section 2.3)."""
+        first = self.take(1)[0]
+        more = _leading_ones(first >> 4, 4)
+        if more < 4:
+            return (first & 0x7F >> more) << 8 * more | int.from_bytes(self.take(more), "big")
+        rest = self.take(4)
+        value = (first & 15) << 28 | int.from_bytes(rest[:3], "big") << 4 | rest[3] & 15
+        return value - (1 << 32) if value >> 31 else value
+
+    def ltf8(self) -> int:
+        """An integer of up to 64 bits."""
+        first = self.take(1)[0]
+        more = _leading_ones(first, 8)
+        return (first & 0x7F >> more) << 8 * more | int.from_bytes(self.take(more), "big")
+
+    def check_crc32(self, start: int) -> None:
+        """Check the checksum that stands here against the bytes from `start` on."""
+        expected = zlib.crc32(self.data[start:self.at])
+        if int.from_bytes(self.take(4), "little") != expected:
+            raise IntegrityError("the CRAM header is damaged: its checksum does not match")
+
+
+def _leading_ones(bits: int, width: int) -> int:
+    return width - (~bits & (1 << width) - 1).bit_length()
+
+
+def _container_header(cursor: _Cursor, major: int) -> tuple[int, int]:
+    """Bytes and number of the blocks of the container that starts at the cursor; leaves it at the first block."""
+    start = cursor.at
+    length = cursor.int32()
+    for _ in range(4):  # reference id, start, span, number of records
+        cursor.itf8()
+    cursor.ltf8() if major >= 3 else cursor.itf8()  # record counter
+    cursor.ltf8()  # bases
+    blocks = cursor.itf8()
+    for _ in range(cursor.itf8()):  # landmarks
+        cursor.itf8()
+    if major >= 3:
+        cursor.check_crc32(start)
+    return length, blocks
+
+
+def _block(cursor: _Cursor, major: int) -> tuple[int, int, int, bytes]:
+    """Method, content type, decompressed size and payload of the block at the cursor; leaves it after the block."""
+    start = cursor.at
+    method, content_type = cursor.take(2)
+    cursor.itf8()  # content id
+    compressed, raw = cursor.itf8(), cursor.itf8()
+    payload = cursor.take(compressed)
+    if major >= 3:
+        cursor.check_crc32(start)
+    return method, content_type, raw, payload
+
+
+def _header_text(cursor: _Cursor, major: int, limit: int) -> bytes:
+    """The text in the block at the cursor; leaves it after the block."""
+    method, content_type, size, payload = _block(cursor, major)
+    if content_type != 0 or not 0 <= size <= limit:
+        raise InvalidInputError("the CRAM header is damaged: its first block is no SAM header")
+    content = _Cursor(_decompress(method, payload, size))
+    return content.take(content.int32())
+
+
+def _decompress(method: int, payload: bytes, size: int) -> bytes:
+    """A block's content; never more than its declared size."""
+    if method == 0:
+        data = payload
+    elif method in _DECOMPRESSORS:
+        try:
+            data = _DECOMPRESSORS[method]().decompress(payload, size + 1)
+        except (zlib.error, OSError, EOFError, lzma.LZMAError, MemoryError) as error:
+            raise IntegrityError(f"the CRAM header is damaged: {error}") from None
+    else:
+        raise InvalidInputError(f"the CRAM header is compressed with method {method}, which is not supported",
+                                "convert the file with samtools view")
+    if len(data) != size:
+        raise IntegrityError("the CRAM header is damaged: it does not have its declared length")
+    return data
+
+
+_DECOMPRESSORS: dict[int, Callable] = {
+    1: lambda: zlib.decompressobj(31),
+    2: bz2.BZ2Decompressor,
+    3: lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY),
+}

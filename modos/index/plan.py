@@ -1,0 +1,132 @@
+"""Which bytes of a file hold the records of a region."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.formats import BGZF_EOF, FileFormat
+from modos.index.bgzf import Read, read_exactly
+from modos.index.binning import BinningIndex
+from modos.index.crai import UNPLACED, Crai
+from modos.index.header import Header
+from modos.index.parse import Index
+from modos.index.slices import Chunk, Segment, beyond_end, cut, merge_chunks
+from modos.region import UNMAPPED, Region, unknown_contig
+from modos.storage.base import ByteRange
+
+_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
+
+
+def plan_region(
+    format: FileFormat, read: Read, size: int, header: Header, index: Index, region: Region,
+) -> list[Segment]:
+    """The part of a file that holds the records of a region: see `plan_regions`."""
+    return plan_regions(format, read, size, header, index, [region])
+
+
+def plan_regions(
+    format: FileFormat, read: Read, size: int, header: Header, index: Index, regions: Iterable[Region],
+) -> list[Segment]:
+    """The part of a file that holds the records of some regions, in file order, no byte twice.
+
+    Header and end marker are left out. All records are whole; neighbours of
+    the regions come along. At most two blocks per stretch of the file are read.
+
+    Parameters
+    ----------
+    read
+        Gives bytes [start, end) of the file.
+    size
+        Bytes in the file.
+    regions
+        0-based, half-open. The contig `*` stands for reads without a position.
+
+    Returns
+    -------
+    list
+        Bytes, and byte ranges of the file; empty where nothing can overlap.
+
+    Raises
+    ------
+    NotFoundError
+        Neither the header nor the index has the contig.
+    InvalidInputError
+        The index is not for files of this format, or `*` was asked of variants.
+    IntegrityError
+        Index and file do not fit; TruncatedStream where the file ends early.
+    """
+    if index.kind not in _KINDS[format.name]:
+        raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
+                                f"give a {' or '.join(_KINDS[format.name])} index")
+    if isinstance(index, Crai):
+        return _plan_containers(read, size, header, index, regions)
+    chunks = [chunk for region in regions for chunk in _find_chunks(format, read, size, header, index, region)]
+    after_header = ((max(start, header.end), end) for start, end in chunks if end > header.end)
+    return cut(read, size, merge_chunks(after_header))
+
+
+def _find_chunks(
+    format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex, region: Region,
+) -> list[Chunk]:
+    if region.contig == UNMAPPED:
+        if format.kind != "reads":
+            raise InvalidInputError("variants have no region `*`: it stands for reads without a position")
+        return [(index.end_of_placed(), _check_end(read, size, header.eof) << 16)]
+    target = _target_id(format, header, index, region.contig)
+    return [] if target is None else index.chunks(target, region.start, region.limit)
+
+
+def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: str) -> int | None:
+    """The index's number for a contig, or None where it has no records."""
+    if format.name != "VCF" or not index.names:
+        if contig not in header.target_ids:
+            raise unknown_contig(contig, header.contigs)
+        return header.target_ids[contig]
+    if contig in index.names:
+        return index.names.index(contig)
+    if contig not in header.contigs:
+        raise unknown_contig(contig, [*header.contigs, *(name for name in index.names if name not in header.contigs)])
+    return None
+
+
+def _check_end(read: Read, size: int, eof: bytes) -> int:
+    """File offset of the end marker, which must be there."""
+    start = size - len(eof)
+    if start < 0 or not _is_end_marker(read_exactly(read, start, size), eof):
+        raise TruncatedStream("the file is truncated: it does not end with its end marker",
+                              "fetch or make the file again")
+    return start
+
+
+def _is_end_marker(data: bytes, eof: bytes) -> bool:
+    """Writers of CRAM differ in four unused bits of the container's reference id, in byte 8."""
+    return data == eof or (eof != BGZF_EOF and data[:8] + bytes([data[8] & 15]) + data[9:] == eof)
+
+
+def _plan_containers(
+    read: Read, size: int, header: Header, index: Crai, regions: Iterable[Region],
+) -> list[Segment]:
+    """Whole CRAM containers."""
+    starts = sorted({start for region in regions for start in _find_containers(header, index, region)})
+    ranges: list[ByteRange] = []
+    for start in starts:
+        end = index.end_of(start) or _check_end(read, size, header.eof)
+        if end > size:
+            raise beyond_end(size)
+        if start < header.end or start >= end:
+            raise IntegrityError(f"the index does not fit the file: no container of records starts at byte {start:,}",
+                                 "make the index again")
+        if ranges and ranges[-1].end == start:
+            ranges[-1] = ByteRange(ranges[-1].start, end)
+        else:
+            ranges.append(ByteRange(start, end))
+    return list(ranges)
+
+
+def _find_containers(header: Header, index: Crai, region: Region) -> Iterable[int]:
+    if region.contig == UNMAPPED:
+        return index.containers_of(UNPLACED, 0, 0)
+    if region.contig not in header.target_ids:
+        raise unknown_contig(region.contig, header.contigs)
+    return index.containers_of(header.target_ids[region.contig], region.start, region.limit)
