@@ -1,0 +1,41 @@
+"""The command line. `main` is the one place that turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+
+def main() -> None:
+    """Run the command line; never returns."""
+    from modos.cli.app import app
+    from modos.cli.output import options, show_error
+    from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, ModosError
+
+    try:
+        app()
+    except ModosError as error:
+        if options.debug:
+            raise
+        show_error(error.message, error.hint)
+        _leave(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _leave(EXIT_BROKEN_PIPE)
+    except KeyboardInterrupt:
+        _leave(EXIT_INTERRUPTED)
+    except Exception as error:  # a defect of ours: still one line
+        if options.debug:
+            raise
+        show_error(f"{type(error).__name__}: {error}", "this is a defect of modos; --debug shows where")
+        _leave(1)
+
+
+def _leave(code: int) -> None:
+    """Exit at once: a thread that waits for the network holds nobody up."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
+    os._exit(code)

@@ -1,0 +1,48 @@
+"""The Typer application: global options and the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modos.cli import demo, objects, remote, serve, stream
+from modos.cli.output import options
+
+app = typer.Typer(
+    name="modos", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from modos import __version__
+
+        typer.echo(f"modos {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def configure(
+    endpoint: Annotated[str, typer.Option(envvar="MODOS_ENDPOINT", metavar="URL",
+                                          help="A modos server, which tells where S3 and htsget are.")] = None,
+    anon: Annotated[bool, typer.Option("--anon", help="Access S3 without credentials.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
+    version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
+                                          help="Show the version.")] = False,
+) -> None:
+    """Multi-omics digital objects: genomic files and their metadata, streamed by region."""
+    options.endpoint, options.anon, options.quiet = endpoint, anon, quiet
+    options.debug, options.progress = debug, progress
+
+
+app.command("create")(objects.create)
+app.command("add")(objects.add)
+app.command("show")(objects.show)
+app.command("stream")(stream.stream)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.add_typer(remote.app, name="remote")

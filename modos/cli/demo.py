@@ -1,0 +1,72 @@
+"""`modos demo`: everything once, on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modos.cli.output import say, show
+
+if TYPE_CHECKING:
+    from modos.demo.stack import Stack
+
+
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the services running until Ctrl-C.")] = False,
+) -> None:
+    """Start a local S3 and a modos server, load a small object, and stream from it.
+
+    modos demo
+
+    modos demo --keep
+    """
+    from modos.demo import stack
+
+    with tempfile.TemporaryDirectory(prefix="modos-demo-") as folder, stack.running() as services:
+        show(f"S3 server     {services.s3}\nmodos server  {services.endpoint}  (catalogue and htsget)")
+        remote = stack.load_example(services, Path(folder))
+        show(f"\nMade an object of a reference, reads and variants, and uploaded it to {remote.storage.url}:")
+        show("\n".join(f"  {file.name}" for file in remote.list_files()))
+        show("\nStreamed a region of each file through htsget, and counted the same in the local files:")
+        _compare(stack, remote, Path(folder))
+        _show_commands(services, keep)
+        if keep:
+            _wait()
+
+
+def _compare(stack: object, remote: object, folder: Path) -> None:
+    from modos.errors import IntegrityError
+
+    for row in stack.compare(remote, folder):
+        verdict = "same" if row.streamed == row.local else f"DIFFERENT: {row.local:,} in the local file"
+        show(f"  {row.file:<13} {row.region:<19} {row.streamed:>6,} records  {verdict}")
+        if row.streamed != row.local:
+            raise IntegrityError(f"{row.file}: streamed records differ from those of the local file")
+
+
+def _show_commands(services: Stack, keep: bool) -> None:
+    modos = "modos" if shutil.which("modos") else os.path.relpath(sys.argv[0])
+    call = f"{modos} --endpoint {services.endpoint}"
+    show("\nTry it from another terminal:" if keep else "\nWith `modos demo --keep` the servers stay up, and these work "
+         "from another terminal\n(with the addresses that it prints):")
+    show(f"""  {call} remote list
+  {call} show s3://modos-demo/ex
+  {call} stream -r chr1:20,001-25,000 s3://modos-demo/ex/demo2.bam | samtools view | head
+  {call} stream -r chr2:1-20,000 s3://modos-demo/ex/cohort.bcf | bcftools view -H | head
+  samtools view '{services.endpoint}/htsget/reads/ex/demo2?referenceName=chr1&start=20000&end=25000' | head""")
+
+
+def _wait() -> None:
+    import threading
+
+    say("\nRunning until Ctrl-C.")
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        say("stopped")

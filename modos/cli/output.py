@@ -1,0 +1,70 @@
+"""The only writer to the terminal: data to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass
+class Options:
+    """What the global options say."""
+
+    endpoint: str | None = None
+    anon: bool = False
+    quiet: bool = False
+    debug: bool = False
+    progress: bool = True
+
+    @property
+    def s3_kwargs(self) -> dict[str, Any] | None:
+        """Arguments for s3fs."""
+        return {"anon": True} if self.anon else None
+
+
+options = Options()
+
+
+def show(text: str) -> None:
+    """Data, to stdout."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    sys.stdout.flush()
+
+
+def show_json(data: Any) -> None:
+    """Data as JSON, to stdout."""
+    show(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+
+
+def say(text: str) -> None:
+    """Status, to stderr."""
+    if not options.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def show_error(message: str, hint: str | None) -> None:
+    """An error: a line, and a line of what to do about it."""
+    red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
+    print(f"{red}error:{reset} {message}", file=sys.stderr)
+    if hint:
+        print(f"hint: {hint}", file=sys.stderr)
+
+
+@contextmanager
+def progress(title: str) -> Iterator[Callable[[int], None] | None]:
+    """A counter of bytes on a terminal; None elsewhere."""
+    if options.quiet or not options.progress or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda count: bar.advance(task, count)

@@ -1,0 +1,440 @@
+"""A MODO: one multi-omics digital object, in a folder or an S3 prefix."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import Any
+
+from modos import elements, model, streaming, transfer
+from modos.config import Services, resolve_services
+from modos.elements import Document
+from modos.errors import (
+    AlreadyExistsError, InvalidInputError, NotFoundError, did_you_mean, listing,
+)
+from modos.formats import format_of, is_index, stem_of, streamable_format
+from modos.reference import sequences
+from modos.region import Region
+from modos.storage import Storage, check_key, open_storage
+
+Progress = Callable[[int], Any]
+
+
+class MODO:
+    """A multi-omics digital object: genomic files and typed metadata in one place.
+
+    `MODO(path)` opens the object at `path`, or creates one where there is
+    nothing yet. `MODO.open` and `MODO.create` say which is meant.
+
+    Parameters
+    ----------
+    path
+        A folder, or `s3://bucket/prefix`. Only `s3://` makes it remote.
+    endpoint
+        URL of a modos server, which tells where S3 and htsget are.
+    services
+        URLs of services by name (`s3`, `htsget`), instead of or before what
+        the endpoint tells.
+    s3_kwargs
+        Further arguments of s3fs.S3FileSystem, such as `key`, `secret`, `anon`.
+    id, name, description, creation_date, last_update_date, source_uri
+        Metadata of an object that is created; the id is the path's last part
+        and the dates are now where they are not given.
+
+    Raises
+    ------
+    NotFoundError
+        The path is taken by something that is no MODO.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        endpoint: str | None = None,
+        services: Mapping[str, str] | None = None,
+        s3_kwargs: dict | None = None,
+        id: str | None = None,
+        name: str | None = None,
+        description: str | None = None,
+        creation_date: Any = None,
+        last_update_date: Any = None,
+        source_uri: str | None = None,
+    ):
+        self._bind(path, endpoint, services, s3_kwargs)
+        try:
+            self._document = elements.load(self.storage)
+        except NotFoundError:
+            if next(self.storage.iter_files(), None) is not None:
+                raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
+                                    "choose an empty or new path to create one") from None
+            self._document = self._create(self._own_attributes(
+                id=id, name=name, description=description, creation_date=creation_date,
+                last_update_date=last_update_date, source_uri=source_uri,
+            ))
+
+    @classmethod
+    def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+             s3_kwargs: dict | None = None) -> MODO:
+        """Open an object that exists; never creates one. NotFoundError where there is none."""
+        modo = cls.__new__(cls)
+        modo._bind(path, endpoint, services, s3_kwargs)
+        modo._document = elements.load(modo.storage)
+        return modo
+
+    @classmethod
+    def create(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict | None = None, **attributes: Any) -> MODO:
+        """Create an object at an empty or new path; AlreadyExistsError where there is something."""
+        modo = cls.__new__(cls)
+        modo._bind(path, endpoint, services, s3_kwargs)
+        modo._refuse_taken()
+        modo._document = modo._create(modo._own_attributes(**attributes))
+        return modo
+
+    @classmethod
+    def locate(cls, file: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict | None = None) -> tuple[MODO, str]:
+        """Open the object that a file is in: `data/ex/demo1.cram` -> (the object, `demo1.cram`).
+
+        Raises
+        ------
+        NotFoundError
+            No folder above the file is a MODO, or the object has no such file.
+        """
+        place, slash, key = file.rpartition("/")
+        while slash and place and place not in ("s3:", "s3:/"):
+            try:
+                modo = cls.open(place, endpoint, services, s3_kwargs)
+            except NotFoundError as error:
+                if error.hint and "create it first" in error.hint:
+                    raise
+                place, slash, part = place.rpartition("/")
+                key = f"{part}/{key}"
+                continue
+            return modo, modo.find_file(key)
+        raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
+
+    @classmethod
+    def from_file(cls, config_path: str | Path, object_path: str | Path, endpoint: str | None = None,
+                  services: Mapping[str, str] | None = None, s3_kwargs: dict | None = None,
+                  progress: Progress | None = None) -> MODO:
+        """Create an object from a YAML or JSON file that describes it; whole, or not at all.
+
+        Parameters
+        ----------
+        config_path
+            A list of `{element: {id, "@type", ...}, args: {source_file,
+            part_of}}`. A relative source_file is looked up beside the file,
+            then in the working directory.
+
+        Raises
+        ------
+        InvalidInputError
+            The file is malformed, or an element does not fit the schema.
+        AlreadyExistsError
+            There is something at object_path.
+        """
+        from modos.description import read_description
+
+        entries = read_description(Path(config_path))
+        modo = cls.__new__(cls)
+        modo._bind(object_path, endpoint, services, s3_kwargs)
+        modo._refuse_taken()
+        own = [entry for entry in entries if entry.attributes["@type"] == "MODO"]
+        document = Document(modo._own_attributes(**(own[0].attributes if own else {})))
+        staged: list[str] = []
+        try:
+            for entry in entries:
+                if entry.attributes["@type"] != "MODO":
+                    modo._add(document, entry.attributes, entry.source_file, None, staged, progress)
+            for entry in entries:
+                if entry.part_of:
+                    group = model.group_of(entry.attributes["@type"])
+                    child = elements.format_id(group, entry.attributes["id"])
+                    document.link(document.find(entry.part_of), child)
+            _check_links(document)
+            elements.create(modo.storage, document)
+        except BaseException:
+            transfer.remove_files(modo.storage, staged)
+            raise
+        modo._document = elements.load(modo.storage)
+        return modo
+
+    def _bind(self, path: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
+              s3_kwargs: dict | None) -> None:
+        self._endpoint = endpoint
+        self._given_services = services
+        is_remote = str(path).startswith("s3://")
+        self.storage: Storage = open_storage(path, s3_url=self.services.s3 if is_remote else None, s3_kwargs=s3_kwargs)
+
+    @cached_property
+    def services(self) -> Services:
+        """The services around a remote object, asked of the endpoint once."""
+        return resolve_services(self._endpoint, self._given_services)
+
+    def _refuse_taken(self) -> None:
+        if next(self.storage.iter_files(), None) is not None:
+            raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
+
+    def _create(self, attributes: dict[str, Any]) -> Document:
+        elements.create(self.storage, Document(attributes))
+        return elements.load(self.storage)
+
+    def _own_attributes(self, **given: Any) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        given = {key: value for key, value in given.items() if value is not None}
+        given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)
+        given.setdefault("creation_date", now)
+        given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else now)
+        attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
+        model.validate(attributes, attributes["id"])
+        return attributes
+
+    @property
+    def path(self) -> Path:
+        """The object's place, as listings show it."""
+        return self.storage.path
+
+    @property
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Attributes by element id (`data/demo1`), and those of the object by its own id."""
+        return self._document.metadata()
+
+    def list_files(self) -> list[Path]:
+        """Every file of the object with its indexes, below the object's own path."""
+        return [self.path / key for key, _ in transfer.object_files(self.storage)]
+
+    def list_samples(self) -> list[str]:
+        """Ids of the samples."""
+        return [element_id for element_id in self.metadata if element_id.startswith("sample/")]
+
+    def list_arrays(self) -> Any:
+        """The tree of the object's Zarr groups and arrays, to print."""
+        import zarr
+        from zarr.core.buffer.cpu import Buffer
+
+        root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(self._document.to_bytes())})
+        return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+
+    def show_contents(self, element: str | None = None) -> str:
+        """The metadata of the object, or of one element, as YAML."""
+        import yaml
+
+        metadata = self.metadata
+        if element is not None:
+            element_id = self._document.find(element)
+            metadata = {element_id: metadata[element_id]}
+        return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+
+    def find_element(self, element: str) -> str:
+        """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
+        return self._document.find(element)
+
+    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
+                    progress: Progress | None = None) -> str:
+        """Add an element, with its file, in one commit; returns its id.
+
+        Parameters
+        ----------
+        element
+            A mapping with `id` and `@type`, or an instance of a schema class.
+        source_file
+            A file of this machine that becomes the element's data_path. Its
+            index comes along, or is built.
+        part_of
+            Id of the element that links to it. Assays belong to the object.
+
+        Raises
+        ------
+        SchemaError, AlreadyExistsError, NotFoundError, IntegrityError
+            The element does not fit; its id or file is taken; its source or
+            what it links to is missing; its source is damaged. Nothing is
+            left behind.
+        """
+        attributes = model.to_attributes(element)
+        staged: list[str] = []
+        source = Path(source_file) if source_file is not None else None
+        self._document = elements.load(self.storage)
+        try:
+            added = self._add(self._document, attributes, source, part_of, staged, progress)
+            element_id, prepared = added
+
+            def change(document: Document) -> None:
+                _insert(document, element_id, prepared, part_of)
+                document.attributes["last_update_date"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+                _check_links(document, element_id)
+
+            self._document = elements.commit(self.storage, change)
+        except BaseException:
+            transfer.remove_files(self.storage, staged)
+            raise
+        return element_id
+
+    def _add(self, document: Document, attributes: dict[str, Any], source: Path | None, part_of: str | None,
+             staged: list[str], progress: Progress | None) -> tuple[str, dict[str, Any]]:
+        """Check an element, put its file in place, and insert it into a document that is not committed."""
+        class_name = attributes["@type"]
+        group = model.group_of(class_name)
+        if group is None:
+            raise InvalidInputError("an object is no element of an object", "add its assays and data")
+        if not attributes.get("id"):
+            raise InvalidInputError(f"an element of class {class_name} has no id")
+        element_id = elements.format_id(group, attributes["id"])
+        if source is not None:
+            attributes.setdefault("data_path", source.name)
+            format = format_of(attributes["data_path"])
+            if format and "data_format" in model.describe(class_name)["slots"]:
+                attributes.setdefault("data_format", format.name)
+        prepared = {key: value for key, value in model.normalise(attributes).items() if key != "id"}
+        model.validate(prepared, element_id)
+        _insert(document, element_id, prepared, part_of)
+        if data_path := prepared.get("data_path"):
+            _check_data_path(document, element_id, data_path)
+        if source is not None:
+            file = transfer.stage_file(self.storage, source, data_path, progress)
+            staged.extend(file.keys)
+            prepared |= {"data_size": file.size, "data_checksum": file.checksum}
+            document.nodes[element_id]["attributes"] |= prepared
+        return element_id, prepared
+
+    def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict | None = None, progress: Progress | None = None) -> MODO:
+        """Copy the object to an S3 prefix that is empty, every byte checked; returns the copy."""
+        if not str(target).startswith("s3://"):
+            raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
+        return self._copy_to(target, endpoint or self._endpoint, services or self._given_services, s3_kwargs, progress)
+
+    def download(self, target: str | Path, progress: Progress | None = None) -> MODO:
+        """Copy the object to a folder that is empty or new, every byte checked; returns the copy."""
+        if "://" in str(target):
+            raise InvalidInputError(f"{target} is not a folder", "give the path of a new folder")
+        return self._copy_to(target, None, None, None, progress)
+
+    def _copy_to(self, target: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
+                 s3_kwargs: dict | None, progress: Progress | None) -> MODO:
+        copy = MODO.__new__(MODO)
+        copy._bind(target, endpoint, services, s3_kwargs)
+        transfer.copy_object(self.storage, copy.storage, progress)
+        copy._document = elements.load(copy.storage)
+        return copy
+
+    def stream_genomics(self, file_path: str | PurePath, region: str | Region | None = None,
+                        reference_filename: str | Path | None = None) -> Iterator[Any]:
+        """The records of a file that overlap a region, each once, and no others.
+
+        They are read over htsget where the endpoint has it, else straight
+        from the storage, and never through a file of this machine.
+
+        Parameters
+        ----------
+        file_path
+            The file, as a path within the object or as `list_files` gives it.
+        region
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region; all records
+            where it is None.
+        reference_filename
+            FASTA to decode a CRAM with; the object's own reference, then
+            REF_PATH and REF_CACHE, where it is None.
+
+        Returns
+        -------
+        iterator of pysam.AlignedSegment or pysam.VariantRecord
+
+        Raises
+        ------
+        NotFoundError
+            No such file in the object, or no such contig in the file.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: a stream is complete, or it fails.
+        """
+        key = self.find_file(file_path)
+        source = self.source(key)
+        return streaming.iter_records(source, region, self.reference_for(key, reference_filename))
+
+    def find_file(self, file_path: str | PurePath) -> str:
+        """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        known = [attributes["data_path"] for attributes in self.metadata.values() if attributes.get("data_path")]
+        text = str(file_path).removeprefix("s3://")
+        prefix = f"{self.path.as_posix()}/"
+        for candidate in (text, text.removeprefix(prefix)):
+            if candidate in known:
+                return check_key(candidate)
+        if is_index(text):
+            raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
+        near = did_you_mean(text.removeprefix(prefix), known)
+        raise NotFoundError(f"no file {text.removeprefix(prefix)} in {self.storage.url}",
+                            f"did you mean {near}?" if near else f"it has {listing(known) or 'no files'}")
+
+    def source(self, key: str) -> streaming.Source:
+        """Where a data file's records are streamed from."""
+        format = streamable_format(key)
+        file_id = self._htsget_id(key) if self.storage.is_remote else None
+        if file_id is None:
+            return streaming.StorageSource(self.storage, key)
+        size = next((a.get("data_size") for a in self.metadata.values() if a.get("data_path") == key), None)
+        return streaming.HtsgetSource(self.services.htsget, file_id, format, size)
+
+    def _htsget_id(self, key: str) -> str | None:
+        """The file's id at the htsget server, None where there is no server for it."""
+        if self.services.htsget is None:
+            return None
+        url = f"{self.storage.url}/{stem_of(key)}"
+        if self.services.root is None:
+            return url.removeprefix("s3://").partition("/")[2]
+        return url.removeprefix(self.services.root + "/") if url.startswith(self.services.root + "/") else None
+
+    def reference_for(self, key: str, reference_filename: str | Path | None) -> str | None:
+        """The FASTA to decode a CRAM with, None where htslib finds what it takes itself."""
+        if reference_filename is not None:
+            if not Path(reference_filename).is_file():
+                raise NotFoundError(f"no reference {reference_filename}", "check the path")
+            return str(reference_filename)
+        if format_of(key) is None or format_of(key).name != "CRAM":
+            return None
+        metadata = self.metadata
+        links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
+        for fasta in (metadata[link].get("data_path") for link in links if link in metadata):
+            if not fasta or not self.storage.exists(fasta):
+                continue
+            local = self.storage.local_path(fasta)
+            if local is not None:
+                return str(local)
+            md5s = streaming.sequence_md5s(self.storage, key)
+            sequences.search_in(sequences.cache_sequences(self.storage, fasta, md5s))
+        return None
+
+
+def _insert(document: Document, element_id: str, attributes: dict[str, Any], part_of: str | None) -> None:
+    document.add(element_id, dict(attributes))
+    if part_of:
+        document.link(document.find(part_of), element_id)
+    elif element_id.startswith("assay/"):
+        document.link(document.object_id, element_id)
+
+
+def _check_data_path(document: Document, element_id: str, data_path: str) -> None:
+    check_key(data_path)
+    if data_path.split("/")[0] == elements.ZARR:
+        raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
+    for other, attributes in document.metadata().items():
+        if other != element_id and attributes.get("data_path") == data_path:
+            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
+                                     "give the element another data_path")
+
+
+def _check_links(document: Document, only: str | None = None) -> None:
+    """Every link leads to an element of the object."""
+    metadata = document.metadata()
+    for element_id, attributes in metadata.items():
+        if only is not None and element_id != only:
+            continue
+        for slot in model.link_slots(attributes["@type"]):
+            for link in attributes.get(slot, ()):
+                if link not in metadata:
+                    near = did_you_mean(link, metadata)
+                    raise NotFoundError(f"{element_id}.{slot} links to {link}, which is not in the object",
+                                        f"did you mean {near}?" if near else "add that element first")
+
+
