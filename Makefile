@@ -1,0 +1,31 @@
+PYTHON ?= python3
+VENV := .venv
+PIP := $(VENV)/bin/pip install --quiet --constraint constraints.txt
+
+.PHONY: demo test bench schema clean
+
+demo: $(VENV)/.demo
+	$(VENV)/bin/modos demo
+
+test: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist loadscope
+
+bench: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python tests/benchmarks/run.py
+
+schema: $(VENV)/.test
+	$(VENV)/bin/python schema/generate.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

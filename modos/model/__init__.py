@@ -1,0 +1,29 @@
+"""The metadata schema at run time.
+
+The classes, the JSON Schema and the tables here are generated from
+schema/modos.yaml. Importing this package is cheap; `modos.model.Assay` and the
+other generated classes are loaded when they are first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from modos.model.conversion import normalise, to_attributes
+from modos.model.schema import GROUPS, default_class, describe, group_of, link_slot, link_slots
+from modos.model.validation import validate
+
+__all__ = [
+    "GROUPS", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "to_attributes",
+    "validate",
+]
+
+
+def __getattr__(name: str) -> Any:
+    from modos.model.schema import tables
+
+    if name in tables()["classes"]:
+        from modos.model import datamodel
+
+        return getattr(datamodel, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,51 @@
+"""Fixtures that several kinds of tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def no_foreign_settings(monkeypatch, tmp_path):
+    """No test sees the credentials, endpoint or caches of whoever runs it."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "MODOS_")) and name != "MODOS_SHARED_DATA" or name in ("REF_PATH", "REF_CACHE"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real files written by others."""
+    folder = Path(os.environ.get("MODOS_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not folder.is_dir():
+        pytest.skip("the shared real files are not here (MODOS_SHARED_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory) -> Path:
+    """A folder with the demo data set (`source/`) and the object made of it (`ex/`)."""
+    from modos.demo.dataset import generate
+    from modos.modo import MODO
+
+    folder = tmp_path_factory.mktemp("example")
+    MODO.from_file(generate(folder / "source"), folder / "ex")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def stack(example):
+    """The embedded services, with the example object at s3://modos-demo/ex."""
+    from modos.demo.stack import BUCKET, CREDENTIALS, running
+    from modos.modo import MODO
+
+    with running() as services:
+        MODO.open(example / "ex").upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
+        yield services
