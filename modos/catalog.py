@@ -1,0 +1,99 @@
+"""Many MODOs below one root: found, listed, searched."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+from modos import elements
+from modos.config import get_json, resolve_services
+from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.storage import Storage, check_key, open_storage
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The objects below the root of a storage."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    def iter_objects(self, prefix: str = "") -> Iterator[str]:
+        """Keys of the objects, sorted; the empty key where the root itself is one."""
+        folders = self.storage.list_folders(prefix)
+        if f"{prefix}/{elements.ZARR}".lstrip("/") in folders:
+            if self._is_object(prefix):
+                yield prefix
+            return
+        for folder in folders:
+            yield from self.iter_objects(folder)
+
+    def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every object's key with its metadata; a damaged object is skipped, with a warning."""
+        for key in self.iter_objects():
+            try:
+                yield key, self.metadata(key)
+            except ModosError as error:
+                logger.warning("%s is left out: %s", key, error)
+
+    def metadata(self, key: str) -> dict[str, Any]:
+        """The metadata of one object."""
+        return elements.load(self.storage.child(key) if key else self.storage).metadata()
+
+    def url(self, key: str) -> str:
+        """How clients name an object: its s3:// URL, or its path below the folder that is served."""
+        if self.storage.is_remote:
+            return f"{self.storage.url}/{key}".rstrip("/")
+        return key or "."
+
+    def find_object(self, key: str) -> tuple[str, str]:
+        """Split a file's key into its object's key and the path in the object.
+
+        Raises
+        ------
+        NotFoundError
+            The file lies in no object.
+        """
+        parts = check_key(key).split("/")
+        for depth in range(len(parts) - 1, -1, -1):
+            prefix = "/".join(parts[:depth])
+            if self._is_object(prefix):
+                return prefix, "/".join(parts[depth:])
+        raise NotFoundError(f"{key} lies in no object")
+
+    def search(self, query: str, fuzzy: bool = False) -> list[str]:
+        """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""
+        keys = list(self.iter_objects())
+        if not fuzzy:
+            return [key for key in keys if query in (key, key.rpartition("/")[2])]
+        near = difflib.get_close_matches(query.lower(), [key.lower() for key in keys], n=20, cutoff=0.5)
+        return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
+
+    def _is_object(self, prefix: str) -> bool:
+        return self.storage.exists(f"{prefix}/{elements.ROOT_KEY}".lstrip("/"))
+
+
+def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None) -> list[str]:
+    """URLs of the objects of a bucket, or of all that an endpoint has.
+
+    Raises
+    ------
+    InvalidInputError
+        Neither is given.
+    """
+    services = resolve_services(endpoint, None)
+    if place is None:
+        from modos.config import endpoint_from_environment
+
+        url = endpoint or endpoint_from_environment()
+        if url is None:
+            raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
+                                    "use --endpoint URL, or name s3://BUCKET")
+        return list(get_json(url.rstrip("/") + "/list")["data"])
+    if not place.startswith("s3://"):
+        raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
+    catalog = Catalog(open_storage(place, s3_url=services.s3, s3_kwargs=s3_kwargs))
+    return [catalog.url(key) for key in catalog.iter_objects()]

@@ -1,0 +1,1 @@
+"""The modos server: catalogue, htsget, and the files of a folder, in one ASGI application."""
