@@ -54,7 +54,7 @@ def running() -> Iterator[Stack]:
         host, port = s3.get_host_and_port()
         url = f"http://{host}:{port}"
         storage = S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=url, s3_kwargs=CREDENTIALS)
-        storage.create_bucket()
+        storage.create_bucket(acl="public-read")
         with BackgroundServer(create_app(storage)) as server:
             yield Stack(server.url, url)
     finally:

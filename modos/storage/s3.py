@@ -176,10 +176,10 @@ class S3Storage(Storage):
             return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
         return self._public_fs.url(f"{self._bucket}/{full}", expires=expires)
 
-    def create_bucket(self) -> None:
-        """Make the bucket; nothing happens where it is there."""
+    def create_bucket(self, acl: str = "private") -> None:
+        """Make the bucket, with a canned ACL; nothing happens where it is there."""
         try:
-            self._call("create_bucket", None)
+            self._call("create_bucket", None, ACL=acl)
         except ConflictError:
             pass
 
