@@ -32,8 +32,26 @@ options = Options()
 
 def show(text: str) -> None:
     """Data, to stdout."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
-    sys.stdout.flush()
+    with closed_pipe_told():
+        sys.stdout.write(text if text.endswith("\n") else text + "\n")
+        sys.stdout.flush()
+
+
+def write_bytes(descriptor: int, data: bytes) -> None:
+    """All of some bytes, to a pipe or file."""
+    view = memoryview(data)
+    with closed_pipe_told():
+        while view:
+            view = view[os.write(descriptor, view):]
+
+
+@contextmanager
+def closed_pipe_told() -> Iterator[None]:
+    """Raise BrokenPipeError without its number: Typer takes the numbered one for a failure of its own."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise BrokenPipeError from None
 
 
 def show_json(data: Any) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import options, progress
+from modos.cli.output import options, progress, write_bytes
 
 if TYPE_CHECKING:
     from modos.streaming import Source
@@ -61,9 +61,7 @@ def _open(file: str, reference: Path | None) -> tuple[Source, Callable[[], str |
 def _copy(pieces: Iterable[bytes], descriptor: int) -> None:
     with progress("streaming") as advance:
         for piece in pieces:
-            view = memoryview(piece)
-            while view:
-                view = view[os.write(descriptor, view):]
+            write_bytes(descriptor, piece)
             if advance:
                 advance(len(piece))
 

@@ -1,0 +1,71 @@
+"""Imports go down through the layers, and heavy libraries stay behind their doors."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import modos
+
+PACKAGE = Path(modos.__file__).parent
+LAYERS = [
+    {"errors", "region", "formats", "config"},
+    {"storage", "model"},
+    {"elements", "htsget", "index", "description"},
+    {"records", "planning", "transfer", "reference"},
+    {"streaming"},
+    {"modo", "catalog"},
+    {"api", "server"},
+    {"demo"},
+    {"cli"},
+]
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+DOORS = {
+    "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiohttp": {"storage"},
+    "pysam": {"records", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
+    "linkml_runtime": {"model"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
+    "moto": {"demo"},
+}
+
+
+def imports():
+    for path in sorted(PACKAGE.rglob("*.py")):
+        place = path.relative_to(PACKAGE).with_suffix("").parts
+        if place == ("__init__",) or place[-1] == "datamodel":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                names = [f"modos.{a.name}" for a in node.names] if node.module == "modos" else [node.module]
+            elif isinstance(node, ast.Import):
+                names = [a.name for a in node.names]
+            else:
+                continue
+            for name in names:
+                yield path.relative_to(PACKAGE), place[0], name.split(".")
+
+
+def test_every_module_has_a_layer():
+    assert {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()} \
+        - {"__init__"} == set(LEVEL)
+
+
+def test_imports_go_down():
+    upward = [f"{path} imports {'.'.join(name)}" for path, own, name in imports()
+              if name[0] == "modos" and len(name) > 1 and name[1] in LEVEL
+              and name[1] != own and LEVEL[name[1]] >= LEVEL[own]]
+    assert upward == []
+
+
+def test_heavy_libraries_have_one_door():
+    through_walls = [f"{path} imports {name[0]}" for path, own, name in imports()
+                     if name[0] in DOORS and own not in DOORS[name[0]]]
+    assert through_walls == []
+
+
+@pytest.mark.parametrize("module", ["modos.cli.app", "modos.api"])
+def test_importing_loads_nothing_heavy(module):
+    code = f"import sys, {module}; print(*sorted(set(sys.modules) & {set(DOORS) - {'typer', 'rich'}!r}))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert loaded == []
