@@ -11,11 +11,12 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "region", "formats", "config"},
+    {"errors"},
+    {"region", "formats", "config"},
     {"storage", "model"},
     {"elements", "htsget", "index", "description"},
-    {"records", "planning", "transfer", "reference"},
-    {"streaming"},
+    {"records", "planning", "reference"},
+    {"streaming", "transfer"},
     {"modo", "catalog"},
     {"api", "server"},
     {"demo"},

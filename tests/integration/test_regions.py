@@ -106,7 +106,7 @@ def test_contigs_with_colons_are_told_apart(tmp_path):
 
 
 @pytest.mark.parametrize("name", [
-    "1400_index_simple", "1401_index_unmapped", "1402_index_3ref", "1403_index_multiref", "1404_index_multislice",
+    "1400_index_simple", "1402_index_3ref", "1403_index_multiref", "1404_index_multislice",
     "1405_index_multisliceref", "1406_index_long", "level-1", "level-2", "level-4",
 ])
 def test_real_crams_give_what_samtools_gives(tmp_path, shared_data, name):
