@@ -8,8 +8,6 @@ the target is no object before it is whole; a failure removes what was copied.
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -110,6 +108,7 @@ def remove_files(storage: Storage, keys: list[str] | tuple[str, ...]) -> None:
     for key in keys:
         with suppress(ModosError):
             storage.delete(key)
+    _remove_empty(storage)
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
@@ -142,7 +141,6 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
         target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
     except BaseException:
         remove_files(target, written)
-        _remove_empty(target)
         raise
     return sum(size for _, size in files)
 
@@ -160,6 +158,7 @@ def _checked(storage: Storage, key: str, size: int, checksum: str | None, progre
 
 
 def _remove_empty(target: Storage) -> None:
-    folder = Path(target.url) if not target.is_remote else None
-    if folder and folder.is_dir() and not any(names for _, _, names in os.walk(folder)):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a local root that a failure left empty."""
+    if not target.is_remote:
+        with suppress(OSError):
+            Path(target.url).rmdir()

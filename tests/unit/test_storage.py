@@ -1,0 +1,117 @@
+"""What every storage must do, on a folder and on S3 over HTTP."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.storage import open_storage
+
+
+@pytest.fixture(params=["local", "s3"])
+def storage(request, tmp_path):
+    if request.param == "local":
+        return open_storage(tmp_path / "root")
+    stack = request.getfixturevalue("stack")
+    return open_storage(f"s3://modos-demo/{tmp_path.name}", s3_url=stack.s3)
+
+
+def test_write_and_read(storage):
+    tag = storage.write("a/b", b"hello")
+    assert storage.read("a/b") == (b"hello", tag)
+    assert storage.stat("a/b").size == 5
+    assert storage.read_range("a/b", 1, 3) == b"el"
+    assert storage.read_range("a/b", 3, 99) == b"lo"
+    assert storage.read_range("a/b", 50, 99) == b""
+
+
+def test_absent(storage):
+    assert not storage.exists("no")
+    for call in (storage.read, storage.stat, lambda key: storage.read_range(key, 0, 1)):
+        with pytest.raises(NotFoundError):
+            call("no")
+    storage.delete("no")
+
+
+def test_conditions_have_one_winner(storage):
+    tag = storage.write("a", b"1", if_absent=True)
+    with pytest.raises(ConflictError):
+        storage.write("a", b"2", if_absent=True)
+    newer = storage.write("a", b"3", if_match=tag)
+    with pytest.raises(ConflictError):
+        storage.write("a", b"4", if_match=tag)
+    assert storage.read("a") == (b"3", newer)
+
+
+@pytest.mark.parametrize("size", [0, 10, 40 << 20])
+def test_streams_are_whole(storage, size):
+    data = os.urandom(size)
+    storage.write_stream("big", (data[at:at + 1_000_000] for at in range(0, size, 1_000_000)), size=size)
+    assert b"".join(storage.iter_range("big", 0, size)) == data
+    with pytest.raises(ConflictError):
+        storage.write_stream("big", [b"x"], size=1)
+
+
+@pytest.mark.parametrize("size", [5, 40 << 20])
+def test_a_stream_of_the_wrong_length_leaves_nothing(storage, size):
+    with pytest.raises(TruncatedStream):
+        storage.write_stream("big", [bytes(size - 1)], size=size)
+    assert list(storage.iter_files()) == []
+
+
+def test_a_stream_that_breaks_leaves_nothing(storage):
+    def pieces():
+        yield bytes(20 << 20)
+        raise RuntimeError("cut")
+
+    with pytest.raises(RuntimeError, match="cut"):
+        storage.write_stream("big", pieces(), size=40 << 20)
+    assert list(storage.iter_files()) == []
+
+
+def test_reading_beyond_the_end_is_an_error(storage):
+    storage.write("a", b"12345")
+    with pytest.raises(TruncatedStream):
+        list(storage.iter_range("a", 0, 9))
+
+
+def test_listing_keeps_to_its_root(storage):
+    for key in ("ex/a", "ex/d/b", "ex2/c"):
+        storage.write(key, b"x")
+    assert [info.key for info in storage.iter_files()] == ["ex/a", "ex/d/b", "ex2/c"]
+    assert [info.key for info in storage.iter_files("ex")] == ["ex/a", "ex/d/b"]
+    assert [info.key for info in storage.child("ex").iter_files()] == ["a", "d/b"]
+    assert storage.list_folders() == ["ex", "ex2"] and storage.list_folders("ex") == ["ex/d"]
+
+
+@pytest.mark.parametrize("key", ["/etc/passwd", "../x", "a/../../x", "a//b", "", "a\\b", "a\0b", "."])
+def test_keys_that_lead_out_are_refused(storage, key):
+    for call in (storage.read, storage.delete, lambda k: storage.write(k, b"")):
+        with pytest.raises(InvalidInputError):
+            call(key)
+
+
+def test_links_out_of_the_root_are_refused(tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/link").symlink_to(tmp_path / "secret")
+    with pytest.raises(InvalidInputError, match="leads out"):
+        open_storage(tmp_path / "root").read("link")
+
+
+def test_two_processes_commit_without_loss(tmp_path):
+    """40 elements each from two processes at the same time: 80 elements, 80 links."""
+    import subprocess
+    import sys
+
+    from modos.api import MODO
+
+    MODO.create(tmp_path / "ex").add_element({"id": "a", "@type": "Assay", "omics_type": "GENOMICS"})
+    code = ("import sys; from modos.api import MODO; m = MODO.open(sys.argv[1]);"
+            "[m.add_element({'id': f'{sys.argv[2]}{i}', '@type': 'Sample'}, part_of='a') for i in range(40)]")
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "ex"), name]) for name in "xy"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    metadata = MODO.open(tmp_path / "ex").metadata
+    assert len(metadata) == 82 and len(metadata["assay/a"]["has_sample"]) == 80
