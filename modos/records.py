@@ -224,7 +224,7 @@ def write_records(reader: RecordReader, region: Region | None, descriptor: int, 
 
 _WRITE_MODES = {  # by format: compressed, uncompressed
     "BAM": ("wb", "wbu"),
-    "BCF": ("wb", "wbu"),
+    "BCF": ("wb", "wb0"),
     "VCF": ("wz", "wz"),
     "CRAM": ("wc", "wc"),
 }

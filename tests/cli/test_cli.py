@@ -237,3 +237,33 @@ def write_large_object(folder: Path) -> None:
             read.set_tag("XX", os.urandom(25_000).hex())
             file.write(read)
     MODO(folder / "ex").add_element({"id": "large", "@type": "AlignmentSet"}, path)
+
+
+@pytest.mark.skipif(not shutil.which("samtools") or not shutil.which("bcftools"), reason="needs samtools and bcftools")
+@pytest.mark.parametrize("target", ["pipe", "file"])
+@pytest.mark.parametrize(("file", "region", "view"), [
+    ("demo1.cram", "chr1:20,001-25,000", ["samtools", "view"]),
+    ("demo2.bam", "chr1:20,001-25,000", ["samtools", "view"]),
+    ("calls.vcf.gz", "chr2:1-20,000", ["bcftools", "view", "-H"]),
+    ("cohort.bcf", "chr2:1-20,000", ["bcftools", "view", "-H"]),
+    ("cohort.bcf", "chr2:39,999-40,000", ["bcftools", "view", "-H"]),
+])
+def test_a_region_is_exactly_that_of_samtools(ex, tmp_path, stack, file, region, view, target):
+    """In the file's own format, to a pipe and to a file; a CRAM needs no reference to be read."""
+    remote = f"s3://modos-demo/ex/{file}"
+    options = ["--endpoint", stack.endpoint, "stream", "-r", region]
+    if target == "pipe":
+        got = modos(*options, remote).stdout
+    else:
+        assert modos(*options, "-o", tmp_path / file, remote).returncode == 0
+        got = (tmp_path / file).read_bytes()
+    reference = ["-T", str(ex / "reference.fa")] if file.endswith("cram") else []
+    place = [str(ex / file), region.replace(",", "")] if view[0] == "samtools" else \
+        ["-r", region.replace(",", ""), str(ex / file)]
+    wanted = subprocess.run([*view, *reference, *place], capture_output=True, check=True).stdout
+    streamed = subprocess.run([*view, "-"], input=got, capture_output=True, check=True).stdout
+
+    def fields(text):
+        return [sorted(line.split(b"\t")) for line in text.splitlines()]
+
+    assert fields(streamed) == fields(wanted)
