@@ -122,7 +122,7 @@ def _check_answer(response: Any, wanted: Any, where: str) -> int | None:
     match = re.match(r"bytes (\d+)-(\d+)/", response.headers.get("Content-Range", ""))
     if status != 206 or not match:
         raise ProtocolError(f"{where} ignores the Range it was asked for (HTTP {status})")
-    if (int(match[1]), int(match[2]) + 1) != tuple(wanted) or (length is not None and length != len(wanted)):
+    if (int(match[1]), int(match[2]) + 1) != wanted or length not in (None, wanted.size):
         raise ProtocolError(f"{where} sends bytes {match[1]}-{match[2]} where {wanted.start}-{wanted.end - 1} "
                             "were asked for")
-    return len(wanted)
+    return wanted.size

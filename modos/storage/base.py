@@ -23,8 +23,13 @@ class ByteRange(NamedTuple):
     start: int
     end: int
 
-    def __len__(self) -> int:
+    @property
+    def size(self) -> int:
+        """Bytes in it."""
         return self.end - self.start
+
+    def __bool__(self) -> bool:
+        return self.end > self.start
 
 
 @dataclass(frozen=True)
