@@ -15,7 +15,7 @@ from modos.errors import AccessError, InvalidInputError, ProtocolError, Transpor
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
-_MAX_ANSWER = 1 << 20
+_MAX_ANSWER = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
 
 @dataclass(frozen=True)
@@ -90,11 +90,12 @@ def discover(endpoint: str) -> Services:
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     """GET a JSON document from a modos server; the same errors as `discover`."""
     import requests
+    from urllib3.exceptions import HTTPError
 
     try:
-        response = requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True)
-        body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
-    except (requests.RequestException, OSError) as error:
+        with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True) as response:
+            body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+    except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
                              "address right?") from None
     if response.status_code in (401, 403):

@@ -8,7 +8,6 @@ at the latest.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Iterable, Iterator
@@ -18,9 +17,9 @@ from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, TruncatedStream
 from modos.formats import FileFormat
+from modos.pipes import widen, write_all
 from modos.region import UNMAPPED, Region
 
-PIPE_BYTES = 1 << 20
 
 
 def quiet_htslib() -> None:
@@ -55,9 +54,7 @@ class _Feeder(threading.Thread):
     def run(self) -> None:
         try:
             for piece in self._pieces:
-                view = memoryview(piece)
-                while view:
-                    view = view[os.write(self._descriptor, view):]
+                write_all(self._descriptor, piece)
         except BrokenPipeError:
             pass  # the reader has seen enough
         except BaseException as error:
@@ -94,8 +91,7 @@ class RecordReader:
         self.format = format
         self._name = name
         read_end, write_end = os.pipe()
-        with suppress(OSError, AttributeError):
-            fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        widen(write_end)
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
         self._file = None

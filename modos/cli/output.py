@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from modos.pipes import write_all
+
 
 @dataclass
 class Options:
@@ -39,10 +41,8 @@ def show(text: str) -> None:
 
 def write_bytes(descriptor: int, data: bytes) -> None:
     """All of some bytes, to a pipe or file."""
-    view = memoryview(data)
     with closed_pipe_told():
-        while view:
-            view = view[os.write(descriptor, view):]
+        write_all(descriptor, data)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.output import options, progress, write_bytes
+from modos.pipes import widen
 
 if TYPE_CHECKING:
     from modos.streaming import Source
@@ -47,18 +48,21 @@ def stream(
 
 def _open(file: str, reference: Path | None) -> tuple[Source, Callable[[], str | None]]:
     from modos.errors import NotFoundError
-    from modos.modo import MODO
-    from modos.streaming import htsget_source
 
     if file.startswith(("http://", "https://")):
+        from modos.streaming import htsget_source
+
         if reference is not None and not reference.is_file():
             raise NotFoundError(f"no reference {reference}", "check the path")
         return htsget_source(file), lambda: str(reference) if reference else None
+    from modos.modo import MODO
+
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
     return modo.source(key), lambda: modo.reference_for(key, reference)
 
 
 def _copy(pieces: Iterable[bytes], descriptor: int) -> None:
+    widen(descriptor)
     with progress("streaming") as advance:
         for piece in pieces:
             write_bytes(descriptor, piece)

@@ -98,7 +98,7 @@ class HtsgetClient:
         from urllib3.exceptions import HTTPError
 
         try:
-            return raw.read(size, decode_content=True)
+            return raw.read(size, decode_content="Content-Encoding" in raw.headers)
         except (HTTPError, OSError) as error:
             raise TransportError(f"the connection to {where} broke: {transport_reason(error)}",
                                  "try again; nothing of what arrived is complete") from None
