@@ -149,9 +149,10 @@ class DecryptError(IntegrityError):
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
-    """The candidate nearest to a misspelt `word`, if one is near."""
-    matches = difflib.get_close_matches(word, list(candidates), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """The candidate nearest to a misspelt `word`, if one is near; upper and lower case count for nothing."""
+    folded = {candidate.casefold(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(word.casefold(), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None
 
 
 def listing(names: Iterable[str], limit: int = 10) -> str:

@@ -256,10 +256,8 @@ class MODO:
         attributes = model.to_attributes(element)
         staged: list[str] = []
         source = Path(source_file) if source_file is not None else None
-        self._document = elements.load(self.storage)
         try:
-            added = self._add(self._document, attributes, source, part_of, staged, progress)
-            element_id, prepared = added
+            element_id, prepared = self._add(elements.load(self.storage), attributes, source, part_of, staged, progress)
 
             def change(document: Document) -> None:
                 _insert(document, element_id, prepared, part_of)

@@ -58,6 +58,8 @@ def _explain(error: Any, element_id: str, class_name: str, slots: dict[str, Any]
         yield _wrong_value(element_id, slot, slots.get(slot, {}), error)
     else:
         for cause in error.context:
+            if cause.validator == "type" and cause.validator_value == "null":
+                continue  # the schema's way to say that the slot may be missing
             yield from _explain(cause, element_id, class_name, slots)
 
 
