@@ -22,6 +22,11 @@ CRAM3_EOF = bytes.fromhex("0f000000ffffffff0fe0454f4600000000010005bdd94f0001000
 CRAM2_EOF = bytes.fromhex("0b000000ffffffff0fe0454f460000000001000001000606010001000100")
 
 
+def cram_eof_forms(marker: bytes) -> tuple[bytes, bytes]:
+    """A CRAM EOF container in both forms in use: writers differ in four unused bits of byte 8 (ITF8 of -1)."""
+    return marker, marker[:8] + b"\xff" + marker[9:]
+
+
 @dataclass(frozen=True)
 class FileFormat:
     """A file format: its name in the schema and what it takes to handle it."""
@@ -42,7 +47,8 @@ class FileFormat:
 FORMATS: dict[str, FileFormat] = {
     format.name: format
     for format in (
-        FileFormat("CRAM", "EDAM:format_3462", (".cram",), "reads", (".crai",), (CRAM3_EOF, CRAM2_EOF)),
+        FileFormat("CRAM", "EDAM:format_3462", (".cram",), "reads", (".crai",),
+                   (*cram_eof_forms(CRAM3_EOF), *cram_eof_forms(CRAM2_EOF))),
         FileFormat("BAM", "EDAM:format_2572", (".bam",), "reads", (".bai", ".csi"), (BGZF_EOF,)),
         FileFormat("VCF", "EDAM:format_3016", (".vcf.gz", ".vcf.bgz"), "variants", (".tbi", ".csi"), (BGZF_EOF,)),
         FileFormat("BCF", "EDAM:format_3020", (".bcf",), "variants", (".csi",), (BGZF_EOF,)),

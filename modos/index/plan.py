@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
-from modos.formats import BGZF_EOF, FileFormat
+from modos.formats import BGZF_EOF, FileFormat, cram_eof_forms
 from modos.index.bgzf import Read, read_exactly
 from modos.index.binning import BinningIndex
 from modos.index.crai import UNPLACED, Crai
@@ -100,8 +100,7 @@ def _check_end(read: Read, size: int, eof: bytes) -> int:
 
 
 def _is_end_marker(data: bytes, eof: bytes) -> bool:
-    """Writers of CRAM differ in four unused bits of the container's reference id, in byte 8."""
-    return data == eof or (eof != BGZF_EOF and data[:8] + bytes([data[8] & 15]) + data[9:] == eof)
+    return data == eof if eof == BGZF_EOF else data in cram_eof_forms(eof)
 
 
 def _plan_containers(
