@@ -285,7 +285,7 @@ class MODO:
             format = format_of(attributes["data_path"])
             if format and "data_format" in model.describe(class_name)["slots"]:
                 attributes.setdefault("data_format", format.name)
-        prepared = {key: value for key, value in model.normalise(attributes).items() if key != "id"}
+        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
         model.validate(prepared, element_id)
         _insert(document, element_id, prepared, part_of)
         if data_path := prepared.get("data_path"):

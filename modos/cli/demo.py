@@ -19,16 +19,21 @@ if TYPE_CHECKING:
 
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the services running until Ctrl-C.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the modos server; 0 takes a free one.")] = 0,
+    write: Annotated[Path, typer.Option(metavar="FOLDER", help="Only write the demo's files into a new folder.")] = None,
 ) -> None:
     """Start a local S3 and a modos server, load a small object, and stream from it.
 
     modos demo
 
-    modos demo --keep
+    modos demo --keep --port 8080
     """
+    if write:
+        _write_files(write)
+        return
     from modos.demo import stack
 
-    with tempfile.TemporaryDirectory(prefix="modos-demo-") as folder, stack.running() as services:
+    with tempfile.TemporaryDirectory(prefix="modos-demo-") as folder, stack.running(port) as services:
         show(f"S3 server     {services.s3}\nmodos server  {services.endpoint}  (catalogue and htsget)")
         remote = stack.load_example(services, Path(folder))
         show(f"\nMade an object of a reference, reads and variants, and uploaded it to {remote.storage.url}:")
@@ -38,6 +43,15 @@ def demo(
         _show_commands(services, keep)
         if keep:
             _wait()
+
+
+def _write_files(folder: Path) -> None:
+    from modos.demo.dataset import generate
+    from modos.errors import AlreadyExistsError
+
+    if folder.exists():
+        raise AlreadyExistsError(f"{folder} exists already", "choose another folder")
+    say(f"wrote the demo's files and their description, {generate(folder)}")
 
 
 def _compare(stack: object, remote: object, folder: Path) -> None:

@@ -33,8 +33,13 @@ class Stack:
 
 
 @contextmanager
-def running() -> Iterator[Stack]:
-    """Start the services on free ports of the loopback address; stop them at the end.
+def running(port: int = 0) -> Iterator[Stack]:
+    """Start the services on the loopback address; stop them at the end.
+
+    Parameters
+    ----------
+    port
+        The modos server's; a free one where it is 0, as the S3 server's always is.
 
     Raises
     ------
@@ -51,11 +56,11 @@ def running() -> Iterator[Stack]:
     s3 = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     s3.start()
     try:
-        host, port = s3.get_host_and_port()
-        url = f"http://{host}:{port}"
+        s3_host, s3_port = s3.get_host_and_port()
+        url = f"http://{s3_host}:{s3_port}"
         storage = S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=url, s3_kwargs=CREDENTIALS)
         storage.create_bucket(acl="public-read")
-        with BackgroundServer(create_app(storage)) as server:
+        with BackgroundServer(create_app(storage), port) as server:
             yield Stack(server.url, url)
     finally:
         s3.stop()

@@ -39,13 +39,13 @@ def run(storage: Storage, host: str, port: int, s3_url: str | None, started: Cal
 
 
 class BackgroundServer:
-    """The application in a thread of this process, on a free port of the loopback address.
+    """The application in a thread of this process, on the loopback address; on a free port where it is 0.
 
     Use it as a context manager, or call `stop`.
     """
 
-    def __init__(self, app: Any):
-        listening = _listen("127.0.0.1", 0)
+    def __init__(self, app: Any, port: int = 0):
+        listening = _listen("127.0.0.1", port)
         self.url = _url(listening)
         self._server = _server(app)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
