@@ -5,6 +5,34 @@ relative path with `/` between its parts. `open_storage` picks the backend from
 the path: `s3://` means S3, all else is a local folder.
 """
 
-from modos.storage.base import ByteRange, ObjectInfo, Storage, check_key, open_storage
+from __future__ import annotations
+
+from pathlib import Path
+
+from modos.errors import InvalidInputError
+from modos.storage.base import ByteRange, ObjectInfo, Storage, check_key
+from modos.storage.local import LocalStorage
 
 __all__ = ["ByteRange", "ObjectInfo", "Storage", "check_key", "open_storage"]
+
+
+def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict | None = None) -> Storage:
+    """The storage at a folder or at `s3://bucket/prefix`.
+
+    Parameters
+    ----------
+    url
+        Where; only the `s3://` at its start makes it remote.
+    s3_url
+        The S3 server, where it is not AWS.
+    s3_kwargs
+        Further arguments of s3fs.S3FileSystem, such as `anon`, `key`, `secret`.
+    """
+    text = str(url)
+    if text.startswith("s3://"):
+        from modos.storage.s3 import S3Storage
+
+        return S3Storage.from_url(text, endpoint_url=s3_url, s3_kwargs=s3_kwargs)
+    if "://" in text:
+        raise InvalidInputError(f"{text} is neither a folder nor an s3:// URL")
+    return LocalStorage(Path(text))

@@ -151,27 +151,3 @@ def check_key(key: str) -> str:
             "use a relative path with / between its parts, without `..`",
         )
     return key
-
-
-def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict | None = None) -> Storage:
-    """The storage at a folder or at `s3://bucket/prefix`.
-
-    Parameters
-    ----------
-    url
-        Where; only the `s3://` at its start makes it remote.
-    s3_url
-        The S3 server, where it is not AWS.
-    s3_kwargs
-        Further arguments of s3fs.S3FileSystem, such as `anon`, `key`, `secret`.
-    """
-    text = str(url)
-    if text.startswith("s3://"):
-        from modos.storage.s3 import S3Storage
-
-        return S3Storage.from_url(text, endpoint_url=s3_url, s3_kwargs=s3_kwargs)
-    if "://" in text:
-        raise InvalidInputError(f"{text} is neither a folder nor an s3:// URL")
-    from modos.storage.local import LocalStorage
-
-    return LocalStorage(Path(text))
