@@ -12,7 +12,7 @@ import modos
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
     {"errors"},
-    {"region", "formats", "config"},
+    {"region", "formats", "config", "pipes"},
     {"storage", "model"},
     {"elements", "htsget", "index", "description"},
     {"records", "planning", "reference"},
