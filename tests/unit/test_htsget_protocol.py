@@ -1,0 +1,115 @@
+"""htsget's requests, tickets and errors are read and written as the specification has them."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError
+from modos.htsget.protocol import (
+    ERROR_STATUS, Block, HtsgetError, Query, Ticket, data_uri, error_from_response, error_to_json,
+)
+from modos.region import UNMAPPED, Region
+from modos.storage import ByteRange
+
+positions = st.integers(0, 2**31 - 2)
+
+
+@given(st.sampled_from(["chr1", "HLA-A*01:01:01:01", "1"]), positions, st.none() | st.integers(1, 2**20))
+def test_a_query_comes_back_from_its_parameters(contig, start, width):
+    region = Region(contig, start, None if width is None else start + width)
+    query = Query("BAM", region)
+    assert Query.from_params(query.to_params(), "reads") == query
+
+
+def test_the_other_queries_come_back_too():
+    for query in (Query(), Query("CRAM"), Query("BAM", header_only=True), Query("BAM", Region(UNMAPPED))):
+        assert Query.from_params(query.to_params(), "reads") == query
+
+
+@pytest.mark.parametrize(("params", "name"), [
+    ({"format": "VCF"}, "UnsupportedFormat"), ({"format": "bam"}, "UnsupportedFormat"),
+    ({"class": "body"}, "InvalidInput"), ({"class": "header", "referenceName": "chr1"}, "InvalidInput"),
+    ({"start": "1"}, "InvalidInput"), ({"end": "1"}, "InvalidInput"),
+    ({"referenceName": "*", "start": "1"}, "InvalidInput"),
+    ({"referenceName": "chr1", "start": "-1"}, "InvalidInput"), ({"referenceName": "chr1", "start": "1.5"}, "InvalidInput"),
+    ({"referenceName": "chr1", "start": "5", "end": "5"}, "InvalidRange"),
+    ({"referenceName": "chr1", "start": "9", "end": "5"}, "InvalidRange"),
+    ({"referenceName": "chr1", "end": "0"}, "InvalidRange"),
+    ({"tags": "NM,MD", "notags": "NM"}, "InvalidInput"),
+])
+def test_what_the_protocol_forbids_has_its_name(params, name):
+    with pytest.raises(HtsgetError) as caught:
+        Query.from_params(params, "reads")
+    assert caught.value.name == name and caught.value.status == 400
+
+
+@given(st.binary(max_size=300))
+def test_data_uris_hold_any_bytes(data):
+    assert Block(data_uri(data)).inline() == data
+    assert Block("data:application/vnd.ga4gh.bam;base64," + base64.b64encode(data).decode()).inline() == data
+    assert Block("data:," + "".join(f"%{byte:02x}" for byte in data)).inline() == data
+
+
+@pytest.mark.parametrize("url", ["data:", "data:;base64", "data:;base64,@@@", "data:;base64,QQ=", "data:;base64,Q"])
+def test_damaged_data_uris_are_refused(url):
+    with pytest.raises(ProtocolError):
+        Block(url).inline()
+
+
+def test_another_url_is_not_inline():
+    assert Block("http://host/data:,x").inline() is None
+
+
+@pytest.mark.parametrize(("value", "expected"), [("bytes=0-0", ByteRange(0, 1)), (" bytes=5-99 ", ByteRange(5, 100))])
+def test_ranges_are_half_open_inside(value, expected):
+    assert Block("http://x/", {"range": value}).byte_range == expected
+
+
+@pytest.mark.parametrize("value", ["bytes=5-", "bytes=-5", "bytes=9-5", "bytes=1-2,4-5", "lines=1-2", "", "bytes=a-b"])
+def test_ranges_that_cannot_be_checked_are_refused(value):
+    with pytest.raises(ProtocolError):
+        _ = Block("http://x/", {"Range": value}).byte_range
+
+
+@pytest.mark.parametrize("text", [
+    b"", b"[]", b"null", b"3", b"{}", b'{"htsget": 3}', b'{"htsget": {}}', b'{"htsget": {"urls": 3}}',
+    b'{"htsget": {"urls": [3]}}', b'{"htsget": {"urls": [{}]}}', b'{"htsget": {"urls": [{"url": 3}]}}',
+    b'{"htsget": {"urls": [{"url": "http://x", "headers": {"a": 1}}]}}', b'{"htsget": {"urls": [{"url": "file:///x"}]}}',
+    b'{"htsget": {"urls": [{"url": "ftp://x/y"}]}}', b'{"htsget": {"urls": [{"url": "x"}]}}',
+    b'{"htsget": {"format": "EXE", "urls": []}}', b'{"htsget": {"format": "FASTA", "urls": []}}', b"\xff", b"[" * 100_000,
+])
+def test_what_is_no_ticket_is_a_protocol_error(text):
+    with pytest.raises(ProtocolError):
+        Ticket.from_json(text, "BAM")
+
+
+def test_a_ticket_comes_back_from_its_json():
+    ticket = Ticket("CRAM", (Block("data:,x", {}, "header"), Block("https://x/y?z", {"Range": "bytes=0-9"}, "body")))
+    assert Ticket.from_json(json.dumps(ticket.to_json()).encode(), "BAM") == ticket
+    assert Ticket.from_json(b'{"htsget": {"urls": []}}', "VCF") == Ticket("VCF", ())
+
+
+KINDS = {
+    "InvalidAuthentication": AccessError, "PermissionDenied": AccessError, "NotFound": NotFoundError,
+    "PayloadTooLarge": InvalidInputError, "UnsupportedFormat": InvalidInputError, "InvalidInput": InvalidInputError,
+    "InvalidRange": RegionError,
+}
+
+
+@pytest.mark.parametrize("name", ERROR_STATUS)
+def test_errors_keep_the_servers_words(name):
+    body = json.dumps(error_to_json(name, "because of this")).encode()
+    error = error_from_response(ERROR_STATUS[name], body, "ex/demo1")
+    assert type(error) is KINDS[name] and "because of this" in str(error)
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, AccessError), (403, AccessError), (404, NotFoundError),
+                                              (500, RemoteError), (503, RemoteError), (418, RemoteError)])
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"htsget": {}}', b'{"error": "x"}'])
+def test_bare_statuses_mean_what_they_mean(status, kind, body):
+    assert type(error_from_response(status, body, "x")) is kind
