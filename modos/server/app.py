@@ -31,9 +31,11 @@ def create_app(storage: Storage, *, s3_url: str | None = None) -> FastAPI:
     """
     catalog = Catalog(storage)
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
-    app = FastAPI(title="modos", description="Multi-omics digital objects: catalogue and htsget.")
+    app = FastAPI(title="modos", description="Multi-omics digital objects: catalogue and htsget.",
+                  redirect_slashes=False)
     app.add_middleware(PlainPaths)
     app.add_exception_handler(ModosError, _answer_error)
+    app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     _add_catalogue(app, catalog, s3)
     app.include_router(htsget.create_router(catalog))
     if not storage.is_remote:
