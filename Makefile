@@ -1,6 +1,6 @@
 PYTHON ?= python3
 VENV := .venv
-PIP := $(VENV)/bin/pip install --quiet --constraint constraints.txt
+PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test bench schema clean
 
