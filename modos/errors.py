@@ -28,6 +28,7 @@ from collections.abc import Iterable
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+EXIT_TERMINATED = 143
 
 
 class ModosError(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 
@@ -10,8 +11,9 @@ def main() -> None:
     """Run the command line; never returns."""
     from modos.cli.app import app
     from modos.cli.output import options, show_error
-    from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, ModosError
+    from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, ModosError
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
         app()
     except ModosError as error:

@@ -40,3 +40,16 @@ def test_the_printed_commands_work_while_it_runs(tmp_path):
 
 def _samtools_version():
     return subprocess.run(["samtools", "version"], capture_output=True).stdout
+
+
+def test_a_terminated_demo_leaves_nothing(tmp_path):
+    modos = Path(sys.executable).with_name("modos")
+    with subprocess.Popen([modos, "demo", "--keep"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+                          env=os.environ | {"TMPDIR": str(tmp_path)}) as demo:
+        while "chr1" not in demo.stdout.readline():
+            pass
+        assert any(path.name.startswith("modos-demo-") for path in tmp_path.iterdir())
+        demo.terminate()
+        demo.stdout.read()
+        assert demo.wait(20) == 143
+    assert not any(path.name.startswith("modos-demo-") for path in tmp_path.iterdir())
