@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modos import elements, model, streaming, transfer
+from modos import editing, elements, model, streaming, transfer
+from modos.checking import Finding, find_problems
+from modos.comparison import Difference, compare
 from modos.config import Services, resolve_services
-from modos.elements import Document
-from modos.errors import (
-    AlreadyExistsError, InvalidInputError, NotFoundError, did_you_mean, listing,
-)
+from modos.description import read_descriptions
+from modos.editing import Transaction, bring_up_to_date
+from modos.elements import Document, journal
+from modos.enrichment import enrich
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import format_of, is_index, stem_of, streamable_format
 from modos.reference import sequences
 from modos.region import Region
 from modos.storage import Storage, check_key, open_storage
+
+if TYPE_CHECKING:
+    from rdflib import Graph
 
 Progress = Callable[[int], Any]
 
@@ -117,49 +125,61 @@ class MODO:
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
 
     @classmethod
-    def from_file(cls, config_path: str | Path, object_path: str | Path, endpoint: str | None = None,
-                  services: Mapping[str, str] | None = None, s3_kwargs: dict | None = None,
+    def from_file(cls, config_path: str | Path | Sequence[str | Path], object_path: str | Path,
+                  endpoint: str | None = None, services: Mapping[str, str] | None = None,
+                  s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
                   progress: Progress | None = None) -> MODO:
-        """Create an object from a YAML or JSON file that describes it; whole, or not at all.
+        """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
         ----------
         config_path
-            A list of `{element: {id, "@type", ...}, args: {source_file,
-            part_of}}`. A relative source_file is looked up beside the file,
-            then in the working directory.
+            A YAML or JSON list of `{element: {id, "@type", ...}, args:
+            {source_file, part_of}}`, or a TSV or CSV sheet with a row per
+            element and a column per slot; or several of them. A relative
+            source_file is looked up beside the file, then in the working
+            directory.
+        no_remove
+            Keep elements of the object that the description does not name.
+        type
+            What the rows of a sheet are that have no `@type`: a class, or a
+            group such as `sample`.
 
         Raises
         ------
         InvalidInputError
             The file is malformed, or an element does not fit the schema.
-        AlreadyExistsError
-            There is something at object_path.
         """
-        from modos.description import read_description
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        modo._commit(modo._prepared, progress)
+        return modo
 
-        entries = read_description(Path(config_path))
+    @classmethod
+    def compare_with_file(cls, config_path: str | Path | Sequence[str | Path], object_path: str | Path,
+                          endpoint: str | None = None, services: Mapping[str, str] | None = None,
+                          s3_kwargs: dict | None = None, no_remove: bool = True,
+                          type: str | None = None) -> list[Difference]:
+        """What `from_file` would change; nothing is changed."""
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        before = modo._prepared.start.metadata() if modo._prepared.start.tag else {}
+        return compare(before, modo._prepared.preview().metadata(), ignore=frozenset({"last_update_date"}))
+
+    @classmethod
+    def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
+                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None) -> MODO:
+        paths = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
+        entries = read_descriptions([Path(path) for path in paths], type)
         modo = cls.__new__(cls)
         modo._bind(object_path, endpoint, services, s3_kwargs)
-        modo._refuse_taken()
-        own = [entry for entry in entries if entry.attributes["@type"] == "MODO"]
-        document = Document(modo._own_attributes(**(own[0].attributes if own else {})))
-        staged: list[str] = []
         try:
-            for entry in entries:
-                if entry.attributes["@type"] != "MODO":
-                    modo._add(document, entry.attributes, entry.source_file, None, staged, progress)
-            for entry in entries:
-                if entry.part_of:
-                    group = model.group_of(entry.attributes["@type"])
-                    child = elements.format_id(group, entry.attributes["id"])
-                    document.link(document.find(entry.part_of), child)
-            _check_links(document)
-            elements.create(modo.storage, document)
-        except BaseException:
-            transfer.remove_files(modo.storage, staged)
-            raise
-        modo._document = elements.load(modo.storage)
+            document = elements.load(modo.storage)
+        except NotFoundError:
+            modo._refuse_taken()
+            own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
+            document = Document(modo._own_attributes(**(own[0] if own else {})))
+        modo._document = document
+        modo._prepared = Transaction(modo.storage, document)
+        bring_up_to_date(modo._prepared, entries, prune=not no_remove)
         return modo
 
     def _bind(self, path: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
@@ -175,15 +195,15 @@ class MODO:
         return resolve_services(self._endpoint, self._given_services)
 
     def _refuse_taken(self) -> None:
+        journal.recover(self.storage)
         if next(self.storage.iter_files(), None) is not None:
             raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
 
     def _create(self, attributes: dict[str, Any]) -> Document:
-        elements.create(self.storage, Document(attributes))
-        return elements.load(self.storage)
+        return elements.create(self.storage, Document(attributes))
 
     def _own_attributes(self, **given: Any) -> dict[str, Any]:
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = editing.now()
         given = {key: value for key, value in given.items() if value is not None}
         given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)
         given.setdefault("creation_date", now)
@@ -232,6 +252,29 @@ class MODO:
         """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
         return self._document.find(element)
 
+    @contextmanager
+    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
+        """Collect changes, and commit them together at the end of the block; an exception discards them.
+
+        ::
+
+            with modo.transaction() as tx:
+                tx.add_element({"id": "s1", "@type": "Sample"})
+                tx.remove_element("sample/s0")
+
+        Raises
+        ------
+        ConflictError
+            Somebody else changed the same elements meanwhile; nothing was
+            changed.
+        """
+        transaction = Transaction(self.storage, elements.load(self.storage))
+        yield transaction
+        self._commit(transaction, progress)
+
+    def _commit(self, transaction: Transaction, progress: Progress | None) -> None:
+        self._document = transaction.commit(progress)
+
     def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
                     progress: Progress | None = None) -> str:
         """Add an element, with its file, in one commit; returns its id.
@@ -253,49 +296,101 @@ class MODO:
             what it links to is missing; its source is damaged. Nothing is
             left behind.
         """
-        attributes = model.to_attributes(element)
-        staged: list[str] = []
-        source = Path(source_file) if source_file is not None else None
-        try:
-            element_id, prepared = self._add(elements.load(self.storage), attributes, source, part_of, staged, progress)
+        with self.transaction(progress) as transaction:
+            return transaction.add_element(element, source_file, part_of)
 
-            def change(document: Document) -> None:
-                _insert(document, element_id, prepared, part_of)
-                document.attributes["last_update_date"] = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-                _check_links(document, element_id)
+    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
+                       part_of: str | None = None, progress: Progress | None = None) -> str:
+        """Change slots of an element in one commit; returns its id.
 
-            self._document = elements.commit(self.storage, change)
-        except BaseException:
-            transfer.remove_files(self.storage, staged)
-            raise
-        return element_id
+        Parameters
+        ----------
+        element_id
+            The element, or the object by its own id.
+        new
+            Slots and their new values, as a mapping or an instance of a
+            schema class. Others stay; None or [] unsets a slot.
+        source_file
+            A file that replaces the element's. It gets a new name where the
+            old one is taken, as somebody may be reading it.
+        part_of
+            Id of an element that is to link to it.
 
-    def _add(self, document: Document, attributes: dict[str, Any], source: Path | None, part_of: str | None,
-             staged: list[str], progress: Progress | None) -> tuple[str, dict[str, Any]]:
-        """Check an element, put its file in place, and insert it into a document that is not committed."""
-        class_name = attributes["@type"]
-        group = model.group_of(class_name)
-        if group is None:
-            raise InvalidInputError("an object is no element of an object", "add its assays and data")
-        if not attributes.get("id"):
-            raise InvalidInputError(f"an element of class {class_name} has no id")
-        element_id = elements.format_id(group, attributes["id"])
-        if source is not None:
-            attributes.setdefault("data_path", source.name)
-            format = format_of(attributes["data_path"])
-            if format and "data_format" in model.describe(class_name)["slots"]:
-                attributes.setdefault("data_format", format.name)
-        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
-        model.validate(prepared, element_id)
-        _insert(document, element_id, prepared, part_of)
-        if data_path := prepared.get("data_path"):
-            _check_data_path(document, element_id, data_path)
-        if source is not None:
-            file = transfer.stage_file(self.storage, source, data_path, progress)
-            staged.extend(file.keys)
-            prepared |= {"data_size": file.size, "data_checksum": file.checksum}
-            document.nodes[element_id]["attributes"] |= prepared
-        return element_id, prepared
+        Raises
+        ------
+        SchemaError, NotFoundError, ConflictError, IntegrityError
+            As for `add_element`; somebody else changed the element meanwhile.
+        """
+        with self.transaction(progress) as transaction:
+            return transaction.update_element(element_id, new, source_file, part_of)
+
+    def remove_element(self, element_id: str) -> str:
+        """Remove an element, its file and index, and every link to it; returns its id."""
+        with self.transaction() as transaction:
+            return transaction.remove_element(element_id)
+
+    def remove_object(self) -> list[str]:
+        """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
+        return transfer.remove_object(self.storage)
+
+    def enrich_metadata(self) -> list[str]:
+        """Add what the headers of the data files say, in one commit; returns ids of files that could not be read.
+
+        Reference sequences and samples are taken from CRAM and BAM, contigs
+        and samples from VCF and BCF, samples and an assay from mzTab.
+        Running it again changes nothing.
+        """
+        with self.transaction() as transaction:
+            return enrich(transaction)
+
+    def update_date(self, date: Any = None) -> None:
+        """Set the date of the last update, to now where none is given."""
+        with self.transaction() as transaction:
+            transaction.update_element(transaction.view.object_id, {"last_update_date": date or editing.now()})
+
+    def upgrade(self) -> None:
+        """Bring an object in the layout of Zarr v2 to this version's."""
+        self._document = elements.upgrade(self.storage)
+
+    def checksum(self) -> str:
+        """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.
+
+        It covers all metadata but the dates, and so, by their checksums, the
+        data.
+        """
+        content = {i: {k: v for k, v in a.items() if k not in ("creation_date", "last_update_date")}
+                   for i, a in self.metadata.items()}
+        return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def find_problems(self, checksums: bool = True, progress: Progress | None = None) -> list[Finding]:
+        """Compare the object with what its metadata say; see `modos.checking`."""
+        return list(find_problems(self.storage, checksums=checksums, progress=progress))
+
+    def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
+        """The metadata as an RDF graph.
+
+        Parameters
+        ----------
+        uri_prefix
+            What the names of elements and files begin with; the object's own
+            place (`file:///...`, `s3://...`) where it is None.
+        """
+        from modos.linked_data.graph import build_graph
+
+        place = self.storage.url if self.storage.is_remote else self.storage.path.resolve().as_uri()
+        return build_graph(self.metadata, uri_prefix if uri_prefix is not None else place)
+
+    def query(self, query: str, uri_prefix: str | None = None) -> list[dict[str, str | None]]:
+        """Rows of a SPARQL query over the metadata, by the names of its variables."""
+        from modos.linked_data.graph import select
+
+        return select(self.knowledge_graph(uri_prefix), query)[1]
+
+    def ro_crate(self) -> dict[str, Any]:
+        """The content of an `ro-crate-metadata.json` for the object."""
+        from modos.linked_data.ro_crate import build_crate
+
+        return build_crate(self._document.object_id, self.metadata)
 
     def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict | None = None, progress: Progress | None = None) -> MODO:
@@ -402,37 +497,3 @@ class MODO:
             md5s = streaming.sequence_md5s(self.storage, key)
             sequences.search_in(sequences.cache_sequences(self.storage, fasta, md5s))
         return None
-
-
-def _insert(document: Document, element_id: str, attributes: dict[str, Any], part_of: str | None) -> None:
-    document.add(element_id, dict(attributes))
-    if part_of:
-        document.link(document.find(part_of), element_id)
-    elif element_id.startswith("assay/"):
-        document.link(document.object_id, element_id)
-
-
-def _check_data_path(document: Document, element_id: str, data_path: str) -> None:
-    check_key(data_path)
-    if data_path.split("/")[0] == elements.ZARR:
-        raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
-    for other, attributes in document.metadata().items():
-        if other != element_id and attributes.get("data_path") == data_path:
-            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
-                                     "give the element another data_path")
-
-
-def _check_links(document: Document, only: str | None = None) -> None:
-    """Every link leads to an element of the object."""
-    metadata = document.metadata()
-    for element_id, attributes in metadata.items():
-        if only is not None and element_id != only:
-            continue
-        for slot in model.link_slots(attributes["@type"]):
-            for link in attributes.get(slot, ()):
-                if link not in metadata:
-                    near = did_you_mean(link, metadata)
-                    raise NotFoundError(f"{element_id}.{slot} links to {link}, which is not in the object",
-                                        f"did you mean {near}?" if near else "add that element first")
-
-

@@ -21,6 +21,8 @@ from modos.pipes import widen, write_all
 from modos.region import UNMAPPED, Region
 
 
+_samtools_turn = threading.Lock()  # pysam runs one samtools command at a time
+
 
 def quiet_htslib() -> None:
     """Keep htslib from writing to stderr: what goes wrong is raised."""
@@ -286,7 +288,8 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     }
     verbosity = pysam.set_verbosity(0)
     try:
-        commands[format.name]()
+        with _samtools_turn:
+            commands[format.name]()
     except (pysam.SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)
         reason = " ".join(str(error).split()).strip("'\"")

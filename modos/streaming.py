@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
@@ -185,13 +185,16 @@ def iter_records(source: Source, region: str | Region | None, reference_filename
         yield from reader.overlapping(meant)
 
 
+def read_header(storage: Storage, key: str) -> Any:
+    """The pysam header of a BAM, CRAM, VCF or BCF, read by range."""
+    format, segments = Planner(storage).header_segments(key)
+    with RecordReader(iter_segments(storage, key, segments), _without_end(format), name=key) as reader:
+        return reader.header.copy()
 
 
 def sequence_md5s(storage: Storage, key: str) -> dict[str, str]:
     """MD5 by name of the sequences a BAM or CRAM was made with, from the @SQ lines of its header."""
-    format, segments = Planner(storage).header_segments(key)
-    with RecordReader(iter_segments(storage, key, segments), _without_end(format), name=key) as reader:
-        lines = reader.header.to_dict().get("SQ", [])
+    lines = read_header(storage, key).to_dict().get("SQ", [])
     return {line["SN"]: line["M5"] for line in lines if re.fullmatch("[0-9a-f]{32}", line.get("M5", ""))}
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modos import elements, records
+from modos.elements import journal
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, InvalidInputError, ModosError, NotFoundError,
 )
@@ -25,58 +26,82 @@ from modos.storage.base import CHUNK, Progress
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A data file in place: its size in bytes, its BLAKE2b checksum, and the keys that were written."""
+    """A data file in place: its size in bytes and its BLAKE2b checksum."""
 
     size: int
     checksum: str
-    keys: tuple[str, ...]
 
 
-def stage_file(storage: Storage, source: Path, key: str, progress: Progress | None = None) -> StagedFile:
-    """Copy a file of this machine, with its index, to a key that is free.
-
-    The index beside the source comes along under its canonical name; where
-    there is none, it is built.
+def check_source(source: Path, key: str) -> None:
+    """Look at a file of this machine before it is brought into an object.
 
     Raises
     ------
-    NotFoundError, AlreadyExistsError
-        No source file; a key that is taken.
-    TruncatedStream, InvalidInputError
-        A source without its end marker; one that cannot be indexed.
+    NotFoundError
+        There is no such file.
+    TruncatedStream
+        It lacks the end marker of its format.
     """
     if not source.is_file():
         raise NotFoundError(f"no source file {source}", "check the path")
     format = format_of(key)
     if format:
         records.check_complete(source, format)
-    written: list[str] = []
+
+
+def planned_keys(source: Path, key: str) -> list[str]:
+    """The keys that a file and its index will have in an object."""
+    return [key, *(index_key for _, index_key in _index_plan(source, key))]
+
+
+def stage_file(storage: Storage, source: Path, key: str, written: list[str], progress: Progress | None) -> StagedFile:
+    """Copy a file of this machine, with its index, to a key that is free.
+
+    The index beside the source comes along under its canonical name; where
+    there is none, it is built.
+
+    Parameters
+    ----------
+    written
+        Gets the keys that were written, as they are.
+
+    Raises
+    ------
+    AlreadyExistsError
+        A key that is taken.
+    InvalidInputError
+        A source that cannot be indexed.
+    """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = _find_or_build_index(source, key, Path(folder))
-        try:
-            size, checksum = _put(storage, source, key, progress)
-            written.append(key)
-            for path, index_key in index:
-                _put(storage, path, index_key, progress)
-                written.append(index_key)
-        except BaseException:
-            remove_files(storage, written)
-            raise
-    return StagedFile(size, checksum, tuple(written))
+        index = [(path or records.build_index(source, format_of(key), Path(folder)), index_key)
+                 for path, index_key in _index_plan(source, key)]
+        size, checksum = _put(storage, source, key, progress)
+        written.append(key)
+        for path, index_key in index:
+            _put(storage, path, index_key, progress)
+            written.append(index_key)
+    return StagedFile(size, checksum)
 
 
-def _find_or_build_index(source: Path, key: str, folder: Path) -> list[tuple[Path, str]]:
+def _index_plan(source: Path, key: str) -> list[tuple[Path | None, str]]:
+    """Index files to bring with a file and their keys; None for one that is to be built."""
     format = format_of(key)
     if format is None or not format.index_suffixes:
         return []
     beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
     if format.name == "FASTA":
         if not beside and not str(source).endswith(".gz"):
-            beside = [records.build_index(source, format, folder)]
+            return [(None, key + ".fai")]
         return [(path, key + path.suffix) for path in beside]
     if not beside and format.streamable:
-        beside = [records.build_index(source, format, folder)]
+        return [(None, key + format.index_suffixes[0])]
     return [(path, key + path.suffix) for path in beside[:1]]
+
+
+def checksum(source: Path) -> str:
+    """BLAKE2b-512 of a file of this machine, in hexadecimal digits."""
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None) -> tuple[int, str]:
@@ -111,10 +136,36 @@ def remove_files(storage: Storage, keys: list[str] | tuple[str, ...]) -> None:
     _remove_empty(storage)
 
 
+def remove_object(storage: Storage) -> list[str]:
+    """Remove an object, its root first, and nothing else; returns the keys that stay as they belong to no element.
+
+    Raises
+    ------
+    NotFoundError
+        There is no object, nor the rest of one whose removal was interrupted.
+    """
+    try:
+        document = elements.load(storage)
+    except NotFoundError:
+        if not journal.recover(storage, limit=0):
+            raise
+        _remove_empty(storage)
+        return []
+    present = [info.key for info in storage.iter_files()]
+    owned = journal.files_of(document)
+    inner = [key for key in present if key.startswith((f"{elements.ZARR}/", f"{journal.FOLDER}/"))]
+    metadata = [key for key in inner if key.startswith(f"{elements.ZARR}/")]
+    with journal.recorded(storage, (), [*metadata, *(key for key in present if key in owned)]):
+        storage.delete(elements.ROOT_KEY)
+        storage.delete(f"{elements.ZARR}/.zmetadata")
+    _remove_empty(storage)
+    return [key for key in present if key not in owned and key not in inner]
+
+
 def object_files(storage: Storage) -> list[tuple[str, int]]:
-    """Keys and sizes of the files in an object, without its metadata."""
-    zarr = elements.ZARR + "/"
-    return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(zarr)]
+    """Keys and sizes of the files in an object, without its metadata and records of changes."""
+    inner = (elements.ZARR + "/", journal.FOLDER + "/")
+    return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]
 
 
 def copy_object(source: Storage, target: Storage, progress: Callable[[int], object] | None = None) -> int:
@@ -132,7 +183,8 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
         raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     checksums = {attributes["data_path"]: attributes["data_checksum"] for attributes in document.metadata().values()
                  if attributes.get("data_checksum") and attributes.get("data_path")}
-    files = [(info.key, info.size) for info in source.iter_files() if info.key != elements.ROOT_KEY]
+    files = [(info.key, info.size) for info in source.iter_files()
+             if info.key != elements.ROOT_KEY and not info.key.startswith(journal.FOLDER + "/")]
     written: list[str] = []
     try:
         for key, size in files:

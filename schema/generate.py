@@ -51,17 +51,21 @@ def slots() -> dict[str, Any]:
         ancestors = view.class_ancestors(name)
         classes[name] = {
             "description": view.get_class(name).description,
+            "uri": view.get_uri(name, expand=True),
             "group": next((GROUPS[a] for a in ancestors if a in GROUPS), None),
-            "slots": {slot.name: _slot(slot, slot.name in links) for slot in view.class_induced_slots(name)},
+            "slots": {slot.name: _slot(view, slot, slot.name in links) for slot in view.class_induced_slots(name)},
         }
-    enums = {name: {value: {"meaning": entry.meaning, "description": entry.description}
+    enums = {name: {value: {"meaning": view.expand_curie(entry.meaning) if entry.meaning else None,
+                            "description": entry.description}
                     for value, entry in enum.permissible_values.items()} for name, enum in view.all_enums().items()}
-    return {"classes": classes, "enums": enums}
+    prefixes = {name: str(prefix.prefix_reference) for name, prefix in view.schema.prefixes.items()}
+    return {"prefixes": prefixes, "classes": classes, "enums": enums}
 
 
-def _slot(slot: Any, is_link: bool) -> dict[str, Any]:
+def _slot(view: Any, slot: Any, is_link: bool) -> dict[str, Any]:
     return {
         "description": slot.description,
+        "uri": view.get_uri(view.get_slot(slot.name), expand=True),
         "range": str(slot.range),
         "required": bool(slot.required),
         "multivalued": bool(slot.multivalued),

@@ -11,12 +11,14 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors"},
-    {"region", "formats", "config", "pipes"},
+    {"errors", "ownership"},
+    {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model"},
-    {"elements", "htsget", "index", "description"},
-    {"records", "planning", "reference"},
+    {"elements", "htsget", "index", "description", "linked_data", "comparison"},
+    {"records", "planning", "reference", "checking"},
     {"streaming", "transfer"},
+    {"editing"},
+    {"enrichment"},
     {"modo", "catalog"},
     {"api", "server"},
     {"demo"},
@@ -26,7 +28,7 @@ LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {
     "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiohttp": {"storage"},
     "pysam": {"records", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
-    "linkml_runtime": {"model"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
+    "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"},
 }
 

@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import Any
 
 from modos.model.conversion import normalise, to_attributes
-from modos.model.schema import GROUPS, default_class, describe, group_of, link_slot, link_slots
-from modos.model.validation import validate
+from modos.model.schema import GROUPS, class_names, default_class, describe, group_of, link_slot, link_slots
+from modos.model.validation import problems, validate
 
 __all__ = [
-    "GROUPS", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "to_attributes",
-    "validate",
+    "GROUPS", "class_names", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "problems",
+    "to_attributes", "validate",
 ]
 
 

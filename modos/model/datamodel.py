@@ -59,8 +59,12 @@ metamodel_version = "1.12.0"
 version = "0.4.0"
 
 # Namespaces
+BTO = CurieNamespace('BTO', 'http://purl.obolibrary.org/obo/BTO_')
+CL = CurieNamespace('CL', 'http://purl.obolibrary.org/obo/CL_')
 EDAM = CurieNamespace('EDAM', 'http://edamontology.org/')
+NCBITAXON = CurieNamespace('NCBITaxon', 'http://purl.obolibrary.org/obo/NCBITaxon_')
 NCIT = CurieNamespace('NCIT', 'http://purl.obolibrary.org/obo/NCIT_')
+UBERON = CurieNamespace('UBERON', 'http://purl.obolibrary.org/obo/UBERON_')
 LINKML = CurieNamespace('linkml', 'https://w3id.org/linkml/')
 MODOS = CurieNamespace('modos', 'https://w3id.org/sdsc-ordes/modos-schema/')
 SCHEMA = CurieNamespace('schema', 'http://schema.org/')
@@ -250,7 +254,7 @@ class Sample(NamedThing):
     cell_type: Optional[Union[str, URIorCURIE]] = None
     source_material: Optional[Union[str, URIorCURIE]] = None
     sex: Optional[Union[str, "Sex"]] = None
-    taxon_id: Optional[Union[str, URIorCURIE]] = None
+    taxon_id: Optional[Union[Union[str, URIorCURIE], list[Union[str, URIorCURIE]]]] = empty_list()
     collector: Optional[Union[str, list[str]]] = empty_list()
     source_uri: Optional[Union[str, URIorCURIE]] = None
 
@@ -269,8 +273,9 @@ class Sample(NamedThing):
         if self.sex is not None and not isinstance(self.sex, Sex):
             self.sex = Sex(self.sex)
 
-        if self.taxon_id is not None and not isinstance(self.taxon_id, URIorCURIE):
-            self.taxon_id = URIorCURIE(self.taxon_id)
+        if not isinstance(self.taxon_id, list):
+            self.taxon_id = [self.taxon_id] if self.taxon_id is not None else []
+        self.taxon_id = [v if isinstance(v, URIorCURIE) else URIorCURIE(v) for v in self.taxon_id]
 
         if not isinstance(self.collector, list):
             self.collector = [self.collector] if self.collector is not None else []
@@ -451,7 +456,7 @@ class ReferenceGenome(NamedThing):
     data_path: str = None
     data_format: Optional[Union[str, "DataFormat"]] = None
     has_sequence: Optional[Union[Union[str, ReferenceSequenceId], list[Union[str, ReferenceSequenceId]]]] = empty_list()
-    taxon_id: Optional[Union[str, URIorCURIE]] = None
+    taxon_id: Optional[Union[Union[str, URIorCURIE], list[Union[str, URIorCURIE]]]] = empty_list()
     source_uri: Optional[Union[str, URIorCURIE]] = None
     version: Optional[str] = None
     data_checksum: Optional[str] = None
@@ -475,8 +480,9 @@ class ReferenceGenome(NamedThing):
             self.has_sequence = [self.has_sequence] if self.has_sequence is not None else []
         self.has_sequence = [v if isinstance(v, ReferenceSequenceId) else ReferenceSequenceId(v) for v in self.has_sequence]
 
-        if self.taxon_id is not None and not isinstance(self.taxon_id, URIorCURIE):
-            self.taxon_id = URIorCURIE(self.taxon_id)
+        if not isinstance(self.taxon_id, list):
+            self.taxon_id = [self.taxon_id] if self.taxon_id is not None else []
+        self.taxon_id = [v if isinstance(v, URIorCURIE) else URIorCURIE(v) for v in self.taxon_id]
 
         if self.source_uri is not None and not isinstance(self.source_uri, URIorCURIE):
             self.source_uri = URIorCURIE(self.source_uri)
@@ -665,7 +671,7 @@ slots.sex = Slot(uri=MODOS.sex, name="sex", curie=MODOS.curie('sex'),
                    model_uri=MODOS.sex, domain=None, range=Optional[Union[str, "Sex"]])
 
 slots.taxon_id = Slot(uri=MODOS.taxon_id, name="taxon_id", curie=MODOS.curie('taxon_id'),
-                   model_uri=MODOS.taxon_id, domain=None, range=Optional[Union[str, URIorCURIE]])
+                   model_uri=MODOS.taxon_id, domain=None, range=Optional[Union[Union[str, URIorCURIE], list[Union[str, URIorCURIE]]]])
 
 slots.collector = Slot(uri=MODOS.collector, name="collector", curie=MODOS.curie('collector'),
                    model_uri=MODOS.collector, domain=None, range=Optional[Union[str, list[str]]])

@@ -32,12 +32,17 @@ def describe(class_name: str) -> dict[str, Any]:
     """
     classes = tables()["classes"]
     if class_name not in classes:
-        known = [name for name in classes if name != "NamedThing"]
+        known = class_names()
         near = did_you_mean(str(class_name), known)
         raise SchemaError(f"there is no class {class_name}", f"did you mean {near}?" if near else
                           f"there are {listing(known, 20)}", path="@type", expected=" | ".join(known),
                           got=str(class_name))
     return classes[class_name]
+
+
+def class_names() -> list[str]:
+    """The classes that elements and objects can have."""
+    return [name for name in tables()["classes"] if name != "NamedThing"]
 
 
 def group_of(class_name: str) -> str | None:
@@ -52,6 +57,7 @@ def default_class(group: str) -> str:
     return _DEFAULT_CLASSES[group]
 
 
+@cache
 def link_slots(class_name: str) -> dict[str, str]:
     """The slots of a class that link to elements, with the group each links to; none for an unknown class."""
     slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]

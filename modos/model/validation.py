@@ -20,19 +20,24 @@ def validate(attributes: dict[str, Any], element_id: str) -> None:
     SchemaError
         One message for all problems; `path`, `expected` and `got` tell of the first.
     """
+    found = problems(attributes, element_id)
+    if not found:
+        return
+    first = found[0]
+    if len(found) == 1:
+        raise first
+    raise SchemaError(f"{len(found)} problems: " + "; ".join(problem.message for problem in found),
+                      "; ".join(dict.fromkeys(problem.hint for problem in found if problem.hint)) or None,
+                      path=first.path, expected=first.expected, got=first.got)
+
+
+def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
+    """Every problem of normalised attributes; SchemaError for a class that is not there."""
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}
-    problems = [problem for error in _validator(class_name).iter_errors(content)
-                for problem in _explain(error, element_id, class_name, slots)]
-    if not problems:
-        return
-    first = problems[0]
-    if len(problems) == 1:
-        raise first
-    raise SchemaError(f"{len(problems)} problems: " + "; ".join(problem.message for problem in problems),
-                      "; ".join(dict.fromkeys(problem.hint for problem in problems if problem.hint)) or None,
-                      path=first.path, expected=first.expected, got=first.got)
+    return [problem for error in _validator(class_name).iter_errors(content)
+            for problem in _explain(error, element_id, class_name, slots)]
 
 
 @cache

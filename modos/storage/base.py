@@ -41,6 +41,15 @@ class ObjectInfo:
     etag: str
 
 
+@dataclass(frozen=True)
+class Partial:
+    """What a write that did not end has left: the key or upload, its owner's mark, its age in seconds."""
+
+    name: str
+    mark: str
+    age: float
+
+
 class Storage(ABC):
     """Bytes at keys below one root.
 
@@ -77,8 +86,11 @@ class Storage(ABC):
         """Bytes [start, end), fewer only where the file ends before."""
 
     @abstractmethod
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
+              durable: bool = True) -> str:
         """Put a small file in one step, whole or not at all; returns its tag.
+
+        Without `durable` it may be lost when the machine goes down.
 
         Raises ConflictError where the file's tag is not `if_match`, or where
         it exists and `if_absent` was asked.
@@ -99,6 +111,14 @@ class Storage(ABC):
     @abstractmethod
     def list_folders(self, prefix: str = "") -> list[str]:
         """The folders directly below the folder `prefix`, as keys."""
+
+    @abstractmethod
+    def partial_writes(self) -> list[Partial]:
+        """What writes that did not end have left."""
+
+    @abstractmethod
+    def drop_partial(self, partial: Partial) -> None:
+        """Remove it."""
 
     @abstractmethod
     def child(self, prefix: str) -> Storage:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import os
-import secrets
+import re
+import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modos import ownership
 from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
-from modos.storage.base import ObjectInfo, Storage, check_key
+from modos.storage.base import ObjectInfo, Partial, Storage, check_key
 
 _PART_SUFFIX = ".part"
 _LOCK_SUFFIX = ".lock"
+_UNDER_WAY = re.compile(r"\..*\.(?:(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part|lock)")
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -79,29 +83,29 @@ class LocalStorage(Storage):
                 start += len(piece)
                 yield piece
 
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
+              durable: bool = True) -> str:
         path = self._resolve(key)
         with _translated(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             if if_match is None and not if_absent:
-                self._replace(path, data)
+                self._replace(path, data, durable)
             else:
                 with _locked(path):
                     _check_condition(path, if_match)
-                    self._replace(path, data)
+                    self._replace(path, data, durable)
         return _content_tag(data)
 
-    def _replace(self, path: Path, data: bytes) -> None:
-        part = _part_of(path)
-        try:
+    def _replace(self, path: Path, data: bytes, durable: bool) -> None:
+        with _part_of(path) as part:
             with open(part, "xb") as file:
                 file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             os.replace(part, path)
-        finally:
-            part.unlink(missing_ok=True)
-        _sync_folder(path.parent)
+        if durable:
+            _sync_folder(path.parent)
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         path = self._resolve(key)
@@ -109,19 +113,18 @@ class LocalStorage(Storage):
             if os.path.lexists(path):
                 raise _taken(path)
             path.parent.mkdir(parents=True, exist_ok=True)
-            part = _part_of(path)
             try:
-                with open(part, "xb") as file:
-                    for piece in pieces:
-                        file.write(piece)
-                    file.flush()
-                    os.fsync(file.fileno())
-                    written = file.tell()
-                if written != size:
-                    raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
-                _rename_new(part, path)
+                with _part_of(path) as part:
+                    with open(part, "xb") as file:
+                        for piece in pieces:
+                            file.write(piece)
+                        file.flush()
+                        os.fsync(file.fileno())
+                        written = file.tell()
+                    if written != size:
+                        raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
+                    _rename_new(part, path)
             finally:
-                part.unlink(missing_ok=True)
                 self._prune(path.parent)
             _sync_folder(path.parent)
 
@@ -145,13 +148,32 @@ class LocalStorage(Storage):
         for folder, folders, names in os.walk(top):
             folders.sort()
             for name in sorted(names):
-                if name.startswith(".") and name.endswith((_PART_SUFFIX, _LOCK_SUFFIX)):
+                if _UNDER_WAY.fullmatch(name):
                     continue
                 path = Path(folder, name)
                 try:
                     yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
                 except (OSError, NotFoundError):
                     continue
+
+    def partial_writes(self) -> list[Partial]:
+        found = []
+        for folder, _, names in os.walk(self._root):
+            for name in names:
+                match = _UNDER_WAY.fullmatch(name)
+                if match:
+                    path = Path(folder, name)
+                    with suppress(FileNotFoundError):
+                        age = time.time() - path.lstat().st_mtime if match["mark"] else math.inf
+                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"] or "", age))
+        return found
+
+    def drop_partial(self, partial: Partial) -> None:
+        path = self._root / check_key(partial.name)
+        if path.name.endswith(_LOCK_SUFFIX):  # whoever takes a lock and gives it back removes its file
+            with _translated(path), _locked(path.with_name(path.name[1:].removesuffix(_LOCK_SUFFIX))):
+                return
+        self.delete(partial.name)
 
     def list_folders(self, prefix: str = "") -> list[str]:
         top = self._resolve(prefix) if prefix else self._root
@@ -182,8 +204,16 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
 
 
-def _part_of(path: Path) -> Path:
-    return path.with_name(f".{path.name[:100]}.{secrets.token_hex(4)}{_PART_SUFFIX}")
+@contextmanager
+def _part_of(path: Path) -> Iterator[Path]:
+    """A name beside a file for what is to become it; removed at the end."""
+    mark = ownership.new_mark()
+    part = path.with_name(f".{path.name[:60]}.{mark}{_PART_SUFFIX}")
+    try:
+        yield part
+    finally:
+        part.unlink(missing_ok=True)
+        ownership.release(mark)
 
 
 def _taken(path: Path) -> ConflictError:

@@ -6,6 +6,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from modos.errors import (
     AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, RemoteError, TransportError,
     TruncatedStream,
 )
-from modos.storage.base import CHUNK, MAX_READ, PART, ObjectInfo, Storage, check_key
+from modos.storage.base import CHUNK, MAX_READ, PART, ObjectInfo, Partial, Storage, check_key
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _MAX_PARTS = 10_000  # S3's limit for one upload
@@ -114,7 +115,8 @@ class S3Storage(Storage):
                 raise TruncatedStream(f"{self.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
             yield piece
 
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False) -> str:
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
+              durable: bool = True) -> str:
         return self._call("put_object", key, Body=data, **_conditions(if_match, if_absent))["ETag"]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
@@ -147,6 +149,17 @@ class S3Storage(Storage):
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key)
+
+    def partial_writes(self) -> list[Partial]:
+        skip = len(self._prefix) + 1 if self._prefix else 0
+        answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
+        now = datetime.now(UTC)
+        return [Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "",
+                        (now - upload["Initiated"]).total_seconds()) for upload in answer.get("Uploads", ())]
+
+    def drop_partial(self, partial: Partial) -> None:
+        key, _, upload = partial.name.rpartition("?uploadId=")
+        self._call("abort_multipart_upload", key, UploadId=upload)
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
         for page in self._pages(prefix):

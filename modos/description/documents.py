@@ -1,48 +1,23 @@
-"""The YAML or JSON file that describes an object and its elements."""
+"""YAML and JSON files that describe objects and elements."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modos import model
+from modos.description.entries import Entry, find_source
 from modos.errors import InvalidInputError, NotFoundError
 
 _MAX_BYTES = 64 << 20
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One element of the file: its attributes, its source file, and its parent's id."""
-
-    attributes: dict[str, Any]
-    source_file: Path | None
-    part_of: str | None
-
-
 def read_description(path: Path) -> list[Entry]:
-    """Read the list of elements that a file describes.
-
-    Raises
-    ------
-    NotFoundError
-        The file, or a source file in it, does not exist.
-    InvalidInputError
-        It is no such list; an id stands twice; more than one MODO.
-    """
+    """Read the list of elements of a YAML or JSON file."""
     items = load_yaml(path)
     if not isinstance(items, list):
         raise InvalidInputError(f"{path} is not a list of elements", "begin each with `- element:`")
-    entries = [_entry(item, number, path) for number, item in enumerate(items, 1)]
-    seen: set[tuple[str | None, str]] = set()
-    for entry in entries:
-        group = model.group_of(entry.attributes["@type"])
-        name = (group, str(entry.attributes.get("id", "")).removeprefix(f"{group}/") if group else "")
-        if name in seen:
-            raise InvalidInputError(f"{path}: {'/'.join(filter(None, name)) or 'the MODO'} stands there twice")
-        seen.add(name)
-    return entries
+    return [_entry(item, number, path) for number, item in enumerate(items, 1)]
 
 
 def load_yaml(path: Path) -> Any:
@@ -73,11 +48,4 @@ def _entry(item: Any, number: int, path: Path) -> Entry:
         raise InvalidInputError(f"{path}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
                                 "args can have source_file and part_of")
     source = args.get("source_file")
-    return Entry(model.to_attributes(element), _find_source(str(source), path) if source else None, args.get("part_of"))
-
-
-def _find_source(source: str, path: Path) -> Path:
-    for candidate in (path.parent / source, Path(source)):
-        if candidate.is_file():
-            return candidate
-    raise NotFoundError(f"{path}: no source file {source}", "write it relative to that file")
+    return Entry(model.to_attributes(element), find_source(str(source), path) if source else None, args.get("part_of"))

@@ -1,0 +1,181 @@
+"""Is an object what it says it is? And what did interrupted changes leave in it?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from modos import elements, model, ownership
+from modos.elements import Document, journal
+from modos.elements.store import mirror_key, write_mirrors
+from modos.errors import ModosError, NotFoundError, SchemaError
+from modos.formats import format_of, index_names
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that is not as it should be.
+
+    Parameters
+    ----------
+    kind
+        `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`: the
+        object is not what it says. `leftover`, `mirror`: what an interrupted
+        change left; `fix` mends these. `unknown`: a file that no element
+        names; it stays.
+    where
+        The element, or the file.
+    message
+        What is wrong.
+    """
+
+    kind: str
+    where: str
+    message: str
+
+    @property
+    def fixable(self) -> bool:
+        """Whether `fix` mends it."""
+        return self.kind in ("leftover", "mirror")
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the object is whole all the same."""
+        return self.fixable or self.kind == "unknown"
+
+    def __str__(self) -> str:
+        return f"{self.kind:<9}{self.where}: {self.message}"
+
+
+def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ownership.ABANDONED_AFTER,
+                  progress: Progress | None = None) -> Iterator[Finding]:
+    """Compare an object with what its metadata say.
+
+    Parameters
+    ----------
+    checksums
+        Read every file and compare its checksum.
+    limit
+        Seconds after which a change under way on another machine counts as
+        abandoned.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        There is no object, or its root is damaged.
+    """
+    document = elements.load(storage)
+    yield from _check_elements(document)
+    sizes = {info.key: info.size for info in storage.iter_files()}
+    yield from _check_data(storage, document, sizes, checksums, progress)
+    yield from _find_leftovers(storage, document, sizes, limit)
+    if document.zarr_format == 3:
+        yield from _check_mirrors(storage, document, sizes)
+
+
+def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.ABANDONED_AFTER) -> None:
+    """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
+    journal.recover(storage, limit)
+    for partial in storage.partial_writes():
+        if ownership.is_abandoned(partial.mark, partial.age, limit):
+            storage.drop_partial(partial)
+    document = elements.load(storage)
+    for finding in findings:
+        path = finding.where.removeprefix(f"{elements.ZARR}/").removesuffix("/zarr.json")
+        if finding.kind == "mirror" and path in document.nodes:
+            write_mirrors(storage, document, [path])
+        elif finding.kind == "mirror":
+            storage.delete(finding.where)
+
+
+def _check_elements(document: Document) -> Iterator[Finding]:
+    for element_id in (document.object_id, *document.ids()):
+        attributes = document.element(element_id)
+        try:
+            model.validate(attributes, element_id)
+        except SchemaError as error:
+            yield Finding("schema", element_id, error.message.removeprefix(f"{element_id}: "))
+        for slot in model.link_slots(attributes.get("@type")):
+            for link in attributes.get(slot, ()):
+                if link not in document:
+                    yield Finding("link", element_id, f"{slot} links to {link}, which is not there")
+
+
+def _check_data(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
+                progress: Progress | None) -> Iterator[Finding]:
+    seen: dict[str, str] = {}
+    for element_id in document.ids():
+        attributes = document.element(element_id)
+        path = attributes.get("data_path")
+        if not path or attributes["@type"] == "Array":
+            continue
+        if path in seen:
+            yield Finding("path", element_id, f"its file {path} belongs to {seen[path]} too")
+            continue
+        seen[path] = element_id
+        try:
+            size = storage.stat(path).size
+        except NotFoundError:
+            yield Finding("missing", element_id, f"there is no file {path}")
+            continue
+        except ModosError as error:
+            yield Finding("path", element_id, error.message)
+            continue
+        if attributes.get("data_size", size) != size:
+            yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
+        elif checksums and attributes.get("data_checksum") not in (None, _checksum(storage, path, size, progress)):
+            yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
+        format = format_of(path)
+        if format and format.streamable and not any(name in sizes for name in index_names(path)):
+            yield Finding("index", element_id, f"{path} has no index")
+
+
+def _checksum(storage: Storage, key: str, size: int, progress: Progress | None) -> str:
+    digest = hashlib.blake2b()
+    for piece in storage.iter_range(key, 0, size):
+        digest.update(piece)
+        if progress:
+            progress(len(piece))
+    return digest.hexdigest()
+
+
+def _find_leftovers(storage: Storage, document: Document, sizes: dict[str, int], limit: float) -> Iterator[Finding]:
+    records = journal.entries(storage, limit)
+    owned = journal.files_of(document)
+    under_way = {file for record in records if not record.abandoned for file in record.files}
+    left = {file for record in records if record.abandoned for file in record.files} - under_way
+    for record in records:
+        if record.abandoned:
+            yield Finding("leftover", record.key, "the record of a change that was interrupted")
+    for key in sizes:
+        if key in owned or key.startswith((f"{elements.ZARR}/", f"{journal.FOLDER}/")):
+            continue
+        if key in left:
+            yield Finding("leftover", key, "written or to be removed by a change that was interrupted")
+        elif key not in under_way:
+            yield Finding("unknown", key, "belongs to no element")
+    for partial in storage.partial_writes():
+        if ownership.is_abandoned(partial.mark, partial.age, limit):
+            yield Finding("leftover", partial.name, "a file whose writing was interrupted")
+
+
+def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:
+    groups = {mirror_key(path): path for path, node in document.nodes.items() if node.get("node_type") == "group"}
+    for key, path in groups.items():
+        if key not in sizes or not _is_current(storage, key, document.nodes[path]):
+            yield Finding("mirror", key, "is not what the root says, for other Zarr tools")
+    for key in sizes:
+        is_element = key.startswith(f"{elements.ZARR}/") and key.endswith("/zarr.json") and key != elements.ROOT_KEY
+        if is_element and key.removeprefix(f"{elements.ZARR}/").removesuffix("/zarr.json") not in document.nodes:
+            yield Finding("mirror", key, "is of an element that is not there")
+
+
+def _is_current(storage: Storage, key: str, node: dict) -> bool:
+    try:
+        return json.loads(storage.read(key)[0])["attributes"] == node.get("attributes", {})
+    except (ValueError, KeyError, TypeError, NotFoundError):
+        return False

@@ -1,0 +1,33 @@
+"""Elements as files describe them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modos import model
+from modos.errors import NotFoundError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One element of the file: its attributes, its source file, and its parent's id."""
+
+    attributes: dict[str, Any]
+    source_file: Path | None
+    part_of: str | None
+
+    @property
+    def element_id(self) -> str | None:
+        """The full id; None for the object itself."""
+        group = model.group_of(self.attributes["@type"])
+        return f"{group}/{str(self.attributes.get('id', '')).removeprefix(f'{group}/')}" if group else None
+
+
+def find_source(source: str, path: Path) -> Path:
+    """A file that another one names: beside it, or in the working directory."""
+    for candidate in (path.parent / source, Path(source)):
+        if candidate.is_file():
+            return candidate
+    raise NotFoundError(f"{path}: no source file {source}", "write it relative to that file")

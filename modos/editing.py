@@ -1,0 +1,379 @@
+"""Changes to an object: collected, checked, and committed together.
+
+A change is kept by meaning (add this element, set these slots), so that it can
+be applied again to what others committed meanwhile. Files go to their place
+first, on record; the root document is replaced once; then what became
+superfluous is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+from modos import elements, model, transfer
+from modos.description import Entry
+from modos.elements import Document, journal
+from modos.errors import (
+    AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean,
+)
+from modos.formats import format_of, index_names, stem_of
+from modos.storage import Storage, check_key
+from modos.storage.base import Progress
+
+_WORKERS = 4  # files that are copied at once
+
+
+def now() -> str:
+    """The time as metadata has it: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Change(Protocol):
+    """One change, by meaning."""
+
+    element_id: str
+
+    def apply(self, document: Document) -> None:
+        """Make it; ConflictError where others have changed the same since."""
+
+
+@dataclass
+class Add:
+    """A new element."""
+
+    element_id: str
+    attributes: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        document.add(self.element_id, self.attributes)
+
+
+@dataclass
+class Update:
+    """Slots of an element that get a value, or lose it where it is None or empty.
+
+    Parameters
+    ----------
+    base
+        The element as it was when the change was made.
+    """
+
+    element_id: str
+    attributes: dict[str, Any]
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        current = _unchanged(document, self.element_id, self.base, self.attributes)
+        document.set(self.element_id, merge(current, self.attributes))
+
+
+@dataclass
+class Remove:
+    """An element that goes, with every link to it."""
+
+    element_id: str
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        _unchanged(document, self.element_id, self.base, {})
+        document.remove(self.element_id)
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file of this machine that becomes an element's data, at a key that is free."""
+
+    source: Path
+    key: str
+    change: Add | Update
+
+
+@dataclass
+class Transaction:
+    """Changes to an object that are committed together, or not at all.
+
+    Get one from `MODO.transaction()`.
+
+    Parameters
+    ----------
+    storage
+        Holds the object.
+    start
+        Its document as it is now; one without a tag makes a new object.
+    """
+
+    storage: Storage
+    start: Document
+    view: Document = field(init=False)
+    _changes: list[Change] = field(default_factory=list)
+    _links: list[tuple[str, str]] = field(default_factory=list)
+    _files: list[NewFile] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.view = self.start.copy()
+
+    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None) -> str:
+        """Add an element; returns its id. See `MODO.add_element`."""
+        attributes = model.to_attributes(element)
+        class_name = attributes["@type"]
+        group = model.group_of(class_name)
+        if group is None:
+            raise InvalidInputError("an object is no element of an object", "add its assays and data")
+        if not attributes.get("id"):
+            raise InvalidInputError(f"an element of class {class_name} has no id")
+        element_id = elements.format_id(group, attributes["id"])
+        source = Path(source_file) if source_file is not None else None
+        if source is not None:
+            attributes.setdefault("data_path", source.name)
+            format = format_of(attributes["data_path"])
+            if format and "data_format" in model.describe(class_name)["slots"]:
+                attributes.setdefault("data_format", format.name)
+        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
+        model.validate(prepared, element_id)
+        change = Add(element_id, prepared)
+        self._make(change)
+        if part_of or group == "assay":
+            self._links.append((part_of or self.view.object_id, element_id))
+        if source is not None:
+            self._bring(source, prepared["data_path"], change)
+        return element_id
+
+    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
+                       part_of: str | None = None) -> str:
+        """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
+        element_id = self.view.find(element_id)
+        base = self.view.element(element_id)
+        changes = self._settled(element_id, new, base)
+        source = Path(source_file) if source_file is not None else None
+        if source is not None and not self._is_same_file(source, base, changes):
+            key = changes.get("data_path") or self._free_key(base.get("data_path") or source.name)
+            changes |= {"data_path": key}
+        elif changes.get("data_path", base.get("data_path")) != base.get("data_path") and not self.storage.exists(
+                check_key(changes["data_path"])):
+            raise InvalidInputError(f"{element_id}: there is no file {changes['data_path']} in the object",
+                                    "give the file with source_file (-s)")
+        else:
+            source = None
+        change = Update(element_id, changes, base)
+        model.validate(merge(base, changes), element_id)
+        if merge(base, changes) != base:
+            self._make(change)
+        if part_of:
+            self._links.append((part_of, element_id))
+        if source is not None:
+            self._bring(source, changes["data_path"], change)
+        return element_id
+
+    def remove_element(self, element_id: str) -> str:
+        """Remove an element, its files and every link to it; returns its id."""
+        element_id = self.view.find(element_id)
+        if element_id == self.view.object_id:
+            raise InvalidInputError(f"{element_id} is the object itself", "remove it with remove_object, or `modos remove`")
+        self._make(Remove(element_id, self.view.element(element_id)))
+        self._files = [file for file in self._files if file.change.element_id != element_id]
+        self._links = [link for link in self._links if element_id not in link]
+        return element_id
+
+    def preview(self) -> Document:
+        """The object as it will be; raises what `commit` would for what can be known now."""
+        document = self.start.copy()
+        self._apply(document)
+        return document
+
+    def commit(self, progress: Progress | None = None) -> Document:
+        """Make the changes; returns the document as committed."""
+        result = self.preview()
+        if self.start.tag and not self._files and _same(result, self.start):
+            return self.start
+        superfluous = journal.files_of(self.start) - journal.files_of(result)
+        new = [key for file in self._files for key in transfer.planned_keys(file.source, file.key)]
+        if new or superfluous:
+            journal.recover(self.storage)
+        with journal.recorded(self.storage, new, superfluous) as written:
+            self._stage(written, progress)
+            if not self.start.tag:
+                self._apply(document := self.start.copy())
+                return elements.create(self.storage, document)
+            return elements.commit(self.storage, self._apply, self.start)
+
+    def _make(self, change: Change) -> None:
+        change.apply(self.view)
+        self._changes.append(change)
+
+    def _apply(self, document: Document) -> None:
+        for change in self._changes:
+            change.apply(document)
+        for parent, child in self._links:
+            document.link(document.find(parent), child)
+        touched = {change.element_id for change in self._changes}
+        _check_files(document, touched)
+        _check_links(document, touched)
+        own = [change for change in self._changes if change.element_id == document.object_id]
+        if document.tag and not any("last_update_date" in change.attributes for change in own):
+            document.attributes["last_update_date"] = now()
+
+    def _bring(self, source: Path, key: str, change: Add | Update) -> None:
+        transfer.check_source(source, key)
+        self._files = [file for file in self._files if file.change.element_id != change.element_id]
+        self._files.append(NewFile(source, key, change))
+
+    def _stage(self, written: list[str], progress: Progress | None) -> None:
+        def stage(file: NewFile) -> None:
+            staged = transfer.stage_file(self.storage, file.source, file.key, written, progress)
+            file.change.attributes |= {"data_size": staged.size, "data_checksum": staged.checksum}
+
+        if len(self._files) < 2:
+            for file in self._files:
+                stage(file)
+            return
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            futures = [pool.submit(stage, file) for file in self._files]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _settled(self, element_id: str, new: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+        """The changed slots in full form; those to be unset as None."""
+        given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
+        class_name = str(given.get("@type") or base["@type"])
+        if model.group_of(class_name) != model.group_of(base["@type"]):
+            raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",
+                              expected=base["@type"], got=class_name)
+        own_id = given.pop("id", None)
+        if own_id is not None and str(own_id) not in (element_id, element_id.partition("/")[2]):
+            raise InvalidInputError(f"{element_id}: an id cannot be changed (to {own_id})",
+                                    "add an element of that id and remove this one")
+        unset = {str(slot): None for slot, value in given.items() if value is None or value in ("", [])}
+        if unknown := unset.keys() - model.describe(class_name)["slots"].keys() - base.keys():
+            raise SchemaError(f"{element_id}: {', '.join(sorted(unknown))} is not a slot of the class {class_name}")
+        values = model.normalise(model.to_attributes({"@type": class_name} | given))
+        return values | unset
+
+    def _is_same_file(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+        transfer.check_source(source, base.get("data_path") or source.name)
+        same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
+        return (same_place and base.get("data_size") == source.stat().st_size
+                and base.get("data_checksum") == transfer.checksum(source))
+
+    def _free_key(self, data_path: str) -> str:
+        """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
+        stem = stem_of(data_path)
+        suffix = data_path[len(stem):]
+        taken = journal.files_of(self.view) | journal.files_of(self.start)
+        candidates = (data_path, *(f"{stem}-{number}{suffix}" for number in range(2, 10_000)))
+        return next(key for key in candidates if key not in taken and not self.storage.exists(key))
+
+
+def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:
+    """Add the elements that files describe, or set the slots they name.
+
+    Parameters
+    ----------
+    prune
+        Remove elements that no entry describes.
+
+    Raises
+    ------
+    SchemaError
+        Everything that does not fit the schema, at once.
+    """
+    wrong: list[SchemaError] = []
+    view = transaction.view
+    for entry in entries:
+        attributes = entry.attributes
+        try:
+            if entry.element_id is None:
+                own = {slot: value for slot, value in attributes.items() if slot != "id"}
+                transaction.update_element(view.object_id, own)
+            elif entry.element_id in view:
+                transaction.update_element(entry.element_id, attributes, entry.source_file, entry.part_of)
+            else:
+                transaction.add_element(attributes, entry.source_file, entry.part_of)
+        except SchemaError as error:
+            wrong.append(error)
+    if wrong:
+        raise wrong[0] if len(wrong) == 1 else SchemaError(
+            f"{len(wrong)} elements do not fit the schema: " + "; ".join(error.message for error in wrong),
+            "; ".join(dict.fromkeys(error.hint for error in wrong if error.hint)) or None, path=wrong[0].path)
+    if prune:
+        described = {entry.element_id for entry in entries}
+        for element_id in [i for i in view.ids() if i not in described]:
+            transaction.remove_element(element_id)
+
+
+def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with some set and those that are None left out."""
+    return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
+
+
+def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The element as it is; ConflictError where it is not as it was, links that others added aside."""
+    if element_id not in document:
+        raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
+    current = document.element(element_id)
+    ignored = (set(model.link_slots(base["@type"])) - changes.keys()) | {"last_update_date"}
+    if any(current.get(slot) != base.get(slot) for slot in (current.keys() | base.keys()) - ignored):
+        raise ConflictError(f"{element_id} was changed by somebody else meanwhile",
+                            "nothing was changed: look at it again, and repeat what still holds")
+    return current if element_id != document.object_id else current | {
+        slot: value for slot, value in document.attributes.items() if slot.startswith("_")}
+
+
+def _check_files(document: Document, touched: set[str]) -> None:
+    """No two elements have one file, and none lies where it must not."""
+    owners: dict[str, str] = {}
+    for element_id in document.ids():
+        data_path = document.nodes[element_id]["attributes"].get("data_path")
+        if not data_path:
+            continue
+        other = owners.setdefault(data_path, element_id)
+        if other != element_id and {other, element_id} & touched:
+            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
+                                     "give the element another data_path")
+    for element_id in touched & set(owners.values()):
+        _check_data_path(element_id, document.nodes[element_id]["attributes"]["data_path"])
+        _refuse_taken_by_index(element_id, document.nodes[element_id]["attributes"]["data_path"], owners)
+
+
+def _check_data_path(element_id: str, data_path: str) -> None:
+    check_key(data_path)
+    if data_path.split("/")[0] in (elements.ZARR, journal.FOLDER):
+        raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
+
+
+def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:
+    for index in index_names(data_path):
+        if index in owners:
+            raise AlreadyExistsError(f"{element_id}: its index {index} has the name of the file of {owners[index]}",
+                                     "give the element another data_path")
+
+
+def _check_links(document: Document, touched: set[str]) -> None:
+    """Every link of the elements that were touched leads to an element of the object."""
+    for element_id in touched:
+        if element_id not in document:
+            continue
+        attributes = document.element(element_id)
+        for slot, group in model.link_slots(attributes["@type"]).items():
+            for link in attributes.get(slot, ()):
+                if link not in document:
+                    near = did_you_mean(link, document.ids())
+                    raise NotFoundError(f"{element_id}: {slot} links to {link}, which is not in the object",
+                                        f"did you mean {near}?" if near else "add that element first")
+                if link.partition("/")[0] != group:
+                    raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
+                                      path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
+
+
+def _same(one: Document, other: Document) -> bool:
+    dateless = ({k: v for k, v in d.attributes.items() if k != "last_update_date"} for d in (one, other))
+    first, second = dateless
+    return first == second and one.nodes == other.nodes

@@ -1,0 +1,13 @@
+"""Typed elements in the Zarr group tree, and commits.
+
+The root document `data.zarr/zarr.json` holds, inline, the metadata of every
+group. It is all a reader needs and the one thing a commit replaces, with a
+compare-and-swap. Each element's own `zarr.json` is a mirror for plain Zarr
+tools, written afterwards.
+"""
+
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, format_id
+from modos.elements.store import commit, create, load, upgrade, write_mirrors
+
+__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "commit", "create", "format_id", "load",
+           "upgrade", "write_mirrors"]

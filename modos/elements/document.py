@@ -1,0 +1,237 @@
+"""The root document of an object: its own attributes, its elements, and the links between them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modos import model
+from modos.errors import (
+    AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
+)
+from modos.storage import check_key
+
+ZARR = "data.zarr"
+ROOT_KEY = f"{ZARR}/zarr.json"
+STATE = "_modos"  # root attribute: format version, revision, the ids of recent commits
+FORMAT_VERSION = 1
+_REMEMBERED_COMMITS = 100
+_MAX_ID_BYTES = 200
+
+
+def format_id(group: str, name: str) -> str:
+    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it.
+
+    Raises
+    ------
+    InvalidInputError
+        The name cannot be the name of a group: empty, with a slash, `..` or
+        control characters, more than 200 bytes, or `zarr.json`.
+    """
+    name = str(name)
+    bare = name.removeprefix(f"{group}/")
+    try:
+        check_key(bare)
+        valid = "/" not in bare and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+    except (InvalidInputError, UnicodeEncodeError):
+        valid = False
+    if not valid or bare == "zarr.json":
+        shown = name if len(name) <= 60 else name[:60] + "..."
+        raise InvalidInputError(
+            f"{shown!r} cannot be an id in the group {group}",
+            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes, not starting with a dot or `__`",
+        )
+    return f"{group}/{bare}"
+
+
+@dataclass
+class Document:
+    """The root document: the object's own attributes and the nodes below it.
+
+    Nodes are never changed in place, so that a shallow copy is a copy.
+
+    Parameters
+    ----------
+    attributes
+        Attributes of the object itself.
+    nodes
+        Zarr metadata of every group and array by path, as consolidated.
+    tag
+        The storage's tag of the bytes it was read from.
+    zarr_format
+        3, or 2 for an object in the old layout, which can only be read.
+    """
+
+    attributes: dict[str, Any]
+    nodes: dict[str, dict] = field(default_factory=dict)
+    tag: str | None = None
+    zarr_format: int = 3
+
+    @classmethod
+    def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
+        """Read it; IntegrityError where it is no root of a MODO."""
+        try:
+            root = json.loads(data)
+            attributes = root["attributes"]
+            nodes = (root.get("consolidated_metadata") or {}).get("metadata", {})
+            valid = root["node_type"] == "group" and attributes.get("@type") == "MODO" and isinstance(nodes, dict)
+            valid = valid and all(isinstance(node, dict) for node in nodes.values())
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            valid = False
+        if not valid:
+            raise IntegrityError(f"{where}/{ROOT_KEY} is damaged: it is not the root of a MODO",
+                                 "restore it from a copy of the object")
+        return cls(attributes, nodes, tag)
+
+    @classmethod
+    def from_zarr2(cls, data: bytes, tag: str, where: str) -> Document:
+        """Read the consolidated metadata of Zarr v2, `.zmetadata`."""
+        try:
+            entries = json.loads(data)["metadata"]
+            attributes = entries[".zattrs"]
+            paths = [key.removesuffix("/.zgroup") for key in entries if key.endswith("/.zgroup")]
+            nodes = {path: group_node(entries.get(f"{path}/.zattrs", {})) for path in paths}
+            valid = attributes.get("@type") == "MODO"
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            valid = False
+        if not valid:
+            raise IntegrityError(f"{where}/{ZARR}/.zmetadata is damaged: it is not the root of a MODO",
+                                 "restore it from a copy of the object")
+        return cls(attributes, nodes, tag, zarr_format=2)
+
+    def to_bytes(self) -> bytes:
+        """The document as a consolidated Zarr v3 root group."""
+        ordered = sorted(self.nodes.items(), key=lambda item: (item[0].count("/"), item[0]))
+        root = group_node(self.attributes) | {"consolidated_metadata": _consolidated(dict(ordered))}
+        return json.dumps(root, ensure_ascii=False, separators=(",", ":")).encode()
+
+    def copy(self) -> Document:
+        """One that can be edited without a trace in this one."""
+        return Document(dict(self.attributes), dict(self.nodes), self.tag, self.zarr_format)
+
+    @property
+    def object_id(self) -> str:
+        """The id of the object itself."""
+        return str(self.attributes.get("id", ""))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What commits record about themselves."""
+        return self.attributes.get(STATE) or {}
+
+    def stamp(self, commit_id: str) -> None:
+        """Note one more commit."""
+        self.attributes[STATE] = {
+            "format_version": self.state.get("format_version", FORMAT_VERSION),
+            "revision": self.state.get("revision", 0) + 1,
+            "commits": [*self.state.get("commits", ()), commit_id][-_REMEMBERED_COMMITS:],
+        }
+
+    def ids(self) -> Iterator[str]:
+        """Ids of the elements."""
+        for path, node in self.nodes.items():
+            group, _, name = path.partition("/")
+            if group in model.GROUPS and name and "/" not in name and "@type" in node.get("attributes", {}):
+                yield path
+
+    def metadata(self) -> dict[str, dict]:
+        """Attributes by id, of the object and of every element, links in full form."""
+        own = {self.object_id: model.normalise(self.attributes)}
+        return own | {element_id: self.element(element_id) for element_id in self.ids()}
+
+    def element(self, element_id: str) -> dict[str, Any]:
+        """The attributes of an element, or of the object by its own id, links in full form."""
+        return model.normalise(self._raw(element_id))
+
+    def __contains__(self, element_id: str) -> bool:
+        return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
+
+    def data_paths(self) -> dict[str, str]:
+        """The elements' files: id by path."""
+        paths = ((self.nodes[i]["attributes"].get("data_path"), i) for i in self.ids())
+        return {path: element_id for path, element_id in paths if path}
+
+    def find(self, element_id: str) -> str:
+        """The full id of an element that is there, given its full id or an unambiguous name.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            No such element; a name that several groups have.
+        """
+        if element_id in self:
+            return element_id
+        named = [known for known in (f"{group}/{element_id}" for group in model.GROUPS) if known in self]
+        if len(named) > 1:
+            raise InvalidInputError(f"{element_id} could be {' or '.join(named)}", "write the full id")
+        if named:
+            return named[0]
+        ids = list(self.ids())
+        near = did_you_mean(element_id, ids) or did_you_mean(element_id, [i.partition("/")[2] for i in ids])
+        raise NotFoundError(f"no element {element_id} in {self.object_id}",
+                            f"did you mean {near}?" if near else f"there are {listing(ids)}" if ids else "it has none")
+
+    def add(self, element_id: str, attributes: Mapping[str, Any]) -> None:
+        """Add an element; AlreadyExistsError where its id is taken."""
+        if element_id in self.nodes:
+            raise AlreadyExistsError(f"{element_id} exists already in {self.object_id}",
+                                     "choose another id, or update the element")
+        self.nodes[element_id] = group_node({key: value for key, value in attributes.items() if key != "id"})
+
+    def set(self, element_id: str, attributes: Mapping[str, Any]) -> None:
+        """Replace the attributes of an element, or of the object itself."""
+        if element_id == self.object_id:
+            self.attributes = dict(attributes)
+        else:
+            self.nodes[element_id] = self.nodes[element_id] | {"attributes": dict(attributes)}
+
+    def remove(self, element_id: str) -> None:
+        """Remove an element with all that is below it and every link to it."""
+        self.nodes = {path: node for path, node in self.nodes.items()
+                      if path != element_id and not path.startswith(f"{element_id}/")}
+        for other in [self.object_id, *self.ids()]:
+            self._unlink(other, element_id)
+
+    def link(self, parent_id: str, child_id: str) -> None:
+        """Link an element from its parent by the slot the schema has for it.
+
+        Raises
+        ------
+        InvalidInputError
+            The schema has no link from the one to the other.
+        """
+        attributes = self._raw(parent_id)
+        group = child_id.partition("/")[0]
+        slot = model.link_slot(attributes["@type"], group)
+        if slot is None:
+            raise InvalidInputError(f"{child_id} cannot be part of {parent_id}: the class {attributes['@type']} has no "
+                                    f"link to a {group}")
+        links = model.normalise({"@type": attributes["@type"], slot: attributes.get(slot, [])})[slot]
+        if child_id not in links:
+            self.set(parent_id, attributes | {slot: [*links, child_id]})
+
+    def _unlink(self, parent_id: str, child_id: str) -> None:
+        attributes = self._raw(parent_id)
+        slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
+        if slot is None or slot not in attributes:
+            return
+        links = model.normalise({"@type": attributes["@type"], slot: attributes[slot]})[slot]
+        if child_id in links:
+            left = [link for link in links if link != child_id]
+            rest = {key: value for key, value in attributes.items() if key != slot}
+            self.set(parent_id, rest | {slot: left} if left else rest)
+
+    def _raw(self, element_id: str) -> dict[str, Any]:
+        return self.attributes if element_id == self.object_id else self.nodes[element_id]["attributes"]
+
+
+def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A Zarr v3 group without children of its own in the consolidated form."""
+    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidated({}),
+            "node_type": "group"}
+
+
+def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:
+    return {"kind": "inline", "must_understand": False, "metadata": metadata}

@@ -1,0 +1,133 @@
+"""What a change is about to leave behind, written down before it starts.
+
+A change that brings or removes files first writes their keys to
+`.modos/<mark>.json`. Whatever happens then, each of these files either
+belongs to the committed object or is garbage; the root document says which.
+So a change that was killed is cleaned up by anyone who comes later, and
+files that modos did not write are never touched.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+from modos import ownership
+from modos.elements.document import ZARR, Document
+from modos.elements.store import load
+from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.formats import index_names
+from modos.storage import Storage, check_key
+
+FOLDER = ".modos"
+_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A change under way, or one that was left: its key, the files it is about, and whether it was left."""
+
+    key: str
+    files: tuple[str, ...]
+    abandoned: bool
+
+
+@contextmanager
+def recorded(storage: Storage, new: Iterable[str], old: Iterable[str]) -> Iterator[list[str]]:
+    """Keep the keys of files on record while some are written and others become superfluous.
+
+    At the end, well or not, those of them that belong to no element are
+    deleted. Where that fails the record stays, and `recover` does it later.
+
+    Parameters
+    ----------
+    new
+        Files that will be written. The caller appends those that it has
+        written to the list that is yielded; others may be somebody else's.
+    old
+        Files that the commit makes superfluous.
+    """
+    old = set(old)
+    files = sorted(old | set(new))
+    written: list[str] = []
+    if not files:
+        yield written
+        return
+    mark = ownership.new_mark()
+    key = f"{FOLDER}/{mark}.json"
+    try:
+        storage.write(key, json.dumps({"files": files, "time": time.time()}).encode())
+        try:
+            yield written
+        finally:
+            with suppress(ModosError):
+                _delete_unowned(storage, old.union(written))
+                storage.delete(key)
+    finally:
+        ownership.release(mark)
+
+
+def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:
+    """The changes on record."""
+    found = []
+    for info in storage.iter_files(FOLDER):
+        name = info.key.removeprefix(f"{FOLDER}/").removesuffix(".json")
+        try:
+            record = json.loads(storage.read(info.key)[0])
+            files = tuple(check_key(file) for file in record["files"])
+            age = time.time() - float(record["time"])
+        except NotFoundError:
+            continue
+        except (ValueError, KeyError, TypeError, InvalidInputError):
+            files, age = (), limit
+        found.append(Entry(info.key, files, ownership.is_abandoned(name, age, limit)))
+    return found
+
+
+def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
+    """Clean up after changes that were left; returns the keys of the files that were deleted."""
+    known = entries(storage, limit)
+    left = [entry for entry in known if entry.abandoned]
+    if not left:
+        return []
+    under_way = {file for entry in known if not entry.abandoned for file in entry.files}
+    files = {file for entry in left for file in entry.files} - under_way
+    deleted = _delete_unowned(storage, files)
+    for entry in left:
+        storage.delete(entry.key)
+    return deleted
+
+
+def is_owned_in(storage: Storage) -> Callable[[str], bool]:
+    """Whether a key belongs to the object as it is committed: metadata, an element's file, or its index."""
+    try:
+        document = load(storage)
+    except NotFoundError as error:
+        if error.hint and "create it first" in error.hint:  # no bucket: nothing is known
+            raise
+        return lambda key: False
+    owned = files_of(document)
+    return lambda key: key in owned or key.startswith(f"{ZARR}/")
+
+
+def files_of(document: Document) -> set[str]:
+    """The keys that the files of a document's elements and their indexes have."""
+    return {key for path in document.data_paths() for key in (path, *index_names(path))}
+
+
+def _delete_unowned(storage: Storage, files: Iterable[str]) -> list[str]:
+    is_owned = is_owned_in(storage)
+
+    def delete(key: str) -> bool:
+        found = storage.exists(key)
+        if found:
+            storage.delete(key)
+        return found
+
+    garbage = [file for file in sorted(files) if not is_owned(file)]
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [key for key, found in zip(garbage, pool.map(delete, garbage)) if found]

@@ -1,0 +1,194 @@
+"""Root documents in a storage: read, created, replaced by compare-and-swap."""
+
+from __future__ import annotations
+
+import json
+import logging
+import random
+import time
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from modos import model
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, ZARR, Document, group_node
+from modos.errors import (
+    AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
+)
+from modos.storage import Storage
+
+_ATTEMPTS = 20
+_MIRROR_WORKERS = 16
+_OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
+
+logger = logging.getLogger(__name__)
+
+
+def load(storage: Storage) -> Document:
+    """Read the whole metadata of an object: one request.
+
+    An object in the old layout (Zarr v2) takes two.
+
+    Raises
+    ------
+    NotFoundError
+        There is no MODO at the storage's root.
+    IntegrityError
+        The root document is damaged.
+    """
+    try:
+        document = Document.from_bytes(*storage.read(ROOT_KEY), storage.url)
+    except NotFoundError as error:
+        if error.hint:  # the bucket itself is missing
+            raise
+        return _load_zarr2(storage)
+    return document if document.nodes else _with_nodes(storage, document)
+
+
+def _load_zarr2(storage: Storage) -> Document:
+    try:
+        return Document.from_zarr2(*storage.read(_OLD_ROOT_KEY), storage.url)
+    except NotFoundError:
+        hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
+                "check the path, or make one with `modos create`")
+        raise NotFoundError(f"no MODO at {storage.url}", hint) from None
+
+
+def _with_nodes(storage: Storage, document: Document) -> Document:
+    """A root that other Zarr tools wrote without consolidated metadata: its groups are read one by one."""
+    for info in storage.iter_files(ZARR):
+        path = info.key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
+        if info.key.endswith("/zarr.json") and info.key != ROOT_KEY:
+            try:
+                document.nodes[path] = json.loads(storage.read(info.key)[0])
+            except ValueError:
+                logger.warning("%s is damaged and left out", info.key)
+    return document
+
+
+def create(storage: Storage, document: Document) -> Document:
+    """Write a new object's metadata; AlreadyExistsError where there is one."""
+    document = document.copy()
+    for group in model.GROUPS:
+        document.nodes.setdefault(group, group_node({}))
+    document.stamp(uuid.uuid4().hex)
+    try:
+        document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_absent=True)
+    except ConflictError:
+        raise AlreadyExistsError(f"there is a MODO at {storage.url} already", "open it, or choose another path") from None
+    write_mirrors(storage, document, document.nodes)
+    return document
+
+
+def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None) -> Document:
+    """Apply a change to the newest document and replace it, or fail and change nothing.
+
+    Parameters
+    ----------
+    change
+        Edits the document by meaning; it runs again on a newer one where
+        somebody else committed in between.
+    start
+        A document that is probably the newest.
+
+    Returns
+    -------
+    Document
+        As committed.
+
+    Raises
+    ------
+    ConflictError
+        Others kept committing in between, or changed the same.
+    """
+    commit_id = uuid.uuid4().hex
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(random.uniform(0, min(0.02 * 2**attempt, 2)))
+        base = start if start is not None and not attempt else load(storage)
+        if commit_id in base.state.get("commits", ()):
+            return base  # the answer was lost, the commit was not
+        document = base.copy()
+        change(document)
+        _refuse_newer_or_older(storage, document)
+        document.stamp(commit_id)
+        try:
+            document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
+        except ConflictError:
+            continue
+        except TransportError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            continue
+        _update_mirrors(storage, base, document)
+        return document
+    raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
+                        "try again later")
+
+
+def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
+    if document.zarr_format == 2:
+        raise InvalidInputError(f"{storage.url} is in the old layout (Zarr v2) and can only be read",
+                                "bring it up to date with `modos upgrade`")
+    version = document.state.get("format_version", FORMAT_VERSION)
+    if not isinstance(version, int) or version > FORMAT_VERSION:
+        raise InvalidInputError(f"{storage.url} has format version {version}, made by a newer modos",
+                                "install a newer modos to change it")
+
+
+def _update_mirrors(storage: Storage, before: Document, after: Document) -> None:
+    write_mirrors(storage, after, [path for path, node in after.nodes.items() if before.nodes.get(path) is not node])
+    for path in before.nodes.keys() - after.nodes.keys():
+        _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
+
+
+def upgrade(storage: Storage) -> Document:
+    """Write an object in the old layout anew as Zarr v3, then remove the old metadata; nothing for a new one.
+
+    Raises
+    ------
+    InvalidInputError
+        It has arrays, whose chunks have another layout.
+    """
+    document = load(storage)
+    if document.zarr_format == 3:
+        return document
+    old = [info.key for info in storage.iter_files(ZARR)]
+    if any(key.endswith("/.zarray") for key in old):
+        raise InvalidInputError(f"{storage.url} has arrays of Zarr v2, which are not converted",
+                                "write them anew into a new object")
+    document.zarr_format = 3
+    document = create(storage, document)
+    for key in old:
+        if key.rpartition("/")[2] in (".zgroup", ".zattrs", ".zmetadata"):
+            storage.delete(key)
+    return document
+
+
+def write_mirrors(storage: Storage, document: Document, paths: Iterable[str]) -> None:
+    """Write the groups' own zarr.json; the object is whole without them."""
+
+    def write(path: str) -> None:
+        data = json.dumps(document.nodes[path], ensure_ascii=False).encode()
+        _quietly(f"the mirror of {path} for other Zarr tools was not written",
+                 lambda: storage.write(mirror_key(path), data, durable=False))
+
+    groups = [path for path in paths if document.nodes[path].get("node_type") == "group"]
+    if len(groups) < 2 or not storage.is_remote:
+        for path in groups:
+            write(path)
+        return
+    with ThreadPoolExecutor(_MIRROR_WORKERS) as pool:
+        list(pool.map(write, groups))
+
+
+def mirror_key(path: str) -> str:
+    """The key of a group's own zarr.json."""
+    return f"{ZARR}/{path}/zarr.json"
+
+
+def _quietly(what: str, work: Callable[[], object]) -> None:
+    try:
+        work()
+    except ModosError as error:
+        logger.warning("%s: %s", what, error)

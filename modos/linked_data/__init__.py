@@ -1,0 +1,1 @@
+"""Metadata as linked data: RDF graphs and RO-Crate."""
