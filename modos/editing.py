@@ -291,7 +291,7 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
         attributes = entry.attributes
         try:
             if entry.element_id is None:
-                own = {slot: value for slot, value in attributes.items() if slot != "id"}
+                own = {slot: value for slot, value in attributes.items() if slot not in ("id", "last_update_date")}
                 transaction.update_element(view.object_id, own)
             elif entry.element_id in view:
                 transaction.update_element(entry.element_id, attributes, entry.source_file, entry.part_of)

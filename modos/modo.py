@@ -19,7 +19,7 @@ from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, did_you_mean, listing
-from modos.formats import format_of, is_index, stem_of, streamable_format
+from modos.formats import format_of, index_names, is_index, stem_of, streamable_format
 from modos.reference import sequences
 from modos.region import Region
 from modos.storage import Storage, check_key, open_storage
@@ -100,6 +100,16 @@ class MODO:
         modo._refuse_taken()
         modo._document = modo._create(modo._own_attributes(**attributes))
         return modo
+
+    @classmethod
+    def exists(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict | None = None) -> bool:
+        """Whether there is an object at a path."""
+        try:
+            cls.open(path, endpoint, services, s3_kwargs)
+        except NotFoundError:
+            return False
+        return True
 
     @classmethod
     def locate(cls, file: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
@@ -226,9 +236,18 @@ class MODO:
         """Every file of the object with its indexes, below the object's own path."""
         return [self.path / key for key, _ in transfer.object_files(self.storage)]
 
+    def files_of(self, element: str) -> list[str]:
+        """The paths within the object of an element's file and its indexes."""
+        path = self.metadata[self._document.find(element)].get("data_path")
+        return [key for key in (path, *index_names(path)) if self.storage.exists(key)] if path else []
+
     def list_samples(self) -> list[str]:
         """Ids of the samples."""
         return [element_id for element_id in self.metadata if element_id.startswith("sample/")]
+
+    def list_nodes(self) -> list[str]:
+        """Paths of the object's Zarr groups and arrays."""
+        return sorted(self._document.nodes)
 
     def list_arrays(self) -> Any:
         """The tree of the object's Zarr groups and arrays, to print."""

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli import demo, objects, remote, serve, stream
+from modos.cli import demo, metadata, objects, remote, serve, stream
 from modos.cli.output import options
 
 app = typer.Typer(
@@ -41,7 +41,15 @@ def configure(
 
 app.command("create")(objects.create)
 app.command("add")(objects.add)
+app.command("update")(objects.update)
+app.command("remove")(objects.remove)
+app.command("enrich")(objects.enrich)
 app.command("show")(objects.show)
+app.command("query")(metadata.query)
+app.command("publish")(metadata.publish)
+app.command("check")(metadata.check)
+app.command("diff")(metadata.diff)
+app.command("upgrade")(metadata.upgrade)
 app.command("stream")(stream.stream)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)

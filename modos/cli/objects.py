@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import options, progress, say, show_json
+from modos.cli.input import ask_element, confirm, is_terminal, parse_json
+from modos.cli.output import count, options, progress, say, show_json
+from modos.cli.output import show as show_text
 
 if TYPE_CHECKING:
     from modos.modo import MODO
@@ -24,29 +26,35 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    file: Annotated[Path, typer.Option("--file", "-f", help="A YAML or JSON file that describes it.")] = None,
+    file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV or CSV sheet, that "
+                                             "describes its elements; may be repeated.")] = None,
+    type: Annotated[str, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
+                                      "sequence.")] = None,
     meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
 ) -> None:
-    """Create an object, empty or from a description.
+    """Create an object: from files, from JSON, or by answering questions.
 
     modos create data/ex -f modo.yaml
 
-    modos create data/ex -m '{"name": "Example"}'
+    modos create s3://my-bucket/ex -f samples.tsv --type sample -f reads.tsv
     """
-    from modos.errors import InvalidInputError
+    from modos.errors import AlreadyExistsError, InvalidInputError
     from modos.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     if file and meta:
         raise InvalidInputError("--file and --meta exclude each other")
     if file:
+        if MODO.exists(path, **where):
+            raise AlreadyExistsError(f"{path} exists already",
+                                     f"bring it up to date with `modos update {path} -c {file[0]}`")
         with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, progress=advance, **where)
+            modo = MODO.from_file(file, path, type=type, progress=advance, **where)
     else:
-        attributes = _parse_json(meta or "{}", "--meta")
+        attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
         attributes.pop("@type", None)
         modo = MODO.create(path, **where, **attributes)
-    say(f"created {modo.storage.url} with {len(modo.metadata) - 1} elements")
+    say(f"created {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')}")
 
 
 def add(
@@ -57,7 +65,7 @@ def add(
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
 ) -> None:
-    """Add an element, with its file and index.
+    """Add an element, with its file and index; asks for its attributes where none are given.
 
     modos add data/ex sample -e '{"id": "sample2", "sex": "Female"}'
 
@@ -67,16 +75,120 @@ def add(
     from modos.description import load_yaml
     from modos.errors import InvalidInputError
 
-    if (element is None) == (file is None):
-        raise InvalidInputError("give the element with either --element or --file")
-    attributes = _parse_json(element, "--element") if element is not None else load_yaml(file)
+    class_name = model.default_class(type)
+    if element and file:
+        raise InvalidInputError("--element and --file exclude each other")
+    modo = open_object(path)
+    if element:
+        attributes = parse_json(element, "--element")
+    elif file:
+        attributes = load_yaml(file)
+    elif is_terminal():
+        attributes = ask_element(class_name, modo.metadata, source)
+    else:
+        raise InvalidInputError("the element is missing", "give it with --element or --file")
     if not isinstance(attributes, dict):
         raise InvalidInputError("the element is not a mapping of attributes")
-    attributes.setdefault("@type", model.default_class(type))
-    modo = open_object(path)
+    attributes.setdefault("@type", class_name)
     with progress("copying files") as advance:
         element_id = modo.add_element(attributes, source, parent, progress=advance)
     say(f"added {element_id} to {modo.storage.url}")
+
+
+def update(
+    path: ObjectPath,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="The element that --element is about.")] = None,
+    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A YAML or JSON file, or a sheet, "
+                                               "that describes elements; may be repeated.")] = None,
+    type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
+    values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
+                                        "one.")] = None,
+    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's.")] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+) -> None:
+    """Bring an object up to date with files, or change one element; in one commit.
+
+    modos update data/ex -c modo.yaml --dry-run
+
+    modos update data/ex sample/sample1 -e '{"sex": "Female", "collector": null}'
+    """
+    from modos.errors import InvalidInputError
+    from modos.modo import MODO
+
+    if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
+        raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    if element:
+        if dry_run or prune:
+            raise InvalidInputError("--dry-run and --prune go with --config")
+        modo = open_object(path)
+        with progress("copying files") as advance:
+            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
+        say(f"updated {changed} in {modo.storage.url}")
+        return
+    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "type": type}
+    open_object(path)
+    changes = MODO.compare_with_file(config, path, **where)
+    if dry_run:
+        for change in changes:
+            show_text(str(change))
+        say(f"would change {count(len(changes), 'element')}" if changes else "nothing to change")
+        return
+    confirm([str(change) for change in changes if change.kind == "removed"], yes)
+    with progress("copying files") as advance:
+        MODO.from_file(config, path, progress=advance, **where)
+    say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
+
+
+def remove(
+    path: ObjectPath,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, with its file.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+) -> None:
+    """Remove an element with its file and every link to it, or a whole object; asks first.
+
+    modos remove data/ex sample/sample1
+
+    modos remove data/old --yes
+    """
+    modo = open_object(path)
+    if element is None:
+        plan = [f"- the object {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')} and "
+                f"{count(len(modo.list_files()), 'file')}"]
+    else:
+        element = modo.find_element(element)
+        plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
+    if dry_run:
+        show_text("\n".join(plan))
+        return
+    confirm(plan, yes)
+    if element is None:
+        for left in modo.remove_object():
+            say(f"left where it is, as it belongs to no element: {left}")
+        say(f"removed {modo.storage.url}")
+    else:
+        say(f"removed {modo.remove_element(element)} from {modo.storage.url}")
+
+
+def enrich(path: ObjectPath) -> None:
+    """Add what the headers of the data files say: reference sequences, samples, assays.
+
+    modos enrich data/ex
+
+    modos --endpoint http://localhost enrich s3://modos-demo/ex
+    """
+    from modos.comparison import compare
+
+    modo = open_object(path)
+    before = modo.metadata
+    for skipped in modo.enrich_metadata():
+        say(f"left out, as its header cannot be read: {skipped}")
+    changes = compare(before, modo.metadata, ignore=frozenset({"last_update_date"}))
+    for change in changes:
+        say(f"{change.kind} {change.element_id}")
+    say(f"{count(len(changes), 'element')} changed in {modo.storage.url}" if changes else "nothing new")
 
 
 def show(
@@ -84,35 +196,26 @@ def show(
     element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
+    zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
 ) -> None:
-    """Show an object's metadata, or its files.
+    """Show an object's metadata, its files, or its tree of arrays.
 
     modos show data/ex
 
     modos show s3://modos-demo/ex data/demo1 --json
     """
-    from modos.cli import output
+    from modos.errors import InvalidInputError
 
+    if files and zarr or element and (files or zarr):
+        raise InvalidInputError("ELEMENT, --files and --zarr exclude each other")
     modo = open_object(path)
-    if files:
+    if zarr:
+        show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays()))
+    elif files:
         listed = [str(file) for file in modo.list_files()]
-        show_json(listed) if json else output.show("\n".join(listed))
+        show_json(listed) if json else show_text("\n".join(listed))
     elif json:
         metadata = modo.metadata
         show_json(metadata if element is None else {i: metadata[i] for i in [modo.find_element(element)]})
     else:
-        output.show(modo.show_contents(element))
-
-
-def _parse_json(text: str, option: str) -> dict[str, Any]:
-    import json
-
-    from modos.errors import InvalidInputError
-
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise InvalidInputError(f"{option} is not JSON: {error}") from None
-    if not isinstance(value, dict):
-        raise InvalidInputError(f"{option} is not a JSON object", """write it like '{"id": "sample1"}'""")
-    return value
+        show_text(modo.show_contents(element))

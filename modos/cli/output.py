@@ -59,6 +59,11 @@ def show_json(data: Any) -> None:
     show(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
+def count(number: int, noun: str) -> str:
+    """`1 element`, `1,000 elements`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def say(text: str) -> None:
     """Status, to stderr."""
     if not options.quiet:

@@ -1,0 +1,125 @@
+"""What people type: JSON in options, answers to questions, and consent."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import typer
+
+_COMPUTED = ("data_checksum", "data_size", "creation_date", "last_update_date")
+_MAX_LISTED = 15
+
+
+def is_terminal() -> bool:
+    """Whether somebody is there to answer."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def parse_json(text: str, option: str) -> dict[str, Any]:
+    """An option's JSON object."""
+    import json
+
+    from modos.errors import InvalidInputError
+
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{option} is not JSON: {error}") from None
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{option} is not a JSON object", """write it like '{"id": "sample1"}'""")
+    return value
+
+
+def confirm(plan: list[str], yes: bool) -> None:
+    """Show what will be removed and ask; InvalidInputError where nobody can answer and --yes is not given."""
+    from modos.cli.output import say
+    from modos.errors import InvalidInputError
+
+    if not plan or yes:
+        return
+    if not is_terminal():
+        raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
+                                "asked", "add --yes if it is meant")
+    say("\n".join(plan))
+    if not typer.confirm("Remove?", err=True):
+        raise KeyboardInterrupt
+
+
+def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], source: Path | None = None) -> dict[str, Any]:
+    """Ask for the slots of an element, the required ones first; an empty answer leaves an optional one out.
+
+    Parameters
+    ----------
+    metadata
+        The object's, for the ids that can be linked to.
+    source
+        The element's file, which settles its path and format.
+    """
+    from modos import model
+
+    slots = model.describe(class_name)["slots"]
+    defaults = {"data_path": source.name} if source else {}
+    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], bool(slots[name]["links_to"])))
+    attributes: dict[str, Any] = {"@type": class_name}
+    for name in ordered:
+        if name in _COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
+            continue
+        if source and name == "data_format" and _format_name(source):
+            continue
+        value = _ask(name, slots[name], class_name, metadata, defaults.get(name))
+        if value:
+            attributes[name] = value
+    return attributes
+
+
+def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[str, Mapping[str, Any]],
+         default: str | None) -> Any:
+    from modos.cli.output import say
+
+    choices = _choices(slot, metadata)
+    if slot["links_to"] and not choices:
+        return None
+    listed = f" ({', '.join(choices[:_MAX_LISTED])}{', ...' if len(choices) > _MAX_LISTED else ''})" if choices else ""
+    many = "; several with commas between" if slot["multivalued"] else ""
+    say(f"{slot['description']}{listed}{many}")
+    while True:
+        text = typer.prompt(name + ("" if slot["required"] else " [none]"), default=default or "", show_default=bool(default),
+                            err=True).strip()
+        value = [part.strip() for part in text.split(",") if part.strip()] if slot["multivalued"] else text
+        problem = _problem(name, value, slot, class_name, choices)
+        if problem is None:
+            return value
+        say(problem)
+
+
+def _problem(name: str, value: Any, slot: Mapping[str, Any], class_name: str, choices: list[str]) -> str | None:
+    from modos import model
+
+    if not value:
+        return f"{name} is required" if slot["required"] else None
+    if slot["links_to"]:
+        given = model.normalise({"@type": class_name, name: value})[name]
+        unknown = [link for link in given if link not in choices]
+        return f"not in the object: {', '.join(unknown)}" if unknown else None
+    for problem in model.problems(model.normalise({"@type": class_name, name: value}), "x"):
+        if problem.path == f"x.{name}":
+            return problem.message.removeprefix("x: ") + (f" ({problem.hint})" if problem.hint else "")
+    return None
+
+
+def _choices(slot: Mapping[str, Any], metadata: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    from modos.model.schema import tables
+
+    if slot["links_to"]:
+        return [element_id for element_id in metadata if element_id.startswith(f"{slot['links_to']}/")]
+    return list(tables()["enums"].get(slot["range"], ()))
+
+
+def _format_name(source: Path) -> str | None:
+    from modos.formats import format_of
+
+    format = format_of(source)
+    return format.name if format else None

@@ -1,0 +1,164 @@
+"""`modos publish`, `query`, `check`, `diff` and `upgrade`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modos.cli.objects import ObjectPath, open_object
+from modos.cli.output import count, progress, say, show, show_json
+
+BaseUri = Annotated[str, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
+                                      "https://example.org/ex; the object's place where it is not given.")]
+
+
+def publish(
+    path: ObjectPath,
+    format: Annotated[str, typer.Option("--format", "-O", help="turtle, xml, json-ld, nt or ro-crate.")] = "turtle",
+    base_uri: BaseUri = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout; for an "
+                                         "RO-Crate also a folder.")] = None,
+) -> None:
+    """Publish the metadata as linked data.
+
+    modos publish data/ex --base-uri https://example.org/ex
+
+    modos publish data/ex --format ro-crate -o data/ex
+    """
+    import json
+
+    from modos.errors import InvalidInputError
+    from modos.linked_data import graph, ro_crate
+
+    formats = [*graph.FORMATS, "ro-crate"]
+    if format not in formats:
+        raise InvalidInputError(f"{format} is not a format of linked data", f"there are {', '.join(formats)}")
+    modo = open_object(path)
+    if format == "ro-crate":
+        text = json.dumps(modo.ro_crate(), indent=2, ensure_ascii=False)
+        output = output / ro_crate.FILE_NAME if output and output.is_dir() else output
+    else:
+        text = graph.serialize(modo.knowledge_graph(base_uri), format)
+    if output:
+        _write(output, text)
+        say(f"wrote {output}")
+    else:
+        show(text)
+
+
+def query(
+    path: ObjectPath,
+    sparql: Annotated[str, typer.Argument(metavar="SPARQL", help="The query, or @FILE.")],
+    format: Annotated[str, typer.Option("--format", "-O", help="tsv or json.")] = "tsv",
+    base_uri: BaseUri = None,
+) -> None:
+    """Query the metadata with SPARQL.
+
+    modos query data/ex 'SELECT ?s WHERE { ?s a modos:Sample }'
+
+    modos query data/ex @query.rq --format json
+    """
+    from modos.errors import InvalidInputError, NotFoundError
+    from modos.linked_data.graph import select
+
+    if format not in ("tsv", "json"):
+        raise InvalidInputError(f"{format} is not a format of results", "there are tsv and json")
+    if sparql.startswith("@"):
+        file = Path(sparql[1:])
+        if not file.is_file():
+            raise NotFoundError(f"no file {file}", "check the path")
+        sparql = file.read_text()
+    columns, rows = select(open_object(path).knowledge_graph(base_uri), sparql)
+    if format == "json":
+        show_json(rows)
+    else:
+        show("\n".join(["\t".join(columns), *("\t".join(_cell(row.get(c)) for c in columns) for row in rows)]))
+
+
+def check(
+    path: ObjectPath,
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what interrupted changes left; nothing else.")] = False,
+    checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
+    hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes under way on other "
+                                         "machines as interrupted after so long.")] = 24.0,
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Check an object: its metadata, files and checksums, and what interrupted changes left.
+
+    modos check data/ex
+
+    modos check s3://my-bucket/ex --quick --fix
+    """
+    from modos import checking
+    from modos.errors import IntegrityError
+
+    modo, limit = open_object(path), hours * 3600
+    with progress("reading files") as advance:
+        findings = list(checking.find_problems(modo.storage, checksums=checksums, limit=limit, progress=advance))
+    if json:
+        show_json([vars(finding) for finding in findings])
+    elif findings:
+        show("\n".join(map(str, findings)))
+    fixable = [finding for finding in findings if finding.fixable]
+    if fix and fixable:
+        checking.fix(modo.storage, fixable, limit)
+        say(f"mended {count(len(fixable), 'finding')}")
+    damaged = [finding for finding in findings if not finding.harmless]
+    if damaged:
+        raise IntegrityError(f"{modo.storage.url} is not what its metadata say: {count(len(damaged), 'problem')}",
+                             "restore the files, or correct the elements with `modos update`")
+    if fixable and not fix:
+        say("the object is whole; --fix removes what interrupted changes left")
+    elif not findings:
+        say(f"{modo.storage.url} is whole: {count(len(modo.metadata) - 1, 'element')}, "
+            f"{count(len(modo.list_files()), 'file')}")
+
+
+def diff(
+    path: ObjectPath,
+    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another object.")],
+    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """Show how the metadata of two objects differ, files by their checksums; exit code 1 where they do.
+
+    modos diff data/ex copy/ex
+
+    modos --endpoint http://localhost diff data/ex s3://modos-demo/ex
+    """
+    from modos.comparison import compare
+
+    differences = compare(open_object(path).metadata, open_object(other).metadata,
+                          ignore=frozenset({"id", "creation_date", "last_update_date"}))
+    if json:
+        show_json([vars(difference) for difference in differences])
+    elif differences:
+        show("\n".join(map(str, differences)))
+    if differences:
+        raise typer.Exit(1)
+
+
+def upgrade(path: ObjectPath) -> None:
+    """Bring an object in the layout of Zarr v2 to this version's.
+
+    modos upgrade data/old
+
+    modos --endpoint http://localhost upgrade s3://modos-demo/old
+    """
+    modo = open_object(path)
+    modo.upgrade()
+    say(f"{modo.storage.url} has the layout of this version")
+
+
+def _cell(value: str | None) -> str:
+    return "" if value is None else value.replace("\t", " ").replace("\n", " ")
+
+
+def _write(path: Path, text: str) -> None:
+    from modos.errors import AccessError
+    from modos.storage import open_storage
+
+    if not path.parent.is_dir():
+        raise AccessError(f"cannot write {path}: there is no folder {path.parent}", "choose another place with -o")
+    open_storage(path.parent).write(path.name, (text.rstrip("\n") + "\n").encode())
