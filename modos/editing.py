@@ -190,7 +190,7 @@ class Transaction:
         result = self.preview()
         if self.start.tag and not self._files and _same(result, self.start):
             return self.start
-        superfluous = journal.files_of(self.start) - journal.files_of(result)
+        superfluous = self._superfluous(result)
         new = [key for file in self._files for key in transfer.planned_keys(file.source, file.key)]
         if new or superfluous:
             journal.recover(self.storage)
@@ -200,6 +200,13 @@ class Transaction:
                 self._apply(document := self.start.copy())
                 return elements.create(self.storage, document)
             return elements.commit(self.storage, self._apply, self.start)
+
+    def _superfluous(self, result: Document) -> set[str]:
+        """Files of the object as it was that it will not have any more."""
+        dropped = {change.base.get("data_path") for change in self._changes if isinstance(change, (Update, Remove))}
+        if not dropped - {None}:
+            return set()
+        return journal.files_of(self.start) - journal.files_of(result)
 
     def _make(self, change: Change) -> None:
         change.apply(self.view)
@@ -329,6 +336,8 @@ def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], cha
 
 def _check_files(document: Document, touched: set[str]) -> None:
     """No two elements have one file, and none lies where it must not."""
+    if not any(document.nodes[i]["attributes"].get("data_path") for i in touched if i in document.nodes):
+        return
     owners: dict[str, str] = {}
     for element_id in document.ids():
         data_path = document.nodes[element_id]["attributes"].get("data_path")

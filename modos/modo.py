@@ -287,7 +287,7 @@ class MODO:
             Somebody else changed the same elements meanwhile; nothing was
             changed.
         """
-        transaction = Transaction(self.storage, elements.load(self.storage))
+        transaction = Transaction(self.storage, elements.load(self.storage, self._document))
         yield transaction
         self._commit(transaction, progress)
 

@@ -62,12 +62,16 @@ class Document:
         The storage's tag of the bytes it was read from.
     zarr_format
         3, or 2 for an object in the old layout, which can only be read.
+    texts
+        By path, a node and the JSON that was made of it; shared by copies,
+        so that a commit need not write out everything anew.
     """
 
     attributes: dict[str, Any]
     nodes: dict[str, dict] = field(default_factory=dict)
     tag: str | None = None
     zarr_format: int = 3
+    texts: dict[str, tuple[dict, str]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
@@ -103,13 +107,20 @@ class Document:
 
     def to_bytes(self) -> bytes:
         """The document as a consolidated Zarr v3 root group."""
-        ordered = sorted(self.nodes.items(), key=lambda item: (item[0].count("/"), item[0]))
-        root = group_node(self.attributes) | {"consolidated_metadata": _consolidated(dict(ordered))}
-        return json.dumps(root, ensure_ascii=False, separators=(",", ":")).encode()
+        root = _dump(group_node(self.attributes) | {"consolidated_metadata": _consolidated({"": None})})
+        nodes = ",".join([self._member(path, node) for path, node in self.nodes.items()])
+        return root.replace('{"":null}', f"{{{nodes}}}", 1).encode()
+
+    def _member(self, path: str, node: dict) -> str:
+        known, text = self.texts.get(path, (None, ""))
+        if known is not node:
+            text = f"{_dump(path)}:{_dump(node)}"
+            self.texts[path] = node, text
+        return text
 
     def copy(self) -> Document:
         """One that can be edited without a trace in this one."""
-        return Document(dict(self.attributes), dict(self.nodes), self.tag, self.zarr_format)
+        return Document(dict(self.attributes), dict(self.nodes), self.tag, self.zarr_format, self.texts)
 
     @property
     def object_id(self) -> str:
@@ -235,3 +246,7 @@ def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": metadata}
+
+
+def _dump(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

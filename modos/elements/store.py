@@ -24,10 +24,15 @@ _OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
 logger = logging.getLogger(__name__)
 
 
-def load(storage: Storage) -> Document:
+def load(storage: Storage, known: Document | None = None) -> Document:
     """Read the whole metadata of an object: one request.
 
     An object in the old layout (Zarr v2) takes two.
+
+    Parameters
+    ----------
+    known
+        What was read before; it is given back where nothing has changed.
 
     Raises
     ------
@@ -37,7 +42,10 @@ def load(storage: Storage) -> Document:
         The root document is damaged.
     """
     try:
-        document = Document.from_bytes(*storage.read(ROOT_KEY), storage.url)
+        data, tag = storage.read(ROOT_KEY)
+        if known is not None and known.tag == tag:
+            return known
+        document = Document.from_bytes(data, tag, storage.url)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
