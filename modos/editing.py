@@ -274,6 +274,7 @@ class Transaction:
         """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
         stem = stem_of(data_path)
         suffix = data_path[len(stem):]
+        journal.recover(self.storage)
         taken = journal.files_of(self.view) | journal.files_of(self.start)
         candidates = (data_path, *(f"{stem}-{number}{suffix}" for number in range(2, 10_000)))
         return next(key for key in candidates if key not in taken and not self.storage.exists(key))

@@ -348,6 +348,14 @@ class MODO:
         with self.transaction() as transaction:
             return transaction.remove_element(element_id)
 
+    @classmethod
+    def remove(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict | None = None) -> list[str]:
+        """Remove the object at a path, or what an interrupted removal has left of it; see `remove_object`."""
+        modo = cls.__new__(cls)
+        modo._bind(path, endpoint, services, s3_kwargs)
+        return modo.remove_object()
+
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
         return transfer.remove_object(self.storage)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import math
 import os
 import re
 import time
@@ -18,7 +17,8 @@ from modos.storage.base import ObjectInfo, Partial, Storage, check_key
 
 _PART_SUFFIX = ".part"
 _LOCK_SUFFIX = ".lock"
-_UNDER_WAY = re.compile(r"\..*\.(?:(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part|lock)")
+_PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
+_LOCK = re.compile(r"\..*\.lock")
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -148,7 +148,7 @@ class LocalStorage(Storage):
         for folder, folders, names in os.walk(top):
             folders.sort()
             for name in sorted(names):
-                if _UNDER_WAY.fullmatch(name):
+                if _PART.fullmatch(name) or _LOCK.fullmatch(name):
                     continue
                 path = Path(folder, name)
                 try:
@@ -160,19 +160,15 @@ class LocalStorage(Storage):
         found = []
         for folder, _, names in os.walk(self._root):
             for name in names:
-                match = _UNDER_WAY.fullmatch(name)
+                match = _PART.fullmatch(name)
                 if match:
                     path = Path(folder, name)
                     with suppress(FileNotFoundError):
-                        age = time.time() - path.lstat().st_mtime if match["mark"] else math.inf
-                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"] or "", age))
+                        age = time.time() - path.lstat().st_mtime
+                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"], age))
         return found
 
     def drop_partial(self, partial: Partial) -> None:
-        path = self._root / check_key(partial.name)
-        if path.name.endswith(_LOCK_SUFFIX):  # whoever takes a lock and gives it back removes its file
-            with _translated(path), _locked(path.with_name(path.name[1:].removesuffix(_LOCK_SUFFIX))):
-                return
         self.delete(partial.name)
 
     def list_folders(self, prefix: str = "") -> list[str]:

@@ -1,0 +1,233 @@
+"""Whatever is interrupted wherever: the object is the old or the new one, whole, and the operation can be repeated."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+import pytest
+
+from modos import checking
+from modos.api import MODO
+from modos.errors import AlreadyExistsError, ModosError, NotFoundError
+
+from .conftest import (
+    check_whole, expected_files, fail, files, interrupted, killed_at, state, write_description,
+)
+
+
+def add(bams, tmp_path):
+    return lambda modo: modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam", part_of="assay/a")
+
+
+def update(bams, tmp_path):
+    return lambda modo: modo.update_element("data/old", {"description": "again"}, bams / "b.bam")
+
+
+def replace_in_place(bams, tmp_path):
+    """As encryption does: other bytes, another name, the old ones gone."""
+    (tmp_path / "a.bam").write_bytes((bams / "b.bam").read_bytes())
+    return lambda modo: modo.update_element("data/old", {}, tmp_path / "a.bam")
+
+
+def remove(bams, tmp_path):
+    return lambda modo: modo.remove_element("data/old")
+
+
+def bring_up_to_date(bams, tmp_path):
+    description = write_description(tmp_path, bams)
+    return lambda modo: MODO.from_file(description, modo.test_path, **modo.test_options)
+
+
+OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date]
+
+
+@pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.__name__)
+def operation(request, bams, tmp_path):
+    return request.param(bams, tmp_path)
+
+
+def make(place, bams):
+    modo = MODO.create(path := place.new(), **place.options)
+    modo.add_element({"id": "a", "@type": "Assay", "omics_type": "GENOMICS"})
+    modo.add_element({"id": "old", "@type": "AlignmentSet"}, bams / "a.bam", part_of="a")
+    return path
+
+
+def open_(place, path):
+    modo = place.open(path)
+    modo.test_path, modo.test_options = path, place.options
+    return modo
+
+
+def outcome(place, bams, operation):
+    """The states before and after, and the number of changes that it takes."""
+    path = make(place, bams)
+    old = state(place.open(path))
+    with interrupted(10**9, fail) as begun:
+        operation(open_(place, path))
+    return old, {i.replace(path.rpartition("/")[2], "OBJECT"): a for i, a in state(place.open(path)).items()}, len(begun)
+
+
+def named(path, states):
+    return {i.replace("OBJECT", path.rpartition("/")[2]): (a | {"id": path.rpartition("/")[2]} if "id" in a else a)
+            for i, a in states.items()}
+
+
+def verify(place, path, old, new, operation):
+    modo = open_(place, path)
+    now = state(modo)
+    assert now in (named(path, old), named(path, new))
+    left = check_whole(modo.storage)
+    extra = files(modo.storage) - expected_files(modo)
+    assert {f.where for f in left if f.kind == "leftover"} >= {key for key in extra if not key.startswith("data.zarr/")}
+    checking.fix(modo.storage, left)
+    assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
+    if now == named(path, old):
+        operation(modo)
+    assert state(place.open(path)) == named(path, new) and check_whole(modo.storage) == []
+    assert files(modo.storage) == expected_files(place.open(path))
+
+
+@pytest.fixture
+def bounds(place, bams, operation):
+    old, new, steps = outcome(place, bams, operation)
+    name = "o1"
+    return {i.replace(name, "OBJECT"): a for i, a in old.items()}, new, steps
+
+
+def sampled(steps, place):
+    """All steps; on S3, where each takes a second, and of long operations, some of them with the last."""
+    most = 4 if place.is_remote else 14
+    return sorted({*range(0, steps, max(steps // most, 1)), steps - 1})
+
+
+def test_killed_before_any_change(place, bams, operation, bounds):
+    old, new, steps = bounds
+    assert steps > 2
+    for at in sampled(steps, place):
+        path = make(place, bams)
+        assert killed_at(at, lambda: operation(open_(place, path)))
+        verify(place, path, old, new, operation)
+
+
+def test_a_change_that_fails_once(place, bams, operation, bounds):
+    old, new, steps = bounds
+    for at in sampled(steps, place):
+        path = make(place, bams)
+        with interrupted(at, fail):
+            try:
+                operation(open_(place, path))
+            except ModosError:
+                pass
+        verify(place, path, old, new, operation)
+
+
+def test_a_storage_that_fails_for_good(place, bams, operation, bounds, monkeypatch):
+    monkeypatch.setattr("modos.elements.store.time.sleep", lambda seconds: None)
+    old, new, steps = bounds
+    for at in sampled(steps, place):
+        path = make(place, bams)
+        with interrupted(at, fail, for_good=True):
+            try:
+                operation(open_(place, path))
+            except ModosError:
+                pass
+        verify(place, path, old, new, operation)
+
+
+def test_the_operation_can_be_repeated_at_once(place, bams, operation, bounds):
+    """Without `check --fix` in between."""
+    old, new, steps = bounds
+    for at in sampled(steps, place):
+        path = make(place, bams)
+        assert killed_at(at, lambda: operation(open_(place, path)))
+        modo = open_(place, path)
+        if state(modo) == named(path, old):
+            operation(modo)
+        assert state(place.open(path)) == named(path, new)
+
+
+def test_creation_that_is_killed_can_be_repeated(place, bams, tmp_path):
+    description = write_description(tmp_path, bams)
+    for at in (0, 1, 2, 5, 9, 13, 14, 18, 30):
+        path = place.new()
+        assert killed_at(at, lambda: MODO.from_file(description, path, **place.options))
+        try:
+            modo = place.open(path)
+        except NotFoundError:
+            modo = MODO.from_file(description, path, **place.options)
+        assert len(modo.metadata) == 21
+        checking.fix(modo.storage, list(checking.find_problems(modo.storage)))
+        assert files(modo.storage) == expected_files(modo) and check_whole(modo.storage) == []
+
+
+def test_removal_of_an_object_that_is_killed_can_be_repeated(place, bams):
+    for at in range(0, 12, 2):
+        path, neighbour = make(place, bams), None
+        neighbour = make(place, bams)
+        modo = place.open(path)
+        before = state(modo)
+        killed_at(at, lambda: place.open(path).remove_object())
+        try:
+            again = place.open(path)
+        except NotFoundError:
+            MODO.remove(path, **place.options)
+        else:
+            assert state(again) == before and check_whole(again.storage) is not None
+            again.remove_object()
+        assert files(modo.storage) == set()
+        assert check_whole(place.open(neighbour).storage) == []
+
+
+def test_files_that_are_not_ours_stay(place, bams):
+    path = make(place, bams)
+    modo = place.open(path)
+    modo.storage.write("notes.txt", b"mine")
+    killed_at(3, lambda: add(bams, None)(place.open(path)))
+    findings = list(checking.find_problems(modo.storage))
+    assert [f.where for f in findings if f.kind == "unknown"] == ["notes.txt"]
+    checking.fix(modo.storage, findings)
+    assert modo.storage.read("notes.txt")[0] == b"mine"
+    assert modo.remove_object() == ["notes.txt"] and files(modo.storage) == {"notes.txt"}
+
+
+def steps_before_commit(place, bams):
+    modo = place.open(make(place, bams))
+    with interrupted(10**9, fail) as begun:
+        add(bams, None)(modo)
+    return begun.index("write data.zarr/zarr.json")
+
+
+def test_a_change_under_way_is_not_swept_away(place, bams):
+    """Another process checks and mends while one is between its files and its commit."""
+    path = make(place, bams)
+    modo = place.open(path)
+
+    def mend_from_elsewhere():
+        child = os.fork()
+        if child == 0:
+            other = place.open(path).storage
+            checking.fix(other, list(checking.find_problems(other)))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+
+    before_commit = steps_before_commit(place, bams)
+    with interrupted(before_commit, mend_from_elsewhere):
+        add(bams, None)(modo)
+    assert check_whole(modo.storage) == []
+
+
+def test_two_with_one_file_name(place, bams):
+    """The second is refused, and the first keeps its file."""
+    path = make(place, bams)
+    first, second = place.open(path), place.open(path)
+
+    def other_adds():
+        with pytest.raises(AlreadyExistsError):
+            second.add_element({"id": "other", "@type": "AlignmentSet"}, bams / "b.bam")
+
+    before_commit = steps_before_commit(place, bams)
+    with interrupted(before_commit, other_adds):
+        add(bams, None)(first)
+    assert check_whole(first.storage) == [] and "data/other" not in place.open(path).metadata
