@@ -1,0 +1,101 @@
+"""Writers at the same time: no update is lost, and none overwrites another unseen."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from modos.api import MODO
+from modos.errors import ConflictError, NotFoundError
+
+from .conftest import check_whole, fail, interrupted
+
+
+@pytest.fixture
+def path(place):
+    path = place.new()
+    modo = MODO.create(path, **place.options)
+    with modo.transaction() as tx:
+        tx.add_element({"id": "a", "@type": "Assay", "omics_type": "GENOMICS"})
+        tx.add_element({"id": "s", "@type": "Sample", "name": "one"}, part_of="a")
+    return path
+
+
+def at_commit(action):
+    """Run something right before the next root is written."""
+    return interrupted(0, action)
+
+
+def test_two_processes_add_forty_each(place, path):
+    children = []
+    for writer in range(2):
+        child = os.fork()
+        if child == 0:
+            try:
+                modo = place.open(path)
+                for number in range(40):
+                    modo.add_element({"id": f"w{writer}_{number}", "@type": "Sample"}, part_of="assay/a")
+                os._exit(0)
+            except BaseException as error:
+                os.write(2, f"{type(error).__name__}: {error}\n".encode())
+                os._exit(1)
+        children.append(child)
+    assert [os.waitpid(child, 0)[1] for child in children] == [0, 0]
+    metadata = place.open(path).metadata
+    links = metadata["assay/a"]["has_sample"]
+    assert len(metadata) == 2 + 1 + 80 and len(links) == len(set(links)) == 81
+    assert check_whole(place.open(path).storage) == []
+
+
+def test_changes_of_different_elements_are_merged(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    ours.add_element({"id": "t", "@type": "Sample"})
+    with at_commit(lambda: theirs.update_element("sample/t", {"sex": "Male"})):
+        ours.update_element("sample/s", {"sex": "Female"})
+    metadata = place.open(path).metadata
+    assert metadata["sample/s"]["sex"] == "Female" and metadata["sample/t"]["sex"] == "Male"
+
+
+def test_changes_of_the_same_element_conflict(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    with at_commit(lambda: theirs.update_element("sample/s", {"name": "theirs"})), pytest.raises(ConflictError):
+        ours.update_element("sample/s", {"sex": "Female"})
+    assert place.open(path).metadata["sample/s"] == {"@type": "Sample", "name": "theirs"}
+
+
+def test_removing_what_was_changed_conflicts(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    with at_commit(lambda: theirs.update_element("sample/s", {"name": "theirs"})), pytest.raises(ConflictError):
+        ours.remove_element("sample/s")
+    assert "sample/s" in place.open(path).metadata
+
+
+def test_changing_what_was_removed_conflicts(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    with at_commit(lambda: theirs.remove_element("sample/s")), pytest.raises(ConflictError):
+        ours.update_element("sample/s", {"name": "ours"})
+    assert "sample/s" not in place.open(path).metadata
+
+
+def test_linking_to_what_was_removed_is_refused(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    with at_commit(lambda: theirs.remove_element("assay/a")), pytest.raises(NotFoundError):
+        ours.add_element({"id": "t", "@type": "Sample"}, part_of="assay/a")
+    assert "sample/t" not in place.open(path).metadata
+
+
+def test_links_that_others_added_stay(place, path):
+    ours, theirs = place.open(path), place.open(path)
+    with at_commit(lambda: theirs.add_element({"id": "t", "@type": "Sample"}, part_of="assay/a")):
+        ours.update_element("assay/a", {"name": "ours"})
+    assay = place.open(path).metadata["assay/a"]
+    assert assay["name"] == "ours" and assay["has_sample"] == ["sample/s", "sample/t"]
+
+
+def test_a_transaction_that_raises_changes_nothing(place, path):
+    before = place.open(path).metadata
+    with pytest.raises(ZeroDivisionError), interrupted(0, fail), place.open(path).transaction() as tx:
+        tx.remove_element("sample/s")
+        raise ZeroDivisionError
+    assert place.open(path).metadata == before
