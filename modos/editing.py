@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from modos import elements, model, transfer
@@ -135,6 +135,8 @@ class Transaction:
                 attributes.setdefault("data_format", format.name)
         prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
         model.validate(prepared, element_id)
+        if "data_path" in prepared:
+            check_data_path(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
         self._make(change)
         if part_of or group == "assay":
@@ -150,11 +152,12 @@ class Transaction:
         base = self.view.element(element_id)
         changes = self._settled(element_id, new, base)
         source = Path(source_file) if source_file is not None else None
+        if "data_path" in changes and changes["data_path"]:
+            check_data_path(element_id, changes["data_path"])
         if source is not None and not self._is_same_file(source, base, changes):
-            key = changes.get("data_path") or self._free_key(base.get("data_path") or source.name)
-            changes |= {"data_path": key}
+            changes |= self._place(source, base, changes)
         elif changes.get("data_path", base.get("data_path")) != base.get("data_path") and not self.storage.exists(
-                check_key(changes["data_path"])):
+                changes["data_path"]):
             raise InvalidInputError(f"{element_id}: there is no file {changes['data_path']} in the object",
                                     "give the file with source_file (-s)")
         else:
@@ -188,7 +191,7 @@ class Transaction:
     def commit(self, progress: Progress | None = None) -> Document:
         """Make the changes; returns the document as committed."""
         result = self.preview()
-        if self.start.tag and not self._files and _same(result, self.start):
+        if self.start.tag and not self._files and result == self.start:
             return self.start
         superfluous = self._superfluous(result)
         new = [key for file in self._files for key in transfer.planned_keys(file.source, file.key)]
@@ -199,7 +202,7 @@ class Transaction:
             if not self.start.tag:
                 self._apply(document := self.start.copy())
                 return elements.create(self.storage, document)
-            return elements.commit(self.storage, self._apply, self.start)
+            return elements.commit(self.storage, self._apply_now, self.start)
 
     def _superfluous(self, result: Document) -> set[str]:
         """Files of the object as it was that it will not have any more."""
@@ -220,11 +223,17 @@ class Transaction:
         touched = {change.element_id for change in self._changes}
         _check_files(document, touched)
         _check_links(document, touched)
+
+    def _apply_now(self, document: Document) -> None:
+        self._apply(document)
         own = [change for change in self._changes if change.element_id == document.object_id]
-        if document.tag and not any("last_update_date" in change.attributes for change in own):
+        if not any("last_update_date" in change.attributes for change in own):
             document.attributes["last_update_date"] = now()
 
     def _bring(self, source: Path, key: str, change: Add | Update) -> None:
+        if format_of(source) and format_of(key) and format_of(source) != format_of(key):
+            raise InvalidInputError(f"{source} is {format_of(source).name}, and its data_path {key} says {format_of(key).name}",
+                                    "give a data_path with the right ending")
         transfer.check_source(source, key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
         self._files.append(NewFile(source, key, change))
@@ -265,10 +274,20 @@ class Transaction:
         return values | unset
 
     def _is_same_file(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-        transfer.check_source(source, base.get("data_path") or source.name)
+        transfer.check_source(source, source.name)
         same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
         return (same_place and base.get("data_size") == source.stat().st_size
                 and base.get("data_checksum") == transfer.checksum(source))
+
+    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
+        """Where a file goes that replaces another: a free key of its format, and that format."""
+        before = base.get("data_path") or source.name
+        format = format_of(source)
+        if format is not None and format != format_of(before):
+            before = (PurePosixPath(before).parent / source.name).as_posix()
+        key = changes.get("data_path") or self._free_key(before)
+        known = format is not None and "data_format" in base and "data_format" not in changes
+        return {"data_path": key} | ({"data_format": format.name} if known else {})
 
     def _free_key(self, data_path: str) -> str:
         """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
@@ -349,11 +368,11 @@ def _check_files(document: Document, touched: set[str]) -> None:
             raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
                                      "give the element another data_path")
     for element_id in touched & set(owners.values()):
-        _check_data_path(element_id, document.nodes[element_id]["attributes"]["data_path"])
         _refuse_taken_by_index(element_id, document.nodes[element_id]["attributes"]["data_path"], owners)
 
 
-def _check_data_path(element_id: str, data_path: str) -> None:
+def check_data_path(element_id: str, data_path: str) -> None:
+    """Refuse a path outside the object, or in its metadata."""
     check_key(data_path)
     if data_path.split("/")[0] in (elements.ZARR, journal.FOLDER):
         raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
@@ -381,9 +400,3 @@ def _check_links(document: Document, touched: set[str]) -> None:
                 if link.partition("/")[0] != group:
                     raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
                                       path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
-
-
-def _same(one: Document, other: Document) -> bool:
-    dateless = ({k: v for k, v in d.attributes.items() if k != "last_update_date"} for d in (one, other))
-    first, second = dateless
-    return first == second and one.nodes == other.nodes

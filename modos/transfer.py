@@ -17,7 +17,8 @@ from pathlib import Path
 from modos import elements, records
 from modos.elements import journal
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, InvalidInputError, ModosError, NotFoundError,
+    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
+    listing,
 )
 from modos.formats import format_of, index_names
 from modos.storage import Storage
@@ -133,7 +134,7 @@ def remove_files(storage: Storage, keys: list[str] | tuple[str, ...]) -> None:
     for key in keys:
         with suppress(ModosError):
             storage.delete(key)
-    _remove_empty(storage)
+    storage.tidy()
 
 
 def remove_object(storage: Storage) -> list[str]:
@@ -149,7 +150,7 @@ def remove_object(storage: Storage) -> list[str]:
     except NotFoundError:
         if not journal.recover(storage, limit=0):
             raise
-        _remove_empty(storage)
+        storage.tidy()
         return []
     present = [info.key for info in storage.iter_files()]
     owned = journal.files_of(document)
@@ -158,7 +159,7 @@ def remove_object(storage: Storage) -> list[str]:
     with journal.recorded(storage, (), [*metadata, *(key for key in present if key in owned)]):
         storage.delete(elements.ROOT_KEY)
         storage.delete(f"{elements.ZARR}/.zmetadata")
-    _remove_empty(storage)
+    storage.tidy()
     return [key for key in present if key not in owned and key not in inner]
 
 
@@ -185,6 +186,9 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
                  if attributes.get("data_checksum") and attributes.get("data_path")}
     files = [(info.key, info.size) for info in source.iter_files()
              if info.key != elements.ROOT_KEY and not info.key.startswith(journal.FOLDER + "/")]
+    if missing := sorted(checksums.keys() - {key for key, _ in files}):
+        raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
+                             "see what is wrong with `modos check`")
     written: list[str] = []
     try:
         for key, size in files:
@@ -207,10 +211,3 @@ def _checked(storage: Storage, key: str, size: int, checksum: str | None, progre
     if checksum and digest.hexdigest() != checksum:
         raise ChecksumMismatch(f"{storage.url}/{key} does not have the checksum in its metadata",
                                "the file was changed or damaged: restore it from a copy")
-
-
-def _remove_empty(target: Storage) -> None:
-    """Remove a local root that a failure left empty."""
-    if not target.is_remote:
-        with suppress(OSError):
-            Path(target.url).rmdir()

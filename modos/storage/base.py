@@ -128,6 +128,9 @@ class Storage(ABC):
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
 
+    def tidy(self) -> None:
+        """Remove the root itself where no file is left below it."""
+
     def exists(self, key: str) -> bool:
         """Whether there is a file at `key`."""
         from modos.errors import NotFoundError

@@ -171,6 +171,16 @@ class LocalStorage(Storage):
     def drop_partial(self, partial: Partial) -> None:
         self.delete(partial.name)
 
+    def tidy(self) -> None:
+        if next(self.iter_files(), None) is not None:
+            return
+        for folder, _, names in os.walk(self._root, topdown=False):
+            with suppress(OSError):
+                for name in names:
+                    if _LOCK.fullmatch(name):
+                        Path(folder, name).unlink()
+                os.rmdir(folder)
+
     def list_folders(self, prefix: str = "") -> list[str]:
         top = self._resolve(prefix) if prefix else self._root
         with _translated(top):
