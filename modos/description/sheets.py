@@ -143,14 +143,18 @@ def _source(path: Path, number: int, source: str | None, problems: list[_Cell]) 
 
 def _is_valid(number: int, attributes: dict[str, Any], source: str | None, problems: list[_Cell]) -> bool:
     prepared = {slot: value for slot, value in model.normalise(attributes).items() if slot != "id"}
-    if source is not None:
-        prepared.setdefault("data_path", Path(source).name)
-        if (format := format_of(prepared["data_path"])) and "data_format" in model.describe(attributes["@type"])["slots"]:
-            prepared.setdefault("data_format", format.name)
+    slots = model.describe(attributes["@type"])["slots"]
     before = len(problems)
+    if source is not None and "data_path" not in slots:
+        problems.append(_Cell(number, "source_file", f"a {attributes['@type']} has no file"))
+    elif source is not None:
+        prepared.setdefault("data_path", Path(source).name)
+        if (format := format_of(prepared["data_path"])) and "data_format" in slots:
+            prepared.setdefault("data_format", format.name)
     for error in model.problems(prepared, attributes["id"]):
-        message = error.message.partition(": ")[2] + (f" ({error.hint})" if error.hint else "")
-        problems.append(_Cell(number, error.path.rpartition(".")[2], message))
+        slot = error.path.rpartition(".")[2]
+        message = error.message.partition(": ")[2].removeprefix(f"{slot} ") + (f" ({error.hint})" if error.hint else "")
+        problems.append(_Cell(number, slot, message))
     return len(problems) == before
 
 

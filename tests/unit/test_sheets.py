@@ -1,0 +1,97 @@
+"""A sheet becomes elements, or says every bad cell at once."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modos.api import MODO
+from modos.description import read_descriptions
+from modos.errors import InvalidInputError, ModosError, NotFoundError
+
+
+@pytest.fixture
+def sheet(tmp_path):
+    def write(text, name="samples.tsv"):
+        path = tmp_path / name
+        path.write_text(text, encoding="utf-8")
+        return path
+    return write
+
+
+def test_rows_become_elements(sheet, tmp_path):
+    path = sheet("id\tsex\tcollector\tpart_of\nS1\tFemale\tA | B\ta\nS2\t\t\t\n\n")
+    assay = sheet("id,@type,omics_type\na,Assay,GENOMICS|PROTEOMICS\n", "assays.csv")
+    modo = MODO.from_file([path, assay], tmp_path / "ex", type="sample")
+    assert modo.metadata["sample/S1"] == {"@type": "Sample", "sex": "Female", "collector": ["A", "B"]}
+    assert modo.metadata["sample/S2"] == {"@type": "Sample"}
+    assert modo.metadata["assay/a"]["has_sample"] == ["sample/S1"]
+    assert modo.metadata["assay/a"]["omics_type"] == ["GENOMICS", "PROTEOMICS"]
+
+
+def test_quotes_commas_and_a_byte_order_mark(sheet):
+    path = sheet('\ufeffid,description\nS1,"one, two"\n', "s.csv")
+    assert read_descriptions([path], "sample")[0].attributes["description"] == "one, two"
+
+
+def test_files_are_found_beside_the_sheet(sheet, example, tmp_path):
+    path = sheet(f"id\tsource_file\nr\t{example / 'source/demo2.bam'}\n", "reads.tsv")
+    modo = MODO.from_file(path, tmp_path / "ex", type="AlignmentSet")
+    assert modo.metadata["data/r"]["data_path"] == "demo2.bam" and modo.find_problems() == []
+
+
+def test_all_bad_cells_at_once(sheet, tmp_path):
+    path = sheet("id\tsex\ttaxon_id\tsource_file\n"
+                 "S1\tmale\t\t\nS2\tFemale\t\tnowhere.bam\n\tMale\t\t\nS1\tMale\t\t\nS4\tMale\t\t\textra\n")
+    with pytest.raises(InvalidInputError) as caught:
+        MODO.from_file(path, tmp_path / "ex", type="sample")
+    text = caught.value.message
+    for words in ("row 2, sex: cannot be 'male' (did you mean Male?)", "row 3, source_file: there is no file nowhere.bam",
+                  "row 4, id: is empty", "row 3, source_file: a Sample has no file",
+                  "row 6, column 5: has no name", "5 bad cells"):
+        assert words in text, text
+    assert not (tmp_path / "ex").exists()
+
+
+def test_twice_the_same_id(sheet):
+    with pytest.raises(InvalidInputError, match="row 3, id: S1 stands in row 2 already"):
+        read_descriptions([sheet("id\nS1\nS1\n")], "sample")
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("", "has no rows"), ("name\nx\n", "no column id"), ("id\tsexx\nx\ty\n", "no slot sexx"), ("id\tid\nx\ty\n", "twice"),
+    ("id\nS1\n", "@type: is missing"), ("id\t@type\nS1\tSampel\n", "no class Sampel"), ('id\tname\nS1\t"x\n', "not a table"),
+])
+def test_what_is_no_sheet_says_why(sheet, text, words):
+    with pytest.raises(InvalidInputError, match=words):
+        read_descriptions([sheet(text)])
+
+
+def test_other_files(tmp_path, sheet):
+    with pytest.raises(NotFoundError):
+        read_descriptions([tmp_path / "none.tsv"], "sample")
+    with pytest.raises(ModosError):
+        read_descriptions([sheet("id\nx\n")], "samples")
+    (tmp_path / "bin.tsv").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InvalidInputError, match="UTF-8"):
+        read_descriptions([tmp_path / "bin.tsv"], "sample")
+
+
+names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=20).filter(
+    lambda text: text.strip() == text and text and "|" not in text)
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(names, names), min_size=1, max_size=8, unique_by=lambda pair: pair[0]))
+def test_any_text_comes_through(tmp_path_factory, rows):
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter="\t", lineterminator="\n")
+    writer.writerows([("id", "name"), *rows])
+    path = tmp_path_factory.mktemp("sheets") / "s.tsv"
+    path.write_text(out.getvalue(), encoding="utf-8")
+    entries = read_descriptions([path], "sample")
+    assert [(e.attributes["id"], e.attributes["name"]) for e in entries] == rows
