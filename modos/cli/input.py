@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
-
 _COMPUTED = ("data_checksum", "data_size", "creation_date", "last_update_date")
 _MAX_LISTED = 15
 
@@ -44,8 +42,17 @@ def confirm(plan: list[str], yes: bool) -> None:
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
     say("\n".join(plan))
-    if not typer.confirm("Remove?", err=True):
+    if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         raise KeyboardInterrupt
+
+
+def read_answer(prompt: str) -> str:
+    """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
+    print(f"{prompt}: ", end="", file=sys.stderr, flush=True)
+    line = sys.stdin.readline()
+    if not line:
+        raise KeyboardInterrupt
+    return line.strip()
 
 
 def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], source: Path | None = None) -> dict[str, Any]:
@@ -62,7 +69,8 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
 
     slots = model.describe(class_name)["slots"]
     defaults = {"data_path": source.name} if source else {}
-    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], bool(slots[name]["links_to"])))
+    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], bool(slots[name]["links_to"]),
+                                              name != "name", name != "description"))
     attributes: dict[str, Any] = {"@type": class_name}
     for name in ordered:
         if name in _COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
@@ -86,9 +94,8 @@ def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[
     many = "; several with commas between" if slot["multivalued"] else ""
     say(f"{slot['description']}{listed}{many}")
     while True:
-        text = typer.prompt(name + ("" if slot["required"] else " [none]"), default=default or "", show_default=bool(default),
-                            err=True).strip()
-        value = [part.strip() for part in text.split(",") if part.strip()] if slot["multivalued"] else text
+        text = read_answer(f"{name} [{default}]" if default else name if slot["required"] else f"{name} [none]") or default
+        value = [part.strip() for part in (text or "").split(",") if part.strip()] if slot["multivalued"] else text
         problem = _problem(name, value, slot, class_name, choices)
         if problem is None:
             return value

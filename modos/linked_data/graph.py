@@ -39,10 +39,10 @@ def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
     from rdflib import RDF, Graph, URIRef
 
     check_base(base)
-    graph = Graph()
+    graph = Graph(bind_namespaces="core")
     known = tables()
     for prefix, uri in known["prefixes"].items():
-        graph.bind(prefix, uri)
+        graph.bind(prefix, uri, replace=True)
     for element_id, attributes in metadata.items():
         subject = URIRef(element_uri(base, element_id))
         description = known["classes"].get(attributes.get("@type"))
@@ -101,7 +101,7 @@ def select(graph: Graph, query: str) -> tuple[list[str], list[dict[str, str | No
     if re.search(r"\bSERVICE\b|\bFROM\b|\bLOAD\b", re.sub(r'"[^"]*"|<[^>]*>', "", query), re.IGNORECASE):
         raise InvalidInputError("a query is answered from the object alone: SERVICE, FROM and LOAD are not accepted")
     try:
-        result = graph.query(query)
+        result = graph.query(query, initNs=tables()["prefixes"])
         if result.type == "ASK":
             return ["answer"], [{"answer": str(result.askAnswer).lower()}]
         if result.type in ("CONSTRUCT", "DESCRIBE"):
