@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import logging
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modos import elements
@@ -12,36 +13,56 @@ from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.storage import Storage, check_key, open_storage
 
+_WORKERS = 8
+
 logger = logging.getLogger(__name__)
 
 
 class Catalog:
-    """The objects below the root of a storage."""
+    """The objects below the root of a storage.
+
+    What was read of an object is kept and used for as long as its root
+    document has the same tag. A listing tells the tags of all objects at
+    once, so that unchanged objects cost no request of their own.
+    """
 
     def __init__(self, storage: Storage):
         self.storage = storage
+        self._known: dict[str, tuple[str, dict[str, Any]]] = {}
 
-    def iter_objects(self, prefix: str = "") -> Iterator[str]:
+    def iter_objects(self) -> Iterator[str]:
         """Keys of the objects, sorted; the empty key where the root itself is one."""
-        folders = self.storage.list_folders(prefix)
-        if f"{prefix}/{elements.ZARR}".lstrip("/") in folders:
-            if self._is_object(prefix):
-                yield prefix
-            return
-        for folder in folders:
-            yield from self.iter_objects(folder)
+        return (key for key, _ in self._roots())
 
     def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every object's key with its metadata; a damaged object is skipped, with a warning."""
-        for key in self.iter_objects():
-            try:
-                yield key, self.metadata(key)
-            except ModosError as error:
-                logger.warning("%s is left out: %s", key, error)
+        roots = self._roots()
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            for (key, _), metadata in zip(roots, pool.map(lambda root: self._read(*root), roots)):
+                if metadata is not None:
+                    yield key, metadata
+        self._known = {key: self._known[key] for key, _ in roots if key in self._known}
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object."""
         return elements.load(self.storage.child(key) if key else self.storage).metadata()
+
+    def _roots(self) -> list[tuple[str, str]]:
+        """Keys of the objects, and the tags of their roots."""
+        found = [(info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag)
+                 for info in self.storage.find(elements.ROOT_KEY)]
+        return sorted(found)
+
+    def _read(self, key: str, tag: str) -> dict[str, Any] | None:
+        known = self._known.get(key)
+        if known and known[0] == tag:
+            return known[1]
+        try:
+            self._known[key] = tag, self.metadata(key)
+        except ModosError as error:
+            logger.warning("%s is left out: %s", key, error)
+            return None
+        return self._known[key][1]
 
     def url(self, key: str) -> str:
         """How clients name an object: its s3:// URL, or its path below the folder that is served."""

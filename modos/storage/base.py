@@ -109,6 +109,13 @@ class Storage(ABC):
         """Every file below `prefix` (a folder), sorted by key."""
 
     @abstractmethod
+    def find(self, name: str) -> Iterator[ObjectInfo]:
+        """The files that have a path (such as `data.zarr/zarr.json`) below the root or any folder.
+
+        Nothing is looked for below a folder that has it.
+        """
+
+    @abstractmethod
     def list_folders(self, prefix: str = "") -> list[str]:
         """The folders directly below the folder `prefix`, as keys."""
 

@@ -171,6 +171,14 @@ class LocalStorage(Storage):
     def drop_partial(self, partial: Partial) -> None:
         self.delete(partial.name)
 
+    def find(self, name: str) -> Iterator[ObjectInfo]:
+        for folder, folders, _ in os.walk(self._root):
+            path = Path(folder, name)
+            with suppress(OSError, NotFoundError):
+                yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
+                folders.clear()
+            folders.sort()
+
     def tidy(self) -> None:
         if next(self.iter_files(), None) is not None:
             return

@@ -168,6 +168,9 @@ class S3Storage(Storage):
                 if not key.endswith("/"):
                     yield ObjectInfo(key, item["Size"], item["ETag"])
 
+    def find(self, name: str) -> Iterator[ObjectInfo]:
+        return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
+
     def list_folders(self, prefix: str = "") -> list[str]:
         skip = len(self._prefix) + 1 if self._prefix else 0
         return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
