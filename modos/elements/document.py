@@ -19,6 +19,7 @@ STATE = "_modos"  # root attribute: format version, revision, the ids of recent 
 FORMAT_VERSION = 1
 _REMEMBERED_COMMITS = 100
 _MAX_ID_BYTES = 200
+_NO_TEXT: tuple[None, str] = (None, "")
 
 
 def format_id(group: str, name: str) -> str:
@@ -106,16 +107,19 @@ class Document:
         return cls(attributes, nodes, tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
-        """The document as a consolidated Zarr v3 root group."""
+        """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
         root = _dump(group_node(self.attributes) | {"consolidated_metadata": _consolidated({"": None})})
-        nodes = ",".join([self._member(path, node) for path, node in self.nodes.items()])
-        return root.replace('{"":null}', f"{{{nodes}}}", 1).encode()
+        by_depth: dict[int, list[str]] = {depth: [] for depth in {path.count("/") for path in self.nodes}}
+        for path, node in self.nodes.items():
+            known, text = self.texts.get(path, _NO_TEXT)
+            by_depth[path.count("/")].append(text if known is node else self._member(path, node))
+        nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
+        head, _, tail = root.rpartition('{"":null}')
+        return f"{head}{{{nodes}}}{tail}".encode()
 
     def _member(self, path: str, node: dict) -> str:
-        known, text = self.texts.get(path, (None, ""))
-        if known is not node:
-            text = f"{_dump(path)}:{_dump(node)}"
-            self.texts[path] = node, text
+        text = f"{_dump(path)}:{_dump(node)}"
+        self.texts[path] = node, text
         return text
 
     def copy(self) -> Document:

@@ -32,7 +32,8 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     Parameters
     ----------
     known
-        What was read before; it is given back where nothing has changed.
+        What was read before; it is given back where nothing has changed, as
+        far as can be seen. A commit looks more closely.
 
     Raises
     ------
@@ -41,6 +42,8 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     IntegrityError
         The root document is damaged.
     """
+    if known is not None and known.tag and storage.seems_current(ROOT_KEY, known.tag):
+        return known
     try:
         data, tag = storage.read(ROOT_KEY)
         if known is not None and known.tag == tag:
@@ -174,10 +177,11 @@ def upgrade(storage: Storage) -> Document:
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str]) -> None:
-    """Write the groups' own zarr.json; the object is whole without them."""
+    """Write the groups' own zarr.json, as readers without consolidated metadata want them; the object is whole without."""
 
     def write(path: str) -> None:
-        data = json.dumps(document.nodes[path], ensure_ascii=False).encode()
+        node = {key: value for key, value in document.nodes[path].items() if key != "consolidated_metadata"}
+        data = json.dumps(node, ensure_ascii=False).encode()
         _quietly(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 

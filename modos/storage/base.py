@@ -135,6 +135,10 @@ class Storage(ABC):
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
 
+    def seems_current(self, key: str, tag: str) -> bool:
+        """Whether a file probably still has a tag, where that can be told without reading it."""
+        return False
+
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""
 

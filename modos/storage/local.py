@@ -32,6 +32,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path):
         self._root = Path(root)
         self._real_root = os.path.realpath(self._root)
+        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system said of the file
 
     @property
     def url(self) -> str:
@@ -62,9 +63,16 @@ class LocalStorage(Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
-        with _translated(path):
-            data = path.read_bytes()
-        return data, _content_tag(data)
+        with _translated(path), open(path, "rb") as file:
+            data, marks = file.read(), _marks(os.fstat(file.fileno()))
+        tag = _content_tag(data)
+        self._seen[key] = tag, marks
+        return data, tag
+
+    def seems_current(self, key: str, tag: str) -> bool:
+        with suppress(OSError):
+            return self._seen.get(key) == (tag, _marks(os.stat(self._resolve(key))))
+        return False
 
     def read_range(self, key: str, start: int, end: int) -> bytes:
         path = self._resolve(key)
@@ -90,22 +98,26 @@ class LocalStorage(Storage):
             path.parent.mkdir(parents=True, exist_ok=True)
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
-            else:
-                with _locked(path):
-                    _check_condition(path, if_match)
-                    self._replace(path, data, durable)
-        return _content_tag(data)
+                return _content_tag(data)
+            with _locked(path):
+                _check_condition(path, if_match)
+                marks = self._replace(path, data, durable)
+        tag = _content_tag(data)
+        self._seen[key] = tag, marks
+        return tag
 
-    def _replace(self, path: Path, data: bytes, durable: bool) -> None:
+    def _replace(self, path: Path, data: bytes, durable: bool) -> tuple[int, ...]:
         with _part_of(path) as part:
             with open(part, "xb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
+            marks = _marks(os.stat(part))
             os.replace(part, path)
         if durable:
             _sync_folder(path.parent)
+        return marks
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         path = self._resolve(key)
@@ -208,6 +220,10 @@ class LocalStorage(Storage):
 
 def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
+
+
+def _marks(stat: os.stat_result) -> tuple[int, ...]:
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
