@@ -6,7 +6,8 @@ import json
 import shutil
 
 import pytest
-from rdflib import RDF, XSD, Graph, Literal, URIRef
+import rdflib
+from rdflib import Graph, Literal, URIRef
 
 from modos.api import MODO
 from modos.errors import InvalidInputError
@@ -31,7 +32,7 @@ def test_one_slash_between_prefix_and_path(base):
 def test_triples_have_the_names_of_the_schema(modo):
     graph = modo.knowledge_graph(BASE)
     data = URIRef(f"{BASE}/data/demo1")
-    assert (data, RDF.type, URIRef(MODOS + "AlignmentSet")) in graph
+    assert (data, rdflib.RDF.type, URIRef(MODOS + "AlignmentSet")) in graph
     assert (data, URIRef("http://schema.org/name"), Literal("demo1")) in graph
     assert (data, URIRef(MODOS + "data_format"), URIRef("http://edamontology.org/format_3462")) in graph
     assert (data, URIRef(MODOS + "data_path"), URIRef(f"{BASE}/demo1.cram")) in graph
@@ -40,7 +41,7 @@ def test_triples_have_the_names_of_the_schema(modo):
     assert (assay, URIRef(MODOS + "omics_type"), URIRef("http://purl.obolibrary.org/obo/NCIT_C84343")) in graph
     own = URIRef(f"{BASE}/ex")
     assert (own, URIRef(MODOS + "has_assay"), assay) in graph
-    assert (own, URIRef(MODOS + "creation_date"), Literal("2025-01-15", datatype=XSD.date)) in graph
+    assert (own, URIRef(MODOS + "creation_date"), Literal("2025-01-15", datatype=rdflib.XSD.date)) in graph
 
 
 @pytest.mark.parametrize("format", ["turtle", "xml", "json-ld", "nt"])
