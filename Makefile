@@ -8,7 +8,7 @@ demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
 
 test: $(VENV)/.test
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist loadscope
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 bench: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python tests/benchmarks/run.py

@@ -16,9 +16,9 @@ from modos.errors import AccessError, ConflictError, InvalidInputError, ModosErr
 from modos.storage.base import ObjectInfo, Partial, Storage, check_key
 
 _PART_SUFFIX = ".part"
-_LOCK_SUFFIX = ".lock"
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _LOCK = re.compile(r"\..*\.lock")
+_LOCK_KEY = ".modos/.commit.lock"
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -99,7 +99,7 @@ class LocalStorage(Storage):
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
-            with _locked(path):
+            with self._locked():
                 _check_condition(path, if_match)
                 marks = self._replace(path, data, durable)
         tag = _content_tag(data)
@@ -119,6 +119,32 @@ class LocalStorage(Storage):
             _sync_folder(path.parent)
         return marks
 
+    def _rename_new(self, part: Path, path: Path) -> None:
+        """Rename without ever replacing a file that is there."""
+        try:
+            os.link(part, path)
+        except FileExistsError:
+            raise _taken(path) from None
+        except OSError as error:
+            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+                raise
+            with self._locked():  # a file system without hard links
+                _check_condition(path, None)
+                os.rename(part, path)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Keep other processes from writing on conditions meanwhile."""
+        from filelock import FileLock, Timeout
+
+        path = self._root / _LOCK_KEY
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(path, timeout=LOCK_TIMEOUT):
+                yield
+        except Timeout:
+            raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
+
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         path = self._resolve(key)
         with _translated(path):
@@ -135,7 +161,7 @@ class LocalStorage(Storage):
                         written = file.tell()
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
-                    _rename_new(part, path)
+                    self._rename_new(part, path)
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
@@ -257,31 +283,6 @@ def _check_condition(path: Path, if_match: str | None) -> None:
         current = None
     if current != if_match:
         raise ConflictError(f"{path} was changed by somebody else") if if_match else _taken(path)
-
-
-def _rename_new(part: Path, path: Path) -> None:
-    """Rename without ever replacing a file that is there."""
-    try:
-        os.link(part, path)
-    except FileExistsError:
-        raise _taken(path) from None
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
-            raise
-        with _locked(path):  # a file system without hard links
-            _check_condition(path, None)
-            os.rename(part, path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(path.with_name(f".{path.name}{_LOCK_SUFFIX}"), timeout=LOCK_TIMEOUT):
-            yield
-    except Timeout:
-        raise ConflictError(f"{path} is locked by another process", "try again when it has finished") from None
 
 
 def _sync_folder(folder: Path) -> None:

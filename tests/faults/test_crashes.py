@@ -98,7 +98,7 @@ def bounds(place, bams, operation):
 
 def sampled(steps, place):
     """All steps; on S3, where each takes a second, and of long operations, some of them with the last."""
-    most = 4 if place.is_remote else 14
+    most = 3 if place.is_remote else 14
     return sorted({*range(0, steps, max(steps // most, 1)), steps - 1})
 
 
