@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos import editing, elements, model, streaming, transfer
+from modos import editing, elements, model, sources, streaming, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
 from modos.config import Services, resolve_services
@@ -18,11 +18,10 @@ from modos.description import read_descriptions
 from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, did_you_mean, listing
-from modos.formats import format_of, index_names, is_index, stem_of, streamable_format
-from modos.reference import sequences
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.formats import index_names
 from modos.region import Region
-from modos.storage import Storage, check_key, open_storage
+from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from rdflib import Graph
@@ -475,52 +474,13 @@ class MODO:
 
     def find_file(self, file_path: str | PurePath) -> str:
         """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
-        known = [attributes["data_path"] for attributes in self.metadata.values() if attributes.get("data_path")]
-        text = str(file_path).removeprefix("s3://")
-        prefix = f"{self.path.as_posix()}/"
-        for candidate in (text, text.removeprefix(prefix)):
-            if candidate in known:
-                return check_key(candidate)
-        if is_index(text):
-            raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-        near = did_you_mean(text.removeprefix(prefix), known)
-        raise NotFoundError(f"no file {text.removeprefix(prefix)} in {self.storage.url}",
-                            f"did you mean {near}?" if near else f"it has {listing(known) or 'no files'}")
+        return sources.find_file(self.storage, self.metadata, str(file_path))
 
     def source(self, key: str) -> streaming.Source:
         """Where a data file's records are streamed from."""
-        format = streamable_format(key)
-        file_id = self._htsget_id(key) if self.storage.is_remote else None
-        if file_id is None:
-            return streaming.StorageSource(self.storage, key)
-        size = next((a.get("data_size") for a in self.metadata.values() if a.get("data_path") == key), None)
-        return streaming.HtsgetSource(self.services.htsget, file_id, format, size)
+        services = self.services if self.storage.is_remote else None
+        return sources.source_of(self.storage, services, self.metadata, key)
 
-    def _htsget_id(self, key: str) -> str | None:
-        """The file's id at the htsget server, None where there is no server for it."""
-        if self.services.htsget is None:
-            return None
-        url = f"{self.storage.url}/{stem_of(key)}"
-        if self.services.root is None:
-            return url.removeprefix("s3://").partition("/")[2]
-        return url.removeprefix(self.services.root + "/") if url.startswith(self.services.root + "/") else None
-
-    def reference_for(self, key: str, reference_filename: str | Path | None) -> str | None:
+    def reference_for(self, key: str, reference_filename: str | Path | None = None) -> str | None:
         """The FASTA to decode a CRAM with, None where htslib finds what it takes itself."""
-        if reference_filename is not None:
-            if not Path(reference_filename).is_file():
-                raise NotFoundError(f"no reference {reference_filename}", "check the path")
-            return str(reference_filename)
-        if format_of(key) is None or format_of(key).name != "CRAM":
-            return None
-        metadata = self.metadata
-        links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
-        for fasta in (metadata[link].get("data_path") for link in links if link in metadata):
-            if not fasta or not self.storage.exists(fasta):
-                continue
-            local = self.storage.local_path(fasta)
-            if local is not None:
-                return str(local)
-            md5s = streaming.sequence_md5s(self.storage, key)
-            sequences.search_in(sequences.cache_sequences(self.storage, fasta, md5s))
-        return None
+        return sources.reference_of(self.storage, self.metadata, key, reference_filename)

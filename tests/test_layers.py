@@ -17,7 +17,7 @@ LAYERS = [
     {"elements", "htsget", "index", "description", "linked_data", "comparison"},
     {"records", "planning", "reference", "checking"},
     {"streaming", "transfer"},
-    {"editing"},
+    {"editing", "sources"},
     {"enrichment"},
     {"modo", "catalog"},
     {"api", "server"},
