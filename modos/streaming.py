@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
 from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Query
+from modos.htsget.protocol import Query, Ticket
 from modos.planning import Planner, iter_segments
 from modos.records import RecordReader
 from modos.region import Region
@@ -92,10 +92,13 @@ class HtsgetSource:
             return self._open(meant)
 
     def _open(self, region: Region | None) -> Stream:
-        ticket = self._client.ticket(self._format.kind, self._file_id, Query(self._format.name, region))
+        def ask() -> Ticket:
+            return self._client.ticket(self._format.kind, self._file_id, Query(self._format.name, region))
+
+        ticket = ask()
         if ticket.format != self._format.name:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
-        pieces = self._client.iter_bytes(ticket)
+        pieces = self._client.iter_bytes(ticket, ask)
         return Stream(self._format, region, self._check_size(pieces) if region is None and self._size else pieces)
 
     def _check_size(self, pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modos.cli import demo, metadata, objects, remote, serve, stream
-from modos.cli.output import options
+from modos.cli.output import options, show_log
 
 app = typer.Typer(
     name="modos", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,7 +29,7 @@ def configure(
                                           help="A modos server, which tells where S3 and htsget are.")] = None,
     anon: Annotated[bool, typer.Option("--anon", help="Access S3 without credentials.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show what is tried again, and where an error comes from.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
                                           help="Show the version.")] = False,
@@ -37,6 +37,8 @@ def configure(
     """Multi-omics digital objects: genomic files and their metadata, streamed by region."""
     options.endpoint, options.anon, options.quiet = endpoint, anon, quiet
     options.debug, options.progress = debug, progress
+    if debug:
+        show_log()
 
 
 app.command("create")(objects.create)

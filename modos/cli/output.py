@@ -70,6 +70,17 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def show_log() -> None:
+    """What modos notes on its way, to stderr."""
+    import logging
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logger = logging.getLogger("modos")
+    logger.addHandler(handler)
+    logger.setLevel(logging.DEBUG)
+
+
 def show_error(message: str, hint: str | None) -> None:
     """An error: a line, and a line of what to do about it."""
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")

@@ -35,11 +35,10 @@ def stream(
 
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
-    from modos.records import check_end, quiet_htslib
-
-    quiet_htslib()
     source, find_reference = _open(file, reference)
     if region is None or raw:
+        from modos.records import check_end
+
         opened = source.open(region)
         _write(output, lambda descriptor: _copy(check_end(opened.pieces, opened.format, source.name), descriptor))
     else:
@@ -71,9 +70,10 @@ def _copy(pieces: Iterable[bytes], descriptor: int) -> None:
 
 
 def _select(source: Source, region: str, reference: str | None, descriptor: int) -> None:
-    from modos.records import write_records
+    from modos.records import quiet_htslib, write_records
     from modos.streaming import open_reader
 
+    quiet_htslib()
     reader, meant = open_reader(source, region, reference)
     is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
     with reader:

@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from typing import Any
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from itertools import groupby
 from urllib.parse import quote
 
-from modos.config import check_url, transport_reason
-from modos.errors import AccessError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream
+from modos.config import check_url
+from modos.errors import AccessError, ProtocolError
 from modos.formats import RecordKind
 from modos.htsget.protocol import MAX_TICKET, Block, Query, Ticket, error_from_response
+from modos.htsget.transport import Expired, Transport, is_splittable
+from modos.prefetch import fetch_ahead
 
-PIECE = 1 << 20  # bytes per read
-TIMEOUT = (10, 60)  # seconds to connect, between two reads
+WORKERS = 4
+PART = 4 << 20  # bytes that a worker holds
+PROBE = 4 << 20  # bytes after which it shows whether a connection is slow
+FAST = 250e6  # bytes a second that further connections would hardly raise
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Bytes [start, end) of a ticket's block; all of it where the end is None."""
+
+    block: int
+    start: int = 0
+    end: int | None = None
+    kind: str = "small"
 
 
 class HtsgetClient:
@@ -23,13 +42,14 @@ class HtsgetClient:
     ----------
     url
         The server, to which `/reads/ID` and `/variants/ID` are added.
+    workers
+        How many parts are fetched at once.
     """
 
-    def __init__(self, url: str):
-        import requests
-
+    def __init__(self, url: str, workers: int = WORKERS):
         self._url = check_url(url, "an htsget server")
-        self._session = requests.Session()
+        self._transport = Transport()
+        self._workers = workers
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Ask for a ticket.
@@ -46,16 +66,24 @@ class HtsgetClient:
             InvalidInputError), TransportError, or ProtocolError.
         """
         url = f"{self._url}/{kind}/{quote(file_id, safe='/')}"
-        with self._get(url, {"Accept": "application/json, */*"}, query.to_params()) as response:
-            body = self._read(response.raw, MAX_TICKET + 1, url)
-            if response.status_code != 200:
-                raise error_from_response(response.status_code, body, file_id)
+        accept = {"Accept": "application/json, */*"}
+        status, body = self._transport.get(url, accept, query.to_params(), MAX_TICKET + 1)
+        if status != 200:
+            raise error_from_response(status, body, file_id)
         if len(body) > MAX_TICKET:
             raise ProtocolError(f"{url} answers with a ticket of more than {MAX_TICKET >> 20} MiB")
         return Ticket.from_json(body, "BAM" if kind == "reads" else "VCF")
 
-    def iter_bytes(self, ticket: Ticket) -> Iterator[bytes]:
-        """The stream a ticket stands for, in pieces; complete, or an error.
+    def iter_bytes(self, ticket: Ticket, renew: Callable[[], Ticket] | None = None) -> Iterator[bytes]:
+        """The stream a ticket stands for, in pieces and in order; complete, or an error.
+
+        A few parts are fetched ahead: small blocks always, large ones split
+        where one connection is slow and the server allows it.
+
+        Parameters
+        ----------
+        renew
+            Asks for the same ticket again, where an address has expired.
 
         Raises
         ------
@@ -63,66 +91,92 @@ class HtsgetClient:
             A block that cannot be fetched, is cut short, or is not the range
             that was asked for.
         """
-        for block in ticket.blocks:
-            data = block.inline()
-            if data is not None:
-                yield data
+        return _Stream(self._transport, ticket, renew, self._workers).pieces()
+
+
+class _Stream:
+    """The bytes of one ticket, under way."""
+
+    def __init__(self, transport: Transport, ticket: Ticket, renew: Callable[[], Ticket] | None, workers: int):
+        self._transport = transport
+        self._ticket = ticket
+        self._renew = renew
+        self._workers = workers
+        self._lock = threading.Lock()
+        self._is_slow = False
+
+    def pieces(self) -> Iterator[bytes]:
+        """All of it, in order."""
+        for kind, parts in groupby(self._parts(), lambda part: part.kind):
+            if kind == "small":
+                yield from fetch_ahead(self._fetch, parts, self._workers)
+                continue
+            for part in parts:
+                done = yield from self._pace(part)
+                if done is not None:
+                    yield from fetch_ahead(self._fetch, self._split(part, done), self._workers)
+
+    def _parts(self) -> Iterator[_Part]:
+        """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
+        for number, block in enumerate(self._ticket.blocks):
+            span = block.byte_range
+            if block.inline() is not None or (span and span.size <= PART):
+                yield _Part(number)
+            elif span is None or not is_splittable(block):
+                yield _Part(number, kind="whole")
             else:
-                yield from self._iter_block(block)
+                yield _Part(number, 0, span.size, kind="large")
 
-    def _iter_block(self, block: Block) -> Iterator[bytes]:
-        where = block.url.partition("?")[0]
-        wanted = block.byte_range
-        with self._get(block.url, dict(block.headers)) as response:
-            length = _check_answer(response, wanted, where)
-            received = 0
-            while piece := self._read(response.raw, PIECE, where):
-                received += len(piece)
-                if length is not None and received > length:
-                    raise ProtocolError(f"{where} sends more than the {length:,} bytes it announced")
-                yield piece
-        if length is not None and received < length:
-            raise TruncatedStream(f"{where} ended after {received:,} of {length:,} bytes")
+    def _split(self, part: _Part, start: int) -> Iterator[_Part]:
+        for at in range(start, part.end, PART):
+            yield _Part(part.block, at, min(at + PART, part.end))
 
-    def _get(self, url: str, headers: dict[str, str], params: dict[str, str] | None = None) -> Any:
-        import requests
+    def _pace(self, part: _Part) -> Generator[bytes, None, int | None]:
+        """Read a block on one connection; where that is slow and others would help, stop and return the bytes done."""
+        if part.kind == "large" and self._is_slow:
+            return 0
+        pieces, received, waited = self._iter(part, None), 0, 0.0
+        while True:
+            begin = time.perf_counter()
+            piece = next(pieces, None)
+            waited += time.perf_counter() - begin
+            if piece is None:
+                return None
+            received += len(piece)
+            yield piece
+            if received == len(piece):
+                waited = 0.0  # the way there and back says nothing of the rate
+            elif part.kind == "large" and received >= PROBE and received < FAST * waited:
+                pieces.close()
+                self._is_slow = True
+                return received
 
-        try:
-            return self._session.get(url, params=params, headers={"Accept-Encoding": "identity"} | headers,
-                                     stream=True, timeout=TIMEOUT)
-        except (requests.RequestException, OSError) as error:
-            raise TransportError(f"cannot reach {url.partition('?')[0]}: {transport_reason(error)}",
-                                 "is the server running, and is the endpoint right?") from None
+    def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
+        data = self._ticket.blocks[part.block].inline()
+        return data if data is not None else b"".join(self._iter(part, stop))
 
-    def _read(self, raw: Any, size: int, where: str) -> bytes:
-        from urllib3.exceptions import HTTPError
+    def _iter(self, part: _Part, stop: threading.Event | None) -> Iterator[bytes]:
+        received = 0
+        while True:
+            ticket = self._ticket
+            try:
+                for piece in self._transport.pieces(lambda: ticket.blocks[part.block], part.start + received, part.end, stop):
+                    received += len(piece)
+                    yield piece
+                return
+            except Expired as error:
+                self._renewed(ticket, error)
 
-        try:
-            return raw.read(size, decode_content="Content-Encoding" in raw.headers)
-        except (HTTPError, OSError) as error:
-            raise TransportError(f"the connection to {where} broke: {transport_reason(error)}",
-                                 "try again; nothing of what arrived is complete") from None
-
-
-def _check_answer(response: Any, wanted: Any, where: str) -> int | None:
-    """Check a block's status and range; returns the bytes it must have, None where nobody says."""
-    status = response.status_code
-    if status in (401, 403):
-        raise AccessError(f"{where} refuses access (HTTP {status})", "the ticket may have expired: try again")
-    if status == 404:
-        raise NotFoundError(f"{where} is gone (HTTP 404)")
-    if status not in (200, 206):
-        raise RemoteError(f"{where} failed (HTTP {status})", "try again")
-    declared = response.headers.get("Content-Length")
-    length = int(declared) if declared and declared.isdigit() else None
-    if wanted is None:
-        if status == 206:
-            raise ProtocolError(f"{where} sends a part where the whole was asked for")
-        return length
-    match = re.match(r"bytes (\d+)-(\d+)/", response.headers.get("Content-Range", ""))
-    if status != 206 or not match:
-        raise ProtocolError(f"{where} ignores the Range it was asked for (HTTP {status})")
-    if (int(match[1]), int(match[2]) + 1) != wanted or length not in (None, wanted.size):
-        raise ProtocolError(f"{where} sends bytes {match[1]}-{match[2]} where {wanted.start}-{wanted.end - 1} "
-                            "were asked for")
-    return wanted.size
+    def _renewed(self, old: Ticket, error: Expired) -> None:
+        """Have a new ticket in the place of one that has expired; once."""
+        with self._lock:
+            if self._ticket is not old:
+                return
+            if self._renew is None:
+                raise AccessError(error.message, error.hint) from None
+            logger.debug("%s; asking for a new ticket", error.message)
+            new = self._renew()
+            self._renew = None
+            if [block.byte_range for block in new.blocks] != [block.byte_range for block in old.blocks]:
+                raise ProtocolError("the htsget server gives another ticket for the same file: it was changed meanwhile")
+            self._ticket = new

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from modos.errors import (
     AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, RemoteError, TransportError,
     TruncatedStream,
 )
+from modos.prefetch import fetch_ahead
 from modos.storage.base import CHUNK, MAX_READ, PART, ObjectInfo, Partial, Storage, check_key
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -110,7 +109,7 @@ class S3Storage(Storage):
     def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
         """Pieces in order, a few fetched ahead."""
         bounds = [(at, min(at + chunk, end)) for at in range(start, end, chunk)]
-        for (at, stop), piece in zip(bounds, _fetch_ahead(lambda b: self.read_range(key, *b), bounds)):
+        for (at, stop), piece in zip(bounds, fetch_ahead(lambda b, _: self.read_range(key, *b), bounds, _WORKERS)):
             if len(piece) != stop - at:
                 raise TruncatedStream(f"{self.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
             yield piece
@@ -137,12 +136,12 @@ class S3Storage(Storage):
             raise
 
     def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int) -> None:
-        def put(numbered: tuple[int, bytes]) -> tuple[dict, int]:
+        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
             number, data = numbered
             answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
             return {"PartNumber": number, "ETag": answer["ETag"]}, len(data)
 
-        done = list(_fetch_ahead(put, enumerate(parts, 1)))
+        done = list(fetch_ahead(put, enumerate(parts, 1), _WORKERS))
         _check_size(self, key, sum(length for _, length in done), size)
         self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
                    MultipartUpload={"Parts": [part for part, _ in done]})
@@ -349,20 +348,3 @@ def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
             del buffer[:size]
     if buffer:
         yield bytes(buffer)
-
-
-def _fetch_ahead(work: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-    """Results in order, at most `_WORKERS` under way at once."""
-    items = iter(items)
-    with ThreadPoolExecutor(_WORKERS) as pool:
-        pending: deque = deque()
-        try:
-            for item in items:
-                pending.append(pool.submit(work, item))
-                if len(pending) >= _WORKERS:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()

@@ -267,3 +267,8 @@ def test_a_region_is_exactly_that_of_samtools(ex, tmp_path, stack, file, region,
         return [sorted(line.split(b"\t")) for line in text.splitlines()]
 
     assert fields(streamed) == fields(wanted)
+
+
+def test_debug_shows_what_is_tried_again():
+    result = modos("--debug", "stream", "--raw", "http://127.0.0.1:1/reads/x")
+    assert result.returncode != 0 and result.stderr.count(b"; again in ") >= 4
