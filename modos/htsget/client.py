@@ -104,6 +104,7 @@ class _Stream:
         self._workers = workers
         self._lock = threading.Lock()
         self._is_slow = False
+        self._tags: dict[str, str] = {}
 
     def pieces(self) -> Iterator[bytes]:
         """All of it, in order."""
@@ -160,7 +161,8 @@ class _Stream:
         while True:
             ticket = self._ticket
             try:
-                for piece in self._transport.pieces(lambda: ticket.blocks[part.block], part.start + received, part.end, stop):
+                for piece in self._transport.pieces(lambda: ticket.blocks[part.block], part.start + received, part.end,
+                                                    tags=self._tags, stop=stop):
                     received += len(piece)
                     yield piece
                 return

@@ -53,8 +53,8 @@ class Transport:
                 _wait_or_raise(error, wait, where, None)
         raise AssertionError
 
-    def pieces(self, find_block: Callable[[], Block], start: int = 0, end: int | None = None,
-               stop: threading.Event | None = None) -> Iterator[bytes]:
+    def pieces(self, find_block: Callable[[], Block], start: int = 0, end: int | None = None, *,
+               tags: dict[str, str], stop: threading.Event | None = None) -> Iterator[bytes]:
         """Bytes [start, end) of what a block stands for, or all of it, in pieces; complete, or an error.
 
         A connection that breaks is made anew for the bytes that are missing.
@@ -64,6 +64,9 @@ class Transport:
         find_block
             Gives the block, which may have another address when it is asked
             again.
+        tags
+            ETags that were seen, by address; another one is an error, as
+            the file was changed in between.
         stop
             Ends it early.
 
@@ -78,7 +81,7 @@ class Transport:
             before = received
             where = find_block().url.partition("?")[0]
             try:
-                for piece in self._once(find_block(), start + received, end):
+                for piece in self._once(find_block(), start + received, end, tags):
                     received += len(piece)
                     yield piece
                     if stop is not None and stop.is_set():
@@ -90,7 +93,7 @@ class Transport:
                 waits = _waits() if received > before else waits
                 _wait_or_raise(error, next(waits), where, start + received)
 
-    def _once(self, block: Block, start: int, end: int | None) -> Iterator[bytes]:
+    def _once(self, block: Block, start: int, end: int | None, tags: dict[str, str]) -> Iterator[bytes]:
         where, own = block.url.partition("?")[0], block.byte_range
         offset = own.start if own else 0
         asked, skip = (start + offset, end + offset if end is not None else own.end if own else None), 0
@@ -103,6 +106,9 @@ class Transport:
         with self._open(block.url, headers) as response:
             _refuse_passing(response.status_code, response.headers, where)
             length, ahead = check_answer(response, asked if "Range" in headers else None, where, whole=own is None)
+            tag = response.headers.get("ETag")
+            if tag and tags.setdefault(where, tag) != tag:
+                raise ProtocolError(f"{where} was changed while it was read", "try again")
             yield from self._body(response.raw, where, length, skip + ahead, wanted)
 
     def _body(self, raw: Any, where: str, length: int | None, skip: int, wanted: int | None) -> Iterator[bytes]:

@@ -327,3 +327,14 @@ def test_passwords_of_this_machine_are_not_sent(server, monkeypatch, tmp_path):
     server.script["/file"] = lambda h: (sent.append(h.headers.get("Authorization")), part(h))
     fetch(server, ranged(server))
     assert sent == [None]
+
+
+def test_a_file_that_is_changed_meanwhile_is_an_error(server, no_waiting):
+    def changing(handler):
+        handler.server.seen = getattr(handler.server, "seen", 0) + 1
+        start, end = map(int, handler.headers["Range"].removeprefix("bytes=").split("-"))
+        handler.answer(206, DATA[start:end + 1], Content_Range=f"bytes {start}-{end}/9", ETag=f'"{handler.server.seen}"')
+
+    server.script["/file"] = changing
+    with pytest.raises(ProtocolError, match="changed while"):
+        fetch(server, ranged(server, 0, 9), ranged(server, 9, 20))
