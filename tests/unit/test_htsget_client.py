@@ -52,7 +52,7 @@ class Answers(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Scripted", (Answers,), {"script": {}}))
-    server.block_on_close = False
+    server.block_on_close, server.handle_error = False, lambda *_: None
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     server.url = f"http://127.0.0.1:{server.server_port}"
