@@ -98,7 +98,7 @@ def bounds(place, bams, operation):
 
 def sampled(steps, place):
     """Steps to interrupt: all with ALL_FAULTS=1, else some on S3 and of long operations, the first and last among them."""
-    most = steps if os.environ.get("ALL_FAULTS") else 3 if place.is_remote else 14
+    most = steps if os.environ.get("ALL_FAULTS") else 2 if place.is_remote else 14
     return sorted({*range(0, steps, max(steps // most, 1)), steps - 1})
 
 
