@@ -19,7 +19,7 @@ STATE = "_modos"  # root attribute: format version, revision, the ids of recent 
 FORMAT_VERSION = 1
 _REMEMBERED_COMMITS = 100
 _MAX_ID_BYTES = 200
-_NO_TEXT: tuple[None, str] = (None, "")
+_NO_TEXT: tuple[None, str, int] = (None, "", 0)
 
 
 def format_id(group: str, name: str) -> str:
@@ -64,15 +64,19 @@ class Document:
     zarr_format
         3, or 2 for an object in the old layout, which can only be read.
     texts
-        By path, a node and the JSON that was made of it; shared by copies,
-        so that a commit need not write out everything anew.
+        By path, a node, the JSON that was made of it, and its depth; shared
+        by copies, so that a commit need not write out everything anew.
+    changed
+        Paths of nodes that were added, changed or removed since this copy
+        was made.
     """
 
     attributes: dict[str, Any]
     nodes: dict[str, dict] = field(default_factory=dict)
     tag: str | None = None
     zarr_format: int = 3
-    texts: dict[str, tuple[dict, str]] = field(default_factory=dict, repr=False, compare=False)
+    texts: dict[str, tuple[dict, str, int]] = field(default_factory=dict, repr=False, compare=False)
+    changed: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
@@ -109,18 +113,23 @@ class Document:
     def to_bytes(self) -> bytes:
         """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
         root = _dump(group_node(self.attributes) | {"consolidated_metadata": _consolidated({"": None})})
-        by_depth: dict[int, list[str]] = {depth: [] for depth in {path.count("/") for path in self.nodes}}
+        by_depth: dict[int, list[str]] = {}
         for path, node in self.nodes.items():
-            known, text = self.texts.get(path, _NO_TEXT)
-            by_depth[path.count("/")].append(text if known is node else self._member(path, node))
+            known, text, depth = self.texts.get(path, _NO_TEXT)
+            if known is not node:
+                text, depth = self._member(path, node)
+            if depth in by_depth:
+                by_depth[depth].append(text)
+            else:
+                by_depth[depth] = [text]
         nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
         head, _, tail = root.rpartition('{"":null}')
         return f"{head}{{{nodes}}}{tail}".encode()
 
-    def _member(self, path: str, node: dict) -> str:
-        text = f"{_dump(path)}:{_dump(node)}"
-        self.texts[path] = node, text
-        return text
+    def _member(self, path: str, node: dict) -> tuple[str, int]:
+        text, depth = f"{_dump(path)}:{_dump(node)}", path.count("/")
+        self.texts[path] = node, text, depth
+        return text, depth
 
     def copy(self) -> Document:
         """One that can be edited without a trace in this one."""
@@ -194,6 +203,7 @@ class Document:
             raise AlreadyExistsError(f"{element_id} exists already in {self.object_id}",
                                      "choose another id, or update the element")
         self.nodes[element_id] = group_node({key: value for key, value in attributes.items() if key != "id"})
+        self.changed.add(element_id)
 
     def set(self, element_id: str, attributes: Mapping[str, Any]) -> None:
         """Replace the attributes of an element, or of the object itself."""
@@ -201,11 +211,13 @@ class Document:
             self.attributes = dict(attributes)
         else:
             self.nodes[element_id] = self.nodes[element_id] | {"attributes": dict(attributes)}
+            self.changed.add(element_id)
 
     def remove(self, element_id: str) -> None:
         """Remove an element with all that is below it and every link to it."""
-        self.nodes = {path: node for path, node in self.nodes.items()
-                      if path != element_id and not path.startswith(f"{element_id}/")}
+        below = [path for path in self.nodes if path == element_id or path.startswith(f"{element_id}/")]
+        self.nodes = {path: node for path, node in self.nodes.items() if path not in below}
+        self.changed.update(below)
         for other in [self.object_id, *self.ids()]:
             self._unlink(other, element_id)
 

@@ -131,7 +131,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
             if attempt == _ATTEMPTS - 1:
                 raise
             continue
-        _update_mirrors(storage, base, document)
+        _update_mirrors(storage, document)
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
                         "try again later")
@@ -147,9 +147,9 @@ def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
                                 "install a newer modos to change it")
 
 
-def _update_mirrors(storage: Storage, before: Document, after: Document) -> None:
-    write_mirrors(storage, after, [path for path, node in after.nodes.items() if before.nodes.get(path) is not node])
-    for path in before.nodes.keys() - after.nodes.keys():
+def _update_mirrors(storage: Storage, document: Document) -> None:
+    write_mirrors(storage, document, [path for path in document.changed if path in document.nodes])
+    for path in document.changed - document.nodes.keys():
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
 
 
