@@ -2,7 +2,8 @@
 
 Plan first, then act: what is copied is known, with sizes and checksums, before
 the first byte moves. Data files come first, the root document last, so that
-the target is no object before it is whole; a failure removes what was copied.
+the target is no object before it is whole; a failure removes what was copied,
+and so does whoever comes after a crash, as the files are on record.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -129,14 +129,6 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None) ->
     return size, digest.hexdigest()
 
 
-def remove_files(storage: Storage, keys: list[str] | tuple[str, ...]) -> None:
-    """Clean up after a failure, as far as the storage still answers."""
-    for key in keys:
-        with suppress(ModosError):
-            storage.delete(key)
-    storage.tidy()
-
-
 def remove_object(storage: Storage) -> list[str]:
     """Remove an object, its root first, and nothing else; returns the keys that stay as they belong to no element.
 
@@ -148,7 +140,7 @@ def remove_object(storage: Storage) -> list[str]:
     try:
         document = elements.load(storage)
     except NotFoundError:
-        if not journal.recover(storage, limit=0):
+        if not journal.recover(storage):
             raise
         storage.tidy()
         return []
@@ -180,6 +172,7 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
         A file is not what its metadata says.
     """
     document = elements.load(source)
+    journal.recover(target)
     if next(target.iter_files(), None) is not None:
         raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     checksums = {attributes["data_path"]: attributes["data_checksum"] for attributes in document.metadata().values()
@@ -189,15 +182,14 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
     if missing := sorted(checksums.keys() - {key for key, _ in files}):
         raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
                              "see what is wrong with `modos check`")
-    written: list[str] = []
     try:
-        for key, size in files:
-            target.write_stream(key, _checked(source, key, size, checksums.get(key), progress), size=size)
-            written.append(key)
-        target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
-    except BaseException:
-        remove_files(target, written)
-        raise
+        with journal.recorded(target, [key for key, _ in files], ()) as written:
+            for key, size in files:
+                target.write_stream(key, _checked(source, key, size, checksums.get(key), progress), size=size)
+                written.append(key)
+            target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
+    finally:
+        target.tidy()
     return sum(size for _, size in files)
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from modos.config import check_url
 from modos.errors import AccessError, ProtocolError
 from modos.formats import RecordKind
-from modos.htsget.protocol import MAX_TICKET, Block, Query, Ticket, error_from_response
+from modos.htsget.protocol import MAX_TICKET, Query, Ticket, error_from_response
 from modos.htsget.transport import Expired, Transport, is_splittable
 from modos.prefetch import fetch_ahead
 

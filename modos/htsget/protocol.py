@@ -21,7 +21,6 @@ from modos.storage import ByteRange
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
 MAX_TICKET = 64 << 20  # bytes
 HEADER_CLASS = "header"
-BODY_CLASS = "body"
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {

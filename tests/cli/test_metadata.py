@@ -211,8 +211,6 @@ def test_questions_on_a_terminal(tmp_path):
 
 
 def test_questions_offer_what_can_be_linked(ex):
-    from modos.cli import input as questions
-
     code, said, _ = on_a_terminal("add", ex, "data", answers=["r2", "x.cram", "cram", "CRAM", "", "", "nobody", "sample1", ""],
                                   cwd=ex.parent)
     assert code == 0 and "sample/sample1, sample/sample2" in said and "not in the object: sample/nobody" in said, said

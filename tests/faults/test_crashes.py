@@ -180,6 +180,34 @@ def test_removal_of_an_object_that_is_killed_can_be_repeated(place, bams):
         assert check_whole(place.open(neighbour).storage) == []
 
 
+def test_a_copy_that_is_killed_can_be_repeated(place, bams, tmp_path):
+    source = MODO.open(make_local(bams, tmp_path))
+
+    def copy(target):
+        if place.is_remote:
+            return source.upload(target, **place.options)
+        return source.download(target)
+
+    with interrupted(10**9, fail) as begun:
+        copy(place.new())
+    for at in sampled(len(begun), place):
+        target = place.new()
+        assert killed_at(at, lambda: copy(target))
+        if MODO.exists(target, **place.options):
+            assert begun[at].startswith("delete .modos/")
+        else:
+            copy(target)
+        modo = place.open(target)
+        checking.fix(modo.storage, list(checking.find_problems(modo.storage)))
+        assert modo.checksum() == source.checksum() and files(modo.storage) == expected_files(modo)
+
+
+def make_local(bams, tmp_path):
+    modo = MODO.create(tmp_path / "source")
+    modo.add_element({"id": "r", "@type": "AlignmentSet"}, bams / "a.bam")
+    return modo.path
+
+
 def test_files_that_are_not_ours_stay(place, bams):
     path = make(place, bams)
     modo = place.open(path)
