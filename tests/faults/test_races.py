@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
@@ -32,6 +33,7 @@ def test_two_processes_add_forty_each(place, path):
     for writer in range(2):
         child = os.fork()
         if child == 0:
+            signal.alarm(120)
             try:
                 modo = place.open(path)
                 for number in range(40):
