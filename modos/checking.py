@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from modos import elements, model, ownership
+from modos import elements, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.errors import ModosError, NotFoundError, SchemaError
@@ -127,20 +126,11 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             continue
         if attributes.get("data_size", size) != size:
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
-        elif checksums and attributes.get("data_checksum") not in (None, _checksum(storage, path, size, progress)):
+        elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
         format = format_of(path)
         if format and format.streamable and not any(name in sizes for name in index_names(path)):
             yield Finding("index", element_id, f"{path} has no index")
-
-
-def _checksum(storage: Storage, key: str, size: int, progress: Progress | None) -> str:
-    digest = hashlib.blake2b()
-    for piece in storage.iter_range(key, 0, size):
-        digest.update(piece)
-        if progress:
-            progress(len(piece))
-    return digest.hexdigest()
 
 
 def _find_leftovers(storage: Storage, document: Document, sizes: dict[str, int], limit: float) -> Iterator[Finding]:

@@ -156,12 +156,10 @@ class Transaction:
             check_data_path(element_id, changes["data_path"])
         if source is not None and not self._is_same_file(source, base, changes):
             changes |= self._place(source, base, changes)
-        elif changes.get("data_path", base.get("data_path")) != base.get("data_path") and not self.storage.exists(
-                changes["data_path"]):
-            raise InvalidInputError(f"{element_id}: there is no file {changes['data_path']} in the object",
-                                    "give the file with source_file (-s)")
         else:
             source = None
+            if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+                changes |= self._present_file(element_id, changes["data_path"])
         change = Update(element_id, changes, base)
         model.validate(merge(base, changes), element_id)
         if merge(base, changes) != base:
@@ -205,11 +203,13 @@ class Transaction:
             return elements.commit(self.storage, self._apply_now, self.start)
 
     def _superfluous(self, result: Document) -> set[str]:
-        """Files of the object as it was that it will not have any more."""
-        dropped = {change.base.get("data_path") for change in self._changes if isinstance(change, (Update, Remove))}
-        if not dropped - {None}:
+        """Files of elements that are removed or get another file, unless another element has them."""
+        replaced = {file.change.element_id for file in self._files}
+        dropped = [change.base["data_path"] for change in self._changes if "data_path" in getattr(change, "base", ())
+                   and (isinstance(change, Remove) or change.element_id in replaced)]
+        if not dropped:
             return set()
-        return journal.files_of(self.start) - journal.files_of(result)
+        return journal.files_at(dropped) & journal.files_of(self.start) - journal.files_of(result)
 
     def _make(self, change: Change) -> None:
         change.apply(self.view)
@@ -278,6 +278,17 @@ class Transaction:
         same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
         return (same_place and base.get("data_size") == source.stat().st_size
                 and base.get("data_checksum") == transfer.checksum(source))
+
+    def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
+        """Size and checksum of a file that is in the object already."""
+        if data_path is None:
+            return {"data_size": None, "data_checksum": None}
+        try:
+            size, checksum = transfer.measure(self.storage, data_path)
+        except NotFoundError:
+            raise InvalidInputError(f"{element_id}: there is no file {data_path} in the object",
+                                    "give the file with source_file (-s)") from None
+        return {"data_size": size, "data_checksum": checksum}
 
     def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
         """Where a file goes that replaces another: a free key of its format, and that format."""

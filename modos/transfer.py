@@ -105,6 +105,16 @@ def checksum(source: Path) -> str:
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
+def measure(storage: Storage, key: str, progress: Progress | None = None) -> tuple[int, str]:
+    """Size in bytes and BLAKE2b-512 of a file in a storage."""
+    size, digest = storage.stat(key).size, hashlib.blake2b()
+    for piece in storage.iter_range(key, 0, size):
+        digest.update(piece)
+        if progress:
+            progress(len(piece))
+    return size, digest.hexdigest()
+
+
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None) -> tuple[int, str]:
     digest = hashlib.blake2b()
 

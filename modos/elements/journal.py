@@ -116,7 +116,12 @@ def is_owned_in(storage: Storage) -> Callable[[str], bool]:
 
 def files_of(document: Document) -> set[str]:
     """The keys that the files of a document's elements and their indexes have."""
-    return {key for path in document.data_paths() for key in (path, *index_names(path))}
+    return files_at(document.data_paths())
+
+
+def files_at(paths: Iterable[str]) -> set[str]:
+    """The keys that files and their indexes have."""
+    return {key for path in paths for key in (path, *index_names(path))}
 
 
 def _delete_unowned(storage: Storage, files: Iterable[str]) -> list[str]:

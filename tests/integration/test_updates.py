@@ -69,6 +69,15 @@ def test_a_replaced_file_gets_a_new_name(modo, source, tmp_path):
     assert modo.metadata["data/r"]["data_format"] == "CRAM"
 
 
+def test_another_path_is_measured_and_deletes_nothing(modo, source):
+    shutil.copy(source / "demo1.cram", modo.path / "other.cram")
+    modo.update_element("r", {"data_path": "other.cram", "data_format": "CRAM"})
+    attributes = modo.metadata["data/r"]
+    assert attributes["data_size"] == (source / "demo1.cram").stat().st_size
+    assert {f.kind for f in modo.find_problems()} == {"index", "unknown"}
+    assert names(modo) == ["demo2.bam", "demo2.bam.bai", "other.cram"]
+
+
 def test_the_same_file_again_changes_nothing(modo, source):
     before = (modo.path / "data.zarr/zarr.json").read_bytes()
     modo.update_element("r", {}, source / "demo2.bam")
