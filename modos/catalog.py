@@ -44,8 +44,17 @@ class Catalog:
         self._known = {key: self._known[key] for key, _ in roots if key in self._known}
 
     def metadata(self, key: str) -> dict[str, Any]:
-        """The metadata of one object."""
-        return elements.load(self.storage.child(key) if key else self.storage).metadata()
+        """The metadata of one object; what is known of it, where its root has not changed."""
+        tag = self.storage.stat(f"{key}/{elements.ROOT_KEY}".lstrip("/")).etag
+        known = self._known.get(key)
+        if known is None or known[0] != tag:
+            document = elements.load(self.storage.child(key) if key else self.storage)
+            self._known[key] = known = tag, document.metadata()
+        return known[1]
+
+    def data_paths(self, key: str) -> set[str]:
+        """The paths within an object of its data files."""
+        return {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
 
     def _roots(self) -> list[tuple[str, str]]:
         """Keys of the objects, and the tags of their roots."""
@@ -58,11 +67,10 @@ class Catalog:
         if known and known[0] == tag:
             return known[1]
         try:
-            self._known[key] = tag, self.metadata(key)
+            return self.metadata(key)
         except ModosError as error:
             logger.warning("%s is left out: %s", key, error)
             return None
-        return self._known[key][1]
 
     def url(self, key: str) -> str:
         """How clients name an object: its s3:// URL, or its path below the folder that is served."""
@@ -81,7 +89,7 @@ class Catalog:
         parts = check_key(key).split("/")
         for depth in range(len(parts) - 1, -1, -1):
             prefix = "/".join(parts[:depth])
-            if self._is_object(prefix):
+            if prefix in self._known or self._is_object(prefix):
                 return prefix, "/".join(parts[depth:])
         raise NotFoundError(f"{key} lies in no object")
 

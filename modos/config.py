@@ -10,10 +10,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from modos.errors import AccessError, InvalidInputError, ProtocolError, TransportError
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
+TOKEN_VARIABLE = "MODOS_TOKEN"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
 _MAX_ANSWER = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
@@ -31,11 +33,14 @@ class Services:
     root
         The `s3://` URL that htsget ids and catalogue names are relative to,
         where the server says it; else ids are relative to the bucket.
+    endpoint
+        The modos server that told them.
     """
 
     s3: str | None = None
     htsget: str | None = None
     root: str | None = None
+    endpoint: str | None = None
 
     @classmethod
     def from_mapping(cls, answer: Mapping[str, Any]) -> Services:
@@ -66,6 +71,25 @@ def endpoint_from_environment() -> str | None:
     return os.environ.get(ENDPOINT_VARIABLE) or None
 
 
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an http(s) URL; ValueError where it has none."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    port = parts.port or {"http": 80, "https": 443}.get(scheme)
+    if not port or not parts.hostname:
+        raise ValueError(f"{url[:100]} is not an http or https address")
+    return scheme, parts.hostname.lower(), port
+
+
+def token_for(url: str, endpoint: str | None) -> str | None:
+    """The bearer token that MODOS_TOKEN holds, where a URL is at the endpoint it is meant for.
+
+    Without an endpoint it is meant for the server that was named.
+    """
+    is_meant = endpoint is None or origin(url) == origin(endpoint)
+    return (os.environ.get(TOKEN_VARIABLE) or None) if is_meant else None
+
+
 def discover(endpoint: str) -> Services:
     """Ask a modos server where the services are.
 
@@ -82,7 +106,7 @@ def discover(endpoint: str) -> Services:
     if not isinstance(answer, dict) or "status" not in answer:
         raise ProtocolError(f"{endpoint} is not a modos server", "give the URL of one with --endpoint")
     try:
-        return Services.from_mapping(answer)
+        return replace(Services.from_mapping(answer), endpoint=endpoint)
     except InvalidInputError as error:
         raise ProtocolError(f"{endpoint} answers nonsense: {error}") from None
 
@@ -93,13 +117,16 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     from urllib3.exceptions import HTTPError
 
     try:
-        with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True) as response:
+        token = os.environ.get(TOKEN_VARIABLE)
+        with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True,
+                          auth=lambda request: _with_token(request, token)) as response:
             body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
                              "address right?") from None
     if response.status_code in (401, 403):
-        raise AccessError(f"{url} refuses access (HTTP {response.status_code})")
+        raise AccessError(f"{url} refuses access (HTTP {response.status_code})",
+                          f"it wants a token: set {TOKEN_VARIABLE}")
     if response.status_code != 200 or len(body) > _MAX_ANSWER:
         raise ProtocolError(f"{url} is not a modos server: it answers HTTP {response.status_code}")
     try:
@@ -108,6 +135,12 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
         return json.loads(body)
     except ValueError:
         raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
+
+
+def _with_token(request: Any, token: str | None) -> Any:
+    if token:
+        request.headers["Authorization"] = f"Bearer {token}"
+    return request
 
 
 def transport_reason(error: BaseException) -> str:

@@ -9,13 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos import streaming
 from modos.editing import Transaction
 from modos.elements import Document
 from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
+from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
 from modos.storage import Storage
+from modos.streaming import StorageSource
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
@@ -67,7 +68,7 @@ def enrich(transaction: Transaction) -> list[str]:
 
 def read_header(storage: Storage, key: str) -> Header:
     """The sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
-    header = streaming.read_header(storage, key)
+    header = GenomicFile(StorageSource(storage, key)).header
     if hasattr(header, "contigs"):
         records = [dict(r) for r in header.records if r.key == "contig"]
         md5s = {r["ID"]: r.get("md5", "").lower() for r in records if "ID" in r}

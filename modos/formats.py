@@ -91,7 +91,7 @@ def streamable_format(path: str | PurePath) -> FileFormat:
         endings = listing(s for f in FORMATS.values() if f.streamable for s in f.suffixes)
         raise InvalidInputError(
             f"{PurePath(path).name} is not a file whose records can be streamed",
-            f"these can: {endings}. Use --raw for the bytes of any other file",
+            f"these can: {endings}",
         )
     return format
 

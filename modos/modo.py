@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos import editing, elements, model, sources, streaming, transfer
+from modos import editing, elements, model, sources, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
 from modos.config import Services, resolve_services
@@ -20,10 +20,16 @@ from modos.elements import Document, journal
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.formats import index_names
-from modos.region import Region
+from modos.genomics import GenomicFile, RegionsLike
+from modos.htsget.client import WORKERS
+from modos.htsget.query import Query
+from modos.planning import Planner
+from modos.region import RegionLike
 from modos.storage import Storage, open_storage
+from modos.views import ElementView, object_html
 
 if TYPE_CHECKING:
+    import numpy as np
     from rdflib import Graph
 
 Progress = Callable[[int], Any]
@@ -440,9 +446,10 @@ class MODO:
         copy._document = elements.load(copy.storage)
         return copy
 
-    def stream_genomics(self, file_path: str | PurePath, region: str | Region | None = None,
-                        reference_filename: str | Path | None = None) -> Iterator[Any]:
-        """The records of a file that overlap a region, each once, and no others.
+    def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
+                        reference_filename: str | Path | None = None,
+                        samples: Iterable[str] | None = None) -> Iterator[Any]:
+        """The records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
         from the storage, and never through a file of this machine.
@@ -452,11 +459,13 @@ class MODO:
         file_path
             The file, as a path within the object or as `list_files` gives it.
         region
-            `chr1:1,000-2,000`, 1-based inclusive, or a Region; all records
-            where it is None.
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region, or several of
+            them; all records where it is None.
         reference_filename
             FASTA to decode a CRAM with; the object's own reference, then
             REF_PATH and REF_CACHE, where it is None.
+        samples
+            The samples of a VCF or BCF to decode; all where it is None.
 
         Returns
         -------
@@ -469,19 +478,49 @@ class MODO:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
+        return self.file(file_path, reference_filename).fetch(region, samples)
+
+    def count(self, file_path: str | PurePath, region: RegionsLike = None) -> int:
+        """How many records of a file overlap some regions, or are in all of it."""
+        return self.file(file_path).count(region)
+
+    def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
+                 reference_filename: str | Path | None = None) -> np.ndarray:
+        """The depth of reads over a region: the mean of each of some bins, or that of each base.
+
+        See `modos.genomics.GenomicFile.coverage`.
+        """
+        return self.file(file_path, reference_filename).coverage(region, bins)
+
+    def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
+             hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`."""
         key = self.find_file(file_path)
-        source = self.source(key)
-        return streaming.iter_records(source, region, self.reference_for(key, reference_filename))
+        services = self.services if self.storage.is_remote else None
+        return sources.genomic_file(self._planner, services, self.metadata, key, reference_filename, hints=hints,
+                                    workers=workers)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.storage)
 
     def find_file(self, file_path: str | PurePath) -> str:
         """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
         return sources.find_file(self.storage, self.metadata, str(file_path))
 
-    def source(self, key: str) -> streaming.Source:
-        """Where a data file's records are streamed from."""
-        services = self.services if self.storage.is_remote else None
-        return sources.source_of(self.storage, services, self.metadata, key)
+    def __getitem__(self, element: str) -> ElementView:
+        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
 
-    def reference_for(self, key: str, reference_filename: str | Path | None = None) -> str | None:
-        """The FASTA to decode a CRAM with, None where htslib finds what it takes itself."""
-        return sources.reference_of(self.storage, self.metadata, key, reference_filename)
+        ::
+
+            for read in modo["data/demo1"].fetch("chr1:1-1,000"):
+                ...
+        """
+        element_id = self._document.find(element)
+        return ElementView(element_id, self.metadata[element_id], self.file)
+
+    def __repr__(self) -> str:
+        return f"<MODO {self.storage.url}>"
+
+    def _repr_html_(self) -> str:
+        return object_html(self.storage.url, self.metadata)

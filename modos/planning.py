@@ -1,51 +1,109 @@
-"""Plans for files in a storage: which bytes a region of a file is made of.
+"""Plans for files in a storage: which bytes some regions of a file are made of.
 
-Headers and indexes are parsed once per content and remembered.
+Headers and indexes are read at the same time, parsed once per content, and
+remembered within limits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
-from threading import Lock
-from typing import Any
+from itertools import chain
+from typing import TypeVar
 
-from modos.errors import NotFoundError
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
-from modos.index import Header, Index, Segment, parse_index, plan_region, read_header
-from modos.region import Region
+from modos.index import Header, Index, Read, Segment, parse_index, plan_regions, read_header
+from modos.index.parse import MAX_INDEX
+from modos.prefetch import fetch_ahead
+from modos.region import RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Storage
 
-_REMEMBERED = 64  # headers and indexes
+WORKERS = 8
+PART = 4 << 20  # bytes that a worker fetches at once
+LOCAL_PART = 1 << 20  # bytes read of a local file at once
+_FIRST = 1 << 16  # bytes read of a file, most often with all of its header
+_REMEMBERED = 256 << 20  # bytes of indexes, as they are stored
+_MAX_FILES = 64
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stream of a region is made of, in order: header, body, end marker."""
+    """What a stream of some regions is made of, in order: header, body, end marker.
+
+    Parameters
+    ----------
+    info
+        The file, as it was planned for.
+    regions
+        None for the whole file.
+    body
+        To be gone through once; parts of the file may be read for it.
+    """
 
     format: FileFormat
+    info: ObjectInfo
+    regions: Regions | None
     header: tuple[Segment, ...]
-    body: tuple[Segment, ...]
+    body: Iterable[Segment]
     eof: bytes
-    region: Region | None
+
+    @property
+    def segments(self) -> Iterator[Segment]:
+        """All of it, in order."""
+        return chain(self.header, self.body, (self.eof,) if self.eof else ())
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is known of a file: its header, and its index where that was needed."""
+
+    info: ObjectInfo
+    header: Header
+    index: Index | None = None
+    index_info: ObjectInfo | None = None
+
+    @property
+    def cost(self) -> int:
+        return _FIRST + (self.index_info.size if self.index_info else 0)
 
 
 class Planner:
-    """Plans for the files of one storage; safe to use from several threads."""
+    """Plans for the files of one storage; safe to use from several threads.
 
-    def __init__(self, storage: Storage):
-        self._storage = storage
-        self._parsed: dict[tuple[str, str], Any] = {}
-        self._lock = Lock()
+    Parameters
+    ----------
+    storage
+        Where the files are.
+    revalidate
+        Look at the file and its index each time whether they have changed.
+        Without it that is noticed when the file's bytes are read.
+    """
 
-    def plan(self, key: str, region: Region | str | None) -> Plan:
-        """Plan a region of a file, or the whole of it.
+    def __init__(self, storage: Storage, *, revalidate: bool = False):
+        self.storage = storage
+        self._revalidate = revalidate or not storage.is_remote
+        self._files: OrderedDict[str, _File] = OrderedDict()
+        self._lock = threading.Lock()
+        self._turns = [threading.Lock() for _ in range(_MAX_FILES)]  # so that nothing is read twice at a time
+
+    def plan(self, key: str, regions: Iterable[RegionLike] | None, *, inline: int = 0, workers: int = WORKERS) -> Plan:
+        """Plan some regions of a file, or the whole of it.
 
         Parameters
         ----------
-        region
-            A region, or text that is resolved against the file's header.
+        regions
+            Regions, or text that is resolved against the file's header; None
+            for the whole file.
+        inline
+            Bytes of the file that may come as bytes instead of ranges.
+        workers
+            Stretches of the file that are looked at at once.
 
         Raises
         ------
@@ -55,53 +113,139 @@ class Planner:
             A file without records, or a malformed region.
         IntegrityError
             A damaged file or index.
+        ConflictError
+            The file is not any more what it was; also while the body is
+            gone through. Planning anew helps.
         """
         format = streamable_format(key)
-        info = self._storage.stat(key)
-        if region is None:
-            return Plan(format, (), (ByteRange(0, info.size),), b"", None)
-        header = self._header(format, info)
-        index = self._index(key)
-        if isinstance(region, str):
-            region = Region.parse(region, {**header.contigs, **dict.fromkeys(getattr(index, "names", None) or ())})
-        body = plan_region(format, partial(self._storage.read_range, key), info.size, header, index, region)
-        return Plan(format, header.segments, tuple(body), header.eof, region)
+        if regions is None:
+            return self._plan_all(format, key, inline)
+        file = self._file(format, key, with_index=True)
+        meant = settle(regions, [*file.header.contigs, *(getattr(file.index, "names", None) or ())])
+        body = plan_regions(format, self._reader(file.info), file.info.size, file.header, file.index, meant,
+                            inline=inline, workers=workers if self.storage.is_remote else 1)
+        return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
-    def header_segments(self, key: str) -> tuple[FileFormat, tuple[Segment, ...]]:
-        """A file's format and its header, as the first bytes of a stream."""
+    def _plan_all(self, format: FileFormat, key: str, inline: int) -> Plan:
+        info = self.storage.stat(key)
+        whole = ByteRange(0, info.size)
+        return Plan(format, info, None, (), (self._reader(info)(*whole) if info.size <= inline else whole,), b"")
+
+    def plan_header(self, key: str) -> Plan:
+        """Plan a file's header alone; such a stream has no end marker."""
         format = streamable_format(key)
-        return format, self._header(format, self._storage.stat(key)).segments
+        file = self._file(format, key, with_index=False)
+        return Plan(format, file.info, (), file.header.segments, (), b"")
 
-    def _header(self, format: FileFormat, info: ObjectInfo) -> Header:
-        return self._once(info, lambda: read_header(format, partial(self._storage.read_range, info.key), info.size))
+    def forget(self, key: str) -> None:
+        """Read header and index again the next time."""
+        with self._lock:
+            self._files.pop(key, None)
 
-    def _index(self, key: str) -> Index:
+    def _file(self, format: FileFormat, key: str, *, with_index: bool) -> _File:
+        with self._turns[hash(key) % len(self._turns)]:
+            known = self._known(key, with_index)
+            return known or self._remember(key, self._read(format, key, with_index))
+
+    def _known(self, key: str, with_index: bool) -> _File | None:
+        with self._lock:
+            known = self._files.get(key)
+        if known is None or (with_index and known.index is None):
+            return None
+        if self._revalidate:
+            expected = [info for info in (known.info, known.index_info) if info]
+            if list(_at_once([lambda i=info: self.storage.stat(i.key) for info in expected])) != expected:
+                return None
+        return known
+
+    def _remember(self, key: str, file: _File) -> _File:
+        with self._lock:
+            self._files[key] = file
+            self._files.move_to_end(key)
+            while len(self._files) > _MAX_FILES or sum(f.cost for f in self._files.values()) > _REMEMBERED:
+                self._files.popitem(last=False)
+        return file
+
+    def _read(self, format: FileFormat, key: str, with_index: bool) -> _File:
+        if not with_index:
+            return _File(*self._read_header(format, key))
+        (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
+                                                        lambda: self._read_index(key)])
+        return _File(info, header, index, index_info)
+
+    def _read_header(self, format: FileFormat, key: str) -> tuple[ObjectInfo, Header]:
+        first, info = self.storage.read_part(key, 0, _FIRST)
+        read_on = self._reader(info)
+
+        def read(start: int, end: int) -> bytes:
+            return first[start:end] if end <= len(first) else read_on(start, end)
+
+        header = read_header(format, read, info.size)
+        segments = tuple(first[s.start:s.end] if isinstance(s, ByteRange) and s.end <= len(first) else s
+                         for s in header.segments)
+        return info, Header(header.contigs, segments, header.eof, header.end, header.target_ids)
+
+    def _read_index(self, key: str) -> tuple[Index, ObjectInfo]:
         for name in index_names(key):
             try:
-                info = self._storage.stat(name)
+                data, info = self.storage.read_part(name, 0, MAX_INDEX + 1)
             except NotFoundError:
                 continue
-            return self._once(info, lambda: parse_index(self._storage.read(name)[0]))
+            if len(data) > MAX_INDEX:
+                raise InvalidInputError(f"the index {name} is larger than {MAX_INDEX >> 20} MiB")
+            return parse_index(data), info
         raise NotFoundError(f"{key} has no index", f"a region needs one: {index_names(key)[0]}, made by samtools or "
                             "bcftools index")
 
-    def _once(self, info: ObjectInfo, make: Any) -> Any:
-        name = (info.key, info.etag)
-        with self._lock:
-            if name in self._parsed:
-                return self._parsed[name]
-        made = make()
-        with self._lock:
-            while len(self._parsed) >= _REMEMBERED:
-                del self._parsed[next(iter(self._parsed))]
-            self._parsed[name] = made
-        return made
+    def _reader(self, info: ObjectInfo) -> Read:
+        return lambda start, end: self.storage.read_part(info.key, start, end, if_match=info.etag)[0]
 
 
-def iter_segments(storage: Storage, key: str, segments: tuple[Segment, ...]) -> Iterator[bytes]:
-    """The bytes of segments of a file, in pieces."""
+def _at_once(calls: list[Callable[[], Result]]) -> list[Result]:
+    """What some calls return that wait for the network; the first error among them, in their order."""
+    futures: list[Future[Result]] = [Future() for _ in calls]
+
+    def run(future: Future[Result], call: Callable[[], Result]) -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    for future, call in list(zip(futures, calls))[1:]:
+        threading.Thread(target=run, args=(future, call), name="modos-fetch", daemon=True).start()
+    run(futures[0], calls[0])
+    return [future.result() for future in futures]
+
+
+def iter_plan(storage: Storage, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:
+    """The bytes of a plan, in pieces and in order.
+
+    Raises
+    ------
+    ConflictError
+        The file is not any more what was planned for.
+    """
+    info, is_local = plan.info, storage.local_path(plan.info.key) is not None
+
+    def fetch(segment: Segment, _: threading.Event | None = None) -> bytes:
+        if isinstance(segment, bytes):
+            return segment
+        data, _info = storage.read_part(info.key, *segment, if_match=info.etag)
+        if len(data) != segment.size:
+            raise IntegrityError(f"{storage.url}/{info.key} ends before byte {segment.end:,}")
+        return data
+
+    if is_local:
+        yield from map(fetch, _parts(plan.segments, LOCAL_PART))
+    else:
+        yield from fetch_ahead(fetch, _parts(plan.segments, PART), workers)
+
+
+def _parts(segments: Iterable[Segment], size: int) -> Iterator[Segment]:
+    """Ranges of at most `size` bytes."""
     for segment in segments:
         if isinstance(segment, bytes):
             yield segment
         else:
-            yield from storage.iter_range(key, segment.start, segment.end)
+            for start in range(segment.start, segment.end, size):
+                yield ByteRange(start, min(start + size, segment.end))

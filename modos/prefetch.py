@@ -37,7 +37,7 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
             if threads < workers:
                 threading.Thread(target=_run, args=(work, tasks, stop), name="modos-fetch", daemon=True).start()
                 threads += 1
-            if len(pending) >= workers:
+            if len(pending) >= workers or pending[0].done():
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()

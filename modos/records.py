@@ -10,18 +10,17 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modos.errors import IntegrityError, InvalidInputError, ModosError, TruncatedStream
+from modos.errors import IntegrityError, NotFoundError, TruncatedStream, did_you_mean, listing
 from modos.formats import FileFormat
 from modos.pipes import widen, write_all
-from modos.region import UNMAPPED, Region
-
-
-_samtools_turn = threading.Lock()  # pysam runs one samtools command at a time
+from modos.region import UNMAPPED, Region, Regions
 
 
 def quiet_htslib() -> None:
@@ -29,6 +28,11 @@ def quiet_htslib() -> None:
     import pysam
 
     pysam.set_verbosity(0)
+
+
+def without_end(format: FileFormat) -> FileFormat:
+    """The format of a stream that has a header and no end marker."""
+    return replace(format, eof_markers=())
 
 
 def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "the stream") -> Iterator[bytes]:
@@ -54,8 +58,9 @@ class _Feeder(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        pieces, self._pieces = self._pieces, None  # whose threads and connections end when it is let go
         try:
-            for piece in self._pieces:
+            for piece in pieces:
                 write_all(self._descriptor, piece)
         except BrokenPipeError:
             pass  # the reader has seen enough
@@ -63,7 +68,7 @@ class _Feeder(threading.Thread):
             self.error = error
         finally:
             os.close(self._descriptor)
-            if close := getattr(self._pieces, "close", None):
+            if close := getattr(pieces, "close", None):
                 close()
 
 
@@ -80,16 +85,20 @@ class RecordReader:
         FASTA for a CRAM that needs one.
     name
         What to call it in messages.
+    samples
+        The samples of a VCF or BCF to decode; all where it is None.
 
     Raises
     ------
+    NotFoundError
+        No such sample.
     ModosError
         While opening or iterating: what the stream raised, TruncatedStream
         where its end is missing, IntegrityError where it cannot be decoded.
     """
 
     def __init__(self, pieces: Iterable[bytes], format: FileFormat, reference_filename: str | Path | None = None,
-                 name: str = "the stream"):
+                 name: str = "the stream", samples: Iterable[str] | None = None):
         self.format = format
         self._name = name
         read_end, write_end = os.pipe()
@@ -103,6 +112,12 @@ class RecordReader:
             with suppress(OSError):
                 os.close(read_end)
             self._fail(error)
+        if samples is not None:
+            try:
+                self._file.subset_samples(_known_samples(samples, self._file.header.samples, name))
+            except BaseException:
+                self.close()
+                raise
 
     @property
     def header(self) -> Any:
@@ -125,27 +140,35 @@ class RecordReader:
         if self._feeder.error:
             raise self._feeder.error
 
-    def overlapping(self, region: Region | None) -> Iterator[Any]:
-        """The records that overlap a region and no others, as samtools and bcftools select them."""
+    def overlapping(self, regions: Regions | None, after: Region | None = None) -> Iterator[Any]:
+        """The records that overlap some regions and no others, as samtools and bcftools select them.
+
+        Parameters
+        ----------
+        regions
+            In the file's order and apart from each other; None for all records.
+        after
+            A region before these, whose records are left out.
+        """
         records = iter(self)
-        if region is None:
+        if regions is None:
             return records
-        return self._reads(records, region) if self.format.kind == "reads" else self._variants(records, region)
+        return self._reads(records, regions, after) if self.format.kind == "reads" else self._variants(
+            records, regions, after)
 
-    def _reads(self, records: Iterator[Any], region: Region) -> Iterator[Any]:
-        start, end = region.start, region.limit
-        target = -1 if region.contig == UNMAPPED else self._file.get_tid(region.contig)
-        for record in records:
-            if record.reference_id != target:
-                continue
-            position = record.reference_start
-            if target == -1 or (position < end and max(record.reference_end or 0, position + 1) > start):
-                yield record
+    def _reads(self, records: Iterator[Any], regions: Regions, after: Region | None) -> Iterator[Any]:
+        number_of = self._file.get_tid
+        numbered = [(-1, -1, r.limit) if r.contig == UNMAPPED else (number_of(r.contig), r.start, r.limit) for r in regions]
+        if len(numbered) == 1 and after is None:
+            return _reads_of_one(records, *numbered[0])
+        overlaps = _overlap(numbered, after and (number_of(after.contig), after.start, after.limit))
+        return (record for record in records
+                if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
 
-    def _variants(self, records: Iterator[Any], region: Region) -> Iterator[Any]:
-        for record in records:
-            if record.contig == region.contig and region.overlaps(record.start, record.stop):
-                yield record
+    def _variants(self, records: Iterator[Any], regions: Regions, after: Region | None) -> Iterator[Any]:
+        overlaps = _overlap([(r.contig, r.start, r.limit) for r in regions],
+                            after and (after.contig, after.start, after.limit))
+        return (record for record in records if overlaps(record.contig, record.start, record.stop))
 
     def close(self) -> None:
         """Stop reading; ends the thread that feeds."""
@@ -173,6 +196,48 @@ class RecordReader:
         raise IntegrityError(f"cannot decode {self._name}: it is damaged, or not {self.format.name} ({error})") from error
 
 
+def _known_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
+    wanted, known = list(wanted), list(known)
+    for sample in wanted:
+        if sample not in known:
+            near = did_you_mean(sample, known)
+            raise NotFoundError(f"{name} has no sample {sample}",
+                                f"did you mean {near}?" if near else f"it has {listing(known) or 'none'}")
+    return wanted
+
+
+def _reads_of_one(records: Iterator[Any], target: int, start: int, end: int) -> Iterator[Any]:
+    """The reads of one region; where a read ends is looked up only for those that start before it."""
+    for record in records:
+        if record.reference_id == target:
+            position = record.reference_start
+            if target == -1 or (position < end and (position >= start or _end_of_read(record) > start)):
+                yield record
+
+
+def _end_of_read(record: Any) -> int:
+    return record.reference_end or record.reference_start + 1
+
+
+def _overlap(regions: list[tuple], after: tuple | None) -> Callable[[Any, int, int], bool]:
+    """Whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
+    starts: dict[Any, list[int]] = {}
+    ends: dict[Any, list[int]] = {}
+    for contig, start, end in regions:
+        starts.setdefault(contig, []).append(start)
+        ends.setdefault(contig, []).append(end)
+
+    def overlaps(contig: Any, start: int, end: int) -> bool:
+        if contig not in starts:
+            return False
+        at = bisect_right(ends[contig], start)
+        if at == len(ends[contig]) or starts[contig][at] >= end:
+            return False
+        return after is None or contig != after[0] or start >= after[2] or end <= after[1]
+
+    return overlaps
+
+
 def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | None) -> Any:
     import pysam
 
@@ -183,127 +248,3 @@ def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | 
     return pysam.VariantFile(descriptor, "r", duplicate_filehandle=False)
 
 
-def write_records(reader: RecordReader, region: Region | None, descriptor: int, *, compress: bool) -> int:
-    """Write the records of a region, in the reader's format; returns how many.
-
-    Where anything fails, no end marker is written, so that the output cannot
-    pass for a complete file.
-
-    Parameters
-    ----------
-    descriptor
-        An open file or pipe; it stays open.
-    compress
-        Compress BAM and BCF, as for a file; a pipe is faster without. CRAM is
-        written with its bases, so that reading it takes no reference.
-
-    Raises
-    ------
-    BrokenPipeError
-        Nobody reads the pipe any more.
-    """
-    own = os.dup(descriptor)
-    writer = _open_writer(reader, own, compress)
-    count = 0
-    try:
-        for count, record in enumerate(reader.overlapping(region), 1):
-            writer.write(record)
-    except BaseException as error:
-        _abandon(writer, own)
-        if isinstance(error, (OSError, ValueError)) and not isinstance(error, ModosError):
-            raise BrokenPipeError if _is_closed_pipe(descriptor) else ModosError(f"cannot write: {error}") from error
-        raise
-    try:
-        writer.close()
-    except OSError as error:
-        raise ModosError(f"cannot write the last records: {error}") from error
-    return count
-
-
-_WRITE_MODES = {  # by format: compressed, uncompressed
-    "BAM": ("wb", "wbu"),
-    "BCF": ("wb", "wb0"),
-    "VCF": ("wz", "wz"),
-    "CRAM": ("wc", "wc"),
-}
-
-
-def _open_writer(reader: RecordReader, descriptor: int, compress: bool) -> Any:
-    import pysam
-
-    mode = _WRITE_MODES[reader.format.name][0 if compress else 1]
-    if reader.format.kind == "variants":
-        return pysam.VariantFile(descriptor, mode, header=reader.header, duplicate_filehandle=False)
-    options = [b"version=3.0", b"no_ref=1"] if reader.format.name == "CRAM" else None
-    return pysam.AlignmentFile(descriptor, mode, header=reader.header, format_options=options,
-                               duplicate_filehandle=False)
-
-
-def _abandon(writer: Any, descriptor: int) -> None:
-    """Close a writer with its last bytes, the end marker among them, going nowhere."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, descriptor)
-    os.close(null)
-    with suppress(OSError):
-        writer.close()
-
-
-def _is_closed_pipe(descriptor: int) -> bool:
-    import select
-
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
-
-
-def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
-    """Build the index of a coordinate-sorted file.
-
-    Parameters
-    ----------
-    path
-        The file.
-    folder
-        Where the index is written.
-
-    Returns
-    -------
-    Path
-        The index, named after the file with the ending its format has.
-
-    Raises
-    ------
-    InvalidInputError
-        The file cannot be indexed: not sorted, not BGZF, or damaged.
-    """
-    import pysam
-
-    out = folder / (path.name + format.index_suffixes[0])
-    commands = {
-        "BAM": lambda: pysam.samtools.index("-o", str(out), str(path)),
-        "CRAM": lambda: pysam.samtools.index("-o", str(out), str(path)),
-        "VCF": lambda: pysam.bcftools.index("-t", "-o", str(out), str(path)),
-        "BCF": lambda: pysam.bcftools.index("-o", str(out), str(path)),
-        "FASTA": lambda: pysam.samtools.faidx("--fai-idx", str(out), str(path)),
-    }
-    verbosity = pysam.set_verbosity(0)
-    try:
-        with _samtools_turn:
-            commands[format.name]()
-    except (pysam.SamtoolsError, OSError) as error:
-        out.unlink(missing_ok=True)
-        reason = " ".join(str(error).split()).strip("'\"")
-        raise InvalidInputError(f"{path} cannot be indexed: {reason[:300]}",
-                                "sort it by coordinate and compress it with bgzip, or give its index beside it") from None
-    finally:
-        pysam.set_verbosity(verbosity)
-    return out
-
-
-def check_complete(path: Path, format: FileFormat) -> None:
-    """Raise TruncatedStream where a file does not end with its format's end marker."""
-    keep = max((len(marker) for marker in format.eof_markers), default=0)
-    with open(path, "rb") as file:
-        file.seek(max(os.fstat(file.fileno()).st_size - keep, 0))
-        for _ in check_end([file.read()], format, str(path)):
-            pass

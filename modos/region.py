@@ -8,14 +8,17 @@ reads without a position.
 
 from __future__ import annotations
 
+import gzip
 import re
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from modos.errors import NotFoundError, RegionError, did_you_mean, listing
 
 UNMAPPED = "*"
 MAX_POSITION = 2**44  # htslib refuses more: CSI cannot express it
+MAX_REGIONS = 1 << 22  # of one file of regions
 
 _BRACED = re.compile(r"\{(?P<contig>[^{}]+)\}(?::(?P<span>.*))?")
 _SPAN = re.compile(r"(?P<start>\d[\d,]*)?(?P<to>-)?(?P<end>\d[\d,]*)?", re.ASCII)
@@ -96,6 +99,117 @@ class Region:
     def __str__(self) -> str:
         span = _format_span(self)
         return f"{{{self.contig}}}{span}" if ":" in self.contig and span else f"{self.contig}{span}"
+
+
+RegionLike = str | Region
+Regions = tuple[Region, ...]
+
+
+def as_regions(given: RegionLike | Iterable[RegionLike] | None) -> tuple[RegionLike, ...] | None:
+    """What a user gives as region: one, several, or None for all of a file.
+
+    Raises
+    ------
+    RegionError
+        There is not one among several.
+    """
+    if given is None:
+        return None
+    regions = (given,) if isinstance(given, (str, Region)) else tuple(given)
+    if not regions:
+        raise RegionError("no regions are given", "give one at least; None stands for all of a file")
+    return regions
+
+
+def settle(regions: Iterable[RegionLike], contigs: Sequence[str] | None = None) -> Regions:
+    """Regions as such, in the order of a file, with those that meet united.
+
+    Parameters
+    ----------
+    contigs
+        The contigs of the file's header in their order, against which text is
+        resolved; without them the order is that of the first mention.
+    """
+    known = None if contigs is None else dict.fromkeys(contigs)
+    parsed = [Region.parse(region, known) if isinstance(region, str) else region for region in regions]
+    order = {name: number for number, name in enumerate(dict.fromkeys([*(contigs or ()), *(r.contig for r in parsed)]))}
+    order[UNMAPPED] = len(order)
+    united: list[Region] = []
+    for region in sorted(parsed, key=lambda r: (order[r.contig], r.start, r.limit)):
+        last = united[-1] if united else None
+        if last and last.contig == region.contig and region.start <= last.limit:
+            end = None if None in (last.end, region.end) else max(last.end, region.end)
+            united[-1] = Region(last.contig, last.start, end)
+        else:
+            united.append(region)
+    return tuple(united)
+
+
+def read_regions(path: str) -> Regions:
+    """The regions of a file: `.bed` is 0-based half-open, other tables (contig, start, end) are 1-based inclusive.
+
+    Parameters
+    ----------
+    path
+        The file, which may be gzipped; `-` is stdin. A row without an end is
+        one base; one without a start is all of its contig.
+
+    Raises
+    ------
+    NotFoundError
+        No such file.
+    RegionError
+        A malformed row, or no row.
+    """
+    is_bed = path.lower().removesuffix(".gz").endswith(".bed")
+    regions: list[Region] = []
+    for number, line in enumerate(_lines(path), 1):
+        fields = line.split("\t" if "\t" in line else None)
+        if not fields or line.startswith(("#", "track ", "browser ")):
+            continue
+        if len(regions) >= MAX_REGIONS:
+            raise RegionError(f"{path} has more than {MAX_REGIONS:,} regions")
+        try:
+            regions += _row_of_bed(fields) if is_bed else [_row(fields)]
+        except (ValueError, IndexError) as error:
+            raise RegionError(f"{path}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
+                              "a row has contig, start and end, with tabs between") from None
+    if not regions:
+        raise RegionError(f"{path} has no regions")
+    return tuple(regions)
+
+
+def _lines(path: str) -> Iterable[str]:
+    if path == "-":
+        return sys.stdin
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
+    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
+        raise RegionError(f"{path} is not a file of regions: {error}") from None
+    except OSError as error:
+        raise NotFoundError(f"cannot read the regions file {path}: {error.strerror}") from None
+
+
+def _row_of_bed(fields: list[str]) -> list[Region]:
+    start, end = _number(fields[1]), _number(fields[2])
+    return [Region(fields[0], start, end)] if start != end else []
+
+
+def _row(fields: list[str]) -> Region:
+    if len(fields) == 1:
+        return Region(fields[0])
+    start = max(_number(fields[1]) - 1, 0)
+    end = _number(fields[2]) if len(fields) > 2 and re.fullmatch(r"\s*[\d,]+\s*", fields[2]) else start + 1
+    return Region(fields[0], start, end)
+
+
+def _number(text: str) -> int:
+    text = text.strip().replace(",", "")
+    if not re.fullmatch(r"\d{1,18}", text, re.ASCII):
+        raise RegionError(f"{text[:50]!r} is not a whole number")
+    return int(text)
 
 
 def unknown_contig(name: str, contigs: Collection[str]) -> NotFoundError:

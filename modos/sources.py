@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modos import streaming
-from modos.config import Services
+from modos.config import Services, token_for
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import format_of, is_index, stem_of, streamable_format
+from modos.genomics import GenomicFile
+from modos.htsget.client import WORKERS, HtsgetClient
+from modos.htsget.query import Query
+from modos.planning import Planner
 from modos.reference import sequences
 from modos.storage import Storage, check_key
+from modos.streaming import HtsgetSource, Source, StorageSource, htsget_source
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -39,14 +44,62 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
                         f"did you mean {near}?" if near else f"it has {listing(known) or 'no files'}")
 
 
-def source_of(storage: Storage, services: Services | None, metadata: Metadata, key: str) -> streaming.Source:
-    """Where a data file is streamed from: htsget where the services have it, else the storage itself."""
-    format = streamable_format(key)
+def genomic_file(planner: Planner, services: Services | None, metadata: Metadata, key: str,
+                 reference_filename: str | Path | None = None, *, hints: Query = Query(),
+                 workers: int = WORKERS) -> GenomicFile:
+    """A data file of an object, ready to be streamed.
+
+    Over htsget where the services have it, else straight from the storage.
+
+    Parameters
+    ----------
+    planner
+        Of the object's storage.
+    reference_filename
+        FASTA for a CRAM; the object's own, where it is None.
+    hints
+        The SAM fields and tags that are wanted of an htsget server.
+    workers
+        How many parts are fetched at once.
+
+    Raises
+    ------
+    InvalidInputError
+        The file has no records that can be streamed.
+    NotFoundError
+        The FASTA that was given does not exist.
+    """
+    storage, format = planner.storage, streamable_format(key)
+    check_reference(reference_filename)
     file_id = _htsget_id(storage, services, key)
     if file_id is None:
-        return streaming.StorageSource(storage, key)
-    size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
-    return streaming.HtsgetSource(services.htsget, file_id, format, size)
+        source: Source = StorageSource(storage, key, planner, workers)
+    else:
+        size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
+        client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
+        source = HtsgetSource(client, file_id, format, size, hints)
+    return GenomicFile(source, lambda: reference_of(planner, metadata, key, reference_filename))
+
+
+def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
+                hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
+
+    Parameters
+    ----------
+    endpoint
+        The server that the token in the environment is for; the one of the
+        URL where it is None.
+    """
+    check_reference(reference_filename)
+    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), workers=workers)
+    return GenomicFile(source, lambda: str(reference_filename) if reference_filename else None)
+
+
+def check_reference(reference_filename: str | Path | None) -> None:
+    """Raise NotFoundError where a FASTA is given and does not exist."""
+    if reference_filename is not None and not Path(reference_filename).is_file():
+        raise NotFoundError(f"no reference {reference_filename}", "check the path")
 
 
 def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | None:
@@ -59,7 +112,7 @@ def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | N
     return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
 
 
-def reference_of(storage: Storage, metadata: Metadata, key: str, reference_filename: str | Path | None) -> str | None:
+def reference_of(planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None) -> str | None:
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of a FASTA in a remote object are put where htslib looks
@@ -67,18 +120,14 @@ def reference_of(storage: Storage, metadata: Metadata, key: str, reference_filen
 
     Raises
     ------
-    NotFoundError
-        The FASTA that was given does not exist.
     IntegrityError
         The object's FASTA is not the one the CRAM was made with.
     """
     if reference_filename is not None:
-        if not Path(reference_filename).is_file():
-            raise NotFoundError(f"no reference {reference_filename}", "check the path")
         return str(reference_filename)
-    format = format_of(key)
-    if format is None or format.name != "CRAM":
+    if format_of(key).name != "CRAM":
         return None
+    storage = planner.storage
     links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
     for fasta in (metadata[link].get("data_path") for link in links if link in metadata):
         if not fasta or not storage.exists(fasta):
@@ -86,6 +135,12 @@ def reference_of(storage: Storage, metadata: Metadata, key: str, reference_filen
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
-        md5s = streaming.sequence_md5s(storage, key)
+        md5s = sequence_md5s(GenomicFile(StorageSource(storage, key, planner)).header)
         sequences.search_in(sequences.cache_sequences(storage, fasta, md5s))
     return None
+
+
+def sequence_md5s(header: Any) -> dict[str, str]:
+    """MD5 by name of the sequences a BAM or CRAM was made with, from the @SQ lines of its header."""
+    lines = header.to_dict().get("SQ", [])
+    return {line["SN"]: line["M5"] for line in lines if re.fullmatch("[0-9a-f]{32}", line.get("M5", ""))}

@@ -1,33 +1,44 @@
-"""The bytes of a file or of a region of it, from wherever they are served.
+"""The bytes of a file or of regions of it, from wherever they are served.
 
 A source is a file behind an htsget server or straight in a storage. Both give
-the same: the region that was meant, and a complete stream of the file's format
-that holds all of its records, and neighbours.
+the same: the regions that were meant, and complete streams of the file's
+format that hold all of their records, and neighbours.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple, Protocol
+from itertools import chain, islice
+from typing import NamedTuple, Protocol
 
-from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream
-from modos.formats import FORMATS, FileFormat
-from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Query, Ticket
-from modos.planning import Planner, iter_segments
-from modos.records import RecordReader
-from modos.region import Region
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, RegionError, TruncatedStream
+from modos.formats import FORMATS, FileFormat, streamable_format
+from modos.htsget.client import WORKERS, HtsgetClient
+from modos.htsget.protocol import Ticket
+from modos.htsget.query import Query
+from modos.index import open_stream
+from modos.planning import Plan, Planner, iter_plan
+from modos.region import Region, RegionLike, Regions, settle
 from modos.storage import Storage
 
 
 class Stream(NamedTuple):
-    """A stream under way: its format, the region it was asked for, and its bytes."""
+    """A stream under way.
 
-    format: FileFormat
-    region: Region | None
+    Parameters
+    ----------
+    regions
+        What of the file it is for, in the file's order; None for all of it.
+    after
+        The region before these, whose records are in another stream; None
+        where there is none.
+    pieces
+        The bytes of a file of the source's format.
+    """
+
+    regions: Regions | None
+    after: Region | None
     pieces: Iterator[bytes]
 
 
@@ -35,24 +46,47 @@ class Source(Protocol):
     """A genomic file that can be streamed."""
 
     name: str
+    format: FileFormat
 
-    def open(self, region: str | Region | None) -> Stream:
-        """Start a stream of a region, or of the whole file."""
+    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
+        """Streams of some regions, or of the whole file: one, or several in the file's order."""
+
+    def open_header(self) -> Iterator[bytes]:
+        """The file's header, without an end marker."""
 
 
 class StorageSource:
     """A file read straight from its storage, by ranges."""
 
-    def __init__(self, storage: Storage, key: str, planner: Planner | None = None):
+    def __init__(self, storage: Storage, key: str, planner: Planner | None = None, workers: int = WORKERS):
         self._storage = storage
         self._key = key
         self._planner = planner or Planner(storage)
+        self._workers = workers
+        self.format = streamable_format(key)
         self.name = f"{storage.url}/{key}"
 
-    def open(self, region: str | Region | None) -> Stream:
-        plan = self._planner.plan(self._key, region)
-        segments = (*plan.header, *plan.body, *([plan.eof] if plan.eof else ()))
-        return Stream(plan.format, plan.region, iter_segments(self._storage, self._key, segments))
+    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
+        """One stream."""
+        try:
+            stream = self._start(regions)
+        except ConflictError:
+            self._planner.forget(self._key)
+            stream = self._start(regions)
+        yield stream
+
+    def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
+        """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
+        plan = self._planner.plan(self._key, regions, workers=self._workers)
+        pieces = self._iter(plan)
+        return Stream(plan.regions, None, chain(list(islice(pieces, len(plan.header) + 1)), pieces))
+
+    def open_header(self) -> Iterator[bytes]:
+        """The header, read by range."""
+        return self._iter(self._planner.plan_header(self._key))
+
+    def _iter(self, plan: Plan) -> Iterator[bytes]:
+        return iter_plan(self._storage, plan, self._workers)
 
 
 class HtsgetSource:
@@ -60,46 +94,74 @@ class HtsgetSource:
 
     Parameters
     ----------
-    url
-        The server.
+    client
+        The server's.
     file_id
         Its id of the file.
     format
         The file's format.
     size
         The file's size in bytes, where it is known.
+    hints
+        The fields and tags that are wanted.
     """
 
-    def __init__(self, url: str, file_id: str, format: FileFormat, size: int | None = None):
-        self._client = HtsgetClient(url)
+    def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, size: int | None = None,
+                 hints: Query = Query()):
+        self._client = client
         self._file_id = file_id
-        self._format = format
         self._size = size
-        self.name = f"{url}/{format.kind}/{file_id}"
+        self._query = replace(hints, format=format.name)
+        self.format = format
+        self.name = f"{client.url}/{format.kind}/{file_id}"
 
-    def open(self, region: str | Region | None) -> Stream:
-        if not isinstance(region, str):
-            return self._open(region)
+    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
+        """One stream, or one for each region where the server cannot answer several with one."""
+        if regions is None:
+            pieces = self._iter(self._query, self._ask(self._query))
+            is_all = self._size and not (self._query.fields or self._query.tags or self._query.notags)
+            yield Stream(None, None, self._check_size(pieces) if is_all else pieces)
+        elif len(regions) == 1:
+            yield self._open_one(regions[0])
+        else:
+            yield from self._open_several(settle(regions, self._contigs() or None))
+
+    def open_header(self) -> Iterator[bytes]:
+        """The header, as the server gives it."""
+        query = Query(self.format.name, header_only=True)
+        return self._iter(query, self._ask(query))
+
+    def _open_one(self, region: RegionLike) -> Stream:
+        """A stream of one region; text is settled against the header that comes with it, and asked for anew."""
+        if isinstance(region, Region):
+            return next(self._open_several((region,)))
+        guess = Region.parse(region)
         try:
-            return self._open(Region.parse(region))
-        except (NotFoundError, RegionError) as error:
+            stream = next(self._open_several((guess,)))
+        except (NotFoundError, RegionError):
             contigs = self._contigs()
-            if contigs is None:
+            meant = Region.parse(region, contigs) if contigs else guess
+            if meant == guess:
                 raise
-            meant = Region.parse(region, contigs)
-            if isinstance(error, RegionError):
-                raise
-            return self._open(meant)
+            return next(self._open_several((meant,)))
+        opening = open_stream(self.format, stream.pieces)
+        meant = _settled(region, guess, opening.header.contigs)
+        return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
-    def _open(self, region: Region | None) -> Stream:
-        def ask() -> Ticket:
-            return self._client.ticket(self._format.kind, self._file_id, Query(self._format.name, region))
+    def _open_several(self, regions: Regions) -> Iterator[Stream]:
+        """Streams of regions that are in the file's order."""
+        last: Region | None = None
+        for query, ticket in self._client.tickets(self.format.kind, self._file_id, replace(self._query, regions=regions)):
+            yield Stream(query.regions, last, self._iter(query, ticket))
+            last = query.regions[-1]
 
-        ticket = ask()
-        if ticket.format != self._format.name:
+    def _ask(self, query: Query) -> Ticket:
+        return self._client.ticket(self.format.kind, self._file_id, query)
+
+    def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
+        if ticket.format != self.format.name:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
-        pieces = self._client.iter_bytes(ticket, ask)
-        return Stream(self._format, region, self._check_size(pieces) if region is None and self._size else pieces)
+        return self._client.iter_bytes(ticket, lambda: self._ask(query))
 
     def _check_size(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         received = 0
@@ -109,38 +171,48 @@ class HtsgetSource:
         if received != self._size:
             raise TruncatedStream(f"{self.name}: {received:,} bytes arrived, the file has {self._size:,}")
 
-    def _contigs(self) -> tuple[str, ...] | None:
-        """The contigs of the file's header; None where there is no such file."""
+    def _contigs(self) -> tuple[str, ...]:
+        """The contigs of the file's header; none where there is no such file."""
         try:
-            ticket = self._client.ticket(self._format.kind, self._file_id,
-                                         Query(self._format.name, header_only=True))
+            return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
-            return None
-        pieces = self._client.iter_bytes(ticket)
-        with RecordReader(pieces, _without_end(self._format), name=self.name) as reader:
-            return reader.contigs
+            return ()
 
 
-def htsget_source(url: str, format_name: str | None = None) -> HtsgetSource:
+def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
+    try:
+        return Region.parse(text, dict.fromkeys(contigs))
+    except NotFoundError:
+        return asked  # a VCF may leave contigs out of its header
+
+
+def htsget_source(url: str, *, format_name: str | None = None,
+                  hints: Query = Query(), token: str | None = None, workers: int = WORKERS) -> HtsgetSource:
     """The source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
     ----------
     format_name
         BAM, CRAM, VCF or BCF; what the server has where it is None.
+    hints
+        The fields and tags that are wanted.
+    token
+        Bearer token for the server.
+    workers
+        How many parts are fetched at once.
     """
     for kind in ("reads", "variants"):
         server, found, file_id = url.partition(f"/{kind}/")
         if found and file_id:
+            client = HtsgetClient(server, workers=workers, token=token)
             names = [format_name] if format_name else [n for n, f in FORMATS.items() if f.kind == kind]
-            return HtsgetSource(server, file_id, _offered(server, kind, file_id, names))
+            return HtsgetSource(client, file_id, _offered(client, kind, file_id, names), hints=hints)
     raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
                             "it ends with /reads/ID or /variants/ID")
 
 
-def _offered(server: str, kind: str, file_id: str, names: list[str]) -> FileFormat:
+def _offered(client: HtsgetClient, kind: str, file_id: str, names: list[str]) -> FileFormat:
     """The first of some formats that a server has of a file."""
-    client = HtsgetClient(server)
     refusal: Exception | None = None
     for name in names:
         try:
@@ -150,57 +222,3 @@ def _offered(server: str, kind: str, file_id: str, names: list[str]) -> FileForm
             continue
         return FORMATS[name]
     raise refusal
-
-
-def open_reader(source: Source, region: str | Region | None, reference_filename: str | None) -> tuple[RecordReader,
-                                                                                                  Region | None]:
-    """Start reading the records of a region; returns the reader and the region that was meant.
-
-    The text of a region is settled against the header that comes with the
-    stream; where it meant another contig than was asked for, the stream is
-    asked for again.
-    """
-    stream = source.open(region)
-    reader = RecordReader(stream.pieces, stream.format, reference_filename, source.name)
-    try:
-        if isinstance(region, str) and reader.contigs:
-            meant = _settled(region, stream.region, reader.contigs)
-            if meant != stream.region:
-                reader.close()
-                return open_reader(source, meant, reference_filename)
-        return reader, stream.region
-    except BaseException:
-        reader.close()
-        raise
-
-
-def _settled(text: str, asked: Region | None, contigs: tuple[str, ...]) -> Region | None:
-    try:
-        return Region.parse(text, contigs)
-    except NotFoundError:
-        return asked  # a VCF may leave contigs out of its header
-
-
-def iter_records(source: Source, region: str | Region | None, reference_filename: str | None) -> Iterator:
-    """The pysam records of a region, and no others."""
-    reader, meant = open_reader(source, region, reference_filename)
-    with closing(reader):
-        yield from reader.overlapping(meant)
-
-
-def read_header(storage: Storage, key: str) -> Any:
-    """The pysam header of a BAM, CRAM, VCF or BCF, read by range."""
-    format, segments = Planner(storage).header_segments(key)
-    with RecordReader(iter_segments(storage, key, segments), _without_end(format), name=key) as reader:
-        return reader.header.copy()
-
-
-def sequence_md5s(storage: Storage, key: str) -> dict[str, str]:
-    """MD5 by name of the sequences a BAM or CRAM was made with, from the @SQ lines of its header."""
-    lines = read_header(storage, key).to_dict().get("SQ", [])
-    return {line["SN"]: line["M5"] for line in lines if re.fullmatch("[0-9a-f]{32}", line.get("M5", ""))}
-
-
-def _without_end(format: FileFormat) -> FileFormat:
-    """The format of a stream that has a header and no end marker."""
-    return replace(format, eof_markers=())

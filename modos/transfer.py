@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modos import elements, records
+from modos import elements, indexing
 from modos.elements import journal
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
@@ -47,7 +47,7 @@ def check_source(source: Path, key: str) -> None:
         raise NotFoundError(f"no source file {source}", "check the path")
     format = format_of(key)
     if format:
-        records.check_complete(source, format)
+        indexing.check_complete(source, format)
 
 
 def planned_keys(source: Path, key: str) -> list[str]:
@@ -74,7 +74,7 @@ def stage_file(storage: Storage, source: Path, key: str, written: list[str], pro
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = [(path or records.build_index(source, format_of(key), Path(folder)), index_key)
+        index = [(path or indexing.build_index(source, format_of(key), Path(folder)), index_key)
                  for path, index_key in _index_plan(source, key)]
         size, checksum = _put(storage, source, key, progress)
         written.append(key)

@@ -15,9 +15,10 @@ LAYERS = [
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison"},
-    {"records", "planning", "reference"},
-    {"streaming", "transfer"},
-    {"editing", "sources", "checking"},
+    {"records", "selection", "writing", "coverage", "planning", "reference"},
+    {"streaming", "indexing"},
+    {"genomics", "transfer"},
+    {"editing", "sources", "checking", "views"},
     {"enrichment"},
     {"modo", "catalog"},
     {"api", "server"},
@@ -27,7 +28,7 @@ LAYERS = [
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {
     "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiohttp": {"storage"},
-    "pysam": {"records", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
+    "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"},
 }

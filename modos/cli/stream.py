@@ -1,4 +1,4 @@
-"""`modos stream`: a file, or a region of it, to a pipe or a file."""
+"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the eye."""
 
 from __future__ import annotations
 
@@ -6,89 +6,183 @@ import os
 import secrets
 import stat
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import options, progress, write_bytes
-from modos.pipes import widen
+from modos.cli.output import closed_pipe_told, options, progress, show
 
 if TYPE_CHECKING:
-    from modos.streaming import Source
+    from modos.coverage import Coverage
+    from modos.genomics import GenomicFile
+    from modos.region import RegionLike
+    from modos.writing import OutputFormat
+
+_COLUMNS = ("#rname", "startpos", "endpos", "numreads", "covbases", "coverage", "meandepth", "meanbaseq", "meanmapq")
+_TICKS = " ▁▂▃▄▅▆▇█"
+_WIDTH = 60  # columns of a picture
+
+FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file of an object, or the address of one "
+                                             "on an htsget server (http://server/htsget/reads/ID).")]
+RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
+                                                 "inclusive: chr1:1,000-2,000. Can be given several times.")]
+RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
+                                            "a table of contig, start and end (1-based); - is stdin.")]
+ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
+WorkersOption = Annotated[int, typer.Option("--threads", "-@", min=1, max=64, metavar="N",
+                                            help="Connections, and threads that compress.")]
 
 
 def stream(
-    file: Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file of an object, or the address of one on an "
-                                        "htsget server (http://server/htsget/reads/ID).")],
-    region: Annotated[str, typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
-                                        "inclusive: chr1:1,000-2,000.")] = None,
+    file: FileArgument,
+    region: RegionOption = None,
+    regions_file: RegionsOption = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout.")] = "-",
-    reference: Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")] = None,
-    raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the region, and "
+    output_format: Annotated[str, typer.Option("--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or "
+                                               "bcf; else as FILE ends, or the file's own.")] = None,
+    reference: ReferenceOption = None,
+    samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
+                                         "between.")] = None,
+    count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
+    header: Annotated[bool, typer.Option("--header-only", "-H", help="Only the header, as text.")] = False,
+    raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and "
                                       "neighbours.")] = False,
+    threads: WorkersOption = 8,
+    fields: Annotated[str, typer.Option(metavar="NAMES", help="SAM fields to ask an htsget server for.")] = "",
+    tags: Annotated[str, typer.Option(metavar="NAMES", help="SAM tags to ask it for.")] = "",
+    notags: Annotated[str, typer.Option(metavar="NAMES", help="SAM tags to ask it to leave out.")] = "",
 ) -> None:
-    """Stream a file, or exactly the records of a region, ready for samtools and bcftools.
+    """Stream a file, or exactly the records of some regions, ready for samtools and bcftools.
 
     modos stream data/ex/demo1.cram > copy.cram
 
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
-    source, find_reference = _open(file, reference)
-    if region is None or raw:
-        from modos.records import check_end
+    from modos.records import quiet_htslib
 
-        opened = source.open(region)
-        _write(output, lambda descriptor: _copy(check_end(opened.pieces, opened.format, source.name), descriptor))
-    else:
-        _write(output, lambda descriptor: _select(source, region, find_reference(), descriptor))
+    _check_together(count=count, header_only=header, raw=raw)
+    _check_together(raw=raw, output_format=output_format)
+    _check_together(raw=raw, count=count, samples=samples)
+    quiet_htslib()
+    regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
+    genomic = _open(file, reference, threads, {"fields": fields, "tags": tags, "notags": notags})
+    if count:
+        show(str(genomic.count(regions)))
+        return
+    text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
+    target = None if raw else _output_format(genomic, output, output_format, text)
+    with _opened(output, binary=target is None or not target.is_text) as descriptor, closed_pipe_told():
+        if header:
+            genomic.write_header(descriptor, target)
+            return
+        with progress("streaming") as advance:
+            if raw:
+                genomic.write_raw(descriptor, regions, progress=advance)
+            else:
+                genomic.write(descriptor, regions, target, wanted, threads=threads, progress=advance)
 
 
-def _open(file: str, reference: Path | None) -> tuple[Source, Callable[[], str | None]]:
-    from modos.errors import NotFoundError
+def coverage(
+    file: FileArgument,
+    region: RegionOption = None,
+    regions_file: RegionsOption = None,
+    reference: ReferenceOption = None,
+    threads: WorkersOption = 8,
+) -> None:
+    """How deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
 
+    The columns are those of samtools coverage.
+
+    modos coverage -r chr1:1-20,000 data/ex/demo1.cram
+    """
+    from modos.records import quiet_htslib
+
+    quiet_htslib()
+    genomic = _open(file, reference, threads, {})
+    show("\t".join(_COLUMNS))
+    for one in _regions(region, regions_file) or genomic.whole_contigs():
+        with_picture = sys.stdout.isatty()
+        measured = genomic.measure(one, _WIDTH if with_picture else 1)
+        show(_row(measured))
+        if with_picture and measured.bases:
+            show(_picture(measured))
+
+
+def _row(measured: Coverage) -> str:
+    region = measured.region
+    return "\t".join((
+        region.contig, str(region.start + 1), str(region.limit), str(measured.reads), str(measured.covered),
+        f"{100 * measured.covered / measured.length:g}", f"{measured.mean_depth:g}",
+        f"{measured.mean_base_quality:.3g}", f"{measured.mean_mapping_quality:.3g}",
+    ))
+
+
+def _picture(measured: Coverage) -> str:
+    highest = measured.depth.max()
+    steps = (measured.depth / highest * (len(_TICKS) - 1)).round().astype(int)
+    line = "".join(_TICKS[max(step, depth > 0)] for step, depth in zip(steps, measured.depth))
+    return f"  │{line}│ up to {highest:.1f} deep, {measured.length / len(measured.depth):,.0f} bases a column"
+
+
+def _check_together(**given: object) -> None:
+    """Refuse options that exclude each other."""
+    from modos.errors import InvalidInputError
+
+    names = [f"--{name.replace('_', '-').removesuffix('-only')}" for name, value in given.items() if value]
+    if len(names) > 1:
+        raise InvalidInputError(f"{' and '.join(names)} do not go together", "give one of them")
+
+
+def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:
+    """The regions that are given in either way; None for the whole file."""
+    from modos.region import read_regions
+
+    if not texts and path is None:
+        return None
+    return [*(texts or ()), *(read_regions(path) if path is not None else ())]
+
+
+def _open(file: str, reference: Path | None, workers: int, hints: dict[str, str]) -> GenomicFile:
+    from modos.htsget.query import Query
+
+    query = Query(**{name: tuple(text.split(",")) for name, text in hints.items() if text})
     if file.startswith(("http://", "https://")):
-        from modos.streaming import htsget_source
+        from modos.sources import served_file
 
-        if reference is not None and not reference.is_file():
-            raise NotFoundError(f"no reference {reference}", "check the path")
-        return htsget_source(file), lambda: str(reference) if reference else None
+        return served_file(file, options.endpoint, reference, hints=query, workers=workers)
     from modos.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
-    return modo.source(key), lambda: modo.reference_for(key, reference)
+    return modo.file(key, reference, hints=query, workers=workers)
 
 
-def _copy(pieces: Iterable[bytes], descriptor: int) -> None:
-    widen(descriptor)
-    with progress("streaming") as advance:
-        for piece in pieces:
-            write_bytes(descriptor, piece)
-            if advance:
-                advance(len(piece))
+def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
+    """The format to write: the one that is named, else what the file's name says, else the file's own."""
+    from modos.writing import OutputFormat
+
+    by_name = OutputFormat.of_path(output)
+    if name is None and by_name:
+        return by_name
+    is_pipe = output == "-" and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
+    chosen = name or default or genomic.format.name
+    is_text = (name or default or "").upper() == "VCF"
+    return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed) if is_text else (
+        not is_pipe or chosen.upper() == "VCF"))
 
 
-def _select(source: Source, region: str, reference: str | None, descriptor: int) -> None:
-    from modos.records import quiet_htslib, write_records
-    from modos.streaming import open_reader
-
-    quiet_htslib()
-    reader, meant = open_reader(source, region, reference)
-    is_pipe = stat.S_ISFIFO(os.fstat(descriptor).st_mode)
-    with reader:
-        write_records(reader, meant, descriptor, compress=not is_pipe)
-
-
-def _write(output: str, write: Callable[[int], None]) -> None:
-    """Hand out stdout, or a file that appears only when it is complete."""
+@contextmanager
+def _opened(output: str, *, binary: bool) -> Iterator[int]:
+    """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
 
     if output == "-":
-        if sys.stdout.isatty():
+        if binary and sys.stdout.isatty():
             raise InvalidInputError("these are binary data, not for a terminal", "pipe them into samtools or bcftools, "
-                                    "or write a file with -o")
-        write(sys.stdout.fileno())
+                                    "write a file with -o, or text with -O sam or -O vcf")
+        yield sys.stdout.fileno()
         return
     target = Path(output)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -97,7 +191,7 @@ def _write(output: str, write: Callable[[int], None]) -> None:
     except OSError as error:
         raise AccessError(f"cannot write {target}: {error.strerror}", "choose another place with -o") from None
     try:
-        write(descriptor)
+        yield descriptor
         os.fsync(descriptor)
         os.replace(part, target)
     finally:

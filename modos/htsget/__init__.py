@@ -1,5 +1,6 @@
 """The htsget protocol (samtools/hts-specs, htsget.md, version 1.3).
 
-`protocol` turns requests, tickets and errors into text and back and does no
-I/O; `client` speaks it over HTTP.
+`query` and `protocol` turn requests, tickets and errors into text and back and
+do no I/O; `client` speaks it over HTTP, through `transport`, to the addresses
+that `addresses` allows.
 """

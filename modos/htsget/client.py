@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
+from typing import Any
 from urllib.parse import quote
 
 from modos.config import check_url
-from modos.errors import AccessError, ProtocolError
+from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import RecordKind
-from modos.htsget.protocol import MAX_TICKET, Query, Ticket, error_from_response
+from modos.htsget.protocol import MAX_TICKET, Ticket, error_from_response
+from modos.htsget.query import Query
 from modos.htsget.transport import Expired, Transport, is_splittable
 from modos.prefetch import fetch_ahead
 
-WORKERS = 4
+WORKERS = 8
+MAX_REGIONS = 1000  # of one POST request
+MAX_INFO = 1 << 20  # bytes
 PART = 4 << 20  # bytes that a worker holds
 PROBE = 4 << 20  # bytes after which it shows whether a connection is slow
 FAST = 250e6  # bytes a second that further connections would hardly raise
@@ -44,15 +49,17 @@ class HtsgetClient:
         The server, to which `/reads/ID` and `/variants/ID` are added.
     workers
         How many parts are fetched at once.
+    token
+        Bearer token for the server; it is told to no other.
     """
 
-    def __init__(self, url: str, workers: int = WORKERS):
-        self._url = check_url(url, "an htsget server")
-        self._transport = Transport()
+    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None):
+        self.url = check_url(url, "an htsget server")
+        self._transport = Transport(self.url, token)
         self._workers = workers
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
-        """Ask for a ticket.
+        """Ask for a ticket: with GET, or with POST for more than one region.
 
         Parameters
         ----------
@@ -65,14 +72,59 @@ class HtsgetClient:
             What the server says (NotFoundError, AccessError, RegionError,
             InvalidInputError), TransportError, or ProtocolError.
         """
-        url = f"{self._url}/{kind}/{quote(file_id, safe='/')}"
-        accept = {"Accept": "application/json, */*"}
-        status, body = self._transport.get(url, accept, query.to_params(), MAX_TICKET + 1)
+        url = f"{self.url}/{kind}/{quote(file_id, safe='/')}"
+        params, body = ({}, query.to_body()) if len(query.regions) > 1 else (query.to_params(), None)
+        status, answer = self._transport.ask(url, params, body, MAX_TICKET + 1)
         if status != 200:
-            raise error_from_response(status, body, file_id)
-        if len(body) > MAX_TICKET:
+            raise error_from_response(status, answer, file_id)
+        if len(answer) > MAX_TICKET:
             raise ProtocolError(f"{url} answers with a ticket of more than {MAX_TICKET >> 20} MiB")
-        return Ticket.from_json(body, "BAM" if kind == "reads" else "VCF")
+        return Ticket.from_json(answer, "BAM" if kind == "reads" else "VCF")
+
+    def tickets(self, kind: RecordKind, file_id: str, query: Query) -> Iterator[tuple[Query, Ticket]]:
+        """Tickets that together are the query's regions, each with the part of the query that it answers.
+
+        One, where the server takes several regions and gives one stream of
+        them; else one for each region.
+        """
+        if len(query.regions) < 2:
+            yield query, self.ticket(kind, file_id, query)
+            return
+        done = 0
+        for start in range(0, len(query.regions), MAX_REGIONS):
+            part = replace(query, regions=query.regions[start:start + MAX_REGIONS])
+            ticket = self._posted(kind, file_id, part) if len(part.regions) > 1 else self.ticket(kind, file_id, part)
+            if ticket is None:
+                break
+            yield part, ticket
+            done += len(part.regions)
+        single = [replace(query, regions=(region,)) for region in query.regions[done:]]
+        yield from zip(single, fetch_ahead(lambda one, _: self.ticket(kind, file_id, one), single, self._workers))
+
+    def _posted(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
+        """The ticket of a POST request; None where the server does not take it, or answers with several streams."""
+        try:
+            ticket = self.ticket(kind, file_id, query)
+        except AccessError:
+            raise
+        except (InvalidInputError, NotFoundError, RemoteError) as error:
+            logger.debug("%s; asking for one region at a time", error)
+            return None
+        if not ticket.is_one_stream:
+            logger.debug("the htsget server answers with several files; asking for one region at a time")
+            return None
+        return ticket
+
+    def service_info(self, kind: RecordKind) -> dict[str, Any]:
+        """What the server says of itself (GA4GH service-info)."""
+        url = f"{self.url}/{kind}/service-info"
+        status, answer = self._transport.ask(url, {}, None, MAX_INFO)
+        if status != 200:
+            raise error_from_response(status, answer, "service-info")
+        try:
+            return dict(json.loads(answer))
+        except (ValueError, TypeError, RecursionError):
+            raise ProtocolError(f"{url} is not the service-info of an htsget server") from None
 
     def iter_bytes(self, ticket: Ticket, renew: Callable[[], Ticket] | None = None) -> Iterator[bytes]:
         """The stream a ticket stands for, in pieces and in order; complete, or an error.

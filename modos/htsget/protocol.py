@@ -1,4 +1,4 @@
-"""htsget's requests, tickets and errors, without any I/O."""
+"""htsget's tickets and errors, without any I/O."""
 
 from __future__ import annotations
 
@@ -14,13 +14,11 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from modos.errors import (
     AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RegionError, RemoteError,
 )
-from modos.formats import FORMATS, RecordKind
-from modos.region import UNMAPPED, Region
+from modos.formats import FORMATS
 from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
 MAX_TICKET = 64 << 20  # bytes
-HEADER_CLASS = "header"
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {
@@ -47,82 +45,6 @@ class HtsgetError(InvalidInputError):
     def status(self) -> int:
         """The HTTP status that goes with it."""
         return ERROR_STATUS[self.name]
-
-
-@dataclass(frozen=True)
-class Query:
-    """What a client asks of one file.
-
-    Parameters
-    ----------
-    format
-        BAM, CRAM, VCF or BCF; None leaves it to the server.
-    region
-        The region (0-based half-open), or None for the whole file.
-    header_only
-        Ask for the header alone (`class=header`).
-    """
-
-    format: str | None = None
-    region: Region | None = None
-    header_only: bool = False
-
-    @classmethod
-    def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
-        """Read and check a GET request's parameters; HtsgetError for what the protocol forbids."""
-        format_name = params.get("format")
-        if format_name is not None and (format_name not in FORMATS or FORMATS[format_name].kind != kind):
-            raise HtsgetError("UnsupportedFormat", f"format {format_name} is not one of the {kind} formats")
-        header_only = "class" in params
-        if header_only and params["class"] != HEADER_CLASS:
-            raise HtsgetError("InvalidInput", "class can only be header")
-        if header_only and params.keys() & {"referenceName", "start", "end", "fields", "tags", "notags"}:
-            raise HtsgetError("InvalidInput", "class=header goes with no other parameter than format")
-        _check_tags(params)
-        return cls(format_name, _region_from_params(params), header_only)
-
-    def to_params(self) -> dict[str, str]:
-        """The parameters of a GET request."""
-        params = {"format": self.format} if self.format else {}
-        if self.header_only:
-            return params | {"class": HEADER_CLASS}
-        if self.region:
-            params["referenceName"] = self.region.contig
-            if self.region.start:
-                params["start"] = str(self.region.start)
-            if self.region.end is not None:
-                params["end"] = str(self.region.end)
-        return params
-
-
-def _check_tags(params: Mapping[str, str]) -> None:
-    tags, notags = (set(params.get(name, "").split(",")) - {""} for name in ("tags", "notags"))
-    if tags & notags:
-        raise HtsgetError("InvalidInput", f"{', '.join(sorted(tags & notags))} stands in both tags and notags")
-
-
-def _region_from_params(params: Mapping[str, str]) -> Region | None:
-    contig = params.get("referenceName")
-    start, end = (_position(params, name) for name in ("start", "end"))
-    if contig is None or contig == UNMAPPED:
-        if start is not None or end is not None:
-            raise HtsgetError("InvalidInput", "start and end need a referenceName other than *")
-        return Region(UNMAPPED) if contig else None
-    if end is not None and (start or 0) >= end:
-        raise HtsgetError("InvalidRange", f"start {start or 0} is not before end {end}")
-    try:
-        return Region(contig, start or 0, end)
-    except RegionError as error:
-        raise HtsgetError("InvalidRange", str(error)) from None
-
-
-def _position(params: Mapping[str, str], name: str) -> int | None:
-    text = params.get(name)
-    if text is None:
-        return None
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise HtsgetError("InvalidInput", f"{name} is not a whole number")
-    return int(text)
 
 
 @dataclass(frozen=True)
@@ -189,8 +111,24 @@ class Ticket:
             raise ProtocolError(f"the htsget server answers in a format that is not known: {str(format_name)[:50]}")
         return cls(format_name, blocks)
 
-    def to_json(self) -> dict[str, Any]:
-        """The ticket as the protocol has it."""
+    @property
+    def is_one_stream(self) -> bool:
+        """Whether the blocks go forward in their files.
+
+        Some servers answer several regions with several whole files, one
+        after the other, each from its first byte on.
+        """
+        ends: dict[str, int] = {}
+        for block in self.blocks:
+            if span := block.byte_range:
+                place = block.url.partition("?")[0]
+                if span.start < ends.get(place, 0):
+                    return False
+                ends[place] = span.end
+        return True
+
+    def to_bytes(self) -> bytes:
+        """The ticket as the protocol has it, in JSON."""
         urls = []
         for block in self.blocks:
             entry: dict[str, Any] = {"url": block.url}
@@ -199,7 +137,7 @@ class Ticket:
             if block.block_class:
                 entry["class"] = block.block_class
             urls.append(entry)
-        return {"htsget": {"format": self.format, "urls": urls}}
+        return json.dumps({"htsget": {"format": self.format, "urls": urls}}).encode()
 
 
 def _block(entry: Mapping[str, Any]) -> Block:

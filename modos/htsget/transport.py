@@ -15,6 +15,7 @@ from modos.config import transport_reason
 from modos.errors import (
     AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
 )
+from modos.htsget.addresses import origin
 from modos.htsget.protocol import Block
 
 PIECE = 1 << 20  # bytes per read
@@ -30,23 +31,36 @@ class Expired(AccessError):
 
 
 class Transport:
-    """GET requests on connections that are kept."""
+    """Requests on connections that are kept.
 
-    def __init__(self) -> None:
-        import requests
-        from requests.adapters import HTTPAdapter
+    Parameters
+    ----------
+    server
+        The server that is trusted: where it leads is checked against it, and
+        the token is for it alone.
+    token
+        Bearer token.
+    """
 
-        self._session = requests.Session()
-        self._session.auth = lambda request: request  # no passwords from ~/.netrc
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=32))
+    def __init__(self, server: str, token: str | None = None) -> None:
+        from modos.htsget.session import open_session
 
-    def get(self, url: str, headers: dict[str, str], params: dict[str, str], limit: int) -> tuple[int, bytes]:
-        """Status and body of a small answer, of which at most `limit` bytes are read; repeated where it fails."""
+        self._server = server
+        self._token = token
+        self._session = open_session(server)
+
+    def ask(self, url: str, params: dict[str, str], body: bytes | None, limit: int) -> tuple[int, bytes]:
+        """Status and body of a small answer, of which at most `limit` bytes are read; repeated where it fails.
+
+        A GET request, or a POST where there is a body.
+        """
         where = url.partition("?")[0]
+        headers = {"Accept": "application/json, */*"} | ({"Content-Type": "application/json"} if body else {})
+        if self._token and origin(url) == origin(self._server):
+            headers["Authorization"] = f"Bearer {self._token}"
         for wait in _waits():
             try:
-                with self._open(url, headers, params) as response:
+                with self._open(url, headers, params, body) as response:
                     _refuse_passing(response.status_code, response.headers, where)
                     return response.status_code, self._read(response.raw, limit, where)
             except RemoteError as error:
@@ -131,13 +145,18 @@ class Transport:
         if (wanted is not None and given < wanted) or (wanted is None and length is not None and seen < length):
             raise TruncatedStream(f"{where} ended after {seen:,} of {length or wanted:,} bytes")
 
-    def _open(self, url: str, headers: dict[str, str], params: dict[str, str] | None = None) -> Any:
+    def _open(self, url: str, headers: dict[str, str], params: dict[str, str] | None = None,
+              body: bytes | None = None) -> Any:
         import requests
 
         try:
-            return self._session.get(url, params=params, headers={"Accept-Encoding": "identity"} | headers,
-                                     stream=True, timeout=TIMEOUT)
+            return self._session.request("GET" if body is None else "POST", url, params=params, data=body, stream=True,
+                                         headers={"Accept-Encoding": "identity"} | headers, timeout=TIMEOUT)
+        except (requests.exceptions.InvalidSchema, requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
+            raise ProtocolError(f"{url.partition('?')[0]} leads nowhere: {transport_reason(error)}") from None
         except (requests.RequestException, OSError) as error:
+            if isinstance(error, ModosError):
+                raise
             raise TransportError(f"cannot reach {url.partition('?')[0]}: {transport_reason(error)}",
                                  "is the server running, and is the endpoint right?") from None
 

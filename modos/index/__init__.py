@@ -1,12 +1,12 @@
 """From an index and a region to the bytes of a file.
 
 `read_header` gives what a stream of the file starts with and ends with,
-`parse_index` reads an index of any kind, and `plan_region` says which bytes lie
+`parse_index` reads an index of any kind, and `plan_regions` says which bytes lie
 in between. Whoever holds these three can serve a region, or read it:
 
-    header.segments + plan_region(...) + header.eof
+    header.segments + plan_regions(...) + header.eof
 
-is a valid BAM, CRAM, VCF or BCF. It has every record that overlaps the region,
+is a valid BAM, CRAM, VCF or BCF. It has every record that overlaps the regions,
 once, and some of their neighbours: the reader filters.
 
 Sources: SAMv1 (BGZF, BAI), CSIv1, tabix, VCFv4.3 (BCF), CRAMv3 and CRAMv2.1.
@@ -16,11 +16,12 @@ from modos.index.binning import BinningIndex
 from modos.index.bgzf import Read
 from modos.index.crai import Crai
 from modos.index.header import Header, read_header
+from modos.index.opening import Opening, open_stream
 from modos.index.parse import Index, parse_index
-from modos.index.plan import plan_region, plan_regions
+from modos.index.plan import plan_regions
 from modos.index.slices import Segment
 
 __all__ = [
-    "BinningIndex", "Crai", "Header", "Index", "Read", "Segment", "parse_index", "plan_region", "plan_regions",
+    "BinningIndex", "Crai", "Header", "Index", "Opening", "Read", "Segment", "open_stream", "parse_index", "plan_regions",
     "read_header",
 ]

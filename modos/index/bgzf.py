@@ -10,28 +10,49 @@ import struct
 import zlib
 from collections.abc import Callable
 
+from isal import igzip_lib, isal_zlib
+
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 
 Read = Callable[[int, int], bytes]
 
 MAX_BLOCK = 1 << 16  # bytes of a block, compressed and decompressed
-_PAYLOAD = 0xFF00  # decompressed bytes per block that we write: what does not compress grows by a few bytes only
+PAYLOAD = 0xFF00  # decompressed bytes per block that we write: what does not compress grows by a few bytes only
 _HEADER = struct.Struct("<4BI2BH")
 _FOOTER = struct.Struct("<II")
 _OUR_HEADER = struct.Struct("<4BI2BH2BHH")
+_STORED_HEADER = struct.Struct("<BHH")
 
 
 def compress(data: bytes) -> bytes:
     """`data` as BGZF blocks, without the end marker; nothing where there is no data."""
-    return b"".join(_compress_block(data[start:start + _PAYLOAD]) for start in range(0, len(data), _PAYLOAD))
+    return b"".join(_compress_block(data[start:start + PAYLOAD]) for start in range(0, len(data), PAYLOAD))
 
 
 def _compress_block(data: bytes) -> bytes:
     deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
-    deflated = deflater.compress(data) + deflater.flush()
+    return b"".join(frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data)))
+
+
+def frame(deflated: bytes, checksum: int, length: int) -> tuple[bytes, bytes, bytes]:
+    """A block around deflated data, as parts to join.
+
+    Parameters
+    ----------
+    checksum, length
+        CRC-32 and number of the bytes before they were deflated.
+    """
     size = _OUR_HEADER.size + len(deflated) + _FOOTER.size
     header = _OUR_HEADER.pack(0x1F, 0x8B, 8, 4, 0, 0, 0xFF, 6, ord("B"), ord("C"), 2, size - 1)
-    return header + deflated + _FOOTER.pack(zlib.crc32(data), len(data))
+    return header, deflated, _FOOTER.pack(checksum, length)
+
+
+def frame_stored(data: bytes | memoryview, checksum: int) -> tuple[bytes, bytes, bytes, bytes]:
+    """A block with data as they are (RFC 1951 section 3.2.4), at most `PAYLOAD` bytes, as parts to join."""
+    length = len(data)
+    size = _OUR_HEADER.size + _STORED_HEADER.size + length + _FOOTER.size
+    header = _OUR_HEADER.pack(0x1F, 0x8B, 8, 4, 0, 0, 0xFF, 6, ord("B"), ord("C"), 2, size - 1)
+    return header, _STORED_HEADER.pack(1, length, length ^ 0xFFFF), data, _FOOTER.pack(checksum, length)
 
 
 def read_exactly(read: Read, start: int, end: int) -> bytes:
@@ -93,26 +114,42 @@ class Blocks:
             raise TruncatedStream(f"the file ends within the BGZF block at byte {offset:,}",
                                   "it is truncated, or its index is of another file")
         at = offset - self._start
-        return _inflate_block(self._window[at:at + size], offset), offset + size
+        return inflate_block(self._window[at:at + size], offset), offset + size
+
+    def hold(self, start: int, end: int) -> None:
+        """Read bytes [start, end) of the file, or up to its end, where they are not held."""
+        if not (self._start <= start and end <= self._start + len(self._window)):
+            self._fill(start, end)
+
+    def raw(self, start: int, end: int) -> bytes:
+        """Bytes [start, end) of the file, as they are."""
+        self.hold(start, end)
+        return self._window[start - self._start:end - self._start]
 
     def _held_size(self, offset: int) -> int | None:
         """Bytes of the block at `offset`, or None where the window does not hold all of it."""
         if not self._start <= offset < self._start + len(self._window):
             return None
         at = offset - self._start
-        size = _block_size(self._window, at, offset)
+        size = block_size(self._window, at, offset)
         return None if size is None or at + size > len(self._window) else size
 
     def _fill(self, start: int, end: int) -> None:
-        kept = self._window[start - self._start:] if start >= self._start else b""
+        kept = self._window[start - self._start:] if self._start <= start else b""
         middle = start + len(kept)
         end = min(end, self._size)
         self._window = kept + (read_exactly(self._read, middle, end) if middle < end else b"")
         self._start = start
 
 
-def _block_size(data: bytes, at: int, offset: int) -> int | None:
-    """Bytes of the block that starts at `data[at]`, or None where `data` ends in its header."""
+def block_size(data: bytes, at: int, offset: int) -> int | None:
+    """Bytes of the block that starts at `data[at]`, or None where `data` ends in its header.
+
+    Parameters
+    ----------
+    offset
+        The block's place in the file, for messages.
+    """
     prefix = data[at:at + 4]
     if prefix != b"\x1f\x8b\x08\x04"[:len(prefix)]:
         raise InvalidInputError(f"no BGZF block at byte {offset:,}",
@@ -134,14 +171,15 @@ def _block_size(data: bytes, at: int, offset: int) -> int | None:
     raise InvalidInputError(f"the gzip block at byte {offset:,} is not BGZF", "compress the file with bgzip")
 
 
-def _inflate_block(block: bytes, offset: int) -> bytes:
+def inflate_block(block: bytes | memoryview, offset: int) -> bytes:
+    """Decompress a block; IntegrityError where it is damaged."""
     checksum, length = _FOOTER.unpack_from(block, len(block) - _FOOTER.size)
     payload = _HEADER.size + _HEADER.unpack_from(block)[-1]
-    inflater = zlib.decompressobj(-15)
+    inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
     try:
         data = inflater.decompress(block[payload:-_FOOTER.size], MAX_BLOCK + 1)
-    except zlib.error as error:
+    except igzip_lib.error as error:
         raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: {error}") from None
-    if not inflater.eof or len(data) != length or len(data) > MAX_BLOCK or zlib.crc32(data) != checksum:
+    if not inflater.eof or len(data) != length or len(data) > MAX_BLOCK or isal_zlib.crc32(data) != checksum:
         raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: its checksum or length does not match")
     return data

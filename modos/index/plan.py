@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import BGZF_EOF, FileFormat, cram_eof_forms
@@ -18,33 +18,34 @@ from modos.storage.base import ByteRange
 _KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
 
 
-def plan_region(
-    format: FileFormat, read: Read, size: int, header: Header, index: Index, region: Region,
-) -> list[Segment]:
-    """The part of a file that holds the records of a region: see `plan_regions`."""
-    return plan_regions(format, read, size, header, index, [region])
-
-
 def plan_regions(
-    format: FileFormat, read: Read, size: int, header: Header, index: Index, regions: Iterable[Region],
-) -> list[Segment]:
+    format: FileFormat, read: Read, size: int, header: Header, index: Index, regions: Iterable[Region], *,
+    inline: int = 0, workers: int = 1,
+) -> Iterator[Segment]:
     """The part of a file that holds the records of some regions, in file order, no byte twice.
 
     Header and end marker are left out. All records are whole; neighbours of
-    the regions come along. At most two blocks per stretch of the file are read.
+    the regions come along. At most two blocks per stretch of the file are
+    read, one after the other as the segments are asked for, unless they come
+    as bytes.
 
     Parameters
     ----------
     read
-        Gives bytes [start, end) of the file.
+        Gives bytes [start, end) of the file; from several threads, where
+        there are workers.
     size
         Bytes in the file.
     regions
         0-based, half-open. The contig `*` stands for reads without a position.
+    inline
+        Bytes of the file that may come as bytes instead of ranges.
+    workers
+        Stretches of the file that are looked at at once.
 
     Returns
     -------
-    list
+    iterator
         Bytes, and byte ranges of the file; empty where nothing can overlap.
 
     Raises
@@ -55,15 +56,26 @@ def plan_regions(
         The index is not for files of this format, or `*` was asked of variants.
     IntegrityError
         Index and file do not fit; TruncatedStream where the file ends early.
+        Also while iterating.
     """
     if index.kind not in _KINDS[format.name]:
         raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
                                 f"give a {' or '.join(_KINDS[format.name])} index")
     if isinstance(index, Crai):
-        return _plan_containers(read, size, header, index, regions)
+        return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
     chunks = [chunk for region in regions for chunk in _find_chunks(format, read, size, header, index, region)]
     after_header = ((max(start, header.end), end) for start, end in chunks if end > header.end)
-    return cut(read, size, merge_chunks(after_header))
+    return cut(read, size, merge_chunks(after_header), inline=inline, workers=workers)
+
+
+def _inlined(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
+    """The ranges, those that are small as bytes."""
+    for span in ranges:
+        if span.size <= inline:
+            inline -= span.size
+            yield read_exactly(read, *span)
+        else:
+            yield span
 
 
 def _find_chunks(
@@ -105,7 +117,7 @@ def _is_end_marker(data: bytes, eof: bytes) -> bool:
 
 def _plan_containers(
     read: Read, size: int, header: Header, index: Crai, regions: Iterable[Region],
-) -> list[Segment]:
+) -> list[ByteRange]:
     """Whole CRAM containers."""
     starts = sorted({start for region in regions for start in _find_containers(header, index, region)})
     ranges: list[ByteRange] = []
@@ -120,7 +132,7 @@ def _plan_containers(
             ranges[-1] = ByteRange(ranges[-1].start, end)
         else:
             ranges.append(ByteRange(start, end))
-    return list(ranges)
+    return ranges
 
 
 def _find_containers(header: Header, index: Crai, region: Region) -> Iterable[int]:

@@ -7,10 +7,11 @@ is cut and compressed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from modos.errors import IntegrityError, TruncatedStream
 from modos.index.bgzf import MAX_BLOCK, Blocks, Read, compress
+from modos.prefetch import fetch_ahead
 from modos.storage.base import ByteRange
 
 Segment = bytes | ByteRange
@@ -31,8 +32,8 @@ def merge_chunks(chunks: Iterable[Chunk]) -> list[Chunk]:
     return merged
 
 
-def cut(read: Read, size: int, chunks: Iterable[Chunk]) -> list[Segment]:
-    """The segments that hold exactly the given chunks.
+def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, workers: int = 1) -> Iterator[Segment]:
+    """The segments that hold exactly the given chunks, as they are found.
 
     Parameters
     ----------
@@ -40,6 +41,11 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk]) -> list[Segment]:
         Bytes in the file.
     chunks
         Virtual offsets, as `merge_chunks` returns them.
+    inline
+        Bytes of the file that may come as bytes instead of ranges, where that
+        takes no further read: small chunks.
+    workers
+        Chunks that are cut at once.
 
     Raises
     ------
@@ -47,13 +53,21 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk]) -> list[Segment]:
         The chunks do not fit the file, or a block is damaged; TruncatedStream
         where they reach beyond its end.
     """
-    blocks = Blocks(read, size)
-    segments: list[Segment] = []
+    tasks: list[tuple[Chunk, bool]] = []
     for start, end in chunks:
         if _block(end) + bool(_within(end)) > size:
             raise beyond_end(size)
-        segments += _cut_chunk(blocks, start, end)
-    return segments
+        cost = _block(end) - _block(start)
+        is_inline = cost <= min(inline, _NEAR)
+        inline -= cost if is_inline else 0
+        tasks.append(((start, end), is_inline))
+    if workers == 1 or len(tasks) < 2:
+        blocks = Blocks(read, size)
+        results: Iterable[list[Segment]] = (_cut_chunk(blocks, *task) for task in tasks)
+    else:
+        results = fetch_ahead(lambda task, _: _cut_chunk(Blocks(read, size), *task), tasks, workers)
+    for segments in results:
+        yield from segments
 
 
 def beyond_end(size: int) -> TruncatedStream:
@@ -62,8 +76,11 @@ def beyond_end(size: int) -> TruncatedStream:
                            "the file is truncated, or the index is of another file")
 
 
-def _cut_chunk(blocks: Blocks, start: int, end: int) -> list[Segment]:
+def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
+    start, end = chunk
     first, last = _block(start), _block(end)
+    if is_inline:
+        blocks.hold(first, last + (MAX_BLOCK if _within(end) else 0))
     head = tail = b""
     whole = first
     if first == last:
@@ -74,11 +91,17 @@ def _cut_chunk(blocks: Blocks, start: int, end: int) -> list[Segment]:
             head = data[_within(start):]
         if whole > last:
             raise _misfit(last)
+        if is_inline:
+            middle: Segment = blocks.raw(whole, last)
+        else:
+            middle = ByteRange(whole, last)
         if _within(end):
             tail = _inflate(blocks, last, _within(end))[0][:_within(end)]
     if whole == last or first == last:
         return [compress(head + tail)] if head or tail else []
-    return [segment for segment in (compress(head), ByteRange(whole, last), compress(tail)) if segment]
+    if is_inline:
+        return [compress(head) + middle + compress(tail)]
+    return [segment for segment in (compress(head), middle, compress(tail)) if segment]
 
 
 def _inflate(blocks: Blocks, offset: int, within: int, ahead: int = 0) -> tuple[bytes, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -14,12 +15,13 @@ from modos.catalog import Catalog
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.server import files, htsget
+from modos.server.access import Pages, Tokens
 from modos.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(storage: Storage, *, s3_url: str | None = None) -> FastAPI:
+def create_app(storage: Storage, *, s3_url: str | None = None, tokens: Collection[str] = ()) -> FastAPI:
     """The server over a folder or an S3 prefix.
 
     Parameters
@@ -28,11 +30,17 @@ def create_app(storage: Storage, *, s3_url: str | None = None) -> FastAPI:
         Holds the objects.
     s3_url
         The S3 server as clients reach it; the storage's own where it is None.
+    tokens
+        Bearer tokens, of which every request has to have one; anybody may
+        ask where there are none.
     """
     catalog = Catalog(storage)
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
     app = FastAPI(title="modos", description="Multi-omics digital objects: catalogue and htsget.",
                   redirect_slashes=False)
+    if tokens:
+        app.add_middleware(Tokens, tokens=tokens)
+    app.add_middleware(Pages)
     app.add_middleware(PlainPaths)
     app.add_exception_handler(ModosError, _answer_error)
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))

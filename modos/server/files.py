@@ -25,7 +25,7 @@ def create_router(catalog: Catalog) -> APIRouter:
         """A data file or its index; honours Range."""
         try:
             object_key, path = catalog.find_object(key)
-            known = [a["data_path"] for a in catalog.metadata(object_key).values() if a.get("data_path")]
+            known = catalog.data_paths(object_key)
             if path in known or any(path in index_names(data_path) for data_path in known):
                 catalog.storage.stat(key)
                 return LargeFileResponse(catalog.storage.local_path(key), media_type="application/octet-stream")

@@ -1,32 +1,36 @@
-"""The htsget endpoints: an id and a region become a ticket."""
+"""The htsget endpoints: an id and some regions become a ticket."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
 from modos.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import FORMATS, RecordKind
-from modos.htsget.protocol import HEADER_CLASS, MEDIA_TYPE, Block, HtsgetError, Query, Ticket, data_uri
+from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket, data_uri
+from modos.htsget.query import HEADER_CLASS, Query
 from modos.index import Segment
 from modos.planning import Planner
 from modos.storage import ByteRange
 
 EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
+MAX_REQUEST = 4 << 20  # bytes
+INLINE = 256 << 10  # bytes of a file that come with the ticket
 _PREFERENCE = {"reads": ("BAM", "CRAM"), "variants": ("VCF", "BCF")}  # htsget.md: the default is the first
 
 
 def create_router(catalog: Catalog) -> APIRouter:
     """The endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
-    planner = Planner(catalog.storage)
+    planner = Planner(catalog.storage, revalidate=True)
     for kind in _PREFERENCE:
         _add_endpoints(router, kind, catalog, planner)
     return router
@@ -38,6 +42,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, catalog: Catalog, planne
         """GA4GH service-info."""
         return {
             "id": f"modos.htsget.{kind}", "name": f"modos htsget {kind}", "version": __version__,
+            "description": "Regions of the files of multi-omics digital objects",
             "type": {"group": "org.ga4gh", "artifact": "htsget", "version": "1.3.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
             "htsget": {"datatype": kind, "formats": list(_PREFERENCE[kind]), "fieldsParameterEffective": False,
@@ -45,45 +50,70 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, catalog: Catalog, planne
         }
 
     @router.get(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket")
-    def ticket(file_id: str, request: Request) -> JSONResponse:
+    def get_ticket(file_id: str, request: Request) -> Response:
         """A ticket for a file or a region of it."""
-        query = Query.from_params(request.query_params, kind)
-        answer = _Tickets(catalog, planner, str(request.base_url)).ticket(kind, file_id, query)
-        return JSONResponse(answer.to_json(), media_type=MEDIA_TYPE)
+        return _answer(_Tickets(catalog, planner, request), kind, file_id,
+                       Query.from_params(request.query_params, kind))
+
+    @router.post(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket for several regions")
+    async def post_ticket(file_id: str, request: Request) -> Response:
+        """A ticket for a file or some regions of it."""
+        if request.url.query:
+            raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
+        query = Query.from_body(await _body(request), kind)
+        return await run_in_threadpool(_answer, _Tickets(catalog, planner, request), kind, file_id, query)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_REQUEST:
+            raise HtsgetError("PayloadTooLarge", f"a request has at most {MAX_REQUEST >> 20} MiB")
+    return bytes(body)
+
+
+def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> Response:
+    return Response(tickets.ticket(kind, file_id, query).to_bytes(), media_type=MEDIA_TYPE)
 
 
 class _Tickets:
-    """Makes tickets whose URLs a client of `base_url` can reach."""
+    """Makes tickets that the client of a request can use."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, base_url: str):
+    def __init__(self, catalog: Catalog, planner: Planner, request: Request):
         self._catalog = catalog
         self._planner = planner
-        self._base_url = base_url
+        self._base_url = str(request.base_url)
+        self._authorization = request.headers.get("Authorization")
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
+        """The ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format)
         if query.header_only:
-            format, segments = self._planner.header_segments(key)
-            return Ticket(format.name, self._blocks(key, segments, HEADER_CLASS))
-        plan = self._planner.plan(key, query.region)
-        segments = (*plan.header, *plan.body, *([plan.eof] if plan.eof else ()))
-        return Ticket(plan.format.name, self._blocks(key, segments, None))
+            plan, block_class = self._planner.plan_header(key), HEADER_CLASS
+        else:
+            plan, block_class = self._planner.plan(key, query.regions or None, inline=INLINE), None
+        return Ticket(plan.format.name, tuple(self._blocks(key, plan.segments, block_class)))
 
-    def _blocks(self, key: str, segments: tuple[Segment, ...], block_class: str | None) -> tuple[Block, ...]:
+    def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Blocks of the segments, inline ones that follow each other united."""
-        blocks = []
+        url, headers = self._address(key)
         for inline, group in groupby(segments, lambda segment: isinstance(segment, bytes)):
             if inline:
-                blocks.append(Block(data_uri(b"".join(group)), block_class=block_class))
+                yield Block(data_uri(b"".join(group)), block_class=block_class)
                 continue
             for segment in group:
                 for start in range(segment.start, segment.end, MAX_BLOCK):
                     part = ByteRange(start, min(start + MAX_BLOCK, segment.end))
-                    blocks.append(Block(self._url(key), {"Range": f"bytes={part.start}-{part.end - 1}"}, block_class))
-        return tuple(blocks)
+                    yield Block(url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class)
 
-    def _url(self, key: str) -> str:
-        return self._catalog.storage.presign(key, EXPIRES) or f"{self._base_url}files/{quote(key)}"
+    def _address(self, key: str) -> tuple[str, dict[str, str]]:
+        """Where a client gets the file's bytes, and what it has to send for that."""
+        signed = self._catalog.storage.presign(key, EXPIRES)
+        if signed:
+            return signed, {}
+        return f"{self._base_url}files/{quote(key)}", (
+            {"Authorization": self._authorization} if self._authorization else {})
 
 
 def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None) -> str:
@@ -102,7 +132,7 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
         object_key, stem = catalog.find_object(file_id)
     except (NotFoundError, InvalidInputError):
         raise NotFoundError(f"there is no {kind} {file_id}") from None
-    known = {attributes.get("data_path") for attributes in catalog.metadata(object_key).values()}
+    known = catalog.data_paths(object_key)
     prefix = f"{object_key}/" if object_key else ""
     found = {name: prefix + stem + suffix for name in reversed(_PREFERENCE[kind])
              for suffix in FORMATS[name].suffixes if stem + suffix in known}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.server.access import read_tokens
 from modos.server.app import create_app
 from modos.storage import Storage, open_storage
 
@@ -30,11 +31,13 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Stora
     return storage
 
 
-def run(storage: Storage, host: str, port: int, s3_url: str | None, started: Callable[[str], Any]) -> None:
+def run(storage: Storage, host: str, port: int, s3_url: str | None, token_file: Path | None,
+        started: Callable[[str], Any]) -> None:
     """Serve until interrupted; `started` is told the URL."""
+    app = create_app(storage, s3_url=s3_url, tokens=read_tokens(token_file) if token_file else ())
     listening = _listen(host, port)
     started(_url(listening))
-    server = _server(create_app(storage, s3_url=s3_url))
+    server = _server(app)
     server.run(sockets=[listening])
 
 

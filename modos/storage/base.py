@@ -82,8 +82,16 @@ class Storage(ABC):
         """All bytes of a small file and the tag of just these bytes."""
 
     @abstractmethod
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Bytes [start, end), fewer only where the file ends before, and what is known of the file.
+
+        Raises ConflictError where the file's tag (that of `stat`) is not
+        `if_match`.
+        """
+
     def read_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end), fewer only where the file ends before."""
+        return self.read_part(key, start, end)[0] if end > start else b""
 
     @abstractmethod
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,

@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from io import RawIOBase
 from pathlib import Path
 
 from modos import ownership
@@ -74,11 +75,14 @@ class LocalStorage(Storage):
             return self._seen.get(key) == (tag, _marks(os.stat(self._resolve(key))))
         return False
 
-    def read_range(self, key: str, start: int, end: int) -> bytes:
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb") as file:
+        with _translated(path), open(path, "rb", buffering=0) as file:
+            info = _info(key, os.fstat(file.fileno()), path)
+            if if_match is not None and info.etag != if_match:
+                raise ConflictError(f"{path} was changed while it was read")
             file.seek(start)
-            return file.read(max(end - start, 0))
+            return _read_up_to(file, min(end, info.size) - start), info
 
     def iter_range(self, key: str, start: int, end: int, chunk: int = 1 << 20) -> Iterator[bytes]:
         path = self._resolve(key)
@@ -260,6 +264,14 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
 
 
+def _read_up_to(file: RawIOBase, count: int) -> bytes:
+    """So many bytes, fewer only at the end of the file; one read may give less than was asked for."""
+    data = file.read(max(count, 0))
+    while len(data) < count and (more := file.read(count - len(data))):
+        data += more
+    return data
+
+
 @contextmanager
 def _part_of(path: Path) -> Iterator[Path]:
     """A name beside a file for what is to become it; removed at the end."""
@@ -297,6 +309,14 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def _read_up_to(file: RawIOBase, count: int) -> bytes:
+    """So many bytes, fewer only at the end of the file; one read may give less than was asked for."""
+    data = file.read(max(count, 0))
+    while len(data) < count and (more := file.read(count - len(data))):
+        data += more
+    return data
 
 
 @contextmanager

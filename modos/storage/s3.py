@@ -94,17 +94,22 @@ class S3Storage(Storage):
         answer, data = self._get(key)
         return data, answer["ETag"]
 
-    def read_range(self, key: str, start: int, end: int) -> bytes:
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
-            return b""
+            return b"", self.stat(key)
         try:
-            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}")
+            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}", **_conditions(if_match, False))
         except _RangeBeyondEnd:
-            return b""
-        declared = answer.get("ContentRange", "")
-        if declared and not declared.startswith(f"bytes {start}-"):
+            return b"", self.stat(key)
+        if if_match is not None and answer["ETag"] != if_match:
+            raise ConflictError(f"{self.url}/{key} was changed while it was read")
+        declared = answer.get("ContentRange")
+        if declared is None:  # the server does not know ranges
+            return data[start:end], ObjectInfo(key, len(data), answer["ETag"])
+        match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", declared)
+        if not match or int(match[1]) != start:
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
-        return data if declared else data[start:end]
+        return data, ObjectInfo(key, int(match[2]), answer["ETag"])
 
     def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
         """Pieces in order, a few fetched ahead."""

@@ -19,7 +19,8 @@ from modos.formats import BGZF_EOF, FORMATS
 from modos.htsget import client as client_module
 from modos.htsget import transport as transport_module
 from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Block, Query, Ticket
+from modos.htsget.protocol import Block, Ticket
+from modos.htsget.query import Query
 from modos.records import check_end
 from modos.streaming import HtsgetSource
 
@@ -168,7 +169,7 @@ def test_a_refused_ticket_is_the_servers_reason(server, status, error, no_waitin
 
 
 def whole(server, size):
-    return HtsgetSource(server.url, "x", FORMATS["BAM"], size).open(None).pieces
+    return next(HtsgetSource(HtsgetClient(server.url), "x", FORMATS["BAM"], size).open(None)).pieces
 
 
 def test_a_file_of_another_size_is_an_error(server):

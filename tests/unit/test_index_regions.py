@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError, TruncatedStream
 from modos.formats import BGZF_EOF, CRAM2_EOF, CRAM3_EOF, FORMATS, FileFormat
-from modos.index import bgzf, parse_index, plan_region, plan_regions, read_header
+from modos.index import bgzf, parse_index, plan_regions, read_header
 from modos.region import Region
 from modos.storage import ByteRange
 
@@ -62,7 +62,7 @@ class File:
         return b"".join(self.data[s.start:s.end] if isinstance(s, ByteRange) else s for s in segments)
 
     def plan(self, *regions: Region):
-        return plan_regions(self.format, self.read, self.size, self.header, self.index, regions)
+        return list(plan_regions(self.format, self.read, self.size, self.header, self.index, regions))
 
     def assemble(self, path: Path, *regions: Region) -> Path:
         body = self.resolve(self.plan(*regions))
@@ -349,7 +349,7 @@ def test_a_damaged_index_gives_a_plan_within_the_file_or_one_of_our_errors(file,
     try:
         index = parse_index(bytes(content))
         for name in ("*", *list(file.header.contigs)[:2]):
-            plan = plan_region(file.format, file.read, file.size, file.header, index, Region(name, 0, 100_000))
+            plan = list(plan_regions(file.format, file.read, file.size, file.header, index, [Region(name, 0, 100_000)]))
             assert all(0 <= s.start < s.end <= file.size for s in plan if isinstance(s, ByteRange))
     except ModosError:
         pass
@@ -402,7 +402,7 @@ def test_variants_have_no_region_without_a_position(tmp_path):
 def test_an_index_of_another_kind_is_refused(tmp_path):
     bam, bcf = CASES["bam"](tmp_path), CASES["bcf"](tmp_path)
     with pytest.raises(InvalidInputError, match="a BAI index is not for BCF files"):
-        plan_region(bcf.format, bcf.read, bcf.size, bcf.header, bam.index, Region("chr1"))
+        plan_regions(bcf.format, bcf.read, bcf.size, bcf.header, bam.index, [Region("chr1")])
 
 
 @pytest.mark.parametrize("case", ["bam", "cram-3.0", "cram-2.1", "vcf-tbi", "bcf"])

@@ -14,8 +14,13 @@ from hypothesis import strategies as st
 from modos.errors import IntegrityError, InvalidInputError, ModosError, TruncatedStream
 from modos.formats import BGZF_EOF
 from modos.index.bgzf import MAX_BLOCK, Blocks, compress
-from modos.index.slices import cut, merge_chunks
+from modos.index import slices
+from modos.index.slices import merge_chunks
 from modos.storage import ByteRange
+
+
+def cut(*args, **kwargs):
+    return list(slices.cut(*args, **kwargs))
 
 
 def bgzip(pieces: list[bytes]) -> tuple[bytes, list[int]]:
@@ -64,9 +69,34 @@ def test_a_cut_is_exact(data):
         done += len(piece)
     chosen = sorted(data.draw(st.lists(st.sampled_from(places), min_size=2, max_size=2)))
     (start, first), (end, last) = chosen
-    segments = cut(reader(file), len(file), [(start, end)])
-    assert inflate(file, segments) == b"".join(pieces)[first:last]
-    assert all(len(segment) for segment in segments)
+    for inline in (0, 1 << 20):
+        segments = cut(reader(file), len(file), [(start, end)], inline=inline)
+        assert inflate(file, segments) == b"".join(pieces)[first:last]
+        assert all(len(segment) for segment in segments)
+        assert not inline or all(isinstance(segment, bytes) for segment in segments)
+
+
+@given(st.data())
+def test_several_cuts_at_once_are_those_one_after_the_other(data):
+    file, starts = bgzip([bytes([65 + n]) * 50 for n in range(20)])
+    bounds = sorted(data.draw(st.sets(st.integers(0, 19), min_size=2, max_size=10)))
+    chunks = [(starts[a] << 16 | 7, starts[b] << 16 | 9) for a, b in zip(bounds[::2], bounds[1::2])]
+    plain = cut(reader(file), len(file), chunks)
+    assert cut(reader(file), len(file), chunks, workers=4) == plain
+    budget = data.draw(st.integers(0, len(file)))
+    assert inflate(file, cut(reader(file), len(file), chunks, inline=budget, workers=3)) == inflate(file, plain)
+
+
+def test_what_comes_inline_is_read_once():
+    file, starts = bgzip([os.urandom(3000) for _ in range(10)])
+    reads = []
+
+    def read(start, end):
+        reads.append((start, end))
+        return file[start:end]
+
+    (segment,) = cut(read, len(file), [(starts[1] << 16 | 5, starts[8] << 16 | 5)], inline=1 << 18)
+    assert isinstance(segment, bytes) and len(reads) == 1
 
 
 def test_whole_blocks_stay_ranges_of_the_file():

@@ -1,0 +1,273 @@
+"""A genomic file, wherever it is: its records, bytes, counts and depth, by region."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import cached_property
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from modos import coverage
+from modos.errors import IntegrityError, InvalidInputError, RegionError
+from modos.formats import FileFormat
+from modos.index import Opening, open_stream
+from modos.pipes import widen, write_all
+from modos.records import RecordReader, check_end, without_end
+from modos.region import Region, RegionLike, as_regions, settle
+from modos.streaming import Source, Stream
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modos.selection import Run
+    from modos.writing import OutputFormat
+
+RegionsLike = RegionLike | Iterable[RegionLike] | None
+Progress = Callable[[int], Any]
+_BY_BYTES = ("BAM", "BCF")  # whose records are found without being decoded
+
+
+class GenomicFile:
+    """A BAM, CRAM, VCF or BCF that is streamed.
+
+    Regions are text as samtools takes it (1-based inclusive), a Region
+    (0-based half-open), or several of them; None is all of the file.
+
+    Parameters
+    ----------
+    source
+        Where its bytes come from.
+    find_reference
+        Gives the FASTA to decode a CRAM with, or None.
+    """
+
+    def __init__(self, source: Source, find_reference: Callable[[], str | None] = lambda: None):
+        self._source = source
+        self._find_reference = find_reference
+
+    def __repr__(self) -> str:
+        return f"<{self.format.name} {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """Its address."""
+        return self._source.name
+
+    @property
+    def format(self) -> FileFormat:
+        """Its format."""
+        return self._source.format
+
+    @cached_property
+    def header(self) -> Any:
+        """pysam's header object."""
+        with RecordReader(self._source.open_header(), without_end(self.format), name=self.name) as reader:
+            return reader.header.copy()
+
+    def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
+        """The records that overlap some regions, each once and in the file's order.
+
+        Parameters
+        ----------
+        samples
+            The samples of a VCF or BCF to decode; all where it is None.
+
+        Returns
+        -------
+        iterator of pysam.AlignedSegment or pysam.VariantRecord
+
+        Raises
+        ------
+        NotFoundError
+            No such contig or sample.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: a stream is complete, or it fails.
+        """
+        for reader, records in self._readers(as_regions(region), samples, None):
+            with reader:
+                yield from records
+
+    def iter_bytes(self, region: RegionsLike = None) -> Iterator[bytes]:
+        """The bytes as they are served: whole records, neighbours of the regions among them; complete, or an error.
+
+        Raises
+        ------
+        InvalidInputError
+            The server has no single stream of several regions.
+        """
+        streams = self._source.open(as_regions(region))
+        first = next(streams)
+        if next(streams, None) is not None:
+            raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
+                                    "ask for one region at a time, or for exact records (without --raw)")
+        return check_end(first.pieces, self.format, self.name)
+
+    def count(self, region: RegionsLike = None) -> int:
+        """How many records overlap some regions."""
+        if self.format.name in _BY_BYTES:
+            return sum(run.count for run in self._select(as_regions(region), None)[1])
+        return sum(1 for _ in self.fetch(region))
+
+    def whole_contigs(self) -> list[Region]:
+        """A region for each contig of the header of a BAM or CRAM."""
+        return [Region(name, 0, length) for name, length in self._lengths.items() if length]
+
+    def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
+        """The depth of reads over a region.
+
+        Reads that are unmapped, secondary, duplicates or failed a check do
+        not count, nor do deleted and skipped bases, as in `samtools depth`.
+
+        Parameters
+        ----------
+        bins
+            Number of equal parts of the region; None for single bases.
+
+        Returns
+        -------
+        array of float64, shape (bins,)
+            The mean depth of each part; or of int64, shape (bases,), the
+            depth of each base.
+
+        Raises
+        ------
+        InvalidInputError
+            Variants have no depth; or a number of bins that cannot be.
+        """
+        return self.measure(region, bins).depth
+
+    def measure(self, region: RegionLike, bins: int | None = 1) -> coverage.Coverage:
+        """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
+        lengths = self._lengths
+        (meant,) = settle([region], tuple(lengths))
+        if meant.contig not in lengths:
+            raise InvalidInputError(f"the region {meant} has no depth", "it is for reads without a position")
+        length = lengths[meant.contig]
+        if meant.start >= length:
+            raise RegionError(f"the region {meant} is beyond the {length:,} bases of {meant.contig}")
+        meant = Region(meant.contig, meant.start, min(meant.limit, length))
+        bins = bins and min(bins, meant.limit - meant.start)
+        return coverage.measure(self.fetch(meant), meant, bins)
+
+    def write(self, descriptor: int, region: RegionsLike = None, output: OutputFormat | None = None,
+              samples: Iterable[str] | None = None, *, threads: int = 0, progress: Progress | None = None) -> None:
+        """Write the file, or exactly the records of some regions.
+
+        Where anything fails no end marker is written, so that the output
+        cannot pass for a complete file.
+
+        Parameters
+        ----------
+        descriptor
+            An open file or pipe; it stays open.
+        output
+            The format. All of the file in its own format is copied as it is.
+        samples
+            As for `fetch`.
+        threads
+            How many threads compress, beside this one.
+        progress
+            Called with the number of bytes that arrived.
+
+        Raises
+        ------
+        InvalidInputError
+            Reads cannot be written as variants, nor variants as reads.
+        BrokenPipeError
+            Nobody reads the pipe any more.
+        """
+        from modos.writing import OutputFormat, RecordWriter
+
+        regions, output = as_regions(region), output or OutputFormat(self.format.name)
+        if output.kind != self.format.kind:
+            raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
+        is_own = output.name == self.format.name and samples is None
+        if is_own and regions is None and (output.compressed or output.name in _BY_BYTES):
+            self.write_raw(descriptor, progress=progress)
+        elif is_own and output.name in _BY_BYTES:
+            self._write_bytes(descriptor, self._iter_selected(regions, output.compressed, threads, progress))
+        else:
+            writer = None
+            for reader, records in self._readers(regions, samples, progress):
+                with reader:
+                    writer = writer or RecordWriter(reader.header, output, descriptor, threads)
+                    writer.write(records)
+            writer.close()
+
+    def write_raw(self, descriptor: int, region: RegionsLike = None, *, progress: Progress | None = None) -> None:
+        """Write the bytes as they are served; see `iter_bytes`."""
+        self._write_bytes(descriptor, _noted(self.iter_bytes(region), progress))
+
+    def write_header(self, descriptor: int, output: OutputFormat) -> None:
+        """Write the header alone."""
+        from modos.writing import RecordWriter
+
+        RecordWriter(self.header, output, descriptor).close()
+
+    @property
+    def _lengths(self) -> dict[str, int]:
+        if self.format.kind != "reads":
+            raise InvalidInputError(f"{self.name} has variants: they have no depth", "give a BAM or CRAM")
+        return dict(zip(self.header.references, self.header.lengths))
+
+    def _write_bytes(self, descriptor: int, pieces: Iterator[bytes]) -> None:
+        widen(descriptor)
+        for piece in pieces:
+            write_all(descriptor, piece)
+
+    def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None,
+                 progress: Progress | None) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
+        """For each stream its reader, and the records to take."""
+        wanted = None if samples is None else tuple(samples)
+        if wanted is not None and self.format.kind != "variants":
+            raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
+        reference = self._find_reference()
+
+        def read(pieces: Iterator[bytes]) -> RecordReader:
+            return RecordReader(pieces, self.format, reference, self.name, wanted)
+
+        if regions is not None and self.format.name in _BY_BYTES:
+            reader = read(self._iter_selected(regions, False, 0, progress))
+            yield reader, iter(reader)
+            return
+        for stream in self._source.open(regions):
+            reader = read(_noted(stream.pieces, progress))
+            yield reader, reader.overlapping(stream.regions, stream.after)
+
+    def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool, threads: int,
+                       progress: Progress | None) -> Iterator[bytes]:
+        """Exactly the records of some regions as a BAM or BCF, without decoding them."""
+        from modos.selection import compressed, stored
+
+        header, runs = self._select(regions, progress)
+        return chain((header,), compressed(runs, threads) if compress else stored(runs))
+
+    def _select(self, regions: tuple[RegionLike, ...] | None, progress: Progress | None) -> tuple[bytes, Iterator[Run]]:
+        """The header of a BAM or BCF, and the records of some regions."""
+        from modos.selection import select
+
+        streams = self._source.open(regions)
+        first = next(streams)
+        opening = self._opened(first, progress)
+        later = (select(self._opened(stream, progress), self.format, stream.regions, stream.after) for stream in streams)
+        runs = chain(select(opening, self.format, first.regions), chain.from_iterable(later))
+        return opening.header_bytes, self._named(runs)
+
+    def _opened(self, stream: Stream, progress: Progress | None) -> Opening:
+        return open_stream(self.format, check_end(_noted(stream.pieces, progress), self.format, self.name))
+
+    def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
+        try:
+            yield from runs
+        except IntegrityError as error:
+            if self.name in error.message:
+                raise
+            raise type(error)(f"{self.name}: {error.message}", error.hint) from None
+
+
+def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
+    """The pieces, of which somebody is told."""
+    if progress is None:
+        return pieces
+    return (piece for piece in pieces if progress(len(piece)) or True)

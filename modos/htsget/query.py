@@ -1,0 +1,159 @@
+"""htsget's requests: GET parameters and POST bodies, without any I/O."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modos.errors import RegionError
+from modos.formats import FORMATS, RecordKind
+from modos.htsget.protocol import HtsgetError
+from modos.region import UNMAPPED, Region, Regions
+
+HEADER_CLASS = "header"
+_LISTS = ("fields", "tags", "notags")
+
+
+@dataclass(frozen=True)
+class Query:
+    """What a client asks of one file.
+
+    Parameters
+    ----------
+    format
+        BAM, CRAM, VCF or BCF; None leaves it to the server.
+    regions
+        The regions (0-based half-open); empty for the whole file. More than
+        one take a POST request.
+    header_only
+        Ask for the header alone (`class=header`).
+    fields, tags, notags
+        SAM fields and tags that are wanted, and tags that are not; empty for
+        all. Hints: a server may send more.
+    """
+
+    format: str | None = None
+    regions: Regions = ()
+    header_only: bool = False
+    fields: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    notags: tuple[str, ...] = ()
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
+        """Read and check a GET request's parameters; HtsgetError for what the protocol forbids."""
+        contig = params.get("referenceName")
+        start, end = (_position(params.get(name), name) for name in ("start", "end"))
+        if contig is None and (start is not None or end is not None):
+            raise HtsgetError("InvalidInput", "start and end need a referenceName")
+        regions = () if contig is None else (_region(contig, start, end),)
+        lists = {name: tuple(item for item in params.get(name, "").split(",") if item) for name in _LISTS}
+        return cls._checked(kind, params.get("format"), params.get("class"), regions, lists,
+                            narrows=contig is not None or any(name in params for name in _LISTS))
+
+    @classmethod
+    def from_body(cls, body: bytes, kind: RecordKind) -> Query:
+        """Read and check a POST request's body; HtsgetError for what the protocol forbids."""
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError):
+            raise HtsgetError("InvalidInput", "the request is not JSON") from None
+        if not isinstance(content, dict):
+            raise HtsgetError("InvalidInput", "the request is not a JSON object")
+        lists = {name: _strings(content.get(name), name) for name in _LISTS}
+        regions = content.get("regions")
+        if regions is not None and (not isinstance(regions, list) or not regions):
+            raise HtsgetError("InvalidInput", "regions is not a list of at least one region")
+        return cls._checked(kind, _text(content, "format"), _text(content, "class"),
+                            tuple(_region_of(entry) for entry in regions or ()), lists,
+                            narrows=regions is not None or any(lists.values()))
+
+    @classmethod
+    def _checked(cls, kind: RecordKind, format_name: str | None, class_name: str | None, regions: Regions,
+                 lists: Mapping[str, tuple[str, ...]], *, narrows: bool) -> Query:
+        if format_name is not None and (format_name not in FORMATS or FORMATS[format_name].kind != kind):
+            raise HtsgetError("UnsupportedFormat", f"format {format_name[:50]} is not one of the {kind} formats")
+        if class_name not in (None, HEADER_CLASS):
+            raise HtsgetError("InvalidInput", "class can only be header")
+        if class_name and narrows:
+            raise HtsgetError("InvalidInput", "class=header goes with no other parameter than format")
+        if both := set(lists["tags"]) & set(lists["notags"]):
+            raise HtsgetError("InvalidInput", f"{', '.join(sorted(both))} stands in both tags and notags")
+        return cls(format_name, regions, bool(class_name), **lists)
+
+    def to_params(self) -> dict[str, str]:
+        """The parameters of a GET request, of one region at most."""
+        params = {"format": self.format} if self.format else {}
+        if self.header_only:
+            return params | {"class": HEADER_CLASS}
+        for region in self.regions:
+            params |= {name: str(value) for name, value in _region_to_json(region).items()}
+        return params | {name: ",".join(getattr(self, name)) for name in _LISTS if getattr(self, name)}
+
+    def to_body(self) -> bytes:
+        """The body of a POST request."""
+        content: dict[str, Any] = {"format": self.format} if self.format else {}
+        if self.header_only:
+            content["class"] = HEADER_CLASS
+        content |= {name: list(getattr(self, name)) for name in _LISTS if getattr(self, name)}
+        if self.regions:
+            content["regions"] = [_region_to_json(region) for region in self.regions]
+        return json.dumps(content).encode()
+
+
+def _region_to_json(region: Region) -> dict[str, Any]:
+    entry: dict[str, Any] = {"referenceName": region.contig}
+    if region.start:
+        entry["start"] = region.start
+    if region.end is not None:
+        entry["end"] = region.end
+    return entry
+
+
+def _region_of(entry: Any) -> Region:
+    """A region of a POST request."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("referenceName"), str):
+        raise HtsgetError("InvalidInput", "a region without a referenceName")
+    places = [entry.get(name) for name in ("start", "end")]
+    if not all(place is None or (type(place) is int and place >= 0) for place in places):
+        raise HtsgetError("InvalidInput", "start and end of a region are whole numbers")
+    return _region(entry["referenceName"], *places)
+
+
+def _region(contig: str, start: int | None, end: int | None) -> Region:
+    if contig == UNMAPPED:
+        if start is not None or end is not None:
+            raise HtsgetError("InvalidInput", "start and end need a referenceName other than *")
+        return Region(UNMAPPED)
+    if end is not None and (start or 0) >= end:
+        raise HtsgetError("InvalidRange", f"start {start or 0} is not before end {end}")
+    try:
+        return Region(contig, start or 0, end)
+    except RegionError as error:
+        raise HtsgetError("InvalidRange" if contig else "InvalidInput", str(error)) from None
+
+
+def _position(text: str | None, name: str) -> int | None:
+    if text is None:
+        return None
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise HtsgetError("InvalidInput", f"{name} is not a whole number")
+    return int(text)
+
+
+def _strings(value: Any, name: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise HtsgetError("InvalidInput", f"{name} is not a list of names")
+    return tuple(value)
+
+
+def _text(content: Mapping[str, Any], name: str) -> str | None:
+    value = content.get(name)
+    if value is not None and not isinstance(value, str):
+        raise HtsgetError("InvalidInput", f"{name} is not a text")
+    return value

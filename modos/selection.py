@@ -1,0 +1,253 @@
+"""The records of some regions in a BAM or BCF, found by their bytes: no record is decoded.
+
+Both formats are sorted and both begin a record with its length, its contig and
+its position (SAMv1 section 4.2, VCFv4.3 section 6.3). So the records that start
+within a region follow each other, and only those that start before it need a
+look at where they end.
+"""
+
+from __future__ import annotations
+
+import struct
+import threading
+import zlib
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import NamedTuple
+
+from isal import isal_zlib
+
+from modos.errors import IntegrityError, TruncatedStream
+from modos.formats import BGZF_EOF, FileFormat
+from modos.index import Opening
+from modos.index.bgzf import PAYLOAD, block_size, frame, frame_stored, inflate_block
+from modos.prefetch import fetch_ahead
+from modos.region import MAX_POSITION, UNMAPPED, Region, Regions
+
+FORMATS = ("BAM", "BCF")
+THREADS = 3
+_BATCH = 1 << 18  # compressed bytes that a thread inflates at once
+_MAX_RECORD = 1 << 28  # bytes
+_NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
+_BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
+_CONSUMES_REFERENCE = (True, False, True, True, False, False, False, True, True)  # MIDNSHP=X
+
+_length = struct.Struct("<I").unpack_from
+_lengths = struct.Struct("<II").unpack_from
+_bam_place = struct.Struct("<4xIi").unpack_from  # contig, position
+_bam_cigar = struct.Struct("<12xB3xHH").unpack_from  # bytes of the name, operations, flag
+_bcf_place = struct.Struct("<8xIi").unpack_from
+_bcf_span = struct.Struct("<12xii").unpack_from  # position, bases of the reference
+
+
+class Run(NamedTuple):
+    """Whole records that follow each other."""
+
+    data: memoryview
+    count: int
+
+
+def select(opening: Opening, format: FileFormat, regions: Regions | None, after: Region | None = None,
+           threads: int = THREADS) -> Iterator[Run]:
+    """The records that overlap some regions, in the file's order, each once.
+
+    Parameters
+    ----------
+    opening
+        A BAM or BCF whose header was read; its records are used up.
+    regions
+        In the file's order and apart from each other; None for all records.
+    after
+        A region before these, whose records are left out.
+    threads
+        How many threads decompress.
+
+    Raises
+    ------
+    IntegrityError
+        A block or record is damaged; TruncatedStream where the stream ends
+        within one.
+    ModosError
+        What the stream raises.
+    """
+    walk = _Walk(format, opening.header.target_ids, regions, after)
+    skip, rest = opening.header.end & 0xFFFF, b""
+    for data in fetch_ahead(_inflate, _batches(opening.records), threads):
+        if walk.is_done:
+            continue  # the stream is still to be seen complete
+        data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
+        used, runs = walk.through(data)
+        rest = data[used:]
+        yield from runs
+    if rest and not walk.is_done:
+        raise TruncatedStream("the stream ends within a record")
+
+
+def stored(runs: Iterable[Run]) -> Iterator[bytes]:
+    """The records in BGZF blocks that are not compressed, and an end marker."""
+    for run in runs:
+        parts = (run.data[at:at + PAYLOAD] for at in range(0, len(run.data), PAYLOAD))
+        yield b"".join(chain.from_iterable(frame_stored(part, isal_zlib.crc32(part)) for part in parts))
+    yield BGZF_EOF
+
+
+def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[bytes]:
+    """The records in BGZF blocks, and an end marker."""
+    yield from fetch_ahead(_deflate, _filled(runs), max(threads, 1) * 4)
+    yield BGZF_EOF
+
+
+def _deflate(data: bytes, _: threading.Event) -> bytes:
+    deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
+    return b"".join(frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data)))
+
+
+def _filled(runs: Iterable[Run]) -> Iterator[bytes]:
+    """The records in pieces that fill a block."""
+    held = b""
+    for run in runs:
+        held += run.data
+        whole = len(held) - len(held) % PAYLOAD
+        yield from (held[at:at + PAYLOAD] for at in range(0, whole, PAYLOAD))
+        held = held[whole:]
+    if held:
+        yield held
+
+
+def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
+    offset, blocks = batch
+    return b"".join(inflate_block(block, offset) for block in blocks)
+
+
+def _batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
+    """The BGZF blocks of a stream, some at a time, with the place of the first."""
+    rest, offset = b"", 0
+    for piece in pieces:
+        data = rest + piece if rest else piece
+        view, at, first, batch = memoryview(data), 0, 0, []
+        while (size := block_size(data, at, offset + at)) and at + size <= len(data):
+            batch.append(view[at:at + size])
+            at += size
+            if at - first >= _BATCH:
+                yield offset + first, batch
+                first, batch = at, []
+        if batch:
+            yield offset + first, batch
+        rest, offset = data[at:], offset + at
+    if rest:
+        raise TruncatedStream("the stream ends within a BGZF block")
+
+
+class _Walk:
+    """Goes from record to record, with the region that is the next to end."""
+
+    def __init__(self, format: FileFormat, target_ids: dict[str, int], regions: Regions | None, after: Region | None):
+        is_bam = format.name == "BAM"
+        self._place: Callable = _bam_place if is_bam else _bcf_place
+        self._end_of: Callable = _bam_end if is_bam else _bcf_end
+        self._starts: Callable = _bam_starts if is_bam else _bcf_starts
+        self._takes_all = regions is None
+        self._regions = sorted(_numbered(region, target_ids) for region in regions or ())
+        self._after = _numbered(after, target_ids) if after else None
+        self._at = 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no record further on can overlap."""
+        return not self._takes_all and self._at == len(self._regions)
+
+    def through(self, data: bytes) -> tuple[int, list[Run]]:
+        """Walk the whole records at the start of some data; returns the bytes they have, and the records to keep."""
+        starts = self._starts(data)
+        if len(data) - starts[-1] > _MAX_RECORD:
+            raise IntegrityError(f"a record is larger than {_MAX_RECORD >> 20} MiB: the file is damaged")
+        view, used = memoryview(data), starts.pop()
+        if self._takes_all:
+            return used, [Run(view[:used], len(starts))] if starts else []
+        runs, number = [], 0
+        while number < len(starts) and not self.is_done:
+            number, kept = self._step(data, starts, number)
+            if kept:
+                first, beyond = kept
+                runs.append(Run(view[starts[first]:starts[beyond] if beyond < len(starts) else used], beyond - first))
+        return used, runs
+
+    def _step(self, data: bytes, starts: list[int], number: int) -> tuple[int, tuple[int, int] | None]:
+        """Go on from a record: the number of the one to look at next, and the stretch of records to keep."""
+        target, start, end = self._regions[self._at]
+        contig, position = place = self._place(data, starts[number])
+        if place >= (target, end):
+            self._at += 1
+            return number, None
+        if contig < target:
+            return bisect_left(starts, (target, -2), number, key=lambda at: self._place(data, at)), None
+        if position > start:
+            beyond = bisect_left(starts, (target, end), number, key=lambda at: self._place(data, at))
+            return (beyond, (number, beyond)) if self._after is None else self._past_earlier(data, starts, number, beyond)
+        at = starts[number]
+        is_kept = self._end_of(data, at, position) > start and not self._is_earlier(data, at, contig, position)
+        return number + 1, (number, number + 1) if is_kept else None
+
+    def _past_earlier(self, data: bytes, starts: list[int], number: int, beyond: int) -> tuple[int, tuple[int, int] | None]:
+        """The stretch of records from one on, without those of an earlier region, which start before its end."""
+        target, _, end = self._after
+        contig, position = place = self._place(data, starts[number])
+        if place >= (target, end):
+            return beyond, (number, beyond)
+        is_kept = not self._is_earlier(data, starts[number], contig, position)
+        return number + 1, (number, number + 1) if is_kept else None
+
+    def _is_earlier(self, data: bytes, at: int, contig: int, position: int) -> bool:
+        if self._after is None:
+            return False
+        target, start, end = self._after
+        return contig == target and position < end and self._end_of(data, at, position) > start
+
+
+def _numbered(region: Region, target_ids: dict[str, int]) -> tuple[int, int, int]:
+    """A region by the number of its contig; one whose contig the header leaves out has no records."""
+    if region.contig == UNMAPPED:
+        return _NO_TARGET, -2, MAX_POSITION
+    return target_ids.get(region.contig, _NO_TARGET - 1), region.start, region.limit
+
+
+def _bam_starts(data: bytes) -> list[int]:
+    """Where the whole records start, and where the last one ends."""
+    at, limit, starts = 0, len(data) - _BAM_FIXED, []
+    add, length = starts.append, _length
+    while at <= limit:
+        add(at)
+        at += length(data, at)[0] + 4
+    if at > len(data):
+        at = starts.pop()
+    add(at)
+    return starts
+
+
+def _bcf_starts(data: bytes) -> list[int]:
+    """Where the whole records start, and where the last one ends."""
+    at, limit, starts = 0, len(data) - _BCF_FIXED, []
+    add, lengths = starts.append, _lengths
+    while at <= limit:
+        add(at)
+        at += sum(lengths(data, at)) + 8
+    if at > len(data):
+        at = starts.pop()
+    add(at)
+    return starts
+
+
+def _bam_end(data: bytes, at: int, position: int) -> int:
+    """End of a read on the reference; a read that takes none of it counts as one base (htslib, bam_endpos)."""
+    name, operations, flag = _bam_cigar(data, at)
+    length = 0
+    if not flag & 4 and operations:
+        cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
+        length = sum(op >> 4 for op in cigar if op & 15 < 9 and _CONSUMES_REFERENCE[op & 15])
+    return position + (length or 1)
+
+
+def _bcf_end(data: bytes, at: int, position: int) -> int:
+    start, bases = _bcf_span(data, at)
+    return start + bases

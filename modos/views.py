@@ -1,0 +1,93 @@
+"""Objects and elements as a notebook shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import InvalidInputError
+from modos.genomics import GenomicFile, RegionsLike
+from modos.region import RegionLike
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MAX_ROWS = 100
+_MAX_TEXT = 200
+
+
+class ElementView(Mapping):
+    """An element of an object: a mapping of its attributes, with the records of its file.
+
+    Parameters
+    ----------
+    id
+        The element's full id.
+    attributes
+        By slot.
+    open_file
+        Gives the object's file of a path.
+    """
+
+    def __init__(self, id: str, attributes: Mapping[str, Any], open_file: Callable[[str], GenomicFile]):
+        self.id = id
+        self._attributes = attributes
+        self._open_file = open_file
+
+    @property
+    def file(self) -> GenomicFile:
+        """Its file; InvalidInputError where it has none that can be streamed."""
+        path = self._attributes.get("data_path")
+        if not path:
+            raise InvalidInputError(f"{self.id} has no file")
+        return self._open_file(path)
+
+    def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
+        """The records that overlap some regions; see `modos.genomics.GenomicFile.fetch`."""
+        return self.file.fetch(region, samples)
+
+    def count(self, region: RegionsLike = None) -> int:
+        """How many records overlap some regions."""
+        return self.file.count(region)
+
+    def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
+        """The depth of reads over a region; see `modos.genomics.GenomicFile.coverage`."""
+        return self.file.coverage(region, bins)
+
+    def __getitem__(self, slot: str) -> Any:
+        return self._attributes[slot]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attributes)
+
+    def __len__(self) -> int:
+        return len(self._attributes)
+
+    def __repr__(self) -> str:
+        return f"<{self._attributes.get('@type', 'element')} {self.id}>"
+
+    def _repr_html_(self) -> str:
+        return _table(f"{self.id}", [(slot, _text(value)) for slot, value in self._attributes.items()])
+
+
+def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """The elements of an object as a table."""
+    rows = [(element_id, _text(attributes.get("@type")), _text(attributes.get("name") or ""),
+             _text(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
+    more = len(rows) - _MAX_ROWS
+    return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (
+        f"<p>and {more:,} more</p>" if more > 0 else "")
+
+
+def _table(title: str, rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
+    def row(cells: Iterable[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+
+    lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
+    return f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
+
+
+def _text(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"
