@@ -27,7 +27,7 @@ from modos.region import MAX_POSITION, UNMAPPED, Region, Regions
 
 FORMATS = ("BAM", "BCF")
 THREADS = 3
-_BATCH = 1 << 18  # compressed bytes that a thread inflates at once
+_BATCH = 1 << 17  # compressed bytes that a thread inflates at once
 _MAX_RECORD = 1 << 28  # bytes
 _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
 _BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
@@ -87,8 +87,9 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
 def stored(runs: Iterable[Run]) -> Iterator[bytes]:
     """The records in BGZF blocks that are not compressed, and an end marker."""
     for run in runs:
-        parts = (run.data[at:at + PAYLOAD] for at in range(0, len(run.data), PAYLOAD))
-        yield b"".join(chain.from_iterable(frame_stored(part, isal_zlib.crc32(part)) for part in parts))
+        for at in range(0, len(run.data), PAYLOAD):
+            part = run.data[at:at + PAYLOAD]
+            yield b"".join(frame_stored(part, isal_zlib.crc32(part)))
     yield BGZF_EOF
 
 
