@@ -154,7 +154,8 @@ class Planner:
             return None
         if self._revalidate:
             expected = [info for info in (known.info, known.index_info) if info]
-            if list(_at_once([lambda i=info: self.storage.stat(i.key) for info in expected])) != expected:
+            looks = [lambda i=info: self.storage.stat(i.key) for info in expected]
+            if (_at_once(looks) if self.storage.is_remote else [look() for look in looks]) != expected:
                 return None
         return known
 

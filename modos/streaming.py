@@ -23,6 +23,9 @@ from modos.region import Region, RegionLike, Regions, settle
 from modos.storage import Storage
 
 
+_INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
+
+
 class Stream(NamedTuple):
     """A stream under way.
 
@@ -77,7 +80,7 @@ class StorageSource:
 
     def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
         """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
-        plan = self._planner.plan(self._key, regions, workers=self._workers)
+        plan = self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
         pieces = self._iter(plan)
         return Stream(plan.regions, None, chain(list(islice(pieces, len(plan.header) + 1)), pieces))
 

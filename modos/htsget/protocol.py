@@ -18,7 +18,7 @@ from modos.formats import FORMATS
 from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
-MAX_TICKET = 64 << 20  # bytes
+MAX_TICKET = 32 << 20  # bytes
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {

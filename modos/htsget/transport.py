@@ -62,7 +62,10 @@ class Transport:
             try:
                 with self._open(url, headers, params, body) as response:
                     _refuse_passing(response.status_code, response.headers, where)
-                    return response.status_code, self._read(response.raw, limit, where)
+                    answer = bytearray()
+                    while len(answer) < limit and (piece := self._read(response.raw, min(PIECE, limit - len(answer)), where)):
+                        answer += piece
+                    return response.status_code, bytes(answer)
             except RemoteError as error:
                 _wait_or_raise(error, wait, where, None)
         raise AssertionError

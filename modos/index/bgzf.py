@@ -7,7 +7,6 @@ an offset within the decompressed block.
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Callable
 
 from isal import igzip_lib, isal_zlib
@@ -30,8 +29,8 @@ def compress(data: bytes) -> bytes:
 
 
 def _compress_block(data: bytes) -> bytes:
-    deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return b"".join(frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data)))
+    deflater = isal_zlib.compressobj(1, isal_zlib.DEFLATED, -15)
+    return b"".join(frame(deflater.compress(data) + deflater.flush(), isal_zlib.crc32(data), len(data)))
 
 
 def frame(deflated: bytes, checksum: int, length: int) -> tuple[bytes, bytes, bytes]:
