@@ -1,4 +1,4 @@
-"""Writing into pipes."""
+"""Pipes: made, written into, and let go of by the children of a process."""
 
 from __future__ import annotations
 
@@ -7,6 +7,38 @@ import os
 from contextlib import suppress
 
 PIPE_BYTES = 1 << 20
+
+_open_ends: set[int] = set()  # of pipes between threads of this process
+
+
+def open_pipe() -> tuple[int, int]:
+    """A wide pipe between threads of this process: its ends to read from and to write into.
+
+    A child that is forked has no part in it: else its end to write into
+    would keep the reader waiting for the end, and its end to read from would
+    keep the writer waiting for a reader.
+    """
+    ends = os.pipe()
+    _open_ends.update(ends)
+    widen(ends[1])
+    return ends
+
+
+def forget_end(descriptor: int) -> None:
+    """Say that an end of a pipe is closed, or about to be."""
+    _open_ends.discard(descriptor)
+
+
+def _leave() -> None:
+    """In a child: have nothing where the pipes were; whoever holds the numbers may still close them."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for descriptor in _open_ends:
+        os.dup2(null, descriptor, inheritable=False)
+    os.close(null)
+    _open_ends.clear()
+
+
+os.register_at_fork(after_in_child=_leave)
 
 
 def widen(descriptor: int) -> None:

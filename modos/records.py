@@ -19,7 +19,7 @@ from typing import Any
 
 from modos.errors import IntegrityError, NotFoundError, TruncatedStream, did_you_mean, listing
 from modos.formats import FileFormat
-from modos.pipes import widen, write_all
+from modos.pipes import forget_end, open_pipe, write_all
 from modos.region import UNMAPPED, Region, Regions
 
 
@@ -67,6 +67,7 @@ class _Feeder(threading.Thread):
         except BaseException as error:
             self.error = error
         finally:
+            forget_end(self._descriptor)
             os.close(self._descriptor)
             if close := getattr(pieces, "close", None):
                 close()
@@ -101,16 +102,15 @@ class RecordReader:
                  name: str = "the stream", samples: Iterable[str] | None = None):
         self.format = format
         self._name = name
-        read_end, write_end = os.pipe()
-        widen(write_end)
+        self._read_end, write_end = open_pipe()
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
         self._file = None
         try:
-            self._file = _open(read_end, format, reference_filename)
+            self._file = _open(self._read_end, format, reference_filename)
         except (OSError, ValueError, TypeError) as error:
             with suppress(OSError):
-                os.close(read_end)
+                os.close(self._read_end)
             self._fail(error)
         if samples is not None:
             try:
@@ -172,6 +172,8 @@ class RecordReader:
 
     def close(self) -> None:
         """Stop reading; ends the thread that feeds."""
+        forget_end(self._read_end)
+        self._read_end = -1
         if self._file is not None:
             with suppress(OSError, TypeError):  # htslib cannot seek in a pipe and says so
                 self._file.close()
