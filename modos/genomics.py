@@ -12,7 +12,7 @@ from modos import coverage
 from modos.errors import IntegrityError, InvalidInputError, RegionError
 from modos.formats import FileFormat
 from modos.index import Opening, open_stream
-from modos.pipes import widen, write_all
+from modos.pipes import widen, write_all, write_parts
 from modos.records import RecordReader, check_end, without_end
 from modos.region import Region, RegionLike, as_regions, settle
 from modos.streaming import Source, Stream
@@ -20,7 +20,7 @@ from modos.streaming import Source, Stream
 if TYPE_CHECKING:
     import numpy as np
 
-    from modos.selection import Run
+    from modos.selection import Parts, Run
     from modos.writing import OutputFormat
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
@@ -186,7 +186,9 @@ class GenomicFile:
         if is_own and regions is None and (output.compressed or output.name in _BY_BYTES):
             self.write_raw(descriptor, progress=progress)
         elif is_own and output.name in _BY_BYTES:
-            self._write_bytes(descriptor, self._iter_selected(regions, output.compressed, threads, progress))
+            widen(descriptor)
+            for parts in self._iter_selected(regions, output.compressed, threads, progress):
+                write_parts(descriptor, parts)
         else:
             writer = None
             for reader, records in self._readers(regions, samples, progress):
@@ -197,7 +199,9 @@ class GenomicFile:
 
     def write_raw(self, descriptor: int, region: RegionsLike = None, *, progress: Progress | None = None) -> None:
         """Write the bytes as they are served; see `iter_bytes`."""
-        self._write_bytes(descriptor, _noted(self.iter_bytes(region), progress))
+        widen(descriptor)
+        for piece in _noted(self.iter_bytes(region), progress):
+            write_all(descriptor, piece)
 
     def write_header(self, descriptor: int, output: OutputFormat) -> None:
         """Write the header alone."""
@@ -211,11 +215,6 @@ class GenomicFile:
             raise InvalidInputError(f"{self.name} has variants: they have no depth", "give a BAM or CRAM")
         return dict(zip(self.header.references, self.header.lengths))
 
-    def _write_bytes(self, descriptor: int, pieces: Iterator[bytes]) -> None:
-        widen(descriptor)
-        for piece in pieces:
-            write_all(descriptor, piece)
-
     def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None,
                  progress: Progress | None) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
@@ -228,7 +227,7 @@ class GenomicFile:
             return RecordReader(pieces, self.format, reference, self.name, wanted)
 
         if regions is not None and self.format.name in _BY_BYTES:
-            reader = read(self._iter_selected(regions, False, 0, progress))
+            reader = read(map(b"".join, self._iter_selected(regions, False, 0, progress)))
             yield reader, iter(reader)
             return
         for stream in self._source.open(regions):
@@ -236,12 +235,12 @@ class GenomicFile:
             yield reader, reader.overlapping(stream.regions, stream.after)
 
     def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool, threads: int,
-                       progress: Progress | None) -> Iterator[bytes]:
+                       progress: Progress | None) -> Iterator[Parts]:
         """Exactly the records of some regions as a BAM or BCF, without decoding them."""
         from modos.selection import compressed, stored
 
         header, runs = self._select(regions, progress)
-        return chain((header,), compressed(runs, threads) if compress else stored(runs))
+        return chain(([header],), compressed(runs, threads) if compress else stored(runs))
 
     def _select(self, regions: tuple[RegionLike, ...] | None, progress: Progress | None) -> tuple[bytes, Iterator[Run]]:
         """The header of a BAM or BCF, and the records of some regions."""

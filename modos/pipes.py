@@ -52,3 +52,11 @@ def write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view):]
+
+
+def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
+    """Write all of some parts, one after the other; at most 1,024, as the system has it."""
+    size = sum(map(len, parts))
+    written = os.writev(descriptor, parts)
+    if written < size:
+        write_all(descriptor, b"".join(parts)[written:])

@@ -24,7 +24,7 @@ from modos.storage import ByteRange, ObjectInfo, Storage
 
 WORKERS = 8
 PART = 4 << 20  # bytes that a worker fetches at once
-LOCAL_PART = 1 << 20  # bytes read of a local file at once
+LOCAL_WORKERS, LOCAL_PART = 2, 1 << 20  # for a local file
 _FIRST = 1 << 16  # bytes read of a file, most often with all of its header
 _REMEMBERED = 256 << 20  # bytes of indexes, as they are stored
 _MAX_FILES = 64
@@ -226,9 +226,9 @@ def iter_plan(storage: Storage, plan: Plan, workers: int = WORKERS) -> Iterator[
     ConflictError
         The file is not any more what was planned for.
     """
-    info, is_local = plan.info, storage.local_path(plan.info.key) is not None
+    info = plan.info
 
-    def fetch(segment: Segment, _: threading.Event | None = None) -> bytes:
+    def fetch(segment: Segment, _: threading.Event) -> bytes:
         if isinstance(segment, bytes):
             return segment
         data, _info = storage.read_part(info.key, *segment, if_match=info.etag)
@@ -236,8 +236,8 @@ def iter_plan(storage: Storage, plan: Plan, workers: int = WORKERS) -> Iterator[
             raise IntegrityError(f"{storage.url}/{info.key} ends before byte {segment.end:,}")
         return data
 
-    if is_local:
-        yield from map(fetch, _parts(plan.segments, LOCAL_PART))
+    if storage.local_path(info.key) is not None:
+        yield from fetch_ahead(fetch, _parts(plan.segments, LOCAL_PART), LOCAL_WORKERS)
     else:
         yield from fetch_ahead(fetch, _parts(plan.segments, PART), workers)
 

@@ -13,7 +13,6 @@ import threading
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -28,6 +27,7 @@ from modos.region import MAX_POSITION, UNMAPPED, Region, Regions
 FORMATS = ("BAM", "BCF")
 THREADS = 3
 _BATCH = 1 << 17  # compressed bytes that a thread inflates at once
+_BLOCKS = 64  # that are handled at once
 _MAX_RECORD = 1 << 28  # bytes
 _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
 _BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
@@ -39,6 +39,9 @@ _bam_place = struct.Struct("<4xIi").unpack_from  # contig, position
 _bam_cigar = struct.Struct("<12xB3xHH").unpack_from  # bytes of the name, operations, flag
 _bcf_place = struct.Struct("<8xIi").unpack_from
 _bcf_span = struct.Struct("<12xii").unpack_from  # position, bases of the reference
+
+
+Parts = list[bytes | memoryview]  # to be written one after the other
 
 
 class Run(NamedTuple):
@@ -84,24 +87,25 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
         raise TruncatedStream("the stream ends within a record")
 
 
-def stored(runs: Iterable[Run]) -> Iterator[bytes]:
-    """The records in BGZF blocks that are not compressed, and an end marker."""
+def stored(runs: Iterable[Run]) -> Iterator[Parts]:
+    """The records in BGZF blocks that are not compressed, and an end marker; without a copy of them."""
     for run in runs:
-        for at in range(0, len(run.data), PAYLOAD):
-            part = run.data[at:at + PAYLOAD]
-            yield b"".join(frame_stored(part, isal_zlib.crc32(part)))
-    yield BGZF_EOF
+        for start in range(0, len(run.data), PAYLOAD * _BLOCKS):
+            data = run.data[start:start + PAYLOAD * _BLOCKS]
+            blocks = (data[at:at + PAYLOAD] for at in range(0, len(data), PAYLOAD))
+            yield [part for block in blocks for part in frame_stored(block, isal_zlib.crc32(block))]
+    yield [BGZF_EOF]
 
 
-def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[bytes]:
+def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
     """The records in BGZF blocks, and an end marker."""
     yield from fetch_ahead(_deflate, _filled(runs), max(threads, 1) * 4)
-    yield BGZF_EOF
+    yield [BGZF_EOF]
 
 
-def _deflate(data: bytes, _: threading.Event) -> bytes:
+def _deflate(data: bytes, _: threading.Event) -> Parts:
     deflater = zlib.compressobj(6, zlib.DEFLATED, -15)
-    return b"".join(frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data)))
+    return [*frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data))]
 
 
 def _filled(runs: Iterable[Run]) -> Iterator[bytes]:
@@ -130,7 +134,7 @@ def _batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
         while (size := block_size(data, at, offset + at)) and at + size <= len(data):
             batch.append(view[at:at + size])
             at += size
-            if at - first >= _BATCH:
+            if at - first >= _BATCH or len(batch) == _BLOCKS:
                 yield offset + first, batch
                 first, batch = at, []
         if batch:

@@ -12,7 +12,9 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
-from modos.errors import ConflictError, InvalidInputError, NotFoundError, RegionError, TruncatedStream
+from modos.errors import (
+    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, TruncatedStream,
+)
 from modos.formats import FORMATS, FileFormat, streamable_format
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.protocol import Ticket
@@ -215,13 +217,14 @@ def htsget_source(url: str, *, format_name: str | None = None,
 
 
 def _offered(client: HtsgetClient, kind: str, file_id: str, names: list[str]) -> FileFormat:
-    """The first of some formats that a server has of a file."""
+    """The format that a server gives a file in, else the first of some that it has."""
     refusal: Exception | None = None
-    for name in names:
+    for name in (None, *names) if len(names) > 1 else names:
         try:
-            client.ticket(kind, file_id, Query(name, header_only=True))
-        except InvalidInputError as error:
+            ticket = client.ticket(kind, file_id, Query(name, header_only=True))
+        except (InvalidInputError, NotFoundError) as error:
             refusal = error
             continue
-        return FORMATS[name]
-    raise refusal
+        if FORMATS[ticket.format].kind == kind:
+            return FORMATS[ticket.format]
+    raise refusal or ProtocolError(f"{client.url}/{kind}/{file_id} has no {kind}")

@@ -126,10 +126,10 @@ class Proxy:
         begin = time.monotonic()
         for at in range(0, len(data), PIECE):
             handler.wfile.write(data[at:at + PIECE])
+            with self._lock:
+                self.answered += len(data[at:at + PIECE])
             if self.rate:
                 time.sleep(max((at + PIECE) / self.rate - (time.monotonic() - begin), 0))
-        with self._lock:
-            self.answered += len(data)
         if answer.cut is not None or answer.reset:
             handler.wfile.flush()
             time.sleep(answer.stall)

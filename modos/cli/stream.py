@@ -66,7 +66,8 @@ def stream(
     _check_together(count=count, header_only=header, raw=raw)
     _check_together(raw=raw, output_format=output_format)
     _check_together(raw=raw, count=count, samples=samples)
-    quiet_htslib()
+    if not raw:
+        quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, threads, {"fields": fields, "tags": tags, "notags": notags})
     if count:

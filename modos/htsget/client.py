@@ -17,7 +17,7 @@ from modos.errors import AccessError, InvalidInputError, NotFoundError, Protocol
 from modos.formats import RecordKind
 from modos.htsget.protocol import MAX_TICKET, Ticket, error_from_response
 from modos.htsget.query import Query
-from modos.htsget.transport import Expired, Transport, is_splittable
+from modos.htsget.transport import Expired, Seen, Transport, is_splittable
 from modos.prefetch import fetch_ahead
 
 WORKERS = 8
@@ -156,7 +156,7 @@ class _Stream:
         self._workers = workers
         self._lock = threading.Lock()
         self._is_slow = False
-        self._tags: dict[str, str] = {}
+        self._seen = Seen()
 
     def pieces(self) -> Iterator[bytes]:
         """All of it, in order."""
@@ -165,9 +165,9 @@ class _Stream:
                 yield from fetch_ahead(self._fetch, parts, self._workers)
                 continue
             for part in parts:
-                done = yield from self._pace(part)
-                if done is not None:
-                    yield from fetch_ahead(self._fetch, self._split(part, done), self._workers)
+                rest = yield from self._pace(part)
+                if rest is not None:
+                    yield from fetch_ahead(self._fetch, self._split(rest), self._workers)
 
     def _parts(self) -> Iterator[_Part]:
         """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
@@ -175,19 +175,19 @@ class _Stream:
             span = block.byte_range
             if block.inline() is not None or (span and span.size <= PART):
                 yield _Part(number)
-            elif span is None or not is_splittable(block):
+            elif not is_splittable(block):
                 yield _Part(number, kind="whole")
             else:
-                yield _Part(number, 0, span.size, kind="large")
+                yield _Part(number, 0, span.size if span else None, kind="large")
 
-    def _split(self, part: _Part, start: int) -> Iterator[_Part]:
-        for at in range(start, part.end, PART):
+    def _split(self, part: _Part) -> Iterator[_Part]:
+        for at in range(part.start, part.end, PART):
             yield _Part(part.block, at, min(at + PART, part.end))
 
-    def _pace(self, part: _Part) -> Generator[bytes, None, int | None]:
-        """Read a block on one connection; where that is slow and others would help, stop and return the bytes done."""
-        if part.kind == "large" and self._is_slow:
-            return 0
+    def _pace(self, part: _Part) -> Generator[bytes, None, _Part | None]:
+        """Read a block on one connection; where that is slow and others would help, stop and return what is left."""
+        if part.kind == "large" and part.end and self._is_slow:
+            return part
         pieces, received, waited = self._iter(part, None), 0, 0.0
         while True:
             begin = time.perf_counter()
@@ -197,12 +197,13 @@ class _Stream:
                 return None
             received += len(piece)
             yield piece
+            end = part.end or self._seen.sizes.get(part.block)
             if received == len(piece):
                 waited = 0.0  # the way there and back says nothing of the rate
-            elif part.kind == "large" and received >= PROBE and received < FAST * waited:
+            elif part.kind == "large" and end and received >= PROBE and received < FAST * waited:
                 pieces.close()
                 self._is_slow = True
-                return received
+                return _Part(part.block, received, end)
 
     def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
         data = self._ticket.blocks[part.block].inline()
@@ -214,7 +215,7 @@ class _Stream:
             ticket = self._ticket
             try:
                 for piece in self._transport.pieces(lambda: ticket.blocks[part.block], part.start + received, part.end,
-                                                    tags=self._tags, stop=stop):
+                                                    seen=self._seen, number=part.block, stop=stop):
                     received += len(piece)
                     yield piece
                 return

@@ -49,11 +49,18 @@ class HtsgetError(InvalidInputError):
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of the answer: a URL (http, https or data) and the headers to send with it."""
+    """One piece of the answer: a URL (http, https or data) and the headers to send with it.
+
+    Parameters
+    ----------
+    content
+        What a data URI stands for, in its place; then there is no URL.
+    """
 
     url: str
     headers: Mapping[str, str] = field(default_factory=dict)
     block_class: str | None = None
+    content: bytes | None = None
 
     @property
     def byte_range(self) -> ByteRange | None:
@@ -74,6 +81,8 @@ class Block:
 
     def inline(self) -> bytes | None:
         """The bytes of a data URI (RFC 2397), or None for another URL."""
+        if self.content is not None:
+            return self.content
         if not self.url[:5].lower() == "data:":
             return None
         media, comma, text = self.url[5:].partition(",")
@@ -84,11 +93,6 @@ class Block:
             return base64.b64decode(raw, validate=True) if media.lower().endswith(";base64") else raw
         except (ValueError, binascii.Error) as error:
             raise ProtocolError(f"the htsget ticket has a damaged data block: {error}") from None
-
-
-def data_uri(data: bytes) -> str:
-    """Bytes as a data URI (RFC 2397)."""
-    return "data:;base64," + base64.b64encode(data).decode()
 
 
 @dataclass(frozen=True)
@@ -129,15 +133,17 @@ class Ticket:
 
     def to_bytes(self) -> bytes:
         """The ticket as the protocol has it, in JSON."""
-        urls = []
-        for block in self.blocks:
-            entry: dict[str, Any] = {"url": block.url}
-            if block.headers:
-                entry["headers"] = dict(block.headers)
-            if block.block_class:
-                entry["class"] = block.block_class
-            urls.append(entry)
-        return json.dumps({"htsget": {"format": self.format, "urls": urls}}).encode()
+        urls = b",".join(map(_to_json, self.blocks))
+        return b'{"htsget":{"format":%s,"urls":[%s]}}' % (json.dumps(self.format).encode(), urls)
+
+
+def _to_json(block: Block) -> bytes:
+    """A block as the protocol has it; content is put in as it is, as its letters mean nothing else in JSON."""
+    entry = {"headers": dict(block.headers), "class": block.block_class}
+    rest = b"".join(b',"%s":%s' % (key.encode(), json.dumps(value).encode()) for key, value in entry.items() if value)
+    if block.content is None:
+        return b'{"url":%s%s}' % (json.dumps(block.url).encode(), rest)
+    return b'{"url":"data:;base64,%s"%s}' % (base64.b64encode(block.content), rest)
 
 
 def _block(entry: Mapping[str, Any]) -> Block:

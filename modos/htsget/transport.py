@@ -8,6 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +29,22 @@ logger = logging.getLogger(__name__)
 
 class Expired(AccessError):
     """A block's address is not good any more."""
+
+
+@dataclass
+class Seen:
+    """What the answers of one stream have told.
+
+    Parameters
+    ----------
+    tags
+        The ETag of each address.
+    sizes
+        The bytes of each block, by its number, that is all of an address whose parts may be asked for.
+    """
+
+    tags: dict[str, str] = field(default_factory=dict)
+    sizes: dict[int, int] = field(default_factory=dict)
 
 
 class Transport:
@@ -71,7 +88,7 @@ class Transport:
         raise AssertionError
 
     def pieces(self, find_block: Callable[[], Block], start: int = 0, end: int | None = None, *,
-               tags: dict[str, str], stop: threading.Event | None = None) -> Iterator[bytes]:
+               seen: Seen, number: int = 0, stop: threading.Event | None = None) -> Iterator[bytes]:
         """Bytes [start, end) of what a block stands for, or all of it, in pieces; complete, or an error.
 
         A connection that breaks is made anew for the bytes that are missing.
@@ -81,9 +98,11 @@ class Transport:
         find_block
             Gives the block, which may have another address when it is asked
             again.
-        tags
-            ETags that were seen, by address; another one is an error, as
-            the file was changed in between.
+        seen
+            What earlier answers told. Another ETag is an error, as the file
+            was changed in between.
+        number
+            The block's number.
         stop
             Ends it early.
 
@@ -98,7 +117,7 @@ class Transport:
             before = received
             where = find_block().url.partition("?")[0]
             try:
-                for piece in self._once(find_block(), start + received, end, tags):
+                for piece in self._once(find_block(), start + received, end, seen, number):
                     received += len(piece)
                     yield piece
                     if stop is not None and stop.is_set():
@@ -110,7 +129,7 @@ class Transport:
                 waits = _waits() if received > before else waits
                 _wait_or_raise(error, next(waits), where, start + received)
 
-    def _once(self, block: Block, start: int, end: int | None, tags: dict[str, str]) -> Iterator[bytes]:
+    def _once(self, block: Block, start: int, end: int | None, seen: Seen, number: int) -> Iterator[bytes]:
         where, own = block.url.partition("?")[0], block.byte_range
         offset = own.start if own else 0
         asked, skip = (start + offset, end + offset if end is not None else own.end if own else None), 0
@@ -124,8 +143,11 @@ class Transport:
             _refuse_passing(response.status_code, response.headers, where)
             length, ahead = check_answer(response, asked if "Range" in headers else None, where, whole=own is None)
             tag = response.headers.get("ETag")
-            if tag and tags.setdefault(where, tag) != tag:
+            if tag and seen.tags.setdefault(where, tag) != tag:
                 raise ProtocolError(f"{where} was changed while it was read", "try again")
+            if (length and "Range" not in headers and response.headers.get("Accept-Ranges") == "bytes"
+                    and "Content-Encoding" not in response.headers):
+                seen.sizes[number] = length
             yield from self._body(response.raw, where, length, skip + ahead, wanted)
 
     def _body(self, raw: Any, where: str, length: int | None, skip: int, wanted: int | None) -> Iterator[bytes]:

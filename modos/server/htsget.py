@@ -14,7 +14,7 @@ from modos import __version__
 from modos.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import FORMATS, RecordKind
-from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket, data_uri
+from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.htsget.query import HEADER_CLASS, Query
 from modos.index import Segment
 from modos.planning import Planner
@@ -100,7 +100,7 @@ class _Tickets:
         url, headers = self._address(key)
         for inline, group in groupby(segments, lambda segment: isinstance(segment, bytes)):
             if inline:
-                yield Block(data_uri(b"".join(group)), block_class=block_class)
+                yield Block("", block_class=block_class, content=b"".join(group))
                 continue
             for segment in group:
                 for start in range(segment.start, segment.end, MAX_BLOCK):

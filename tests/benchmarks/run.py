@@ -8,9 +8,10 @@ from __future__ import annotations
 import sys
 
 import metadata
+import regions
 import streaming
 
-BENCHMARKS = {"streaming": streaming.main, "metadata": metadata.main}
+BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "metadata": metadata.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

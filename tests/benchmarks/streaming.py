@@ -7,6 +7,7 @@ in turn, five times; the client's peak memory, and that for a file twice as larg
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -86,9 +87,11 @@ def compare(name: str, ours: list[str], theirs: list[str], size: int) -> None:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[str]:
+def serving(folder: Path, processor: int | None = None) -> Iterator[str]:
     """A modos server over a folder, in a process of its own; gives its address."""
     with subprocess.Popen([MODOS, "serve", str(folder), "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+        if processor is not None:
+            os.sched_setaffinity(server.pid, {processor})
         try:
             yield re.search(r"http://\S+", server.stderr.readline())[0]
         finally:

@@ -38,7 +38,7 @@ def opened(file, data=None, size=3_000):
 
 
 def write(path, opening, body):
-    path.write_bytes(opening.header_bytes + b"".join(body))
+    path.write_bytes(opening.header_bytes + b"".join(part for parts in body for part in parts))
     return path
 
 
