@@ -108,11 +108,11 @@ class Ticket:
         try:
             body = json.loads(text)["htsget"]
             blocks = tuple(_block(entry) for entry in body["urls"])
-            format_name = body.get("format", default_format)
+            format_name = str(body.get("format", default_format))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
         if format_name not in FORMATS or not FORMATS[format_name].streamable:
-            raise ProtocolError(f"the htsget server answers in a format that is not known: {str(format_name)[:50]}")
+            raise ProtocolError(f"the htsget server answers in a format that is not known: {format_name[:50]!r}")
         return cls(format_name, blocks)
 
     @property

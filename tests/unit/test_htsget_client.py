@@ -310,6 +310,35 @@ def test_a_slow_connection_is_helped_by_others(server, monkeypatch):
     assert asked[0] == "bytes=5-89999" and len(asked) == 1 + 22 + 13
 
 
+@pytest.mark.parametrize(("told", "splits"), [
+    ({"Accept_Ranges": "bytes"}, True), ({}, False), ({"Accept_Ranges": "none"}, False),
+])
+def test_a_slow_block_without_range_is_split_where_the_server_offers_it(server, monkeypatch, told, splits):
+    monkeypatch.setattr(client_module, "PART", 4096)
+    monkeypatch.setattr(client_module, "PROBE", 5000)
+    monkeypatch.setattr(client_module, "FAST", 1e15)
+    monkeypatch.setattr(transport_module, "PIECE", 1000)
+    asked = []
+
+    def whole_or_part(handler):
+        asked.append(handler.headers.get("Range"))
+        time.sleep(0.01)
+        part(handler) if asked[-1] else handler.answer(200, DATA, **told)
+
+    server.script["/file"] = whole_or_part
+    assert fetch(server, Block(f"{server.url}/file"), Block("data:,end")) == DATA + b"end"
+    assert asked[0] is None and (len(asked) == 1 + -(-(len(DATA) - 5000) // 4096)) == splits
+
+
+def test_a_server_that_ignores_the_range_it_offered_is_handled(server, monkeypatch):
+    monkeypatch.setattr(client_module, "PART", 4096 * 10)
+    monkeypatch.setattr(client_module, "PROBE", 5000)
+    monkeypatch.setattr(client_module, "FAST", 1e15)
+    monkeypatch.setattr(transport_module, "PIECE", 1000)
+    server.script["/file"] = lambda h: (time.sleep(0.01), h.answer(200, DATA, Accept_Ranges="bytes"))
+    assert fetch(server, Block(f"{server.url}/file")) == DATA
+
+
 def test_leaving_early_ends_the_threads(server):
     server.script["/file"] = part
     pieces = HtsgetClient(server.url).iter_bytes(Ticket("BAM", tuple(ranged(server, n, n + 9) for n in range(100))))

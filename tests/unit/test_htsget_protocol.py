@@ -116,3 +116,37 @@ def test_errors_keep_the_servers_words(name):
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"htsget": {}}', b'{"error": "x"}'])
 def test_bare_statuses_mean_what_they_mean(status, kind, body):
     assert type(error_from_response(status, body, "x")) is kind
+
+
+json_values = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_size=20), lambda inner: (
+    st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["url", "headers", "class", "Range", "x"]), inner, max_size=4)),
+    max_leaves=12)
+
+
+@given(st.fixed_dictionaries({}, optional={"format": json_values, "urls": json_values, "x": json_values}) | json_values)
+def test_any_answer_is_a_ticket_or_a_clear_error(content):
+    for text in (json.dumps({"htsget": content}).encode(), json.dumps(content).encode()):
+        try:
+            ticket = Ticket.from_json(text, "BAM")
+            for block in ticket.blocks:
+                block.inline(), block.byte_range
+            ticket.is_one_stream
+            assert Ticket.from_json(ticket.to_bytes(), "BAM") == ticket
+        except ProtocolError as error:
+            assert "\n" not in error.message and len(error.message) < 300
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_request_or_a_clear_error(body):
+    try:
+        Query.from_body(body, "reads")
+    except HtsgetError as error:
+        assert error.status == 400
+
+
+@given(st.lists(st.tuples(st.sampled_from(["chr1", "HLA:01", "*x"]), positions, st.none() | st.integers(1, 2**20)), min_size=1),
+       st.lists(st.sampled_from(["QNAME", "POS"]), unique=True), st.lists(st.sampled_from(["NM", "MD"]), unique=True))
+def test_a_query_comes_back_from_its_body(regions, fields, tags):
+    query = Query("CRAM", tuple(Region(c, start, width and start + width) for c, start, width in regions),
+                  fields=tuple(fields), tags=tuple(tags))
+    assert Query.from_body(query.to_body(), "reads") == query

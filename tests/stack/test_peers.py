@@ -1,0 +1,106 @@
+"""Our client and our server with those of others: htsget-rs, samtools, and the htsget client of PyPI.
+
+The server is the one at HTSGET_URL (such as htsget-rs over the demo object, its ids after HTSGET_PREFIX), and our own
+over a folder where none is named.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from modos.api import MODO
+from modos.formats import FORMATS
+from modos.genomics import GenomicFile
+from modos.htsget.client import HtsgetClient
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
+from modos.streaming import HtsgetSource
+
+pytestmark = pytest.mark.stack
+
+URL, PREFIX = os.environ.get("HTSGET_URL"), os.environ.get("HTSGET_PREFIX", "ex/")
+FILES = {"BAM": "demo2.bam", "CRAM": "demo1.cram", "VCF": "calls.vcf.gz", "BCF": "cohort.bcf"}
+REGIONS = ["chr1", "chr1:1-100", "chr1:30,000-30,000", "chr2:39,000-", "chr1:5,000-9,000"]
+SEVERAL = ["chr2:1-3000", "chr1:5,000-9,000", "chr1:8,500-12,000", "chr1:30000-30000"]
+
+
+@pytest.fixture(scope="module")
+def server(example, tmp_path_factory):
+    if URL:
+        yield URL.rstrip("/")
+        return
+    root = tmp_path_factory.mktemp("served")
+    shutil.copytree(example / "ex", root / "ex")
+    with BackgroundServer(create_app(open_storage(root))) as server:
+        yield f"{server.url}/htsget"
+
+
+def stem(name):
+    return FILES[name].partition(".")[0]
+
+
+def served(server, name, reference):
+    client = HtsgetClient(server, token=os.environ.get("MODOS_TOKEN"))
+    return GenomicFile(HtsgetSource(client, PREFIX + stem(name), FORMATS[name]), lambda: reference)
+
+
+def texts(records):
+    return [str(record) for record in records]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_our_client_gets_exactly_the_records(server, example, name):
+    reference = str(example / "ex/reference.fa")
+    genomic, local = served(server, name, reference), MODO.open(example / "ex")
+    for region in (*REGIONS, SEVERAL):
+        got, wanted = texts(genomic.fetch(region)), texts(local.stream_genomics(FILES[name], region))
+        assert got == wanted, region
+        assert genomic.count(region) == len(wanted)
+    assert b"".join(genomic.iter_bytes()) == (example / "ex" / FILES[name]).read_bytes()
+
+
+def test_our_client_gets_the_reads_without_a_position(server, example):
+    genomic, local = served(server, "BAM", None), MODO.open(example / "ex")
+    assert texts(genomic.fetch("*")) == texts(local.stream_genomics("demo2.bam", "*")) != []
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, check=True, timeout=120).stdout
+
+
+@pytest.mark.parametrize("name", ["BAM", "CRAM"])
+def test_samtools_reads_the_server(server, example, name):
+    url = f"{server}/reads/{PREFIX}{stem(name)}?format={name}"
+    reference = ("-T", example / "ex/reference.fa")
+    assert run("samtools", "view", "-c", *reference, url) == run("samtools", "view", "-c", *reference,
+                                                                  example / "ex" / FILES[name])
+    part = run("samtools", "view", *reference, f"{url}&referenceName=chr1&start=5000&end=9000").splitlines()
+    wanted = run("samtools", "view", *reference, example / "ex" / FILES[name], "chr1:5001-9000").splitlines()
+    assert wanted and {line.split(b"\t", 4)[0] for line in wanted} <= {line.split(b"\t", 4)[0] for line in part}
+    assert len(part) == len(set(part))
+
+
+@pytest.mark.parametrize("name", ["VCF", "BCF"])
+def test_bcftools_reads_the_server(server, example, name):
+    url = f"{server}/variants/{PREFIX}{stem(name)}?format={name}"
+    wanted = run("bcftools", "view", "-H", example / "ex" / FILES[name])
+    assert run("bcftools", "view", "-H", url) == wanted != b""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_htsget_client_of_pypi_reads_the_server(server, example, tmp_path, name):
+    out, kind = tmp_path / FILES[name], FORMATS[name].kind
+    url = f"{server}/{kind}/{PREFIX}{stem(name)}"
+    code = "import htsget, sys; htsget.get(sys.argv[1], open(sys.argv[2], 'wb'), data_format=sys.argv[3], **eval(sys.argv[4]))"
+    run(sys.executable, "-c", code, url, out, name, "{}")
+    assert out.read_bytes() == (example / "ex" / FILES[name]).read_bytes()
+    run(sys.executable, "-c", code, url, out, name, "dict(reference_name='chr1', start=5000, end=9000)")
+    reference = ("-T", example / "ex/reference.fa")
+    program = ("samtools", "view", "-c", *reference) if kind == "reads" else ("bcftools", "view", "-H")
+    assert run(*program, out)
