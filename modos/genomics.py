@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from modos.writing import OutputFormat
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
-Progress = Callable[[int], Any]
 _BY_BYTES = ("BAM", "BCF")  # whose records are found without being decoded
 
 
@@ -40,11 +38,17 @@ class GenomicFile:
         Where its bytes come from.
     find_reference
         Gives the FASTA to decode a CRAM with, or None.
+
+    Attributes
+    ----------
+    progress
+        Called with the number of bytes that arrived, where it is not None.
     """
 
     def __init__(self, source: Source, find_reference: Callable[[], str | None] = lambda: None):
         self._source = source
         self._find_reference = find_reference
+        self.progress: Callable[[int], Any] | None = None
 
     def __repr__(self) -> str:
         return f"<{self.format.name} {self.name}>"
@@ -84,7 +88,7 @@ class GenomicFile:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        for reader, records in self._readers(as_regions(region), samples, None):
+        for reader, records in self._readers(as_regions(region), samples):
             with reader:
                 yield from records
 
@@ -101,12 +105,12 @@ class GenomicFile:
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
                                     "ask for one region at a time, or for exact records (without --raw)")
-        return check_end(first.pieces, self.format, self.name)
+        return check_end(self._noted(first.pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
         if self.format.name in _BY_BYTES:
-            return sum(run.count for run in self._select(as_regions(region), None)[1])
+            return sum(run.count for run in self._select(as_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
 
     def whole_contigs(self) -> list[Region]:
@@ -151,7 +155,7 @@ class GenomicFile:
         return coverage.measure(self.fetch(meant), meant, bins)
 
     def write(self, descriptor: int, region: RegionsLike = None, output: OutputFormat | None = None,
-              samples: Iterable[str] | None = None, *, threads: int = 0, progress: Progress | None = None) -> None:
+              samples: Iterable[str] | None = None, *, threads: int = 0) -> None:
         """Write the file, or exactly the records of some regions.
 
         Where anything fails no end marker is written, so that the output
@@ -167,8 +171,6 @@ class GenomicFile:
             As for `fetch`.
         threads
             How many threads compress, beside this one.
-        progress
-            Called with the number of bytes that arrived.
 
         Raises
         ------
@@ -184,23 +186,23 @@ class GenomicFile:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         is_own = output.name == self.format.name and samples is None
         if is_own and regions is None and (output.compressed or output.name in _BY_BYTES):
-            self.write_raw(descriptor, progress=progress)
+            self.write_raw(descriptor)
         elif is_own and output.name in _BY_BYTES:
             widen(descriptor)
-            for parts in self._iter_selected(regions, output.compressed, threads, progress):
+            for parts in self._iter_selected(regions, output.compressed, threads):
                 write_parts(descriptor, parts)
         else:
             writer = None
-            for reader, records in self._readers(regions, samples, progress):
+            for reader, records in self._readers(regions, samples):
                 with reader:
                     writer = writer or RecordWriter(reader.header, output, descriptor, threads)
                     writer.write(records)
             writer.close()
 
-    def write_raw(self, descriptor: int, region: RegionsLike = None, *, progress: Progress | None = None) -> None:
+    def write_raw(self, descriptor: int, region: RegionsLike = None) -> None:
         """Write the bytes as they are served; see `iter_bytes`."""
         widen(descriptor)
-        for piece in _noted(self.iter_bytes(region), progress):
+        for piece in self.iter_bytes(region):
             write_all(descriptor, piece)
 
     def write_header(self, descriptor: int, output: OutputFormat) -> None:
@@ -215,8 +217,8 @@ class GenomicFile:
             raise InvalidInputError(f"{self.name} has variants: they have no depth", "give a BAM or CRAM")
         return dict(zip(self.header.references, self.header.lengths))
 
-    def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None,
-                 progress: Progress | None) -> Iterator[tuple[RecordReader, Iterator[Any]]]:
+    def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[
+            tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
         wanted = None if samples is None else tuple(samples)
         if wanted is not None and self.format.kind != "variants":
@@ -227,34 +229,39 @@ class GenomicFile:
             return RecordReader(pieces, self.format, reference, self.name, wanted)
 
         if regions is not None and self.format.name in _BY_BYTES:
-            reader = read(map(b"".join, self._iter_selected(regions, False, 0, progress)))
+            reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
             yield reader, iter(reader)
             return
         for stream in self._source.open(regions):
-            reader = read(_noted(stream.pieces, progress))
+            reader = read(self._noted(stream.pieces))
             yield reader, reader.overlapping(stream.regions, stream.after)
 
-    def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool, threads: int,
-                       progress: Progress | None) -> Iterator[Parts]:
+    def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool,
+                       threads: int) -> Iterator[Parts]:
         """Exactly the records of some regions as a BAM or BCF, without decoding them."""
         from modos.selection import compressed, stored
 
-        header, runs = self._select(regions, progress)
+        header, runs = self._select(regions)
         return chain(([header],), compressed(runs, threads) if compress else stored(runs))
 
-    def _select(self, regions: tuple[RegionLike, ...] | None, progress: Progress | None) -> tuple[bytes, Iterator[Run]]:
+    def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[bytes, Iterator[Run]]:
         """The header of a BAM or BCF, and the records of some regions."""
         from modos.selection import select
 
         streams = self._source.open(regions)
         first = next(streams)
-        opening = self._opened(first, progress)
-        later = (select(self._opened(stream, progress), self.format, stream.regions, stream.after) for stream in streams)
+        opening = self._opened(first)
+        later = (select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
         runs = chain(select(opening, self.format, first.regions), chain.from_iterable(later))
         return opening.header_bytes, self._named(runs)
 
-    def _opened(self, stream: Stream, progress: Progress | None) -> Opening:
-        return open_stream(self.format, check_end(_noted(stream.pieces, progress), self.format, self.name))
+    def _opened(self, stream: Stream) -> Opening:
+        return open_stream(self.format, check_end(self._noted(stream.pieces), self.format, self.name))
+
+    def _noted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        if self.progress is None:
+            return pieces
+        return (piece for piece in pieces if self.progress(len(piece)) or True)
 
     def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
         try:
@@ -263,10 +270,3 @@ class GenomicFile:
             if self.name in error.message:
                 raise
             raise type(error)(f"{self.name}: {error.message}", error.hint) from None
-
-
-def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
-    """The pieces, of which somebody is told."""
-    if progress is None:
-        return pieces
-    return (piece for piece in pieces if progress(len(piece)) or True)

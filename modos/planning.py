@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
 from modos.index import Header, Index, Read, Segment, parse_index, plan_regions, read_header
 from modos.index.parse import MAX_INDEX

@@ -102,6 +102,8 @@ class RecordReader:
                  name: str = "the stream", samples: Iterable[str] | None = None):
         self.format = format
         self._name = name
+        self._header: Any = None
+        self._regions: Regions | None = None
         self._read_end, write_end = open_pipe()
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
@@ -112,6 +114,7 @@ class RecordReader:
             with suppress(OSError):
                 os.close(self._read_end)
             self._fail(error)
+        self._header = self._file.header
         if samples is not None:
             try:
                 self._file.subset_samples(_known_samples(samples, self._file.header.samples, name))
@@ -150,7 +153,7 @@ class RecordReader:
         after
             A region before these, whose records are left out.
         """
-        records = iter(self)
+        records, self._regions = iter(self), regions
         if regions is None:
             return records
         return self._reads(records, regions, after) if self.format.kind == "reads" else self._variants(
@@ -192,10 +195,17 @@ class RecordReader:
             raise self._feeder.error from None
         if self.format.name == "CRAM":
             raise IntegrityError(
-                f"cannot decode {self._name}: its reference sequence was not found, or it is damaged",
+                f"cannot decode {self._name}: {self._references()} was not found, or the file is damaged",
                 "give the FASTA it was made with (-T, reference_filename), or set REF_PATH",
             ) from error
         raise IntegrityError(f"cannot decode {self._name}: it is damaged, or not {self.format.name} ({error})") from error
+
+    def _references(self) -> str:
+        """The reference sequences of what is read, with their MD5s."""
+        lines = self._header.to_dict().get("SQ", []) if self._header else []
+        wanted = {region.contig for region in self._regions or ()}
+        named = [f"{line['SN']} (MD5 {line.get('M5', 'unknown')})" for line in lines if not wanted or line["SN"] in wanted]
+        return f"the reference of {listing(named, 3)}" if named else "its reference"
 
 
 def _known_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:

@@ -60,6 +60,10 @@ class Proxy:
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
 
+            def setup(self):
+                super().setup()
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, PIECE)  # what is sent is received soon
+
             def pass_on(self):
                 proxy.pass_on(self)
 

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from modos.pipes import write_all
-
 
 @dataclass
 class Options:
@@ -37,12 +35,6 @@ def show(text: str) -> None:
     with closed_pipe_told():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
-
-
-def write_bytes(descriptor: int, data: bytes) -> None:
-    """All of some bytes, to a pipe or file."""
-    with closed_pipe_told():
-        write_all(descriptor, data)
 
 
 @contextmanager

@@ -71,7 +71,9 @@ def stream(
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
     genomic = _open(file, reference, threads, {"fields": fields, "tags": tags, "notags": notags})
     if count:
-        show(str(genomic.count(regions)))
+        with progress("counting") as genomic.progress:
+            number = genomic.count(regions)
+        show(str(number))
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
     target = None if raw else _output_format(genomic, output, output_format, text)
@@ -79,11 +81,11 @@ def stream(
         if header:
             genomic.write_header(descriptor, target)
             return
-        with progress("streaming") as advance:
+        with progress("streaming") as genomic.progress:
             if raw:
-                genomic.write_raw(descriptor, regions, progress=advance)
+                genomic.write_raw(descriptor, regions)
             else:
-                genomic.write(descriptor, regions, target, wanted, threads=threads, progress=advance)
+                genomic.write(descriptor, regions, target, wanted, threads=threads)
 
 
 def coverage(
@@ -106,7 +108,8 @@ def coverage(
     show("\t".join(_COLUMNS))
     for one in _regions(region, regions_file) or genomic.whole_contigs():
         with_picture = sys.stdout.isatty()
-        measured = genomic.measure(one, _WIDTH if with_picture else 1)
+        with progress("measuring") as genomic.progress:
+            measured = genomic.measure(one, _WIDTH if with_picture else 1)
         show(_row(measured))
         if with_picture and measured.bases:
             show(_picture(measured))
