@@ -131,13 +131,13 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
     try:
         object_key, stem = catalog.find_object(file_id)
     except (NotFoundError, InvalidInputError):
-        raise NotFoundError(f"there is no {kind} {file_id}") from None
+        raise NotFoundError(f"there are no {kind} of the id {file_id}") from None
     known = catalog.data_paths(object_key)
     prefix = f"{object_key}/" if object_key else ""
     found = {name: prefix + stem + suffix for name in reversed(_PREFERENCE[kind])
              for suffix in FORMATS[name].suffixes if stem + suffix in known}
     if not found:
-        raise NotFoundError(f"there is no {kind} {file_id}")
+        raise NotFoundError(f"there are no {kind} of the id {file_id}")
     if format_name is None:
         return found[next(name for name in _PREFERENCE[kind] if name in found)]
     if format_name not in found:
