@@ -31,12 +31,12 @@ _BLOCKS = 64  # that are handled at once
 _MAX_RECORD = 1 << 28  # bytes
 _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
 _BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
-_CONSUMES_REFERENCE = (True, False, True, True, False, False, False, True, True)  # MIDNSHP=X
+_CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
 
 _length = struct.Struct("<I").unpack_from
 _lengths = struct.Struct("<II").unpack_from
 _bam_place = struct.Struct("<4xIi").unpack_from  # contig, position
-_bam_cigar = struct.Struct("<12xB3xHH").unpack_from  # bytes of the name, operations, flag
+_bam_cigar = struct.Struct("<8xiB3xHH").unpack_from  # position, bytes of the name, operations, flag
 _bcf_place = struct.Struct("<8xIi").unpack_from
 _bcf_span = struct.Struct("<12xii").unpack_from  # position, bases of the reference
 
@@ -167,47 +167,38 @@ class _Walk:
         starts = self._starts(data)
         if len(data) - starts[-1] > _MAX_RECORD:
             raise IntegrityError(f"a record is larger than {_MAX_RECORD >> 20} MiB: the file is damaged")
-        view, used = memoryview(data), starts.pop()
+        view, used = memoryview(data), starts[-1]
         if self._takes_all:
-            return used, [Run(view[:used], len(starts))] if starts else []
-        runs, number = [], 0
-        while number < len(starts) and not self.is_done:
-            number, kept = self._step(data, starts, number)
-            if kept:
-                first, beyond = kept
-                runs.append(Run(view[starts[first]:starts[beyond] if beyond < len(starts) else used], beyond - first))
-        return used, runs
+            return used, [Run(view[:used], len(starts) - 1)] if used else []
+        stretches, number = [], 0
+        while number < len(starts) - 1 and not self.is_done:
+            number = self._through_region(data, starts, number, stretches)
+        return used, [Run(view[starts[first]:starts[beyond]], beyond - first) for first, beyond in stretches]
 
-    def _step(self, data: bytes, starts: list[int], number: int) -> tuple[int, tuple[int, int] | None]:
-        """Go on from a record: the number of the one to look at next, and the stretch of records to keep."""
+    def _through_region(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
+        """Go on to the end of a region, or of the data; adds the stretches of records to keep, by their numbers."""
         target, start, end = self._regions[self._at]
-        contig, position = place = self._place(data, starts[number])
-        if place >= (target, end):
-            self._at += 1
-            return number, None
-        if contig < target:
-            return bisect_left(starts, (target, -2), number, key=lambda at: self._place(data, at)), None
-        if position > start:
-            beyond = bisect_left(starts, (target, end), number, key=lambda at: self._place(data, at))
-            return (beyond, (number, beyond)) if self._after is None else self._past_earlier(data, starts, number, beyond)
-        at = starts[number]
-        is_kept = self._end_of(data, at, position) > start and not self._is_earlier(data, at, contig, position)
-        return number + 1, (number, number + 1) if is_kept else None
+        count, place = len(starts) - 1, self._place
 
-    def _past_earlier(self, data: bytes, starts: list[int], number: int, beyond: int) -> tuple[int, tuple[int, int] | None]:
-        """The stretch of records from one on, without those of an earlier region, which start before its end."""
-        target, _, end = self._after
-        contig, position = place = self._place(data, starts[number])
-        if place >= (target, end):
-            return beyond, (number, beyond)
-        is_kept = not self._is_earlier(data, starts[number], contig, position)
-        return number + 1, (number, number + 1) if is_kept else None
+        def first_from(position: int) -> int:
+            return bisect_left(starts, (target, position), number, count, key=lambda at: place(data, at))
 
-    def _is_earlier(self, data: bytes, at: int, contig: int, position: int) -> bool:
+        begin, within, beyond = first_from(-2), first_from(start + 1), first_from(end)
+        reaching = [n for n in range(begin, within) if self._end_of(data, starts[n]) > start]
         if self._after is None:
-            return False
+            stretches += ((n, n + 1) for n in reaching)
+            if within < beyond:
+                stretches.append((within, beyond))
+        else:
+            stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(data, starts[n]))
+        if beyond < count:
+            self._at += 1
+        return max(beyond, number)
+
+    def _is_earlier(self, data: bytes, at: int) -> bool:
         target, start, end = self._after
-        return contig == target and position < end and self._end_of(data, at, position) > start
+        contig, position = self._place(data, at)
+        return contig == target and position < end and self._end_of(data, at) > start
 
 
 def _numbered(region: Region, target_ids: dict[str, int]) -> tuple[int, int, int]:
@@ -243,16 +234,18 @@ def _bcf_starts(data: bytes) -> list[int]:
     return starts
 
 
-def _bam_end(data: bytes, at: int, position: int) -> int:
+def _bam_end(data: bytes, at: int) -> int:
     """End of a read on the reference; a read that takes none of it counts as one base (htslib, bam_endpos)."""
-    name, operations, flag = _bam_cigar(data, at)
-    length = 0
-    if not flag & 4 and operations:
+    position, name, operations, flag = _bam_cigar(data, at)
+    if flag & 4 or not operations:
+        return position + 1
+    if operations == 1:
+        cigar = _length(data, at + 36 + name)
+    else:
         cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
-        length = sum(op >> 4 for op in cigar if op & 15 < 9 and _CONSUMES_REFERENCE[op & 15])
-    return position + (length or 1)
+    return position + (sum([op >> 4 for op in cigar if _CONSUMES_REFERENCE >> (op & 15) & 1]) or 1)
 
 
-def _bcf_end(data: bytes, at: int, position: int) -> int:
+def _bcf_end(data: bytes, at: int) -> int:
     start, bases = _bcf_span(data, at)
     return start + bases

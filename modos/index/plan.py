@@ -15,6 +15,7 @@ from modos.index.slices import Chunk, Segment, beyond_end, cut, merge_chunks
 from modos.region import UNMAPPED, Region, unknown_contig
 from modos.storage.base import ByteRange
 
+_WINDOW = 1 << 14  # bases, of the smallest bins of BAI and TBI
 _KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
 
 
@@ -63,9 +64,23 @@ def plan_regions(
                                 f"give a {' or '.join(_KINDS[format.name])} index")
     if isinstance(index, Crai):
         return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
-    chunks = [chunk for region in regions for chunk in _find_chunks(format, read, size, header, index, region)]
+    chunks = [chunk for region in _joined(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
     after_header = ((max(start, header.end), end) for start, end in chunks if end > header.end)
     return cut(read, size, merge_chunks(after_header), inline=inline, workers=workers)
+
+
+def _joined(regions: Iterable[Region]) -> Iterator[Region]:
+    """The regions, those as one that follow each other within a window of the index."""
+    last: Region | None = None
+    for region in regions:
+        if last and last.contig == region.contig and 0 <= region.start - last.limit < _WINDOW and last.end:
+            last = Region(last.contig, last.start, region.end)
+            continue
+        if last:
+            yield last
+        last = region
+    if last:
+        yield last
 
 
 def _inlined(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:

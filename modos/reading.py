@@ -1,0 +1,109 @@
+"""The files of an object, to be streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from modos import sources
+from modos.config import Services
+from modos.genomics import GenomicFile, RegionsLike
+from modos.htsget.client import WORKERS
+from modos.htsget.query import Query
+from modos.planning import Planner
+from modos.region import RegionLike
+from modos.storage import Storage
+from modos.views import ElementView, object_html
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class GenomicFiles:
+    """The part of a MODO that reads its data files."""
+
+    storage: Storage
+    services: Services
+    metadata: Mapping[str, Mapping[str, Any]]
+
+    def find_element(self, element: str) -> str:
+        """The full id of an element."""
+        raise NotImplementedError
+
+    def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
+                        reference_filename: str | Path | None = None,
+                        samples: Iterable[str] | None = None) -> Iterator[Any]:
+        """The records of a file that overlap some regions, each once, and no others.
+
+        They are read over htsget where the endpoint has it, else straight
+        from the storage, and never through a file of this machine.
+
+        Parameters
+        ----------
+        file_path
+            The file, as a path within the object or as `list_files` gives it.
+        region
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region, or several of
+            them; all records where it is None.
+        reference_filename
+            FASTA to decode a CRAM with; the object's own reference, then
+            REF_PATH and REF_CACHE, where it is None.
+        samples
+            The samples of a VCF or BCF to decode; all where it is None.
+
+        Returns
+        -------
+        iterator of pysam.AlignedSegment or pysam.VariantRecord
+
+        Raises
+        ------
+        NotFoundError
+            No such file in the object, or no such contig in the file.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: a stream is complete, or it fails.
+        """
+        return self.file(file_path, reference_filename).fetch(region, samples)
+
+    def count(self, file_path: str | PurePath, region: RegionsLike = None) -> int:
+        """How many records of a file overlap some regions, or are in all of it."""
+        return self.file(file_path).count(region)
+
+    def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
+                 reference_filename: str | Path | None = None) -> np.ndarray:
+        """The depth of reads over a region: the mean of each of some bins, or that of each base.
+
+        See `modos.genomics.GenomicFile.coverage`.
+        """
+        return self.file(file_path, reference_filename).coverage(region, bins)
+
+    def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
+             hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`."""
+        key = self.find_file(file_path)
+        services = self.services if self.storage.is_remote else None
+        return sources.genomic_file(self._planner, services, self.metadata, key, reference_filename, hints=hints,
+                                    workers=workers)
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.storage)
+
+    def find_file(self, file_path: str | PurePath) -> str:
+        """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        return sources.find_file(self.storage, self.metadata, str(file_path))
+
+    def __getitem__(self, element: str) -> ElementView:
+        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+
+        ::
+
+            for read in modo["data/demo1"].fetch("chr1:1-1,000"):
+                ...
+        """
+        element_id = self.find_element(element)
+        return ElementView(element_id, self.metadata[element_id], self.file)
+
+    def _repr_html_(self) -> str:
+        return object_html(self.storage.url, self.metadata)
