@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import closed_pipe_told, options, progress, show
+from modos.cli.output import closed_pipe_told, options, progress, show, show_json
 
 if TYPE_CHECKING:
     from modos.coverage import Coverage
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from modos.writing import OutputFormat
 
 _COLUMNS = ("#rname", "startpos", "endpos", "numreads", "covbases", "coverage", "meandepth", "meanbaseq", "meanmapq")
+_FORMS = ("%s", "%d", "%d", "%d", "%d", "%g", "%g", "%.3g", "%.3g")
 _TICKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60  # columns of a picture
 
@@ -93,35 +94,41 @@ def coverage(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     reference: ReferenceOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
     """How deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
 
     The columns are those of samtools coverage.
 
-    modos coverage -r chr1:1-20,000 data/ex/demo1.cram
+    modos coverage data/ex/demo1.cram
+
+    modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
     """
     from modos.records import quiet_htslib
 
     quiet_htslib()
     genomic = _open(file, reference, threads, {})
-    show("\t".join(_COLUMNS))
+    rows, with_picture = [], sys.stdout.isatty() and not as_json
+    if not as_json:
+        show("\t".join(_COLUMNS))
     for one in _regions(region, regions_file) or genomic.whole_contigs():
-        with_picture = sys.stdout.isatty()
         with progress("measuring") as genomic.progress:
             measured = genomic.measure(one, _WIDTH if with_picture else 1)
-        show(_row(measured))
+        rows.append(_figures(measured))
+        if not as_json:
+            show("\t".join(form % figure for form, figure in zip(_FORMS, rows[-1])))
         if with_picture and measured.bases:
             show(_picture(measured))
+    if as_json:
+        show_json([dict(zip((name.lstrip("#") for name in _COLUMNS), row)) for row in rows])
 
 
-def _row(measured: Coverage) -> str:
+def _figures(measured: Coverage) -> tuple[str | int | float, ...]:
     region = measured.region
-    return "\t".join((
-        region.contig, str(region.start + 1), str(region.limit), str(measured.reads), str(measured.covered),
-        f"{100 * measured.covered / measured.length:g}", f"{measured.mean_depth:g}",
-        f"{measured.mean_base_quality:.3g}", f"{measured.mean_mapping_quality:.3g}",
-    ))
+    return (region.contig, region.start + 1, region.limit, measured.reads, measured.covered,
+            100 * measured.covered / measured.length, measured.mean_depth, measured.mean_base_quality,
+            measured.mean_mapping_quality)
 
 
 def _picture(measured: Coverage) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pty
 import shutil
@@ -209,6 +210,8 @@ def test_coverage_is_that_of_samtools(place, example, fasta, file, tmp_path):
 def test_the_coverage_of_a_region_is_that_of_samtools(example, region):
     got = modos("coverage", "-r", region, example / "ex/demo2.bam").stdout.splitlines()[1].split("\t")
     wanted = run("samtools", "coverage", "-r", region.replace(",", ""), example / "ex/demo2.bam").stdout.splitlines()[1]
+    (row,) = json.loads(modos("coverage", "--json", "-r", region, example / "ex/demo2.bam").stdout)
+    assert [f"{float(x):.3g}" for x in list(row.values())[1:]] == [f"{float(x):.3g}" for x in got[1:]]
     assert [float(x) for x in got[1:]] == pytest.approx([float(x) for x in wanted.split("\t")[1:]], rel=0.01)
 
 
