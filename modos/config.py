@@ -7,6 +7,7 @@ and the other services are, so that one URL is all a user needs to know.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,9 +61,23 @@ class Services:
 
 
 def check_url(url: Any, what: str) -> str:
-    """An http(s) URL without the slash at its end; InvalidInputError for anything else."""
+    """An http(s) URL without the slash at its end.
+
+    Raises
+    ------
+    InvalidInputError
+        Anything else; or a URL with a password, which would end up in logs.
+    """
+    hint = "write it like http://localhost:8080"
     if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
-        raise InvalidInputError(f"{url!r} is not the URL of {what}", "write it like http://localhost:8080")
+        raise InvalidInputError(f"{url!r} is not the URL of {what}", hint)
+    if "@" in url.partition("://")[2].partition("/")[0]:
+        raise InvalidInputError(f"the URL of {what} has a user name or password in it",
+                                f"leave it out; a token goes into {TOKEN_VARIABLE}")
+    try:
+        origin(url)
+    except ValueError:
+        raise InvalidInputError(f"{url!r} is not the URL of {what}", hint) from None
     return url.rstrip("/")
 
 
@@ -86,8 +101,15 @@ def token_for(url: str, endpoint: str | None) -> str | None:
 
     Without an endpoint it is meant for the server that was named.
     """
-    is_meant = endpoint is None or origin(url) == origin(endpoint)
-    return (os.environ.get(TOKEN_VARIABLE) or None) if is_meant else None
+    return _token() if endpoint is None or origin(url) == origin(endpoint) else None
+
+
+def _token() -> str | None:
+    token = os.environ.get(TOKEN_VARIABLE, "").strip()
+    if not re.fullmatch(r"[A-Za-z0-9._~+/-]*=*", token):
+        raise InvalidInputError(f"what {TOKEN_VARIABLE} holds is not a bearer token",
+                                "it has letters, digits and ._~+/-= only (RFC 6750)")
+    return token or None
 
 
 def discover(endpoint: str) -> Services:
@@ -117,7 +139,7 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     from urllib3.exceptions import HTTPError
 
     try:
-        token = os.environ.get(TOKEN_VARIABLE)
+        token = _token()
         with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True,
                           auth=lambda request: _with_token(request, token)) as response:
             body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)

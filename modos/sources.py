@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from modos.config import Services, token_for
+from modos.config import Services, check_url, token_for
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import format_of, is_index, stem_of, streamable_format
 from modos.genomics import GenomicFile
@@ -92,6 +92,7 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
         URL where it is None.
     """
     check_reference(reference_filename)
+    check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), workers=workers)
     return GenomicFile(source, lambda: str(reference_filename) if reference_filename else None)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import re
 import stat
 from collections.abc import Collection
 from pathlib import Path
@@ -46,8 +47,8 @@ def read_tokens(path: str | Path) -> tuple[str, ...]:
     tokens = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
     if not tokens:
         raise InvalidInputError(f"{path} has no token", "write one a line, such as `openssl rand -hex 32` gives")
-    if any(len(token) < SHORTEST or " " in token for token in tokens):
-        raise InvalidInputError(f"{path} has a token of less than {SHORTEST} characters, or with blanks",
+    if not all(len(token) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token) for token in tokens):
+        raise InvalidInputError(f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
                                 "make one with `openssl rand -hex 32`")
     return tokens
 

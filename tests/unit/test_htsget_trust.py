@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from modos.config import token_for
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError
 from modos.formats import BGZF_EOF, FORMATS
 from modos.htsget import addresses
@@ -247,3 +248,20 @@ def test_a_block_without_range_is_all_of_its_address(host):
     assert read(HtsgetClient(host.url)) == BGZF_EOF
     assert b"".join(HtsgetClient(host.url).iter_bytes(Ticket("BAM", (Block("data:,a"), Block(f"{host.url}/data"))))) == (
         b"a" + BGZF_EOF)
+
+
+@pytest.mark.parametrize("url", ["http:///x", "http://a:99999/x", "http://[::1/x", "http://me:password@host/x",
+                                 "ftp://host/x", "//host/x", "", None])
+def test_what_is_no_address_of_a_server(url):
+    with pytest.raises(InvalidInputError) as caught:
+        HtsgetClient(url)
+    assert "password@" not in str(caught.value)
+
+
+def test_a_token_that_is_none_stays_out_of_messages(monkeypatch):
+    monkeypatch.setenv("MODOS_TOKEN", "a-secret\nwith-lines")
+    with pytest.raises(InvalidInputError) as caught:
+        token_for("http://127.0.0.1:1", None)
+    assert "secret" not in caught.value.message + caught.value.hint
+    monkeypatch.setenv("MODOS_TOKEN", " a-secret\n")
+    assert token_for("http://127.0.0.1:1", None) == "a-secret"
