@@ -65,6 +65,7 @@ FORMATS: dict[str, FileFormat] = {
     )
 }
 
+ENCRYPTED_SUFFIX = ".c4gh"
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
 
 
@@ -116,6 +117,16 @@ def index_names(path: str | PurePath) -> list[str]:
     if format.kind == "reads":
         beside += [stem_of(text) + suffix for suffix in format.index_suffixes]
     return beside
+
+
+def is_encrypted(path: str | PurePath) -> bool:
+    """Whether a file's name says that it is sealed with Crypt4GH."""
+    return str(path).endswith(ENCRYPTED_SUFFIX)
+
+
+def plain_name(path: str | PurePath) -> str:
+    """The name of a file without the ending of a sealed one: `a.cram.c4gh` -> `a.cram`."""
+    return str(path).removesuffix(ENCRYPTED_SUFFIX)
 
 
 def is_index(path: str | PurePath) -> bool:

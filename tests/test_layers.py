@@ -14,7 +14,7 @@ LAYERS = [
     {"errors", "ownership", "prefetch"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model"},
-    {"elements", "htsget", "index", "description", "linked_data", "comparison"},
+    {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "reference"},
     {"streaming", "indexing"},
     {"genomics", "transfer"},
@@ -30,7 +30,7 @@ DOORS = {
     "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiohttp": {"storage"},
     "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
-    "moto": {"demo"},
+    "moto": {"demo"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
 }
 
 

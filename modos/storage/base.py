@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError
 
@@ -48,6 +48,27 @@ class Partial:
     name: str
     mark: str
     age: float
+
+
+class Readable(Protocol):
+    """What it takes of a storage to read ranges of its files; see `Storage`."""
+
+    @property
+    def url(self) -> str:
+        """The root as a user would write it."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading it needs the network."""
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Size and tag of one key."""
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Bytes [start, end), and what is known of the file."""
+
+    def local_path(self, key: str) -> Path | None:
+        """The file as a path of this machine."""
 
 
 class Storage(ABC):

@@ -1,0 +1,181 @@
+"""Crypt4GH bodies: 64 KiB segments, each sealed with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from modos.errors import DecryptError
+from modos.prefetch import fetch_ahead
+
+SEGMENT = 1 << 16  # plain bytes
+NONCE, TAG = 12, 16
+OVERHEAD = NONCE + TAG
+SEALED = SEGMENT + OVERHEAD
+_JOB = 16  # segments that a thread handles at once
+THREADS = max(min(os.cpu_count() or 1, 8), 1)
+
+
+def sealed_size(plain: int) -> int:
+    """Bytes that a body has, without its header."""
+    whole, rest = divmod(plain, SEGMENT)
+    return whole * SEALED + (rest + OVERHEAD if rest else 0)
+
+
+def plain_size(sealed: int) -> int:
+    """Plain bytes in a body of some bytes; DecryptError where no body has that many."""
+    whole, rest = divmod(sealed, SEALED)
+    if 0 < rest <= OVERHEAD:
+        raise DecryptError(f"the file is truncated: its last segment has {rest} bytes")
+    return whole * SEGMENT + max(rest - OVERHEAD, 0)
+
+
+@dataclass
+class Digest:
+    """A digest over the nonce and tag of each segment in their order.
+
+    The format seals each segment for itself: that one is missing, or in the
+    place of another, shows here alone.
+    """
+
+    _hash: Any = field(default_factory=hashlib.blake2b)
+
+    def add(self, sealed: bytes | bytearray | memoryview) -> None:
+        """Take in whole segments, of which the last of all may be short."""
+        view = memoryview(sealed)
+        for at in range(0, len(view), SEALED):
+            segment = view[at:at + SEALED]
+            self._hash.update(segment[:NONCE])
+            self._hash.update(segment[-TAG:])
+
+    def hexdigest(self) -> str:
+        """It, in hexadecimal digits."""
+        return self._hash.hexdigest()
+
+
+def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
+    """Seal plain bytes: whole segments, some at a time; each is opened again and compared.
+
+    Parameters
+    ----------
+    pieces
+        The plain bytes, in pieces of any size.
+    key
+        The data key.
+    """
+    yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, SEGMENT * _JOB), threads + 1)
+
+
+def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, first: int = 0,
+           threads: int = THREADS) -> Iterator[bytearray]:
+    """Open sealed bytes.
+
+    Parameters
+    ----------
+    pieces
+        Whole segments in pieces of any size; the last of all may be short.
+    keys
+        The data keys.
+    digest
+        Takes in what is read.
+    first
+        Number of the first segment, for messages.
+
+    Raises
+    ------
+    DecryptError
+        A segment that was changed, or is cut.
+    """
+    number = first
+
+    def jobs() -> Iterator[tuple[int, bytes]]:
+        nonlocal number
+        for data in _regrouped(pieces, SEALED * _JOB):
+            if digest:
+                digest.add(data)
+            yield number, data
+            number += _JOB
+
+    yield from fetch_ahead(lambda job, _: unseal_segments(job[1], keys, job[0]), jobs(), threads + 1)
+
+
+def unseal_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
+    """Open some segments that follow each other; the last may be short."""
+    size = plain_size(len(data))
+    plain, sealed = bytearray(size), memoryview(data)
+    out, ciphers = memoryview(plain), [ChaCha20Poly1305(key) for key in keys]
+    for number in range(-(-len(sealed) // SEALED)):
+        segment = sealed[number * SEALED:(number + 1) * SEALED]
+        target = out[number * SEGMENT:number * SEGMENT + len(segment) - OVERHEAD]
+        if not any(_unseal_into(cipher, segment, target) for cipher in ciphers):
+            raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
+    return plain
+
+
+def _unseal_into(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
+    try:
+        cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
+    except InvalidTag:
+        return False
+    return True
+
+
+def _seal(data: bytes, key: bytes) -> bytearray:
+    cipher, view = ChaCha20Poly1305(key), memoryview(data)
+    sealed = bytearray(sealed_size(len(data)))
+    out = memoryview(sealed)
+    for number in range(-(-len(data) // SEGMENT)):
+        plain = view[number * SEGMENT:(number + 1) * SEGMENT]
+        target = out[number * SEALED:number * SEALED + len(plain) + OVERHEAD]
+        target[:NONCE] = os.urandom(NONCE)
+        cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
+    if unseal_segments(sealed, (key,), 0) != data:
+        raise DecryptError("what was sealed could not be opened again")
+    return sealed
+
+
+def _regrouped(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The bytes in pieces of a size, the last of which may be smaller."""
+    held: list[bytes] = []
+    length = 0
+    for piece in pieces:
+        held.append(piece)
+        length += len(piece)
+        if length < size:
+            continue
+        data = b"".join(held) if len(held) > 1 else held[0]
+        whole = length - length % size
+        yield from (data[at:at + size] for at in range(0, whole, size))
+        held, length = [data[whole:]], length - whole
+    if length:
+        yield b"".join(held)
+
+
+def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
+    """What counts of plain bytes: lengths to skip and to keep in turn; after an odd number of them, the rest."""
+    if edits is None:
+        yield from pieces
+        return
+    lengths, keeps, left = iter(edits), True, 0
+    endless = False
+    for piece in pieces:
+        at = 0
+        while at < len(piece):
+            if not left and not endless:
+                keeps, found = not keeps, next(lengths, None)
+                if found is None:
+                    if not keeps:
+                        return
+                    endless = True
+                left = found or 0
+                continue
+            step = len(piece) - at if endless else min(left, len(piece) - at)
+            if keeps:
+                yield piece[at:at + step]
+            at, left = at + step, left - (0 if endless else step)

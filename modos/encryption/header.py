@@ -1,0 +1,187 @@
+"""Crypt4GH headers: who can open a file, with which key its body is sealed, and what of it counts.
+
+A header is a list of packets, each sealed for one recipient. Packets do not say
+for whom they are: a key is tried on each.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from modos.encryption.keys import KEY_BYTES, PublicKey, SecretKey
+from modos.errors import DecryptError, InvalidInputError
+
+MAGIC, VERSION = b"crypt4gh", 1
+MAX_PACKETS, MAX_HEADER = 1 << 16, 16 << 20
+DATA_PACKET = 124  # bytes of a header with the data key for one recipient
+_START = struct.Struct("<8sII")  # magic, version, packets
+_NUMBER = struct.Struct("<I")
+_DATA_KEY, _EDIT_LIST = 0, 1  # types of packets
+_X25519_CHACHA20 = 0  # how packets and bodies are sealed
+_SMALLEST_PACKET = 4 + 4 + 32 + 12 + 16
+
+Edits = tuple[int, ...]  # plain bytes to skip, to keep, to skip, ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a header tells who can open it.
+
+    Parameters
+    ----------
+    keys
+        The keys of the body; almost always one.
+    edits
+        Lengths to skip and to keep, in turn; None where all counts.
+    """
+
+    keys: tuple[bytes, ...] = field(repr=False)
+    edits: Edits | None
+
+
+@dataclass(frozen=True)
+class Header:
+    """A header's packets as they are, and its size in bytes."""
+
+    packets: tuple[bytes, ...]
+    size: int
+
+    def open(self, secret: SecretKey, sender: PublicKey | None = None) -> Opened:
+        """Open it.
+
+        Parameters
+        ----------
+        sender
+            Who must have sealed it; anybody may where it is None.
+
+        Raises
+        ------
+        DecryptError
+            The key opens no packet, or none with a data key; or what is in
+            them is not what it should be.
+        """
+        plain = [content for packet in self.packets if (content := _open_packet(packet, secret, sender)) is not None]
+        if not plain:
+            raise DecryptError("the file is not sealed for this key" if sender is None else
+                               "the file is not sealed for this key by that sender",
+                               f"the key's fingerprint is {secret.public.fingerprint}")
+        keys = tuple(dict.fromkeys(_data_key(content) for content in plain if _kind(content) == _DATA_KEY))
+        edits = [_edit_list(content) for content in plain if _kind(content) == _EDIT_LIST]
+        if not keys or len(edits) > 1 or any(_kind(content) not in (_DATA_KEY, _EDIT_LIST) for content in plain):
+            raise DecryptError("the header is damaged: it has no data key, several edit lists, or unknown packets")
+        return Opened(keys, edits[0] if edits else None)
+
+    def opens(self, secret: SecretKey) -> bool:
+        """Whether a key opens any packet."""
+        return any(_open_packet(packet, secret, None) is not None for packet in self.packets)
+
+    def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
+        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is."""
+        opened = self.open(secret)
+        new = _seal_packets(opened, recipients, secret)
+        return _serialise([*(self.packets if keep else ()), *new])
+
+
+def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+                edits: Edits | None = None) -> bytes:
+    """The header of a body that is sealed with a key.
+
+    Parameters
+    ----------
+    sender
+        Whose secret key seals it; one for this use where it is None.
+    """
+    if not recipients:
+        raise InvalidInputError("no recipient is given", "give at least one public key")
+    return _serialise(_seal_packets(Opened((key,), edits), dict.fromkeys(recipients), sender or SecretKey.random()))
+
+
+def read_header(read: Callable[[int, int], bytes]) -> Header:
+    """Read the packets of a file's header.
+
+    Parameters
+    ----------
+    read
+        Gives bytes [start, end) of the file, fewer where it ends.
+
+    Raises
+    ------
+    DecryptError
+        The file is not Crypt4GH version 1, or ends within its header.
+    """
+    start = read(0, _START.size)
+    if start[:8] != MAGIC[:len(start[:8])] or not start:
+        raise DecryptError("not a Crypt4GH file")
+    if len(start) < _START.size:
+        raise DecryptError("the file ends within its header")
+    _, version, count = _START.unpack(start)
+    if version != VERSION:
+        raise DecryptError(f"Crypt4GH version {version} is not supported")
+    if not 0 < count <= MAX_PACKETS:
+        raise DecryptError(f"the header is damaged: it says that it has {count:,} packets")
+    packets, at = [], _START.size
+    for _ in range(count):
+        length = read(at, at + 4)
+        size = _NUMBER.unpack(length)[0] if len(length) == 4 else 0
+        if at + size > MAX_HEADER or size < _SMALLEST_PACKET:
+            raise DecryptError("the file ends within its header" if len(length) < 4 else
+                               "the header is damaged: a packet of an absurd length")
+        packet = read(at + 4, at + size)
+        if len(packet) < size - 4:
+            raise DecryptError("the file ends within its header")
+        packets.append(packet)
+        at += size
+    return Header(tuple(packets), at)
+
+
+def _serialise(packets: Sequence[bytes]) -> bytes:
+    if len(packets) > MAX_PACKETS:
+        raise InvalidInputError(f"a header has at most {MAX_PACKETS:,} packets")
+    return _START.pack(MAGIC, VERSION, len(packets)) + b"".join(
+        _NUMBER.pack(len(packet) + 4) + packet for packet in packets)
+
+
+def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
+    from crypt4gh import header
+
+    contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
+    if opened.edits is not None:
+        contents.append(header.make_packet_data_edit_list(opened.edits))
+    method = _NUMBER.pack(_X25519_CHACHA20)
+    return [method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))
+            for recipient in recipients for content in contents]
+
+
+def _open_packet(packet: bytes, secret: SecretKey, sender: PublicKey | None) -> bytes | None:
+    """The content of a packet, None where the key does not open it."""
+    from crypt4gh import header
+
+    if _NUMBER.unpack_from(packet)[0] != _X25519_CHACHA20:
+        return None
+    try:
+        content = header.decrypt_X25519_Chacha20_Poly1305(packet[4:], secret.raw, sender.raw if sender else None)
+    except Exception:  # the package has one for each way to fail
+        return None
+    return bytes(content) if len(content) >= 4 else None
+
+
+def _kind(content: bytes) -> int:
+    return _NUMBER.unpack_from(content)[0]
+
+
+def _data_key(content: bytes) -> bytes:
+    if len(content) < 8 + KEY_BYTES:
+        raise DecryptError("the header is damaged: a data key is too short")
+    method = _NUMBER.unpack_from(content, 4)[0]
+    if method != _X25519_CHACHA20:
+        raise DecryptError(f"the body is sealed with method {method}, which is not supported")
+    return content[8:8 + KEY_BYTES]
+
+
+def _edit_list(content: bytes) -> Edits:
+    count = _NUMBER.unpack_from(content, 4)[0] if len(content) >= 8 else -1
+    if count < 0 or len(content) < 8 + 8 * count:
+        raise DecryptError("the header is damaged: its edit list is cut")
+    return struct.unpack_from(f"<{count}Q", content, 8)

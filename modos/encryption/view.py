@@ -1,0 +1,159 @@
+"""The files of a storage as they were before they were sealed: any range, with only the segments that it touches."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modos.encryption.body import SEALED, SEGMENT, plain_size, unseal_segments
+from modos.encryption.header import Edits, read_header
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.errors import DecryptError
+from modos.formats import ENCRYPTED_SUFFIX
+from modos.storage import ObjectInfo, Storage
+
+_FIRST = SEALED + (4 << 10)  # bytes that are read at once with the header: most often it and the first segment
+_MAX_FILES = 64
+
+
+@dataclass(frozen=True)
+class _Sealed:
+    """What is known of a sealed file."""
+
+    info: ObjectInfo
+    start: int  # of the body
+    keys: tuple[bytes, ...] = field(repr=False)
+    stretches: tuple[tuple[int, int], ...]  # plain bytes [start, end) that count, in order
+    first: bytes  # of the file
+
+    @property
+    def size(self) -> int:
+        return sum(end - start for start, end in self.stretches)
+
+
+class DecryptedView:
+    """Reads `a.bam` from `a.bam.c4gh`; what of a storage it takes to plan and read regions.
+
+    Parameters
+    ----------
+    storage
+        Holds the sealed files.
+    secret
+        The key to open them with.
+    sender
+        Who must have sealed them; anybody may where it is None.
+
+    Raises
+    ------
+    DecryptError
+        From every method: a file is not sealed for the key, or was changed.
+    """
+
+    def __init__(self, storage: Storage, secret: SecretKey, sender: PublicKey | None = None):
+        self._storage = storage
+        self._secret = secret
+        self._sender = sender
+        self._files: OrderedDict[str, _Sealed] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        """That of the storage."""
+        return self._storage.url
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether reading takes the network."""
+        return self._storage.is_remote
+
+    def local_path(self, key: str) -> Path | None:
+        """None: no plain file is anywhere."""
+        return None
+
+    def stat(self, key: str) -> ObjectInfo:
+        """Plain size, and the tag of the sealed file."""
+        info = self._storage.stat(key + ENCRYPTED_SUFFIX)
+        sealed = self._sealed(key, info.etag)
+        return ObjectInfo(key, sealed.size, sealed.info.etag)
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Plain bytes [start, end), fewer only where the file ends before; see `Storage.read_part`."""
+        sealed = self._sealed(key, if_match)
+        end = min(end, sealed.size)
+        data = b"".join(self._plain(sealed, *stretch) for stretch in _cut(sealed.stretches, start, end))
+        return data, ObjectInfo(key, sealed.size, sealed.info.etag)
+
+    def _sealed(self, key: str, if_match: str | None) -> _Sealed:
+        with self._lock:
+            known = self._files.get(key)
+        if known and if_match in (None, known.info.etag):
+            return known
+        known = self._open(key, if_match)
+        with self._lock:
+            self._files[key] = known
+            while len(self._files) > _MAX_FILES:
+                self._files.popitem(last=False)
+        return known
+
+    def _open(self, key: str, if_match: str | None) -> _Sealed:
+        name = key + ENCRYPTED_SUFFIX
+        first, info = self._storage.read_part(name, 0, _FIRST, if_match=if_match)
+
+        def read(start: int, end: int) -> bytes:
+            if end <= len(first) or info.size <= len(first):
+                return first[start:end]
+            return self._storage.read_part(name, start, end, if_match=info.etag)[0]
+
+        try:
+            header = read_header(read)
+            opened = header.open(self._secret, self._sender)
+            stretches = _stretches(plain_size(info.size - header.size), opened.edits)
+        except DecryptError as error:
+            raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
+        return _Sealed(info, header.size, opened.keys, stretches, first)
+
+    def _plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
+        """Plain bytes [start, end) of the body."""
+        begin = start // SEGMENT
+        low = sealed.start + begin * SEALED
+        high = min(sealed.start + -(-end // SEGMENT) * SEALED, sealed.info.size)
+        if high <= len(sealed.first):
+            data = sealed.first[low:high]
+        else:
+            data, _ = self._storage.read_part(sealed.info.key, low, high, if_match=sealed.info.etag)
+        try:
+            if len(data) != high - low:
+                raise DecryptError("the file ends before its size")
+            plain = unseal_segments(data, sealed.keys, begin)
+        except DecryptError as error:
+            raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
+        offset = begin * SEGMENT
+        return bytes(memoryview(plain)[start - offset:end - offset])
+
+
+def _stretches(size: int, edits: Edits | None) -> tuple[tuple[int, int], ...]:
+    """What of some plain bytes counts."""
+    if edits is None:
+        return ((0, size),) if size else ()
+    found, at = [], 0
+    for number, length in enumerate(edits):
+        if number % 2 and length:
+            found.append((min(at, size), min(at + length, size)))
+        at += length
+    if len(edits) % 2:
+        found.append((min(at, size), size))
+    return tuple((start, end) for start, end in found if start < end)
+
+
+def _cut(stretches: tuple[tuple[int, int], ...], start: int, end: int) -> list[tuple[int, int]]:
+    """The parts of some stretches that are bytes [start, end) of them together."""
+    parts, at = [], 0
+    for low, high in stretches:
+        size = high - low
+        first, last = max(start - at, 0), min(end - at, size)
+        if first < last:
+            parts.append((low + first, low + last))
+        at += size
+    return parts
