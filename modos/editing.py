@@ -8,7 +8,7 @@ superfluous is deleted.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -84,6 +84,19 @@ class Remove:
         document.remove(self.element_id)
 
 
+class Staged(Protocol):
+    """A file that becomes an element's data, at a key that is free."""
+
+    change: Add | Update
+    replaces: bool  # the file that the element had
+
+    def keys(self) -> list[str]:
+        """The keys that will be written."""
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write them, and append each to `written` when it is there; returns what the element says of them."""
+
+
 @dataclass(frozen=True)
 class NewFile:
     """A file of this machine that becomes an element's data, at a key that is free."""
@@ -91,6 +104,14 @@ class NewFile:
     source: Path
     key: str
     change: Add | Update
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        return transfer.planned_keys(self.source, self.key)
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        staged = transfer.stage_file(storage, self.source, self.key, written, progress)
+        return {"data_size": staged.size, "data_checksum": staged.checksum}
 
 
 @dataclass
@@ -112,7 +133,7 @@ class Transaction:
     view: Document = field(init=False)
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
-    _files: list[NewFile] = field(default_factory=list)
+    _files: list[Staged] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
@@ -180,6 +201,20 @@ class Transaction:
         self._links = [link for link in self._links if element_id not in link]
         return element_id
 
+    def convert_file(self, element_id: str, changes: dict[str, Any], convert: Callable[[Update], Staged]) -> None:
+        """Have an element's file made into another one.
+
+        Parameters
+        ----------
+        changes
+            What is known of the element now: its new data_path at least.
+        convert
+            Gives what writes the file, for the change of the element.
+        """
+        change = Update(element_id, changes, self.view.element(element_id))
+        self._make(change)
+        self._files.append(convert(change))
+
     def preview(self) -> Document:
         """The object as it will be; raises what `commit` would for what can be known now."""
         document = self.start.copy()
@@ -192,7 +227,7 @@ class Transaction:
         if self.start.tag and not self._files and result == self.start:
             return self.start
         superfluous = self._superfluous(result)
-        new = [key for file in self._files for key in transfer.planned_keys(file.source, file.key)]
+        new = [key for file in self._files for key in file.keys()]
         if new or superfluous:
             journal.recover(self.storage)
         with journal.recorded(self.storage, new, superfluous) as written:
@@ -204,7 +239,7 @@ class Transaction:
 
     def _superfluous(self, result: Document) -> set[str]:
         """Files of elements that are removed or get another file, unless another element has them."""
-        replaced = {file.change.element_id for file in self._files}
+        replaced = {file.change.element_id for file in self._files if file.replaces}
         dropped = [change.base["data_path"] for change in self._changes if "data_path" in getattr(change, "base", ())
                    and (isinstance(change, Remove) or change.element_id in replaced)]
         if not dropped:
@@ -239,9 +274,8 @@ class Transaction:
         self._files.append(NewFile(source, key, change))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
-        def stage(file: NewFile) -> None:
-            staged = transfer.stage_file(self.storage, file.source, file.key, written, progress)
-            file.change.attributes |= {"data_size": staged.size, "data_checksum": staged.checksum}
+        def stage(file: Staged) -> None:
+            file.change.attributes |= file.stage(self.storage, written, progress)
 
         if len(self._files) < 2:
             for file in self._files:

@@ -108,8 +108,10 @@ def stem_of(path: str | PurePath) -> str:
 
 
 def index_names(path: str | PurePath) -> list[str]:
-    """Where the index of a file may be, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`."""
+    """Where the index of a file may be, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`; sealed as the file is."""
     text = str(path)
+    if is_encrypted(text):
+        return [name + ENCRYPTED_SUFFIX for name in index_names(plain_name(text))]
     format = format_of(text)
     if format is None:
         return []
@@ -131,4 +133,4 @@ def plain_name(path: str | PurePath) -> str:
 
 def is_index(path: str | PurePath) -> bool:
     """Whether a file's name says that it is an index."""
-    return PurePath(path).name.lower().endswith(INDEX_SUFFIXES)
+    return plain_name(PurePath(path).name).lower().endswith(INDEX_SUFFIXES)

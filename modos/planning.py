@@ -20,7 +20,7 @@ from modos.index import Header, Index, Read, Segment, parse_index, plan_regions,
 from modos.index.parse import MAX_INDEX
 from modos.prefetch import fetch_ahead
 from modos.region import RegionLike, Regions, settle
-from modos.storage import ByteRange, ObjectInfo, Storage
+from modos.storage import ByteRange, ObjectInfo, Readable
 
 WORKERS = 8
 PART = 4 << 20  # bytes that a worker fetches at once
@@ -85,7 +85,7 @@ class Planner:
         Without it that is noticed when the file's bytes are read.
     """
 
-    def __init__(self, storage: Storage, *, revalidate: bool = False):
+    def __init__(self, storage: Readable, *, revalidate: bool = False):
         self.storage = storage
         self._revalidate = revalidate or not storage.is_remote
         self._files: OrderedDict[str, _File] = OrderedDict()
@@ -218,7 +218,7 @@ def _at_once(calls: list[Callable[[], Result]]) -> list[Result]:
     return [future.result() for future in futures]
 
 
-def iter_plan(storage: Storage, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:
+def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:
     """The bytes of a plan, in pieces and in order.
 
     Raises

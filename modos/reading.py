@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from modos import sources
 from modos.config import Services
+from modos.encryption.keys import SecretKey, as_secret_key
+from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
 from modos.htsget.client import WORKERS
 from modos.htsget.query import Query
@@ -33,8 +35,8 @@ class GenomicFiles:
         raise NotImplementedError
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
-                        reference_filename: str | Path | None = None,
-                        samples: Iterable[str] | None = None) -> Iterator[Any]:
+                        reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
+                        secret_key: SecretKey | str | Path | None = None) -> Iterator[Any]:
         """The records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
@@ -52,6 +54,9 @@ class GenomicFiles:
             REF_PATH and REF_CACHE, where it is None.
         samples
             The samples of a VCF or BCF to decode; all where it is None.
+        secret_key
+            The key, or its file, to open an encrypted file with; a
+            passphrase is taken from `C4GH_PASSPHRASE`.
 
         Returns
         -------
@@ -64,31 +69,50 @@ class GenomicFiles:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        return self.file(file_path, reference_filename).fetch(region, samples)
+        return self.file(file_path, reference_filename, secret_key=secret_key).fetch(region, samples)
 
-    def count(self, file_path: str | PurePath, region: RegionsLike = None) -> int:
+    def count(self, file_path: str | PurePath, region: RegionsLike = None,
+              secret_key: SecretKey | str | Path | None = None) -> int:
         """How many records of a file overlap some regions, or are in all of it."""
-        return self.file(file_path).count(region)
+        return self.file(file_path, secret_key=secret_key).count(region)
 
     def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
-                 reference_filename: str | Path | None = None) -> np.ndarray:
+                 reference_filename: str | Path | None = None,
+                 secret_key: SecretKey | str | Path | None = None) -> np.ndarray:
         """The depth of reads over a region: the mean of each of some bins, or that of each base.
 
         See `modos.genomics.GenomicFile.coverage`.
         """
-        return self.file(file_path, reference_filename).coverage(region, bins)
+        return self.file(file_path, reference_filename, secret_key=secret_key).coverage(region, bins)
 
     def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
-             hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+             secret_key: SecretKey | str | Path | None = None, hints: Query = Query(),
+             workers: int = WORKERS) -> GenomicFile:
         """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`."""
         key = self.find_file(file_path)
         services = self.services if self.storage.is_remote else None
-        return sources.genomic_file(self._planner, services, self.metadata, key, reference_filename, hints=hints,
+        planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
+        return sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,
                                     workers=workers)
 
     @cached_property
     def _planner(self) -> Planner:
         return Planner(self.storage)
+
+    @cached_property
+    def _opened(self) -> dict[SecretKey, Planner]:
+        return {}
+
+    def _planner_with(self, secret_key: SecretKey | str | Path | None) -> Planner:
+        """The planner over what a key opens."""
+        if secret_key is None:
+            return self._planner
+        from modos.encryption.view import DecryptedView
+
+        key = as_secret_key(secret_key)
+        if key not in self._opened:
+            self._opened[key] = Planner(DecryptedView(self.storage, key))
+        return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
         """The key of a data file, given as within the object or as listed; NotFoundError for any other."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from modos.config import Services, check_url, token_for
-from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
-from modos.formats import format_of, is_index, stem_of, streamable_format
+from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.formats import (
+    ENCRYPTED_SUFFIX, format_of, is_encrypted, is_index, plain_name, stem_of, streamable_format,
+)
 from modos.genomics import GenomicFile
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
@@ -22,7 +24,7 @@ Metadata = Mapping[str, Mapping[str, Any]]
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """The key of a data file, given as within the object or as listed.
+    """The key of a data file, given as within the object or as listed; a sealed one also by its plain name.
 
     Raises
     ------
@@ -34,7 +36,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     known = [attributes["data_path"] for attributes in metadata.values() if attributes.get("data_path")]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
-    for candidate in (text, within):
+    for candidate in (text, within, text + ENCRYPTED_SUFFIX, within + ENCRYPTED_SUFFIX):
         if candidate in known:
             return check_key(candidate)
     if is_index(text):
@@ -44,7 +46,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
                         f"did you mean {near}?" if near else f"it has {listing(known) or 'no files'}")
 
 
-def genomic_file(planner: Planner, services: Services | None, metadata: Metadata, key: str,
+def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
                  reference_filename: str | Path | None = None, *, hints: Query = Query(),
                  workers: int = WORKERS) -> GenomicFile:
     """A data file of an object, ready to be streamed.
@@ -54,7 +56,7 @@ def genomic_file(planner: Planner, services: Services | None, metadata: Metadata
     Parameters
     ----------
     planner
-        Of the object's storage.
+        Of the object's storage; for a sealed file of a view of it.
     reference_filename
         FASTA for a CRAM; the object's own, where it is None.
     hints
@@ -66,19 +68,24 @@ def genomic_file(planner: Planner, services: Services | None, metadata: Metadata
     ------
     InvalidInputError
         The file has no records that can be streamed.
+    AccessError
+        It is sealed, and there is no key.
     NotFoundError
         The FASTA that was given does not exist.
     """
-    storage, format = planner.storage, streamable_format(key)
+    name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
-    file_id = _htsget_id(storage, services, key)
+    if name != key and planner.storage is storage:
+        raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
+                          "secret_key)")
+    file_id = _htsget_id(storage, services, key) if name == key else None
     if file_id is None:
-        source: Source = StorageSource(storage, key, planner, workers)
+        source: Source = StorageSource(planner.storage, name, planner, workers)
     else:
         size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
         source = HtsgetSource(client, file_id, format, size, hints)
-    return GenomicFile(source, lambda: reference_of(planner, metadata, key, reference_filename))
+    return GenomicFile(source, lambda: reference_of(storage, planner, metadata, key, reference_filename))
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
@@ -113,7 +120,8 @@ def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | N
     return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
 
 
-def reference_of(planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None) -> str | None:
+def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str,
+                 reference_filename: str | Path | None) -> str | None:
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of a FASTA in a remote object are put where htslib looks
@@ -126,17 +134,16 @@ def reference_of(planner: Planner, metadata: Metadata, key: str, reference_filen
     """
     if reference_filename is not None:
         return str(reference_filename)
-    if format_of(key).name != "CRAM":
+    if format_of(plain_name(key)).name != "CRAM":
         return None
-    storage = planner.storage
     links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
     for fasta in (metadata[link].get("data_path") for link in links if link in metadata):
-        if not fasta or not storage.exists(fasta):
+        if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
             continue
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
-        md5s = sequence_md5s(GenomicFile(StorageSource(storage, key, planner)).header)
+        md5s = sequence_md5s(GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header)
         sequences.search_in(sequences.cache_sequences(storage, fasta, md5s))
     return None
 

@@ -22,7 +22,7 @@ from modos.htsget.query import Query
 from modos.index import open_stream
 from modos.planning import Plan, Planner, iter_plan
 from modos.region import Region, RegionLike, Regions, settle
-from modos.storage import Storage
+from modos.storage import Readable
 
 
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
@@ -63,7 +63,7 @@ class Source(Protocol):
 class StorageSource:
     """A file read straight from its storage, by ranges."""
 
-    def __init__(self, storage: Storage, key: str, planner: Planner | None = None, workers: int = WORKERS):
+    def __init__(self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS):
         self._storage = storage
         self._key = key
         self._planner = planner or Planner(storage)

@@ -19,7 +19,7 @@ LAYERS = [
     {"streaming", "indexing"},
     {"genomics", "transfer"},
     {"editing", "sources", "checking", "views"},
-    {"enrichment", "reading"},
+    {"enrichment", "reading", "sealing"},
     {"modo", "catalog"},
     {"api", "server"},
     {"demo"},

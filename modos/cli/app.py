@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli import demo, metadata, objects, remote, serve, stream
+from modos.cli import c4gh, demo, metadata, objects, remote, serve, stream
 from modos.cli.output import options, show_log
 
 app = typer.Typer(
@@ -57,3 +57,4 @@ app.command("coverage")(stream.coverage)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
 app.add_typer(remote.app, name="remote")
+app.add_typer(c4gh.app, name="c4gh")

@@ -33,6 +33,8 @@ RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only th
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
                                             "a table of contig, start and end (1-based); - is stdin.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
+SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
+                                               "file with.")]
 WorkersOption = Annotated[int, typer.Option("--threads", "-@", min=1, max=64, metavar="N",
                                             help="Connections, and threads that compress.")]
 
@@ -45,6 +47,7 @@ def stream(
     output_format: Annotated[str, typer.Option("--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or "
                                                "bcf; else as FILE ends, or the file's own.")] = None,
     reference: ReferenceOption = None,
+    secret_key: SecretKeyOption = None,
     samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
                                          "between.")] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
@@ -70,7 +73,7 @@ def stream(
     if not raw:
         quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
-    genomic = _open(file, reference, threads, {"fields": fields, "tags": tags, "notags": notags})
+    genomic = _open(file, reference, secret_key, threads, {"fields": fields, "tags": tags, "notags": notags})
     if count:
         with progress("counting") as genomic.progress:
             number = genomic.count(regions)
@@ -94,6 +97,7 @@ def coverage(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     reference: ReferenceOption = None,
+    secret_key: SecretKeyOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
@@ -108,7 +112,7 @@ def coverage(
     from modos.records import quiet_htslib
 
     quiet_htslib()
-    genomic = _open(file, reference, threads, {})
+    genomic = _open(file, reference, secret_key, threads, {})
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
         show("\t".join(_COLUMNS))
@@ -156,7 +160,7 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
     return [*(texts or ()), *(read_regions(path) if path is not None else ())]
 
 
-def _open(file: str, reference: Path | None, workers: int, hints: dict[str, str]) -> GenomicFile:
+def _open(file: str, reference: Path | None, secret_key: Path | None, workers: int, hints: dict[str, str]) -> GenomicFile:
     from modos.htsget.query import Query
 
     query = Query(**{name: tuple(text.split(",")) for name, text in hints.items() if text})
@@ -164,10 +168,12 @@ def _open(file: str, reference: Path | None, workers: int, hints: dict[str, str]
         from modos.sources import served_file
 
         return served_file(file, options.endpoint, reference, hints=query, workers=workers)
+    from modos.cli.secrets import load_secret
     from modos.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
-    return modo.file(key, reference, hints=query, workers=workers)
+    secret = load_secret(secret_key) if secret_key else None
+    return modo.file(key, reference, secret_key=secret, hints=query, workers=workers)
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:

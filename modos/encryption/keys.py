@@ -6,7 +6,7 @@ import base64
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -151,6 +151,19 @@ class _Asked:
         except Exception as error:
             self.refusal = error
             raise
+
+
+def as_secret_key(given: SecretKey | str | Path, passphrase: str | None = None) -> SecretKey:
+    """A secret key, given as such or as its file."""
+    if isinstance(given, SecretKey):
+        return given
+    return load_secret_key(given, None if passphrase is None else lambda: passphrase)
+
+
+def as_public_keys(given: PublicKey | str | Path | Iterable[PublicKey | str | Path]) -> list[PublicKey]:
+    """Public keys, given as such or as their files."""
+    several = [given] if isinstance(given, (PublicKey, str, Path)) else list(given)
+    return [one if isinstance(one, PublicKey) else load_public_key(one) for one in several]
 
 
 def _from_environment() -> str:

@@ -306,6 +306,10 @@ class DataEntity(NamedThing):
     has_reference: Optional[Union[Union[str, ReferenceGenomeId], list[Union[str, ReferenceGenomeId]]]] = empty_list()
     data_checksum: Optional[str] = None
     data_size: Optional[int] = None
+    plain_checksum: Optional[str] = None
+    plain_size: Optional[int] = None
+    seal_digest: Optional[str] = None
+    recipients: Optional[Union[str, list[str]]] = empty_list()
 
     def __post_init__(self, *_: str, **kwargs: Any):
         if self._is_empty(self.id):
@@ -336,6 +340,19 @@ class DataEntity(NamedThing):
 
         if self.data_size is not None and not isinstance(self.data_size, int):
             self.data_size = int(self.data_size)
+
+        if self.plain_checksum is not None and not isinstance(self.plain_checksum, str):
+            self.plain_checksum = str(self.plain_checksum)
+
+        if self.plain_size is not None and not isinstance(self.plain_size, int):
+            self.plain_size = int(self.plain_size)
+
+        if self.seal_digest is not None and not isinstance(self.seal_digest, str):
+            self.seal_digest = str(self.seal_digest)
+
+        if not isinstance(self.recipients, list):
+            self.recipients = [self.recipients] if self.recipients is not None else []
+        self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
 
         super().__post_init__(**kwargs)
 
@@ -461,6 +478,10 @@ class ReferenceGenome(NamedThing):
     version: Optional[str] = None
     data_checksum: Optional[str] = None
     data_size: Optional[int] = None
+    plain_checksum: Optional[str] = None
+    plain_size: Optional[int] = None
+    seal_digest: Optional[str] = None
+    recipients: Optional[Union[str, list[str]]] = empty_list()
 
     def __post_init__(self, *_: str, **kwargs: Any):
         if self._is_empty(self.id):
@@ -495,6 +516,19 @@ class ReferenceGenome(NamedThing):
 
         if self.data_size is not None and not isinstance(self.data_size, int):
             self.data_size = int(self.data_size)
+
+        if self.plain_checksum is not None and not isinstance(self.plain_checksum, str):
+            self.plain_checksum = str(self.plain_checksum)
+
+        if self.plain_size is not None and not isinstance(self.plain_size, int):
+            self.plain_size = int(self.plain_size)
+
+        if self.seal_digest is not None and not isinstance(self.seal_digest, str):
+            self.seal_digest = str(self.seal_digest)
+
+        if not isinstance(self.recipients, list):
+            self.recipients = [self.recipients] if self.recipients is not None else []
+        self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
 
         super().__post_init__(**kwargs)
 
@@ -688,6 +722,21 @@ slots.data_checksum = Slot(uri=MODOS.data_checksum, name="data_checksum", curie=
 
 slots.data_size = Slot(uri=MODOS.data_size, name="data_size", curie=MODOS.curie('data_size'),
                    model_uri=MODOS.data_size, domain=None, range=Optional[int])
+
+slots.plain_checksum = Slot(uri=MODOS.plain_checksum, name="plain_checksum", curie=MODOS.curie('plain_checksum'),
+                   model_uri=MODOS.plain_checksum, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[a-f0-9]{128}$'))
+
+slots.plain_size = Slot(uri=MODOS.plain_size, name="plain_size", curie=MODOS.curie('plain_size'),
+                   model_uri=MODOS.plain_size, domain=None, range=Optional[int])
+
+slots.seal_digest = Slot(uri=MODOS.seal_digest, name="seal_digest", curie=MODOS.curie('seal_digest'),
+                   model_uri=MODOS.seal_digest, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[a-f0-9]{128}$'))
+
+slots.recipients = Slot(uri=MODOS.recipients, name="recipients", curie=MODOS.curie('recipients'),
+                   model_uri=MODOS.recipients, domain=None, range=Optional[Union[str, list[str]]],
+                   pattern=re.compile(r'^[A-Za-z0-9+/]{43}=$'))
 
 slots.sequence_md5 = Slot(uri=MODOS.sequence_md5, name="sequence_md5", curie=MODOS.curie('sequence_md5'),
                    model_uri=MODOS.sequence_md5, domain=None, range=Optional[str],

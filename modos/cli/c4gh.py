@@ -1,0 +1,150 @@
+"""`modos c4gh`: encrypt and decrypt the files of an object, and the keys for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modos.cli.output import count, options, progress, say, show, show_json
+
+app = typer.Typer(help="Encrypt files for their recipients (Crypt4GH), and decrypt them.", no_args_is_help=True)
+
+ObjectArgument = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
+ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
+SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
+PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
+                                                "C4GH_PASSPHRASE, else it is asked for.")]
+
+
+@app.command()
+def keygen(
+    secret: Annotated[Path, typer.Argument(metavar="SECRET", help="The secret key's new file, such as me.sec.")],
+    public: Annotated[Path, typer.Argument(metavar="[PUBLIC]", help="The public key's; SECRET with .pub.")] = None,
+    passphrase_file: PassphraseOption = None,
+    no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the secret key open.")] = False,
+    comment: Annotated[str, typer.Option(help="A note in the secret key.")] = "",
+) -> None:
+    """Make a key pair. The secret key is readable by you alone and never overwritten.
+
+    modos c4gh keygen me.sec
+
+    modos c4gh keygen --no-passphrase ci.sec ci.pub
+    """
+    from modos.cli.secrets import new_passphrase
+    from modos.encryption.keys import generate
+
+    public = public or secret.with_suffix(".pub")
+    key = generate(secret, public, None if no_passphrase else new_passphrase(passphrase_file), comment)
+    say(f"made {secret} and {public}: {key.fingerprint}")
+
+
+@app.command()
+def encrypt(
+    place: ObjectArgument,
+    elements: ElementsArgument = None,
+    public_key: Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; "
+                                                   "can be given several times.")] = None,
+    secret_key: SecretOption = None,
+    passphrase_file: PassphraseOption = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
+) -> None:
+    """Encrypt the data files of an object with their indexes, in one commit.
+
+    modos c4gh encrypt -p recipient.pub data/ex
+
+    modos c4gh encrypt -p her.pub -p his.pub -s me.sec s3://bucket/ex data/demo1
+    """
+    from modos.cli.secrets import load_secret
+    from modos.encryption.keys import as_public_keys
+    from modos.modo import MODO
+
+    recipients = as_public_keys(public_key or [])
+    sender = load_secret(secret_key, passphrase_file) if secret_key else None
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    with progress("encrypting") as advance:
+        changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance)
+    say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}" if changed
+        else f"nothing to do: every file of {place} is encrypted already")
+
+
+@app.command()
+def decrypt(
+    place: ObjectArgument,
+    elements: ElementsArgument = None,
+    secret_key: SecretOption = ...,
+    sender: Annotated[Path, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
+                                         "them.")] = None,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Decrypt the data files of an object with their indexes, in one commit.
+
+    modos c4gh decrypt -s recipient.sec data/ex
+
+    modos c4gh decrypt -s recipient.sec --sender her.pub data/ex data/demo1
+    """
+    from modos.cli.secrets import load_secret
+    from modos.modo import MODO
+
+    secret = load_secret(secret_key, passphrase_file)
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    with progress("decrypting") as advance:
+        changed = modo.decrypt(secret, sender, elements=elements, progress=advance)
+    say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
+        else f"nothing to do: no file of {place} is encrypted")
+
+
+@app.command()
+def recipients(
+    place: ObjectArgument,
+    secret_key: SecretOption = None,
+    passphrase_file: PassphraseOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """For whom the files are encrypted, and whether a key opens them.
+
+    modos c4gh recipients data/ex
+
+    modos c4gh recipients -s me.sec --json data/ex
+    """
+    from modos.cli.secrets import load_secret
+    from modos.modo import MODO
+
+    secret = load_secret(secret_key, passphrase_file) if secret_key else None
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    found = modo.recipients(secret)
+    if as_json:
+        show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens}
+                   for one in found})
+        return
+    for one in found:
+        opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
+        show(f"{one.element_id}: {count(one.packets, 'packet')}{opens}")
+        for fingerprint in one.fingerprints:
+            show(f"  {fingerprint}")
+    if not found:
+        say(f"no file of {place} is encrypted")
+
+
+@app.command()
+def verify(
+    place: ObjectArgument,
+    elements: ElementsArgument = None,
+    secret_key: SecretOption = ...,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Open every segment of the encrypted files, and see that none was changed, removed or moved.
+
+    modos c4gh verify -s me.sec data/ex
+
+    modos c4gh verify -s me.sec data/ex data/demo1
+    """
+    from modos.cli.secrets import load_secret
+    from modos.modo import MODO
+
+    secret = load_secret(secret_key, passphrase_file)
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    with progress("verifying") as advance:
+        verified = modo.verify_encryption(secret, elements, progress=advance)
+    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")

@@ -1,0 +1,295 @@
+"""The data files of an object, sealed for recipients and opened again, in one commit."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modos.editing import Add, Transaction, Update
+from modos.encryption import body
+from modos.encryption.header import Header, Opened, read_header, seal_header
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, InvalidInputError, NotFoundError
+from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, plain_name
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "recipients")
+
+
+@dataclass(frozen=True)
+class Seal:
+    """Seals a file and its indexes for some recipients."""
+
+    sources: tuple[str, ...]  # the data file first
+    recipients: tuple[PublicKey, ...]
+    sender: SecretKey
+    change: Add | Update
+    replaces: bool
+
+    def keys(self) -> list[str]:
+        return [source + ENCRYPTED_SUFFIX for source in self.sources]
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for source, target in zip(self.sources, self.keys()):
+            found = self._seal(storage, source, target, progress)
+            written.append(target)
+            told = told or found
+        recorded = self.change.base.get("data_checksum")
+        if recorded not in (None, told["plain_checksum"]):
+            raise ChecksumMismatch(f"{storage.url}/{self.sources[0]} does not have the checksum in its metadata",
+                                   "the file was changed or damaged: see `modos check`")
+        return told | {"recipients": [str(recipient) for recipient in self.recipients]}
+
+    def _seal(self, storage: Storage, source: str, target: str, progress: Progress | None) -> dict[str, Any]:
+        key = os.urandom(32)
+        size, head = storage.stat(source).size, seal_header(key, self.recipients, self.sender)
+        plain, sealed, digest = hashlib.blake2b(), hashlib.blake2b(head), body.Digest()
+
+        def pieces() -> Iterator[bytes]:
+            yield head
+            for part in body.seal(_hashed(storage.iter_range(source, 0, size), plain, progress), key):
+                sealed.update(part)
+                digest.add(part)
+                yield part
+
+        whole = len(head) + body.sealed_size(size)
+        _write(storage, target, pieces(), whole)
+        return {"data_size": whole, "data_checksum": sealed.hexdigest(), "plain_size": size,
+                "plain_checksum": plain.hexdigest(), "seal_digest": digest.hexdigest()}
+
+
+@dataclass(frozen=True)
+class Unseal:
+    """Opens a sealed file and its indexes."""
+
+    sources: tuple[str, ...]  # the data file first
+    secret: SecretKey
+    sender: PublicKey | None
+    change: Add | Update
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        return [plain_name(source) for source in self.sources]
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for source, target in zip(self.sources, self.keys()):
+            opened = SealedFile(storage, source, self.secret, self.sender)
+            plain = hashlib.blake2b()
+            _write(storage, target, _hashed(opened.iter_plain(None if told else self.change.base), plain, progress),
+                   opened.size)
+            written.append(target)
+            told = told or {"data_size": opened.size, "data_checksum": plain.hexdigest()}
+        return told | dict.fromkeys(_OF_SEALED)
+
+
+class SealedFile:
+    """A sealed file of a storage, opened with a key.
+
+    Raises
+    ------
+    DecryptError
+        The key does not open it, or it is damaged.
+    """
+
+    def __init__(self, storage: Storage, key: str, secret: SecretKey, sender: PublicKey | None = None):
+        self._storage = storage
+        self._key = key
+        self._bytes = storage.stat(key).size
+        try:
+            self._header = header_of(storage, key)
+            self._opened: Opened = self._header.open(secret, sender)
+            total = body.plain_size(self._bytes - self._header.size)
+        except DecryptError as error:
+            raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
+        self.size = _counted(total, self._opened.edits)
+
+    def iter_plain(self, recorded: dict[str, Any] | None) -> Iterator[bytes]:
+        """The plain bytes; with what the element says of the file they are checked against that.
+
+        Raises
+        ------
+        DecryptError
+            A segment was changed, or segments are missing, repeated or moved;
+            or the plain file is not the one that was sealed.
+        """
+        digest, plain = body.Digest(), hashlib.blake2b()
+        pieces = self._storage.iter_range(self._key, self._header.size, self._bytes)
+        try:
+            for piece in body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits):
+                plain.update(piece)
+                yield piece
+        except DecryptError as error:
+            raise DecryptError(f"{self._storage.url}/{self._key}: {error.message}", error.hint) from None
+        expected = recorded or {}
+        if expected.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
+            raise DecryptError(f"{self._storage.url}/{self._key}: segments are missing, repeated or moved",
+                               "restore the file from a copy")
+        if expected.get("plain_checksum", plain.hexdigest()) != plain.hexdigest():
+            raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
+
+
+def header_of(storage: Storage, key: str) -> Header:
+    """The header of a sealed file."""
+    return read_header(lambda start, end: storage.read_range(key, start, end))
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """For whom the file of an element is sealed.
+
+    Parameters
+    ----------
+    packets
+        In the header, which does not say for whom they are.
+    fingerprints
+        Of the public keys in the metadata.
+    opens
+        Whether a key opens it; None where none was given.
+    """
+
+    element_id: str
+    packets: int
+    fingerprints: tuple[str, ...]
+    opens: bool | None
+
+
+def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[
+        Recipients]:
+    """For whom each sealed file is."""
+    found = []
+    for element_id, attributes in _sealed(metadata):
+        header = header_of(storage, attributes["data_path"])
+        keys = (PublicKey(base64.b64decode(key)) for key in attributes.get("recipients", ()))
+        found.append(Recipients(element_id, len(header.packets), tuple(key.fingerprint for key in keys),
+                                None if secret is None else header.opens(secret)))
+    return found
+
+
+def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
+           progress: Progress | None) -> list[str]:
+    """Open all of the sealed files and their indexes; returns the elements, DecryptError for the first that is damaged."""
+    verified = []
+    for element_id, attributes in _sealed(metadata):
+        path = attributes["data_path"]
+        for key in (path, *(name for name in index_names(path) if storage.exists(name))):
+            for piece in SealedFile(storage, key, secret).iter_plain(attributes if key == path else None):
+                if progress:
+                    progress(len(piece))
+        verified.append(element_id)
+    return verified
+
+
+def _sealed(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    return ((element_id, a) for element_id, a in metadata.items() if is_encrypted(a.get("data_path") or ""))
+
+
+def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+                  chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
+    """Seal the files of elements with their indexes; returns the elements that are changed.
+
+    Parameters
+    ----------
+    recipients
+        Who can open them.
+    sender
+        Whose key seals the headers; one for this use where it is None.
+    chosen
+        The elements; None for all data, without references.
+    delete
+        Remove the plain files when all is committed.
+
+    Raises
+    ------
+    InvalidInputError
+        No recipient.
+    """
+    if not recipients:
+        raise InvalidInputError("no recipient is given", "give at least one public key")
+    storage, view, changed = transaction.storage, transaction.view, []
+    for element_id in _with_files(transaction, chosen):
+        path = view.element(element_id)["data_path"]
+        if is_encrypted(path):
+            continue
+        sources = (path, *(name for name in index_names(path) if storage.exists(name)))
+
+        def convert(change: Update, sources: tuple[str, ...] = sources) -> Seal:
+            return Seal(sources, tuple(dict.fromkeys(recipients)), sender or SecretKey.random(), change, delete)
+
+        transaction.convert_file(element_id, {"data_path": path + ENCRYPTED_SUFFIX}, convert)
+        changed.append(element_id)
+    return changed
+
+
+def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey | None = None,
+                  chosen: Iterable[str] | None = None) -> list[str]:
+    """Open the sealed files of elements with their indexes; returns the elements that are changed.
+
+    Parameters
+    ----------
+    sender
+        Who must have sealed them; anybody may where it is None.
+    chosen
+        The elements; None for all.
+
+    Raises
+    ------
+    DecryptError
+        The key does not open one of them; nothing is changed.
+    """
+    storage, view, changed = transaction.storage, transaction.view, []
+    for element_id in _with_files(transaction, chosen, every=True):
+        path = view.element(element_id)["data_path"]
+        if not is_encrypted(path):
+            continue
+        SealedFile(storage, path, secret, sender)
+        sources = (path, *(name for name in index_names(path) if storage.exists(name)))
+        transaction.convert_file(element_id, {"data_path": plain_name(path)},
+                                 lambda change, sources=sources: Unseal(sources, secret, sender, change))
+        changed.append(element_id)
+    return changed
+
+
+def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[str]:
+    view = transaction.view
+    if chosen:
+        found = list(dict.fromkeys(view.find(name) for name in chosen))
+        for element_id in found:
+            if not view.element(element_id).get("data_path"):
+                raise NotFoundError(f"{element_id} has no file")
+        return found
+    return [element_id for element_id in view.ids() if (every or element_id.startswith("data/"))
+            and view.element(element_id).get("data_path") and view.element(element_id)["@type"] != "Array"]
+
+
+def _hashed(pieces: Iterable[bytes], digest: Any, progress: Progress | None) -> Iterator[bytes]:
+    for piece in pieces:
+        digest.update(piece)
+        yield piece
+        if progress:
+            progress(len(piece))
+
+
+def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> None:
+    try:
+        storage.write_stream(key, pieces, size=size)
+    except ConflictError:
+        raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
+                                 "it is not overwritten: look at it, and remove it") from None
+
+
+def _counted(total: int, edits: Sequence[int] | None) -> int:
+    """Plain bytes that count."""
+    if edits is None:
+        return total
+    kept, at = 0, 0
+    for number, length in enumerate(edits):
+        kept += min(length, max(total - at, 0)) if number % 2 else 0
+        at += length
+    return kept + (max(total - at, 0) if len(edits) % 2 else 0)
