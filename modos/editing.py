@@ -21,7 +21,7 @@ from modos.elements import Document, journal
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean,
 )
-from modos.formats import format_of, index_names, stem_of
+from modos.formats import format_of, index_names, plain_name, stem_of
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 
@@ -151,7 +151,7 @@ class Transaction:
         source = Path(source_file) if source_file is not None else None
         if source is not None:
             attributes.setdefault("data_path", source.name)
-            format = format_of(attributes["data_path"])
+            format = format_of(plain_name(attributes["data_path"]))
             if format and "data_format" in model.describe(class_name)["slots"]:
                 attributes.setdefault("data_format", format.name)
         prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}

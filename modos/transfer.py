@@ -20,7 +20,7 @@ from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
     listing,
 )
-from modos.formats import format_of, index_names
+from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.storage import Storage
 from modos.storage.base import CHUNK, Progress
 
@@ -86,6 +86,8 @@ def stage_file(storage: Storage, source: Path, key: str, written: list[str], pro
 
 def _index_plan(source: Path, key: str) -> list[tuple[Path | None, str]]:
     """Index files to bring with a file and their keys; None for one that is to be built."""
+    if is_encrypted(key):
+        return _sealed_index_plan(source, key)
     format = format_of(key)
     if format is None or not format.index_suffixes:
         return []
@@ -97,6 +99,12 @@ def _index_plan(source: Path, key: str) -> list[tuple[Path | None, str]]:
     if not beside and format.streamable:
         return [(None, key + format.index_suffixes[0])]
     return [(path, key + path.suffix) for path in beside[:1]]
+
+
+def _sealed_index_plan(source: Path, key: str) -> list[tuple[Path, str]]:
+    """Indexes that are sealed as the file is; none can be built."""
+    beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
+    return [(path, plain_name(key) + Path(plain_name(path)).suffix + ENCRYPTED_SUFFIX) for path in beside[:1]]
 
 
 def checksum(source: Path) -> str:

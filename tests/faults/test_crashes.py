@@ -9,6 +9,7 @@ import pytest
 
 from modos import checking
 from modos.api import MODO
+from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
 
 from .conftest import (
@@ -39,7 +40,20 @@ def bring_up_to_date(bams, tmp_path):
     return lambda modo: MODO.from_file(description, modo.test_path, **modo.test_options)
 
 
-OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date]
+def encrypt(bams, tmp_path):
+    return lambda modo: modo.encrypt(KEY.public)
+
+
+def decrypt(bams, tmp_path):
+    def operation(modo):
+        return modo.decrypt(KEY)
+
+    operation.before = lambda modo: modo.encrypt(KEY.public)
+    return operation
+
+
+KEY = SecretKey(bytes(range(32)))
+OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, decrypt]
 
 
 @pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.__name__)
@@ -47,10 +61,11 @@ def operation(request, bams, tmp_path):
     return request.param(bams, tmp_path)
 
 
-def make(place, bams):
+def make(place, bams, operation=None):
     modo = MODO.create(path := place.new(), **place.options)
     modo.add_element({"id": "a", "@type": "Assay", "omics_type": "GENOMICS"})
     modo.add_element({"id": "old", "@type": "AlignmentSet"}, bams / "a.bam", part_of="a")
+    getattr(operation, "before", lambda modo: None)(modo)
     return path
 
 
@@ -62,7 +77,7 @@ def open_(place, path):
 
 def outcome(place, bams, operation):
     """The states before and after, and the number of changes that it takes."""
-    path = make(place, bams)
+    path = make(place, bams, operation)
     old = state(place.open(path))
     with interrupted(10**9, fail) as begun:
         operation(open_(place, path))
@@ -106,7 +121,7 @@ def test_killed_before_any_change(place, bams, operation, bounds):
     old, new, steps = bounds
     assert steps > 2
     for at in sampled(steps, place):
-        path = make(place, bams)
+        path = make(place, bams, operation)
         assert killed_at(at, lambda: operation(open_(place, path)))
         verify(place, path, old, new, operation)
 
@@ -114,7 +129,7 @@ def test_killed_before_any_change(place, bams, operation, bounds):
 def test_a_change_that_fails_once(place, bams, operation, bounds):
     old, new, steps = bounds
     for at in sampled(steps, place):
-        path = make(place, bams)
+        path = make(place, bams, operation)
         with interrupted(at, fail):
             try:
                 operation(open_(place, path))
@@ -127,7 +142,7 @@ def test_a_storage_that_fails_for_good(place, bams, operation, bounds, monkeypat
     monkeypatch.setattr("modos.elements.store.time.sleep", lambda seconds: None)
     old, new, steps = bounds
     for at in sampled(steps, place):
-        path = make(place, bams)
+        path = make(place, bams, operation)
         with interrupted(at, fail, for_good=True):
             try:
                 operation(open_(place, path))
@@ -140,7 +155,7 @@ def test_the_operation_can_be_repeated_at_once(place, bams, operation, bounds):
     """Without `check --fix` in between."""
     old, new, steps = bounds
     for at in sampled(steps, place):
-        path = make(place, bams)
+        path = make(place, bams, operation)
         assert killed_at(at, lambda: operation(open_(place, path)))
         modo = open_(place, path)
         if state(modo) == named(path, old):

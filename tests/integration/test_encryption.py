@@ -1,0 +1,243 @@
+"""Encrypted objects: in a folder and on S3, whole or by region, with what the crypt4gh package reads and writes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from modos.api import MODO
+from modos.encryption.body import SEALED
+from modos.encryption.keys import SecretKey, generate
+from modos.errors import (
+    AccessError, AlreadyExistsError, ChecksumMismatch, DecryptError, InvalidInputError, ModosError, NotFoundError,
+)
+from modos.storage import open_storage
+
+FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
+REGIONS = ["chr1:5,000-9,000", "chr2", ["chr1:1-3000", "chr2:100-200"], None]
+
+
+@pytest.fixture(scope="module")
+def key(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("keys")
+    generate(folder / "me.sec", folder / "me.pub", None)
+    return folder / "me.sec", folder / "me.pub"
+
+
+@pytest.fixture(params=["folder", "s3"])
+def modo(request, example, tmp_path, stack):
+    """An object of one's own."""
+    if request.param == "folder":
+        shutil.copytree(example / "ex", tmp_path / "ex")
+        return MODO.open(tmp_path / "ex")
+    from modos.demo.stack import CREDENTIALS
+
+    return MODO.open(example / "ex").upload(f"s3://modos-demo/encrypted/{tmp_path.name}", services={"s3": stack.s3},
+                                            s3_kwargs=CREDENTIALS)
+
+
+def content(modo):
+    return {info.key: modo.storage.read(info.key)[0] for info in modo.storage.iter_files()
+            if not info.key.startswith(("data.zarr/", ".modos/"))}
+
+
+def texts(records):
+    return [str(record) for record in records]
+
+
+def test_there_and_back(modo, key):
+    secret, public = key
+    before, metadata = content(modo), {i: a for i, a in modo.metadata.items() if i.startswith("data/")}
+    assert modo.encrypt(public) == sorted(FILES.values())
+    encrypted = content(modo)
+    assert sorted(encrypted) == sorted(name if name.startswith("reference") else f"{name}.c4gh" for name in before)
+    for name, data in before.items():
+        if not name.startswith("reference"):
+            assert data[100:300] not in encrypted[f"{name}.c4gh"]
+    for file, element in FILES.items():
+        told = modo.metadata[element]
+        assert told["data_path"] == f"{file}.c4gh" and told["plain_checksum"] == metadata[element]["data_checksum"]
+        assert told["data_size"] == len(encrypted[f"{file}.c4gh"]) and told["plain_size"] == metadata[element]["data_size"]
+    assert modo.find_problems() == [] and modo.encrypt(public) == []
+    assert modo.verify_encryption(secret) == sorted(FILES.values())
+    assert modo.decrypt(secret) == sorted(FILES.values())
+    assert content(modo) == before and modo.find_problems() == [] and modo.decrypt(secret) == []
+    assert {i: a for i, a in modo.metadata.items() if i.startswith("data/")} == metadata
+
+
+def test_regions_of_encrypted_files_are_those_of_the_plain_ones(modo, key, example):
+    secret, public = key
+    modo.encrypt(public)
+    plain = MODO.open(example / "ex")
+    for file in FILES:
+        for region in REGIONS:
+            wanted = texts(plain.stream_genomics(file, region))
+            assert texts(modo.stream_genomics(file, region, secret_key=secret)) == wanted
+            assert modo.count(f"{file}.c4gh", region, secret_key=secret) == len(wanted)
+        assert b"".join(modo.file(file, secret_key=secret).iter_bytes()) == (example / "ex" / file).read_bytes()
+    assert modo.coverage("demo2.bam", "chr1:1-1000", secret_key=secret).sum() > 0
+    with pytest.raises(AccessError, match="encrypted"):
+        modo.stream_genomics("demo2.bam", "chr1")
+    with pytest.raises(DecryptError, match="not sealed for this key"):
+        list(modo.stream_genomics("demo2.bam", "chr1", secret_key=SecretKey.random()))
+
+
+def test_the_package_reads_our_files_and_we_its(modo, key, tmp_path, example):
+    secret, public = key
+    modo.encrypt(public, elements=["demo2"])
+    assert modo.metadata["data/demo1"]["data_path"] == "demo1.cram"
+    package = [sys.executable, "-m", "crypt4gh"]
+    data = modo.storage.read("demo2.bam.c4gh")[0]
+    opened = subprocess.run([*package, "decrypt", "--sk", secret], input=data, capture_output=True, check=True).stdout
+    assert opened == (example / "ex/demo2.bam").read_bytes()
+    theirs = tmp_path / "theirs.bam.c4gh"
+    for suffix in ("", ".bai"):
+        plain = (example / f"ex/demo2.bam{suffix}").read_bytes()
+        sealed = subprocess.run([*package, "encrypt", "--recipient_pk", public], input=plain, capture_output=True, check=True)
+        theirs.with_name(f"theirs.bam{suffix}.c4gh").write_bytes(sealed.stdout)
+    folder = MODO(tmp_path / "other")
+    folder.add_element({"id": "theirs", "@type": "AlignmentSet"}, theirs)
+    assert "theirs.bam.bai.c4gh" in {path.name for path in folder.list_files()}
+    assert folder.count("theirs.bam", "chr1:1-9000", secret_key=secret) == MODO.open(example / "ex").count(
+        "demo2.bam", "chr1:1-9000")
+    folder.decrypt(secret)
+    assert (tmp_path / "other/theirs.bam").read_bytes() == (example / "ex/demo2.bam").read_bytes()
+
+
+def test_several_recipients_and_a_sender(modo, key):
+    secret, public = key
+    friend, me = SecretKey.random(), SecretKey.random()
+    modo.encrypt([public, friend.public, public], me)
+    found = modo.recipients(friend)
+    assert [(one.packets, one.opens, len(one.fingerprints)) for one in found] == [(2, True, 2)] * 4
+    assert not any(one.opens for one in modo.recipients(SecretKey.random()))
+    with pytest.raises(DecryptError, match="by that sender"):
+        modo.decrypt(friend, friend.public)
+    modo.decrypt(friend, me.public)
+    assert modo.recipients() == []
+
+
+def test_the_plain_files_may_stay(modo, key):
+    before = content(modo)
+    modo.encrypt(key[1], delete=False)
+    assert before.items() <= content(modo).items()
+    with pytest.raises(AlreadyExistsError, match="there is a file"):
+        modo.decrypt(key[0])
+    assert before.items() <= content(modo).items() and modo.metadata["data/demo2"]["data_path"] == "demo2.bam.c4gh"
+
+
+def test_what_cannot_be_encrypted_changes_nothing(modo, key, tmp_path):
+    before = content(modo), modo.metadata
+    for keys, elements, error in (([], None, InvalidInputError), (key[1], ["sample/sample1"], NotFoundError),
+                                  (key[1], ["nothing"], NotFoundError), (key[0], None, InvalidInputError)):
+        with pytest.raises(error):
+            modo.encrypt(keys, elements=elements)
+    assert (content(modo), modo.metadata) == before
+
+
+def put(modo, name, data):
+    modo.storage.delete(name)
+    modo.storage.write(name, bytes(data))
+
+
+def test_a_plain_file_that_was_changed_is_not_encrypted(modo, key):
+    data = bytearray(modo.storage.read("demo2.bam")[0])
+    data[5000] ^= 1
+    put(modo, "demo2.bam", data)
+    before = content(modo)
+    with pytest.raises(ChecksumMismatch):
+        modo.encrypt(key[1])
+    assert content(modo) == before
+
+
+@pytest.mark.parametrize("change", ["bit", "cut", "segment", "swap", "repeat", "trailing", "header"])
+def test_an_encrypted_file_that_was_changed_is_not_decrypted(modo, key, change):
+    secret, public = key
+    modo.encrypt(public)
+    data = modo.storage.read("demo2.bam.c4gh")[0]
+    head, body = data[:124], data[124:]
+    parts = [body[at:at + SEALED] for at in range(0, len(body), SEALED)]
+    assert len(parts) > 3
+    changed = {
+        "bit": head + body[:70_000] + bytes([body[70_000] ^ 1]) + body[70_001:], "cut": data[:-1000],
+        "segment": head + b"".join(parts[:-1]), "swap": head + b"".join([parts[1], parts[0], *parts[2:]]),
+        "repeat": head + b"".join([parts[0], *parts]), "trailing": data + b"more", "header": b"crypt4gh" + bytes(116) + body,
+    }[change]
+    put(modo, "demo2.bam.c4gh", changed)
+    before = content(modo)
+    with pytest.raises(DecryptError):
+        modo.decrypt(secret)
+    with pytest.raises(DecryptError):
+        modo.verify_encryption(secret)
+    assert content(modo) == before and modo.metadata["data/demo1"]["data_path"] == "demo1.cram.c4gh"
+
+
+def test_a_wrong_key_changes_nothing(modo, key):
+    modo.encrypt(key[1])
+    before = content(modo)
+    with pytest.raises(DecryptError):
+        modo.decrypt(SecretKey.random())
+    assert content(modo) == before
+
+
+def test_a_file_without_an_index_is_encrypted_alone(tmp_path, key):
+    source = tmp_path / "notes.tsv"
+    source.write_text("a\tb\n")
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "notes", "@type": "DataEntity", "data_format": "TSV"}, source)
+    modo.encrypt(key[1])
+    assert {path.name for path in modo.list_files()} == {"notes.tsv.c4gh"}
+    modo.decrypt(key[0])
+    assert (tmp_path / "ex/notes.tsv").read_text() == "a\tb\n"
+
+
+def test_no_plain_file_is_written_on_the_way(example, tmp_path, key, stack, monkeypatch):
+    """Neither for a region nor for S3."""
+    from modos.demo.stack import CREDENTIALS
+
+    modo = MODO.open(example / "ex").upload(f"s3://modos-demo/nothing/{tmp_path.name}", services={"s3": stack.s3},
+                                            s3_kwargs=CREDENTIALS)
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "none"))
+    opened = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, flags, *a, **k: (
+        opened.append(path) if flags & (os.O_WRONLY | os.O_RDWR) and "/dev/" not in str(path) else None) or real(
+            path, flags, *a, **k))
+    modo.encrypt(key[1])
+    assert modo.count("demo2.bam", "chr1", secret_key=key[0]) > 0
+    modo.decrypt(key[0])
+    assert opened == []
+
+
+def test_a_region_opens_few_segments(tmp_path, key, monkeypatch):
+    """And fetches few bytes: no more than the plain file takes, and the segments at the edges."""
+    from ..hard_files import CONTIGS, index_reads, write_reads
+
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "a", "@type": "AlignmentSet"}, index_reads(write_reads(tmp_path / "a.bam", CONTIGS, 60_000)).path)
+    counted = {}
+    storage_type = type(open_storage(tmp_path))
+    real = storage_type.read_part
+
+    def counting(self, name, start, end, **options):
+        data, info = real(self, name, start, end, **options)
+        counted[name] = counted.get(name, 0) + len(data)
+        return data, info
+
+    monkeypatch.setattr(storage_type, "read_part", counting)
+    plain = modo.count("a.bam", "chr1:500,000-501,000")
+    modo.encrypt(key[1])
+    assert modo.count("a.bam", "chr1:500,000-501,000", secret_key=key[0]) == plain
+    whole = modo.metadata["data/a"]["data_size"]
+    assert counted["a.bam.c4gh"] <= counted["a.bam"] + 4 * SEALED < whole
+
+
+def test_modos_errors_only(modo, key):
+    with pytest.raises(ModosError):
+        modo.encrypt("/nonexistent.pub")
+    with pytest.raises(ModosError):
+        modo.decrypt("/nonexistent.sec")
