@@ -330,13 +330,13 @@ class Transaction:
         format = format_of(source)
         if format is not None and format != format_of(before):
             before = (PurePosixPath(before).parent / source.name).as_posix()
-        key = changes.get("data_path") or self._free_key(before)
+        key = changes.get("data_path") or self.free_key(before)
         known = format is not None and "data_format" in base and "data_format" not in changes
         return {"data_path": key} | ({"data_format": format.name} if known else {})
 
-    def _free_key(self, data_path: str) -> str:
+    def free_key(self, data_path: str) -> str:
         """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
-        stem = stem_of(data_path)
+        stem = stem_of(plain_name(data_path))
         suffix = data_path[len(stem):]
         journal.recover(self.storage)
         taken = journal.files_of(self.view) | journal.files_of(self.start)

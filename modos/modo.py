@@ -421,6 +421,40 @@ class MODO(GenomicFiles):
         with self.transaction(progress) as transaction:
             return open_elements(transaction, secret, senders[0], elements)
 
+    def share(self, seckey_path: str | Path | SecretKey,
+              recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+              elements: Sequence[str] | None = None) -> list[str]:
+        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+
+        Parameters
+        ----------
+        seckey_path
+            A secret key that opens them.
+        """
+        from modos.sealing import share_elements
+
+        with self.transaction() as transaction:
+            return share_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements)
+
+    def revoke(self, seckey_path: str | Path | SecretKey,
+               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None) -> list[str]:
+        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
+
+        Who has a copy, or has kept the key of the body, can still read that;
+        with `rotate` the bodies are sealed under new keys.
+
+        Parameters
+        ----------
+        seckey_path
+            The secret key of a recipient who remains.
+        """
+        from modos.sealing import revoke_elements
+
+        with self.transaction(progress) as transaction:
+            return revoke_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements,
+                                   rotate=rotate)
+
     def recipients(self, secret_key: str | Path | SecretKey | None = None) -> list[Recipients]:
         """For whom each encrypted file is, and whether a key opens it."""
         from modos.sealing import find_recipients

@@ -5,8 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from modos.editing import Add, Transaction, Update
@@ -47,21 +48,28 @@ class Seal:
         return told | {"recipients": [str(recipient) for recipient in self.recipients]}
 
     def _seal(self, storage: Storage, source: str, target: str, progress: Progress | None) -> dict[str, Any]:
-        key = os.urandom(32)
-        size, head = storage.stat(source).size, seal_header(key, self.recipients, self.sender)
-        plain, sealed, digest = hashlib.blake2b(), hashlib.blake2b(head), body.Digest()
+        size = storage.stat(source).size
+        return _seal_pieces(storage, storage.iter_range(source, 0, size), size, target, self.recipients, self.sender,
+                            progress)
 
-        def pieces() -> Iterator[bytes]:
-            yield head
-            for part in body.seal(_hashed(storage.iter_range(source, 0, size), plain, progress), key):
-                sealed.update(part)
-                digest.add(part)
-                yield part
 
-        whole = len(head) + body.sealed_size(size)
-        _write(storage, target, pieces(), whole)
-        return {"data_size": whole, "data_checksum": sealed.hexdigest(), "plain_size": size,
-                "plain_checksum": plain.hexdigest(), "seal_digest": digest.hexdigest()}
+def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
+                 sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
+    """Seal plain bytes into a new file; returns what there is to say of it."""
+    key = os.urandom(32)
+    head, plain, sealed, digest = seal_header(key, recipients, sender), hashlib.blake2b(), hashlib.blake2b(), body.Digest()
+
+    def parts() -> Iterator[bytes]:
+        yield head
+        for part in body.seal(_hashed(pieces, plain, progress), key):
+            sealed.update(part)
+            digest.add(part)
+            yield part
+
+    whole = len(head) + body.sealed_size(size)
+    _write(storage, target, parts(), whole)
+    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "plain_size": size,
+            "plain_checksum": plain.hexdigest(), "seal_digest": digest.hexdigest()}
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,44 @@ class Unseal:
             written.append(target)
             told = told or {"data_size": opened.size, "data_checksum": plain.hexdigest()}
         return told | dict.fromkeys(_OF_SEALED)
+
+
+@dataclass(frozen=True)
+class Reseal:
+    """Gives a sealed file and its indexes to others: by another header, or with `rotate` under another key."""
+
+    pairs: tuple[tuple[str, str], ...]  # what is there and what will be; the data file first
+    secret: SecretKey
+    recipients: tuple[PublicKey, ...]  # all, where packets are not kept; else those to add
+    keeps_packets: bool
+    rotate: bool
+    change: Add | Update
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        return [target for _, target in self.pairs]
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        for source, target in self.pairs:
+            if self.rotate:
+                opened = SealedFile(storage, source, self.secret)
+                found = _seal_pieces(storage, opened.iter_plain(None if told else self.change.base), opened.size, target,
+                                     self.recipients, self.secret, progress)
+            else:
+                found = self._give(storage, source, target)
+            written.append(target)
+            told = told or found
+        return told
+
+    def _give(self, storage: Storage, source: str, target: str) -> dict[str, Any]:
+        header = header_of(storage, source)
+        head = header.resealed(self.secret, self.recipients, keep=self.keeps_packets)
+        try:
+            storage.splice(target, head, source, header.size)
+        except ConflictError:
+            raise _taken(storage, target) from None
+        return {"data_size": storage.stat(target).size}
 
 
 class SealedFile:
@@ -256,6 +302,84 @@ def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey
     return changed
 
 
+def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey],
+                   chosen: Iterable[str] | None = None) -> list[str]:
+    """Seal the headers of sealed files for more recipients; the bodies stay. Returns the elements that are changed.
+
+    Raises
+    ------
+    InvalidInputError
+        No recipient.
+    DecryptError
+        The key does not open a file; nothing is changed.
+    """
+    if not recipients:
+        raise InvalidInputError("no recipient is given", "give at least one public key")
+
+    def for_whom(recorded: list[str]) -> tuple[list[str], list[str]]:
+        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded]
+        return new, [*recorded, *new]
+
+    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=True, rotate=False)
+
+
+def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
+                    chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
+    """Seal the headers of sealed files for those who remain; returns the elements that are changed.
+
+    Parameters
+    ----------
+    rotate
+        Seal the bodies under new keys, too.
+
+    Raises
+    ------
+    InvalidInputError
+        Nobody remains, or not whose key it is.
+    DecryptError
+        The key does not open a file; nothing is changed.
+    """
+    gone = {str(key) for key in revoked}
+
+    def for_whom(recorded: list[str]) -> tuple[list[str], list[str]]:
+        if not gone & set(recorded) and not (rotate and not gone):
+            return [], recorded
+        rest = [key for key in recorded if key not in gone]
+        if str(secret.public) not in rest:
+            raise InvalidInputError("you would not be able to open the files any more, or nobody would",
+                                    "use the secret key of a recipient who remains")
+        return rest, rest
+
+    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=False, rotate=rotate)
+
+
+def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
+            for_whom: Callable[[list[str]], tuple[list[str], list[str]]], *, keeps_packets: bool, rotate: bool) -> list[str]:
+    """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
+    storage, view, changed = transaction.storage, transaction.view, []
+    for element_id in _with_files(transaction, chosen, every=True):
+        attributes = view.element(element_id)
+        path = attributes["data_path"]
+        if not is_encrypted(path):
+            continue
+        SealedFile(storage, path, secret)
+        sealed_for, recorded = for_whom(list(attributes.get("recipients", ())))
+        if not sealed_for:
+            continue
+        target = transaction.free_key(path)
+        present = [name for name in index_names(path) if storage.exists(name)][:1]
+        suffixes = [Path(plain_name(name)).suffix + ENCRYPTED_SUFFIX for name in present]
+        pairs = ((path, target), *((name, plain_name(target) + suffix) for name, suffix in zip(present, suffixes)))
+        keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+
+        def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Reseal:
+            return Reseal(pairs, secret, keys, keeps_packets, rotate, change)
+
+        transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
+        changed.append(element_id)
+    return changed
+
+
 def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[str]:
     view = transaction.view
     if chosen:
@@ -280,8 +404,12 @@ def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> No
     try:
         storage.write_stream(key, pieces, size=size)
     except ConflictError:
-        raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
-                                 "it is not overwritten: look at it, and remove it") from None
+        raise _taken(storage, key) from None
+
+
+def _taken(storage: Storage, key: str) -> AlreadyExistsError:
+    return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
+                              "it is not overwritten: look at it, and remove it")
 
 
 def _counted(total: int, edits: Sequence[int] | None) -> int:

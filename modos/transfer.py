@@ -16,13 +16,15 @@ from pathlib import Path
 
 from modos import elements, indexing
 from modos.elements import journal
+from modos.encryption.header import read_header
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
-    listing,
+    AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
+    NotFoundError, listing,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.storage import Storage
 from modos.storage.base import CHUNK, Progress
+from modos.storage.local import LocalStorage
 
 
 @dataclass(frozen=True)
@@ -108,15 +110,34 @@ def _sealed_index_plan(source: Path, key: str) -> list[tuple[Path, str]]:
 
 
 def checksum(source: Path) -> str:
-    """BLAKE2b-512 of a file of this machine, in hexadecimal digits."""
+    """BLAKE2b-512 of a file of this machine, in hexadecimal digits; see `counted_from`."""
     with open(source, "rb") as file:
+        file.seek(_counted_from_file(source))
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
+def counted_from(storage: Storage, key: str) -> int:
+    """The byte from which on a file counts for its checksum: of a sealed file the body alone.
+
+    So the checksum stays when a file is sealed for others, which changes the
+    header and nothing else. The header has seals of its own.
+    """
+    if not is_encrypted(key):
+        return 0
+    try:
+        return read_header(lambda start, end: storage.read_range(key, start, end)).size
+    except DecryptError:
+        return 0
+
+
+def _counted_from_file(source: Path) -> int:
+    return counted_from(LocalStorage(source.absolute().parent), source.name)
+
+
 def measure(storage: Storage, key: str, progress: Progress | None = None) -> tuple[int, str]:
-    """Size in bytes and BLAKE2b-512 of a file in a storage."""
+    """Size in bytes and BLAKE2b-512 of a file in a storage; see `counted_from`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, 0, size):
+    for piece in storage.iter_range(key, counted_from(storage, key), size):
         digest.update(piece)
         if progress:
             progress(len(piece))
@@ -124,12 +145,12 @@ def measure(storage: Storage, key: str, progress: Progress | None = None) -> tup
 
 
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None) -> tuple[int, str]:
-    digest = hashlib.blake2b()
+    digest, skip = hashlib.blake2b(), _counted_from_file(source)
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
             while piece := file.read(CHUNK):
-                digest.update(piece)
+                digest.update(piece[max(skip - file.tell() + len(piece), 0):])
                 yield piece
                 if progress:
                     progress(len(piece))
@@ -212,9 +233,11 @@ def copy_object(source: Storage, target: Storage, progress: Callable[[int], obje
 
 
 def _checked(storage: Storage, key: str, size: int, checksum: str | None, progress: Progress | None) -> Iterator[bytes]:
-    digest = hashlib.blake2b()
+    digest, at = hashlib.blake2b(), 0
+    start = counted_from(storage, key) if checksum else 0
     for piece in storage.iter_range(key, 0, size):
-        digest.update(piece)
+        digest.update(piece[max(start - at, 0):])
+        at += len(piece)
         yield piece
         if progress:
             progress(len(piece))

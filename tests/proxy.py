@@ -52,6 +52,7 @@ class Proxy:
     fault: Fault | None = None
     requests: list[tuple[str, str, str]] = field(default_factory=list)  # method, path, Range
     answered: int = 0  # bytes of bodies
+    received: int = 0
 
     def __enter__(self) -> Proxy:
         proxy = self
@@ -96,6 +97,7 @@ class Proxy:
     def pass_on(self, handler: BaseHTTPRequestHandler) -> None:
         body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
         with self._lock:
+            self.received += len(body)
             self.requests.append((handler.command, handler.path, handler.headers.get("Range", "")))
         begin = time.monotonic()
         answer = self._ask(handler, body)

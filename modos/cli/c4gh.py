@@ -14,6 +14,8 @@ app = typer.Typer(help="Encrypt files for their recipients (Crypt4GH), and decry
 ObjectArgument = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
 ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
+PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
+                                                  "given several times.")]
 PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
                                                 "C4GH_PASSPHRASE, else it is asked for.")]
 
@@ -44,8 +46,7 @@ def keygen(
 def encrypt(
     place: ObjectArgument,
     elements: ElementsArgument = None,
-    public_key: Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; "
-                                                   "can be given several times.")] = None,
+    public_key: PublicOption = None,
     secret_key: SecretOption = None,
     passphrase_file: PassphraseOption = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
@@ -93,6 +94,54 @@ def decrypt(
         changed = modo.decrypt(secret, sender, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
         else f"nothing to do: no file of {place} is encrypted")
+
+
+@app.command()
+def share(
+    place: ObjectArgument,
+    elements: ElementsArgument = None,
+    secret_key: SecretOption = ...,
+    public_key: PublicOption = ...,
+    passphrase_file: PassphraseOption = None,
+) -> None:
+    """Let more recipients open encrypted files. Only their headers are written anew.
+
+    modos c4gh share -s me.sec -p her.pub data/ex
+
+    modos c4gh share -s me.sec -p her.pub s3://bucket/ex data/demo1
+    """
+    from modos.cli.secrets import load_secret
+    from modos.modo import MODO
+
+    secret = load_secret(secret_key, passphrase_file)
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    changed = modo.share(secret, public_key, elements)
+    say(f"shared {count(len(changed), 'file')} of {place}" if changed else "nothing to do: they can open every file already")
+
+
+@app.command()
+def revoke(
+    place: ObjectArgument,
+    elements: ElementsArgument = None,
+    secret_key: SecretOption = ...,
+    public_key: PublicOption = ...,
+    passphrase_file: PassphraseOption = None,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys.")] = False,
+) -> None:
+    """Take recipients off the encrypted files. Copies that they have stay readable for them.
+
+    modos c4gh revoke -s me.sec -p his.pub data/ex
+
+    modos c4gh revoke --rotate -s me.sec -p his.pub data/ex
+    """
+    from modos.cli.secrets import load_secret
+    from modos.modo import MODO
+
+    secret = load_secret(secret_key, passphrase_file)
+    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    with progress("encrypting") as advance:
+        changed = modo.revoke(secret, public_key, elements, rotate, advance)
+    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed else "nothing to do: no file is encrypted for them")
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -128,6 +129,14 @@ class Storage(ABC):
     @abstractmethod
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists."""
+
+    def splice(self, key: str, head: bytes, source: str, start: int) -> None:
+        """Put a new file of some bytes and of those of another from `start` on, whole or not at all.
+
+        ConflictError where it exists.
+        """
+        size = self.stat(source).size
+        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start)
 
     @abstractmethod
     def delete(self, key: str) -> None:

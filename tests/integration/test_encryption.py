@@ -17,6 +17,8 @@ from modos.errors import (
 )
 from modos.storage import open_storage
 
+from ..proxy import Proxy
+
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 REGIONS = ["chr1:5,000-9,000", "chr2", ["chr1:1-3000", "chr2:100-200"], None]
 
@@ -119,6 +121,53 @@ def test_several_recipients_and_a_sender(modo, key):
         modo.decrypt(friend, friend.public)
     modo.decrypt(friend, me.public)
     assert modo.recipients() == []
+
+
+def test_sharing_and_revoking(modo, key, example):
+    secret, public = key
+    friend, third = SecretKey.random(), SecretKey.random()
+    modo.encrypt([public, third.public])
+    wanted = MODO.open(example / "ex").count("demo2.bam", "chr1")
+    digests = {i: a["seal_digest"] for i, a in modo.metadata.items() if "seal_digest" in a}
+    assert modo.share(secret, friend.public) == sorted(FILES.values()) and modo.share(secret, friend.public) == []
+    name = modo.metadata["data/demo2"]["data_path"]
+    for reader in (secret, friend, third):
+        assert modo.count(name, "chr1", secret_key=reader) == wanted
+    assert [(one.packets, len(one.fingerprints)) for one in modo.recipients()] == [(3, 3)] * 4
+    assert modo.find_problems() == [] and modo.verify_encryption(friend) == sorted(FILES.values())
+    assert modo.revoke(secret, third.public) == sorted(FILES.values()) and modo.revoke(secret, third.public) == []
+    assert {i: a["seal_digest"] for i, a in modo.metadata.items() if "seal_digest" in a} == digests
+    assert [one.opens for one in modo.recipients(third)] == [False] * 4
+    assert [(one.packets, len(one.fingerprints)) for one in modo.recipients(friend)] == [(2, 2)] * 4
+    modo.revoke(secret, friend.public, ["demo2"], rotate=True)
+    assert modo.metadata["data/demo2"]["seal_digest"] != digests["data/demo2"]
+    assert modo.find_problems() == []
+    for wrong in (friend, third):
+        with pytest.raises(DecryptError):
+            modo.share(wrong, wrong.public, ["demo2"])
+    with pytest.raises(InvalidInputError, match="able to open"):
+        modo.revoke(secret, public)
+    modo.decrypt(secret)
+    assert modo.count(modo.metadata["data/demo2"]["data_path"], "chr1") == wanted and modo.find_problems() == []
+
+
+def test_sharing_on_s3_moves_little(example, tmp_path, stack):
+    """The server copies the body."""
+    from modos.demo.stack import CREDENTIALS
+
+    me, friend = SecretKey.random(), SecretKey.random()
+    source = tmp_path / "large.tsv"
+    source.write_bytes(os.urandom(25_000_000))
+    with Proxy(stack.s3) as proxy:
+        modo = MODO.create(f"s3://modos-demo/share/{tmp_path.name}", services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+        modo.add_element({"id": "large", "@type": "DataEntity", "data_format": "TSV"}, source)
+        modo.encrypt(me.public)
+        proxy.answered = proxy.received = 0
+        modo.share(me, friend.public)
+        assert proxy.answered + proxy.received < 12_000_000
+        assert modo.verify_encryption(friend) == ["data/large"] and modo.find_problems() == []
+        modo.decrypt(friend)
+    assert modo.storage.read(modo.metadata["data/large"]["data_path"])[0] == source.read_bytes()
 
 
 def test_the_plain_files_may_stay(modo, key):
