@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from modos.encryption.header import Header, Opened, read_header, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, plain_name
+from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -49,7 +49,7 @@ class Seal:
 
     def _seal(self, storage: Storage, source: str, target: str, progress: Progress | None) -> dict[str, Any]:
         size = storage.stat(source).size
-        return _seal_pieces(storage, storage.iter_range(source, 0, size), size, target, self.recipients, self.sender,
+        return _seal_pieces(storage, storage.iter_range(source, 0, size, body.PIECE), size, target, self.recipients, self.sender,
                             progress)
 
 
@@ -57,11 +57,11 @@ def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: s
                  sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
     """Seal plain bytes into a new file; returns what there is to say of it."""
     key = os.urandom(32)
-    head, plain, sealed, digest = seal_header(key, recipients, sender), hashlib.blake2b(), hashlib.blake2b(), body.Digest()
+    head, plain, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), ThreadedHash(), body.Digest()
 
     def parts() -> Iterator[bytes]:
         yield head
-        for part in body.seal(_hashed(pieces, plain, progress), key):
+        for part in body.seal(plain.over(_told(pieces, progress)), key):
             sealed.update(part)
             digest.add(part)
             yield part
@@ -89,11 +89,9 @@ class Unseal:
         told: dict[str, Any] = {}
         for source, target in zip(self.sources, self.keys()):
             opened = SealedFile(storage, source, self.secret, self.sender)
-            plain = hashlib.blake2b()
-            _write(storage, target, _hashed(opened.iter_plain(None if told else self.change.base), plain, progress),
-                   opened.size)
+            _write(storage, target, _told(opened.iter_plain(None if told else self.change.base), progress), opened.size)
             written.append(target)
-            told = told or {"data_size": opened.size, "data_checksum": plain.hexdigest()}
+            told = told or {"data_size": opened.size, "data_checksum": opened.plain_checksum}
         return told | dict.fromkeys(_OF_SEALED)
 
 
@@ -138,6 +136,13 @@ class Reseal:
 class SealedFile:
     """A sealed file of a storage, opened with a key.
 
+    Attributes
+    ----------
+    size
+        Plain bytes.
+    plain_checksum
+        Their BLAKE2b-512, when all of them were read.
+
     Raises
     ------
     DecryptError
@@ -148,6 +153,7 @@ class SealedFile:
         self._storage = storage
         self._key = key
         self._bytes = storage.stat(key).size
+        self.plain_checksum = ""
         try:
             self._header = header_of(storage, key)
             self._opened: Opened = self._header.open(secret, sender)
@@ -165,19 +171,17 @@ class SealedFile:
             A segment was changed, or segments are missing, repeated or moved;
             or the plain file is not the one that was sealed.
         """
-        digest, plain = body.Digest(), hashlib.blake2b()
-        pieces = self._storage.iter_range(self._key, self._header.size, self._bytes)
+        digest, plain = body.Digest(), ThreadedHash()
+        pieces = self._storage.iter_range(self._key, self._header.size, self._bytes, body.SEALED_PIECE)
         try:
-            for piece in body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits):
-                plain.update(piece)
-                yield piece
+            yield from plain.over(body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits))
         except DecryptError as error:
             raise DecryptError(f"{self._storage.url}/{self._key}: {error.message}", error.hint) from None
-        expected = recorded or {}
+        self.plain_checksum, expected = plain.hexdigest(), recorded or {}
         if expected.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
             raise DecryptError(f"{self._storage.url}/{self._key}: segments are missing, repeated or moved",
                                "restore the file from a copy")
-        if expected.get("plain_checksum", plain.hexdigest()) != plain.hexdigest():
+        if expected.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
 
 
@@ -392,9 +396,9 @@ def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every
             and view.element(element_id).get("data_path") and view.element(element_id)["@type"] != "Array"]
 
 
-def _hashed(pieces: Iterable[bytes], digest: Any, progress: Progress | None) -> Iterator[bytes]:
+def _told(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+    """The pieces, of whose bytes somebody is told."""
     for piece in pieces:
-        digest.update(piece)
         yield piece
         if progress:
             progress(len(piece))

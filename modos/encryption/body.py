@@ -19,6 +19,7 @@ NONCE, TAG = 12, 16
 OVERHEAD = NONCE + TAG
 SEALED = SEGMENT + OVERHEAD
 _JOB = 16  # segments that a thread handles at once
+PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
 
 
@@ -69,7 +70,7 @@ def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterato
     key
         The data key.
     """
-    yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, SEGMENT * _JOB), threads + 1)
+    yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, PIECE), threads + 1)
 
 
 def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, first: int = 0,
@@ -96,7 +97,7 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
 
     def jobs() -> Iterator[tuple[int, bytes]]:
         nonlocal number
-        for data in _regrouped(pieces, SEALED * _JOB):
+        for data in _regrouped(pieces, SEALED_PIECE):
             if digest:
                 digest.add(data)
             yield number, data

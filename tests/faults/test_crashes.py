@@ -52,8 +52,24 @@ def decrypt(bams, tmp_path):
     return operation
 
 
-KEY = SecretKey(bytes(range(32)))
-OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, decrypt]
+def share(bams, tmp_path):
+    def operation(modo):
+        return modo.share(KEY, OTHER.public)
+
+    operation.before = lambda modo: modo.encrypt(KEY.public)
+    return operation
+
+
+def rotate(bams, tmp_path):
+    def operation(modo):
+        return modo.revoke(KEY, OTHER.public, rotate=True)
+
+    operation.before = lambda modo: modo.encrypt([KEY.public, OTHER.public])
+    return operation
+
+
+KEY, OTHER = SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33)))
+OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, decrypt, share, rotate]
 
 
 @pytest.fixture(params=OPERATIONS, ids=lambda operation: operation.__name__)
