@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.config import Services, check_url, token_for
+from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_encrypted, is_index, plain_name, stem_of, streamable_format,
@@ -89,7 +90,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
-                hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS) -> GenomicFile:
     """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
 
     Parameters
@@ -97,10 +98,12 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     endpoint
         The server that the token in the environment is for; the one of the
         URL where it is None.
+    secret
+        The key to open the answers with, where the server encrypts them.
     """
     check_reference(reference_filename)
     check_url(url, "an htsget server")
-    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), workers=workers)
+    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
     return GenomicFile(source, lambda: str(reference_filename) if reference_filename else None)
 
 

@@ -12,6 +12,8 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
+from modos.encryption.keys import SecretKey
+from modos.encryption.stream import plain_pieces
 from modos.errors import (
     ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, TruncatedStream,
 )
@@ -25,6 +27,7 @@ from modos.region import Region, RegionLike, Regions, settle
 from modos.storage import Readable
 
 
+_SCHEME = "c4gh"
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
 
 
@@ -109,14 +112,17 @@ class HtsgetSource:
         The file's size in bytes, where it is known.
     hints
         The fields and tags that are wanted.
+    secret
+        The key to open the answers with, where the server encrypts them.
     """
 
     def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, size: int | None = None,
-                 hints: Query = Query()):
+                 hints: Query = Query(), secret: SecretKey | None = None):
         self._client = client
         self._file_id = file_id
         self._size = size
-        self._query = replace(hints, format=format.name)
+        self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
+        self._secret = secret
         self.format = format
         self.name = f"{client.url}/{format.kind}/{file_id}"
 
@@ -133,7 +139,7 @@ class HtsgetSource:
 
     def open_header(self) -> Iterator[bytes]:
         """The header, as the server gives it."""
-        query = Query(self.format.name, header_only=True)
+        query = Query(self.format.name, header_only=True, encryption_scheme=self._query.encryption_scheme)
         return self._iter(query, self._ask(query))
 
     def _open_one(self, region: RegionLike) -> Stream:
@@ -166,7 +172,7 @@ class HtsgetSource:
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
-        return self._client.iter_bytes(ticket, lambda: self._ask(query))
+        return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name)
 
     def _check_size(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         received = 0
@@ -192,7 +198,8 @@ def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
 
 
 def htsget_source(url: str, *, format_name: str | None = None,
-                  hints: Query = Query(), token: str | None = None, workers: int = WORKERS) -> HtsgetSource:
+                  hints: Query = Query(), token: str | None = None, secret: SecretKey | None = None,
+                  workers: int = WORKERS) -> HtsgetSource:
     """The source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
@@ -203,6 +210,8 @@ def htsget_source(url: str, *, format_name: str | None = None,
         The fields and tags that are wanted.
     token
         Bearer token for the server.
+    secret
+        The key to open the answers with, where the server encrypts them.
     workers
         How many parts are fetched at once.
     """
@@ -211,17 +220,19 @@ def htsget_source(url: str, *, format_name: str | None = None,
         if found and file_id:
             client = HtsgetClient(server, workers=workers, token=token)
             names = [format_name] if format_name else [n for n, f in FORMATS.items() if f.kind == kind]
-            return HtsgetSource(client, file_id, _offered(client, kind, file_id, names), hints=hints)
+            scheme = _SCHEME if secret else None
+            format = _offered(client, kind, file_id, names, scheme)
+            return HtsgetSource(client, file_id, format, hints=hints, secret=secret)
     raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
                             "it ends with /reads/ID or /variants/ID")
 
 
-def _offered(client: HtsgetClient, kind: str, file_id: str, names: list[str]) -> FileFormat:
+def _offered(client: HtsgetClient, kind: str, file_id: str, names: list[str], scheme: str | None) -> FileFormat:
     """The format that a server gives a file in, else the first of some that it has."""
     refusal: Exception | None = None
     for name in (None, *names) if len(names) > 1 else names:
         try:
-            ticket = client.ticket(kind, file_id, Query(name, header_only=True))
+            ticket = client.ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
         except (InvalidInputError, NotFoundError) as error:
             refusal = error
             continue

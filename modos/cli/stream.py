@@ -164,15 +164,18 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, workers: i
     from modos.htsget.query import Query
 
     query = Query(**{name: tuple(text.split(",")) for name, text in hints.items() if text})
+    secret = None
+    if secret_key:
+        from modos.cli.secrets import load_secret
+
+        secret = load_secret(secret_key)
     if file.startswith(("http://", "https://")):
         from modos.sources import served_file
 
-        return served_file(file, options.endpoint, reference, hints=query, workers=workers)
-    from modos.cli.secrets import load_secret
+        return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers)
     from modos.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
-    secret = load_secret(secret_key) if secret_key else None
     return modo.file(key, reference, secret_key=secret, hints=query, workers=workers)
 
 

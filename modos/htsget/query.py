@@ -30,6 +30,9 @@ class Query:
         one take a POST request.
     header_only
         Ask for the header alone (`class=header`).
+    encryption_scheme
+        How the answer may be encrypted, such as c4gh; None for not at all
+        (hts-specs pull request 808, htsget-rs).
     fields, tags, notags
         SAM fields and tags that are wanted, and tags that are not; empty for
         all. Hints: a server may send more.
@@ -41,6 +44,7 @@ class Query:
     fields: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     notags: tuple[str, ...] = ()
+    encryption_scheme: str | None = None
 
     @classmethod
     def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
@@ -86,16 +90,20 @@ class Query:
 
     def to_params(self) -> dict[str, str]:
         """The parameters of a GET request, of one region at most."""
-        params = {"format": self.format} if self.format else {}
+        params = self._what()
         if self.header_only:
             return params | {"class": HEADER_CLASS}
         for region in self.regions:
             params |= {name: str(value) for name, value in _region_to_json(region).items()}
         return params | {name: ",".join(getattr(self, name)) for name in _LISTS if getattr(self, name)}
 
+    def _what(self) -> dict[str, str]:
+        named = {"format": self.format, "encryptionScheme": self.encryption_scheme}
+        return {name: value for name, value in named.items() if value}
+
     def to_body(self) -> bytes:
         """The body of a POST request."""
-        content: dict[str, Any] = {"format": self.format} if self.format else {}
+        content: dict[str, Any] = self._what()
         if self.header_only:
             content["class"] = HEADER_CLASS
         content |= {name: list(getattr(self, name)) for name in _LISTS if getattr(self, name)}

@@ -8,13 +8,20 @@ import subprocess
 import sys
 
 import pytest
+from starlette.responses import Response
 
 from modos.api import MODO
-from modos.encryption.body import SEALED
-from modos.encryption.keys import SecretKey, generate
+from modos.encryption.body import SEALED, seal
+from modos.encryption.header import seal_header
+from modos.encryption.keys import SecretKey, generate, load_secret_key
 from modos.errors import (
-    AccessError, AlreadyExistsError, ChecksumMismatch, DecryptError, InvalidInputError, ModosError, NotFoundError,
+    AccessError, AlreadyExistsError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError,
+    NotFoundError,
 )
+from modos.genomics import GenomicFile
+from modos.htsget.protocol import Block, Ticket
+from modos.server.run import BackgroundServer
+from modos.streaming import htsget_source
 from modos.storage import open_storage
 
 from ..proxy import Proxy
@@ -290,3 +297,46 @@ def test_modos_errors_only(modo, key):
         modo.encrypt("/nonexistent.pub")
     with pytest.raises(ModosError):
         modo.decrypt("/nonexistent.sec")
+
+
+class Sealing:
+    """An htsget server that seals its answers, as htsget-rs does: one Crypt4GH file with an edit list."""
+
+    def __init__(self, data, recipient):
+        self.asked, key = [], os.urandom(32)
+        before, after = os.urandom(700), os.urandom(300)
+        padded = before + data + after
+        body = b"".join(seal(iter([padded]), key))
+        content = seal_header(key, [recipient], None, (len(before), len(data))) + body
+        self.ticket = Ticket("BAM", tuple(Block("", content=content[at:at + 50_000]) for at in range(0, len(content), 50_000)))
+
+    async def __call__(self, scope, receive, send):
+        if scope["type"] == "lifespan":
+            return
+        self.asked.append(scope["query_string"].decode())
+        await Response(self.ticket.to_bytes())(scope, receive, send)
+
+
+def test_an_htsget_server_may_seal_its_answers(key, example):
+    data = (example / "ex/demo2.bam").read_bytes()
+    me = load_secret_key(key[0])
+    app = Sealing(data, me.public)
+    with BackgroundServer(app) as server:
+        source = htsget_source(f"{server.url}/reads/ex/demo2", secret=me)
+        wanted = MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")
+        assert GenomicFile(source).count("chr1:1-9000") == wanted > 0
+        assert b"".join(GenomicFile(source).iter_bytes()) == data
+        assert all("encryptionScheme=c4gh" in query for query in app.asked)
+        with pytest.raises(DecryptError, match="not sealed for this key"):
+            GenomicFile(htsget_source(f"{server.url}/reads/ex/demo2", secret=SecretKey.random())).count("chr1")
+        with pytest.raises(AccessError, match="encrypted"):
+            GenomicFile(htsget_source(f"{server.url}/reads/ex/demo2")).count("chr1")
+        cut = Ticket("BAM", app.ticket.blocks[:-1])
+        app.ticket = cut
+        with pytest.raises(IntegrityError):
+            GenomicFile(source).count("chr1")
+
+
+def test_a_plain_answer_is_taken_as_it_is(example, stack):
+    source = htsget_source(f"{stack.endpoint}/htsget/reads/ex/demo2", secret=SecretKey.random())
+    assert GenomicFile(source).count("chr1:1-9000") == MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")

@@ -1,0 +1,53 @@
+"""Streams that may be sealed: opened as they come, and passed on as they are where they are plain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from modos.encryption.header import MAGIC, Header, read_header
+from modos.encryption.keys import SecretKey
+from modos.errors import AccessError, DecryptError
+
+
+def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str) -> Iterator[bytes]:
+    """The plain bytes of a stream; what its edit list leaves out is left out.
+
+    Raises
+    ------
+    AccessError
+        It is sealed, and there is no key.
+    DecryptError
+        The key does not open it, or it was changed.
+    """
+    held = b""
+    for piece in pieces:
+        held += piece
+        if len(held) >= len(MAGIC):
+            break
+    if not held.startswith(MAGIC):
+        yield from chain((held,) if held else (), pieces)
+        return
+    if secret is None:
+        raise AccessError(f"{name} is encrypted", "give the secret key it is encrypted for (--secret-key)")
+    from modos.encryption.body import apply_edits, unseal
+
+    try:
+        header, rest = _header(held, pieces)
+        opened = header.open(secret)
+        yield from apply_edits(unseal(chain((rest,), pieces), opened.keys), opened.edits)
+    except DecryptError as error:
+        raise DecryptError(f"{name}: {error.message}", error.hint) from None
+
+
+def _header(held: bytes, pieces: Iterator[bytes]) -> tuple[Header, bytes]:
+    """The header, and what came after it in the pieces that it took."""
+    data = bytearray(held)
+
+    def read(start: int, end: int) -> bytes:
+        while len(data) < end and (piece := next(pieces, None)) is not None:
+            data.extend(piece)
+        return bytes(data[start:end])
+
+    header = read_header(read)
+    return header, bytes(data[header.size:])
