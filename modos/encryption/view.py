@@ -119,10 +119,10 @@ class DecryptedView:
         begin = start // SEGMENT
         low = sealed.start + begin * SEALED
         high = min(sealed.start + -(-end // SEGMENT) * SEALED, sealed.info.size)
-        if high <= len(sealed.first):
-            data = sealed.first[low:high]
-        else:
-            data, _ = self._storage.read_part(sealed.info.key, low, high, if_match=sealed.info.etag)
+        data = sealed.first[low:high]
+        if high > len(sealed.first):
+            more, _ = self._storage.read_part(sealed.info.key, low + len(data), high, if_match=sealed.info.etag)
+            data += more
         try:
             if len(data) != high - low:
                 raise DecryptError("the file ends before its size")

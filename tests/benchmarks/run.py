@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import sys
 
+import encryption
 import metadata
 import regions
 import streaming
 
-BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "metadata": metadata.main}
+BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "encryption": encryption.main,
+              "metadata": metadata.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -1,0 +1,154 @@
+"""Crypt4GH against the crypt4gh package and cp: files, objects, memory, regions, sharing.
+
+Each case runs both sides in turn and prints the median of the ratios, with the ratio to reach.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from modos.api import MODO
+from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.encryption.keys import SecretKey
+from regions import write_short_reads
+from streaming import MODOS
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from proxy import Proxy  # noqa: E402
+
+PACKAGE = [sys.executable, "-m", "crypt4gh"]
+SIZE = 1_000_000_000
+SEAL = """
+import os, sys
+from modos.encryption import body, header, keys
+source, target, public = sys.argv[1:]
+key = os.urandom(32)
+with open(source, "rb") as file, open(target, "wb") as out:
+    out.write(header.seal_header(key, keys.as_public_keys(public)))
+    for part in body.seal(iter(lambda: file.read(body.PIECE), b""), key):
+        out.write(part)
+"""
+OPEN = """
+import sys
+from modos.encryption import body, header, keys
+source, target, secret = sys.argv[1:]
+with open(source, "rb") as file, open(target, "wb") as out:
+    def read(start, end):
+        file.seek(start)
+        return file.read(end - start)
+    found = header.read_header(read)
+    file.seek(found.size)
+    for part in body.unseal(iter(lambda: file.read(body.SEALED_PIECE), b""), found.open(keys.as_secret_key(secret)).keys):
+        out.write(part)
+"""
+
+
+def shell(command: str, folder: Path) -> Callable[[], float]:
+    """How long a command takes."""
+    def run() -> float:
+        begin = time.perf_counter()
+        subprocess.run(["bash", "-c", command], cwd=folder, check=True, stderr=subprocess.DEVNULL)
+        return time.perf_counter() - begin
+
+    return run
+
+
+def report(case: str, other: str, ours: Callable[[], float], theirs: Callable[[], float], goal: float, rounds: int = 5) -> None:
+    """Print how many times as fast the first is as the second."""
+    pairs = [(ours(), theirs()) for _ in range(rounds)]
+    mine, its = (median(pair[side] for pair in pairs) for side in (0, 1))
+    print(f"{case:<34} modos {mine:6.2f} s   {other:<8} {its:6.2f} s   ratio {median(b / a for a, b in pairs):5.2f}  "
+          f"(goal {goal})", flush=True)
+
+
+def bench_files(folder: Path) -> None:
+    """A file of 1 GB, from file to file."""
+    (folder / "seal.py").write_text(SEAL)
+    (folder / "open.py").write_text(OPEN)
+    package = " ".join(PACKAGE)
+    for cores, goals in (("", (2.5, 1.0)), ("taskset -c 0 ", (1.5, None))):
+        where = "one core" if cores else "all cores"
+        ours = {"encrypt": f"{cores}{sys.executable} seal.py plain ours.c4gh me.pub",
+                "decrypt": f"{cores}{sys.executable} open.py ours.c4gh out me.sec"}
+        theirs = {"encrypt": f"{cores}{package} encrypt --recipient_pk me.pub < plain > theirs.c4gh",
+                  "decrypt": f"{cores}{package} decrypt --sk me.sec < theirs.c4gh > out"}
+        for what in ("encrypt", "decrypt"):
+            report(f"{what} 1 GB, {where}", "package", shell(ours[what], folder), shell(theirs[what], folder), goals[0])
+            if goals[1]:
+                report(f"{what} 1 GB, {where}", "cp", shell(ours[what], folder), shell("cp plain out", folder), goals[1])
+
+
+def peak(command: list[str], folder: Path) -> tuple[float, int]:
+    """Seconds and peak memory in MB of a command."""
+    begin, memory = time.perf_counter(), 0
+    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    while process.poll() is None:
+        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+        memory = max(memory, int(match[1]) // 1024 if match else 0)
+        time.sleep(0.02)
+    assert process.returncode == 0, command
+    return time.perf_counter() - begin, memory
+
+
+def bench_object(folder: Path) -> None:
+    """An object with a file of 1 GB: two checksums, a check of each segment, and a commit."""
+    modo = MODO(folder / "ex")
+    modo.add_element({"id": "large", "@type": "DataEntity", "data_format": "TSV", "data_path": "large.tsv"}, folder / "plain")
+    other = SecretKey.random()
+    for _ in range(3):
+        sealed, memory = peak([MODOS, "c4gh", "encrypt", "-p", "me.pub", "ex"], folder)
+        modo = MODO(folder / "ex")
+        begin = time.perf_counter()
+        modo.share(folder / "me.sec", other.public)
+        shared = time.perf_counter() - begin
+        copied = shell("cp plain out", folder)()
+        opened, memory_too = peak([MODOS, "c4gh", "decrypt", "-s", "me.sec", "ex"], folder)
+        print(f"{'object of 1 GB':<34} encrypt {sealed:.2f} s, decrypt {opened:.2f} s, share {shared:.2f} s, cp {copied:.2f} s; "
+              f"peak memory {max(memory, memory_too)} MB  (goal <= 100 MB; share >= 0.9 of cp)", flush=True)
+
+
+def bench_region(folder: Path) -> None:
+    """A region of an encrypted BAM on S3, against the plain one."""
+    write_short_reads(folder / "short.bam", 3_000_000)
+    plain = MODO(folder / "plain-ex")
+    plain.add_element({"id": "short", "@type": "AlignmentSet"}, folder / "short.bam")
+    with running() as services, Proxy(services.s3) as proxy:
+        found = {}
+        for name in ("plain", "encrypted"):
+            url = f"s3://{BUCKET}/{name}"
+            MODO.open(folder / "plain-ex").upload(url, endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
+            if name == "encrypted":
+                MODO.open(url, services={"s3": services.s3}, s3_kwargs=CREDENTIALS).encrypt(folder / "me.pub")
+            modo = MODO.open(url, services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+            proxy.answered, begin = 0, time.perf_counter()
+            count = modo.count("short.bam", "chr1:50000000-50200000", secret_key=folder / "me.sec")
+            found[name] = count, proxy.answered, time.perf_counter() - begin
+        (count, plain_bytes, plain_time), (again, sealed_bytes, sealed_time) = found["plain"], found["encrypted"]
+        assert count == again
+        print(f"{'200 kb of a BAM on S3':<34} encrypted {sealed_bytes:,} bytes, {sealed_time:.2f} s   plain {plain_bytes:,} bytes, "
+              f"{plain_time:.2f} s   {sealed_bytes / plain_bytes:.2f} x the bytes (goal <= 1.2), {sealed_time / plain_time:.2f} x "
+              "the time (goal <= 2)")
+
+
+def main() -> None:
+    """Run all."""
+    with tempfile.TemporaryDirectory(prefix="modos-bench-") as name:
+        folder = Path(name)
+        with open(folder / "plain", "wb") as file:
+            for _ in range(SIZE // 10_000_000):
+                file.write(os.urandom(10_000_000))
+        subprocess.run([MODOS, "c4gh", "keygen", "--no-passphrase", "me.sec"], cwd=folder, check=True,
+                       stderr=subprocess.DEVNULL)
+        bench_files(folder)
+        bench_object(folder)
+        shutil.rmtree(folder / "ex")
+        bench_region(folder)
