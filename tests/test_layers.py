@@ -11,7 +11,7 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "ownership", "prefetch", "hashing"},
+    {"errors", "ownership", "prefetch", "hashing", "memory"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},

@@ -7,10 +7,13 @@ import os
 import signal
 import sys
 
+from modos.memory import keep_freed
+
 
 def main() -> None:
     """Run the command line; never returns."""
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
+    keep_freed()
     from modos.cli.app import app
     from modos.cli.output import options, show_error
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, ModosError

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
+from modos.memory import keep_freed
 from modos.prefetch import fetch_ahead
 
 SEGMENT = 1 << 16  # plain bytes
@@ -21,6 +23,7 @@ SEALED = SEGMENT + OVERHEAD
 _JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
+_own = threading.local()
 
 
 def sealed_size(plain: int) -> int:
@@ -70,6 +73,7 @@ def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterato
     key
         The data key.
     """
+    keep_freed()
     yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, PIECE), threads + 1)
 
 
@@ -93,6 +97,7 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
     DecryptError
         A segment that was changed, or is cut.
     """
+    keep_freed()
     number = first
 
     def jobs() -> Iterator[tuple[int, bytes]]:
@@ -108,18 +113,21 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
 
 def unseal_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
     """Open some segments that follow each other; the last may be short."""
-    size = plain_size(len(data))
-    plain, sealed = bytearray(size), memoryview(data)
-    out, ciphers = memoryview(plain), [ChaCha20Poly1305(key) for key in keys]
-    for number in range(-(-len(sealed) // SEALED)):
-        segment = sealed[number * SEALED:(number + 1) * SEALED]
-        target = out[number * SEGMENT:number * SEGMENT + len(segment) - OVERHEAD]
-        if not any(_unseal_into(cipher, segment, target) for cipher in ciphers):
-            raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
+    plain = bytearray(plain_size(len(data)))
+    _unseal_into(data, memoryview(plain), keys, first)
     return plain
 
 
-def _unseal_into(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
+def _unseal_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
+    sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
+    for number in range(-(-len(sealed) // SEALED)):
+        segment = sealed[number * SEALED:(number + 1) * SEALED]
+        target = out[number * SEGMENT:number * SEGMENT + len(segment) - OVERHEAD]
+        if not any(_opens(cipher, segment, target) for cipher in ciphers):
+            raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
+
+
+def _opens(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
     try:
         cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
     except InvalidTag:
@@ -136,9 +144,18 @@ def _seal(data: bytes, key: bytes) -> bytearray:
         target = out[number * SEALED:number * SEALED + len(plain) + OVERHEAD]
         target[:NONCE] = os.urandom(NONCE)
         cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
-    if unseal_segments(sealed, (key,), 0) != data:
+    if _unsealed_again(sealed, key, len(data)) != data:
         raise DecryptError("what was sealed could not be opened again")
     return sealed
+
+
+def _unsealed_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
+    """What some segments hold, in a buffer of this thread that the next call uses, too."""
+    buffer = getattr(_own, "buffer", None)
+    if buffer is None or len(buffer) != size:
+        buffer = _own.buffer = bytearray(size)
+    _unseal_into(sealed, memoryview(buffer), (key,), 0)
+    return buffer
 
 
 def _regrouped(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
