@@ -16,6 +16,7 @@ from modos.storage import ObjectInfo, Storage
 
 _FIRST = SEALED + (4 << 10)  # bytes that are read at once with the header: most often it and the first segment
 _MAX_FILES = 64
+_FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 
 @dataclass(frozen=True)
@@ -56,6 +57,7 @@ class DecryptedView:
         self._secret = secret
         self._sender = sender
         self._files: OrderedDict[str, _Sealed] = OrderedDict()
+        self._segments: OrderedDict[tuple[ObjectInfo, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
     @property
@@ -116,9 +118,32 @@ class DecryptedView:
 
     def _plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
         """Plain bytes [start, end) of the body."""
-        begin = start // SEGMENT
+        begin, beyond = start // SEGMENT, -(-end // SEGMENT)
+        head, tail = self._held(sealed, range(begin, beyond)), b""
+        first = begin + len(head)
+        if first < beyond:
+            tail_parts = self._held(sealed, range(beyond - 1, first - 1, -1))
+            beyond -= len(tail_parts)
+            tail = b"".join(reversed(tail_parts))
+        middle = self._fetched(sealed, first, beyond) if first < beyond else b""
+        offset = begin * SEGMENT
+        return b"".join((*head, middle, tail))[start - offset:end - offset]
+
+    def _held(self, sealed: _Sealed, numbers: range) -> list[bytes]:
+        """Segments that follow each other and were opened lately, from the first of some numbers on."""
+        found = []
+        with self._lock:
+            for number in numbers:
+                segment = self._segments.get((sealed.info, number))
+                if segment is None:
+                    break
+                found.append(segment)
+        return found
+
+    def _fetched(self, sealed: _Sealed, begin: int, beyond: int) -> bytes:
+        """Segments [begin, beyond), fetched and opened; a few are kept, as who plans a region reads its edges first."""
         low = sealed.start + begin * SEALED
-        high = min(sealed.start + -(-end // SEGMENT) * SEALED, sealed.info.size)
+        high = min(sealed.start + beyond * SEALED, sealed.info.size)
         data = sealed.first[low:high]
         if high > len(sealed.first):
             more, _ = self._storage.read_part(sealed.info.key, low + len(data), high, if_match=sealed.info.etag)
@@ -126,11 +151,17 @@ class DecryptedView:
         try:
             if len(data) != high - low:
                 raise DecryptError("the file ends before its size")
-            plain = unseal_segments(data, sealed.keys, begin)
+            plain = bytes(unseal_segments(data, sealed.keys, begin))
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
-        offset = begin * SEGMENT
-        return bytes(memoryview(plain)[start - offset:end - offset])
+        if beyond - begin <= _FEW:
+            with self._lock:
+                for number in range(begin, beyond):
+                    at = (number - begin) * SEGMENT
+                    self._segments[sealed.info, number] = plain[at:at + SEGMENT]
+                while len(self._segments) > _MAX_SEGMENTS:
+                    self._segments.popitem(last=False)
+        return plain
 
 
 def _stretches(size: int, edits: Edits | None) -> tuple[tuple[int, int], ...]:

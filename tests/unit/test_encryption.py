@@ -357,6 +357,10 @@ def test_a_view_opens_only_what_it_needs(storage, tmp_path, monkeypatch):
     view.read_part("a", 20 * SEGMENT + 5, 20 * SEGMENT + 9)
     view.read_part("a", 10, 20)
     assert len(reads) == 2 and reads[1] == (124 + 20 * SEALED, 124 + 21 * SEALED)
+    assert view.read_part("a", 20 * SEGMENT, 23 * SEGMENT)[0] == (PLAIN * 10)[20 * SEGMENT:23 * SEGMENT]
+    assert reads[2:] == [(124 + 21 * SEALED, 124 + 23 * SEALED)]
+    assert view.read_part("a", 18 * SEGMENT + 1, 21 * SEGMENT)[0] == (PLAIN * 10)[18 * SEGMENT + 1:21 * SEGMENT]
+    assert reads[3:] == [(124 + 18 * SEALED, 124 + 20 * SEALED)]
 
 
 def test_a_view_says_which_file_it_cannot_open(storage, tmp_path):
