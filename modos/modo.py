@@ -17,7 +17,7 @@ from modos.config import Services, resolve_services
 from modos.description import read_descriptions
 from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
-from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
+from modos.encrypting import EncryptedFiles
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.formats import index_names
@@ -27,12 +27,10 @@ from modos.storage import Storage, open_storage
 if TYPE_CHECKING:
     from rdflib import Graph
 
-    from modos.sealing import Recipients
-
 Progress = Callable[[int], Any]
 
 
-class MODO(GenomicFiles):
+class MODO(GenomicFiles, EncryptedFiles):
     """A multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
@@ -362,120 +360,6 @@ class MODO(GenomicFiles):
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
         return transfer.remove_object(self.storage)
-
-    def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-                seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
-                elements: Sequence[str] | None = None, progress: Progress | None = None) -> list[str]:
-        """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
-
-        Parameters
-        ----------
-        recipient_pubkeys
-            Public keys, or their files, of those who can decrypt.
-        seckey_path
-            The sender's secret key; a key for this use where it is None.
-        passphrase
-            Of the secret key; `C4GH_PASSPHRASE` where it is None.
-        delete
-            Remove the plain files when the object has the encrypted ones.
-        elements
-            Ids; None for all data, without references.
-
-        Raises
-        ------
-        ChecksumMismatch
-            A file is not what the metadata say; nothing is changed.
-        """
-        sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
-        from modos.sealing import seal_elements
-
-        with self.transaction(progress) as transaction:
-            return seal_elements(transaction, as_public_keys(recipient_pubkeys), sender, elements, delete=delete)
-
-    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
-                passphrase: str | None = None, elements: Sequence[str] | None = None,
-                progress: Progress | None = None) -> list[str]:
-        """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
-
-        Parameters
-        ----------
-        seckey_path
-            The secret key of a recipient, or its file.
-        sender_pubkey
-            Who must have encrypted them; anybody may where it is None.
-        passphrase
-            Of the secret key; `C4GH_PASSPHRASE` where it is None.
-        elements
-            Ids; None for all.
-
-        Raises
-        ------
-        DecryptError
-            The key does not open a file, or the file was changed; nothing is
-            changed in the object.
-        """
-        secret = as_secret_key(seckey_path, passphrase)
-        senders = as_public_keys(sender_pubkey) if sender_pubkey is not None else [None]
-        from modos.sealing import open_elements
-
-        with self.transaction(progress) as transaction:
-            return open_elements(transaction, secret, senders[0], elements)
-
-    def share(self, seckey_path: str | Path | SecretKey,
-              recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-              elements: Sequence[str] | None = None) -> list[str]:
-        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
-
-        Parameters
-        ----------
-        seckey_path
-            A secret key that opens them.
-        """
-        from modos.sealing import share_elements
-
-        with self.transaction() as transaction:
-            return share_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements)
-
-    def revoke(self, seckey_path: str | Path | SecretKey,
-               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None) -> list[str]:
-        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
-
-        Who has a copy, or has kept the key of the body, can still read that;
-        with `rotate` the bodies are sealed under new keys.
-
-        Parameters
-        ----------
-        seckey_path
-            The secret key of a recipient who remains.
-        """
-        from modos.sealing import revoke_elements
-
-        with self.transaction(progress) as transaction:
-            return revoke_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements,
-                                   rotate=rotate)
-
-    def recipients(self, secret_key: str | Path | SecretKey | None = None) -> list[Recipients]:
-        """For whom each encrypted file is, and whether a key opens it."""
-        from modos.sealing import find_recipients
-
-        return find_recipients(self.storage, self.metadata, None if secret_key is None else as_secret_key(secret_key))
-
-    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
-                          progress: Progress | None = None) -> list[str]:
-        """Open all of the encrypted files; returns their elements.
-
-        Raises
-        ------
-        DecryptError
-            A segment was changed, or segments are missing, repeated or
-            moved; or the key does not open a file.
-        """
-        from modos.sealing import verify
-
-        metadata = self.metadata
-        chosen = metadata if not elements else [self._document.find(element) for element in elements]
-        return verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key), progress)
 
     def enrich_metadata(self) -> list[str]:
         """Add what the headers of the data files say, in one commit; returns ids of files that could not be read.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path, PurePath
@@ -23,16 +24,16 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class GenomicFiles:
+class GenomicFiles(ABC):
     """The part of a MODO that reads its data files."""
 
     storage: Storage
     services: Services
     metadata: Mapping[str, Mapping[str, Any]]
 
+    @abstractmethod
     def find_element(self, element: str) -> str:
         """The full id of an element."""
-        raise NotImplementedError
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,

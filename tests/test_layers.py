@@ -20,6 +20,7 @@ LAYERS = [
     {"genomics", "transfer"},
     {"editing", "sources", "checking", "views"},
     {"enrichment", "reading", "sealing"},
+    {"encrypting"},
     {"modo", "catalog"},
     {"api", "server"},
     {"demo"},

@@ -1,0 +1,147 @@
+"""The part of a MODO that encrypts its data files and decrypts them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.editing import Transaction
+from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
+from modos.storage import Storage
+
+if TYPE_CHECKING:
+    from modos.sealing import Recipients
+
+Progress = Callable[[int], Any]
+
+
+class EncryptedFiles(ABC):
+    """What it takes of an object to encrypt its files."""
+
+    storage: Storage
+    metadata: Mapping[str, Mapping[str, Any]]
+
+    @abstractmethod
+    def find_element(self, element: str) -> str:
+        """The full id of an element."""
+
+    @abstractmethod
+    def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
+        """Collect changes, and commit them together."""
+
+    def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+                seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
+                elements: Sequence[str] | None = None, progress: Progress | None = None) -> list[str]:
+        """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
+
+        Parameters
+        ----------
+        recipient_pubkeys
+            Public keys, or their files, of those who can decrypt.
+        seckey_path
+            The sender's secret key; a key for this use where it is None.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        delete
+            Remove the plain files when the object has the encrypted ones.
+        elements
+            Ids; None for all data, without references.
+
+        Raises
+        ------
+        ChecksumMismatch
+            A file is not what the metadata say; nothing is changed.
+        """
+        from modos import sealing
+
+        sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
+        with self.transaction(progress) as transaction:
+            return sealing.seal_elements(transaction, as_public_keys(recipient_pubkeys), sender, elements, delete=delete)
+
+    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
+                passphrase: str | None = None, elements: Sequence[str] | None = None,
+                progress: Progress | None = None) -> list[str]:
+        """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
+
+        Parameters
+        ----------
+        seckey_path
+            The secret key of a recipient, or its file.
+        sender_pubkey
+            Who must have encrypted them; anybody may where it is None.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        elements
+            Ids; None for all.
+
+        Raises
+        ------
+        DecryptError
+            The key does not open a file, or the file was changed; nothing is
+            changed in the object.
+        """
+        from modos import sealing
+
+        secret = as_secret_key(seckey_path, passphrase)
+        senders = as_public_keys(sender_pubkey) if sender_pubkey is not None else [None]
+        with self.transaction(progress) as transaction:
+            return sealing.open_elements(transaction, secret, senders[0], elements)
+
+    def share(self, seckey_path: str | Path | SecretKey,
+              recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+              elements: Sequence[str] | None = None) -> list[str]:
+        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+
+        Parameters
+        ----------
+        seckey_path
+            A secret key that opens them.
+        """
+        from modos import sealing
+
+        with self.transaction() as transaction:
+            return sealing.share_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements)
+
+    def revoke(self, seckey_path: str | Path | SecretKey,
+               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None) -> list[str]:
+        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
+
+        Who has a copy, or has kept the key of the body, can still read that;
+        with `rotate` the bodies are sealed under new keys.
+
+        Parameters
+        ----------
+        seckey_path
+            The secret key of a recipient who remains.
+        """
+        from modos import sealing
+
+        with self.transaction(progress) as transaction:
+            return sealing.revoke_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements,
+                                   rotate=rotate)
+
+    def recipients(self, secret_key: str | Path | SecretKey | None = None) -> list[Recipients]:
+        """For whom each encrypted file is, and whether a key opens it."""
+        from modos import sealing
+
+        return sealing.find_recipients(self.storage, self.metadata, None if secret_key is None else as_secret_key(secret_key))
+
+    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
+                          progress: Progress | None = None) -> list[str]:
+        """Open all of the encrypted files; returns their elements.
+
+        Raises
+        ------
+        DecryptError
+            A segment was changed, or segments are missing, repeated or
+            moved; or the key does not open a file.
+        """
+        from modos import sealing
+
+        metadata = self.metadata
+        chosen = metadata if not elements else [self.find_element(element) for element in elements]
+        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key), progress)
