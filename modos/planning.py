@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
@@ -204,18 +203,7 @@ class Planner:
 
 def _at_once(calls: list[Callable[[], Result]]) -> list[Result]:
     """What some calls return that wait for the network; the first error among them, in their order."""
-    futures: list[Future[Result]] = [Future() for _ in calls]
-
-    def run(future: Future[Result], call: Callable[[], Result]) -> None:
-        try:
-            future.set_result(call())
-        except BaseException as error:
-            future.set_exception(error)
-
-    for future, call in list(zip(futures, calls))[1:]:
-        threading.Thread(target=run, args=(future, call), name="modos-fetch", daemon=True).start()
-    run(futures[0], calls[0])
-    return [future.result() for future in futures]
+    return list(fetch_ahead(lambda call, _: call(), calls, len(calls)))
 
 
 def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:

@@ -99,7 +99,7 @@ def stored(runs: Iterable[Run]) -> Iterator[Parts]:
 
 def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
     """The records in BGZF blocks, and an end marker."""
-    yield from fetch_ahead(_deflate, _filled(runs), max(threads, 1) * 4)
+    yield from fetch_ahead(_deflate, _filled(runs), max(threads, 1))
     yield [BGZF_EOF]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +24,7 @@ SEALED = SEGMENT + OVERHEAD
 _JOB = 16  # segments that a thread handles at once
 PIECE, SEALED_PIECE = SEGMENT * _JOB, SEALED * _JOB  # bytes that are best read at once
 THREADS = max(min(os.cpu_count() or 1, 8), 1)
+_ENDLESS = 1 << 70  # more than any edit list adds up to in a file
 _own = threading.local()
 
 
@@ -77,7 +79,7 @@ def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterato
     yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, PIECE), threads + 1)
 
 
-def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *, first: int = 0,
+def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *,
            threads: int = THREADS) -> Iterator[bytearray]:
     """Open sealed bytes.
 
@@ -89,8 +91,6 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
         The data keys.
     digest
         Takes in what is read.
-    first
-        Number of the first segment, for messages.
 
     Raises
     ------
@@ -98,15 +98,12 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
         A segment that was changed, or is cut.
     """
     keep_freed()
-    number = first
 
     def jobs() -> Iterator[tuple[int, bytes]]:
-        nonlocal number
-        for data in _regrouped(pieces, SEALED_PIECE):
+        for number, data in enumerate(_regrouped(pieces, SEALED_PIECE)):
             if digest:
                 digest.add(data)
-            yield number, data
-            number += _JOB
+            yield number * _JOB, data
 
     yield from fetch_ahead(lambda job, _: unseal_segments(job[1], keys, job[0]), jobs(), threads + 1)
 
@@ -175,25 +172,41 @@ def _regrouped(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
+def kept(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
+    """The stretches [start, end) of some plain bytes that count, in their order.
+
+    Parameters
+    ----------
+    edits
+        Lengths to skip and to keep in turn; after an odd number of them the
+        rest is kept. All counts where it is None.
+    """
+    if edits is None:
+        return ((0, size),) if size else ()
+    found, at = [], 0
+    for number, length in enumerate(edits):
+        if number % 2:
+            found.append((min(at, size), min(at + length, size)))
+        at += length
+    if len(edits) % 2:
+        found.append((min(at, size), size))
+    return tuple((start, end) for start, end in found if start < end)
+
+
 def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
-    """What counts of plain bytes: lengths to skip and to keep in turn; after an odd number of them, the rest."""
+    """What counts of plain bytes that come in pieces; see `kept`."""
     if edits is None:
         yield from pieces
         return
-    lengths, keeps, left = iter(edits), True, 0
-    endless = False
+    stretches, at = deque(kept(_ENDLESS, edits)), 0
     for piece in pieces:
-        at = 0
-        while at < len(piece):
-            if not left and not endless:
-                keeps, found = not keeps, next(lengths, None)
-                if found is None:
-                    if not keeps:
-                        return
-                    endless = True
-                left = found or 0
-                continue
-            step = len(piece) - at if endless else min(left, len(piece) - at)
-            if keeps:
-                yield piece[at:at + step]
-            at, left = at + step, left - (0 if endless else step)
+        end = at + len(piece)
+        while stretches and stretches[0][0] < end:
+            low, high = stretches[0]
+            yield piece[max(low - at, 0):high - at]
+            if high > end:
+                break
+            stretches.popleft()
+        if not stretches:
+            return
+        at = end

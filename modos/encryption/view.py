@@ -7,9 +7,9 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from modos.encryption.body import SEALED, SEGMENT, plain_size, unseal_segments
-from modos.encryption.header import Edits, read_header
-from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.body import SEALED, SEGMENT, kept, plain_size, unseal_segments
+from modos.encryption.header import read_header
+from modos.encryption.keys import SecretKey
 from modos.errors import DecryptError
 from modos.formats import ENCRYPTED_SUFFIX
 from modos.storage import ObjectInfo, Storage
@@ -43,8 +43,6 @@ class DecryptedView:
         Holds the sealed files.
     secret
         The key to open them with.
-    sender
-        Who must have sealed them; anybody may where it is None.
 
     Raises
     ------
@@ -52,10 +50,9 @@ class DecryptedView:
         From every method: a file is not sealed for the key, or was changed.
     """
 
-    def __init__(self, storage: Storage, secret: SecretKey, sender: PublicKey | None = None):
+    def __init__(self, storage: Storage, secret: SecretKey):
         self._storage = storage
         self._secret = secret
-        self._sender = sender
         self._files: OrderedDict[str, _Sealed] = OrderedDict()
         self._segments: OrderedDict[tuple[ObjectInfo, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
@@ -110,8 +107,8 @@ class DecryptedView:
 
         try:
             header = read_header(read)
-            opened = header.open(self._secret, self._sender)
-            stretches = _stretches(plain_size(info.size - header.size), opened.edits)
+            opened = header.open(self._secret)
+            stretches = kept(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
         return _Sealed(info, header.size, opened.keys, stretches, first)
@@ -162,20 +159,6 @@ class DecryptedView:
                 while len(self._segments) > _MAX_SEGMENTS:
                     self._segments.popitem(last=False)
         return plain
-
-
-def _stretches(size: int, edits: Edits | None) -> tuple[tuple[int, int], ...]:
-    """What of some plain bytes counts."""
-    if edits is None:
-        return ((0, size),) if size else ()
-    found, at = [], 0
-    for number, length in enumerate(edits):
-        if number % 2 and length:
-            found.append((min(at, size), min(at + length, size)))
-        at += length
-    if len(edits) % 2:
-        found.append((min(at, size), size))
-    return tuple((start, end) for start, end in found if start < end)
 
 
 def _cut(stretches: tuple[tuple[int, int], ...], start: int, end: int) -> list[tuple[int, int]]:

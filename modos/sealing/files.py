@@ -158,7 +158,7 @@ class SealedFile:
             total = body.plain_size(self._bytes - self._header.size)
         except DecryptError as error:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
-        self.size = _counted(total, self._opened.edits)
+        self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
 
     def iter_plain(self, recorded: dict[str, Any] | None) -> Iterator[bytes]:
         """The plain bytes; with what the element says of the file they are checked against that.
@@ -206,14 +206,3 @@ def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> No
 def _taken(storage: Storage, key: str) -> AlreadyExistsError:
     return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                               "it is not overwritten: look at it, and remove it")
-
-
-def _counted(total: int, edits: Sequence[int] | None) -> int:
-    """Plain bytes that count."""
-    if edits is None:
-        return total
-    kept, at = 0, 0
-    for number, length in enumerate(edits):
-        kept += min(length, max(total - at, 0)) if number % 2 else 0
-        at += length
-    return kept + (max(total - at, 0) if len(edits) % 2 else 0)

@@ -311,14 +311,6 @@ def _sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _read_up_to(file: RawIOBase, count: int) -> bytes:
-    """So many bytes, fewer only at the end of the file; one read may give less than was asked for."""
-    data = file.read(max(count, 0))
-    while len(data) < count and (more := file.read(count - len(data))):
-        data += more
-    return data
-
-
 @contextmanager
 def _translated(path: Path) -> Iterator[None]:
     """Turn the system's errors on a file into ours."""
