@@ -7,23 +7,21 @@ from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from modos import coverage
+from modos import coverage, selection
 from modos.errors import IntegrityError, InvalidInputError, RegionError
 from modos.formats import FileFormat
 from modos.index import Opening, open_stream
 from modos.pipes import widen, write_all, write_parts
 from modos.records import RecordReader, check_end, without_end
 from modos.region import Region, RegionLike, as_regions, settle
+from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
+from modos.writing import OutputFormat, RecordWriter
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modos.selection import Parts, Run
-    from modos.writing import OutputFormat
-
 RegionsLike = RegionLike | Iterable[RegionLike] | None
-_BY_BYTES = ("BAM", "BCF")  # whose records are found without being decoded
 
 
 class GenomicFile:
@@ -109,7 +107,7 @@ class GenomicFile:
 
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
-        if self.format.name in _BY_BYTES:
+        if self.format.name in selection.FORMATS:
             return sum(run.count for run in self._select(as_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
 
@@ -179,15 +177,13 @@ class GenomicFile:
         BrokenPipeError
             Nobody reads the pipe any more.
         """
-        from modos.writing import OutputFormat, RecordWriter
-
         regions, output = as_regions(region), output or OutputFormat(self.format.name)
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         is_own = output.name == self.format.name and samples is None
-        if is_own and regions is None and (output.compressed or output.name in _BY_BYTES):
+        if is_own and regions is None and (output.compressed or output.name in selection.FORMATS):
             self.write_raw(descriptor)
-        elif is_own and output.name in _BY_BYTES:
+        elif is_own and output.name in selection.FORMATS:
             widen(descriptor)
             for parts in self._iter_selected(regions, output.compressed, threads):
                 write_parts(descriptor, parts)
@@ -207,8 +203,6 @@ class GenomicFile:
 
     def write_header(self, descriptor: int, output: OutputFormat) -> None:
         """Write the header alone."""
-        from modos.writing import RecordWriter
-
         RecordWriter(self.header, output, descriptor).close()
 
     @property
@@ -228,7 +222,7 @@ class GenomicFile:
         def read(pieces: Iterator[bytes]) -> RecordReader:
             return RecordReader(pieces, self.format, reference, self.name, wanted)
 
-        if regions is not None and self.format.name in _BY_BYTES:
+        if regions is not None and self.format.name in selection.FORMATS:
             reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
             yield reader, iter(reader)
             return
@@ -239,20 +233,16 @@ class GenomicFile:
     def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool,
                        threads: int) -> Iterator[Parts]:
         """Exactly the records of some regions as a BAM or BCF, without decoding them."""
-        from modos.selection import compressed, stored
-
         header, runs = self._select(regions)
-        return chain(([header],), compressed(runs, threads) if compress else stored(runs))
+        return chain(([header],), selection.compressed(runs, threads) if compress else selection.stored(runs))
 
     def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[bytes, Iterator[Run]]:
         """The header of a BAM or BCF, and the records of some regions."""
-        from modos.selection import select
-
         streams = self._source.open(regions)
         first = next(streams)
         opening = self._opened(first)
-        later = (select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
-        runs = chain(select(opening, self.format, first.regions), chain.from_iterable(later))
+        later = (selection.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
+        runs = chain(selection.select(opening, self.format, first.regions), chain.from_iterable(later))
         return opening.header_bytes, self._named(runs)
 
     def _opened(self, stream: Stream) -> Opening:

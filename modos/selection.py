@@ -24,7 +24,7 @@ from modos.index.bgzf import PAYLOAD, block_size, frame, frame_stored, inflate_b
 from modos.prefetch import fetch_ahead
 from modos.region import MAX_POSITION, UNMAPPED, Region, Regions
 
-FORMATS = ("BAM", "BCF")
+FORMATS = ("BAM", "BCF")  # whose records can be found so
 THREADS = 3
 _BATCH = 1 << 17  # compressed bytes that a thread inflates at once
 _BLOCKS = 64  # that are handled at once

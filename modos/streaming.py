@@ -26,7 +26,6 @@ from modos.planning import Plan, Planner, iter_plan
 from modos.region import Region, RegionLike, Regions, settle
 from modos.storage import Readable
 
-
 _SCHEME = "c4gh"
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
 
@@ -197,15 +196,12 @@ def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
         return asked  # a VCF may leave contigs out of its header
 
 
-def htsget_source(url: str, *, format_name: str | None = None,
-                  hints: Query = Query(), token: str | None = None, secret: SecretKey | None = None,
+def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None, secret: SecretKey | None = None,
                   workers: int = WORKERS) -> HtsgetSource:
     """The source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
     ----------
-    format_name
-        BAM, CRAM, VCF or BCF; what the server has where it is None.
     hints
         The fields and tags that are wanted.
     token
@@ -219,18 +215,16 @@ def htsget_source(url: str, *, format_name: str | None = None,
         server, found, file_id = url.partition(f"/{kind}/")
         if found and file_id:
             client = HtsgetClient(server, workers=workers, token=token)
-            names = [format_name] if format_name else [n for n, f in FORMATS.items() if f.kind == kind]
-            scheme = _SCHEME if secret else None
-            format = _offered(client, kind, file_id, names, scheme)
+            format = _offered(client, kind, file_id, _SCHEME if secret else None)
             return HtsgetSource(client, file_id, format, hints=hints, secret=secret)
     raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
                             "it ends with /reads/ID or /variants/ID")
 
 
-def _offered(client: HtsgetClient, kind: str, file_id: str, names: list[str], scheme: str | None) -> FileFormat:
-    """The format that a server gives a file in, else the first of some that it has."""
+def _offered(client: HtsgetClient, kind: str, file_id: str, scheme: str | None) -> FileFormat:
+    """The format that a server gives a file in, else the first that it has."""
     refusal: Exception | None = None
-    for name in (None, *names) if len(names) > 1 else names:
+    for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:
             ticket = client.ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
         except (InvalidInputError, NotFoundError) as error:

@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from modos.cli.output import count, options, progress, say, show, show_json
+from modos.cli.objects import ObjectPath, open_object
+from modos.cli.output import count, progress, say, show, show_json
 
 app = typer.Typer(help="Encrypt files for their recipients (Crypt4GH), and decrypt them.", no_args_is_help=True)
 
-ObjectArgument = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
 ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
@@ -44,7 +44,7 @@ def keygen(
 
 @app.command()
 def encrypt(
-    place: ObjectArgument,
+    place: ObjectPath,
     elements: ElementsArgument = None,
     public_key: PublicOption = None,
     secret_key: SecretOption = None,
@@ -59,11 +59,10 @@ def encrypt(
     """
     from modos.cli.secrets import load_secret
     from modos.encryption.keys import as_public_keys
-    from modos.modo import MODO
 
     recipients = as_public_keys(public_key or [])
     sender = load_secret(secret_key, passphrase_file) if secret_key else None
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     with progress("encrypting") as advance:
         changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance)
     say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}" if changed
@@ -72,7 +71,7 @@ def encrypt(
 
 @app.command()
 def decrypt(
-    place: ObjectArgument,
+    place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
     sender: Annotated[Path, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
@@ -86,10 +85,9 @@ def decrypt(
     modos c4gh decrypt -s recipient.sec --sender her.pub data/ex data/demo1
     """
     from modos.cli.secrets import load_secret
-    from modos.modo import MODO
 
     secret = load_secret(secret_key, passphrase_file)
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
@@ -98,7 +96,7 @@ def decrypt(
 
 @app.command()
 def share(
-    place: ObjectArgument,
+    place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
     public_key: PublicOption = ...,
@@ -111,17 +109,16 @@ def share(
     modos c4gh share -s me.sec -p her.pub s3://bucket/ex data/demo1
     """
     from modos.cli.secrets import load_secret
-    from modos.modo import MODO
 
     secret = load_secret(secret_key, passphrase_file)
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
     say(f"shared {count(len(changed), 'file')} of {place}" if changed else "nothing to do: they can open every file already")
 
 
 @app.command()
 def revoke(
-    place: ObjectArgument,
+    place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
     public_key: PublicOption = ...,
@@ -135,10 +132,9 @@ def revoke(
     modos c4gh revoke --rotate -s me.sec -p his.pub data/ex
     """
     from modos.cli.secrets import load_secret
-    from modos.modo import MODO
 
     secret = load_secret(secret_key, passphrase_file)
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     with progress("encrypting") as advance:
         changed = modo.revoke(secret, public_key, elements, rotate, advance)
     say(f"revoked for {count(len(changed), 'file')} of {place}" if changed else "nothing to do: no file is encrypted for them")
@@ -146,7 +142,7 @@ def revoke(
 
 @app.command()
 def recipients(
-    place: ObjectArgument,
+    place: ObjectPath,
     secret_key: SecretOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -158,10 +154,9 @@ def recipients(
     modos c4gh recipients -s me.sec --json data/ex
     """
     from modos.cli.secrets import load_secret
-    from modos.modo import MODO
 
     secret = load_secret(secret_key, passphrase_file) if secret_key else None
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     found = modo.recipients(secret)
     if as_json:
         show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens}
@@ -178,7 +173,7 @@ def recipients(
 
 @app.command()
 def verify(
-    place: ObjectArgument,
+    place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
     passphrase_file: PassphraseOption = None,
@@ -190,10 +185,9 @@ def verify(
     modos c4gh verify -s me.sec data/ex data/demo1
     """
     from modos.cli.secrets import load_secret
-    from modos.modo import MODO
 
     secret = load_secret(secret_key, passphrase_file)
-    modo = MODO.open(place, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo = open_object(place)
     with progress("verifying") as advance:
         verified = modo.verify_encryption(secret, elements, progress=advance)
     say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")
