@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from modos.editing import Transaction, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, plain_name
-from modos.sealing.files import Reseal, Seal, SealedFile, Unseal, header_of
+from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal, header_of
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -55,8 +54,8 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
     verified = []
     for element_id, attributes in _sealed(metadata):
         path = attributes["data_path"]
-        for key in (path, *(name for name in index_names(path) if storage.exists(name))):
-            for piece in SealedFile(storage, key, secret).iter_plain(attributes if key == path else None):
+        for key, _ in _pairs(storage, path, path):
+            for piece in SealedFile(storage, key, secret).iter_plain(attributes if key == path else {}):
                 if progress:
                     progress(len(piece))
         verified.append(element_id)
@@ -89,17 +88,15 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
     """
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
-    storage, view, changed = transaction.storage, transaction.view, []
-    for element_id in _with_files(transaction, chosen):
-        path = view.element(element_id)["data_path"]
+    all_of_them, changed = tuple(dict.fromkeys(recipients)), []
+    for element_id, attributes in _with_files(transaction, chosen):
+        path = attributes["data_path"]
         if is_encrypted(path):
             continue
-        sources = (path, *(name for name in index_names(path) if storage.exists(name)))
-
-        def convert(change: Update, sources: tuple[str, ...] = sources) -> Seal:
-            return Seal(sources, tuple(dict.fromkeys(recipients)), sender or SecretKey.random(), change, delete)
-
-        transaction.convert_file(element_id, {"data_path": path + ENCRYPTED_SUFFIX}, convert)
+        target = path + ENCRYPTED_SUFFIX
+        pairs = _pairs(transaction.storage, path, target)
+        transaction.convert_file(element_id, {"data_path": target}, lambda change, pairs=pairs: Seal(
+            change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
     return changed
 
@@ -120,15 +117,16 @@ def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey
     DecryptError
         The key does not open one of them; nothing is changed.
     """
-    storage, view, changed = transaction.storage, transaction.view, []
-    for element_id in _with_files(transaction, chosen, every=True):
-        path = view.element(element_id)["data_path"]
+    storage, changed = transaction.storage, []
+    for element_id, attributes in _with_files(transaction, chosen, every=True):
+        path = attributes["data_path"]
         if not is_encrypted(path):
             continue
         SealedFile(storage, path, secret, sender)
-        sources = (path, *(name for name in index_names(path) if storage.exists(name)))
-        transaction.convert_file(element_id, {"data_path": plain_name(path)},
-                                 lambda change, sources=sources: Unseal(sources, secret, sender, change))
+        target = plain_name(path)
+        pairs = _pairs(storage, path, target)
+        transaction.convert_file(element_id, {"data_path": target},
+                                 lambda change, pairs=pairs: Unseal(change, pairs, secret, sender))
         changed.append(element_id)
     return changed
 
@@ -187,9 +185,8 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
 def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
             for_whom: Callable[[list[str]], tuple[list[str], list[str]]], *, keeps_packets: bool, rotate: bool) -> list[str]:
     """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
-    storage, view, changed = transaction.storage, transaction.view, []
-    for element_id in _with_files(transaction, chosen, every=True):
-        attributes = view.element(element_id)
+    storage, changed = transaction.storage, []
+    for element_id, attributes in _with_files(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
@@ -198,26 +195,32 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        present = [name for name in index_names(path) if storage.exists(name)][:1]
-        suffixes = [Path(plain_name(name)).suffix + ENCRYPTED_SUFFIX for name in present]
-        pairs = ((path, target), *((name, plain_name(target) + suffix) for name, suffix in zip(present, suffixes)))
-        keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        pairs, keys = _pairs(storage, path, target), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
-        def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Reseal:
-            return Reseal(pairs, secret, keys, keeps_packets, rotate, change)
+        def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
+            return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
 
         transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
         changed.append(element_id)
     return changed
 
 
-def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[str]:
+def _pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
+    """A file and those of its indexes that are there, each with the name that it has beside another file."""
+    indexes = zip(index_names(path), index_names(target), strict=True)
+    return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
+
+
+def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
+        tuple[str, dict[str, Any]]]:
+    """The elements that are meant, with their attributes; each has a file."""
     view = transaction.view
     if chosen:
-        found = list(dict.fromkeys(view.find(name) for name in chosen))
-        for element_id in found:
-            if not view.element(element_id).get("data_path"):
+        found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
+        for element_id, attributes in found:
+            if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
         return found
-    return [element_id for element_id in view.ids() if (every or element_id.startswith("data/"))
-            and view.element(element_id).get("data_path") and view.element(element_id)["@type"] != "Array"]
+    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids()
+                   if every or element_id.startswith("data/"))
+    return [(i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and attributes["@type"] != "Array"]

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from modos.editing import Add, Update
+from modos.editing import Update
 from modos.encryption import body
 from modos.encryption.header import Header, Opened, read_header, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError
-from modos.formats import ENCRYPTED_SUFFIX, plain_name
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -21,89 +21,18 @@ _OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "recipients")
 
 
 @dataclass(frozen=True)
-class Seal:
-    """Seals a file and its indexes for some recipients."""
+class _Conversion(ABC):
+    """Makes other files of a data file and its indexes.
 
-    sources: tuple[str, ...]  # the data file first
-    recipients: tuple[PublicKey, ...]
-    sender: SecretKey
-    change: Add | Update
-    replaces: bool
+    Parameters
+    ----------
+    pairs
+        What is there and what will be; the data file first.
+    """
 
-    def keys(self) -> list[str]:
-        return [source + ENCRYPTED_SUFFIX for source in self.sources]
-
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        for source, target in zip(self.sources, self.keys()):
-            found = self._seal(storage, source, target, progress)
-            written.append(target)
-            told = told or found
-        recorded = self.change.base.get("data_checksum")
-        if recorded not in (None, told["plain_checksum"]):
-            raise ChecksumMismatch(f"{storage.url}/{self.sources[0]} does not have the checksum in its metadata",
-                                   "the file was changed or damaged: see `modos check`")
-        return told | {"recipients": [str(recipient) for recipient in self.recipients]}
-
-    def _seal(self, storage: Storage, source: str, target: str, progress: Progress | None) -> dict[str, Any]:
-        size = storage.stat(source).size
-        return _seal_pieces(storage, storage.iter_range(source, 0, size, body.PIECE), size, target, self.recipients, self.sender,
-                            progress)
-
-
-def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
-                 sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it."""
-    key = os.urandom(32)
-    head, plain, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), ThreadedHash(), body.Digest()
-
-    def parts() -> Iterator[bytes]:
-        yield head
-        for part in body.seal(plain.over(_told(pieces, progress)), key):
-            sealed.update(part)
-            digest.add(part)
-            yield part
-
-    whole = len(head) + body.sealed_size(size)
-    _write(storage, target, parts(), whole)
-    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "plain_size": size,
-            "plain_checksum": plain.hexdigest(), "seal_digest": digest.hexdigest()}
-
-
-@dataclass(frozen=True)
-class Unseal:
-    """Opens a sealed file and its indexes."""
-
-    sources: tuple[str, ...]  # the data file first
-    secret: SecretKey
-    sender: PublicKey | None
-    change: Add | Update
-    replaces: bool = True
-
-    def keys(self) -> list[str]:
-        return [plain_name(source) for source in self.sources]
-
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        told: dict[str, Any] = {}
-        for source, target in zip(self.sources, self.keys()):
-            opened = SealedFile(storage, source, self.secret, self.sender)
-            _write(storage, target, _told(opened.iter_plain(None if told else self.change.base), progress), opened.size)
-            written.append(target)
-            told = told or {"data_size": opened.size, "data_checksum": opened.plain_checksum}
-        return told | dict.fromkeys(_OF_SEALED)
-
-
-@dataclass(frozen=True)
-class Reseal:
-    """Gives a sealed file and its indexes to others: by another header, or with `rotate` under another key."""
-
-    pairs: tuple[tuple[str, str], ...]  # what is there and what will be; the data file first
-    secret: SecretKey
-    recipients: tuple[PublicKey, ...]  # all, where packets are not kept; else those to add
-    keeps_packets: bool
-    rotate: bool
-    change: Add | Update
-    replaces: bool = True
+    change: Update
+    pairs: tuple[tuple[str, str], ...]
+    replaces: bool = field(default=True, kw_only=True)
 
     def keys(self) -> list[str]:
         return [target for _, target in self.pairs]
@@ -111,17 +40,83 @@ class Reseal:
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for source, target in self.pairs:
-            if self.rotate:
-                opened = SealedFile(storage, source, self.secret)
-                found = _seal_pieces(storage, opened.iter_plain(None if told else self.change.base), opened.size, target,
-                                     self.recipients, self.secret, progress)
-            else:
-                found = self._give(storage, source, target)
+            found = self._convert(storage, source, target, {} if told else self.change.base, progress)
             written.append(target)
             told = told or found
         return told
 
-    def _give(self, storage: Storage, source: str, target: str) -> dict[str, Any]:
+    @abstractmethod
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        """Make one file, checked against what is recorded of it; returns what there is to say of the new one."""
+
+
+@dataclass(frozen=True)
+class Seal(_Conversion):
+    """Seals a file and its indexes for some recipients."""
+
+    recipients: tuple[PublicKey, ...]
+    sender: SecretKey
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        size, plain = storage.stat(source).size, ThreadedHash()
+
+        def pieces() -> Iterator[bytes]:
+            yield from plain.over(storage.iter_range(source, 0, size, body.PIECE))
+            if recorded.get("data_checksum") not in (None, plain.hexdigest()):
+                raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
+                                       "the file was changed or damaged: see `modos check`")
+
+        told = _seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress)
+        return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
+                       "recipients": [str(recipient) for recipient in self.recipients]}
+
+
+@dataclass(frozen=True)
+class Unseal(_Conversion):
+    """Opens a sealed file and its indexes."""
+
+    secret: SecretKey
+    sender: PublicKey | None
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        opened = SealedFile(storage, source, self.secret, self.sender)
+        _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size)
+        return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(_OF_SEALED)
+
+
+@dataclass(frozen=True)
+class Rotate(_Conversion):
+    """Seals a sealed file and its indexes anew, under other keys."""
+
+    secret: SecretKey
+    recipients: tuple[PublicKey, ...]
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        opened = SealedFile(storage, source, self.secret)
+        told = _seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
+        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
+
+
+@dataclass(frozen=True)
+class Reseal(_Conversion):
+    """Gives a sealed file and its indexes another header.
+
+    Parameters
+    ----------
+    recipients
+        All of them, where packets are not kept; else those to add.
+    """
+
+    secret: SecretKey
+    recipients: tuple[PublicKey, ...]
+    keeps_packets: bool
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
         header = header_of(storage, source)
         head = header.resealed(self.secret, self.recipients, keep=self.keeps_packets)
         try:
@@ -129,6 +124,24 @@ class Reseal:
         except ConflictError:
             raise _taken(storage, target) from None
         return {"data_size": storage.stat(target).size}
+
+
+def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
+                 sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
+    """Seal plain bytes into a new file; returns what there is to say of it."""
+    key = os.urandom(32)
+    head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
+
+    def parts() -> Iterator[bytes]:
+        yield head
+        for part in body.seal(_told(pieces, progress), key):
+            sealed.update(part)
+            digest.add(part)
+            yield part
+
+    whole = len(head) + body.sealed_size(size)
+    _write(storage, target, parts(), whole)
+    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
 
 
 class SealedFile:
@@ -160,8 +173,8 @@ class SealedFile:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
         self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
 
-    def iter_plain(self, recorded: dict[str, Any] | None) -> Iterator[bytes]:
-        """The plain bytes; with what the element says of the file they are checked against that.
+    def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
+        """The plain bytes, checked against what is recorded of the file.
 
         Raises
         ------
@@ -175,11 +188,11 @@ class SealedFile:
             yield from plain.over(body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits))
         except DecryptError as error:
             raise DecryptError(f"{self._storage.url}/{self._key}: {error.message}", error.hint) from None
-        self.plain_checksum, expected = plain.hexdigest(), recorded or {}
-        if expected.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
+        self.plain_checksum = plain.hexdigest()
+        if recorded.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
             raise DecryptError(f"{self._storage.url}/{self._key}: segments are missing, repeated or moved",
                                "restore the file from a copy")
-        if expected.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
+        if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
 
 

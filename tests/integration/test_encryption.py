@@ -158,6 +158,19 @@ def test_sharing_and_revoking(modo, key, example):
     assert modo.count(modo.metadata["data/demo2"]["data_path"], "chr1") == wanted and modo.find_problems() == []
 
 
+def test_every_index_comes_along(tmp_path, key, example):
+    """A file may have a .bai and a .csi."""
+    secret, public = key
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "a", "@type": "AlignmentSet", "data_path": "a.bam"}, example / "ex/demo2.bam")
+    subprocess.run(["samtools", "index", "-c", str(tmp_path / "ex/a.bam")], check=True)
+    modo.encrypt(public)
+    modo.share(secret, SecretKey.random().public)
+    assert {path.name for path in modo.list_files()} == {"a-2.bam.c4gh", "a-2.bam.bai.c4gh", "a-2.bam.csi.c4gh"}
+    modo.decrypt(secret)
+    assert {path.name for path in modo.list_files()} == {"a-2.bam", "a-2.bam.bai", "a-2.bam.csi"}
+
+
 def test_sharing_on_s3_moves_little(example, tmp_path, stack):
     """The server copies the body."""
     from modos.demo.stack import CREDENTIALS
