@@ -311,7 +311,7 @@ class Transaction:
         transfer.check_source(source, source.name)
         same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
         return (same_place and base.get("data_size") == source.stat().st_size
-                and base.get("data_checksum") == transfer.checksum(source))
+                and base.get("data_checksum") == transfer.checksum(source, base["data_path"]))
 
     def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Size and checksum of a file that is in the object already."""

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from modos import elements, indexing
 from modos.elements import journal
-from modos.encryption.header import read_header
+from modos.encryption.stored import stored_header
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError, listing,
@@ -109,10 +109,10 @@ def _sealed_index_plan(source: Path, key: str) -> list[tuple[Path, str]]:
     return [(path, plain_name(key) + Path(plain_name(path)).suffix + ENCRYPTED_SUFFIX) for path in beside[:1]]
 
 
-def checksum(source: Path) -> str:
-    """BLAKE2b-512 of a file of this machine, in hexadecimal digits; see `counted_from`."""
+def checksum(source: Path, key: str) -> str:
+    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `counted_from`."""
     with open(source, "rb") as file:
-        file.seek(_counted_from_file(source))
+        file.seek(_counted_from_file(source, key))
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
@@ -122,16 +122,19 @@ def counted_from(storage: Storage, key: str) -> int:
     So the checksum stays when a file is sealed for others, which changes the
     header and nothing else. The header has seals of its own.
     """
-    if not is_encrypted(key):
-        return 0
+    return _header_size(storage, key) if is_encrypted(key) else 0
+
+
+def _counted_from_file(source: Path, key: str) -> int:
+    real = source.resolve()
+    return _header_size(LocalStorage(real.parent), real.name) if is_encrypted(key) else 0
+
+
+def _header_size(storage: Storage, key: str) -> int:
     try:
-        return read_header(lambda start, end: storage.read_range(key, start, end)).size
+        return stored_header(storage, key)[0].size
     except DecryptError:
         return 0
-
-
-def _counted_from_file(source: Path) -> int:
-    return counted_from(LocalStorage(source.absolute().parent), source.name)
 
 
 def measure(storage: Storage, key: str, progress: Progress | None = None) -> tuple[int, str]:
@@ -145,7 +148,7 @@ def measure(storage: Storage, key: str, progress: Progress | None = None) -> tup
 
 
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None) -> tuple[int, str]:
-    digest, skip = hashlib.blake2b(), _counted_from_file(source)
+    digest, skip = hashlib.blake2b(), _counted_from_file(source, key)
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:

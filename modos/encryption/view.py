@@ -8,13 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modos.encryption.body import SEALED, SEGMENT, kept, plain_size, unseal_segments
-from modos.encryption.header import read_header
 from modos.encryption.keys import SecretKey
+from modos.encryption.stored import stored_header
 from modos.errors import DecryptError
 from modos.formats import ENCRYPTED_SUFFIX
 from modos.storage import ObjectInfo, Storage
 
-_FIRST = SEALED + (4 << 10)  # bytes that are read at once with the header: most often it and the first segment
 _MAX_FILES = 64
 _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
@@ -98,15 +97,8 @@ class DecryptedView:
 
     def _open(self, key: str, if_match: str | None) -> _Sealed:
         name = key + ENCRYPTED_SUFFIX
-        first, info = self._storage.read_part(name, 0, _FIRST, if_match=if_match)
-
-        def read(start: int, end: int) -> bytes:
-            if end <= len(first) or info.size <= len(first):
-                return first[start:end]
-            return self._storage.read_part(name, start, end, if_match=info.etag)[0]
-
         try:
-            header = read_header(read)
+            header, first, info = stored_header(self._storage, name, SEALED, if_match)
             opened = header.open(self._secret)
             stretches = kept(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:

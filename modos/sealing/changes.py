@@ -9,9 +9,10 @@ from typing import Any
 
 from modos.editing import Transaction, Update
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.stored import stored_header
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, plain_name
-from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal, header_of
+from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -41,7 +42,7 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     """For whom each sealed file is."""
     found = []
     for element_id, attributes in _sealed(metadata):
-        header = header_of(storage, attributes["data_path"])
+        header, _, _ = stored_header(storage, attributes["data_path"])
         keys = (PublicKey(base64.b64decode(key)) for key in attributes.get("recipients", ()))
         found.append(Recipients(element_id, len(header.packets), tuple(key.fingerprint for key in keys),
                                 None if secret is None else header.opens(secret)))

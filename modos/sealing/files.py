@@ -10,8 +10,9 @@ from typing import Any
 
 from modos.editing import Update
 from modos.encryption import body
-from modos.encryption.header import Header, Opened, read_header, seal_header
+from modos.encryption.header import Opened, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.stored import stored_header
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
@@ -117,7 +118,7 @@ class Reseal(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        header = header_of(storage, source)
+        header, _, _ = stored_header(storage, source)
         head = header.resealed(self.secret, self.recipients, keep=self.keeps_packets)
         try:
             storage.splice(target, head, source, header.size)
@@ -163,10 +164,10 @@ class SealedFile:
     def __init__(self, storage: Storage, key: str, secret: SecretKey, sender: PublicKey | None = None):
         self._storage = storage
         self._key = key
-        self._bytes = storage.stat(key).size
         self.plain_checksum = ""
         try:
-            self._header = header_of(storage, key)
+            self._header, _, info = stored_header(storage, key)
+            self._bytes = info.size
             self._opened: Opened = self._header.open(secret, sender)
             total = body.plain_size(self._bytes - self._header.size)
         except DecryptError as error:
@@ -194,11 +195,6 @@ class SealedFile:
                                "restore the file from a copy")
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
-
-
-def header_of(storage: Storage, key: str) -> Header:
-    """The header of a sealed file."""
-    return read_header(lambda start, end: storage.read_range(key, start, end))
 
 
 def _told(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:

@@ -158,6 +158,22 @@ def test_sharing_and_revoking(modo, key, example):
     assert modo.count(modo.metadata["data/demo2"]["data_path"], "chr1") == wanted and modo.find_problems() == []
 
 
+def test_a_sealed_source_may_have_any_name(tmp_path, key):
+    """What counts for its checksum is told by the name that it gets."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / "far/blob").write_bytes(seal_header(bytes(32), [load_secret_key(key[0]).public]) + b"".join(
+        seal(iter([b"a\tb\n"]), bytes(32))))
+    (tmp_path / "link").symlink_to(tmp_path / "far/blob")
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "a", "@type": "DataEntity", "data_format": "TSV", "data_path": "a.tsv.c4gh"}, tmp_path / "link")
+    assert modo.find_problems() == [] and modo.verify_encryption(key[0]) == ["data/a"]
+    before = modo.metadata["data/a"]
+    modo.update_element("data/a", {}, tmp_path / "link")
+    assert modo.metadata["data/a"] == before
+    modo.decrypt(key[0])
+    assert (tmp_path / "ex/a.tsv").read_bytes() == b"a\tb\n"
+
+
 def test_every_index_comes_along(tmp_path, key, example):
     """A file may have a .bai and a .csi."""
     secret, public = key

@@ -1,0 +1,32 @@
+"""The header of a sealed file in a storage, most often in one read."""
+
+from __future__ import annotations
+
+from modos.encryption.header import Header, read_header
+from modos.storage import ObjectInfo, Readable
+
+_FIRST = 4 << 10  # bytes: the header for some thirty recipients
+
+
+def stored_header(storage: Readable, key: str, ahead: int = 0, if_match: str | None = None) -> tuple[
+        Header, bytes, ObjectInfo]:
+    """Read a file's header; returns with it the file's first bytes and what is known of the file.
+
+    Parameters
+    ----------
+    ahead
+        Bytes beyond the header that are worth reading at the same time.
+
+    Raises
+    ------
+    DecryptError
+        The file is not Crypt4GH version 1, or ends within its header.
+    """
+    first, info = storage.read_part(key, 0, _FIRST + ahead, if_match=if_match)
+
+    def read(start: int, end: int) -> bytes:
+        if end <= len(first) or info.size <= len(first):
+            return first[start:end]
+        return storage.read_part(key, start, end, if_match=info.etag)[0]
+
+    return read_header(read), first, info
