@@ -23,9 +23,10 @@ from modos.errors import (
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.storage import Storage
-from modos.storage.base import CHUNK, Progress
+from modos.storage.base import Progress
 from modos.storage.local import LocalStorage
 
+_PIECE = 1 << 20  # bytes that are read at once
 
 @dataclass(frozen=True)
 class StagedFile:
@@ -152,7 +153,7 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None) ->
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
-            while piece := file.read(CHUNK):
+            while piece := file.read(_PIECE):
                 digest.update(piece[max(skip - file.tell() + len(piece), 0):])
                 yield piece
                 if progress:

@@ -135,11 +135,12 @@ def _opens(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) ->
 def _seal(data: bytes, key: bytes) -> bytearray:
     cipher, view = ChaCha20Poly1305(key), memoryview(data)
     sealed = bytearray(sealed_size(len(data)))
-    out = memoryview(sealed)
-    for number in range(-(-len(data) // SEGMENT)):
+    out, count = memoryview(sealed), -(-len(data) // SEGMENT)
+    nonces = os.urandom(count * NONCE)
+    for number in range(count):
         plain = view[number * SEGMENT:(number + 1) * SEGMENT]
         target = out[number * SEALED:number * SEALED + len(plain) + OVERHEAD]
-        target[:NONCE] = os.urandom(NONCE)
+        target[:NONCE] = nonces[number * NONCE:(number + 1) * NONCE]
         cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
     if _unsealed_again(sealed, key, len(data)) != data:
         raise DecryptError("what was sealed could not be opened again")

@@ -11,8 +11,6 @@ from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError
 
-CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
-PART = 16 << 20  # bytes per piece when a file is written to S3
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
@@ -127,6 +125,13 @@ class Storage(ABC):
         """
 
     @abstractmethod
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Bytes [start, end) in pieces, all but the last of them of a multiple of `unit`.
+
+        Raises TruncatedStream where the file is shorter.
+        """
+
+    @abstractmethod
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists."""
 
@@ -194,16 +199,10 @@ class Storage(ABC):
         """The file as a path of this machine, or None where it is not on it."""
         return None
 
-    def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
-        """Bytes [start, end) in pieces of at most `chunk`; fails where the file is shorter."""
-        from modos.errors import TruncatedStream
 
-        while start < end:
-            piece = self.read_range(key, start, min(start + chunk, end))
-            if not piece:
-                raise TruncatedStream(f"{self.url}/{key} ends at byte {start:,}, {end - start:,} bytes early")
-            yield piece
-            start += len(piece)
+def piece_size(about: int, unit: int) -> int:
+    """A multiple of `unit` near a number of bytes."""
+    return max(about // unit, 1) * unit
 
 
 def check_key(key: str) -> str:

@@ -8,15 +8,18 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from io import RawIOBase
+from io import FileIO
 from pathlib import Path
 
 from modos import ownership
 from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
-from modos.storage.base import ObjectInfo, Partial, Storage, check_key
+from modos.storage.base import ObjectInfo, Partial, Storage, check_key, piece_size
 
 _PART_SUFFIX = ".part"
+_FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
+_CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
@@ -84,12 +87,13 @@ class LocalStorage(Storage):
             file.seek(start)
             return _read_up_to(file, min(end, info.size) - start), info
 
-    def iter_range(self, key: str, start: int, end: int, chunk: int = 1 << 20) -> Iterator[bytes]:
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         path = self._resolve(key)
         with _translated(path), open(path, "rb", buffering=0) as file:
             file.seek(start)
+            step = piece_size(_CHUNK, unit)
             while start < end:
-                piece = file.read(min(chunk, end - start))
+                piece = _read_up_to(file, min(step, end - start))
                 if not piece:
                     raise TruncatedStream(f"{path} ends at byte {start:,}, {end - start:,} bytes early")
                 start += len(piece)
@@ -157,12 +161,8 @@ class LocalStorage(Storage):
             path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with _part_of(path) as part:
-                    with open(part, "xb") as file:
-                        for piece in pieces:
-                            file.write(piece)
-                        file.flush()
-                        os.fsync(file.fileno())
-                        written = file.tell()
+                    with open(part, "xb", buffering=0) as file:
+                        written = _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
                     self._rename_new(part, path)
@@ -264,7 +264,7 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
 
 
-def _read_up_to(file: RawIOBase, count: int) -> bytes:
+def _read_up_to(file: FileIO, count: int) -> bytes:
     """So many bytes, fewer only at the end of the file; one read may give less than was asked for."""
     data = file.read(max(count, 0))
     while len(data) < count and (more := file.read(count - len(data))):
@@ -309,6 +309,34 @@ def _sync_folder(folder: Path) -> None:
         pass
     finally:
         os.close(descriptor)
+
+
+def _write_durably(file: FileIO, pieces: Iterable[bytes]) -> int:
+    """Write, and have it on the disk; returns the number of bytes.
+
+    The disk is at work all the while, not only at the end.
+    """
+    written = flushed = 0
+    with ThreadPoolExecutor(1, "modos-flush") as flusher:
+        flush: Future[None] | None = None
+        for piece in pieces:
+            _write_all(file, piece)
+            written += len(piece)
+            if written - flushed >= _FLUSH and (flush is None or flush.done()):
+                if flush:
+                    flush.result()
+                flush, flushed = flusher.submit(os.fsync, file.fileno()), written
+        if flush:
+            flush.result()
+    os.fsync(file.fileno())
+    return written
+
+
+def _write_all(file: FileIO, data: bytes) -> None:
+    """Write some bytes; one call may take fewer."""
+    done = file.write(data)
+    while done < len(data):
+        done += file.write(memoryview(data)[done:])
 
 
 @contextmanager

@@ -14,12 +14,14 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.prefetch import fetch_ahead
-from modos.storage.base import CHUNK, MAX_READ, PART, ObjectInfo, Partial, Storage, check_key
+from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last
 _COPY_PART = 512 << 20  # bytes that the server copies at once
 _MAX_PARTS = 10_000  # S3's limit for one upload
+_CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
+_PART = 8 << 20  # bytes per piece when a file is written
 _WORKERS = 4
 
 
@@ -113,9 +115,10 @@ class S3Storage(Storage):
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
         return data, ObjectInfo(key, int(match[2]), answer["ETag"])
 
-    def iter_range(self, key: str, start: int, end: int, chunk: int = CHUNK) -> Iterator[bytes]:
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         """Pieces in order, a few fetched ahead."""
-        bounds = [(at, min(at + chunk, end)) for at in range(start, end, chunk)]
+        step = piece_size(_CHUNK, unit)
+        bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
         for (at, stop), piece in zip(bounds, fetch_ahead(lambda b, _: self.read_range(key, *b), bounds, _WORKERS)):
             if len(piece) != stop - at:
                 raise TruncatedStream(f"{self.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
@@ -126,7 +129,7 @@ class S3Storage(Storage):
         return self._call("put_object", key, Body=data, **_conditions(if_match, if_absent))["ETag"]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
-        part_size = max(PART, -(-size // _MAX_PARTS))
+        part_size = max(_PART, -(-size // _MAX_PARTS))
         parts = _rechunk(pieces, part_size)
         if size <= part_size:
             data = b"".join(parts)
@@ -382,11 +385,17 @@ def _reason(error: BaseException) -> str:
 
 def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in pieces of exactly `size`, the last one shorter."""
-    buffer = bytearray()
+    held: list[bytes | memoryview] = []
+    length = 0
     for piece in pieces:
-        buffer += piece
-        while len(buffer) >= size:
-            yield bytes(buffer[:size])
-            del buffer[:size]
-    if buffer:
-        yield bytes(buffer)
+        rest = memoryview(piece)
+        while length + len(rest) >= size:
+            held.append(rest[:size - length])
+            rest = rest[size - length:]
+            yield b"".join(held)
+            held, length = [], 0
+        if rest:
+            held.append(rest)
+            length += len(rest)
+    if held:
+        yield b"".join(held)
