@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -24,11 +26,20 @@ class Catalog:
     What was read of an object is kept and used for as long as its root
     document has the same tag. A listing tells the tags of all objects at
     once, so that unchanged objects cost no request of their own.
+
+    Parameters
+    ----------
+    max_age
+        Seconds for which a listing is good. One that is half as old is made
+        anew beside the work.
     """
 
-    def __init__(self, storage: Storage):
+    def __init__(self, storage: Storage, *, max_age: float = 0):
         self.storage = storage
         self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._max_age = max_age
+        self._listing: tuple[float, list[tuple[str, str]]] | None = None
+        self._lock, self._renewal = threading.Lock(), threading.Lock()
 
     def iter_objects(self) -> Iterator[str]:
         """Keys of the objects, sorted; the empty key where the root itself is one."""
@@ -36,12 +47,31 @@ class Catalog:
 
     def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every object's key with its metadata; a damaged object is skipped, with a warning."""
-        roots = self._roots()
+        yield from self.find("", lambda _: True)
+
+    def find(self, words: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Keys and metadata of the wanted objects whose metadata have some words.
+
+        Parameters
+        ----------
+        words
+            All of them have to be there, in upper or lower case; SLOT=WORD
+            looks in one slot alone.
+        wanted
+            Called with a key; of the others nothing is read.
+        """
+        terms = [(slot, word) for slot, _, word in (text.rpartition("=") for text in words.casefold().split())]
+        listed = self._roots()
         with ThreadPoolExecutor(_WORKERS) as pool:
-            for (key, _), metadata in zip(roots, pool.map(lambda root: self._read(*root), roots)):
-                if metadata is not None:
+            roots = [(key, tag) for key, tag in listed if wanted(key)]
+            fresh = {key: pool.submit(self._read, key, tag) for key, tag in roots if not self._is_known(key, tag)}
+            for key, _ in roots:
+                metadata = fresh[key].result() if key in fresh else self._known[key][1]
+                if metadata is not None and all(_has(metadata, slot, word) for slot, word in terms):
                     yield key, metadata
-        self._known = {key: self._known[key] for key, _ in roots if key in self._known}
+        with self._lock:
+            present = {key for key, _ in listed}
+            self._known = {key: known for key, known in list(self._known.items()) if key in present}
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object; what is known of it, where its root has not changed."""
@@ -58,14 +88,34 @@ class Catalog:
 
     def _roots(self) -> list[tuple[str, str]]:
         """Keys of the objects, and the tags of their roots."""
-        found = [(info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag)
-                 for info in self.storage.find(elements.ROOT_KEY)]
-        return sorted(found)
+        with self._lock:
+            listing = self._listing
+            age = time.monotonic() - listing[0] if listing else 0.0
+            if listing is None or age >= self._max_age:
+                return self._list()
+        if age >= self._max_age / 2 and self._renewal.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="modos-catalog", daemon=True).start()
+        return listing[1]
+
+    def _renew(self) -> None:
+        try:
+            self._list()
+        except ModosError as error:
+            logger.warning("the objects cannot be listed: %s", error)
+        finally:
+            self._renewal.release()
+
+    def _list(self) -> list[tuple[str, str]]:
+        begin = time.monotonic()
+        found = sorted((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag)
+                       for info in self.storage.find(elements.ROOT_KEY))
+        self._listing = begin, found
+        return found
+
+    def _is_known(self, key: str, tag: str) -> bool:
+        return key in self._known and self._known[key][0] == tag
 
     def _read(self, key: str, tag: str) -> dict[str, Any] | None:
-        known = self._known.get(key)
-        if known and known[0] == tag:
-            return known[1]
         try:
             return self.metadata(key)
         except ModosError as error:
@@ -103,6 +153,14 @@ class Catalog:
 
     def _is_object(self, prefix: str) -> bool:
         return self.storage.exists(f"{prefix}/{elements.ROOT_KEY}".lstrip("/"))
+
+
+def _has(metadata: Mapping[str, Mapping[str, Any]], slot: str, word: str) -> bool:
+    """Whether a word stands in the metadata of an object: in an id, or in the value of any slot or of one."""
+    if not slot and any(word in element_id.casefold() for element_id in metadata):
+        return True
+    return any(word in str(value).casefold() for attributes in metadata.values() for name, value in attributes.items()
+               if not slot or name.casefold() == slot)
 
 
 def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None) -> list[str]:

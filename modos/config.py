@@ -134,12 +134,16 @@ def discover(endpoint: str) -> Services:
 
 
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
-    """GET a JSON document from a modos server; the same errors as `discover`."""
+    """GET a JSON document from a modos server, with the user's token; the same errors as `discover`."""
+    return fetch_json(url, params, _token())
+
+
+def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None) -> Any:
+    """GET a JSON document; the same errors as `discover`."""
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        token = _token()
         with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True,
                           auth=lambda request: _with_token(request, token)) as response:
             body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)

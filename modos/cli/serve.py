@@ -3,28 +3,45 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from modos.cli.output import options, say
 
 
+def _setting(name: str, **described: Any) -> Any:
+    return typer.Option(envvar=f"MODOS_SERVE_{name}", show_envvar=True, **described)
+
+
 def serve(
     place: Annotated[str, typer.Argument(metavar="DIR|s3://BUCKET[/PREFIX]", help="What holds the objects.")],
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
-    s3_url: Annotated[str, typer.Option(metavar="URL", help="The S3 server as clients reach it.")] = None,
-    token_file: Annotated[Path, typer.Option(metavar="FILE", help="Serve only those who send one of the bearer tokens "
-                                             "in this file, one a line.")] = None,
+    host: Annotated[str, _setting("HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, _setting("PORT", min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    workers: Annotated[int, _setting("WORKERS", min=1, max=64, help="Processes that answer.")] = 1,
+    s3_url: Annotated[str, _setting("S3_URL", metavar="URL", help="The S3 server as clients reach it.")] = None,
+    public_url: Annotated[str, _setting("PUBLIC_URL", metavar="URL", help="This server as clients reach it.")] = None,
+    htsget_url: Annotated[str, _setting("HTSGET_URL", metavar="URL", help="An htsget server that clients are told of in "
+                                        "place of this one.")] = None,
+    token_file: Annotated[Path, _setting("TOKENS", metavar="FILE", help="Serve only those who send one of the bearer "
+                                         "tokens in this file, one a line.")] = None,
+    access: Annotated[Path, _setting("ACCESS", metavar="FILE", help="Who may read and write what, in TOML.")] = None,
+    max_age: Annotated[float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the "
+                                       "objects is good.")] = 30,
+    log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:
-    """Serve the catalogue and htsget of a folder or an S3 prefix.
+    """Serve the catalogue, htsget and DRS of a folder or an S3 prefix.
 
     modos serve data
 
     AWS_ENDPOINT_URL=http://localhost:9000 modos serve s3://modos-demo --port 8080
     """
-    from modos.server.run import open_served, run
+    from modos.errors import InvalidInputError
+    from modos.server.run import Settings, run
 
-    storage = open_served(place, s3_url, options.s3_kwargs)
-    run(storage, host, port, s3_url, token_file, lambda url: say(f"serving {storage.url} at {url} (Ctrl-C ends)"))
+    if log not in ("json", "text", "quiet"):
+        raise InvalidInputError(f"there is no log {log!r}", "write json, text or quiet")
+    files = {name: str(file) if file else None for name, file in (("token_file", token_file), ("access_file", access))}
+    settings = Settings(place, s3_url or None, public_url or None, htsget_url or None, options.s3_kwargs, **files,
+                        max_age=max_age, log=log)
+    run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

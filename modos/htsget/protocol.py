@@ -29,6 +29,7 @@ ERROR_STATUS = {
     "UnsupportedFormat": 400,
     "InvalidInput": 400,
     "InvalidRange": 400,
+    "InternalError": 500,
 }
 
 

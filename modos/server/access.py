@@ -1,30 +1,44 @@
-"""Who may ask: bearer tokens, and pages of other origins."""
+"""Who asks: bearer tokens of a file or of an OpenID provider, and pages of other origins."""
 
 from __future__ import annotations
 
 import hashlib
-import hmac
+import logging
 import os
 import re
 import stat
-from collections.abc import Collection
+import threading
+import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modos.errors import AccessError, InvalidInputError, NotFoundError
-from modos.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, error_to_json
+from modos.config import fetch_json
+from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError
+from modos.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
 
 SHORTEST = 16  # characters of a token
+_LONGEST = 16_384
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
 _OPEN_TO_PAGES = ("/htsget/", "/files/")
+_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
+_LEEWAY = 60  # seconds that clocks may differ
+_KEYS_KEPT, _KEYS_AGAIN = 300, 10  # seconds until keys are fetched anew, and between two fetches for unknown ones
+_CALLER = "modos.caller"
+
+logger = logging.getLogger(__name__)
 
 
-def read_tokens(path: str | Path) -> tuple[str, ...]:
-    """The tokens of a file, one a line; lines that start with `#` count for nothing.
+def read_tokens(path: str | Path) -> dict[str, str]:
+    """The tokens of a file and whose they are: `NAME TOKEN` or `TOKEN` a line; lines that start with `#` are not read.
 
     Raises
     ------
@@ -44,37 +58,178 @@ def read_tokens(path: str | Path) -> tuple[str, ...]:
         raise InvalidInputError(f"{path} is not a token file", "write one token a line, in plain letters") from None
     if stat.S_ISREG(mode) and mode & 0o077:
         raise AccessError(f"others can read the token file {path}", f"chmod 600 {path}")
-    tokens = tuple(line.strip() for line in text.splitlines() if line.strip() and not line.startswith("#"))
-    if not tokens:
+    lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    if not lines:
         raise InvalidInputError(f"{path} has no token", "write one a line, such as `openssl rand -hex 32` gives")
-    if not all(len(token) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", token) for token in tokens):
+    if not all(len(words) <= 2 and len(words[-1]) >= SHORTEST and re.fullmatch(r"[A-Za-z0-9._~+/-]+=*", words[-1])
+               for words in lines):
         raise InvalidInputError(f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
                                 "make one with `openssl rand -hex 32`")
-    return tokens
+    return {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
 
 
-class Tokens:
-    """Lets requests through that have one of some bearer tokens (RFC 6750)."""
+class Access:
+    """Says who asks, and what they may do.
 
-    def __init__(self, app: ASGIApp, tokens: Collection[str]):
+    Parameters
+    ----------
+    tokens
+        Bearer tokens, and whose they are.
+    rules
+        Who may do what. Without them all may be read: by everybody, or where
+        there are tokens or a provider by those who have one.
+    oidc
+        The provider whose tokens are taken as well.
+    """
+
+    def __init__(self, tokens: Mapping[str, str] | None = None, rules: Rules | None = None, oidc: Oidc | None = None):
+        self._names = {_digest(token): name for token, name in (tokens or {}).items()}
+        self._provider = _Provider(oidc) if oidc else None
+        self.oidc = oidc
+        self._rules = rules
+        self._is_closed = bool(self._names or oidc)
+
+    @classmethod
+    def from_file(cls, path: str | Path) -> Access:
+        """What an access file says; its errors are those of `read_access` and `read_tokens`."""
+        found = read_access(path)
+        return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
+
+    def identify(self, authorization: str) -> Caller:
+        """Who sends a header `Authorization`.
+
+        Raises
+        ------
+        HtsgetError
+            It is not that of anybody.
+        """
+        scheme, _, token = authorization.partition(" ")
+        token = token.strip()
+        if scheme.lower() == "bearer" and 0 < len(token) <= _LONGEST:
+            name = self._names.get(_digest(token))
+            if name is not None:
+                return Caller(name)
+            if self._provider and token.count(".") == 2:
+                return self._provider.identify(token)
+        raise HtsgetError("InvalidAuthentication", "the token is not valid")
+
+    def login(self) -> dict[str, Any] | None:
+        """How to get a token; None where none is needed."""
+        if self._provider is None or self.oidc is None:
+            return {"type": "token"} if self._is_closed else None
+        try:
+            provider = self._provider.described()
+        except ModosError as error:
+            logger.error("%s does not answer: %s", self.oidc.issuer, error)
+            provider = {}
+        return {"type": "oidc", "issuer": self.oidc.issuer, "client_id": self.oidc.client_id, "audience": self.oidc.audience,
+                "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
+                "token_endpoint": provider.get("token_endpoint")}
+
+    @property
+    def identifies(self) -> bool:
+        """Whether tokens mean anything here."""
+        return self._is_closed
+
+    def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
+        """The places where somebody may do something; the empty one is everything."""
+        if self._rules is not None:
+            return self._rules.places(caller, action)
+        return () if action == "write" or self._is_closed and caller == ANYONE else ("",)
+
+    def allows(self, caller: Caller, action: Action, key: str) -> bool:
+        """Whether somebody may do something with a key and all that is below it."""
+        return any(not place or key == place or key.startswith(f"{place}/") for place in self.places(caller, action))
+
+    def check(self, caller: Caller, action: Action, key: str) -> None:
+        """HtsgetError where somebody may not; it is the same whether the key is there or not."""
+        if self.allows(caller, action, key):
+            return
+        if caller == ANYONE:
+            raise HtsgetError("PermissionDenied", "a bearer token is needed")
+        raise HtsgetError("PermissionDenied", f"{caller.name} may not {action} {key or 'this'}")
+
+
+class Authentication:
+    """Finds out who asks (RFC 6750); a token that is not valid is refused wherever it is sent."""
+
+    def __init__(self, app: ASGIApp, access: Access):
         self._app = app
-        self._digests = [_digest(token) for token in tokens]
+        self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scheme, _, token = Headers(scope=scope).get("Authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self._is_known(token.strip()):
-                name = "InvalidAuthentication" if scheme else "PermissionDenied"
-                message = "the token is not valid" if scheme else "a bearer token is needed"
-                answer = JSONResponse(error_to_json(name, message), ERROR_STATUS[name], {"WWW-Authenticate": "Bearer"},
-                                      media_type=MEDIA_TYPE)
-                await answer(scope, receive, send)
-                return
+        if scope["type"] == "http" and self._access.identifies:
+            authorization = Headers(scope=scope).get("Authorization")
+            if authorization:
+                try:
+                    scope[_CALLER] = await run_in_threadpool(self._access.identify, authorization)
+                except HtsgetError as error:
+                    await refusal(error)(scope, receive, send)
+                    return
         await self._app(scope, receive, send)
 
-    def _is_known(self, token: str) -> bool:
-        digest = _digest(token)
-        return any([hmac.compare_digest(digest, known) for known in self._digests])
+
+def caller_of(request: Request) -> Caller:
+    """Who sent a request."""
+    return request.scope.get(_CALLER, ANYONE)
+
+
+def refusal(error: HtsgetError) -> JSONResponse:
+    """The answer to somebody who may not."""
+    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name], {"WWW-Authenticate": "Bearer"},
+                        media_type=MEDIA_TYPE)
+
+
+class _Provider:
+    """Checks the tokens of an OpenID provider with its public keys."""
+
+    def __init__(self, oidc: Oidc):
+        self._oidc = oidc
+        self._lock = threading.Lock()
+        self._keys: Any = None
+        self._description: dict[str, Any] | None = None
+        self._fetched = 0.0
+
+    def identify(self, token: str) -> Caller:
+        import jwt
+
+        try:
+            key = self._key(jwt.get_unverified_header(token).get("kid"))
+            claims = jwt.decode(token, key, algorithms=_ALGORITHMS, audience=self._oidc.audience, issuer=self._oidc.issuer,
+                                leeway=_LEEWAY, options={"require": ["exp", "iss", "aud"]})
+        except jwt.ExpiredSignatureError:
+            raise HtsgetError("InvalidAuthentication", "the token has expired") from None
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError):
+            raise HtsgetError("InvalidAuthentication", "the token is not valid") from None
+        name, groups = claims.get(self._oidc.name_claim), claims.get(self._oidc.groups_claim, ())
+        if not isinstance(name, str) or not name:
+            raise HtsgetError("InvalidAuthentication", f"the token has no {self._oidc.name_claim}")
+        return Caller(name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else
+                      frozenset())
+
+    def _key(self, number: str | None) -> Any:
+        """The key of a number; the keys are fetched anew now and then, and where one is not among them."""
+        with self._lock:
+            age = time.monotonic() - self._fetched
+            if self._keys is None or age > _KEYS_KEPT or number not in self._keys and age > _KEYS_AGAIN:
+                self._keys, self._fetched = self._fetch(), time.monotonic()
+            return self._keys[number]
+
+    def _fetch(self) -> dict[str | None, Any]:
+        from jwt import PyJWKSet
+
+        try:
+            url = self._oidc.jwks_url or self.described()["jwks_uri"]
+            return {key.key_id: key for key in PyJWKSet.from_dict(fetch_json(url)).keys}
+        except ModosError as error:
+            logger.error("the keys of %s cannot be read: %s", self._oidc.issuer, error)
+            raise HtsgetError("InternalError", "the server cannot check tokens at the moment") from None
+
+    def described(self) -> dict[str, Any]:
+        """What the provider says of itself (OpenID Connect Discovery 1.0, section 4)."""
+        if self._description is None:
+            self._description = fetch_json(f"{self._oidc.issuer.rstrip('/')}/.well-known/openid-configuration")
+        return self._description
 
 
 class Pages:

@@ -1,4 +1,4 @@
-"""The ASGI application: service discovery, the catalogue, and what the other modules add."""
+"""The ASGI application, made of what the other modules add."""
 
 from __future__ import annotations
 
@@ -8,20 +8,25 @@ from collections.abc import Collection
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from modos import __version__
 from modos.catalog import Catalog
+from modos.elements import ROOT_KEY
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
-from modos.server import files, htsget
-from modos.server.access import Pages, Tokens
+from modos.server import catalogue, discovery, drs, files, htsget
+from modos.server.access import Access, Authentication, Pages
+from modos.server.observing import Observed, metrics
 from modos.storage import Storage
 
 logger = logging.getLogger(__name__)
 
 
-def create_app(storage: Storage, *, s3_url: str | None = None, tokens: Collection[str] = ()) -> FastAPI:
+def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str | None = None, htsget_url: str | None = None,
+               tokens: Collection[str] = (), access: Access | None = None, max_age: float = 0) -> FastAPI:
     """The server over a folder or an S3 prefix.
 
     Parameters
@@ -30,55 +35,60 @@ def create_app(storage: Storage, *, s3_url: str | None = None, tokens: Collectio
         Holds the objects.
     s3_url
         The S3 server as clients reach it; the storage's own where it is None.
+    public_url
+        This server as clients reach it; what a request says where it is None.
+    htsget_url
+        The htsget server that clients are told; this one's where it is None.
     tokens
         Bearer tokens, of which every request has to have one; anybody may
         ask where there are none.
+    access
+        Who may do what, in the place of `tokens`.
+    max_age
+        Seconds for which a listing is good: what was committed may be missing
+        from the lists that long, and nowhere else.
     """
-    catalog = Catalog(storage)
+    catalog = Catalog(storage, max_age=max_age)
+    access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
-    app = FastAPI(title="modos", description="Multi-omics digital objects: catalogue and htsget.",
-                  redirect_slashes=False)
-    if tokens:
-        app.add_middleware(Tokens, tokens=tokens)
+    app = FastAPI(title="modos", version=__version__, redirect_slashes=False,
+                  description="Multi-omics digital objects: catalogue, htsget, DRS, and credentials.")
+    app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(PlainPaths)
+    app.add_middleware(Observed)
     app.add_exception_handler(ModosError, _answer_error)
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
-    _add_catalogue(app, catalog, s3)
-    app.include_router(htsget.create_router(catalog))
-    if not storage.is_remote:
-        app.include_router(files.create_router(catalog))
+    app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
+    _add_health(app, storage)
+    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url))
+    app.include_router(catalogue.create_router(catalog, access, s3))
+    app.include_router(htsget.create_router(catalog, access, public_url))
+    app.include_router(files.create_router(catalog, access))
+    app.include_router(drs.create_router(catalog, access, public_url))
     return app
 
 
-def _add_catalogue(app: FastAPI, catalog: Catalog, s3: str | None) -> None:
-    @app.get("/")
-    def discover(request: Request) -> dict[str, Any]:
-        """Where the services are; null for what is absent."""
-        return {
-            "status": "success", "auth": None, "s3": s3, "htsget": str(request.base_url) + "htsget",
-            "fuzon": None, "kms": None, "refget": None, "root": catalog.storage.url if s3 else None,
-        }
+def _add_health(app: FastAPI, storage: Storage) -> None:
+    @app.get("/healthz")
+    def is_alive() -> dict[str, str]:
+        """Whether the server runs."""
+        return {"status": "ok"}
 
-    @app.get("/list")
-    def list_objects() -> dict[str, Any]:
-        """The objects."""
-        return {"data": [catalog.url(key) for key in catalog.iter_objects()]}
+    @app.get("/readyz")
+    def is_ready() -> JSONResponse:
+        """Whether it can read what it serves."""
+        try:
+            storage.exists(ROOT_KEY)
+        except ModosError as error:
+            logger.error("not ready: %s", error)
+            return JSONResponse({"status": "the storage cannot be read"}, 503)
+        return JSONResponse({"status": "ok"})
 
-    @app.get("/meta")
-    def list_metadata() -> dict[str, Any]:
-        """The objects with their metadata."""
-        return {"data": [{"path": catalog.url(key), "meta": meta} for key, meta in catalog.iter_metadata()]}
-
-    @app.get("/get")
-    def search(request: Request) -> dict[str, Any]:
-        """The objects of a name (`query`), or of one like it (`fuzzy=true`)."""
-        query = request.query_params.get("query", "")
-        if not query:
-            raise InvalidInputError("the parameter query is missing")
-        fuzzy = request.query_params.get("fuzzy", "").lower() in ("true", "1", "yes")
-        return {"data": [{key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}}
-                         for key in catalog.search(query, fuzzy)]}
+    @app.get("/metrics", include_in_schema=False)
+    def show_metrics() -> Response:
+        """Numbers for Prometheus."""
+        return metrics()
 
 
 class PlainPaths:
@@ -100,9 +110,16 @@ def _answer_error(request: Request, error: Exception) -> JSONResponse:
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.url.path, error)
         message = "the server cannot read what was asked for"
-    if request.url.path.startswith("/htsget/"):
-        return JSONResponse(error_to_json(name, message), status, media_type=MEDIA_TYPE)
+    headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else None
+    if request.url.path.startswith("/htsget/") or status in (401, 403):
+        return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status)
+
+
+def _invalid(error: Any) -> InvalidInputError:
+    """What is wrong with the parameters of a request, in one line."""
+    first = error.errors()[0]
+    return InvalidInputError(f"the parameter {first['loc'][-1]}: {first['msg'].lower()}")
 
 
 def _status(error: Exception) -> tuple[int, str]:

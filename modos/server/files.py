@@ -1,13 +1,18 @@
-"""The data files of a folder over HTTP, by range."""
+"""The data files of objects over HTTP, by range."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog import Catalog
+from modos.elements import ROOT_KEY
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import index_names
+from modos.server.access import Access, caller_of
+from modos.storage import check_key
+
+EXPIRES = 3600  # seconds that an address is good for
 
 
 class LargeFileResponse(FileResponse):
@@ -16,21 +21,29 @@ class LargeFileResponse(FileResponse):
     chunk_size = 1 << 20
 
 
-def create_router(catalog: Catalog) -> APIRouter:
-    """GET and HEAD of the files that objects name as their data, and of their indexes."""
+def create_router(catalog: Catalog, access: Access) -> APIRouter:
+    """GET and HEAD of the files that objects name as their data, of their indexes, and of the metadata."""
     router = APIRouter()
 
-    @router.api_route("/files/{key:path}", methods=["GET", "HEAD"])
-    def get_file(key: str) -> FileResponse:
-        """A data file or its index; honours Range."""
+    @router.head("/files/{key:path}", include_in_schema=False)
+    @router.get("/files/{key:path}")
+    def get_file(key: str, request: Request) -> Response:
+        """A data file, its index or the metadata; honours Range. Over S3 it leads to a signed address."""
         try:
+            access.check(caller_of(request), "read", check_key(key))
             object_key, path = catalog.find_object(key)
             known = catalog.data_paths(object_key)
-            if path in known or any(path in index_names(data_path) for data_path in known):
-                catalog.storage.stat(key)
-                return LargeFileResponse(catalog.storage.local_path(key), media_type="application/octet-stream")
-        except (NotFoundError, InvalidInputError):
-            pass
+            if path == ROOT_KEY or path in known or any(path in index_names(data_path) for data_path in known):
+                info = catalog.storage.stat(key)
+                local = catalog.storage.local_path(key)
+                if local:
+                    return LargeFileResponse(local, media_type="application/octet-stream")
+                if request.method == "HEAD":  # a signature is good for GET alone
+                    return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": info.etag})
+                return RedirectResponse(catalog.storage.presign(key, EXPIRES), 307)
+        except (NotFoundError, InvalidInputError) as error:
+            if getattr(error, "name", "") == "PermissionDenied":
+                raise
         raise NotFoundError(f"there is no file {key}")
 
     return router

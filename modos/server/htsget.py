@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +18,8 @@ from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.htsget.query import HEADER_CLASS, Query
 from modos.index import Segment
 from modos.planning import Planner
-from modos.storage import ByteRange
+from modos.server.access import Access, caller_of
+from modos.storage import ByteRange, check_key
 
 EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
@@ -27,16 +28,25 @@ INLINE = 256 << 10  # bytes of a file that come with the ticket
 _PREFERENCE = {"reads": ("BAM", "CRAM"), "variants": ("VCF", "BCF")}  # htsget.md: the default is the first
 
 
-def create_router(catalog: Catalog) -> APIRouter:
+def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
     """The endpoints over a catalogue."""
     router = APIRouter(prefix="/htsget")
     planner = Planner(catalog.storage, revalidate=True)
+
+    def tickets(request: Request, file_id: str) -> _Tickets:
+        try:
+            check_key(file_id)
+        except InvalidInputError:
+            raise NotFoundError(f"there are no files of the id {file_id}") from None
+        access.check(caller_of(request), "read", file_id)
+        return _Tickets(catalog, planner, request, public_url)
+
     for kind in _PREFERENCE:
-        _add_endpoints(router, kind, catalog, planner)
+        _add_endpoints(router, kind, tickets)
     return router
 
 
-def _add_endpoints(router: APIRouter, kind: RecordKind, catalog: Catalog, planner: Planner) -> None:
+def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Request, str], _Tickets]) -> None:
     @router.get(f"/{kind}/service-info", name=f"{kind} service-info")
     def service_info() -> dict[str, Any]:
         """GA4GH service-info."""
@@ -52,16 +62,16 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, catalog: Catalog, planne
     @router.get(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket")
     def get_ticket(file_id: str, request: Request) -> Response:
         """A ticket for a file or a region of it."""
-        return _answer(_Tickets(catalog, planner, request), kind, file_id,
-                       Query.from_params(request.query_params, kind))
+        return _answer(tickets(request, file_id), kind, file_id, Query.from_params(request.query_params, kind))
 
     @router.post(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket for several regions")
     async def post_ticket(file_id: str, request: Request) -> Response:
         """A ticket for a file or some regions of it."""
         if request.url.query:
             raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
+        asked = tickets(request, file_id)
         query = Query.from_body(await _body(request), kind)
-        return await run_in_threadpool(_answer, _Tickets(catalog, planner, request), kind, file_id, query)
+        return await run_in_threadpool(_answer, asked, kind, file_id, query)
 
 
 async def _body(request: Request) -> bytes:
@@ -80,10 +90,10 @@ def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> 
 class _Tickets:
     """Makes tickets that the client of a request can use."""
 
-    def __init__(self, catalog: Catalog, planner: Planner, request: Request):
+    def __init__(self, catalog: Catalog, planner: Planner, request: Request, public_url: str | None):
         self._catalog = catalog
         self._planner = planner
-        self._base_url = str(request.base_url)
+        self._base_url = public_url or str(request.base_url).rstrip("/")
         self._authorization = request.headers.get("Authorization")
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
@@ -112,7 +122,7 @@ class _Tickets:
         signed = self._catalog.storage.presign(key, EXPIRES)
         if signed:
             return signed, {}
-        return f"{self._base_url}files/{quote(key)}", (
+        return f"{self._base_url}/files/{quote(key)}", (
             {"Authorization": self._authorization} if self._authorization else {})
 
 

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import json
+import os
 import socket
+import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI
+
+from modos.config import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.server.access import read_tokens
+from modos.server.access import Access, read_tokens
 from modos.server.app import create_app
+from modos.server.observing import set_up_logging
 from modos.storage import Storage, open_storage
 
+GRACE = 20  # seconds that requests have to end, once the server is to end
 _START_TIMEOUT = 30.0  # seconds
+_SETTINGS = "MODOS_SERVER_SETTINGS"
 
 
 def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Storage:
@@ -31,14 +41,75 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Stora
     return storage
 
 
-def run(storage: Storage, host: str, port: int, s3_url: str | None, token_file: Path | None,
-        started: Callable[[str], Any]) -> None:
-    """Serve until interrupted; `started` is told the URL."""
-    app = create_app(storage, s3_url=s3_url, tokens=read_tokens(token_file) if token_file else ())
+@dataclass(frozen=True)
+class Settings:
+    """All that a server is told.
+
+    Parameters
+    ----------
+    place
+        A folder, or `s3://bucket/prefix`.
+    s3_url, public_url, htsget_url
+        The S3 server, this one and the htsget server as clients reach them.
+    s3_kwargs
+        Arguments of s3fs.S3FileSystem.
+    token_file, access_file
+        Who may ask; at most one of them.
+    max_age
+        Seconds for which a listing of the objects is good.
+    log
+        `json`, `text` or `quiet`.
+    """
+
+    place: str
+    s3_url: str | None = None
+    public_url: str | None = None
+    htsget_url: str | None = None
+    s3_kwargs: dict | None = None
+    token_file: str | None = None
+    access_file: str | None = None
+    max_age: float = 0
+    log: str = "quiet"
+
+    def app(self) -> FastAPI:
+        """The application; fails now where the place, or a file with rules, is not good."""
+        if self.token_file and self.access_file:
+            raise InvalidInputError("a token file and an access file exclude each other",
+                                    'name the token file in the access file: tokens = "tokens"')
+        urls = {name: check_url(url, f"--{name.replace('_', '-')}") if (url := getattr(self, name)) else None
+                for name in ("s3_url", "public_url", "htsget_url")}
+        access = (Access.from_file(self.access_file) if self.access_file else
+                  Access(read_tokens(self.token_file)) if self.token_file else None)
+        return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age, **urls)
+
+
+def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:
+    """Serve until interrupted; `started` is told the URL.
+
+    A request that is under way is answered before the server ends, for some
+    time; see `GRACE`.
+    """
+    from uvicorn import Config, Server
+    from uvicorn.supervisors import Multiprocess
+
+    app = settings.app()
     listening = _listen(host, port)
     started(_url(listening))
-    server = _server(app)
-    server.run(sockets=[listening])
+    if workers == 1:
+        set_up_logging(settings.log)
+        Server(_config(app)).run(sockets=[listening])
+        return
+    with tempfile.TemporaryDirectory(prefix="modos-metrics-") as folder:
+        os.environ |= {"PROMETHEUS_MULTIPROC_DIR": folder, _SETTINGS: json.dumps(vars(settings))}
+        config: Config = _config("modos.server.run:app_of_worker", factory=True, workers=workers)
+        Multiprocess(config, sockets=[listening]).run()
+
+
+def app_of_worker() -> FastAPI:
+    """The application in a process of several."""
+    settings = Settings(**json.loads(os.environ[_SETTINGS]))
+    set_up_logging(settings.log)
+    return settings.app()
 
 
 class BackgroundServer:
@@ -50,7 +121,9 @@ class BackgroundServer:
     def __init__(self, app: Any, port: int = 0):
         listening = _listen("127.0.0.1", port)
         self.url = _url(listening)
-        self._server = _server(app)
+        import uvicorn
+
+        self._server = uvicorn.Server(_config(app))
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [listening]}, daemon=True)
         self._thread.start()
         deadline = time.monotonic() + _START_TIMEOUT
@@ -90,7 +163,8 @@ def _url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _server(app: Any) -> Any:
+def _config(app: Any, **options: Any) -> Any:
     import uvicorn
 
-    return uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=3))
+    return uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
+                          **options)

@@ -87,6 +87,17 @@ class S3Storage(Storage):
         """The server that clients are told."""
         return self._public_fs.s3.meta.endpoint_url
 
+    @property
+    def server_url(self) -> str | None:
+        """The server that is asked; None for AWS."""
+        return self._fs.client_kwargs.get("endpoint_url")
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """`key`, `secret` and `token`, where they were given and not found in the environment."""
+        found = {name: getattr(self._fs, name) for name in ("key", "secret", "token")}
+        return {name: value for name, value in found.items() if value}
+
     def child(self, prefix: str) -> S3Storage:
         return S3Storage(self._bucket, self._full(prefix), self._fs, self._public_fs)
 
@@ -249,7 +260,7 @@ class S3Storage(Storage):
 
     @property
     def _server(self) -> str:
-        return self._fs.client_kwargs.get("endpoint_url") or "AWS S3"
+        return self.server_url or "AWS S3"
 
     def _call(self, method: str, key: str | None, **arguments: Any) -> dict:
         if key is not None:

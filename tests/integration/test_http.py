@@ -67,7 +67,7 @@ def bytes_of(block: Block) -> bytes:
 
 def test_discovery(folder, stack):
     assert get(folder).json() == {"status": "success", "auth": None, "s3": None, "htsget": f"{folder}/htsget",
-                                  "fuzon": None, "kms": None, "refget": None, "root": None}
+                                  "credentials": None, "fuzon": None, "kms": None, "refget": None, "root": None}
     answer = get(stack.endpoint).json()
     assert answer["s3"] == stack.s3 and answer["root"] == "s3://modos-demo"
 
@@ -167,7 +167,7 @@ def test_unknown_ids(folder, file_id):
 SECRETS = [
     "ex/secret.bam", "ex/secret.txt", "secret.bam", "secret.txt", "../secret.bam", "ex/../secret.bam", "ex/../../secret.txt",
     "%2e%2e/secret.bam", "ex%2f..%2f..%2fsecret.bam", "ex/%2e%2e/%2e%2e/secret.txt", "..%5csecret.bam", "/etc/passwd",
-    "%2fetc%2fpasswd", "ex/data.zarr/zarr.json", "ex/data.zarr/../secret.bam", "ex/./secret.bam", "ex/secret.bam%00",
+    "%2fetc%2fpasswd", "ex/data.zarr/data/zarr.json", "ex/data.zarr/../secret.bam", "ex/./secret.bam", "ex/secret.bam%00",
 ]
 
 

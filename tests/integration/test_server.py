@@ -132,14 +132,21 @@ def test_a_page_may_ask_first(which, request):
 # --- tokens ---
 
 
-@pytest.mark.parametrize("path", ["/", "/list", "/meta", "/get?query=ex", "/htsget/reads/ex/demo2", "/files/ex/demo2.bam",
-                                  "/htsget/reads/service-info", "/docs", "/openapi.json", "/none"])
-def test_without_a_token_nothing_is_told(guarded, path):
+@pytest.mark.parametrize("path", ["/list", "/meta", "/get?query=ex", "/htsget/reads/ex/demo2", "/files/ex/demo2.bam",
+                                  "/files/none", "/htsget/reads/none", "/files/ex/data.zarr/zarr.json"])
+def test_without_a_token_no_data_are_told(guarded, path):
     for headers, expected in (({}, (403, "PermissionDenied")),
                               ({"Authorization": "Bearer wrong"}, (401, "InvalidAuthentication")),
                               ({"Authorization": f"Basic {TOKEN}"}, (401, "InvalidAuthentication"))):
         answer = requests.get(guarded + path, headers=headers, timeout=20)
         assert refusal(answer) == expected and "Bearer" in answer.headers["WWW-Authenticate"]
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/whoami", "/htsget/reads/service-info",
+                                  "/ga4gh/drs/v1/service-info", "/openapi.json"])
+def test_what_holds_no_data_is_open_and_a_wrong_token_is_refused_all_the_same(guarded, path):
+    assert requests.get(guarded + path, timeout=20).status_code == 200
+    assert requests.get(guarded + path, headers={"Authorization": "Bearer wrong"}, timeout=20).status_code == 401
 
 
 def test_with_a_token_all_is_as_without_one(guarded, url, example):
@@ -180,7 +187,7 @@ def test_a_token_file_has_a_token_a_line(tmp_path):
     path = tmp_path / "tokens"
     path.write_text(f"# ours\n{TOKEN}\n\nanother-token-of-somebody\n")
     os.chmod(path, 0o600)
-    assert read_tokens(path) == (TOKEN, "another-token-of-somebody")
+    assert read_tokens(path) == {TOKEN: "token", "another-token-of-somebody": "token"}
 
 
 # --- crowds ---

@@ -1,0 +1,132 @@
+"""What a stack needs before it starts: passwords of its own, a bucket, users of S3, and the demo object.
+
+`python -m modos.demo.init secrets FOLDER` and `... s3 FOLDER`; what is there already stays as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_WAIT = 60.0  # seconds for S3 to answer
+_USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
+
+
+def make_secrets(folder: Path) -> None:
+    """Draw the passwords that are not there: files that their owner alone reads."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)
+    _write_new(folder / "s3-root-user", "modos-root")
+    _write_new(folder / "s3-root-password", secrets.token_urlsafe(32))
+    for name, user in _USERS.items():
+        _write_new(folder / name, f"[default]\naws_access_key_id = {user}\n"
+                                  f"aws_secret_access_key = {secrets.token_urlsafe(30)}\n")
+
+
+def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) -> None:
+    """Make the bucket, the users, and the demo object.
+
+    Parameters
+    ----------
+    folder
+        Holds the passwords.
+    url
+        The S3 server, a MinIO.
+    demo
+        Whether the demo object is loaded.
+    public
+        Whether anybody may read the bucket.
+    """
+    from minio import Minio, MinioAdmin
+    from minio.credentials import StaticProvider
+
+    root = (folder / "s3-root-user").read_text(), (folder / "s3-root-password").read_text()
+    host, secure = urlsplit(url).netloc, url.startswith("https:")
+    client = Minio(endpoint=host, access_key=root[0], secret_key=root[1], secure=secure)
+    _wait_for(lambda: client.list_buckets())
+    if not client.bucket_exists(bucket_name=bucket):
+        client.make_bucket(bucket_name=bucket)
+    if public:
+        client.set_bucket_policy(bucket_name=bucket, policy=json.dumps(_policy(bucket, write=False, principal={"AWS": ["*"]})))
+    else:
+        client.delete_bucket_policy(bucket_name=bucket)
+    admin = MinioAdmin(endpoint=host, credentials=StaticProvider(*root), secure=secure)
+    for name, user in _USERS.items():
+        admin.user_add(user, _credentials(folder / name)["secret"])
+        admin.policy_add(f"{user}-{bucket}", policy=_policy(bucket, write=user == "modos-server"))
+        if f"{user}-{bucket}" not in json.loads(admin.user_info(user)).get("policyName", "").split(","):
+            admin.attach_policy([f"{user}-{bucket}"], user=user)
+    if demo:
+        _load_demo(url, bucket, _credentials(folder / "server-credentials"))
+
+
+def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
+    from modos.demo.dataset import generate
+    from modos.modo import MODO
+
+    target, services = f"s3://{bucket}/ex", {"s3": url}
+    if MODO.exists(target, services=services, s3_kwargs=credentials):
+        return
+    with tempfile.TemporaryDirectory(prefix="modos-demo-") as name:
+        local = MODO.from_file(generate(Path(name) / "source"), Path(name) / "ex")
+        local.upload(target, services=services, s3_kwargs=credentials)
+
+
+def _policy(bucket: str, *, write: bool, principal: dict | None = None) -> dict[str, Any]:
+    """What may be done in a bucket, as an IAM policy."""
+    of_bucket = ["s3:GetBucketLocation", "s3:ListBucket"] + ["s3:ListBucketMultipartUploads"] * write
+    of_objects = ["s3:GetObject"]
+    if write:
+        of_objects += ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"]
+    whom = {"Principal": principal} if principal else {}
+    return {"Version": "2012-10-17", "Statement": [
+        {"Effect": "Allow", **whom, "Action": of_bucket, "Resource": [f"arn:aws:s3:::{bucket}"]},
+        {"Effect": "Allow", **whom, "Action": of_objects, "Resource": [f"arn:aws:s3:::{bucket}/*"]}]}
+
+
+def _credentials(file: Path) -> dict[str, str]:
+    values = dict(line.split(" = ", 1) for line in file.read_text().splitlines() if " = " in line)
+    return {"key": values["aws_access_key_id"], "secret": values["aws_secret_access_key"]}
+
+
+def _write_new(path: Path, text: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.write(text)
+
+
+def _wait_for(call: Any) -> None:
+    deadline = time.monotonic() + _WAIT
+    while True:
+        try:
+            call()
+            return
+        except Exception:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+
+def main() -> None:
+    """Run one of the steps; the settings are in the environment."""
+    step, folder = sys.argv[1], Path(sys.argv[2])
+    if step == "secrets":
+        make_secrets(folder)
+        return
+    setting = os.environ
+    prepare_s3(folder, setting["S3_URL"], setting["MODOS_BUCKET"], setting.get("MODOS_DEMO", "1") == "1",
+               setting.get("MODOS_PUBLIC_READ", "1") == "1")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""Where the services are, who asks, and what they may do."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel
+
+from modos.errors import InvalidInputError, RemoteError
+from modos.htsget.protocol import HtsgetError
+from modos.server.access import Access, caller_of
+from modos.server.rules import ANYONE
+from modos.storage import Storage, check_key
+
+_TICKET = re.compile(r"/htsget/(reads|variants)/(?P<key>.+)")
+
+
+class Wanted(BaseModel):
+    """A part of what is served, and whether it is to be written."""
+
+    prefix: str = ""
+    write: bool = False
+
+
+def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
+                  htsget_url: str | None) -> APIRouter:
+    """The endpoints."""
+    router = APIRouter()
+
+    @router.get("/")
+    def discover(request: Request) -> dict[str, Any]:
+        """Where the services are; null for what is absent."""
+        base = public_url or str(request.base_url).rstrip("/")
+        return {
+            "status": "success", "auth": access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
+            "credentials": f"{base}/credentials" if s3 and access.identifies else None,
+            "fuzon": None, "kms": None, "refget": None, "root": storage.url if s3 else None,
+        }
+
+    @router.get("/whoami")
+    def tell_caller(request: Request) -> dict[str, Any]:
+        """Who asks, and where they may read and write; the empty place is everything."""
+        caller = caller_of(request)
+        return {"name": caller.name or None, "groups": sorted(caller.groups),
+                "read": sorted(access.places(caller, "read")), "write": sorted(access.places(caller, "write"))}
+
+    @router.get("/authorize", include_in_schema=False)
+    def authorize(request: Request) -> dict[str, str]:
+        """Whether a gateway is to pass on the request that it describes."""
+        path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
+        match = _TICKET.fullmatch(path)
+        if not match or "%" in path:
+            raise HtsgetError("NotFound", "there is nothing here")
+        if match["key"] != "service-info":
+            access.check(caller_of(request), "read", check_key(match["key"]))
+        return {"status": "ok"}
+
+    @router.post("/credentials")
+    def give_credentials(wanted: Wanted, request: Request) -> dict[str, Any]:
+        """Credentials of S3 for a part of what is served, for an hour."""
+        from modos.storage.s3 import S3Storage
+        from modos.storage.sts import scoped_credentials
+
+        if not isinstance(storage, S3Storage):
+            raise InvalidInputError("what is served here is not on S3")
+        caller, key = caller_of(request), wanted.prefix.removeprefix(storage.url).strip("/")
+        if caller == ANYONE:
+            raise HtsgetError("PermissionDenied", "a bearer token is needed")
+        if key:
+            check_key(key)
+        access.check(caller, "write" if wanted.write else "read", key)
+        try:
+            given = scoped_credentials(storage, [key], write=wanted.write)
+        except RemoteError as error:
+            raise HtsgetError("InternalError", error.message) from None
+        return {"prefix": f"{storage.url}/{key}".rstrip("/"), "write": wanted.write, "s3": s3, **vars(given)}
+
+    return router

@@ -1,0 +1,92 @@
+"""The data files of objects as GA4GH DRS objects (Data Repository Service 1.4)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from fastapi import APIRouter, Request
+
+from modos import __version__
+from modos.catalog import Catalog
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import is_encrypted
+from modos.server.access import Access, caller_of
+from modos.storage import check_key
+
+EXPIRES = 3600  # seconds that an address is good for
+
+
+def object_id(key: str) -> str:
+    """The DRS id of a file: its key in letters that an id may have."""
+    return base64.urlsafe_b64encode(key.encode()).decode().rstrip("=")
+
+
+def key_of(drs_id: str) -> str:
+    """The key that an id stands for; NotFoundError where it stands for none."""
+    try:
+        return check_key(base64.urlsafe_b64decode(drs_id + "=" * (-len(drs_id) % 4)).decode())
+    except (binascii.Error, ValueError, InvalidInputError):
+        raise NotFoundError(f"there is no DRS object {drs_id}") from None
+
+
+def create_router(catalog: Catalog, access: Access, base_url: str | None) -> APIRouter:
+    """The endpoints over a catalogue."""
+    router = APIRouter(prefix="/ga4gh/drs/v1")
+
+    def find(request: Request, drs_id: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """A file's key, its element, and the object it is in."""
+        key = key_of(drs_id)
+        access.check(caller_of(request), "read", key)
+        object_key, path = catalog.find_object(key)
+        metadata = catalog.metadata(object_key)
+        for attributes in metadata.values():
+            if attributes.get("data_path") == path:
+                root = next(value for value in metadata.values() if value.get("@type") == "MODO")
+                return key, attributes, root
+        raise NotFoundError(f"there is no DRS object {drs_id}")
+
+    def base(request: Request) -> str:
+        return base_url or str(request.base_url).rstrip("/")
+
+    @router.get("/service-info", name="DRS service-info")
+    def service_info() -> dict[str, Any]:
+        """GA4GH service-info."""
+        return {"id": "modos.drs", "name": "modos DRS", "version": __version__,
+                "type": {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"},
+                "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
+                "maxBulkRequestLength": 1}
+
+    @router.get("/objects/{drs_id}", name="DRS object")
+    def get_object(drs_id: str, request: Request) -> dict[str, Any]:
+        """A data file: its size, its checksum, and how to get at it."""
+        key, attributes, root = find(request, drs_id)
+        info = catalog.storage.stat(key)
+        created = str(root.get("creation_date") or "1970-01-01")
+        answer = {
+            "id": drs_id, "self_uri": f"drs://{urlsplit(base(request)).netloc}/{drs_id}", "name": key.rpartition("/")[2],
+            "size": info.size, "created_time": created if "T" in created else f"{created}T00:00:00Z",
+            "aliases": [key], "description": attributes.get("description") or "", "mime_type": "application/octet-stream",
+            "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
+            "checksums": []}
+        if attributes.get("data_checksum") and not is_encrypted(key):  # that of a sealed file covers its body alone
+            answer["checksums"] = [{"type": "blake2b-512", "checksum": attributes["data_checksum"]}]
+        if catalog.storage.is_remote:
+            answer["access_methods"].append({"type": "s3", "access_url": {"url": f"{catalog.storage.url}/{key}"}})
+        return answer
+
+    @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
+    def get_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
+        """Where the bytes are, for an hour."""
+        key, _, _ = find(request, drs_id)
+        if access_id != "file":
+            raise NotFoundError(f"there is no access {access_id}")
+        signed = catalog.storage.presign(key, EXPIRES)
+        authorization = request.headers.get("Authorization")
+        if signed or not authorization:
+            return {"url": signed or f"{base(request)}/files/{quote(key)}"}
+        return {"url": f"{base(request)}/files/{quote(key)}", "headers": [f"Authorization: {authorization}"]}
+
+    return router

@@ -1,0 +1,166 @@
+"""Who may read and write what: one file, in TOML."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from modos.errors import InvalidInputError, NotFoundError
+from modos.storage import check_key
+
+Action = Literal["read", "write"]
+_WHO = re.compile(r"anyone|(user|group):.+")
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who asks; nobody in particular has an empty name."""
+
+    name: str = ""
+    groups: frozenset[str] = frozenset()
+
+
+ANYONE = Caller()
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Some people, and the places that they may read or write; writing includes reading.
+
+    A place is a key below what is served, and all that is below it; the empty
+    one is everything.
+    """
+
+    who: frozenset[str]
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+
+    def concerns(self, caller: Caller) -> bool:
+        """Whether somebody is one of its people."""
+        names = {"anyone"} | {f"group:{group}" for group in caller.groups}
+        return bool(self.who & (names | {f"user:{caller.name}"} if caller.name else names))
+
+    def places(self, action: Action) -> tuple[str, ...]:
+        """Where the action is allowed."""
+        return self.write if action == "write" else self.read + self.write
+
+
+@dataclass(frozen=True)
+class Rules:
+    """All rules: what no rule allows is not allowed."""
+
+    rules: tuple[Rule, ...]
+
+    def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
+        """The places where somebody may do something."""
+        return tuple(dict.fromkeys(place for rule in self.rules if rule.concerns(caller) for place in rule.places(action)))
+
+
+@dataclass(frozen=True)
+class Oidc:
+    """An OpenID provider whose tokens are taken (OpenID Connect Core 1.0, RFC 7519).
+
+    Parameters
+    ----------
+    issuer, audience
+        What a token has to say; the first is also where the provider describes itself.
+    client_id
+        What `modos login` calls itself there.
+    jwks_url
+        The provider's keys; where the issuer says, if it is None.
+    name_claim, groups_claim
+        The claims with a person's name, and with the groups.
+    """
+
+    issuer: str
+    audience: str
+    client_id: str = "modos"
+    jwks_url: str | None = None
+    name_claim: str = "sub"
+    groups_claim: str = "groups"
+
+
+@dataclass(frozen=True)
+class AccessFile:
+    """What an access file says."""
+
+    rules: Rules
+    oidc: Oidc | None = None
+    tokens: Path | None = None
+
+
+def read_access(path: str | Path) -> AccessFile:
+    """Read an access file.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    InvalidInputError
+        It is not TOML, or says what is not known; the message names the place.
+    """
+    path = Path(path)
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise NotFoundError(f"cannot read the access file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"{path} is not TOML: {error}") from None
+    _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
+    rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(document.get("rule", ()), 1)]
+    tokens = document.get("tokens")
+    return AccessFile(Rules(tuple(rules)), _oidc(document.get("oidc"), str(path)),
+                      path.parent / tokens if isinstance(tokens, str) else None)
+
+
+def _rule(table: Mapping[str, Any], where: str) -> Rule:
+    _check_keys(table, {"who", "read", "write"}, where)
+    who = _strings(table.get("who"), f"{where}: who")
+    if unknown := [name for name in who if not _WHO.fullmatch(name)]:
+        raise InvalidInputError(f"{where}: {unknown[0]!r} is nobody", "write anyone, user:NAME or group:NAME")
+    read, write = (tuple(_place(text, where) for text in _strings(table.get(name, []), f"{where}: {name}"))
+                   for name in ("read", "write"))
+    if write and "anyone" in who:
+        raise InvalidInputError(f"{where}: anyone may write", "name users or groups")
+    return Rule(frozenset(who), read, write)
+
+
+def _place(text: str, where: str) -> str:
+    place = text.strip("/")
+    try:
+        return check_key(place) if place else ""
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{where}: {error.message}", "write a folder below what is served, or / for all") from None
+
+
+def _oidc(table: Any, where: str) -> Oidc | None:
+    if table is None:
+        return None
+    _check_keys(table, set(Oidc.__dataclass_fields__), f"{where}: oidc")
+    values = {name: _string(value, f"{where}: oidc.{name}") for name, value in table.items()}
+    if missing := {"issuer", "audience"} - values.keys():
+        raise InvalidInputError(f"{where}: oidc has no {' and no '.join(sorted(missing))}")
+    return Oidc(**values)
+
+
+def _check_keys(table: Any, known: set[str], where: str) -> None:
+    if not isinstance(table, Mapping):
+        raise InvalidInputError(f"{where}: this is not a table")
+    if unknown := sorted(table.keys() - known):
+        raise InvalidInputError(f"{where}: {unknown[0]} is not known", f"there are {', '.join(sorted(known))}")
+
+
+def _strings(value: Any, where: str) -> Sequence[str]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise InvalidInputError(f"{where} is not a list of texts")
+    return value
+
+
+def _string(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value:
+        raise InvalidInputError(f"{where} is not a text")
+    return value
