@@ -2,13 +2,17 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test bench schema clean
+.PHONY: demo test test-stack bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
 
 test: $(VENV)/.test
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+
+test-stack: $(VENV)/.test
+	deploy/native/install
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m stack
 
 bench: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python tests/benchmarks/run.py

@@ -1,12 +1,7 @@
-"""Our client and our server with those of others: htsget-rs, samtools, and the htsget client of PyPI.
-
-The server is the one at HTSGET_URL (such as htsget-rs over the demo object, its ids after HTSGET_PREFIX), and our own
-over a folder where none is named.
-"""
+"""Our client and our server with those of others: htsget-rs over MinIO, samtools, and the htsget client of PyPI."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -20,24 +15,31 @@ from modos.htsget.client import HtsgetClient
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from modos.storage.s3 import S3Storage
 from modos.streaming import HtsgetSource
 
 pytestmark = pytest.mark.stack
 
-URL, PREFIX = os.environ.get("HTSGET_URL"), os.environ.get("HTSGET_PREFIX", "ex/")
 FILES = {"BAM": "demo2.bam", "CRAM": "demo1.cram", "VCF": "calls.vcf.gz", "BCF": "cohort.bcf"}
 REGIONS = ["chr1", "chr1:1-100", "chr1:30,000-30,000", "chr2:39,000-", "chr1:5,000-9,000"]
 SEVERAL = ["chr2:1-3000", "chr1:5,000-9,000", "chr1:8,500-12,000", "chr1:30000-30000"]
 
 
-@pytest.fixture(scope="module")
-def server(example, tmp_path_factory):
-    if URL:
-        yield URL.rstrip("/")
+@pytest.fixture(scope="module", params=["modos", "modos on MinIO", "htsget-rs on MinIO"])
+def server(request, example, tmp_path_factory):
+    """An htsget server with the demo object: ours, over a folder and over S3, and htsget-rs."""
+    if request.param == "modos":
+        root = tmp_path_factory.mktemp("served")
+        shutil.copytree(example / "ex", root / "ex")
+        with BackgroundServer(create_app(open_storage(root))) as server:
+            yield f"{server.url}/htsget"
         return
-    root = tmp_path_factory.mktemp("served")
-    shutil.copytree(example / "ex", root / "ex")
-    with BackgroundServer(create_app(open_storage(root))) as server:
+    native = request.getfixturevalue("native")
+    if request.param == "htsget-rs on MinIO":
+        yield f"{native.url}/htsget"
+        return
+    storage = S3Storage.from_url("s3://modos-demo", endpoint_url=native.s3, s3_kwargs=native.credentials("server"))
+    with BackgroundServer(create_app(storage)) as server:
         yield f"{server.url}/htsget"
 
 
@@ -46,8 +48,8 @@ def stem(name):
 
 
 def served(server, name, reference):
-    client = HtsgetClient(server, token=os.environ.get("MODOS_TOKEN"))
-    return GenomicFile(HtsgetSource(client, PREFIX + stem(name), FORMATS[name]), lambda: reference)
+    client = HtsgetClient(server)
+    return GenomicFile(HtsgetSource(client, f"ex/{stem(name)}", FORMATS[name]), lambda: reference)
 
 
 def texts(records):
@@ -76,7 +78,7 @@ def run(*command):
 
 @pytest.mark.parametrize("name", ["BAM", "CRAM"])
 def test_samtools_reads_the_server(server, example, name):
-    url = f"{server}/reads/{PREFIX}{stem(name)}?format={name}"
+    url = f"{server}/reads/ex/{stem(name)}?format={name}"
     reference = ("-T", example / "ex/reference.fa")
     assert run("samtools", "view", "-c", *reference, url) == run("samtools", "view", "-c", *reference,
                                                                   example / "ex" / FILES[name])
@@ -88,7 +90,7 @@ def test_samtools_reads_the_server(server, example, name):
 
 @pytest.mark.parametrize("name", ["VCF", "BCF"])
 def test_bcftools_reads_the_server(server, example, name):
-    url = f"{server}/variants/{PREFIX}{stem(name)}?format={name}"
+    url = f"{server}/variants/ex/{stem(name)}?format={name}"
     wanted = run("bcftools", "view", "-H", example / "ex" / FILES[name])
     assert run("bcftools", "view", "-H", url) == wanted != b""
 
@@ -96,7 +98,7 @@ def test_bcftools_reads_the_server(server, example, name):
 @pytest.mark.parametrize("name", FILES)
 def test_the_htsget_client_of_pypi_reads_the_server(server, example, tmp_path, name):
     out, kind = tmp_path / FILES[name], FORMATS[name].kind
-    url = f"{server}/{kind}/{PREFIX}{stem(name)}"
+    url = f"{server}/{kind}/ex/{stem(name)}"
     code = "import htsget, sys; htsget.get(sys.argv[1], open(sys.argv[2], 'wb'), data_format=sys.argv[3], **eval(sys.argv[4]))"
     run(sys.executable, "-c", code, url, out, name, "{}")
     assert out.read_bytes() == (example / "ex" / FILES[name]).read_bytes()
