@@ -14,6 +14,7 @@ from modos import editing, elements, model, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
 from modos.config import Services, resolve_services
+from modos.copies import Copies
 from modos.description import read_descriptions
 from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], Any]
 
 
-class MODO(GenomicFiles, EncryptedFiles):
+class MODO(GenomicFiles, EncryptedFiles, Copies):
     """A multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
@@ -419,27 +420,6 @@ class MODO(GenomicFiles, EncryptedFiles):
         from modos.linked_data.ro_crate import build_crate
 
         return build_crate(self._document.object_id, self.metadata)
-
-    def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None, progress: Progress | None = None) -> MODO:
-        """Copy the object to an S3 prefix that is empty, every byte checked; returns the copy."""
-        if not str(target).startswith("s3://"):
-            raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
-        return self._copy_to(target, endpoint or self._endpoint, services or self._given_services, s3_kwargs, progress)
-
-    def download(self, target: str | Path, progress: Progress | None = None) -> MODO:
-        """Copy the object to a folder that is empty or new, every byte checked; returns the copy."""
-        if "://" in str(target):
-            raise InvalidInputError(f"{target} is not a folder", "give the path of a new folder")
-        return self._copy_to(target, None, None, None, progress)
-
-    def _copy_to(self, target: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
-                 s3_kwargs: dict | None, progress: Progress | None) -> MODO:
-        copy = MODO.__new__(MODO)
-        copy._bind(target, endpoint, services, s3_kwargs)
-        transfer.copy_object(self.storage, copy.storage, progress)
-        copy._document = elements.load(copy.storage)
-        return copy
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"

@@ -1,10 +1,4 @@
-"""Files into objects, and objects from one storage to another.
-
-Plan first, then act: what is copied is known, with sizes and checksums, before
-the first byte moves. Data files come first, the root document last, so that
-the target is no object before it is whole; a failure removes what was copied,
-and so does whoever comes after a crash, as the files are on record.
-"""
+"""Files into objects and out of them, with their indexes and checksums."""
 
 from __future__ import annotations
 
@@ -27,6 +21,7 @@ from modos.storage.base import Progress
 from modos.storage.local import LocalStorage
 
 _PIECE = 1 << 20  # bytes that are read at once
+
 
 @dataclass(frozen=True)
 class StagedFile:
@@ -202,49 +197,3 @@ def object_files(storage: Storage) -> list[tuple[str, int]]:
     """Keys and sizes of the files in an object, without its metadata and records of changes."""
     inner = (elements.ZARR + "/", journal.FOLDER + "/")
     return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]
-
-
-def copy_object(source: Storage, target: Storage, progress: Callable[[int], object] | None = None) -> int:
-    """Copy a whole object to an empty place and check every byte; returns the bytes copied.
-
-    Raises
-    ------
-    AlreadyExistsError
-        The target is not empty.
-    ChecksumMismatch
-        A file is not what its metadata says.
-    """
-    document = elements.load(source)
-    journal.recover(target)
-    if next(target.iter_files(), None) is not None:
-        raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
-    checksums = {attributes["data_path"]: attributes["data_checksum"] for attributes in document.metadata().values()
-                 if attributes.get("data_checksum") and attributes.get("data_path")}
-    files = [(info.key, info.size) for info in source.iter_files()
-             if info.key != elements.ROOT_KEY and not info.key.startswith(journal.FOLDER + "/")]
-    if missing := sorted(checksums.keys() - {key for key, _ in files}):
-        raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
-                             "see what is wrong with `modos check`")
-    try:
-        with journal.recorded(target, [key for key, _ in files], ()) as written:
-            for key, size in files:
-                target.write_stream(key, _checked(source, key, size, checksums.get(key), progress), size=size)
-                written.append(key)
-            target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
-    finally:
-        target.tidy()
-    return sum(size for _, size in files)
-
-
-def _checked(storage: Storage, key: str, size: int, checksum: str | None, progress: Progress | None) -> Iterator[bytes]:
-    digest, at = hashlib.blake2b(), 0
-    start = counted_from(storage, key) if checksum else 0
-    for piece in storage.iter_range(key, 0, size):
-        digest.update(piece[max(start - at, 0):])
-        at += len(piece)
-        yield piece
-        if progress:
-            progress(len(piece))
-    if checksum and digest.hexdigest() != checksum:
-        raise ChecksumMismatch(f"{storage.url}/{key} does not have the checksum in its metadata",
-                               "the file was changed or damaged: restore it from a copy")

@@ -82,15 +82,24 @@ def show_error(message: str, hint: str | None) -> None:
 
 
 @contextmanager
-def progress(title: str) -> Iterator[Callable[[int], None] | None]:
-    """A counter of bytes on a terminal; None elsewhere."""
+def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
+    """A counter of bytes on a terminal, with the rate, and where the total is known with the time left; None elsewhere."""
     if options.quiet or not options.progress or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
-    from rich.progress import DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn("{task.description}"), DownloadColumn(), TransferSpeedColumn())
+    left = (BarColumn(), TimeRemainingColumn()) if total else ()
+    columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), *left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=None)
+        task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+def size(number: int) -> str:
+    """`12 bytes`, `3.4 GB`."""
+    value, unit = float(number), 0
+    while value >= 1000 and unit < 4:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.1f} {('', 'kB', 'MB', 'GB', 'TB')[unit]}" if unit else count(number, "byte")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import options, progress, say, show, show_json
+from modos.cli.output import count, options, progress, say, show, show_json, size
+
+if TYPE_CHECKING:
+    from modos.copying import CopyPlan
 
 app = typer.Typer(no_args_is_help=True, help="Objects on a server: list, upload, download.")
 
@@ -33,31 +36,62 @@ def list_objects(
         show("\n".join(urls))
 
 
+Include = Annotated[list[str], typer.Option("--include", metavar="PATTERN", help="Only data files like this (*.cram), with "
+                                            "their indexes; may be repeated.")]
+Exclude = Annotated[list[str], typer.Option("--exclude", metavar="PATTERN", help="No data files like this; may be repeated.")]
+NoData = Annotated[bool, typer.Option("--no-data", help="The metadata alone.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, and copy nothing.")]
+
+
 @app.command()
-def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")]) -> None:
-    """Copy an object to S3, every byte checked.
+def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
+           include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
+    """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
 
     modos --endpoint http://localhost remote upload data/ex s3://modos-demo/ex
 
-    modos remote upload data/ex s3://my-bucket/cohort/ex
+    modos remote upload data/ex s3://my-bucket/cohort/ex --exclude '*.bam' --dry-run
     """
     from modos.modo import MODO
 
-    modo = MODO.open(path)
-    with progress("uploading") as advance:
-        copy = modo.upload(target, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs, progress=advance)
-    say(f"uploaded {path} to {copy.storage.url}")
+    plan = MODO.open(path).plan_upload(target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude,
+                                       data=not no_data)
+    _copy(plan, dry_run, "upload")
 
 
 @app.command()
-def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")]) -> None:
-    """Copy an object to a new folder, every byte checked.
+def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")],
+             include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
+    """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
 
     modos --endpoint http://localhost remote download s3://modos-demo/ex data/ex
 
-    modos --anon remote download s3://public-bucket/ex data/ex
+    modos --anon remote download s3://public-bucket/ex data/ex --no-data
     """
-    modo = open_object(path)
-    with progress("downloading") as advance:
-        copy = modo.download(target, progress=advance)
-    say(f"downloaded {modo.storage.url} to {copy.storage.url}")
+    _copy(open_object(path).plan_download(target, include=include, exclude=exclude, data=not no_data), dry_run, "download")
+
+
+def _copy(plan: CopyPlan, dry_run: bool, verb: str) -> None:
+    from modos.copying import copy_planned
+    from modos.errors import RemoteError
+
+    files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
+    if dry_run:
+        show("".join(f"+ {file.key} ({size(file.size)})\n" for file in plan.files)
+             + "".join(f"- {key}\n" for key in plan.superfluous))
+        say(f"would {verb} {files}" + (f"; {count(len(plan.present), 'file')} there already" if plan.present else ""))
+        return
+    if plan.is_empty:
+        say(f"{plan.target.url} is up to date")
+        return
+    try:
+        with progress(f"{verb}ing", plan.size) as advance:
+            copy_planned(plan, advance)
+    except RemoteError as error:
+        error.hint = (f"{error.hint}; " if error.hint else "") + "the same command goes on from where it stopped"
+        raise
+    say(f"{verb}ed {plan.source.url} to {plan.target.url}: {files}")
+
+
+app.command("push", hidden=True)(upload)
+app.command("pull", hidden=True)(download)

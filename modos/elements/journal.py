@@ -37,7 +37,8 @@ class Entry:
 
 
 @contextmanager
-def recorded(storage: Storage, new: Iterable[str], old: Iterable[str]) -> Iterator[list[str]]:
+def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
+             keep: tuple[type[BaseException], ...] = ()) -> Iterator[list[str]]:
     """Keep the keys of files on record while some are written and others become superfluous.
 
     At the end, well or not, those of them that belong to no element are
@@ -50,6 +51,8 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str]) -> Iterat
         written to the list that is yielded; others may be somebody else's.
     old
         Files that the commit makes superfluous.
+    keep
+        Errors after which the files stay, on record, for one who goes on.
     """
     old = set(old)
     files = sorted(old | set(new))
@@ -63,12 +66,20 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str]) -> Iterat
         storage.write(key, json.dumps({"files": files, "time": time.time()}).encode())
         try:
             yield written
-        finally:
-            with suppress(ModosError):
-                _delete_unowned(storage, old.union(written))
-                storage.delete(key)
+        except keep:
+            raise
+        except BaseException:
+            _clean_up(storage, key, old.union(written))
+            raise
+        _clean_up(storage, key, old.union(written))
     finally:
         ownership.release(mark)
+
+
+def _clean_up(storage: Storage, key: str, files: set[str]) -> None:
+    with suppress(ModosError):
+        _delete_unowned(storage, files)
+        storage.delete(key)
 
 
 def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:

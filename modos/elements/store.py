@@ -7,7 +7,7 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
@@ -131,7 +131,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
             if attempt == _ATTEMPTS - 1:
                 raise
             continue
-        _update_mirrors(storage, document)
+        update_mirrors(storage, document, document.changed)
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
                         "try again later")
@@ -147,9 +147,10 @@ def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
                                 "install a newer modos to change it")
 
 
-def _update_mirrors(storage: Storage, document: Document) -> None:
-    write_mirrors(storage, document, [path for path in document.changed if path in document.nodes])
-    for path in document.changed - document.nodes.keys():
+def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> None:
+    """Write the mirrors of groups that were changed, and remove those of groups that are gone."""
+    write_mirrors(storage, document, [path for path in changed if path in document.nodes])
+    for path in changed - document.nodes.keys():
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
 
 
@@ -176,12 +177,18 @@ def upgrade(storage: Storage) -> Document:
     return document
 
 
-def write_mirrors(storage: Storage, document: Document, paths: Iterable[str]) -> None:
-    """Write the groups' own zarr.json, as readers without consolidated metadata want them; the object is whole without."""
+def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:
+    """Write the groups' own zarr.json, as readers without consolidated metadata want them.
+
+    The object is whole without: a failure is noted, or with `strict` raised.
+    """
 
     def write(path: str) -> None:
         node = {key: value for key, value in document.nodes[path].items() if key != "consolidated_metadata"}
         data = json.dumps(node, ensure_ascii=False).encode()
+        if strict:
+            storage.write(mirror_key(path), data, durable=False)
+            return
         _quietly(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 

@@ -9,8 +9,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, RemoteError
 
+INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
 
 Progress = Callable[[int], Any]
@@ -132,8 +133,30 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
-        """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists."""
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+        """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
+
+        Parameters
+        ----------
+        resume
+            Whether what a broken connection or an interruption leaves is kept,
+            and what was kept is used: see `kept`.
+        """
+
+    def kept(self, key: str) -> int:
+        """The first bytes of a file that need not come again with `resume`; see `read_kept`."""
+        return 0
+
+    def read_kept(self, key: str) -> Iterator[bytes]:
+        """Those bytes, to be looked at before they are used."""
+        return iter(())
+
+    def drop_kept(self, key: str) -> None:
+        """Forget them."""
+
+    def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
+        """Whether a file is known to have just these bytes, as far as can be told without reading it from afar."""
+        return False
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
         """Put a new file of some bytes and of those of another from `start` on, whole or not at all.

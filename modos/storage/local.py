@@ -15,7 +15,7 @@ from pathlib import Path
 
 from modos import ownership
 from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
-from modos.storage.base import ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _PART_SUFFIX = ".part"
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
@@ -153,22 +153,53 @@ class LocalStorage(Storage):
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
         path = self._resolve(key)
         with _translated(path):
             if os.path.lexists(path):
                 raise _taken(path)
             path.parent.mkdir(parents=True, exist_ok=True)
+            kept = self._kept_part(path) if resume else None
             try:
-                with _part_of(path) as part:
-                    with open(part, "xb", buffering=0) as file:
-                        written = _write_durably(file, pieces)
+                with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
+                    if kept:
+                        os.rename(kept, part)
+                    with open(part, "ab" if kept else "xb", buffering=0) as file:
+                        written = file.tell() + _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
                     self._rename_new(part, path)
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
+
+    def kept(self, key: str) -> int:
+        part = self._kept_part(self._resolve(key))
+        return part.stat().st_size if part else 0
+
+    def read_kept(self, key: str) -> Iterator[bytes]:
+        part = self._kept_part(self._resolve(key))
+        if part:
+            with open(part, "rb") as file:
+                while piece := file.read(_CHUNK):
+                    yield piece
+
+    def drop_kept(self, key: str) -> None:
+        while part := self._kept_part(self._resolve(key)):
+            part.unlink()
+
+    @staticmethod
+    def _kept_part(path: Path) -> Path | None:
+        """The largest of the parts that ended processes have left of a file."""
+        found = []
+        with suppress(OSError):
+            for entry in os.scandir(path.parent):
+                match = _PART.fullmatch(entry.name)
+                if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
+                    size, age = entry.stat().st_size, time.time() - entry.stat().st_mtime
+                    if ownership.is_abandoned(match["mark"], age):
+                        found.append((size, Path(entry.path)))
+        return max(found)[1] if found else None
 
     def delete(self, key: str) -> None:
         path = self._resolve(key, follow=False)
@@ -273,14 +304,20 @@ def _read_up_to(file: FileIO, count: int) -> bytes:
 
 
 @contextmanager
-def _part_of(path: Path) -> Iterator[Path]:
-    """A name beside a file for what is to become it; removed at the end."""
+def _part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator[Path]:
+    """A name beside a file for what is to become it; removed at the end, but where it ends with an error of `keep`."""
     mark = ownership.new_mark()
     part = path.with_name(f".{path.name[:60]}.{mark}{_PART_SUFFIX}")
     try:
         yield part
-    finally:
+    except keep:
+        raise
+    except BaseException:
         part.unlink(missing_ok=True)
+        raise
+    else:
+        part.unlink(missing_ok=True)
+    finally:
         ownership.release(mark)
 
 

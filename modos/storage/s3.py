@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,7 +17,7 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.prefetch import fetch_ahead
-from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import INTERRUPTIONS, MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last
@@ -22,6 +25,7 @@ _COPY_PART = 512 << 20  # bytes that the server copies at once
 _MAX_PARTS = 10_000  # S3's limit for one upload
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _PART = 8 << 20  # bytes per piece when a file is written
+_IN_FLIGHT = 64 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
 _WORKERS = 4
 
 
@@ -139,33 +143,74 @@ class S3Storage(Storage):
               durable: bool = True) -> str:
         return self._call("put_object", key, Body=data, **_conditions(if_match, if_absent))["ETag"]
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
         part_size = max(_PART, -(-size // _MAX_PARTS))
         parts = _rechunk(pieces, part_size)
         if size <= part_size:
             data = b"".join(parts)
             _check_size(self, key, len(data), size)
-            self._call("put_object", key, Body=data, **_conditions(None, True))
+            self._call("put_object", key, Body=data, ChecksumCRC32=_crc32(data), **_conditions(None, True))
             return
         if self.exists(key):
             raise ConflictError(f"{self.url}/{key} exists already")
-        upload = self._call("create_multipart_upload", key)["UploadId"]
+        upload, there = self._open_upload(key) if resume else (None, {})
+        if upload is None:
+            upload = self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32")["UploadId"]
         try:
-            self._upload_parts(key, upload, parts, size)
-        except BaseException:
-            self._call("abort_multipart_upload", key, UploadId=upload)
+            self._upload_parts(key, upload, parts, size, there)
+        except BaseException as error:
+            if not (resume and isinstance(error, INTERRUPTIONS)):
+                self._abort(key, upload)
             raise
 
-    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int) -> None:
-        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
-            number, data = numbered
-            answer = self._call("upload_part", key, UploadId=upload, PartNumber=number, Body=data)
-            return {"PartNumber": number, "ETag": answer["ETag"]}, len(data)
+    def _abort(self, key: str, upload: str) -> None:
+        """Give an upload up; where that fails, `modos check` finds it."""
+        with suppress(ModosError):
+            self._call("abort_multipart_upload", key, UploadId=upload)
 
-        done = list(fetch_ahead(put, enumerate(parts, 1), _WORKERS))
+    def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict]]:
+        """The last upload of a file that did not end, and its parts by their numbers."""
+        full = self._full(key)
+        answer = self._call("list_multipart_uploads", None, Prefix=full)
+        found = sorted((upload["Initiated"], upload["UploadId"]) for upload in answer.get("Uploads", ())
+                       if upload["Key"] == full)
+        if not found:
+            return None, {}
+        parts: dict[int, dict] = {}
+        page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
+        while page.get("IsTruncated"):
+            page = self._call("list_parts", key, UploadId=found[-1][1], PartNumberMarker=page["NextPartNumberMarker"])
+            parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
+        return found[-1][1], parts
+
+    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict]) -> None:
+        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
+            (number, data), known = numbered, there.get(numbered[0])
+            part = {"PartNumber": number, "ChecksumCRC32": _crc32(data)}
+            if known and known["Size"] == len(data) and _has_md5(known["ETag"], hashlib.md5(data, usedforsecurity=False)):
+                return part | {"ETag": known["ETag"]}, len(data)
+            answer = self._call("upload_part", key, UploadId=upload, Body=data, **part)
+            return part | {"ETag": answer["ETag"]}, len(data)
+
+        workers = max(1, min(_WORKERS, _IN_FLIGHT // max(_PART, size // _MAX_PARTS)))
+        done = list(fetch_ahead(put, enumerate(parts, 1), workers))
         _check_size(self, key, sum(length for _, length in done), size)
         self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
                    MultipartUpload={"Parts": [part for part, _ in done]})
+
+    def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
+        info = self.stat(key)
+        part_size = max(_PART, -(-info.size // _MAX_PARTS))
+        md5s, length = [], 0
+        for part in _rechunk(pieces, part_size):
+            md5s.append(hashlib.md5(part, usedforsecurity=False))
+            length += len(part)
+        if length != info.size:
+            return False
+        if length <= part_size:
+            return bool(md5s) and _has_md5(info.etag, md5s[0])
+        joined = hashlib.md5(b"".join(md5.digest() for md5 in md5s), usedforsecurity=False)
+        return info.etag.strip('"') == f"{joined.hexdigest()}-{len(md5s)}"
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
         """The server copies what it has; about 5 MiB pass through here."""
@@ -185,7 +230,7 @@ class S3Storage(Storage):
             self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
                        MultipartUpload={"Parts": parts})
         except BaseException:
-            self._call("abort_multipart_upload", key, UploadId=upload)
+            self._abort(key, upload)
             raise
         _check_size(self, key, self.stat(key).size, len(head) + info.size - start)
 
@@ -370,6 +415,18 @@ def _has_credentials(custom_server: bool) -> bool:
 def _conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
     conditions = {"IfMatch": if_match} if if_match else {}
     return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
+
+
+def _crc32(data: bytes) -> str:
+    """CRC-32 as S3 wants to have it, which compares it with what arrives."""
+    from isal.isal_zlib import crc32
+
+    return base64.b64encode(crc32(data).to_bytes(4, "big")).decode()
+
+
+def _has_md5(tag: str, md5: Any) -> bool:
+    """Whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
+    return tag.strip('"') == md5.hexdigest()
 
 
 def _check_size(storage: S3Storage, key: str, got: int, size: int) -> None:

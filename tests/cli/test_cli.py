@@ -120,8 +120,10 @@ def test_wrong_metadata_leaves_nothing(ex):
 def test_targets_that_exist_are_refused(ex, example, stack):
     fails(modos("create", ex), 1, "exists already")
     fails(modos("create", ex, "-f", example / "source/modo.yaml"), 1, "exists already")
-    fails(modos("--endpoint", stack.endpoint, "remote", "upload", ex, "s3://modos-demo/ex"), 1, "exists already")
-    fails(modos("--endpoint", stack.endpoint, "remote", "download", "s3://modos-demo/ex", ex), 1, "exists already")
+    other = example.parent / "other-object"
+    assert modos("create", other).returncode == 0
+    fails(modos("--endpoint", stack.endpoint, "remote", "upload", other, "s3://modos-demo/ex"), 1, "has changes that")
+    fails(modos("--endpoint", stack.endpoint, "remote", "download", "s3://modos-demo/ex", other), 1, "has changes that")
 
 
 def test_a_failed_description_leaves_nothing(example, tmp_path):

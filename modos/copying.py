@@ -1,0 +1,273 @@
+"""Objects from one storage to another, as they are: only what differs, and on from where it was interrupted.
+
+Plan first, then act: what is sent is known, with sizes and checksums, before
+the first byte moves. Data files come first, the root document last, so that
+the target is no object before it is whole, and stays the one that it was.
+What an interruption leaves is on record: a repetition goes on with it, and
+any other change of the target removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from modos import elements, transfer
+from modos.elements import Document, journal
+from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, listing
+from modos.formats import index_names
+from modos.hashing import ThreadedHash
+from modos.storage import Storage
+from modos.storage.base import INTERRUPTIONS, Progress
+
+_SMALL = 4 << 20  # bytes up to which files are sent several at once
+_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class FileToSend:
+    """A file of the source: its key, its size in bytes, and its BLAKE2b-512 where the metadata have it."""
+
+    key: str
+    size: int
+    checksum: str | None
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What is to be done so that the target is what the source is.
+
+    Attributes
+    ----------
+    files
+        To be sent.
+    present
+        Keys of the files that are there already and stay.
+    superfluous
+        Keys of files that the target's elements have and the source's have not.
+    """
+
+    source: Storage
+    target: Storage
+    document: Document
+    base: Document | None
+    files: tuple[FileToSend, ...]
+    present: tuple[str, ...]
+    superfluous: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files to be sent."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the target is what the source is."""
+        return not (self.files or self.superfluous) and self.base is not None and _last(self.base) == _last(self.document)
+
+
+def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
+              data: bool = True) -> CopyPlan:
+    """Compare two places, and plan what makes the second what the first is.
+
+    Parameters
+    ----------
+    include, exclude
+        Patterns of the keys of data files (`*.cram`); an index goes with its
+        file. Without the first all are taken; the second wins.
+    data
+        Whether data files are sent at all.
+
+    Raises
+    ------
+    ConflictError
+        The target was changed since it was copied, or somebody copies to it.
+    AlreadyExistsError
+        It holds something else.
+    IntegrityError
+        The source is not whole.
+    """
+    document = elements.load(source)
+    base = _object_at(target)
+    present = {info.key: info.size for info in target.iter_files()}
+    left = _left_files(target)
+    if base is None:
+        foreign = [key for key in present if key not in left and not key.startswith((f"{journal.FOLDER}/", f"{elements.ZARR}/"))]
+        if foreign:
+            raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
+    else:
+        _check_follows(document, base, source, target)
+    checksums = _checksums(document)
+    wanted = _wanted(source, document, include, exclude) if data else []
+    same = _unchanged(wanted, _checksums(base) if base else {}, checksums, present)
+    taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
+    if taken:
+        raise ConflictError(f"{target.url} has another file {listing(taken)} than {source.url}",
+                            "choose another target, or remove that one")
+    owned = journal.files_of(base) - journal.files_of(document) if base else set()
+    return CopyPlan(source, target, document, base, tuple(file for file in wanted if file.key not in same), tuple(sorted(same)),
+                    tuple(sorted(owned & present.keys())))
+
+
+def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
+    """Do what is planned; every byte is compared with its checksum on the way.
+
+    Raises
+    ------
+    ChecksumMismatch
+        A file is not what its metadata say; nothing is left of it.
+    ConflictError
+        Somebody else changed the target at the same time.
+    """
+    target, keys = plan.target, [file.key for file in plan.files]
+    if plan.base is None:
+        keys += map(elements.mirror_key, plan.document.nodes)
+    small = [file for file in plan.files if file.size <= _SMALL]
+    large = [file for file in plan.files if file.size > _SMALL]
+    try:
+        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as written:
+            def send(file: FileToSend) -> None:
+                _send(plan, file, progress)
+                written.append(file.key)
+
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                list(pool.map(send, small))
+            for file in large:
+                send(file)
+            _commit(plan)
+        journal.recover(target)
+    finally:
+        target.tidy()
+
+
+def _commit(plan: CopyPlan) -> None:
+    """Make the target the object that the source is, in one step: the root document."""
+    target, document, base = plan.target, plan.document, plan.base
+    if base is None:
+        elements.write_mirrors(target, document, document.nodes, strict=True)
+        target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
+    elif _last(base) != _last(document):
+        target.write(elements.ROOT_KEY, document.to_bytes(), if_match=base.tag)
+        elements.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
+                                                   if document.nodes.get(path) != base.nodes.get(path)})
+
+
+def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
+    """Bring one file over, or find that it is there."""
+    source, target = plan.source, plan.target
+    if target.exists(file.key):  # left by an interrupted copy
+        if _is_whole(source, target, file):
+            if progress:
+                progress(file.size)
+            return
+        target.delete(file.key)
+    for again in (True, False):
+        kept = target.kept(file.key)
+        try:
+            target.write_stream(file.key, _checked(source, target, file, kept, progress), size=file.size, resume=True)
+            return
+        except IntegrityError:
+            target.drop_kept(file.key)
+            if not (kept and again):  # what was kept may be at fault
+                raise
+
+
+def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
+    if target.stat(file.key).size != file.size:
+        return False
+    if target.local_path(file.key) and file.checksum:
+        return transfer.measure(target, file.key)[1] == file.checksum
+    return not target.local_path(file.key) and target.matches(file.key, source.iter_range(file.key, 0, file.size))
+
+
+def _checked(source: Storage, target: Storage, file: FileToSend, kept: int, progress: Progress | None) -> Iterator[bytes]:
+    """The bytes of a file after those that are kept; fails at the end where it does not have its checksum."""
+    digest, at = ThreadedHash(), 0
+    start = transfer.counted_from(source, file.key) if file.checksum else 0
+
+    def count(piece: bytes) -> None:
+        nonlocal at
+        if file.checksum:
+            digest.update(piece[max(start - at, 0):])
+        at += len(piece)
+        if progress:
+            progress(len(piece))
+
+    for piece in target.read_kept(file.key) if kept else ():
+        count(piece)
+    for piece in source.iter_range(file.key, kept, file.size):
+        count(piece)
+        yield piece
+    if file.checksum and digest.hexdigest() != file.checksum:
+        raise ChecksumMismatch(f"{source.url}/{file.key} does not have the checksum in its metadata",
+                               "the file was changed or damaged: restore it from a copy")
+
+
+def _object_at(target: Storage) -> Document | None:
+    try:
+        return elements.load(target)
+    except NotFoundError as error:
+        if error.hint and "create it first" in error.hint:  # no bucket
+            raise
+        return None
+
+
+def _left_files(target: Storage) -> set[str]:
+    """The files that interrupted copies have on record; ConflictError where one is under way."""
+    entries = journal.entries(target)
+    if busy := [entry for entry in entries if not entry.abandoned]:
+        raise ConflictError(f"somebody is changing {target.url}, with {len(busy[0].files):,} files",
+                            "wait for its end; after a crash of another machine `modos check --fix --older-than 0` clears it")
+    return {file for entry in entries for file in entry.files}
+
+
+def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:
+    """Refuse to undo what others have changed at the target."""
+    if _last(base) not in document.state.get("commits", ()):
+        raise ConflictError(f"{target.url} has changes that {source.url} has not",
+                            f"see them with `modos diff {source.url} {target.url}`, and choose another target")
+
+
+def _last(document: Document) -> str | None:
+    commits = document.state.get("commits", ())
+    return commits[-1] if commits else None
+
+
+def _checksums(document: Document) -> dict[str, str]:
+    return {a["data_path"]: a["data_checksum"] for a in document.metadata().values()
+            if a.get("data_checksum") and a.get("data_path")}
+
+
+def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
+    checksums, mirrors = _checksums(document), {elements.mirror_key(path) for path in document.nodes}
+    skipped = mirrors | {elements.ROOT_KEY}
+    found = [FileToSend(info.key, info.size, checksums.get(info.key)) for info in source.iter_files()
+             if info.key not in skipped and not info.key.startswith(f"{journal.FOLDER}/")]
+    chosen = _chooser(document, include, exclude)
+    missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))
+    if missing:
+        raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
+                             "see what is wrong with `modos check`")
+    return [file for file in found if chosen(file.key)]
+
+
+def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a key is one of the files that are asked for; of an index its file decides."""
+    of_index = {index: path for path in document.data_paths() for index in index_names(path)}
+
+    def chosen(key: str) -> bool:
+        name = of_index.get(key, key)
+        return (not include or any(fnmatchcase(name, pattern) for pattern in include)) and not any(
+            fnmatchcase(name, pattern) for pattern in exclude)
+
+    return chosen
+
+
+def _unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
+               present: dict[str, int]) -> set[str]:
+    """Keys of the files that the target has as they are wanted, as its metadata say; an index is as its file is."""
+    same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
+    same |= {index for key in same for index in index_names(key)}
+    return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}
