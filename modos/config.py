@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
+from modos import tokens
 from modos.errors import AccessError, InvalidInputError, ProtocolError, TransportError
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
@@ -36,12 +37,15 @@ class Services:
         where the server says it; else ids are relative to the bucket.
     endpoint
         The modos server that told them.
+    credentials
+        Where it gives credentials of S3 to those who have a token.
     """
 
     s3: str | None = None
     htsget: str | None = None
     root: str | None = None
     endpoint: str | None = None
+    credentials: str | None = None
 
     @classmethod
     def from_mapping(cls, answer: Mapping[str, Any]) -> Services:
@@ -52,7 +56,7 @@ class Services:
         InvalidInputError
             A URL that is not http or https.
         """
-        urls = {name: answer.get(name) or None for name in ("s3", "htsget")}
+        urls = {name: answer.get(name) or None for name in ("s3", "htsget", "credentials")}
         for name, url in urls.items():
             if url is not None:
                 urls[name] = check_url(url, f"the {name} service")
@@ -96,20 +100,25 @@ def origin(url: str) -> tuple[str, str, int]:
     return scheme, parts.hostname.lower(), port
 
 
-def token_for(url: str, endpoint: str | None) -> str | None:
-    """The bearer token that MODOS_TOKEN holds, where a URL is at the endpoint it is meant for.
+def server_name(url: str) -> str:
+    """Scheme, host and port of an http(s) URL, as text."""
+    scheme, host, port = origin(url)
+    return f"{scheme}://{host}:{port}"
 
+
+def token_for(url: str, endpoint: str | None) -> str | None:
+    """The user's bearer token, where a URL is at the endpoint that it is meant for.
+
+    MODOS_TOKEN holds it, or else `modos login` has left one for the server.
     Without an endpoint it is meant for the server that was named.
     """
-    return _token() if endpoint is None or origin(url) == origin(endpoint) else None
-
-
-def _token() -> str | None:
+    if endpoint is not None and origin(url) != origin(endpoint):
+        return None
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]*=*", token):
         raise InvalidInputError(f"what {TOKEN_VARIABLE} holds is not a bearer token",
                                 "it has letters, digits and ._~+/-= only (RFC 6750)")
-    return token or None
+    return token or tokens.token_of(server_name(url))
 
 
 def discover(endpoint: str) -> Services:
@@ -135,24 +144,24 @@ def discover(endpoint: str) -> Services:
 
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     """GET a JSON document from a modos server, with the user's token; the same errors as `discover`."""
-    return fetch_json(url, params, _token())
+    return fetch_json(url, params, token_for(url, None))
 
 
-def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None) -> Any:
-    """GET a JSON document; the same errors as `discover`."""
+def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None) -> Any:
+    """GET a JSON document, or POST one and get the answer; the same errors as `discover`."""
     import requests
     from urllib3.exceptions import HTTPError
 
     try:
-        with requests.get(url, params=params, timeout=DISCOVERY_TIMEOUT, stream=True,
-                          auth=lambda request: _with_token(request, token)) as response:
+        with requests.request("GET" if post is None else "POST", url, params=params, json=post, timeout=DISCOVERY_TIMEOUT,
+                              stream=True, auth=lambda request: _with_token(request, token)) as response:
             body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
                              "address right?") from None
     if response.status_code in (401, 403):
         raise AccessError(f"{url} refuses access (HTTP {response.status_code})",
-                          f"it wants a token: set {TOKEN_VARIABLE}")
+                          f"log in with `modos login`, or set {TOKEN_VARIABLE}")
     if response.status_code != 200 or len(body) > _MAX_ANSWER:
         raise ProtocolError(f"{url} is not a modos server: it answers HTTP {response.status_code}")
     try:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modos import editing, elements, model, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
+from modos.access import s3_options
 from modos.config import Services, resolve_services
 from modos.copies import Copies
 from modos.description import read_descriptions
@@ -198,8 +199,11 @@ class MODO(GenomicFiles, EncryptedFiles, Copies):
               s3_kwargs: dict | None) -> None:
         self._endpoint = endpoint
         self._given_services = services
-        is_remote = str(path).startswith("s3://")
-        self.storage: Storage = open_storage(path, s3_url=self.services.s3 if is_remote else None, s3_kwargs=s3_kwargs)
+        if str(path).startswith("s3://"):
+            found = self.services
+            self.storage: Storage = open_storage(path, s3_url=found.s3, s3_kwargs=s3_options(path, found, s3_kwargs))
+        else:
+            self.storage = open_storage(path)
 
     @cached_property
     def services(self) -> Services:

@@ -12,8 +12,9 @@ import modos
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
     {"errors", "ownership", "prefetch", "hashing", "memory"},
+    {"tokens"},
     {"region", "formats", "config", "pipes", "mztab"},
-    {"storage", "model"},
+    {"storage", "model", "login", "access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "reference"},
     {"streaming", "indexing"},
@@ -28,7 +29,7 @@ LAYERS = [
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {
-    "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiohttp": {"storage"},
+    "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiobotocore": {"storage"}, "jwt": {"server"}, "prometheus_client": {"server"}, "minio": {"demo"}, "aiohttp": {"storage"},
     "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},

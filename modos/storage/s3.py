@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import re
@@ -98,7 +99,7 @@ class S3Storage(Storage):
 
     @property
     def credentials(self) -> dict[str, str]:
-        """`key`, `secret` and `token`, where they were given and not found in the environment."""
+        """`key`, `secret` and `token`, where they were given rather than found in the environment."""
         found = {name: getattr(self._fs, name) for name in ("key", "secret", "token")}
         return {name: value for name, value in found.items() if value}
 
@@ -385,14 +386,30 @@ def _filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
     } | options.pop("config_kwargs", {})
     if endpoint_url:
         config.setdefault("s3", {"addressing_style": "path"})
-    if "anon" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
+    if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
         options["anon"] = not _has_credentials(custom_server=endpoint_url is not None)
+    renew = options.pop("renew", None)
+    if renew:
+        options["session"] = _renewing_session(renew)
     options.setdefault("max_concurrency", 1)
     filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
                               use_listings_cache=False, **options)
     filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
     filesystem.retries = 3
     return filesystem
+
+
+def _renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
+    """A session whose credentials are asked for anew before they end."""
+    from aiobotocore.credentials import AioRefreshableCredentials
+    from aiobotocore.session import AioSession
+
+    async def renewed() -> dict[str, str]:
+        return await asyncio.to_thread(renew)
+
+    session = AioSession()
+    session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renewed, "modos")
+    return session
 
 
 def _client_option(options: dict, name: str) -> str | None:

@@ -1,0 +1,80 @@
+"""`modos login`, `whoami` and `logout`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modos.cli.output import options, say, show, show_json
+
+TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read a token from standard input.")]
+Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
+
+
+def _endpoint() -> str:
+    from modos.config import endpoint_from_environment
+    from modos.errors import InvalidInputError
+
+    endpoint = options.endpoint or endpoint_from_environment()
+    if not endpoint:
+        raise InvalidInputError("at which server?", "use --endpoint URL, or set MODOS_ENDPOINT")
+    return endpoint.rstrip("/")
+
+
+def login(token_stdin: TokenStdin = False) -> None:
+    """Log in at a server; the token is kept for you alone, and renewed.
+
+    modos --endpoint https://modos.example.org login
+
+    modos --endpoint https://modos.example.org login --token-stdin < token
+    """
+    import getpass
+    import sys
+
+    from modos import login as flow
+    from modos.cli.input import is_terminal
+    from modos.errors import InvalidInputError
+    from modos.tokens import Login
+
+    endpoint = _endpoint()
+    auth = flow.how_to_log_in(endpoint)
+    if token_stdin:
+        found = Login(sys.stdin.readline().strip())
+    elif auth.get("type") == "oidc":
+        found = flow.log_in_by_device(endpoint, auth, lambda url, code: say(f"open {url} and confirm the code {code}"))
+    elif is_terminal():
+        found = Login(getpass.getpass("Token: ").strip())
+    else:
+        raise InvalidInputError("nobody is there to be asked for a token", "give it with --token-stdin")
+    caller = flow.keep(endpoint, found)
+    say(f"logged in at {endpoint} as {caller.get('name')}")
+
+
+def whoami(json: Json = False) -> None:
+    """Show who you are for a server, and what you may read and write there.
+
+    modos --endpoint https://modos.example.org whoami
+    """
+    from modos.config import get_json
+
+    endpoint = _endpoint()
+    caller = get_json(f"{endpoint}/whoami")
+    if json:
+        show_json(caller)
+        return
+    groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
+    places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
+    show(f"{caller.get('name') or 'nobody in particular'}{groups}\nreads: {places['read']}\nwrites: {places['write']}")
+
+
+def logout() -> None:
+    """Forget the token of a server.
+
+    modos --endpoint https://modos.example.org logout
+    """
+    from modos import config, tokens
+
+    endpoint = _endpoint()
+    known = tokens.remove(config.server_name(endpoint))
+    say(f"logged out of {endpoint}" if known else f"you were not logged in at {endpoint}")

@@ -1,0 +1,77 @@
+"""Log in at a modos server: the OAuth 2.0 device flow (RFC 8628), or a token that somebody was given."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from modos import config, tokens
+from modos.errors import AccessError, InvalidInputError, ProtocolError
+from modos.tokens import Login, post_form
+
+_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_SCOPE = "openid profile offline_access"
+
+
+def how_to_log_in(endpoint: str) -> dict[str, Any]:
+    """What a server says of its tokens: a `type`, `oidc` or `token`, and more.
+
+    Raises
+    ------
+    InvalidInputError
+        It wants none.
+    """
+    found = config.fetch_json(config.check_url(endpoint, "a modos server") + "/")
+    auth = found.get("auth") if isinstance(found, dict) else None
+    if not isinstance(auth, dict):
+        raise InvalidInputError(f"{endpoint} asks nobody to log in", "go on without")
+    return auth
+
+
+def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, str], Any]) -> Login:
+    """Have a person confirm on a page, with any device, that this program may act for them.
+
+    Parameters
+    ----------
+    show
+        Told the address of the page and the code to enter there.
+
+    Raises
+    ------
+    AccessError
+        The person refuses, or takes too long.
+    """
+    device_url, token_url = auth.get("device_authorization_endpoint"), auth.get("token_endpoint")
+    if not device_url or not token_url:
+        raise ProtocolError(f"the login provider of {endpoint} has no device flow",
+                            f"get a token another way and set {config.TOKEN_VARIABLE}")
+    client = str(auth.get("client_id"))
+    status, answer = post_form(device_url, {"client_id": client, "scope": _SCOPE, "audience": str(auth.get("audience", ""))})
+    if status != 200 or "device_code" not in answer:
+        raise ProtocolError(f"{device_url} answers {answer.get('error', f'HTTP {status}')}")
+    show(str(answer.get("verification_uri_complete") or answer.get("verification_uri")), str(answer.get("user_code")))
+    pause, end = float(answer.get("interval", 5)), time.monotonic() + float(answer.get("expires_in", 600))
+    while time.monotonic() < end:
+        time.sleep(pause)
+        status, given = post_form(token_url, {"grant_type": _GRANT, "device_code": answer["device_code"], "client_id": client})
+        if status == 200:
+            return Login.from_answer(given, token_url, client, None)
+        if given.get("error") == "slow_down":
+            pause += 5
+        elif given.get("error") != "authorization_pending":
+            raise AccessError(f"the login was not granted: {given.get('error_description') or given.get('error')}")
+    raise AccessError("nobody confirmed the login in time", "try again")
+
+
+def keep(endpoint: str, login: Login) -> dict[str, Any]:
+    """Keep a token once the server has taken it; returns who the server says that it is.
+
+    Raises
+    ------
+    AccessError
+        The server does not take it.
+    """
+    caller = config.fetch_json(f"{endpoint.rstrip('/')}/whoami", token=login.token)
+    tokens.save(config.server_name(endpoint), login)
+    return caller
