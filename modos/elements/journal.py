@@ -87,6 +87,8 @@ def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[
     found = []
     for info in storage.iter_files(FOLDER):
         name = info.key.removeprefix(f"{FOLDER}/").removesuffix(".json")
+        if "/" in name:  # of the storage
+            continue
         try:
             record = json.loads(storage.read(info.key)[0])
             files = tuple(check_key(file) for file in record["files"])
@@ -139,6 +141,7 @@ def _delete_unowned(storage: Storage, files: Iterable[str]) -> list[str]:
     is_owned = is_owned_in(storage)
 
     def delete(key: str) -> bool:
+        storage.drop_kept(key)
         found = storage.exists(key)
         if found:
             storage.delete(key)

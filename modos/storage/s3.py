@@ -157,32 +157,45 @@ class S3Storage(Storage):
         upload, there = self._open_upload(key) if resume else (None, {})
         if upload is None:
             upload = self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32")["UploadId"]
+            if resume:
+                self.write(_record_of(key), upload.encode())
         try:
             self._upload_parts(key, upload, parts, size, there)
         except BaseException as error:
             if not (resume and isinstance(error, INTERRUPTIONS)):
                 self._abort(key, upload)
             raise
+        if resume:
+            self.delete(_record_of(key))
+
+    def drop_kept(self, key: str) -> None:
+        with suppress(NotFoundError):
+            self._abort(key, self.read(_record_of(key))[0].decode())
 
     def _abort(self, key: str, upload: str) -> None:
         """Give an upload up; where that fails, `modos check` finds it."""
         with suppress(ModosError):
             self._call("abort_multipart_upload", key, UploadId=upload)
+            self.delete(_record_of(key))
 
     def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict]]:
-        """The last upload of a file that did not end, and its parts by their numbers."""
-        full = self._full(key)
-        answer = self._call("list_multipart_uploads", None, Prefix=full)
-        found = sorted((upload["Initiated"], upload["UploadId"]) for upload in answer.get("Uploads", ())
-                       if upload["Key"] == full)
-        if not found:
-            return None, {}
+        """The upload of a file that was begun and did not end, and its parts by their numbers.
+
+        It is on record beside the object: who may write a prefix alone is
+        not told which uploads a bucket has.
+        """
         parts: dict[int, dict] = {}
-        page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
-        while page.get("IsTruncated"):
-            page = self._call("list_parts", key, UploadId=found[-1][1], PartNumberMarker=page["NextPartNumberMarker"])
-            parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
-        return found[-1][1], parts
+        try:
+            upload = self.read(_record_of(key))[0].decode()
+            page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
+            while page.get("IsTruncated"):
+                page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=page["NextPartNumberMarker"])
+                parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
+        except (NotFoundError, RemoteError) as error:
+            if isinstance(error, TransportError):
+                raise
+            return None, {}
+        return upload, parts
 
     def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict]) -> None:
         def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
@@ -253,7 +266,10 @@ class S3Storage(Storage):
 
     def partial_writes(self) -> list[Partial]:
         skip = len(self._prefix) + 1 if self._prefix else 0
-        answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
+        try:
+            answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
+        except AccessError:  # it takes rights on the whole bucket
+            return []
         now = datetime.now(UTC)
         return [Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "",
                         (now - upload["Initiated"]).total_seconds()) for upload in answer.get("Uploads", ())]
@@ -360,7 +376,7 @@ class S3Storage(Storage):
 
     def _access_error(self, where: str, reason: str) -> AccessError:
         if self._fs.anon:
-            hint = "the request was anonymous: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            hint = "the request was anonymous: log in with `modos login`, or set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         else:
             hint = "check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or use --anon for a public bucket"
         return AccessError(f"{self._server} refuses access to {where} ({reason})", hint)
@@ -432,6 +448,11 @@ def _has_credentials(custom_server: bool) -> bool:
 def _conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
     conditions = {"IfMatch": if_match} if if_match else {}
     return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
+
+
+def _record_of(key: str) -> str:
+    """Where the id of an upload is kept."""
+    return f".modos/uploads/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
 def _crc32(data: bytes) -> str:

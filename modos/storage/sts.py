@@ -58,10 +58,9 @@ def _policy(bucket: str, prefix: str, places: Sequence[str], write: bool) -> dic
     keys = ["/".join(part for part in (prefix, place) if part) for place in places]
     objects = [f"arn:aws:s3:::{bucket}/{_plain(key)}/*" if key else f"arn:aws:s3:::{bucket}/*" for key in keys]
     listed = [pattern for key in keys for pattern in ([_plain(key), f"{_plain(key)}/*"] if key else ["*"])]
-    of_bucket = ["s3:ListBucket"] + ["s3:ListBucketMultipartUploads"] * write
     return {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": _OF_READERS + _OF_WRITERS * write, "Resource": objects},
-        {"Effect": "Allow", "Action": of_bucket, "Resource": [f"arn:aws:s3:::{bucket}"],
+        {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"],
          "Condition": {"StringLike": {"s3:prefix": listed}}},
         {"Effect": "Allow", "Action": ["s3:GetBucketLocation"], "Resource": [f"arn:aws:s3:::{bucket}"]}]}
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from modos.api import MODO
+
+from ..provider import Provider
+
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = int(os.environ.get("MODOS_TEST_PORT", "18080"))  # the first of ten for each worker and stack
 
@@ -62,3 +66,55 @@ def worker(request) -> str:
 def native(tmp_path_factory, worker) -> Iterator[Native]:
     """The stack as it comes: anybody may read its bucket, and the demo object is in it."""
     yield from _native(tmp_path_factory, worker, 0)
+
+
+ACCESS = """
+tokens = "tokens"
+
+[oidc]
+issuer = "{issuer}"
+audience = "modos"
+name_claim = "preferred_username"
+
+[[rule]]
+who = ["user:alice"]
+read = ["lab-a"]
+write = ["lab-a"]
+
+[[rule]]
+who = ["user:bob"]
+read = ["lab-b"]
+
+[[rule]]
+who = ["group:stewards"]
+read = ["/"]
+write = ["/"]
+
+[[rule]]
+who = ["anyone"]
+read = ["open"]
+"""
+ALICE, BOB = "alices-token-of-many-letters", "bobs-token-of-many-letters"
+
+
+@pytest.fixture(scope="session")
+def provider():
+    """An OpenID provider."""
+    with Provider() as provider:
+        yield provider
+
+
+@pytest.fixture(scope="session")
+def private(tmp_path_factory, worker, provider, example) -> Iterator[Native]:
+    """A stack with rules: the object is in lab-a, lab-b and open, and its bucket is nobody's."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "access.toml").write_text(ACCESS.format(issuer=provider.url))
+    (folder / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\n")
+    (folder / "tokens").chmod(0o600)
+    started = _native(tmp_path_factory, worker, 1, MODOS_ACCESS=str(folder / "access.toml"), MODOS_PUBLIC_READ="0",
+                      MODOS_DEMO="0", MODOS_MAX_AGE="0")
+    for stack in started:
+        for place in ("lab-a", "lab-b", "open"):
+            MODO.open(example / "ex").upload(f"s3://modos-demo/{place}/ex", services={"s3": stack.s3},
+                                             s3_kwargs=stack.credentials("server"))
+        yield stack
