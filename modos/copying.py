@@ -9,7 +9,7 @@ any other change of the target removes it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -163,15 +163,15 @@ def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
                 progress(file.size)
             return
         target.delete(file.key)
-    for again in (True, False):
-        kept = target.kept(file.key)
-        try:
-            target.write_stream(file.key, _checked(source, target, file, kept, progress), size=file.size, resume=True)
-            return
-        except IntegrityError:
-            target.drop_kept(file.key)
-            if not (kept and again):  # what was kept may be at fault
-                raise
+    kept = target.kept(file.key)
+    try:
+        target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
+                            resume=True)
+    except IntegrityError:
+        target.drop_kept(file.key)
+        if not kept:
+            raise
+        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True)
 
 
 def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
@@ -182,27 +182,36 @@ def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
     return not target.local_path(file.key) and target.matches(file.key, source.iter_range(file.key, 0, file.size))
 
 
-def _checked(source: Storage, target: Storage, file: FileToSend, kept: int, progress: Progress | None) -> Iterator[bytes]:
-    """The bytes of a file after those that are kept; fails at the end where it does not have its checksum."""
-    digest, at = ThreadedHash(), 0
-    start = transfer.counted_from(source, file.key) if file.checksum else 0
+class _Checked:
+    """The bytes of a file on their way, compared with its checksum at their end."""
 
-    def count(piece: bytes) -> None:
-        nonlocal at
-        if file.checksum:
-            digest.update(piece[max(start - at, 0):])
-        at += len(piece)
-        if progress:
-            progress(len(piece))
+    def __init__(self, source: Storage, file: FileToSend, progress: Progress | None):
+        self._source = source
+        self._file = file
+        self._progress = progress
+        self._digest, self._at = ThreadedHash(), 0
+        self._start = transfer.counted_from(source, file.key) if file.checksum else 0
 
-    for piece in target.read_kept(file.key) if kept else ():
-        count(piece)
-    for piece in source.iter_range(file.key, kept, file.size):
-        count(piece)
-        yield piece
-    if file.checksum and digest.hexdigest() != file.checksum:
-        raise ChecksumMismatch(f"{source.url}/{file.key} does not have the checksum in its metadata",
-                               "the file was changed or damaged: restore it from a copy")
+    def after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
+        """What comes after the bytes that are there; those are looked at now, the others as they are taken."""
+        for piece in kept:
+            self._count(piece)
+        return self._rest(self._at)
+
+    def _rest(self, start: int) -> Iterator[bytes]:
+        for piece in self._source.iter_range(self._file.key, start, self._file.size):
+            self._count(piece)
+            yield piece
+        if self._file.checksum and self._digest.hexdigest() != self._file.checksum:
+            raise ChecksumMismatch(f"{self._source.url}/{self._file.key} does not have the checksum in its metadata",
+                                   "the file was changed or damaged: restore it from a copy")
+
+    def _count(self, piece: bytes) -> None:
+        if self._file.checksum:
+            self._digest.update(piece[max(self._start - self._at, 0):])
+        self._at += len(piece)
+        if self._progress:
+            self._progress(len(piece))
 
 
 def _object_at(target: Storage) -> Document | None:

@@ -19,7 +19,7 @@ from modos.htsget.query import Query
 from modos.planning import Planner
 from modos.reference import sequences
 from modos.storage import Storage, check_key
-from modos.streaming import HtsgetSource, Source, StorageSource, htsget_source
+from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -52,7 +52,8 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
                  workers: int = WORKERS) -> GenomicFile:
     """A data file of an object, ready to be streamed.
 
-    Over htsget where the services have it, else straight from the storage.
+    Over htsget where the services have it and the server answers, else
+    straight from the storage.
 
     Parameters
     ----------
@@ -80,12 +81,13 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
+    stored = StorageSource(planner.storage, name, planner, workers)
     if file_id is None:
-        source: Source = StorageSource(planner.storage, name, planner, workers)
+        source: Source = stored
     else:
         size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
-        source = HtsgetSource(client, file_id, format, size, hints)
+        source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
     return GenomicFile(source, lambda: reference_of(storage, planner, metadata, key, reference_filename))
 
 

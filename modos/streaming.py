@@ -7,6 +7,7 @@ format that hold all of their records, and neighbours.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -15,7 +16,7 @@ from typing import NamedTuple, Protocol
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
-    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, TruncatedStream,
+    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
 )
 from modos.formats import FORMATS, FileFormat, streamable_format
 from modos.htsget.client import WORKERS, HtsgetClient
@@ -28,6 +29,8 @@ from modos.storage import Readable
 
 _SCHEME = "c4gh"
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
+
+logger = logging.getLogger(__name__)
 
 
 class Stream(NamedTuple):
@@ -187,6 +190,42 @@ class HtsgetSource:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
             return ()
+
+
+class FallbackSource:
+    """A file behind an htsget server that may be away: it is read from its storage then.
+
+    Where the server fails after the first stream has begun, that is an error:
+    what has been handed out cannot be taken back.
+    """
+
+    def __init__(self, served: HtsgetSource, stored: StorageSource):
+        self._served = served
+        self._stored = stored
+        self.format = served.format
+        self.name = served.name
+
+    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
+        """Those of the server, or else of the storage."""
+        streams = self._served.open(regions)
+        try:
+            first = next(streams)
+        except RemoteError as error:
+            yield from self._instead(error).open(regions)
+            return
+        yield first
+        yield from streams
+
+    def open_header(self) -> Iterator[bytes]:
+        """The server's, or else the storage's."""
+        try:
+            return self._served.open_header()
+        except RemoteError as error:
+            return self._instead(error).open_header()
+
+    def _instead(self, error: RemoteError) -> StorageSource:
+        logger.info("%s is read without the htsget server: %s", self._stored.name, error)
+        return self._stored
 
 
 def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:

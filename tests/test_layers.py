@@ -22,7 +22,7 @@ LAYERS = [
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "reading", "sealing"},
     {"encrypting", "copies"},
-    {"modo", "catalog"},
+    {"modo", "catalog", "doctor"},
     {"api", "server"},
     {"demo"},
     {"cli"},

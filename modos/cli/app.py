@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli import account, c4gh, demo, metadata, objects, remote, serve, stream
+from modos.cli import account, c4gh, demo, doctor, metadata, objects, remote, serve, stream
 from modos.cli.output import options, show_log
 
 app = typer.Typer(
@@ -56,8 +56,10 @@ app.command("stream")(stream.stream)
 app.command("coverage")(stream.coverage)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)
+app.command("doctor")(doctor.doctor)
 app.command("login")(account.login)
 app.command("whoami")(account.whoami)
 app.command("logout")(account.logout)
+app.add_typer(doctor.app, name="config")
 app.add_typer(remote.app, name="remote")
 app.add_typer(c4gh.app, name="c4gh")

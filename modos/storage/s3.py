@@ -28,6 +28,8 @@ _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _PART = 8 << 20  # bytes per piece when a file is written
 _IN_FLIGHT = 64 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
 _WORKERS = 4
+_CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
+_EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
 
 
 def split_url(url: str) -> tuple[str, str]:
@@ -343,23 +345,28 @@ class S3Storage(Storage):
         return self._translated(key, lambda: sync(self._fs.loop, get))
 
     def _translated(self, key: str | None, call: Callable[[], Any]) -> Any:
-        """Run a call and turn what s3fs and botocore raise into our errors."""
-        try:
-            return call()
-        except ModosError:
-            raise
-        except Exception as error:
-            where = f"{self.url}/{key}" if key else self.url
-            raise self._error(error, where) from error
+        """Run a call and turn what s3fs and botocore raise into our errors; once again where the credentials have ended."""
+        for again in (True, False):
+            try:
+                return call()
+            except ModosError:
+                raise
+            except Exception as error:
+                if again and _code(error) in _EXPIRED and _renew_now(self._fs):
+                    continue
+                where = f"{self.url}/{key}" if key else self.url
+                raise self._error(error, where) from error
 
     def _error(self, error: Exception, where: str) -> ModosError:
-        from botocore.exceptions import ClientError, NoCredentialsError, PartialCredentialsError
+        from botocore.exceptions import NoCredentialsError, PartialCredentialsError
 
-        cause = error if isinstance(error, ClientError) else error.__cause__
-        code = cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
+        code = _code(error)
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "BucketAlreadyExists",
                     "BucketAlreadyOwnedByYou", "OperationAborted"):
             return ConflictError(f"{where} exists already or was changed by somebody else")
+        if code in _CLOCK:
+            return AccessError(f"{self._server} refuses what this machine signs: their clocks are too far apart",
+                               "set the clock, or start NTP; `modos doctor` shows by how much it is off")
         if code in ("InvalidRange", "416"):
             return _RangeBeyondEnd(f"{where} is shorter than the range asked for")
         if code == "NoSuchBucket":
@@ -426,6 +433,25 @@ def _renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
     session = AioSession()
     session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renewed, "modos")
     return session
+
+
+def _renew_now(filesystem: Any) -> bool:
+    """Have the credentials asked for anew at the next request; whether they can be."""
+    from aiobotocore.credentials import AioRefreshableCredentials
+
+    credentials = getattr(filesystem.session, "_credentials", None)
+    if not isinstance(credentials, AioRefreshableCredentials):
+        return False
+    credentials._expiry_time = datetime.now(UTC)
+    return True
+
+
+def _code(error: BaseException) -> str:
+    """What S3 calls an error."""
+    from botocore.exceptions import ClientError
+
+    cause = error if isinstance(error, ClientError) else error.__cause__
+    return cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
 
 
 def _client_option(options: dict, name: str) -> str | None:

@@ -1,0 +1,203 @@
+"""What could keep modos from working here: looked at, one finding each, with what to do about it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from modos import tokens
+from modos.access import s3_options
+from modos.config import Services, discover, fetch_json, server_name, token_for
+from modos.errors import ConflictError, ModosError, NotFoundError
+from modos.storage import Storage, open_storage
+
+_SKEW = 300  # seconds that a clock may be off; S3 takes 15 minutes
+_SOON = 14  # days in which a certificate ends
+_PACKAGES = ("pysam", "zarr", "s3fs", "crypt4gh", "linkml-runtime")
+_PROBE = ".modos/doctor"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One thing that was looked at.
+
+    Parameters
+    ----------
+    state
+        `ok`, `warning` or `failed`.
+    fix
+        What to do about it.
+    """
+
+    topic: str
+    state: str
+    text: str
+    fix: str | None = None
+
+
+def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, write: bool = False) -> Iterator[Diagnosis]:
+    """Look at everything between here and the data.
+
+    Parameters
+    ----------
+    endpoint
+        A modos server.
+    place
+        An `s3://` URL; where it is None, the one that the endpoint serves.
+    write
+        Whether a small file is written there, and removed.
+    """
+    yield _versions()
+    services = Services()
+    if endpoint:
+        yield from _guarded("endpoint", lambda: _endpoint(endpoint))
+        try:
+            services = discover(endpoint)
+        except ModosError:
+            pass
+        yield from _guarded("login", lambda: _login(endpoint))
+    else:
+        yield Diagnosis("endpoint", "warning", "none is set", "give --endpoint URL, or set MODOS_ENDPOINT; S3 and folders "
+                                                              "work without")
+    place = place or services.root
+    if place and place.startswith("s3://"):
+        yield from _guarded("S3", lambda: _s3(place, services, s3_kwargs, write))
+    if services.htsget:
+        yield from _guarded("htsget", lambda: _htsget(services))
+    yield _cache("cache", "MODOS_CACHE_DIR", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos")
+    yield _references()
+
+
+def _guarded(topic: str, look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
+    try:
+        yield from look()
+    except ModosError as error:
+        yield Diagnosis(topic, "failed", error.message, error.hint)
+
+
+def _versions() -> Diagnosis:
+    from modos import __version__
+
+    packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
+    return Diagnosis("versions", "ok", f"modos {__version__}, Python {platform.python_version()}, {packages}")
+
+
+def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
+    import requests
+
+    begin = time.perf_counter()
+    discover(endpoint)
+    yield Diagnosis("endpoint", "ok", f"{endpoint} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
+    parts = urlsplit(endpoint)
+    if parts.scheme == "https":
+        yield _certificate(str(parts.hostname), parts.port or 443)
+    elif parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+        yield Diagnosis("TLS", "warning", f"{endpoint} is not encrypted: tokens and data can be read on the way",
+                        "use https")
+    with requests.get(endpoint, timeout=10, stream=True) as response:
+        date = response.headers.get("Date")
+    if date:
+        yield _clock(parsedate_to_datetime(date).timestamp() - time.time())
+
+
+def _clock(ahead: float) -> Diagnosis:
+    if abs(ahead) <= _SKEW:
+        return Diagnosis("clock", "ok", f"{abs(ahead):.0f} s from the server's")
+    return Diagnosis("clock", "failed", f"it is {abs(ahead) / 60:.0f} minutes {'behind' if ahead > 0 else 'ahead of'} the "
+                                        "server's: S3 refuses what is signed here", "set the clock, or start NTP")
+
+
+def _certificate(host: str, port: int) -> Diagnosis:
+    with socket.create_connection((host, port), timeout=10) as plain, \
+            ssl.create_default_context().wrap_socket(plain, server_hostname=host) as secure:
+        found: Any = secure.getpeercert() or {}
+    days = (ssl.cert_time_to_seconds(found["notAfter"]) - time.time()) / 86400
+    if days < _SOON:
+        return Diagnosis("TLS", "warning", f"the certificate of {host} ends in {days:.0f} days", "renew it")
+    return Diagnosis("TLS", "ok", f"the certificate of {host} is good for {days:.0f} days")
+
+
+def _login(endpoint: str) -> Iterator[Diagnosis]:
+    token = token_for(endpoint, None)
+    caller = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
+    if token is None:
+        yield Diagnosis("login", "ok", "none: what is open to everybody can be read")
+        return
+    kept = tokens.load(server_name(endpoint))
+    where = "modos login" if kept and kept.token == token else "MODOS_TOKEN"
+    reads, writes = (", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write"))
+    yield Diagnosis("login", "ok", f"{caller.get('name')} (from {where}); reads {reads}; writes {writes}")
+
+
+def _s3(place: str, services: Services, s3_kwargs: dict | None, write: bool) -> Iterator[Diagnosis]:
+    options = s3_options(place, services, s3_kwargs)
+    storage = open_storage(place, s3_url=services.s3, s3_kwargs=options)
+    yield Diagnosis("credentials", "ok", _source(options))
+    begin = time.perf_counter()
+    storage.exists(_PROBE)
+    yield Diagnosis("S3", "ok", f"{services.s3 or 'AWS'} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
+    storage.list_folders()
+    yield Diagnosis("reading", "ok", f"{place} can be listed and read")
+    if write:
+        yield from _guarded("writing", lambda: iter([_writing(storage)]))
+
+
+def _source(options: dict | None) -> str:
+    if options and "renew" in options:
+        return "for an hour, from the endpoint"
+    if options and options.get("anon"):
+        return "none: anonymous, as asked"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_SHARED_CREDENTIALS_FILE"):
+        if os.environ.get(name):
+            return f"from {name}"
+    return "of the AWS files, or none: anonymous"
+
+
+def _writing(storage: Storage) -> Diagnosis:
+    """Whether a file can be put there, and whether the server keeps the conditions that commits rest on."""
+    key = f"{_PROBE}-{os.urandom(6).hex()}"
+    tag = storage.write(key, b"modos doctor", if_absent=True)
+    try:
+        for condition in ({"if_absent": True}, {"if_match": '"0123456789abcdef0123456789abcdef"'}):
+            try:
+                storage.write(key, b"modos doctor", **condition)
+            except (ConflictError, NotFoundError):
+                continue
+            return Diagnosis("writing", "failed", "the S3 server takes no notice of If-Match and If-None-Match: two people who "
+                             "change an object at once would lose changes", "use a server that does (AWS, MinIO, Ceph from "
+                             "Squid on), and write from one place until then")
+        storage.write(key, b"modos doctor", if_match=tag)
+    finally:
+        storage.delete(key)
+    return Diagnosis("writing", "ok", "files can be written; the server keeps conditions")
+
+
+def _htsget(services: Services) -> Iterator[Diagnosis]:
+    assert services.htsget
+    fetch_json(f"{services.htsget}/reads/service-info", token=token_for(services.htsget, services.endpoint))
+    yield Diagnosis("htsget", "ok", f"{services.htsget} answers")
+
+
+def _cache(topic: str, variable: str, default: Path) -> Diagnosis:
+    folder = Path(os.environ.get(variable) or default)
+    near = next(path for path in (folder, *folder.parents) if path.exists())
+    if os.access(near, os.W_OK):
+        return Diagnosis(topic, "ok", f"{folder} can be written")
+    return Diagnosis(topic, "failed", f"{folder} cannot be written", f"set {variable} to a folder of yours")
+
+
+def _references() -> Diagnosis:
+    path, cache = os.environ.get("REF_PATH"), os.environ.get("REF_CACHE")
+    if not path and not cache:
+        return Diagnosis("references", "ok", "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object")
+    return Diagnosis("references", "ok", f"REF_PATH {path or 'is not set'}, REF_CACHE {cache or 'is not set'}")
