@@ -25,8 +25,8 @@ _LEAST_PART = 5 << 20  # bytes of a part that is not the last
 _COPY_PART = 512 << 20  # bytes that the server copies at once
 _MAX_PARTS = 10_000  # S3's limit for one upload
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
-_PART = 8 << 20  # bytes per piece when a file is written
-_IN_FLIGHT = 64 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
+_PART = 6 << 20  # bytes per piece when a file is written
+_IN_FLIGHT = 24 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
 _WORKERS = 4
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
@@ -522,10 +522,11 @@ def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     for piece in pieces:
         rest = memoryview(piece)
         while length + len(rest) >= size:
-            held.append(rest[:size - length])
+            whole = b"".join([*held, rest[:size - length]])
             rest = rest[size - length:]
-            yield b"".join(held)
-            held, length = [], 0
+            held, length = [], 0  # nothing is held twice
+            yield whole
+            del whole
         if rest:
             held.append(rest)
             length += len(rest)

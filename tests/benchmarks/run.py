@@ -10,10 +10,11 @@ import sys
 import encryption
 import metadata
 import regions
+import stack
 import streaming
 
 BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "encryption": encryption.main,
-              "metadata": metadata.main}
+              "metadata": metadata.main, "stack": stack.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:
