@@ -111,7 +111,10 @@ def read_access(path: str | Path) -> AccessFile:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
     _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
-    rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(document.get("rule", ()), 1)]
+    tables = document.get("rule", [])
+    if not isinstance(tables, list):
+        raise InvalidInputError(f"{path}: rule is not a list of tables", "begin each rule with [[rule]]")
+    rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(tables, 1)]
     tokens = document.get("tokens")
     return AccessFile(Rules(tuple(rules)), _oidc(document.get("oidc"), str(path)),
                       path.parent / tokens if isinstance(tokens, str) else None)

@@ -1,0 +1,252 @@
+"""What those who run the server see and rely on: pages, search, health, numbers, logs, rules, an end without haste."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+
+from modos.api import MODO
+from modos.catalog import Catalog
+from modos.errors import InvalidInputError, NotFoundError
+from modos.server.access import Access
+from modos.server.app import create_app
+from modos.server.rules import Caller, read_access
+from modos.server.run import BackgroundServer, Settings
+from modos.storage import open_storage
+
+COUNT = 25
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """Objects that differ by name and metadata, and one that is damaged."""
+    folder = tmp_path_factory.mktemp("many")
+    for number in range(COUNT):
+        modo = MODO.create(folder / f"lab-{number % 3}/ex{number:02}", description=f"Cohort of study S{number}")
+        modo.add_element({"id": "s", "@type": "Sample", "sex": "Male" if number % 2 else "Female", "collector": f"Dr. Ä{number}"})
+    (folder / "broken/data.zarr").mkdir(parents=True)
+    (folder / "broken/data.zarr/zarr.json").write_text("{")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def url(root):
+    with BackgroundServer(create_app(open_storage(root))) as server:
+        yield server.url
+
+
+def get(url, **params):
+    answer = requests.get(url, params=params, timeout=20)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("path", ["/list", "/meta", "/get"])
+@pytest.mark.parametrize("limit", [1, 7, COUNT, 1000])
+def test_the_pages_are_the_whole(url, path, limit):
+    params = {"query": "ex", "fuzzy": "true"} if path == "/get" else {}
+    whole, pages, after = get(url + path, **params)["data"], [], None
+    while True:
+        page = get(url + path, limit=limit, **params, **({"after": after} if after else {}))
+        assert len(page["data"]) <= limit
+        pages += page["data"]
+        after = page["next"]
+        if after is None:
+            break
+    assert pages == whole and len(whole) >= COUNT
+
+
+@pytest.mark.parametrize("params", [{"limit": 0}, {"limit": "x"}, {"limit": 10**9}, {"after": "x" * 2000},
+                                    {"search": "x" * 2000}])
+def test_pages_that_cannot_be_are_refused(url, params):
+    answer = requests.get(f"{url}/list", params=params, timeout=20)
+    assert answer.status_code == 400 and answer.json()["error"] == "invalid_input"
+
+
+@pytest.mark.parametrize(("words", "found"), [
+    ("female", {n for n in range(COUNT) if not n % 2}), ("sex=Female", {n for n in range(COUNT) if not n % 2}),
+    ("S7", {7}), ("cohort s7", {7}), ("description=female", set()), ("dr. ä3", {3}), ("sample/s sex=female s2", {2, 20, 22, 24}),
+    ("nothing-like-it", set())])
+def test_search_in_the_metadata(url, words, found):
+    expected = {n for n in range(COUNT) if n in found}
+    listed = {int(key[-2:]) for key in get(f"{url}/list", search=words)["data"]}
+    assert expected <= listed and (listed == expected or "s2" in words or "3" in words)
+    assert {int(item["path"][-2:]) for item in get(f"{url}/meta", search=words)["data"]} == listed
+
+
+def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path):
+    MODO.create(tmp_path / "a")
+    listed = []
+    storage = open_storage(tmp_path)
+    find = storage.find
+    storage.find = lambda name: listed.append(1) or find(name)
+    catalog = Catalog(storage, max_age=1.0)
+    assert list(catalog.iter_objects()) == ["a"]
+    modo = MODO.create(tmp_path / "b")
+    assert list(catalog.iter_objects()) == ["a"] and len(listed) == 1
+    assert catalog.metadata("b")
+    modo.add_element({"id": "s", "@type": "Sample"})
+    assert "sample/s" in catalog.metadata("b")
+    time.sleep(1.05)
+    assert list(catalog.iter_objects()) == ["a", "b"]
+    time.sleep(0.6)
+    MODO.create(tmp_path / "c")
+    assert list(catalog.iter_objects()) == ["a", "b"]  # answered at once, and listed anew beside it
+    deadline = time.monotonic() + 5
+    while list(catalog.iter_objects()) != ["a", "b", "c"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_health(url, root, tmp_path):
+    assert get(f"{url}/healthz") == get(f"{url}/readyz") == {"status": "ok"}
+    gone = tmp_path / "gone"
+    MODO.create(gone / "ex")
+    storage = open_storage(gone)
+    storage.exists = lambda key: (_ for _ in ()).throw(NotFoundError("away"))
+    with BackgroundServer(create_app(storage)) as server:
+        assert get(f"{server.url}/healthz") == {"status": "ok"}
+        assert requests.get(f"{server.url}/readyz", timeout=20).status_code == 503
+
+
+def test_metrics(url):
+    def count() -> float:
+        text = requests.get(f"{url}/metrics", timeout=20).text
+        found = re.search(r'modos_requests_total\{method="GET",route="/healthz",status="200"\} (\S+)', text)
+        assert "modos_request_seconds_bucket" in text and "modos_sent_bytes_total" in text
+        return float(found[1]) if found else 0.0
+
+    before = count()
+    for _ in range(3):
+        get(f"{url}/healthz")
+    assert count() == before + 3
+
+
+def test_each_request_has_an_id(url):
+    assert requests.get(f"{url}/healthz", headers={"X-Request-ID": "mine-1"}, timeout=20).headers["X-Request-ID"] == "mine-1"
+    for bad in ("a b", "x" * 100, "a\tb"):
+        given = requests.get(f"{url}/healthz", headers={"X-Request-ID": bad}, timeout=20).headers["X-Request-ID"]
+        assert re.fullmatch("[0-9a-f]{32}", given)
+
+
+# --- the process ---
+
+
+def serve(folder, *words, **environment):
+    process = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0", *words],
+                               env=os.environ | environment, stderr=subprocess.PIPE, text=True)
+    line = process.stderr.readline()
+    assert line.startswith("serving "), line + process.stderr.read()
+    return process, re.search(r"http://\S+", line)[0]
+
+
+def wait_for(url):
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            return get(f"{url}/healthz")
+        except requests.ConnectionError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+
+def test_the_log_has_a_line_for_each_request_and_no_secret(root, tmp_path):
+    (tmp_path / "tokens").write_text("alice a-token-of-many-letters\n")
+    (tmp_path / "tokens").chmod(0o600)
+    process, url = serve(root, "--log", "json", "--token-file", tmp_path / "tokens")
+    headers = {"Authorization": "Bearer a-token-of-many-letters", "X-Request-ID": "seen"}
+    assert requests.get(f"{url}/list?search=BRCA1", headers=headers, timeout=20).status_code == 200
+    process.send_signal(signal.SIGTERM)
+    text = process.stderr.read()
+    assert process.wait(20) in (0, 143, -15)
+    line = next(json.loads(line) for line in text.splitlines() if "request_id" in line)
+    assert (line["request_id"], line["method"], line["path"], line["status"], line["caller"]) == ("seen", "GET", "/list", 200,
+                                                                                               "alice")
+    assert line["seconds"] >= 0 and line["bytes"] > 100
+    assert "a-token-of-many-letters" not in text and "BRCA1" not in text
+
+
+def test_settings_come_from_the_environment(root):
+    process, url = serve(root, MODOS_SERVE_LOG="text", MODOS_SERVE_PUBLIC_URL="https://modos.example.org",
+                         MODOS_SERVE_HTSGET_URL="https://htsget.example.org")
+    found = get(url)
+    assert found["htsget"] == "https://htsget.example.org"
+    process.terminate()
+    assert "path=/ status=200" in process.stderr.read() and process.wait(20) is not None
+
+
+@pytest.mark.parametrize("workers", ["1", "3"])
+def test_a_request_under_way_is_answered_before_the_end(tmp_path, workers):
+    """A file of 60 MB is being read slowly when the server is told to end."""
+    modo = MODO.create(tmp_path / "ex")
+    (tmp_path / "big").write_bytes(os.urandom(60_000_000))
+    modo.add_element({"id": "big", "@type": "DataEntity", "data_format": "TSV", "data_path": "big.tsv"}, tmp_path / "big")
+    process, url = serve(tmp_path, "--workers", workers)
+    wait_for(url)
+    with requests.get(f"{url}/files/ex/big.tsv", stream=True, timeout=20) as answer:
+        data = answer.raw.read(1_000_000)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(1)
+        with pytest.raises((requests.ConnectionError, requests.Timeout)):
+            requests.get(f"{url}/healthz", timeout=2)
+        data += answer.raw.read()
+    assert data == (tmp_path / "big").read_bytes()
+    assert process.wait(20) is not None
+
+
+def test_several_workers_count_together(root):
+    process, url = serve(root, "--workers", "3")
+    wait_for(url)
+    for _ in range(30):
+        get(f"{url}/healthz")
+    text = requests.get(f"{url}/metrics", timeout=20).text
+    assert float(re.search(r'route="/healthz",status="200"\} (\S+)', text)[1]) >= 30
+    process.terminate()
+    assert process.wait(30) is not None
+
+
+@pytest.mark.parametrize("words", [["--log", "loud"], ["--workers", "0"], ["--access", "none.toml"], ["--max-age", "-1"],
+                                   ["--public-url", "modos.example.org"], ["--s3-url", "http://user:secret@s3"]])
+def test_settings_that_are_not_good_are_named(root, words):
+    result = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "serve", root, "--port", "0", *words],
+                            capture_output=True, text=True, timeout=30)
+    assert result.returncode in (2, 3) and "Traceback" not in result.stderr and "secret@" not in result.stderr
+
+
+# --- rules ---
+
+
+@pytest.mark.parametrize(("text", "word"), [
+    ("x = 1", "x is not known"), ("[[rule]]\nwho = []\nreads = []", "reads is not known"), ("[[rule]]\nread = ['a']", "who"),
+    ("[[rule]]\nwho = ['bob']", "'bob' is nobody"), ("[[rule]]\nwho = ['anyone']\nwrite = ['a']", "anyone may write"),
+    ("[[rule]]\nwho = ['user:a']\nread = ['../b']", "../b"), ("[[rule]]\nwho = ['user:a']\nread = 'b'", "not a list"),
+    ("[oidc]\nissuer = 'x'", "audience"), ("[oidc]\nissuer = 1\naudience = 'x'", "not a text"), ("rule = 3", "rule"),
+    ("[[rule", "not TOML")])
+def test_rules_that_are_not_clear_are_refused(tmp_path, text, word):
+    (tmp_path / "access.toml").write_text(text)
+    with pytest.raises(InvalidInputError, match=re.escape(word)):
+        read_access(tmp_path / "access.toml")
+
+
+def test_a_place_is_a_folder_and_no_beginning_of_a_name(tmp_path):
+    (tmp_path / "access.toml").write_text("[[rule]]\nwho = ['user:a', 'group:g']\nread = ['lab/']\nwrite = ['lab/mine']\n")
+    access = Access(rules=read_access(tmp_path / "access.toml").rules)
+    for caller in (Caller("a"), Caller("b", frozenset({"g"}))):
+        assert access.allows(caller, "read", "lab") and access.allows(caller, "read", "lab/x")
+        assert access.allows(caller, "write", "lab/mine/x") and not access.allows(caller, "write", "lab/x")
+        assert not access.allows(caller, "read", "laboratory") and not access.allows(caller, "read", "")
+    assert not access.allows(Caller(), "read", "lab") and not access.allows(Caller("g"), "read", "lab")
+    assert not access.allows(Caller("b", frozenset({"a"})), "read", "lab")
+
+
+def test_an_access_file_and_a_token_file_exclude_each_other(root, tmp_path):
+    with pytest.raises(InvalidInputError, match="exclude"):
+        Settings(str(root), token_file="a", access_file="b").app()

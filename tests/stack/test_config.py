@@ -1,0 +1,113 @@
+"""The files of the stack: what Compose and Caddy make of them, and that the native stack means the same."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from modos.server.rules import Caller, read_access
+
+ROOT = Path(__file__).resolve().parents[2]
+pytestmark = pytest.mark.stack
+LOADER = "github.com/compose-spec/compose-go/v2/cmd@v2.16.2"  # the reference implementation of the Compose Specification
+
+
+@pytest.fixture(scope="module")
+def compose(tmp_path_factory) -> dict:
+    """docker-compose.yml as Compose reads it, without any setting."""
+    folder = tmp_path_factory.mktemp("compose")
+    bare = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    subprocess.run(["go", "install", LOADER], check=True, env=bare | {"GOBIN": str(folder)}, capture_output=True, timeout=300)
+    found = subprocess.run([folder / "cmd", "-format", "json", ROOT / "docker-compose.yml"], env=bare, capture_output=True,
+                           text=True, timeout=60)
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
+
+
+@pytest.fixture(scope="module")
+def native():
+    """The supervisor as a module."""
+    loader = importlib.machinery.SourceFileLoader("native_stack", str(ROOT / "deploy/native/stack"))
+    module = importlib.util.module_from_spec(importlib.util.spec_from_loader("native_stack", loader))
+    loader.exec_module(module)
+    return module
+
+
+def variables(text: str) -> dict[str, str]:
+    """The ${NAME:-default} of a text."""
+    return dict(re.findall(r"(?<!\$)\$\{(\w+):-([^}]*)\}", text))
+
+
+def test_compose_takes_the_file(compose):
+    assert set(compose["services"]) == {"secrets", "s3", "init", "modos", "gateway", "htsget"}
+    for name, service in compose["services"].items():
+        if name in ("secrets", "init"):
+            assert service["restart"] == "no"
+            continue
+        assert service["restart"] == "unless-stopped" and service["deploy"]["resources"]["limits"].keys() == {"cpus", "memory"}
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), "an image without a version"
+    for name in ("s3", "modos", "gateway"):
+        assert compose["services"][name]["healthcheck"]["test"]
+    assert {port["host_ip"] for port in compose["services"]["gateway"]["ports"]} == {"127.0.0.1"}
+    assert all("ports" not in service for name, service in compose["services"].items() if name != "gateway")
+
+
+def test_there_is_no_secret_in_the_files(compose):
+    for service in compose["services"].values():
+        for name, value in (service.get("environment") or {}).items():
+            assert not re.search("PASSWORD|SECRET|TOKEN", name) or name.endswith("_FILE"), name
+    assert not re.search(r"(?im)^[^#]*(password|secret|token)\w*=\S", (ROOT / ".env.example").read_text())
+
+
+def test_the_example_has_every_setting_with_its_default():
+    wanted = variables((ROOT / "docker-compose.yml").read_text())
+    given = dict(re.findall(r"(?m)^#?(\w+)=(.*)$", (ROOT / ".env.example").read_text()))
+    assert given == wanted | {"MODOS_ACCESS": "/etc/modos/access.toml"}
+
+
+def test_the_native_stack_reads_the_file_as_compose_does(compose, native, monkeypatch, tmp_path):
+    """With the same values both have the same commands and environments."""
+    monkeypatch.setattr(native, "STATE", tmp_path)
+    described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+    values = variables((ROOT / "docker-compose.yml").read_text()) | {"GATEWAY_HEALTH_PORT": "2020"}
+    for name, theirs in compose["services"].items():
+        service = dict(described[name], volumes=[])  # so that no path is another
+        ours = native.Service(name, service, values)
+        assert [word for word in ours.command if word != "minio"] == theirs["command"]
+        environment = theirs.get("environment") or {}
+        assert {key: ours.environment[key] for key in environment} == {
+            key: value.replace("$$", "$") for key, value in environment.items()}
+
+
+def test_caddy_takes_the_file():
+    for settings in ({}, {"SITE_ADDRESS": "modos.example.org"}, {"SITE_ADDRESS": ":8080", "GATEWAY_BIND": "127.0.0.1"}):
+        found = subprocess.run(["caddy", "validate", "--adapter", "caddyfile", "--config", ROOT / "deploy/gateway/Caddyfile"],
+                               env={"PATH": os.environ["PATH"], "HOME": os.environ["HOME"]} | settings, capture_output=True,
+                               text=True, timeout=60)
+        assert found.returncode == 0, found.stderr
+
+
+def test_the_other_files_can_be_read():
+    tomllib.loads((ROOT / "deploy/htsget/config.toml").read_text())
+    rules = read_access(ROOT / "deploy/access/access.example.toml").rules
+    assert rules.places(Caller(), "read") == ("public",)
+    assert rules.places(Caller("alice"), "read") == ("public", "cohort-a")
+    assert rules.places(Caller("x", frozenset({"stewards"})), "write") == ("",)
+    for script in (ROOT / "deploy/native/install", ROOT / ".ci/run"):
+        subprocess.run(["bash", "-n", script], check=True)
+
+
+def test_what_the_installer_pins_is_what_the_images_pin():
+    pins = dict(re.findall(r"(?m)^(MINIO|HTSGET)=(\S+)", (ROOT / "deploy/native/install").read_text()))
+    assert f"--version {pins['HTSGET']} " in (ROOT / "deploy/htsget/Containerfile").read_text()
+    assert f"modos-htsget:{pins['HTSGET']}" in (ROOT / "docker-compose.yml").read_text()
