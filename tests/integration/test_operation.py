@@ -170,7 +170,7 @@ def test_the_log_has_a_line_for_each_request_and_no_secret(root, tmp_path):
     line = next(json.loads(line) for line in text.splitlines() if "request_id" in line)
     assert (line["request_id"], line["method"], line["path"], line["status"], line["caller"]) == ("seen", "GET", "/list", 200,
                                                                                                "alice")
-    assert line["seconds"] >= 0 and line["bytes"] > 100
+    assert line["seconds"] >= 0 and line["bytes"] > 0
     assert "a-token-of-many-letters" not in text and "BRCA1" not in text
 
 

@@ -28,12 +28,12 @@ class Native:
         self.url = f"http://localhost:{port}"
         self.s3 = f"http://127.0.0.1:{port + 1}"  # MinIO, without the gateway
         cache = os.environ.get("STACK_CACHE") or Path(os.environ["HOME"]) / ".cache/modos/stack"
-        self._environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings | {
+        self.environment = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ} | settings | {
             "MODOS_STACK_CACHE": str(cache), "MODOS_STACK_STATE": str(state), "MODOS_STACK_PORT": str(port)}
 
     def run(self, *words: str) -> str:
         """Call `deploy/native/stack`."""
-        done = subprocess.run([sys.executable, ROOT / "deploy/native/stack", *words], env=self._environment, text=True,
+        done = subprocess.run([sys.executable, ROOT / "deploy/native/stack", *words], env=self.environment, text=True,
                               capture_output=True, timeout=120)
         assert done.returncode == 0, f"stack {' '.join(words)}: {done.stderr}"
         return done.stdout

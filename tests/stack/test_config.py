@@ -62,6 +62,26 @@ def test_compose_takes_the_file(compose):
     assert all("ports" not in service for name, service in compose["services"].items() if name != "gateway")
 
 
+def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tmp_path):
+    loader = next(tmp_path_factory.getbasetemp().glob("compose*/cmd"))
+    (tmp_path / "deploy").mkdir()
+    files = [tmp_path / "docker-compose.yml", tmp_path / "deploy/existing-s3.yml"]
+    for file in files:
+        file.write_text((ROOT / file.relative_to(tmp_path)).read_text())
+    words = [loader, "-format", "json", *files]
+    without = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert without.returncode and "S3_URL" in without.stderr
+    files[1].write_text(re.sub(r"\$\{S3_URL(:\?[^}]*)?\}", "https://s3.example.org", files[1].read_text()))  # the loader alone reads no settings
+    found = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert found.returncode == 0, found.stderr
+    services = json.loads(found.stdout)["services"]
+    assert set(services) == {"modos", "gateway", "htsget"} and not services["modos"].get("depends_on")
+    shown = json.dumps(services["modos"]["environment"]), json.dumps(services["htsget"]["environment"])
+    assert "https://s3.example.org" in shown[0] and "s3:9000" not in shown[0]
+    assert "https://s3.example.org" in shown[1] and "http://localhost" not in shown[1]
+    assert "/secrets" not in json.dumps(services) and "/etc/modos/credentials" in shown[0]
+
+
 def test_there_is_no_secret_in_the_files(compose):
     for service in compose["services"].values():
         for name, value in (service.get("environment") or {}).items():
