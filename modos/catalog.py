@@ -7,16 +7,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from modos import elements
 from modos.access import s3_options
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key, open_storage
 
-_WORKERS = 8
+_WORKERS = 16
 
 logger = logging.getLogger(__name__)
 
@@ -62,17 +62,13 @@ class Catalog:
             Called with a key; of the others nothing is read.
         """
         terms = [(slot, word) for slot, _, word in (text.rpartition("=") for text in words.casefold().split())]
-        listed = self._roots()
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            roots = [(key, tag) for key, tag in listed if wanted(key)]
-            fresh = {key: pool.submit(self._read, key, tag) for key, tag in roots if not self._is_known(key, tag)}
-            for key, _ in roots:
-                metadata = fresh[key].result() if key in fresh else self._known[key][1]
-                if metadata is not None and all(_has(metadata, slot, word) for slot, word in terms):
-                    yield key, metadata
-        with self._lock:
-            present = {key for key, _ in listed}
-            self._known = {key: known for key, known in list(self._known.items()) if key in present}
+        roots = self._roots()
+        present = {key for key, _ in roots}
+        self._known = {key: known for key, known in list(self._known.items()) if key in present}
+        chosen = ((key, tag) for key, tag in roots if wanted(key))
+        for key, metadata in fetch_ahead(lambda root, _: (root[0], self._read(*root)), chosen, _WORKERS):
+            if metadata is not None and all(_has(metadata, slot, word) for slot, word in terms):
+                yield key, metadata
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object; what is known of it, where its root has not changed."""
@@ -113,15 +109,17 @@ class Catalog:
         self._listing = begin, found
         return found
 
-    def _is_known(self, key: str, tag: str) -> bool:
-        return key in self._known and self._known[key][0] == tag
-
     def _read(self, key: str, tag: str) -> dict[str, Any] | None:
+        known = self._known.get(key)
+        if known and known[0] == tag:
+            return known[1]
         try:
-            return self.metadata(key)
+            document = elements.load(self.storage.child(key) if key else self.storage)
         except ModosError as error:
             logger.warning("%s is left out: %s", key, error)
             return None
+        self._known[key] = tag, document.metadata()  # as it was listed: a newer one is read once more
+        return self._known[key][1]
 
     def url(self, key: str) -> str:
         """How clients name an object: its s3:// URL, or its path below the folder that is served."""

@@ -21,7 +21,7 @@ from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
 from modos.encrypting import EncryptedFiles
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.errors import AlreadyExistsError, NotFoundError
 from modos.formats import index_names
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage

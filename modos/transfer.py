@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from modos import elements, indexing
 from modos.elements import journal
 from modos.encryption.stored import stored_header
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
-    NotFoundError, listing,
+    AlreadyExistsError, ConflictError, DecryptError, InvalidInputError, ModosError,
+    NotFoundError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.storage import Storage

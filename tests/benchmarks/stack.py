@@ -15,10 +15,15 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
 from modos.api import MODO
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
 from regions import write_short_reads
 from streaming import MODOS
 
@@ -98,6 +103,28 @@ def bench_stream(folder: Path, environment: dict) -> None:
           f"{median(c / o for c, o in zip(curl, ours)):.2f}  (goal 0.7)", flush=True)
 
 
+def bench_catalogue(environment: dict) -> None:
+    """10,000 objects: listed with and without their metadata, cold and warm."""
+    credentials = {"key": environment["AWS_ACCESS_KEY_ID"], "secret": environment["AWS_SECRET_ACCESS_KEY"]}
+    storage = open_storage("s3://modos-demo", s3_url=S3, s3_kwargs=credentials)
+    root = storage.read("ex/data.zarr/zarr.json")[0]
+    begin = time.perf_counter()
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda n: storage.write(f"many/ex{n:05}/data.zarr/zarr.json", root), range(10_000)))
+    made, times = time.perf_counter() - begin, {}
+    server = open_storage("s3://modos-demo", s3_url=S3, s3_kwargs=credentials)
+    with BackgroundServer(create_app(server, max_age=30)) as background:
+        for name, path in (("list", "/list"), ("list", "/list"), ("metadata", "/meta?limit=1000"), ("metadata", "/meta?limit=1000"),
+                           ("search", "/list?search=demo1&limit=100"), ("search", "/list?search=demo1&limit=100")):
+            begin = time.perf_counter()
+            with urllib.request.urlopen(background.url + path) as answer:
+                answer.read()
+            times.setdefault(name, []).append(time.perf_counter() - begin)
+    print(f"10,000 objects (made in {made:.0f} s)   " + "   ".join(
+        f"{name}: cold {cold:.2f} s, warm {warm:.3f} s" for name, (cold, warm) in times.items()) + "   (goal: warm under 1 s)",
+        flush=True)
+
+
 def bench_crowd(state: Path) -> None:
     """Clients that take regions for a while; the memory of the modos server before and after."""
     stop, counts, errors = time.monotonic() + CROWD, [], []
@@ -147,6 +174,7 @@ def main() -> None:
                 name.upper(): value for name, value in file["default"].items()}
             bench_stream(folder, environment)
             bench_crowd(state)
+            bench_catalogue(environment)
             bench_transfers(folder, environment)
         finally:
             stack(state, "down")
