@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,15 +14,12 @@ from modos.errors import (
     TruncatedStream,
 )
 from modos.prefetch import fetch_ahead
-from modos.storage.base import INTERRUPTIONS, MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size
+from modos.storage.connecting import open_filesystem, renew_now
+from modos.storage.uploading import Uploads, conditions
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
-_LEAST_PART = 5 << 20  # bytes of a part that is not the last
-_COPY_PART = 512 << 20  # bytes that the server copies at once
-_MAX_PARTS = 10_000  # S3's limit for one upload
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
-_PART = 6 << 20  # bytes per piece when a file is written
-_IN_FLIGHT = 24 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
 _WORKERS = 4
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
@@ -43,7 +36,7 @@ def split_url(url: str) -> tuple[str, str]:
     return bucket, prefix
 
 
-class S3Storage(Storage):
+class S3Storage(Uploads):
     """Objects below `s3://bucket/prefix`.
 
     Parameters
@@ -77,8 +70,8 @@ class S3Storage(Storage):
             The S3 server as clients reach it, where that is another address.
         """
         bucket, prefix = split_url(url)
-        filesystem = _filesystem(endpoint_url, s3_kwargs)
-        public = _filesystem(public_url, s3_kwargs) if public_url and public_url != endpoint_url else filesystem
+        filesystem = open_filesystem(endpoint_url, s3_kwargs)
+        public = open_filesystem(public_url, s3_kwargs) if public_url and public_url != endpoint_url else filesystem
         return cls(bucket, prefix, filesystem, public)
 
     @property
@@ -120,7 +113,7 @@ class S3Storage(Storage):
         if end <= start:
             return b"", self.stat(key)
         try:
-            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}", **_conditions(if_match, False))
+            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}", **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
         if if_match is not None and answer["ETag"] != if_match:
@@ -144,124 +137,7 @@ class S3Storage(Storage):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
-        return self._call("put_object", key, Body=data, **_conditions(if_match, if_absent))["ETag"]
-
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        part_size = max(_PART, -(-size // _MAX_PARTS))
-        parts = _rechunk(pieces, part_size)
-        if size <= part_size:
-            data = b"".join(parts)
-            _check_size(self, key, len(data), size)
-            self._call("put_object", key, Body=data, ChecksumCRC32=_crc32(data), **_conditions(None, True))
-            return
-        if self.exists(key):
-            raise ConflictError(f"{self.url}/{key} exists already")
-        upload, there = self._open_upload(key) if resume else (None, {})
-        if upload is None:
-            upload = self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32")["UploadId"]
-            if resume:
-                self.write(_record_of(key), upload.encode())
-        try:
-            self._upload_parts(key, upload, parts, size, there)
-        except BaseException as error:
-            if not (resume and isinstance(error, INTERRUPTIONS)):
-                self._abort(key, upload)
-            raise
-        if resume:
-            self.delete(_record_of(key))
-
-    def drop_kept(self, key: str) -> None:
-        with suppress(NotFoundError):
-            self._abort(key, self.read(_record_of(key))[0].decode())
-
-    def _abort(self, key: str, upload: str) -> None:
-        """Give an upload up; where that fails, `modos check` finds it."""
-        with suppress(ModosError):
-            self._call("abort_multipart_upload", key, UploadId=upload)
-            self.delete(_record_of(key))
-
-    def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict]]:
-        """The upload of a file that was begun and did not end, and its parts by their numbers.
-
-        It is on record beside the object: who may write a prefix alone is
-        not told which uploads a bucket has.
-        """
-        parts: dict[int, dict] = {}
-        try:
-            upload = self.read(_record_of(key))[0].decode()
-            page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
-            while page.get("IsTruncated"):
-                page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=page["NextPartNumberMarker"])
-                parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
-        except (NotFoundError, RemoteError) as error:
-            if isinstance(error, TransportError):
-                raise
-            return None, {}
-        return upload, parts
-
-    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict]) -> None:
-        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
-            (number, data), known = numbered, there.get(numbered[0])
-            part = {"PartNumber": number, "ChecksumCRC32": _crc32(data)}
-            if known and known["Size"] == len(data) and _has_md5(known["ETag"], hashlib.md5(data, usedforsecurity=False)):
-                return part | {"ETag": known["ETag"]}, len(data)
-            answer = self._call("upload_part", key, UploadId=upload, Body=data, **part)
-            return part | {"ETag": answer["ETag"]}, len(data)
-
-        workers = max(1, min(_WORKERS, _IN_FLIGHT // max(_PART, size // _MAX_PARTS)))
-        done = list(fetch_ahead(put, enumerate(parts, 1), workers))
-        _check_size(self, key, sum(length for _, length in done), size)
-        self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
-                   MultipartUpload={"Parts": [part for part, _ in done]})
-
-    def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
-        info = self.stat(key)
-        part_size = max(_PART, -(-info.size // _MAX_PARTS))
-        md5s, length = [], 0
-        for part in _rechunk(pieces, part_size):
-            md5s.append(hashlib.md5(part, usedforsecurity=False))
-            length += len(part)
-        if length != info.size:
-            return False
-        if length <= part_size:
-            return bool(md5s) and _has_md5(info.etag, md5s[0])
-        joined = hashlib.md5(b"".join(md5.digest() for md5 in md5s), usedforsecurity=False)
-        return info.etag.strip('"') == f"{joined.hexdigest()}-{len(md5s)}"
-
-    def splice(self, key: str, head: bytes, source: str, start: int) -> None:
-        """The server copies what it has; about 5 MiB pass through here."""
-        info = self.stat(source)
-        first = max(_LEAST_PART - len(head), 0)
-        if info.size - start - first < _LEAST_PART:
-            super().splice(key, head, source, start)
-            return
-        if self.exists(key):
-            raise ConflictError(f"{self.url}/{key} exists already")
-        begin, _ = self.read_part(source, start, start + first, if_match=info.etag)
-        upload = self._call("create_multipart_upload", key)["UploadId"]
-        try:
-            answer = self._call("upload_part", key, UploadId=upload, PartNumber=1, Body=head + begin)
-            parts = [{"PartNumber": 1, "ETag": answer["ETag"]}]
-            parts += self._copy_parts(key, upload, info, start + first)
-            self._call("complete_multipart_upload", key, UploadId=upload, **_conditions(None, True),
-                       MultipartUpload={"Parts": parts})
-        except BaseException:
-            self._abort(key, upload)
-            raise
-        _check_size(self, key, self.stat(key).size, len(head) + info.size - start)
-
-    def _copy_parts(self, key: str, upload: str, source: ObjectInfo, start: int) -> list[dict]:
-        count = max((source.size - start) // _COPY_PART, 1)
-        bounds = [start + number * _COPY_PART for number in range(count)] + [source.size]
-
-        def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict:
-            number, (low, high) = numbered
-            answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
-                                CopySource={"Bucket": self._bucket, "Key": self._full(source.key)},
-                                CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
-            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
-
-        return list(fetch_ahead(copy, enumerate(zip(bounds, bounds[1:]), 2), _WORKERS))
+        return self._call("put_object", key, Body=data, **conditions(if_match, if_absent))["ETag"]
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key)
@@ -352,7 +228,7 @@ class S3Storage(Storage):
             except ModosError:
                 raise
             except Exception as error:
-                if again and _code(error) in _EXPIRED and _renew_now(self._fs):
+                if again and _code(error) in _EXPIRED and renew_now(self._fs):
                     continue
                 where = f"{self.url}/{key}" if key else self.url
                 raise self._error(error, where) from error
@@ -393,109 +269,12 @@ class _RangeBeyondEnd(RemoteError):
     """The range begins after the file's last byte."""
 
 
-def _filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
-    from s3fs import S3FileSystem
-
-    options = dict(s3_kwargs or {})
-    endpoint_url = endpoint_url or options.pop("endpoint_url", None) or _client_option(options, "endpoint_url")
-    config = {
-        "signature_version": "s3v4",
-        "connect_timeout": 10,
-        "read_timeout": 60,
-        "max_pool_connections": 32,
-        "retries": {"max_attempts": 2, "mode": "standard"},
-        "request_checksum_calculation": "when_required",
-        "response_checksum_validation": "when_required",
-    } | options.pop("config_kwargs", {})
-    if endpoint_url:
-        config.setdefault("s3", {"addressing_style": "path"})
-    if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
-        options["anon"] = not _has_credentials(custom_server=endpoint_url is not None)
-    renew = options.pop("renew", None)
-    if renew:
-        options["session"] = _renewing_session(renew)
-    options.setdefault("max_concurrency", 1)
-    filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
-                              use_listings_cache=False, **options)
-    filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
-    filesystem.retries = 3
-    return filesystem
-
-
-def _renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
-    """A session whose credentials are asked for anew before they end."""
-    from aiobotocore.credentials import AioRefreshableCredentials
-    from aiobotocore.session import AioSession
-
-    async def renewed() -> dict[str, str]:
-        return await asyncio.to_thread(renew)
-
-    session = AioSession()
-    session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renewed, "modos")
-    return session
-
-
-def _renew_now(filesystem: Any) -> bool:
-    """Have the credentials asked for anew at the next request; whether they can be."""
-    from aiobotocore.credentials import AioRefreshableCredentials
-
-    credentials = getattr(filesystem.session, "_credentials", None)
-    if not isinstance(credentials, AioRefreshableCredentials):
-        return False
-    credentials._expiry_time = datetime.now(UTC)
-    return True
-
-
 def _code(error: BaseException) -> str:
     """What S3 calls an error."""
     from botocore.exceptions import ClientError
 
     cause = error if isinstance(error, ClientError) else error.__cause__
     return cause.response.get("Error", {}).get("Code", "") if isinstance(cause, ClientError) else ""
-
-
-def _client_option(options: dict, name: str) -> str | None:
-    return options.get("client_kwargs", {}).pop(name, None)
-
-
-def _has_credentials(custom_server: bool) -> bool:
-    """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
-    from botocore.session import Session
-
-    session = Session()
-    if custom_server:
-        session.get_component("credential_provider").remove("iam-role")
-    try:
-        return session.get_credentials() is not None
-    except Exception:  # a broken profile is reported by the first request, with its own words
-        return True
-
-
-def _conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
-    conditions = {"IfMatch": if_match} if if_match else {}
-    return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
-
-
-def _record_of(key: str) -> str:
-    """Where the id of an upload is kept."""
-    return f".modos/uploads/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
-
-
-def _crc32(data: bytes) -> str:
-    """CRC-32 as S3 wants to have it, which compares it with what arrives."""
-    from isal.isal_zlib import crc32
-
-    return base64.b64encode(crc32(data).to_bytes(4, "big")).decode()
-
-
-def _has_md5(tag: str, md5: Any) -> bool:
-    """Whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
-    return tag.strip('"') == md5.hexdigest()
-
-
-def _check_size(storage: S3Storage, key: str, got: int, size: int) -> None:
-    if got != size:
-        raise TruncatedStream(f"{storage.url}/{key}: {got:,} bytes arrived, {size:,} were announced")
 
 
 def _is_transport(error: BaseException | None) -> bool:
@@ -513,22 +292,3 @@ def _is_transport(error: BaseException | None) -> bool:
 def _reason(error: BaseException) -> str:
     text = str(error.__cause__ or error) or type(error).__name__
     return text.splitlines()[0][:200]
-
-
-def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """The same bytes in pieces of exactly `size`, the last one shorter."""
-    held: list[bytes | memoryview] = []
-    length = 0
-    for piece in pieces:
-        rest = memoryview(piece)
-        while length + len(rest) >= size:
-            whole = b"".join([*held, rest[:size - length]])
-            rest = rest[size - length:]
-            held, length = [], 0  # nothing is held twice
-            yield whole
-            del whole
-        if rest:
-            held.append(rest)
-            length += len(rest)
-    if held:
-        yield b"".join(held)

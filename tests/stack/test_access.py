@@ -107,7 +107,8 @@ TRICKS = ["/htsget/reads/lab-a/../lab-b/ex/demo2", "/htsget/reads/lab-a/%2e%2e/l
           "/htsget/reads/lab-b/ex/demo2%00", "/htsget/reads/lab-b/ex/demo2;x=1", "/htsget/reads/LAB-B/ex/demo2",
           "/htsget/../htsget/reads/lab-b/ex/demo2", "/files/lab-a/../lab-b/ex/demo2.bam", "/files/lab-a/..%2flab-b/ex/demo2.bam",
           "/files//lab-b/ex/demo2.bam", "/files/%6cab-b/ex/demo2.bam", "/s3/../files/lab-b/ex/demo2.bam",
-          "/authorize", "/metrics"]
+          "/authorize", "/metrics", "/minio/health/live", "/s3/minio/health/live", "/s3//minio/health/live",
+          "/s3/%6dinio/health/live", "/s3/x/../minio/health/live", "/minio/v2/metrics/cluster", "/s3/minio/v2/metrics/cluster"]
 
 
 @pytest.mark.parametrize("path", PATHS + TRICKS)
@@ -128,6 +129,20 @@ def test_nobody_gets_at_what_is_not_theirs(private, path):
         assert answer.status in (400, 401, 403, 404, 405, 308), (token, answer.status, body[:300])
         assert b"X-Amz-Signature" not in body and not answer.headers.get("Location", "").count("Signature")
         connection.close()
+
+
+def test_the_administration_of_minio_is_not_passed_on(private):
+    """Not even to those who have the password."""
+    from minio import MinioAdmin
+    from minio.credentials import StaticProvider
+
+    secrets = private.state / "secrets"
+    who = StaticProvider((secrets / "s3-root-user").read_text(), (secrets / "s3-root-password").read_text())
+    direct, passed = (MinioAdmin(endpoint=url.removeprefix("http://"), credentials=who, secure=False)
+                      for url in (private.s3, private.url))
+    assert "modos-server" in direct.user_list()
+    with pytest.raises(Exception, match="404"):
+        passed.user_list()
 
 
 def test_nothing_is_listed_of_what_is_not_theirs(private):

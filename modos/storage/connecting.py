@@ -1,0 +1,79 @@
+"""s3fs, set up for a server and for the credentials at hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+
+def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
+    """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
+    from s3fs import S3FileSystem
+
+    options = dict(s3_kwargs or {})
+    endpoint_url = endpoint_url or options.pop("endpoint_url", None) or _client_option(options, "endpoint_url")
+    config = {
+        "signature_version": "s3v4",
+        "connect_timeout": 10,
+        "read_timeout": 60,
+        "max_pool_connections": 32,
+        "retries": {"max_attempts": 2, "mode": "standard"},
+        "request_checksum_calculation": "when_required",
+        "response_checksum_validation": "when_required",
+    } | options.pop("config_kwargs", {})
+    if endpoint_url:
+        config.setdefault("s3", {"addressing_style": "path"})
+    if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
+        options["anon"] = not _has_credentials(custom_server=endpoint_url is not None)
+    renew = options.pop("renew", None)
+    if renew:
+        options["session"] = _renewing_session(renew)
+    options.setdefault("max_concurrency", 1)
+    filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
+                              use_listings_cache=False, **options)
+    filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
+    filesystem.retries = 3
+    return filesystem
+
+
+def _renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
+    """A session whose credentials are asked for anew before they end."""
+    from aiobotocore.credentials import AioRefreshableCredentials
+    from aiobotocore.session import AioSession
+
+    async def renewed() -> dict[str, str]:
+        return await asyncio.to_thread(renew)
+
+    session = AioSession()
+    session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renewed, "modos")
+    return session
+
+
+def renew_now(filesystem: Any) -> bool:
+    """Have the credentials asked for anew at the next request; whether they can be."""
+    from aiobotocore.credentials import AioRefreshableCredentials
+
+    credentials = getattr(filesystem.session, "_credentials", None)
+    if not isinstance(credentials, AioRefreshableCredentials):
+        return False
+    credentials._expiry_time = datetime.now(UTC)
+    return True
+
+
+def _client_option(options: dict, name: str) -> str | None:
+    return options.get("client_kwargs", {}).pop(name, None)
+
+
+def _has_credentials(custom_server: bool) -> bool:
+    """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
+    from botocore.session import Session
+
+    session = Session()
+    if custom_server:
+        session.get_component("credential_provider").remove("iam-role")
+    try:
+        return session.get_credentials() is not None
+    except Exception:  # a broken profile is reported by the first request, with its own words
+        return True

@@ -1,0 +1,191 @@
+"""Files that come to S3 in parts: some at once, each with a checksum, and on from an interruption."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import Any
+
+from modos.errors import ConflictError, ModosError, NotFoundError, RemoteError, TransportError, TruncatedStream
+from modos.prefetch import fetch_ahead
+from modos.storage.base import INTERRUPTIONS, ObjectInfo, Storage
+
+_LEAST_PART = 5 << 20  # bytes of a part that is not the last
+_COPY_PART = 512 << 20  # bytes that the server copies at once
+_MAX_PARTS = 10_000  # S3's limit for one upload
+_PART = 6 << 20  # bytes per piece when a file is written
+_IN_FLIGHT = 24 << 20  # bytes of parts that are sent at once, at most; one part of a file of terabytes is larger
+_WORKERS = 4
+
+
+class Uploads(Storage):
+    """How large files are written to S3."""
+
+    _bucket: str
+    _call: Callable[..., dict]
+    _full: Callable[[str], str]
+
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+        part_size = max(_PART, -(-size // _MAX_PARTS))
+        parts = _rechunk(pieces, part_size)
+        if size <= part_size:
+            data = b"".join(parts)
+            _check_size(self, key, len(data), size)
+            self._call("put_object", key, Body=data, ChecksumCRC32=_crc32(data), **conditions(None, True))
+            return
+        if self.exists(key):
+            raise ConflictError(f"{self.url}/{key} exists already")
+        upload, there = self._open_upload(key) if resume else (None, {})
+        if upload is None:
+            upload = self._call("create_multipart_upload", key, ChecksumAlgorithm="CRC32")["UploadId"]
+            if resume:
+                self.write(_record_of(key), upload.encode())
+        try:
+            self._upload_parts(key, upload, parts, size, there)
+        except BaseException as error:
+            if not (resume and isinstance(error, INTERRUPTIONS)):
+                self._abort(key, upload)
+            raise
+        if resume:
+            self.delete(_record_of(key))
+
+    def drop_kept(self, key: str) -> None:
+        with suppress(NotFoundError):
+            self._abort(key, self.read(_record_of(key))[0].decode())
+
+    def _abort(self, key: str, upload: str) -> None:
+        """Give an upload up; where that fails, `modos check` finds it."""
+        with suppress(ModosError):
+            self._call("abort_multipart_upload", key, UploadId=upload)
+            self.delete(_record_of(key))
+
+    def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict]]:
+        """The upload of a file that was begun and did not end, and its parts by their numbers.
+
+        It is on record beside the object: who may write a prefix alone is
+        not told which uploads a bucket has.
+        """
+        parts: dict[int, dict] = {}
+        try:
+            upload = self.read(_record_of(key))[0].decode()
+            page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
+            while page.get("IsTruncated"):
+                page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=page["NextPartNumberMarker"])
+                parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
+        except (NotFoundError, RemoteError) as error:
+            if isinstance(error, TransportError):
+                raise
+            return None, {}
+        return upload, parts
+
+    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict]) -> None:
+        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
+            (number, data), known = numbered, there.get(numbered[0])
+            part = {"PartNumber": number, "ChecksumCRC32": _crc32(data)}
+            if known and known["Size"] == len(data) and _has_md5(known["ETag"], hashlib.md5(data, usedforsecurity=False)):
+                return part | {"ETag": known["ETag"]}, len(data)
+            answer = self._call("upload_part", key, UploadId=upload, Body=data, **part)
+            return part | {"ETag": answer["ETag"]}, len(data)
+
+        workers = max(1, min(_WORKERS, _IN_FLIGHT // max(_PART, size // _MAX_PARTS)))
+        done = list(fetch_ahead(put, enumerate(parts, 1), workers))
+        _check_size(self, key, sum(length for _, length in done), size)
+        self._call("complete_multipart_upload", key, UploadId=upload, **conditions(None, True),
+                   MultipartUpload={"Parts": [part for part, _ in done]})
+
+    def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
+        info = self.stat(key)
+        part_size = max(_PART, -(-info.size // _MAX_PARTS))
+        md5s, length = [], 0
+        for part in _rechunk(pieces, part_size):
+            md5s.append(hashlib.md5(part, usedforsecurity=False))
+            length += len(part)
+        if length != info.size:
+            return False
+        if length <= part_size:
+            return bool(md5s) and _has_md5(info.etag, md5s[0])
+        joined = hashlib.md5(b"".join(md5.digest() for md5 in md5s), usedforsecurity=False)
+        return info.etag.strip('"') == f"{joined.hexdigest()}-{len(md5s)}"
+
+    def splice(self, key: str, head: bytes, source: str, start: int) -> None:
+        """The server copies what it has; about 5 MiB pass through here."""
+        info = self.stat(source)
+        first = max(_LEAST_PART - len(head), 0)
+        if info.size - start - first < _LEAST_PART:
+            super().splice(key, head, source, start)
+            return
+        if self.exists(key):
+            raise ConflictError(f"{self.url}/{key} exists already")
+        begin, _ = self.read_part(source, start, start + first, if_match=info.etag)
+        upload = self._call("create_multipart_upload", key)["UploadId"]
+        try:
+            answer = self._call("upload_part", key, UploadId=upload, PartNumber=1, Body=head + begin)
+            parts = [{"PartNumber": 1, "ETag": answer["ETag"]}]
+            parts += self._copy_parts(key, upload, info, start + first)
+            self._call("complete_multipart_upload", key, UploadId=upload, **conditions(None, True),
+                       MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._abort(key, upload)
+            raise
+        _check_size(self, key, self.stat(key).size, len(head) + info.size - start)
+
+    def _copy_parts(self, key: str, upload: str, source: ObjectInfo, start: int) -> list[dict]:
+        count = max((source.size - start) // _COPY_PART, 1)
+        bounds = [start + number * _COPY_PART for number in range(count)] + [source.size]
+
+        def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict:
+            number, (low, high) = numbered
+            answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
+                                CopySource={"Bucket": self._bucket, "Key": self._full(source.key)},
+                                CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
+            return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
+
+        return list(fetch_ahead(copy, enumerate(zip(bounds, bounds[1:]), 2), _WORKERS))
+
+
+def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
+    conditions = {"IfMatch": if_match} if if_match else {}
+    return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
+
+
+def _record_of(key: str) -> str:
+    """Where the id of an upload is kept."""
+    return f".modos/uploads/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
+
+
+def _crc32(data: bytes) -> str:
+    """CRC-32 as S3 wants to have it, which compares it with what arrives."""
+    from isal.isal_zlib import crc32
+
+    return base64.b64encode(crc32(data).to_bytes(4, "big")).decode()
+
+
+def _has_md5(tag: str, md5: Any) -> bool:
+    """Whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
+    return tag.strip('"') == md5.hexdigest()
+
+
+def _check_size(storage: Storage, key: str, got: int, size: int) -> None:
+    if got != size:
+        raise TruncatedStream(f"{storage.url}/{key}: {got:,} bytes arrived, {size:,} were announced")
+
+
+def _rechunk(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """The same bytes in pieces of exactly `size`, the last one shorter."""
+    held: list[bytes | memoryview] = []
+    length = 0
+    for piece in pieces:
+        rest = memoryview(piece)
+        while length + len(rest) >= size:
+            whole = b"".join([*held, rest[:size - length]])
+            rest = rest[size - length:]
+            held, length = [], 0  # nothing is held twice
+            yield whole
+            del whole
+        if rest:
+            held.append(rest)
+            length += len(rest)
+    if held:
+        yield b"".join(held)
