@@ -2,13 +2,17 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-stack bench schema clean
+.PHONY: demo test stack test-stack bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
 
 test: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+
+stack: $(VENV)/.stack
+	deploy/native/install
+	deploy/native/stack up
 
 test-stack: $(VENV)/.test
 	deploy/native/install
@@ -25,6 +29,10 @@ $(VENV)/bin/python:
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[demo]'
+	touch $@
+
+$(VENV)/.stack: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[demo,stack]'
 	touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python

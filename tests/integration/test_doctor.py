@@ -1,0 +1,69 @@
+"""The doctor finds what is wrong, and says what to do about it."""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+
+import pytest
+
+from modos.demo.stack import CREDENTIALS
+from modos.doctor import examine
+
+from ..proxy import Answer, Proxy
+
+
+def found(*asked, **options):
+    return {item.topic: item for item in examine(*asked, **options)}
+
+
+def test_all_is_well(stack):
+    items = found(stack.endpoint, None, CREDENTIALS, write=True)
+    assert {item.state for item in items.values()} == {"ok"}
+    assert {"versions", "endpoint", "clock", "login", "credentials", "S3", "reading", "writing", "htsget", "cache"} <= set(items)
+
+
+def test_a_server_that_is_away(stack):
+    items = found("http://127.0.0.1:9", "s3://modos-demo/ex", None)
+    assert items["endpoint"].state == "failed" and "connection refused" in items["endpoint"].text and items["endpoint"].fix
+
+
+def test_a_server_that_is_none(stack):
+    assert "not a modos server" in found(stack.s3, None, None)["endpoint"].text
+
+
+def test_a_bucket_that_is_not_there(stack):
+    item = found(stack.endpoint, "s3://no-such-bucket/x", CREDENTIALS)["S3"]
+    assert item.state == "failed" and "no-such-bucket" in item.text
+
+
+@pytest.mark.parametrize(("minutes", "state"), [(0, "ok"), (20, "failed"), (-20, "failed"), (3, "ok")])
+def test_a_clock(stack, minutes, state):
+    def other_date(proxy, handler, answer: Answer) -> None:
+        answer.headers = [(name, value) for name, value in answer.headers if name.lower() != "date"]
+        answer.headers.append(("Date", formatdate(time.time() + 60 * minutes, usegmt=True)))
+
+    with Proxy(stack.endpoint, fault=other_date) as proxy:
+        item = found(proxy.url, None, CREDENTIALS)["clock"]
+    assert item.state == state
+    if minutes == 20:
+        assert "20 minutes behind" in item.text and "NTP" in item.fix
+
+
+def test_a_server_that_keeps_no_conditions(stack, monkeypatch):
+    def forget(proxy, handler, answer: Answer) -> None:
+        if handler.command == "PUT" and answer.status == 412:
+            answer.status, answer.body = 200, b""
+            answer.headers = [("ETag", '"0123"'), ("Content-Length", "0")]
+
+    with Proxy(stack.s3, fault=forget) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        item = found(None, "s3://modos-demo/probe", CREDENTIALS, write=True)["writing"]
+    assert item.state == "failed" and "lose changes" in item.text
+
+
+def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "file/cache"))
+    item = found(None, None, None)["cache"]
+    assert item.state == "failed" and "MODOS_CACHE_DIR" in item.fix
