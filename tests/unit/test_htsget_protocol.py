@@ -100,7 +100,7 @@ def test_a_ticket_comes_back_from_its_json():
 KINDS = {
     "InvalidAuthentication": AccessError, "PermissionDenied": AccessError, "NotFound": NotFoundError,
     "PayloadTooLarge": InvalidInputError, "UnsupportedFormat": InvalidInputError, "InvalidInput": InvalidInputError,
-    "InvalidRange": RegionError,
+    "InvalidRange": RegionError, "InternalError": RemoteError,
 }
 
 
