@@ -1,48 +1,55 @@
-"""Credentials of S3 for those who have a token of a modos server and none of S3."""
+"""Objects on S3 for those who have a token of a modos server, and no keys of S3."""
 
 from __future__ import annotations
 
 import logging
 from typing import Any
+from urllib.parse import quote
 
 from modos.config import Services, fetch_json, token_for
 from modos.errors import AccessError, ModosError, ProtocolError
+from modos.storage import Storage, open_storage
+from modos.storage.connecting import has_credentials
+from modos.storage.served import ServedStorage
 
 _FIELDS = ("access_key", "secret_key", "session_token", "expires")
 
 logger = logging.getLogger(__name__)
 
 
-def s3_options(url: Any, services: Services, given: dict | None) -> dict | None:
-    """The arguments of s3fs for an `s3://` URL.
+def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
+    """The storage at an `s3://` URL.
 
-    What is given stands. Else a server that gives credentials is asked for
-    some, for this URL alone, and again before they end; where it gives none,
-    they come from where the AWS tools have them.
+    What is given (arguments of s3fs) stands. Else a server that gives
+    credentials is asked for some, for this URL alone, and again before they
+    end. One that can give none signs addresses to read from; those are for
+    people who have no keys where the AWS tools have them.
     """
+    options = s3_options(url, services, given)
+    if options is None and services.credentials and services.root and str(url).startswith(services.root + "/"):
+        if token_for(services.credentials, services.endpoint) and not has_credentials(custom_server=services.s3 is not None):
+            key = quote(str(url).removeprefix(services.root + "/"))
+            return ServedStorage(str(url), f"{str(services.endpoint).rstrip('/')}/files/{key}",
+                                 lambda: token_for(str(services.credentials), services.endpoint))
+    return open_storage(url, s3_url=services.s3, s3_kwargs=options)
+
+
+def s3_options(url: Any, services: Services, given: dict | None) -> dict | None:
+    """The arguments of s3fs for an `s3://` URL: what is given, or how to ask the server for credentials; or None."""
     if given or not services.credentials or not services.endpoint:
         return given
-    token = token_for(services.credentials, services.endpoint)
-    if token is None:
+    if token_for(services.credentials, services.endpoint) is None:
         return given
-    try:
-        first = _ask(services, str(url), write=True)
-        write = True
-    except AccessError:
+    for write in (True, False):
         try:
-            first, write = _ask(services, str(url), write=False), False
-        except AccessError as error:
-            logger.info("no credentials for %s: %s", url, error)
-            return given
-    except ModosError as error:
-        logger.info("no credentials for %s: %s", url, error)
-        return given
-    pending = [first]
-
-    def renew() -> dict[str, str]:
-        return pending.pop() if pending else _ask(services, str(url), write)
-
-    return {"renew": renew}
+            pending = [_ask(services, str(url), write)]
+        except ModosError as error:
+            logger.info("no credentials to %s %s: %s", "write" if write else "read", url, error)
+            if not isinstance(error, AccessError):
+                break
+            continue
+        return {"renew": lambda: pending.pop() if pending else _ask(services, str(url), write)}
+    return given
 
 
 def _ask(services: Services, url: str, write: bool) -> dict[str, str]:

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from modos import elements
-from modos.access import s3_options
+from modos.access import open_remote
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.prefetch import fetch_ahead
-from modos.storage import Storage, check_key, open_storage
+from modos.storage import Storage, check_key
 
 _WORKERS = 16
 
@@ -181,5 +181,5 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None)
         return list(get_json(url.rstrip("/") + "/list")["data"])
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
-    catalog = Catalog(open_storage(place, s3_url=services.s3, s3_kwargs=s3_options(place, services, s3_kwargs)))
+    catalog = Catalog(open_remote(place, services, s3_kwargs))
     return [catalog.url(key) for key in catalog.iter_objects()]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modos import editing, elements, model, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
-from modos.access import s3_options
+from modos.access import open_remote
 from modos.config import Services, resolve_services
 from modos.copies import Copies
 from modos.description import read_descriptions
@@ -200,8 +200,7 @@ class MODO(GenomicFiles, EncryptedFiles, Copies):
         self._endpoint = endpoint
         self._given_services = services
         if str(path).startswith("s3://"):
-            found = self.services
-            self.storage: Storage = open_storage(path, s3_url=found.s3, s3_kwargs=s3_options(path, found, s3_kwargs))
+            self.storage: Storage = open_remote(path, self.services, s3_kwargs)
         else:
             self.storage = open_storage(path)
 

@@ -26,7 +26,7 @@ def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
     if endpoint_url:
         config.setdefault("s3", {"addressing_style": "path"})
     if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
-        options["anon"] = not _has_credentials(custom_server=endpoint_url is not None)
+        options["anon"] = not has_credentials(custom_server=endpoint_url is not None)
     renew = options.pop("renew", None)
     if renew:
         options["session"] = _renewing_session(renew)
@@ -66,7 +66,7 @@ def _client_option(options: dict, name: str) -> str | None:
     return options.get("client_kwargs", {}).pop(name, None)
 
 
-def _has_credentials(custom_server: bool) -> bool:
+def has_credentials(custom_server: bool) -> bool:
     """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
     from botocore.session import Session
 

@@ -1,0 +1,193 @@
+"""Objects on S3, read through a modos server that signs addresses for those who have a token and no keys of S3."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+from urllib.parse import quote, urljoin
+
+from modos.errors import (
+    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
+)
+from modos.prefetch import fetch_ahead
+from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
+
+_CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
+_WORKERS = 4
+_TIMEOUT = (10, 60)  # seconds to connect, between two bytes
+_KEPT = 600.0  # seconds for which a signed address is used; it is good for an hour
+
+
+class ServedStorage(Storage):
+    """Files below `s3://bucket/prefix` that a server gives out; nothing can be listed or written.
+
+    Parameters
+    ----------
+    url
+        The `s3://` URL.
+    files_url
+        Where the server has what is below it.
+    token
+        Gives the bearer token for the server, and for it alone.
+    """
+
+    def __init__(self, url: str, files_url: str, token: Callable[[], str | None]):
+        import requests
+
+        self._url = url.rstrip("/")
+        self._files_url = files_url.rstrip("/")
+        self._token = token
+        self._session = requests.Session()
+        self._session.trust_env = False  # no netrc: the token is the only credential
+        self._signed: dict[str, tuple[str, float]] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def path(self) -> Path:
+        return Path(self._url.removeprefix("s3://"))
+
+    @property
+    def is_remote(self) -> bool:
+        return True
+
+    def child(self, prefix: str) -> ServedStorage:
+        return ServedStorage(f"{self._url}/{check_key(prefix)}", f"{self._files_url}/{quote(prefix)}", self._token)
+
+    def stat(self, key: str) -> ObjectInfo:
+        with self._ask("HEAD", key) as answer:
+            return ObjectInfo(key, int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag", ""))
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        with self._get(key, {}) as answer:
+            data = self._body(answer, key, MAX_READ)
+            return data, answer.headers.get("ETag", "")
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        if end <= start:
+            return b"", self.stat(key)
+        conditions = {"If-Match": if_match} if if_match else {}
+        with self._get(key, {"Range": f"bytes={start}-{end - 1}"} | conditions) as answer:
+            if answer.status_code == 416:
+                return b"", self.stat(key)
+            if answer.status_code != 206:
+                raise ProtocolError(f"{self._url}/{key}: a range was asked for, and the server answers HTTP {answer.status_code}")
+            total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+            if not total.isdigit():
+                raise ProtocolError(f"{self._url}/{key}: the server does not say which bytes it sends")
+            return self._body(answer, key, end - start), ObjectInfo(key, int(total), answer.headers.get("ETag", ""))
+
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        step = piece_size(_CHUNK, unit)
+        bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
+        for (at, stop), piece in zip(bounds, fetch_ahead(lambda b, _: self.read_range(key, *b), bounds, _WORKERS)):
+            if len(piece) != stop - at:
+                raise TruncatedStream(f"{self._url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
+            yield piece
+
+    def presign(self, key: str, expires: int) -> str | None:
+        return None
+
+    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._refuse("list")
+
+    def find(self, name: str) -> Iterator[ObjectInfo]:
+        self._refuse("list")
+
+    def list_folders(self, prefix: str = "") -> list[str]:
+        self._refuse("list")
+
+    def partial_writes(self) -> list[Partial]:
+        return []
+
+    def drop_partial(self, partial: Partial) -> None:
+        self._refuse("change")
+
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
+              durable: bool = True) -> str:
+        self._refuse("change")
+
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+        self._refuse("change")
+
+    def delete(self, key: str) -> None:
+        self._refuse("change")
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise AccessError(f"cannot {what} {self._url}: its server gives no credentials of S3, only addresses to read from",
+                          "for that, get keys of S3 and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+
+    def _get(self, key: str, headers: dict[str, str]) -> Any:
+        """The answer of S3, at an address that the server has signed; a new one where the last has ended."""
+        for again in (True, False):
+            answer = self._send("GET", self._address(key), headers)
+            if answer.status_code == 403 and again:
+                answer.close()
+                self._signed.pop(key, None)
+                continue
+            self._check(answer, key)
+            return answer
+        raise AssertionError
+
+    def _address(self, key: str) -> str:
+        with self._lock:
+            url, until = self._signed.get(key, ("", 0.0))
+            if time.monotonic() < until:
+                return url
+        with self._ask("GET", key) as answer:
+            location = answer.headers.get("Location")
+        if not location:
+            raise ProtocolError(f"{self._files_url} signs no address for {key}")
+        url = urljoin(self._files_url, location)
+        with self._lock:
+            self._signed[key] = url, time.monotonic() + _KEPT
+        return url
+
+    def _ask(self, method: str, key: str) -> Any:
+        token = self._token()
+        answer = self._send(method, f"{self._files_url}/{quote(check_key(key))}",
+                            {"Authorization": f"Bearer {token}"} if token else {})
+        self._check(answer, key)
+        return answer
+
+    def _send(self, method: str, url: str, headers: dict[str, str]) -> Any:
+        import requests
+
+        try:
+            return self._session.request(method, url, headers={"Accept-Encoding": "identity"} | headers, stream=True,
+                                         timeout=_TIMEOUT, allow_redirects=False)
+        except (requests.RequestException, OSError) as error:
+            raise TransportError(f"cannot reach {self._files_url}: {type(error).__name__}", "is the server running?") from None
+
+    def _check(self, answer: Any, key: str) -> None:
+        status = answer.status_code
+        if status < 400 or status == 416:
+            return
+        answer.close()
+        where = f"{self._url}/{key}"
+        if status == 404:
+            raise NotFoundError(f"no file {where}")
+        if status == 412:
+            raise ConflictError(f"{where} was changed while it was read")
+        if status in (401, 403):
+            raise AccessError(f"{self._files_url} refuses access to {where}", "see what you may read with `modos whoami`")
+        if status == 400:
+            raise InvalidInputError(f"{self._files_url} does not take {where}")
+        raise RemoteError(f"{self._files_url} failed on {where}: HTTP {status}")
+
+    def _body(self, answer: Any, key: str, most: int) -> bytes:
+        from urllib3.exceptions import HTTPError
+
+        try:
+            data = answer.raw.read(most + 1)
+        except (HTTPError, OSError) as error:
+            raise TransportError(f"the connection broke on {self._url}/{key}: {type(error).__name__}") from None
+        if len(data) > most:
+            raise RemoteError(f"{self._url}/{key} has more bytes than were asked for")
+        return data
