@@ -138,9 +138,13 @@ class Catalog:
         parts = check_key(key).split("/")
         for depth in range(len(parts) - 1, -1, -1):
             prefix = "/".join(parts[:depth])
-            if prefix in self._known or self._is_object(prefix):
+            if prefix in self._known or self.is_object(prefix):
                 return prefix, "/".join(parts[depth:])
         raise NotFoundError(f"{key} lies in no object")
+
+    def is_object(self, prefix: str) -> bool:
+        """Whether there is an object at a key."""
+        return self.storage.exists(f"{prefix}/{elements.ROOT_KEY}".lstrip("/"))
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
         """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""
@@ -149,9 +153,6 @@ class Catalog:
             return [key for key in keys if query in (key, key.rpartition("/")[2])]
         near = difflib.get_close_matches(query.lower(), [key.lower() for key in keys], n=20, cutoff=0.5)
         return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
-
-    def _is_object(self, prefix: str) -> bool:
-        return self.storage.exists(f"{prefix}/{elements.ROOT_KEY}".lstrip("/"))
 
 
 def _has(metadata: Mapping[str, Mapping[str, Any]], slot: str, word: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -59,23 +60,38 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
                 "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
                 "maxBulkRequestLength": 1}
 
+    def described(request: Request, key: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+        created = str(root.get("creation_date") or "1970-01-01")
+        return {"id": object_id(key), "self_uri": f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}",
+                "name": key.rpartition("/")[2], "created_time": created if "T" in created else f"{created}T00:00:00Z",
+                "aliases": [key], "description": attributes.get("description") or ""}
+
     @router.get("/objects/{drs_id}", name="DRS object")
     def get_object(drs_id: str, request: Request) -> dict[str, Any]:
-        """A data file: its size, its checksum, and how to get at it."""
+        """A data file: its size, its checksum, and how to get at it; or an object: its data files."""
+        key = key_of(drs_id)
+        access.check(caller_of(request), "read", key)
+        if catalog.is_object(key):
+            return bundle(request, key)
         key, attributes, root = find(request, drs_id)
-        info = catalog.storage.stat(key)
-        created = str(root.get("creation_date") or "1970-01-01")
-        answer = {
-            "id": drs_id, "self_uri": f"drs://{urlsplit(base(request)).netloc}/{drs_id}", "name": key.rpartition("/")[2],
-            "size": info.size, "created_time": created if "T" in created else f"{created}T00:00:00Z",
-            "aliases": [key], "description": attributes.get("description") or "", "mime_type": "application/octet-stream",
+        answer = described(request, key, root, attributes) | {
+            "size": catalog.storage.stat(key).size, "mime_type": "application/octet-stream",
             "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
-            "checksums": []}
-        if attributes.get("data_checksum") and not is_encrypted(key):  # that of a sealed file covers its body alone
-            answer["checksums"] = [{"type": "blake2b-512", "checksum": attributes["data_checksum"]}]
+            "checksums": _checksums(key, attributes)}
         if catalog.storage.is_remote:
             answer["access_methods"].append({"type": "s3", "access_url": {"url": f"{catalog.storage.url}/{key}"}})
         return answer
+
+    def bundle(request: Request, key: str) -> dict[str, Any]:
+        metadata = catalog.metadata(key)
+        root = next(value for value in metadata.values() if value.get("@type") == "MODO")
+        files = {f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path")}
+        known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
+        return described(request, key, root, root) | {
+            "size": sum(a.get("data_size") or 0 for a in files.values()),
+            "checksums": [{"type": "blake2b-512", "checksum": hashlib.blake2b("".join(sorted(known)).encode()).hexdigest()}],
+            "contents": [{"name": file.removeprefix(f"{key}/"), "id": object_id(file),
+                          "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(file)}"]} for file in files]}
 
     @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
     def get_access(drs_id: str, access_id: str, request: Request) -> dict[str, Any]:
@@ -90,3 +106,9 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         return {"url": f"{base(request)}/files/{quote(key)}", "headers": [f"Authorization: {authorization}"]}
 
     return router
+
+
+def _checksums(key: str, attributes: dict[str, Any]) -> list[dict[str, str]]:
+    """What the metadata have; none for a sealed file, where it covers the body alone."""
+    checksum = attributes.get("data_checksum")
+    return [{"type": "blake2b-512", "checksum": checksum}] if checksum and not is_encrypted(key) else []

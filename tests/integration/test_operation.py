@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -18,6 +19,7 @@ from modos.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.server.access import Access
 from modos.server.app import create_app
+from modos.server.drs import object_id
 from modos.server.rules import Caller, read_access
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
@@ -250,3 +252,22 @@ def test_a_place_is_a_folder_and_no_beginning_of_a_name(tmp_path):
 def test_an_access_file_and_a_token_file_exclude_each_other(root, tmp_path):
     with pytest.raises(InvalidInputError, match="exclude"):
         Settings(str(root), token_file="a", access_file="b").app()
+
+
+# --- DRS ---
+
+
+def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
+    with BackgroundServer(create_app(open_storage(example))) as server:
+        url = f"{server.url}/ga4gh/drs/v1"
+        assert get(f"{url}/service-info")["type"] == {"group": "org.ga4gh", "artifact": "drs", "version": "1.4.0"}
+        bundle = get(f"{url}/objects/{object_id('ex')}")
+        assert {part["name"] for part in bundle["contents"]} == {"demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf",
+                                                                "reference.fa"}
+        for part in bundle["contents"]:
+            found = get(f"{url}/objects/{part['id']}")
+            data = requests.get(get(f"{url}/objects/{part['id']}/access/file")["url"], timeout=20).content
+            assert (found["name"], found["size"]) == (part["name"], len(data))
+            assert hashlib.blake2b(data).hexdigest() == found["checksums"][0]["checksum"]
+        for bad in ("x" * 500, "!!", object_id("../etc/passwd"), object_id("none"), object_id("ex/data.zarr/zarr.json")):
+            assert requests.get(f"{url}/objects/{bad}", timeout=20).status_code == 404

@@ -281,3 +281,6 @@ def test_drs(private):
 
     assert hashlib.blake2b(data).hexdigest() == answer["checksums"][0]["checksum"]
     assert get(private, f"/ga4gh/drs/v1/objects/{quote('no such')}", ALICE).status_code == 404
+    whole = get(private, f"/ga4gh/drs/v1/objects/{object_id('lab-a/ex')}", ALICE).json()
+    assert answer["id"] in {part["id"] for part in whole["contents"]} and whole["size"] > answer["size"]
+    assert get(private, f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex')}", ALICE).status_code == 403
