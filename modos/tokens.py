@@ -155,12 +155,20 @@ def _write_file(kept: dict[str, Any]) -> None:
 
 
 def _keyring() -> Any:
-    """The keyring package, where it is installed and has a place to keep things."""
+    """The system's keyring, where the package is installed and finds one that is open; files of its own are none."""
     if os.environ.get("MODOS_CONFIG_DIR"):
         return None
     try:
         import keyring
-        from keyring.backends.fail import Keyring as Nowhere
+        from keyring.errors import KeyringError
     except ImportError:
         return None
-    return None if isinstance(keyring.get_keyring(), Nowhere) else keyring
+    backend = keyring.get_keyring()
+    for candidate in [backend] if "PYTHON_KEYRING_BACKEND" in os.environ else getattr(backend, "backends", [backend]):
+        try:
+            if candidate.priority >= 1 or "PYTHON_KEYRING_BACKEND" in os.environ:
+                candidate.get_password(_SERVICE, "probe")
+                return candidate
+        except (KeyringError, RuntimeError, OSError):
+            continue
+    return None
