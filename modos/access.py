@@ -26,11 +26,14 @@ def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
     people who have no keys where the AWS tools have them.
     """
     options = s3_options(url, services, given)
-    if options is None and services.credentials and services.root and str(url).startswith(services.root + "/"):
-        if token_for(services.credentials, services.endpoint) and not has_credentials(custom_server=services.s3 is not None):
-            key = quote(str(url).removeprefix(services.root + "/"))
-            return ServedStorage(str(url), f"{str(services.endpoint).rstrip('/')}/files/{key}",
-                                 lambda: token_for(str(services.credentials), services.endpoint))
+    if options is None and services.credentials and token_for(services.credentials, services.endpoint) \
+            and not has_credentials(custom_server=services.s3 is not None):
+        if not services.root or not str(url).startswith(services.root + "/"):
+            raise AccessError(f"{services.endpoint} gives no access to all of {url}",
+                              "`modos whoami` shows what you may read, and `modos remote list` the objects")
+        key = quote(str(url).removeprefix(services.root + "/"))
+        return ServedStorage(str(url), f"{str(services.endpoint).rstrip('/')}/files/{key}",
+                             lambda: token_for(str(services.credentials), services.endpoint))
     return open_storage(url, s3_url=services.s3, s3_kwargs=options)
 
 

@@ -66,11 +66,13 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, wri
             services = discover(endpoint)
         except ModosError:
             pass
-        yield from _guarded("login", lambda: _login(endpoint))
+        readable: list[str] = []
+        yield from _guarded("login", lambda: _login(endpoint, readable))
+        if place is None and services.root:
+            place = f"{services.root}/{readable[0]}".rstrip("/") if readable else services.root
     else:
         yield Diagnosis("endpoint", "warning", "none is set", "give --endpoint URL, or set MODOS_ENDPOINT; S3 and folders "
                                                               "work without")
-    place = place or services.root
     if place and place.startswith("s3://"):
         yield from _guarded("S3", lambda: _s3(place, services, s3_kwargs, write))
     if services.htsget:
@@ -128,9 +130,11 @@ def _certificate(host: str, port: int) -> Diagnosis:
     return Diagnosis("TLS", "ok", f"the certificate of {host} is good for {days:.0f} days")
 
 
-def _login(endpoint: str) -> Iterator[Diagnosis]:
+def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
+    """Who asks; appends the places that may be read, which has the empty one first where that is everything."""
     token = token_for(endpoint, None)
     caller = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
+    readable += sorted(caller.get("read", ()))
     if token is None:
         yield Diagnosis("login", "ok", "none: what is open to everybody can be read")
         return

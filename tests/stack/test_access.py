@@ -284,3 +284,12 @@ def test_drs(private):
     whole = get(private, f"/ga4gh/drs/v1/objects/{object_id('lab-a/ex')}", ALICE).json()
     assert answer["id"] in {part["id"] for part in whole["contents"]} and whole["size"] > answer["size"]
     assert get(private, f"/ga4gh/drs/v1/objects/{object_id('lab-b/ex')}", ALICE).status_code == 403
+
+
+def test_the_doctor_looks_where_somebody_may_read(private, alice):
+    result = modos(private, "doctor")
+    assert result.returncode == 0, result.stdout
+    assert "alice (from MODOS_TOKEN); reads lab-a, open; writes lab-a" in result.stdout
+    assert "for an hour, from the endpoint" in result.stdout and "s3://modos-demo/lab-a can be listed" in result.stdout
+    refused = modos(private, "remote", "list", "s3://modos-demo")
+    assert refused.returncode == 4 and "modos whoami" in refused.stderr
