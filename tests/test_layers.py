@@ -19,7 +19,7 @@ LAYERS = [
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "reference"},
     {"streaming", "indexing"},
-    {"genomics", "transfer"},
+    {"genomics", "transfer", "changes"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "reading", "sealing"},
     {"encrypting", "copies"},

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modos.editing import Transaction, Update
+from modos.changes import Update
+from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stored import stored_header
 from modos.errors import InvalidInputError, NotFoundError

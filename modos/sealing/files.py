@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.editing import Update
+from modos.changes import Update
 from modos.encryption import body
 from modos.encryption.header import Opened, seal_header
 from modos.encryption.keys import PublicKey, SecretKey

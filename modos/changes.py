@@ -1,0 +1,134 @@
+"""Changes by meaning, and what has to hold of an object's metadata after them.
+
+A change says what it is about (add this element, set these slots), so that it
+can be made again on what others committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from modos import elements, model
+from modos.elements import Document, journal
+from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
+from modos.formats import index_names
+from modos.storage import check_key
+
+
+class Change(Protocol):
+    """One change, by meaning."""
+
+    element_id: str
+
+    def apply(self, document: Document) -> None:
+        """Make it; ConflictError where others have changed the same since."""
+
+
+@dataclass
+class Add:
+    """A new element."""
+
+    element_id: str
+    attributes: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        document.add(self.element_id, self.attributes)
+
+
+@dataclass
+class Update:
+    """Slots of an element that get a value, or lose it where it is None or empty.
+
+    Parameters
+    ----------
+    base
+        The element as it was when the change was made.
+    """
+
+    element_id: str
+    attributes: dict[str, Any]
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        current = _unchanged(document, self.element_id, self.base, self.attributes)
+        document.set(self.element_id, merge(current, self.attributes))
+
+
+@dataclass
+class Remove:
+    """An element that goes, with every link to it."""
+
+    element_id: str
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        _unchanged(document, self.element_id, self.base, {})
+        document.remove(self.element_id)
+
+
+def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with some set and those that are None left out."""
+    return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
+
+
+def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The element as it is; ConflictError where it is not as it was, links that others added aside."""
+    if element_id not in document:
+        raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
+    current = document.element(element_id)
+    ignored = (set(model.link_slots(base["@type"])) - changes.keys()) | {"last_update_date"}
+    if any(current.get(slot) != base.get(slot) for slot in (current.keys() | base.keys()) - ignored):
+        raise ConflictError(f"{element_id} was changed by somebody else meanwhile",
+                            "nothing was changed: look at it again, and repeat what still holds")
+    return current if element_id != document.object_id else current | {
+        slot: value for slot, value in document.attributes.items() if slot.startswith("_")}
+
+
+def check_files(document: Document, touched: set[str]) -> None:
+    """No two elements have one file, and none lies where it must not."""
+    if not any(document.nodes[i]["attributes"].get("data_path") for i in touched if i in document.nodes):
+        return
+    owners: dict[str, str] = {}
+    for element_id in document.ids():
+        data_path = document.nodes[element_id]["attributes"].get("data_path")
+        if not data_path:
+            continue
+        other = owners.setdefault(data_path, element_id)
+        if other != element_id and {other, element_id} & touched:
+            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
+                                     "give the element another data_path")
+    for element_id in touched & set(owners.values()):
+        _refuse_taken_by_index(element_id, document.nodes[element_id]["attributes"]["data_path"], owners)
+
+
+def check_data_path(element_id: str, data_path: str) -> None:
+    """Refuse a path outside the object, or in its metadata."""
+    check_key(data_path)
+    if data_path.split("/")[0] in (elements.ZARR, journal.FOLDER):
+        raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
+
+
+def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:
+    for index in index_names(data_path):
+        if index in owners:
+            raise AlreadyExistsError(f"{element_id}: its index {index} has the name of the file of {owners[index]}",
+                                     "give the element another data_path")
+
+
+def check_links(document: Document, touched: set[str]) -> None:
+    """Every link of the elements that were touched leads to an element of the object."""
+    for element_id in touched:
+        if element_id not in document:
+            continue
+        attributes = document.element(element_id)
+        for slot, group in model.link_slots(attributes["@type"]).items():
+            for link in attributes.get(slot, ()):
+                if link not in document:
+                    near = did_you_mean(link, document.ids())
+                    raise NotFoundError(f"{element_id}: {slot} links to {link}, which is not in the object",
+                                        f"did you mean {near}?" if near else "add that element first")
+                if link.partition("/")[0] != group:
+                    raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
+                                      path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
