@@ -9,7 +9,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from modos.errors import InvalidInputError, RemoteError
+from modos.errors import InvalidInputError, RemoteError, TruncatedStream
+from modos.prefetch import fetch_ahead
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 MAX_READ = 1 << 30  # bytes that may be read into memory at once
@@ -226,6 +227,16 @@ class Storage(ABC):
 def piece_size(about: int, unit: int) -> int:
     """A multiple of `unit` near a number of bytes."""
     return max(about // unit, 1) * unit
+
+
+def pieces_ahead(storage: Readable, key: str, start: int, end: int, step: int, workers: int) -> Iterator[bytes]:
+    """Bytes [start, end) in pieces of `step`, in order, some of them fetched ahead; TruncatedStream where they end before."""
+    bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
+    pieces = fetch_ahead(lambda b, _: storage.read_part(key, *b)[0], bounds, workers)
+    for (at, stop), piece in zip(bounds, pieces):
+        if len(piece) != stop - at:
+            raise TruncatedStream(f"{storage.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
+        yield piece
 
 
 def check_key(key: str) -> str:

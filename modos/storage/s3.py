@@ -11,10 +11,8 @@ from urllib.parse import quote
 
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, RemoteError, TransportError,
-    TruncatedStream,
 )
-from modos.prefetch import fetch_ahead
-from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size
+from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now
 from modos.storage.uploading import Uploads, conditions
 
@@ -128,12 +126,7 @@ class S3Storage(Uploads):
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         """Pieces in order, a few fetched ahead."""
-        step = piece_size(_CHUNK, unit)
-        bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
-        for (at, stop), piece in zip(bounds, fetch_ahead(lambda b, _: self.read_range(key, *b), bounds, _WORKERS)):
-            if len(piece) != stop - at:
-                raise TruncatedStream(f"{self.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
-            yield piece
+        return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:

@@ -10,10 +10,9 @@ from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
 
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
+    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
-from modos.prefetch import fetch_ahead
-from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size, pieces_ahead
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
@@ -84,12 +83,7 @@ class ServedStorage(Storage):
             return self._body(answer, key, end - start), ObjectInfo(key, int(total), answer.headers.get("ETag", ""))
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
-        step = piece_size(_CHUNK, unit)
-        bounds = [(at, min(at + step, end)) for at in range(start, end, step)]
-        for (at, stop), piece in zip(bounds, fetch_ahead(lambda b, _: self.read_range(key, *b), bounds, _WORKERS)):
-            if len(piece) != stop - at:
-                raise TruncatedStream(f"{self._url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
-            yield piece
+        return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
     def presign(self, key: str, expires: int) -> str | None:
         return None

@@ -28,7 +28,7 @@ class Uploads(Storage):
     _full: Callable[[str], str]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        part_size = max(_PART, -(-size // _MAX_PARTS))
+        part_size = _part_size(size)
         parts = _rechunk(pieces, part_size)
         if size <= part_size:
             data = b"".join(parts)
@@ -89,7 +89,7 @@ class Uploads(Storage):
             answer = self._call("upload_part", key, UploadId=upload, Body=data, **part)
             return part | {"ETag": answer["ETag"]}, len(data)
 
-        workers = max(1, min(_WORKERS, _IN_FLIGHT // max(_PART, size // _MAX_PARTS)))
+        workers = max(1, min(_WORKERS, _IN_FLIGHT // _part_size(size)))
         done = list(fetch_ahead(put, enumerate(parts, 1), workers))
         _check_size(self, key, sum(length for _, length in done), size)
         self._call("complete_multipart_upload", key, UploadId=upload, **conditions(None, True),
@@ -97,7 +97,7 @@ class Uploads(Storage):
 
     def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
         info = self.stat(key)
-        part_size = max(_PART, -(-info.size // _MAX_PARTS))
+        part_size = _part_size(info.size)
         md5s, length = [], 0
         for part in _rechunk(pieces, part_size):
             md5s.append(hashlib.md5(part, usedforsecurity=False))
@@ -148,6 +148,11 @@ class Uploads(Storage):
 def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
     conditions = {"IfMatch": if_match} if if_match else {}
     return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
+
+
+def _part_size(size: int) -> int:
+    """Bytes of the parts of a file of some bytes: always the same, so that parts can be compared later."""
+    return max(_PART, -(-size // _MAX_PARTS))
 
 
 def _record_of(key: str) -> str:

@@ -90,10 +90,10 @@ def bench_files(folder: Path) -> None:
                 report(f"{what} 1 GB, {where}", "cp", shell(ours[what], folder), shell("cp plain out", folder), goals[1])
 
 
-def peak(command: list[str], folder: Path) -> tuple[float, int]:
+def peak(command: list[str], folder: Path, environment: dict[str, str] | None = None) -> tuple[float, int]:
     """Seconds and peak memory in MB of a command."""
     begin, memory = time.perf_counter(), 0
-    process = subprocess.Popen(command, cwd=folder, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     while process.poll() is None:
         match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
         memory = max(memory, int(match[1]) // 1024 if match else 0)

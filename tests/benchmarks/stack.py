@@ -24,6 +24,7 @@ from modos.api import MODO
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from encryption import peak
 from regions import write_short_reads
 from streaming import MODOS
 
@@ -39,18 +40,6 @@ def stack(state: Path, *words: str) -> str:
     environment = os.environ | {"MODOS_STACK_STATE": str(state), "MODOS_STACK_PORT": str(PORT)}
     return subprocess.run([sys.executable, ROOT / "deploy/native/stack", *words], env=environment, check=True,
                           capture_output=True, text=True).stdout.strip()
-
-
-def peak(command: list, environment: dict, cwd: Path) -> tuple[float, int]:
-    """Seconds and peak memory in MB of a command."""
-    begin, memory = time.perf_counter(), 0
-    process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=subprocess.DEVNULL)
-    while process.poll() is None:
-        match = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
-        memory = max(memory, int(match[1]) // 1024 if match else 0)
-        time.sleep(0.02)
-    assert process.returncode == 0, command
-    return time.perf_counter() - begin, memory
 
 
 def bench_transfers(folder: Path, environment: dict) -> None:
@@ -70,8 +59,8 @@ def bench_transfers(folder: Path, environment: dict) -> None:
                                   ["s3", "cp", "--quiet", "plain", "s3://modos-demo/bench-aws"]),
                                  ("down", [MODOS, "-q", "remote", "download", "s3://modos-demo/bench", "copy"],
                                   ["s3", "cp", "--quiet", "s3://modos-demo/bench-aws", "out"])):
-            ours[way].append(peak(mine, environment, folder))
-            theirs[way].append(peak([aws, "--endpoint-url", URL, *other], environment, folder))
+            ours[way].append(peak(mine, folder, environment))
+            theirs[way].append(peak([aws, "--endpoint-url", URL, *other], folder, environment))
         subprocess.run([aws, "--endpoint-url", URL, "s3", "rm", "--quiet", "--recursive", "s3://modos-demo/bench"],
                        env=environment, check=True)
         shutil.rmtree(folder / "copy")

@@ -74,6 +74,18 @@ def restart(native, *services):
     native.run("start", *services)
 
 
+def interrupt(native, process, killed):
+    """Kill a transfer, or the S3 server under it, which then comes back."""
+    if killed == "client":
+        process.kill()
+        process.wait()
+    else:
+        native.run("kill", "s3")
+        code, said = ended(process)
+        assert code == 5 and "the same command goes on from where it stopped" in said, said
+        native.run("start", "s3")
+
+
 @pytest.mark.parametrize("killed", ["client", "server"])
 def test_an_upload_goes_on_where_it_was_killed(native, server, large, url, killed):
     with Proxy(native.s3) as proxy:
@@ -81,14 +93,7 @@ def test_an_upload_goes_on_where_it_was_killed(native, server, large, url, kille
         process = subprocess.Popen([*MODOS, "remote", "upload", large.path, url], env=environment, stderr=subprocess.PIPE,
                                    text=True)
         wait_until(lambda: proxy.received > SIZE * 0.5 or process.poll() is not None)
-        if killed == "client":
-            process.kill()
-            process.wait()
-        else:
-            native.run("kill", "s3")
-            code, said = ended(process)
-            assert code == 5 and "the same command goes on from where it stopped" in said, said
-            native.run("start", "s3")
+        interrupt(native, process, killed)
         assert not is_object(native, url)
         before = proxy.received
         again = subprocess.run([*MODOS, "remote", "upload", large.path, url], env=environment, capture_output=True, text=True)
@@ -108,14 +113,7 @@ def test_a_download_goes_on_where_it_was_killed(native, server, large, url, tmp_
         words = [*MODOS, "remote", "download", url, tmp_path / "copy"]
         process = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
         wait_until(lambda: proxy.answered > SIZE * 0.5 or process.poll() is not None)
-        if killed == "client":
-            process.kill()
-            process.wait()
-        else:
-            native.run("kill", "s3")
-            code, said = ended(process)
-            assert code == 5 and "goes on from where it stopped" in said, said
-            native.run("start", "s3")
+        interrupt(native, process, killed)
         assert not MODO.exists(tmp_path / "copy")
         before, proxy.rate = proxy.answered, None
         again = subprocess.run(words, env=environment, capture_output=True, text=True)
