@@ -13,6 +13,7 @@ from modos import elements
 from modos.access import open_remote
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.formats import is_array_path
 from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key
 
@@ -81,7 +82,8 @@ class Catalog:
 
     def data_paths(self, key: str) -> set[str]:
         """The paths within an object of its data files."""
-        return {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
+        paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
+        return {path for path in paths if not is_array_path(path)}
 
     def _roots(self) -> list[tuple[str, str]]:
         """Keys of the objects, and the tags of their roots."""

@@ -7,7 +7,7 @@ can be made again on what others committed meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from modos import elements, model
@@ -66,6 +66,32 @@ class Remove:
     def apply(self, document: Document) -> None:
         _unchanged(document, self.element_id, self.base, {})
         document.remove(self.element_id)
+
+
+@dataclass
+class SetArrays:
+    """Arrays below an element that replace others, or are there for the first time.
+
+    Parameters
+    ----------
+    base
+        Paths of those that are replaced.
+    nodes
+        The new ones by path, as Zarr describes them; known when they are
+        written.
+    """
+
+    element_id: str
+    base: frozenset[str]
+    nodes: dict[str, dict] = field(default_factory=dict)
+
+    def apply(self, document: Document) -> None:
+        if self.element_id not in document:
+            raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
+        if self.base - document.nodes.keys():
+            raise ConflictError(f"the arrays of {self.element_id} were changed by somebody else meanwhile",
+                                "nothing was changed: look at it again, and repeat what still holds")
+        document.set_nodes(self.base, self.nodes)
 
 
 def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from modos import elements, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.errors import ModosError, NotFoundError, SchemaError
-from modos.formats import format_of, index_names
+from modos.formats import format_of, index_names, is_array_path
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.tracks.arrays import shard_checksum
+from modos.tracks.sharded import ArraySpec
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ow
     yield from _check_elements(document)
     sizes = {info.key: info.size for info in storage.iter_files()}
     yield from _check_data(storage, document, sizes, checksums, progress)
+    yield from _check_arrays(storage, document, sizes, checksums, progress)
     yield from _find_leftovers(storage, document, sizes, limit)
     if document.zarr_format == 3:
         yield from _check_mirrors(storage, document, sizes)
@@ -110,7 +113,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
     for element_id in document.ids():
         attributes = document.element(element_id)
         path = attributes.get("data_path")
-        if not path or attributes["@type"] == "Array":
+        if not path or is_array_path(path):
             continue
         if path in seen:
             yield Finding("path", element_id, f"its file {path} belongs to {seen[path]} too")
@@ -133,20 +136,39 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("index", element_id, f"{path} has no index")
 
 
+def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
+                  progress: Progress | None) -> Iterator[Finding]:
+    """Arrays that say what files they have, as those of tracks do."""
+    for path, node in document.nodes.items():
+        attributes = node.get("attributes", {})
+        if node.get("node_type") != "array" or "shard_sizes" not in attributes:
+            continue
+        spec = ArraySpec.from_node(path, node)
+        damaged = False
+        for number, size in enumerate(spec.sizes):
+            key = spec.key(elements.ZARR, number)
+            if size and sizes.get(key) != size:
+                damaged = True
+                found = f"has {sizes[key]:,} bytes" if key in sizes else "is missing"
+                yield Finding("size" if key in sizes else "missing", path, f"{key} {found}, recorded are {size:,}")
+        if checksums and not damaged and shard_checksum(storage, spec, progress) != attributes.get("shard_checksum"):
+            yield Finding("checksum", path, "its files do not have the recorded checksum")
+
+
 def _find_leftovers(storage: Storage, document: Document, sizes: dict[str, int], limit: float) -> Iterator[Finding]:
     records = journal.entries(storage, limit)
-    owned = journal.files_of(document)
-    under_way = {file for record in records if not record.abandoned for file in record.files}
-    left = {file for record in records if record.abandoned for file in record.files} - under_way
+    is_owned = journal.ownership_of(document)
+    under_way = [record for record in records if not record.abandoned]
+    left = [record for record in records if record.abandoned]
     for record in records:
         if record.abandoned:
             yield Finding("leftover", record.key, "the record of a change that was interrupted")
     for key in sizes:
-        if key in owned or key.startswith((f"{elements.ZARR}/", f"{journal.FOLDER}/")):
+        if is_owned(key) or key.startswith(f"{journal.FOLDER}/") or any(record.covers(key) for record in under_way):
             continue
-        if key in left:
+        if any(record.covers(key) for record in left):
             yield Finding("leftover", key, "written or to be removed by a change that was interrupted")
-        elif key not in under_way:
+        elif not key.startswith(f"{elements.ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
     for partial in storage.partial_writes():
         if ownership.is_abandoned(partial.mark, partial.age, limit):
@@ -154,8 +176,8 @@ def _find_leftovers(storage: Storage, document: Document, sizes: dict[str, int],
 
 
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:
-    groups = {mirror_key(path): path for path, node in document.nodes.items() if node.get("node_type") == "group"}
-    for key, path in groups.items():
+    for path in document.nodes:
+        key = mirror_key(path)
         if key not in sizes or not _is_current(storage, key, document.nodes[path]):
             yield Finding("mirror", key, "is not what the root says, for other Zarr tools")
     for key in sizes:

@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from modos import elements, transfer
 from modos.elements import Document, journal
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, listing
-from modos.formats import index_names
+from modos.formats import index_names, is_array_path
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import INTERRUPTIONS, Progress
@@ -102,13 +102,14 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     checksums = _checksums(document)
     wanted = _wanted(source, document, include, exclude) if data else []
     same = _unchanged(wanted, _checksums(base) if base else {}, checksums, present)
+    if base is not None:
+        same |= _unchanged_arrays(wanted, base, document, present)
     taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
     if taken:
         raise ConflictError(f"{target.url} has another file {listing(taken)} than {source.url}",
                             "choose another target, or remove that one")
-    owned = journal.files_of(base) - journal.files_of(document) if base else set()
     return CopyPlan(source, target, document, base, tuple(file for file in wanted if file.key not in same), tuple(sorted(same)),
-                    tuple(sorted(owned & present.keys())))
+                    _superfluous(base, document, present) if base else ())
 
 
 def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
@@ -246,7 +247,7 @@ def _last(document: Document) -> str | None:
 
 def _checksums(document: Document) -> dict[str, str]:
     return {a["data_path"]: a["data_checksum"] for a in document.metadata().values()
-            if a.get("data_checksum") and a.get("data_path")}
+            if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])}
 
 
 def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
@@ -272,6 +273,20 @@ def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str])
             fnmatchcase(name, pattern) for pattern in exclude)
 
     return chosen
+
+
+def _superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
+    """What the target's elements have and the source's have not."""
+    folders = tuple(f"{folder}/" for folder in base.array_folders() - document.array_folders())
+    files = journal.files_of(base) - journal.files_of(document)
+    return tuple(sorted(key for key in present if key in files or (key.startswith(folders) and not key.endswith("/zarr.json"))))
+
+
+def _unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
+    """Keys of files of arrays that both have alike: an array that changes gets a new name."""
+    folders = tuple(f"{elements.ZARR}/{path}/" for path, node in document.nodes.items()
+                    if node.get("node_type") == "array" and base.nodes.get(path) == node)
+    return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
 
 
 def _unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],

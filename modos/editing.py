@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from modos import elements, model, transfer
-from modos.changes import Add, Change, Remove, Update, check_data_path, check_files, check_links, merge
+from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
 from modos.description import Entry
 from modos.elements import Document, journal
 from modos.errors import InvalidInputError, NotFoundError, SchemaError
@@ -40,6 +40,9 @@ class Staged(Protocol):
     def keys(self) -> list[str]:
         """The keys that will be written."""
 
+    def folders(self) -> list[str]:
+        """The folders of arrays that will be written."""
+
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         """Write them, and append each to `written` when it is there; returns what the element says of them."""
 
@@ -55,6 +58,9 @@ class NewFile:
 
     def keys(self) -> list[str]:
         return transfer.planned_keys(self.source, self.key)
+
+    def folders(self) -> list[str]:
+        return []
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         staged = transfer.stage_file(storage, self.source, self.key, written, progress)
@@ -162,6 +168,24 @@ class Transaction:
         self._make(change)
         self._files.append(convert(change))
 
+    def set_arrays(self, change: Add | Update, arrays: SetArrays, staged: Staged) -> None:
+        """Have an element's arrays written, with a change of what the element says.
+
+        Raises
+        ------
+        InvalidInputError
+            The same element's arrays are changed in this transaction already.
+        """
+        if any(isinstance(file.change, (Add, Update)) and file.change.element_id == change.element_id for file in self._files):
+            raise InvalidInputError(f"{change.element_id} is changed twice in one transaction", "make the changes one after another")
+        self._make(change)
+        self._make(arrays)
+        self._files.append(staged)
+
+    def link(self, parent: str, child: str) -> None:
+        """Link an element from its parent."""
+        self._links.append((parent, child))
+
     def preview(self) -> Document:
         """The object as it will be; raises what `commit` would for what can be known now."""
         document = self.start.copy()
@@ -175,9 +199,11 @@ class Transaction:
             return self.start
         superfluous = self._superfluous(result)
         new = [key for file in self._files for key in file.keys()]
-        if new or superfluous:
+        new_folders = [folder for file in self._files for folder in file.folders()]
+        old_folders = self.start.array_folders() - result.array_folders()
+        if new or superfluous or new_folders or old_folders:
             journal.recover(self.storage)
-        with journal.recorded(self.storage, new, superfluous) as written:
+        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as written:
             self._stage(written, progress)
             if not self.start.tag:
                 self._apply(document := self.start.copy())
@@ -187,7 +213,8 @@ class Transaction:
     def _superfluous(self, result: Document) -> set[str]:
         """Files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
-        dropped = [change.base["data_path"] for change in self._changes if "data_path" in getattr(change, "base", ())
+        dropped = [change.base["data_path"] for change in self._changes
+                   if isinstance(change, (Update, Remove)) and "data_path" in change.base
                    and (isinstance(change, Remove) or change.element_id in replaced)]
         if not dropped:
             return set()
@@ -224,12 +251,14 @@ class Transaction:
         def stage(file: Staged) -> None:
             file.change.attributes |= file.stage(self.storage, written, progress)
 
-        if len(self._files) < 2:
-            for file in self._files:
-                stage(file)
+        arrays = [file for file in self._files if file.folders()]
+        files = [file for file in self._files if not file.folders()]
+        for file in arrays if len(files) > 1 else self._files:
+            stage(file)
+        if len(files) < 2:
             return
         with ThreadPoolExecutor(_WORKERS) as pool:
-            futures = [pool.submit(stage, file) for file in self._files]
+            futures = [pool.submit(stage, file) for file in files]
             try:
                 for future in futures:
                     future.result()

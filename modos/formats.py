@@ -13,6 +13,8 @@ from typing import Literal
 
 from modos.errors import InvalidInputError, listing
 
+ZARR = "data.zarr"  # the group tree of an object
+
 RecordKind = Literal["reads", "variants"]
 
 # SAMv1 section 4.1.2: the empty BGZF block that ends a file.
@@ -129,6 +131,11 @@ def is_encrypted(path: str | PurePath) -> bool:
 def plain_name(path: str | PurePath) -> str:
     """The name of a file without the ending of a sealed one: `a.cram.c4gh` -> `a.cram`."""
     return str(path).removesuffix(ENCRYPTED_SUFFIX)
+
+
+def is_array_path(data_path: str) -> bool:
+    """Whether an element's data_path says that its data are arrays of the object."""
+    return data_path == ZARR or data_path.startswith(f"{ZARR}/")
 
 
 def is_index(path: str | PurePath) -> bool:

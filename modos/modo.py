@@ -23,6 +23,7 @@ from modos.encrypting import EncryptedFiles
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.formats import index_names
+from modos.genomes import Genomes
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], Any]
 
 
-class MODO(GenomicFiles, EncryptedFiles, Copies):
+class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     """A multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
@@ -199,6 +200,7 @@ class MODO(GenomicFiles, EncryptedFiles, Copies):
               s3_kwargs: dict | None) -> None:
         self._endpoint = endpoint
         self._given_services = services
+        self._opening = path, endpoint, services, s3_kwargs
         if str(path).startswith("s3://"):
             self.storage: Storage = open_remote(path, self.services, s3_kwargs)
         else:

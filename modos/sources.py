@@ -11,7 +11,7 @@ from modos.config import Services, check_url, token_for
 from modos.encryption.keys import SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, is_encrypted, is_index, plain_name, stem_of, streamable_format,
+    ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import GenomicFile
 from modos.htsget.client import WORKERS, HtsgetClient
@@ -34,7 +34,8 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     InvalidInputError
         It is an index.
     """
-    known = [attributes["data_path"] for attributes in metadata.values() if attributes.get("data_path")]
+    known = [attributes["data_path"] for attributes in metadata.values()
+             if attributes.get("data_path") and not is_array_path(attributes["data_path"])]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
     for candidate in (text, within, text + ENCRYPTED_SUFFIX, within + ENCRYPTED_SUFFIX):

@@ -6,8 +6,8 @@ compare-and-swap. Each element's own `zarr.json` is a mirror for plain Zarr
 tools, written afterwards.
 """
 
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, format_id
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, format_id, group_node
 from modos.elements.store import commit, create, load, mirror_key, update_mirrors, upgrade, write_mirrors
 
-__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "commit", "create", "format_id", "load",
-           "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]
+__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "commit", "create", "format_id", "group_node",
+           "load", "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]

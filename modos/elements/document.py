@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,9 @@ from modos import model
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
 )
+from modos.formats import ZARR, is_array_path
 from modos.storage import check_key
 
-ZARR = "data.zarr"
 ROOT_KEY = f"{ZARR}/zarr.json"
 STATE = "_modos"  # root attribute: format version, revision, the ids of recent commits
 FORMAT_VERSION = 1
@@ -173,9 +173,18 @@ class Document:
         return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
 
     def data_paths(self) -> dict[str, str]:
-        """The elements' files: id by path."""
+        """The elements' files, arrays aside: id by path."""
         paths = ((self.nodes[i]["attributes"].get("data_path"), i) for i in self.ids())
-        return {path: element_id for path, element_id in paths if path}
+        return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
+
+    def array_folders(self) -> set[str]:
+        """The folders that hold the arrays' files, as keys."""
+        return {f"{ZARR}/{path}" for path, node in self.nodes.items() if node.get("node_type") == "array"}
+
+    def set_nodes(self, old: Iterable[str], new: Mapping[str, dict]) -> None:
+        """Replace arrays and groups below elements."""
+        self.nodes = {path: node for path, node in self.nodes.items() if path not in set(old)} | dict(new)
+        self.changed.update(old, new)
 
     def find(self, element_id: str) -> str:
         """The full id of an element that is there, given its full id or an unambiguous name.

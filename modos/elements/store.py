@@ -148,7 +148,7 @@ def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
 
 
 def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> None:
-    """Write the mirrors of groups that were changed, and remove those of groups that are gone."""
+    """Write the mirrors of groups and arrays that were changed, and remove those of what is gone."""
     write_mirrors(storage, document, [path for path in changed if path in document.nodes])
     for path in changed - document.nodes.keys():
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
@@ -178,7 +178,7 @@ def upgrade(storage: Storage) -> Document:
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:
-    """Write the groups' own zarr.json, as readers without consolidated metadata want them.
+    """Write the own zarr.json of groups and arrays, as readers without consolidated metadata want them.
 
     The object is whole without: a failure is noted, or with `strict` raised.
     """
@@ -192,17 +192,17 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         _quietly(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 
-    groups = [path for path in paths if document.nodes[path].get("node_type") == "group"]
-    if len(groups) < 2 or not storage.is_remote:
-        for path in groups:
+    paths = list(paths)
+    if len(paths) < 2 or not storage.is_remote:
+        for path in paths:
             write(path)
         return
     with ThreadPoolExecutor(_MIRROR_WORKERS) as pool:
-        list(pool.map(write, groups))
+        list(pool.map(write, paths))
 
 
 def mirror_key(path: str) -> str:
-    """The key of a group's own zarr.json."""
+    """The key of a group's or an array's own zarr.json."""
     return f"{ZARR}/{path}/zarr.json"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
+from modos.formats import is_array_path
 from modos.linked_data.graph import expand
 from modos.model.schema import link_slots, tables
 
@@ -56,8 +57,7 @@ def _entity(element_id: str, attributes: Mapping[str, Any], elements: Mapping[st
     class_name = str(attributes.get("@type"))
     entity: dict[str, Any] = {
         **_reference(element_id, elements),
-        "@type": ["File", f"modos:{class_name}"] if attributes.get("data_path") else [
-            _TYPES.get(class_name, "Thing"), f"modos:{class_name}"],
+        "@type": [_type(class_name, attributes.get("data_path")), f"modos:{class_name}"],
         "identifier": element_id,
         "name": str(attributes.get("name") or element_id.partition("/")[2]),
     }
@@ -76,6 +76,12 @@ def _entity(element_id: str, attributes: Mapping[str, Any], elements: Mapping[st
     return entity
 
 
+def _type(class_name: str, data_path: str | None) -> str:
+    if not data_path:
+        return _TYPES.get(class_name, "Thing")
+    return "Dataset" if is_array_path(data_path) else "File"
+
+
 def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
     meaning = (tables()["enums"]["DataFormat"].get(attributes["data_format"]) or {}).get("meaning")
     media = mimetypes.guess_type(str(attributes.get("data_path", "")))[0] or "application/octet-stream"
@@ -84,4 +90,6 @@ def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
 
 def _reference(element_id: str, elements: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     path = elements[element_id].get("data_path")
+    if path and is_array_path(path):
+        path += "/"
     return {"@id": quote(str(path)) if path else f"#{quote(element_id)}"}

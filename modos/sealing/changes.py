@@ -12,7 +12,7 @@ from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stored import stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, index_names, is_encrypted, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -222,7 +222,9 @@ def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every
         for element_id, attributes in found:
             if not attributes.get("data_path"):
                 raise NotFoundError(f"{element_id} has no file")
+            if is_array_path(attributes["data_path"]):
+                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
         return found
     all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids()
                    if every or element_id.startswith("data/"))
-    return [(i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and attributes["@type"] != "Array"]
+    return [(i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and not is_array_path(attributes["data_path"])]

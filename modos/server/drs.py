@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from modos import __version__
 from modos.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import is_encrypted
+from modos.formats import is_array_path, is_encrypted
 from modos.server.access import Access, caller_of
 from modos.storage import check_key
 
@@ -85,7 +85,8 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
     def bundle(request: Request, key: str) -> dict[str, Any]:
         metadata = catalog.metadata(key)
         root = next(value for value in metadata.values() if value.get("@type") == "MODO")
-        files = {f"{key}/{a['data_path']}": a for a in metadata.values() if a.get("data_path")}
+        files = {f"{key}/{a['data_path']}": a for a in metadata.values()
+                 if a.get("data_path") and not is_array_path(a["data_path"])}
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
         return described(request, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog import Catalog
-from modos.elements import ROOT_KEY
+from modos.elements import ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import index_names
 from modos.server.access import Access, caller_of
@@ -33,7 +33,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             access.check(caller_of(request), "read", check_key(key))
             object_key, path = catalog.find_object(key)
             known = catalog.data_paths(object_key)
-            if path == ROOT_KEY or path in known or any(path in index_names(data_path) for data_path in known):
+            if path.startswith(f"{ZARR}/") or path in known or any(path in index_names(data_path) for data_path in known):
                 info = catalog.storage.stat(key)
                 local = catalog.storage.local_path(key)
                 if local:

@@ -1,0 +1,211 @@
+"""Arrays of an object as they are written: shard by shard, each a file, with a checksum over all of them."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from modos.formats import ZARR
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.tracks.sharded import (
+    CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, decoder, encoder, shard_bytes, split_shard,
+)
+
+MAX_ATTEMPTS = 3  # at a packing that all values fit in, before they are kept as they are
+_ROLES = ("values", "runs", "zoom", "statistics", "mask", "sequence")
+_ENCODERS = 2
+_UPLOADS = 4
+_TRIED = 8  # chunks that codecs are tried on
+_QUICK = 1.03  # how much larger a codec's result may be that is read several times as fast
+_CODECS = (("lz4", "bitshuffle", 5), ("zstd", "shuffle", 3), ("zstd", "bitshuffle", 3), ("zstd", "noshuffle", 3))
+
+
+class Names:
+    """Paths of the arrays that one change of an element writes.
+
+    No other array has them, so that what is replaced stays readable until the
+    commit, and what an interrupted change has left can be told from the rest.
+
+    Parameters
+    ----------
+    folder
+        Path of the element's group.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self._token = secrets.token_hex(4)
+
+    def path(self, role: str, attempt: int = 0) -> str:
+        """The path of an array that is a track's `values`, `zoom` and so on."""
+        return f"{self.folder}/{role}-{self._token}" + (f"-{attempt}" if attempt else "")
+
+    def folders(self) -> list[str]:
+        """All keys below which files may be written."""
+        attempts = [self.path("values", attempt) for attempt in range(1, MAX_ATTEMPTS + 1)]
+        return [f"{ZARR}/{path}" for path in (*map(self.path, _ROLES), *attempts)]
+
+
+def choose_codec(chunks: Iterable[np.ndarray]) -> Codec:
+    """The codec that makes some chunks smallest, or nearly so and faster."""
+    chunks = list(chunks)
+    if len(chunks) > _TRIED:
+        chunks = chunks[:: -(-len(chunks) // _TRIED)]
+    itemsize = chunks[0].dtype.itemsize if chunks else 1
+    best: tuple[float, Codec] | None = None
+    for number, (name, shuffle, level) in enumerate(_CODECS):
+        codec = blosc(name, shuffle, level, itemsize)
+        encode = encoder(codec)
+        size = sum(len(encode(chunk)) for chunk in chunks) * (_QUICK if number else 1)
+        if best is None or size < best[0]:
+            best = size, codec
+    return best[1]
+
+
+class ArrayWriter:
+    """Chunks that become an array, in any order; best in order, as few shards are kept in memory.
+
+    Parameters
+    ----------
+    storage
+        Holds the object.
+    spec
+        The array; its codec may be set before the first chunk.
+    written
+        Gets the keys of the files, as they are written.
+    """
+
+    def __init__(self, storage: Storage, spec: ArraySpec, written: list[str]):
+        self.spec = spec
+        self._storage = storage
+        self._written = written
+        self._encode = encoder(spec.codec)
+        self._open: dict[int, dict[int, Future[bytes] | bytes]] = {}
+        self._shards: dict[int, tuple[int, str]] = {}
+        self._encoders = ThreadPoolExecutor(_ENCODERS, "modos-encode")
+        self._uploads = ThreadPoolExecutor(_UPLOADS, "modos-write")
+        self._pending: dict[int, Future[tuple[int, str]]] = {}
+
+    def put(self, number: int, chunk: np.ndarray) -> None:
+        """Write a chunk, of the whole chunk's shape; it must not be changed afterwards."""
+        shard = number // CHUNKS_IN_SHARD
+        self._reopen(shard)
+        if bool((chunk != chunk).all()) if self.spec.fill != self.spec.fill else bool((chunk == self.spec.fill).all()):
+            self._open[shard].pop(number % CHUNKS_IN_SHARD, None)
+            return
+        self._open[shard][number % CHUNKS_IN_SHARD] = self._encoders.submit(self._encode, chunk)
+
+    def get(self, number: int) -> np.ndarray | None:
+        """A chunk that was put; None where there is none."""
+        shard = number // CHUNKS_IN_SHARD
+        if shard not in self._open and shard not in self._shards and shard not in self._pending:
+            return None
+        self._reopen(shard)
+        data = self._open[shard].get(number % CHUNKS_IN_SHARD)
+        if data is None:
+            return None
+        packed = data.result() if isinstance(data, Future) else data
+        return np.frombuffer(decoder(self.spec.codec)(packed[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape).copy()
+
+    def numbers(self) -> list[int]:
+        """The chunks of shards that have any, in order."""
+        shards = sorted(self._open.keys() | self._shards.keys() | self._pending.keys())
+        return [shard * CHUNKS_IN_SHARD + within for shard in shards for within in range(CHUNKS_IN_SHARD)]
+
+    def flush(self, keep: Iterable[int] = ()) -> None:
+        """Write the shards that are complete, or all but those to be kept open."""
+        for shard in [shard for shard in self._open if shard not in set(keep)]:
+            chunks = self._open.pop(shard)
+            data = shard_bytes({within: c.result() if isinstance(c, Future) else c for within, c in chunks.items()})
+            self._settle(shard)
+            self._pending[shard] = self._uploads.submit(self._write, shard, data)
+            if len(self._pending) >= _UPLOADS:
+                self._settle(next(iter(self._pending)))
+
+    def finish(self, attributes: Mapping[str, Any] | None = None) -> ArraySpec:
+        """Write what is left; returns the array, with the sizes and the checksum of its files.
+
+        Everything is as durable as the storage makes it.
+        """
+        self.flush()
+        for shard in list(self._pending):
+            self._settle(shard)
+        self._encoders.shutdown()
+        self._uploads.shutdown()
+        sizes = tuple(self._shards.get(number, (0, ""))[0] for number in range(self.spec.shards))
+        checksum = _combined(self._shards)
+        return replace(self.spec, sizes=sizes,
+                       attributes={**self.spec.attributes, **(attributes or {}), "shard_checksum": checksum})
+
+    def drop(self) -> None:
+        """Stop, and remove what was written."""
+        self._encoders.shutdown(cancel_futures=True)
+        for future in self._pending.values():
+            future.cancel()
+        self._uploads.shutdown()
+        for number in self._shards.keys() | self._pending.keys():
+            self._storage.delete(self.spec.key(ZARR, number))
+
+    def _reopen(self, shard: int) -> None:
+        if shard in self._open:
+            return
+        self._open[shard] = {}
+        self._settle(shard)
+        if self._shards.pop(shard, (0, ""))[0]:
+            self._open[shard].update(split_shard(self._storage.read(self.spec.key(ZARR, shard))[0]))
+
+    def _settle(self, shard: int) -> None:
+        if shard in self._pending:
+            self._shards[shard] = self._pending.pop(shard).result()
+
+    def _write(self, shard: int, data: bytes) -> tuple[int, str]:
+        key = self.spec.key(ZARR, shard)
+        if data:
+            self._written.append(key)
+            self._storage.write(key, data)
+        elif self._storage.exists(key):
+            self._storage.delete(key)
+        return len(data), hashlib.blake2b(data).hexdigest()
+
+
+def _combined(shards: Mapping[int, tuple[int, str]]) -> str:
+    """BLAKE2b-512 over number, size and BLAKE2b-512 of each shard, a line for each."""
+    lines = "".join(f"{number} {size} {digest}\n" for number, (size, digest) in sorted(shards.items()) if size)
+    return hashlib.blake2b(lines.encode()).hexdigest()
+
+
+def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None = None) -> str:
+    """The checksum of an array's files as they are now, to be compared with the attribute of that name."""
+    shards = {}
+    for number, size in enumerate(spec.sizes):
+        if size:
+            digest = hashlib.blake2b()
+            for piece in storage.iter_range(spec.key(ZARR, number), 0, size):
+                digest.update(piece)
+                if progress:
+                    progress(len(piece))
+            shards[number] = size, digest.hexdigest()
+    return _combined(shards)
+
+
+def write_small(storage: Storage, path: str, data: np.ndarray, chunk: int, written: list[str],
+                attributes: Mapping[str, Any] | None = None) -> ArraySpec:
+    """Write an array that fits in memory; zeros are not stored."""
+    pieces = [_padded(data[..., at:at + chunk], chunk) for at in range(0, data.shape[-1], chunk)]
+    codec = choose_codec(piece for piece in pieces if piece.any())
+    writer = ArrayWriter(storage, ArraySpec(path, data.shape, chunk, data.dtype.name, 0, codec), written)
+    for number, piece in enumerate(pieces):
+        writer.put(number, piece)
+    return writer.finish(attributes)
+
+
+def _padded(piece: np.ndarray, chunk: int) -> np.ndarray:
+    missing = chunk - piece.shape[-1]
+    return np.pad(piece, [(0, 0)] * (piece.ndim - 1) + [(0, missing)]) if missing else piece

@@ -1,0 +1,150 @@
+"""bigWig files: their data as blocks, and a file alone as a genome with one track (Kent et al. 2010)."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.region import Region
+from modos.storage.base import Progress
+from modos.tracks.contigs import Contigs
+from modos.tracks.genome import Genome
+from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.track import STEP, Track
+from modos.tracks.zooms import Summary
+
+MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
+_DENSE = 1 / 8  # of the bases of a file have a value: read as values, not as intervals
+_AT_ONCE = 1 << 16  # intervals
+
+
+def is_bigwig(path: str | Path) -> bool:
+    """Whether a file begins as a bigWig does."""
+    try:
+        with open(path, "rb") as file:
+            return file.read(4) in MAGIC
+    except OSError:
+        return False
+
+
+def _open(path: str | Path) -> Any:
+    import pybigtools
+
+    if not Path(path).is_file():
+        raise NotFoundError(f"cannot read {path}: no such file", "check the path")
+    try:
+        file = pybigtools.open(str(path))
+        if not file.is_bigwig:
+            raise InvalidInputError(f"{path} is no bigWig")
+        return file
+    except (pybigtools.BBIReadError, OSError, ValueError) as error:
+        if isinstance(error, InvalidInputError):
+            raise
+        raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
+
+
+def read_bigwig(path: str | Path, progress: Progress | None = None) -> Iterator[Block]:
+    """The data of a bigWig, contig by contig.
+
+    Raises
+    ------
+    NotFoundError, InvalidInputError, IntegrityError
+        There is no such file; it is none; it is damaged.
+    """
+    import pybigtools
+
+    file = _open(path)
+    sizes = file.chroms()
+    covered = file.info()["summary"]["basesCovered"]
+    read = _values if covered > sum(sizes.values()) * _DENSE else _intervals
+    size, done, total = Path(path).stat().st_size, 0, sum(sizes.values())
+    for contig, length in sizes.items():
+        try:
+            yield from read(file, path, contig, length)
+        except (pybigtools.BBIReadError, OSError, RuntimeError) as error:
+            raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
+        if progress:
+            progress(size * (done + length) // total - size * done // total)
+        done += length
+
+
+def _values(file: Any, path: str | Path, contig: str, length: int) -> Iterator[Block]:
+    for start in range(0, length, STEP):
+        values = _read(file, contig, start, min(start + STEP, length)).astype(np.float32)
+        _check_finite(values, path, contig)
+        if not np.isnan(values).all():
+            yield Block(Values(contig, start, values), lambda number, start=start: f"{path}, {contig}:{start + number + 1:,}")
+
+
+def _intervals(file: Any, path: str | Path, contig: str, length: int) -> Iterator[Block]:
+    records = file.records(contig, 0, length)
+    form = np.dtype([("start", np.int64), ("end", np.int64), ("value", np.float32)])
+    while len(rows := np.fromiter(islice(records, _AT_ONCE), form)):
+        _check_finite(rows["value"], path, contig)
+        starts = rows["start"].copy()
+        if (starts[1:] < rows["end"][:-1]).any() or (rows["end"] <= starts).any():
+            raise InvalidInputError(f"{path}: its intervals on {contig} overlap or are not in order")
+        yield Block(Runs(contig, starts, rows["end"].copy(), rows["value"].copy()),
+                    lambda number, starts=starts: f"{path}, {contig}:{starts[number] + 1:,}")
+
+
+def _check_finite(values: np.ndarray, path: str | Path, contig: str) -> None:
+    if np.isinf(values).any():
+        raise InvalidInputError(f"{path}: a value on {contig} is infinite")
+
+
+def _read(file: Any, contig: str, start: int, end: int) -> np.ndarray:
+    return file.values(contig, start, end, fillna=np.nan, oob=np.nan)
+
+
+class BigWigTrack(Track):
+    """The one track of a bigWig file; its statistics are those that the file has of itself."""
+
+    def __init__(self, path: str | Path):
+        self._file = _open(path)
+        self._path = path
+        self._lock = threading.Lock()
+        self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
+        self.contigs = Contigs(self._file.chroms())
+
+    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+        with self._lock:
+            out[:] = _read(self._file, contig, start, start + len(out))
+
+    @property
+    def total(self) -> Summary:
+        """As the file's header has it."""
+        info = self._file.info()["summary"]
+        return Summary(info["basesCovered"], info["sum"], info["sumSquares"] if "sumSquares" in info else np.nan, info["min"], info["max"])
+
+    def statistics(self) -> dict[str, Summary]:
+        found = {name: self.summary(Region(name)) for name in self.contigs}
+        return {name: summary for name, summary in found.items() if summary.n}
+
+    def summary(self, region: Region | str) -> Summary:
+        return self.scan(region)
+
+    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+        contig, start, end = self.contigs.place(region)
+        out = np.full((4, bins), np.nan)
+        with self._lock:
+            for row, kind in enumerate(("mean", "min", "max"), 1):
+                out[row] = self._file.values(contig.name, start, end, bins=bins, summary=kind, fillna=np.nan)
+            out[0] = self._file.values(contig.name, start, end, bins=bins, summary="bases_covered", fillna=0)
+        return out
+
+    def __reduce__(self) -> tuple:
+        return BigWigTrack, (self._path,)
+
+
+def open_bigwig(path: str | Path) -> Genome:
+    """A bigWig file as a genome with one track, named after the file."""
+    track = BigWigTrack(path)
+    return Genome(track.contigs, [track], reopen=partial(open_bigwig, str(path)), id=track.name)

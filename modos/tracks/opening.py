@@ -1,0 +1,132 @@
+"""The genomes of an object, and their tracks, as its root document has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from modos import elements
+from modos.elements import Document
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.storage import Storage
+from modos.formats import ZARR
+from modos.tracks.contigs import Contigs
+from modos.tracks.genome import Genome, Write
+from modos.tracks.sharded import ArraySpec, Cache, ShardedArray
+from modos.tracks.track import StoredTrack
+
+GENOME = "genome"  # group below a reference that holds its contigs
+_CACHE = 160 << 20  # bytes of chunks that are kept
+
+
+def genome_ids(document: Document) -> list[str]:
+    """The references that have contigs."""
+    return [path.removesuffix(f"/{GENOME}") for path in document.nodes if path.endswith(f"/{GENOME}")
+            and path.startswith("reference/") and path.count("/") == 2]
+
+
+def find_genome(document: Document, genome: str | None = None) -> str:
+    """The reference that is meant: the only one with contigs where none is named.
+
+    Raises
+    ------
+    NotFoundError
+        There is none, or it has no contigs.
+    InvalidInputError
+        There are several.
+    """
+    known = genome_ids(document)
+    if genome is not None:
+        found = document.find(genome if genome.startswith("reference/") else f"reference/{genome}")
+        if found not in known:
+            raise NotFoundError(f"{found} has no contigs", f"give it some with `modos genome init --id {found.partition('/')[2]}`")
+        return found
+    if len(known) == 1:
+        return known[0]
+    if known:
+        raise InvalidInputError(f"the object has several genomes: {listing(known)}", "say which (--genome)")
+    raise NotFoundError(f"no genome in {document.object_id}", "make one with `modos genome init`")
+
+
+def contigs_of(document: Document, genome_id: str) -> Contigs:
+    """The contigs of a genome."""
+    return Contigs.from_attributes(document.nodes[f"{genome_id}/{GENOME}"].get("attributes", {}))
+
+
+def arrays_below(document: Document, element_id: str) -> dict[str, str]:
+    """Paths of the arrays of an element, by what each is: `values-1a2b` is `values`."""
+    return _arrays(document).get(element_id, {})
+
+
+def _arrays(document: Document) -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = {}
+    for path, node in document.nodes.items():
+        if node.get("node_type") == "array":
+            element_id, _, name = path.rpartition("/")
+            found.setdefault(element_id, {})[name.partition("-")[0]] = path
+    return found
+
+
+def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str]:
+    """Ids of the elements that are tracks, by the tracks' names; of one genome or of all."""
+    found = {}
+    for element_id, arrays in _arrays(document).items():
+        if not ({"values", "runs"} & arrays.keys() and element_id.startswith("data/") and "zoom" in arrays):
+            continue
+        attributes = document.nodes[element_id]["attributes"]
+        links = attributes.get("has_reference") or []
+        if genome_id is None or genome_id in ([links] if isinstance(links, str) else links):
+            found[attributes.get("name") or element_id.partition("/")[2]] = element_id
+    return found
+
+
+def find_track(document: Document, name: str) -> str:
+    """The element that is a track, given its name, or its id; NotFoundError where there is none."""
+    known = tracks_of(document)
+    if name in known:
+        return known[name]
+    if name in known.values():
+        return name
+    from modos.errors import did_you_mean
+
+    near = did_you_mean(name, known)
+    raise NotFoundError(f"no track {name} in {document.object_id}", f"did you mean {near}?" if near else
+                        f"there are {listing(known)}" if known else "add one with `modos track add`")
+
+
+def open_track(storage: Storage, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str,
+               contigs: Contigs, cache: Cache) -> StoredTrack:
+    """A track of an object; IntegrityError where its arrays do not fit its genome."""
+    def array(role: str) -> ShardedArray | None:
+        path = arrays.get(role)
+        return ShardedArray(storage, ZARR, ArraySpec.from_node(path, nodes[path]), cache) if path else None
+
+    data = array("values") or array("runs")
+    statistics = array("statistics")
+    if data is None or statistics is None or statistics.spec.length != len(contigs) or (
+            "origins" not in data.spec.attributes and data.spec.length != contigs.size):
+        raise IntegrityError(f"the arrays of {element_id} do not fit its genome", "see what is wrong with `modos check`")
+    return StoredTrack(name, element_id, contigs, data, array("zoom"), statistics, array("mask"))
+
+
+def open_genome(storage: Storage, document: Document | None = None, genome: str | None = None, write: Write | None = None,
+                reopen: Callable[[], Genome] | None = None, tracks: Iterable[str] | None = None) -> Genome:
+    """A genome of an object with its tracks.
+
+    Parameters
+    ----------
+    genome
+        Its reference's id; the only one where it is None.
+    tracks
+        Names of those that are wanted; all where it is None.
+    """
+    document = document or elements.load(storage)
+    genome_id = find_genome(document, genome)
+    contigs, cache, arrays = contigs_of(document, genome_id), Cache(_CACHE), _arrays(document)
+    known = tracks_of(document, genome_id)
+    wanted = known if tracks is None else {name: known[name] for name in tracks}
+    opened = [open_track(storage, document.nodes, arrays[element_id], name, element_id, contigs, cache)
+              for name, element_id in wanted.items()]
+    path = arrays.get(genome_id, {}).get("sequence")
+    sequence = ShardedArray(storage, ZARR, ArraySpec.from_node(path, document.nodes[path]), cache) if path else None
+    return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2])

@@ -1,0 +1,139 @@
+"""Values as small integers where that loses nothing.
+
+Values that are all k/10^d are kept as the integers k, and read as k divided
+by 10^d in single precision: division rounds correctly, so what comes out is
+the float that the decimal text stands for; multiplication by 10^-d is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+_MAX_DECIMALS = 6
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How the values of a track are kept.
+
+    Parameters
+    ----------
+    dtype
+        `int8`, `int16` or `float32`; `int32` for runs.
+    decimals
+        Values are integers divided by 10^decimals; without meaning for
+        `float32`.
+    """
+
+    dtype: str
+    decimals: int = 0
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether integers stand for the values."""
+        return self.dtype != "float32"
+
+    @property
+    def missing(self) -> int | float:
+        """What stands for no value: the least integer, or NaN."""
+        return int(np.iinfo(self.dtype).min) if self.is_integer else np.nan
+
+    @property
+    def negative_zero(self) -> int:
+        """The integer that stands for -0.0: the second least."""
+        return int(np.iinfo(self.dtype).min) + 1
+
+    @property
+    def limit(self) -> int:
+        """The largest integer that is used, by magnitude."""
+        return int(np.iinfo(self.dtype).max) - 1
+
+    def to_attributes(self) -> dict[str, Any]:
+        """What a reader needs to know."""
+        if not self.is_integer:
+            return {}
+        return {"divisor": 10**self.decimals, "missing": self.missing, "negative_zero": self.negative_zero}
+
+    @classmethod
+    def from_attributes(cls, dtype: str, attributes: Mapping[str, Any]) -> Packing:
+        """Read what `to_attributes` gives."""
+        return cls(dtype, len(str(attributes["divisor"])) - 1) if "divisor" in attributes else cls("float32")
+
+    @cached_property
+    def _table(self) -> np.ndarray:
+        count = 1 << 8 * np.dtype(self.dtype).itemsize
+        return self._divided(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
+
+    def _divided(self, numbers: np.ndarray) -> np.ndarray:
+        if self.dtype == "int32":
+            values = (numbers / 10.0**self.decimals).astype(np.float32)
+        else:
+            values = numbers.astype(np.float32) / np.float32(10**self.decimals)
+        values[numbers == self.missing] = np.nan
+        values[numbers == self.negative_zero] = -0.0
+        return values
+
+    def unpack(self, numbers: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        """The values (float32, NaN where there is none) that stored numbers stand for."""
+        if not self.is_integer:
+            if out is None:
+                return numbers
+            out[:] = numbers
+            return out
+        if self.dtype == "int32":
+            values = self._divided(numbers)
+            if out is None:
+                return values
+            out[:] = values
+            return out
+        return np.take(self._table, numbers.view(f"u{self.dtype}"), out=out, mode="clip")
+
+    def pack(self, values: np.ndarray) -> np.ndarray | None:
+        """The numbers that stand for some float32 values; None where they do not fit without loss."""
+        if not self.is_integer:
+            return values.astype(np.float32, copy=False)
+        scaled = np.multiply(values, 10.0**self.decimals, dtype=np.float64)
+        np.rint(scaled, out=scaled)
+        absent = np.isnan(values)
+        scaled[absent] = 0
+        if len(scaled) and not max(scaled.max(), -scaled.min()) <= self.limit:
+            return None
+        numbers = scaled.astype(self.dtype)
+        numbers[(values == 0) & np.signbit(values)] = self.negative_zero
+        numbers[absent] = self.missing
+        return numbers if same_values(self.unpack(numbers), values) else None
+
+
+def same_values(left: np.ndarray, right: np.ndarray) -> bool:
+    """Whether two arrays of float32 have the same bits; one NaN is as good as another."""
+    differing = left.view(np.uint32) != right.view(np.uint32)
+    return not differing.any() or bool(np.isnan(left[differing]).all() and np.isnan(right[differing]).all())
+
+
+def find_packing(values: np.ndarray, known: Packing | None = None, widths: tuple[str, ...] = ("int8", "int16")) -> Packing:
+    """The smallest packing that some values, and those that had another packing before, fit in.
+
+    Parameters
+    ----------
+    values
+        float32, (n,).
+    known
+        That of the values before these.
+    widths
+        The integers that may be used, smallest first.
+    """
+    if known and not known.is_integer:
+        return known
+    first = known.decimals if known else 0
+    sample = values[:: max(len(values) // 256, 1)]
+    for decimals in range(first, _MAX_DECIMALS + 1):
+        for width in widths:
+            packing = Packing(width, decimals)
+            if packing.pack(sample) is not None and packing.pack(values) is not None:
+                return packing
+    return Packing("float32")

@@ -1,0 +1,107 @@
+"""Stretches of equal values: joined, cut, expanded."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from modos.tracks.parsing import Runs, Values
+
+Spans = np.ndarray  # (2, n) int64: starts and ends, in order, apart from each other
+
+
+def to_runs(values: Values) -> Runs:
+    """Values per base as runs."""
+    bits = values.values.view(np.uint32)
+    borders = np.concatenate(([0], np.flatnonzero(bits[1:] != bits[:-1]) + 1, [len(bits)]))
+    return joined(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
+
+
+def joined(runs: Runs) -> Runs:
+    """Runs without those that have no value, and neighbours of the same value united."""
+    starts, ends, values = runs.starts, runs.ends, runs.values
+    absent = np.isnan(values)
+    if absent.any():
+        starts, ends, values = starts[~absent], ends[~absent], values[~absent]
+    bits = values.view(np.uint32)
+    follows = (starts[1:] == ends[:-1]) & (bits[1:] == bits[:-1])
+    if not follows.any():
+        return Runs(runs.contig, starts, ends, values)
+    first = np.concatenate(([True], ~follows))
+    last = np.concatenate((~follows, [True]))
+    return Runs(runs.contig, starts[first], ends[last], values[first])
+
+
+def expanded(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
+    """Write runs that overlap [start, end) into `out`, (end - start,), NaN between them."""
+    if len(starts) < 12:
+        out.fill(np.nan)
+        for first, last, value in zip(starts.tolist(), ends.tolist(), values.tolist()):
+            out[max(first - start, 0):last - start] = value
+        return
+    borders = np.empty(2 * len(starts) + 2, np.int64)
+    borders[0], borders[-1] = start, end
+    borders[1:-1:2], borders[2:-1:2] = starts, ends
+    np.clip(borders, start, end, out=borders)
+    filled = np.full(2 * len(starts) + 1, np.nan, np.float32)
+    filled[1::2] = values
+    out[:] = np.repeat(filled, np.diff(borders))
+
+
+def expanded_windows(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+    """The values per base of many stretches of one width, (places, width), from runs that cover all of them."""
+    low = np.searchsorted(ends, places, "right")
+    counts = np.maximum(np.searchsorted(starts, places + width, "left") - low, 0)
+    window = np.repeat(np.arange(len(places)), counts)
+    run = np.arange(len(window)) - np.repeat(np.cumsum(counts) - counts, counts) + low[window]
+    begin, shift = places[window], window * width - places[window]
+    borders = np.empty(2 * len(run) + 2, np.int64)
+    borders[0], borders[-1] = 0, len(places) * width
+    borders[1:-1:2] = np.maximum(starts[run], begin) + shift
+    borders[2:-1:2] = np.minimum(ends[run], begin + width) + shift
+    filled = np.full(2 * len(run) + 1, np.nan, np.float32)
+    filled[1::2] = values[run]
+    return np.repeat(filled, np.diff(borders)).reshape(len(places), width)
+
+
+def restricted(runs: Runs, spans: Spans) -> Runs:
+    """What of some runs lies within spans of their contig."""
+    first = np.searchsorted(spans[1], runs.starts, "right")
+    last = np.searchsorted(spans[0], runs.ends, "left")
+    counts = np.maximum(last - first, 0)
+    run = np.repeat(np.arange(len(counts)), counts)
+    span = np.arange(len(run)) - np.repeat(np.cumsum(counts) - counts, counts) + first[run]
+    return Runs(runs.contig, np.maximum(runs.starts[run], spans[0][span]), np.minimum(runs.ends[run], spans[1][span]),
+                runs.values[run])
+
+
+def complement(spans: Spans, end: int) -> Spans:
+    """What of [0, end) is in no span."""
+    starts = np.concatenate(([0], np.minimum(spans[1], end)))
+    ends = np.concatenate((np.minimum(spans[0], end), [end]))
+    return np.stack([starts, ends])[:, ends > starts]
+
+
+def intersection(left: Spans, right: Spans) -> Spans:
+    """What is in both of two sets of spans."""
+    both = restricted(Runs("", left[0], left[1], np.zeros(left.shape[1], np.float32)), right)
+    return np.stack([both.starts, both.ends])
+
+
+def union(left: Spans, right: Spans) -> Spans:
+    """What is in one of two sets of spans at least, those that meet united."""
+    both = np.concatenate([left, right], axis=1)
+    starts, ends = both[:, np.argsort(both[0], kind="stable")]
+    if not len(starts):
+        return both
+    reached = np.maximum.accumulate(ends)
+    first = np.concatenate(([True], starts[1:] > reached[:-1]))
+    last = np.concatenate((first[1:], [True]))
+    return np.stack([starts[first], reached[last]])
+
+
+def blank(values: np.ndarray, start: int, spans: Spans) -> None:
+    """Set those of the values from `start` on that lie in spans to NaN."""
+    first = int(np.searchsorted(spans[1], start, "right"))
+    last = int(np.searchsorted(spans[0], start + len(values), "left"))
+    for begin, end in spans[:, first:last].T.tolist():
+        values[max(begin - start, 0):end - start] = np.nan

@@ -1,0 +1,89 @@
+"""The sequence of a genome, brought into an object; and the contigs that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from modos.elements import Document
+from modos.errors import InvalidInputError, NotFoundError
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.tracks.arrays import ArrayWriter, Names
+from modos.tracks.assembly import (
+    expand_paths, iter_fasta, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed,
+)
+from modos.tracks.contigs import CHUNK, Contigs
+from modos.tracks.sharded import CHUNKS_IN_SHARD, ArraySpec, blosc
+
+Paths = str | Path | Sequence[str | Path]
+_FILL = ord("N")
+
+
+def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: str | Path | None, agp: Paths,
+                   reference: str | None, report: str | Path | None, style: str,
+                   table: str | Path | None) -> tuple[Contigs, list[str]]:
+    """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`."""
+    fasta_paths, agp_paths = expand_paths(_listed(fasta)), expand_paths(_listed(agp))
+    if reference is not None:
+        fasta_paths.append(_fasta_of(storage, document, reference))
+    if sum(map(bool, (fasta_paths, agp_paths, sizes))) != 1:
+        raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
+                                "give one of them")
+    contigs = measure_fasta(fasta_paths) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(str(sizes))
+    if report and table:
+        raise InvalidInputError("an assembly report and a table of names exclude each other")
+    if report:
+        contigs = renamed(contigs, read_report(str(report), style), str(report))
+    if table:
+        contigs = renamed(contigs, read_map(str(table)), str(table))
+    return contigs, fasta_paths
+
+
+def _listed(paths: Paths) -> list[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+
+
+def _fasta_of(storage: Storage, document: Document, reference: str) -> str:
+    element_id = document.find(reference if "/" in reference else f"reference/{reference}")
+    key = document.element(element_id).get("data_path", "")
+    path = storage.local_path(key) if key and storage.exists(key) else None
+    if path is None:
+        raise NotFoundError(f"{element_id} has no FASTA on this machine", "give its FASTA as a file")
+    return str(path)
+
+
+def write_sequence(storage: Storage, contigs: Contigs, names: Names, paths: Sequence[str], written: list[str],
+                   progress: Progress | None = None) -> list[ArraySpec]:
+    """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
+
+    Raises
+    ------
+    InvalidInputError
+        The files do not have the contigs in their order and lengths.
+    """
+    spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))
+    writer = ArrayWriter(storage, spec, written)
+    try:
+        chunk, number, at = np.full(CHUNK, _FILL, np.uint8), 0, 0
+        for path in paths:
+            for name, bases in iter_fasta(path, progress):
+                if not bases:
+                    at = contigs[name].offset
+                done = 0
+                while done < len(bases):
+                    if at // CHUNK != number:
+                        writer.put(number, chunk)
+                        writer.flush(keep=(at // CHUNK // CHUNKS_IN_SHARD,))
+                        chunk, number = np.full(CHUNK, _FILL, np.uint8), at // CHUNK
+                    lead = at % CHUNK
+                    count = min(CHUNK - lead, len(bases) - done)
+                    chunk[lead:lead + count] = np.frombuffer(bases, np.uint8, count, done)
+                    at, done = at + count, done + count
+        writer.put(number, chunk)
+        return [writer.finish()]
+    except BaseException:
+        writer.drop()
+        raise
