@@ -17,12 +17,12 @@ LAYERS = [
     {"storage", "model", "login"},
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
-    {"records", "selection", "writing", "coverage", "planning", "reference"},
+    {"records", "selection", "writing", "coverage", "planning", "reference", "tracks"},
     {"streaming", "indexing"},
     {"genomics", "transfer", "changes"},
     {"editing", "sources", "checking", "views", "copying"},
-    {"enrichment", "reading", "sealing"},
-    {"encrypting", "copies"},
+    {"enrichment", "reading", "sealing", "track_changes"},
+    {"encrypting", "copies", "genomes"},
     {"modo", "catalog", "doctor"},
     {"api", "server"},
     {"demo"},
@@ -34,6 +34,8 @@ DOORS = {
     "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
+    "polars": {"tracks"}, "numcodecs": {"tracks"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
+    "matplotlib": {"tracks"}, "xarray": {"tracks"}, "dask": {"tracks"},
 }
 
 

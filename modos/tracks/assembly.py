@@ -7,7 +7,7 @@ genomes FTP site; UCSC, chrom.sizes.
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,12 @@ def iter_fasta(path: str, progress: Progress | None = None) -> Iterator[tuple[st
                 yield name, b""
     finally:
         file.close()
+
+
+def iter_fastas(paths: Iterable[str], progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
+    """The sequences of several FASTA files; see `iter_fasta`."""
+    for path in paths:
+        yield from iter_fasta(path, progress)
 
 
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"*-"

@@ -140,6 +140,9 @@ class BigWigTrack(Track):
             out[0] = self._file.values(contig.name, start, end, bins=bins, summary="bases_covered", fillna=0)
         return out
 
+    def describe(self) -> dict[str, Any]:
+        return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}
+
     def __reduce__(self) -> tuple:
         return BigWigTrack, (self._path,)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,10 +10,9 @@ import numpy as np
 from modos.elements import Document
 from modos.errors import InvalidInputError, NotFoundError
 from modos.storage import Storage
-from modos.storage.base import Progress
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.assembly import (
-    expand_paths, iter_fasta, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed,
+    expand_paths, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed,
 )
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.sharded import CHUNKS_IN_SHARD, ArraySpec, blosc
@@ -55,33 +54,33 @@ def _fasta_of(storage: Storage, document: Document, reference: str) -> str:
     return str(path)
 
 
-def write_sequence(storage: Storage, contigs: Contigs, names: Names, paths: Sequence[str], written: list[str],
-                   progress: Progress | None = None) -> list[ArraySpec]:
+def write_sequence(storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]],
+                   written: list[str]) -> list[ArraySpec]:
     """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
 
-    Raises
-    ------
-    InvalidInputError
-        The files do not have the contigs in their order and lengths.
+    Parameters
+    ----------
+    pieces
+        As `modos.tracks.assembly.iter_fasta` gives them, in the order of the
+        contigs.
     """
     spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))
     writer = ArrayWriter(storage, spec, written)
     try:
         chunk, number, at = np.full(CHUNK, _FILL, np.uint8), 0, 0
-        for path in paths:
-            for name, bases in iter_fasta(path, progress):
-                if not bases:
-                    at = contigs[name].offset
-                done = 0
-                while done < len(bases):
-                    if at // CHUNK != number:
-                        writer.put(number, chunk)
-                        writer.flush(keep=(at // CHUNK // CHUNKS_IN_SHARD,))
-                        chunk, number = np.full(CHUNK, _FILL, np.uint8), at // CHUNK
-                    lead = at % CHUNK
-                    count = min(CHUNK - lead, len(bases) - done)
-                    chunk[lead:lead + count] = np.frombuffer(bases, np.uint8, count, done)
-                    at, done = at + count, done + count
+        for name, bases in pieces:
+            if not bases:
+                at = contigs[name].offset
+            done = 0
+            while done < len(bases):
+                if at // CHUNK != number:
+                    writer.put(number, chunk)
+                    writer.flush(keep=(at // CHUNK // CHUNKS_IN_SHARD,))
+                    chunk, number = np.full(CHUNK, _FILL, np.uint8), at // CHUNK
+                lead = at % CHUNK
+                count = min(CHUNK - lead, len(bases) - done)
+                chunk[lead:lead + count] = np.frombuffer(bases, np.uint8, count, done)
+                at, done = at + count, done + count
         writer.put(number, chunk)
         return [writer.finish()]
     except BaseException:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.packing import Packing
 from modos.tracks.parsing import Runs, Values
 from modos.tracks.runs import Spans, blank, expanded, expanded_windows
-from modos.tracks.sharded import ShardedArray
+from modos.tracks.sharded import Codec, ShardedArray
 from modos.tracks.zooms import EMPTY, Summary, combine, summarise
 
 STEP = 64 * CHUNK  # bases that are read at once where a region is gone through
@@ -98,6 +99,26 @@ class Track(ABC):
             parts += [summarise(values[low:low + CHUNK]) for low in range(0, len(values), CHUNK)]
         return combine(parts)
 
+    def histogram(self, bins: int, regions: Iterable[Region] | None = None) -> list[tuple[float, float, int]]:
+        """How many values of regions, or of all, lie in equal steps from the least to the largest: from, to, number.
+
+        The last step includes its end.
+        """
+        places = list(map(Region, self.statistics())) if regions is None else list(regions)
+        found = self.total if regions is None else combine([self.summary(region) for region in places])
+        if not found.n:
+            return []
+        counts, borders = np.zeros(bins, np.int64), np.histogram_bin_edges([], bins, (found.min, found.max))
+        for region in places:
+            contig, start, end = self.contigs.place(region)
+            for part in self.iter_values(contig.name, start, end):
+                counts += np.histogram(part.values[~np.isnan(part.values)], borders)[0]
+        return list(zip(borders[:-1].tolist(), borders[1:].tolist(), counts.tolist()))
+
+    def describe(self) -> dict[str, Any]:
+        """What a listing says of it."""
+        return {"id": self.name, "bytes": 0, "masked": False}
+
     def iter_values(self, contig: str, start: int = 0, end: int | None = None) -> Iterator[Values]:
         """The values of a stretch of a contig, some million at a time."""
         stop = self.contigs[contig].length if end is None else end
@@ -157,6 +178,11 @@ class StoredTrack(Track):
         form = "runs" if self.is_runs else "values"
         return f"{form} ({self.packing.dtype}/{10**self.packing.decimals})" if self.packing.is_integer else f"{form} (float32)"
 
+    def describe(self) -> dict[str, Any]:
+        spec = self.data.spec
+        return {"id": self.element_id, "encoding": self.encoding, "codec": _codec_name(spec.codec), "bytes": sum(spec.sizes),
+                "masked": self.is_masked} | ({"runs": spec.length} if self.is_runs else {})
+
     @cached_property
     def mask(self) -> Spans:
         """Spans on the axis that are masked, (2, n)."""
@@ -193,6 +219,25 @@ class StoredTrack(Track):
             out.fill(np.nan)
         else:
             self.packing.unpack(chunk[lead:lead + len(out)], out)
+
+    def scan(self, region: Region | str) -> Summary:
+        if self.is_runs:
+            return super().scan(region)
+        contig, start, end = self.contigs.place(region)
+        begin, stop = contig.offset + start, contig.offset + end
+        parts: list[Summary] = []
+
+        def into(number: int, chunk: np.ndarray | None) -> None:
+            low, high = max(number * CHUNK, begin), min((number + 1) * CHUNK, stop)
+            if chunk is not None:
+                values = np.empty(high - low, np.float32)
+                self._fill_chunk(values, low - number * CHUNK, chunk)
+                if self._mask is not None:
+                    blank(values, low, self.mask)
+                parts.append(summarise(values))
+
+        self.data.chunks(range(begin // CHUNK, (stop - 1) // CHUNK + 1), into)
+        return combine(parts)
 
     @cached_property
     def _origins(self) -> np.ndarray:
@@ -370,6 +415,10 @@ class StoredTrack(Track):
             contig = self.contigs[name]
             for starts, ends, values in self.runs(contig.offset, contig.offset + contig.length):
                 yield Runs(name, starts - contig.offset, ends - contig.offset, values)
+
+
+def _codec_name(codec: Codec) -> str:
+    return " ".join(str(codec["configuration"][key]) for key in ("cname", "shuffle"))
 
 
 def _grouped(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: np.ndarray) -> np.ndarray:

@@ -1,0 +1,132 @@
+"""`modos genome`: contigs and sequence of an object."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modos.cli.objects import ObjectPath, open_object
+from modos.cli.output import count, progress, say, show, show_json
+
+if TYPE_CHECKING:
+    from modos.tracks.genome import Genome
+
+app = typer.Typer(no_args_is_help=True, help="The genome of an object: contigs, names, sequence.")
+
+GenomeOption = Annotated[str, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
+_LINE = 60  # bases in a line of FASTA
+_PIECE = _LINE << 16
+
+
+def open_genome(place: str, genome: str | None = None) -> Genome:
+    """The genome of an object, or of a bigWig file alone."""
+    from modos.tracks.bigwig import is_bigwig, open_bigwig
+
+    if is_bigwig(place):
+        return open_bigwig(place)
+    return open_object(place).open_genome(genome)
+
+
+@app.command()
+def init(
+    place: ObjectPath,
+    fasta: Annotated[list[str], typer.Argument(metavar="[FASTA]...", help="Contigs and sequence; plain or gzipped, "
+                                               "patterns work.")] = None,
+    sizes: Annotated[Path, typer.Option("--sizes", metavar="FILE", help="A table of names and lengths instead.")] = None,
+    assembly: Annotated[list[str], typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
+    reference: Annotated[str, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, "
+                                           "instead.")] = None,
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="Of the reference that is made.")] = None,
+    assembly_report: Annotated[Path, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the "
+                                                  "names.")] = None,
+    name_style: Annotated[str, typer.Option("--name-style", metavar="COLUMN", help="Which of the report's "
+                                            "names.")] = "UCSC-style-name",
+    chromosome_map: Annotated[Path, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names "
+                                                 "they get.")] = None,
+) -> None:
+    """Give an object a genome, from files; tracks are kept along it.
+
+    modos genome init data/ex 'chr*.fa.gz'
+
+    modos genome init data/ex --sizes hg38.chrom.sizes --id hg38
+    """
+    modo = open_object(place)
+    with progress("reading the sequence") as advance:
+        made = modo.add_genome(fasta or (), sizes=sizes, agp=assembly or (), reference=reference, id=id,
+                               assembly_report=assembly_report, name_style=name_style, chromosome_map=chromosome_map,
+                               progress=advance)
+    contigs = modo.open_genome(made).contigs
+    say(f"{made} of {modo.storage.url} has {count(len(contigs), 'contig')}, {count(sum(contigs.lengths.values()), 'base')}")
+
+
+@app.command()
+def info(place: ObjectPath, genome: GenomeOption = None,
+         json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show what a genome has.
+
+    modos genome info data/ex
+
+    modos genome info data/ex --json
+    """
+    found = open_genome(place, genome)
+    contigs = found.contigs
+    facts = {
+        "id": found.id, "contigs": len(contigs), "bases": sum(contigs.lengths.values()),
+        "supercontigs": sum(len(contigs[name].supercontigs) for name in contigs),
+        "sequence": found.sequence is not None, "aliases": len(contigs.aliases), "tracks": found.tracknames_continuous,
+    }
+    if json:
+        show_json(facts)
+        return
+    texts = {"sequence": "yes" if facts["sequence"] else "no", "tracks": ", ".join(found.tracks) or "none"}
+    show("\n".join(f"{name:<13}{texts.get(name) or (f'{value:,}' if isinstance(value, int) else value)}"
+                   for name, value in facts.items()))
+
+
+@app.command()
+def contigs(place: ObjectPath, genome: GenomeOption = None) -> None:
+    """List the stretches that can have data, as BED.
+
+    modos genome contigs data/ex
+
+    modos genome contigs s3://my-bucket/ex > stretches.bed
+    """
+    from modos.tracks.export import contigs_table
+
+    show("\n".join(f"{name}\t{start}\t{end}" for name, start, end in contigs_table(open_genome(place, genome).contigs)))
+
+
+@app.command()
+def sizes(place: ObjectPath, genome: GenomeOption = None) -> None:
+    """List the contigs with their lengths, as chrom.sizes.
+
+    modos genome sizes data/ex
+
+    modos genome sizes coverage.bw
+    """
+    show("\n".join(f"{name}\t{length}" for name, length in open_genome(place, genome).contigs.lengths.items()))
+
+
+@app.command()
+def seq(
+    place: ObjectPath,
+    regions: Annotated[list[str], typer.Argument(metavar="REGION...", help="1-based inclusive: chr1:1,000-2,000.")],
+    genome: GenomeOption = None,
+) -> None:
+    """Write the sequence of regions, as FASTA.
+
+    modos genome seq data/ex chr1:1,000-2,000
+
+    modos genome seq data/ex chr1 chr2 > two.fa
+    """
+    found = open_genome(place, genome)
+    places = [found.contigs.place(region) for region in regions]
+    for contig, start, end in places:
+        whole = (start, end) == (0, contig.length)
+        show(f">{contig.name}" if whole else f">{contig.name}:{start + 1}-{end}")
+        for at in range(start, end, _PIECE):
+            bases = found[contig.name].seq[at:min(at + _PIECE, end)].tobytes().decode("ascii", "replace")
+            show("\n".join(bases[low:low + _LINE] for low in range(0, len(bases), _LINE)))
+

@@ -1,0 +1,446 @@
+"""`modos track`: numbers along the genome of an object."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modos.cli.genome import GenomeOption, open_genome
+from modos.cli.input import confirm, parse_json
+from modos.cli.objects import ObjectPath, open_object
+from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modos.region import Region
+    from modos.tracks.genome import Genome
+    from modos.tracks.loading import LoadReport
+    from modos.tracks.track import Track
+    from modos.tracks.zooms import Summary
+
+app = typer.Typer(no_args_is_help=True, help="Numeric tracks along the genome of an object.")
+
+NamesArgument = Annotated[list[str], typer.Argument(metavar="[TRACK]...", help="Tracks; all where none is named.")]
+SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE...", help="Wiggle, bedGraph, BED with a score, or "
+                                                      "bigWig; - is stdin; files of the same NAME are one track.")]
+RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", help="1-based inclusive: "
+                                                 "chr1:1,000-2,000. Can be given several times.")]
+RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
+                                            "table of contig, start and end (1-based); - is stdin.")]
+MaskOption = Annotated[str, typer.Option("--mask", metavar="BED", help="Leave out values there.")]
+KeepOption = Annotated[str, typer.Option("--keep", metavar="BED", help="Take only values there.")]
+StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_ROWS = 1 << 16  # rows of a table that are written at once
+
+
+@app.command()
+def add(
+    place: ObjectPath,
+    sources: SourcesArgument,
+    genome: GenomeOption = None,
+    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element they are part of.")] = None,
+    element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots of the elements as JSON.")] = None,
+    mask: MaskOption = None,
+    keep: KeepOption = None,
+    strict: StrictOption = False,
+) -> None:
+    """Add tracks to an object, in one commit.
+
+    modos track add data/ex coverage=coverage.bw signal=signal.bedGraph.gz
+
+    zcat dense.wigFix.gz | modos track add data/ex dense=- -p assay/assay1
+    """
+    attributes = parse_json(element, "--element") if element else None
+    files = _by_name(sources)
+    modo = open_object(place)
+    with progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+        for name, paths in files.items():
+            tracks.add(name, paths, genome, part_of=parent, attributes=attributes, mask=mask, keep=keep, strict=strict)
+    _tell(tracks.reports, f"added to {modo.storage.url}")
+
+
+@app.command()
+def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None, keep: KeepOption = None,
+            strict: StrictOption = False) -> None:
+    """Give tracks other data, in one commit; names and links stay.
+
+    modos track replace data/ex coverage=coverage-2.bw
+
+    modos track replace data/ex dense=chr1.wigFix.gz dense=chr2.wigFix.gz
+    """
+    files = _by_name(sources)
+    modo = open_object(place)
+    with progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+        for name, paths in files.items():
+            tracks.replace(name, paths, mask=mask, keep=keep, strict=strict)
+    _tell(tracks.reports, f"replaced in {modo.storage.url}")
+
+
+def _by_name(sources: Iterable[str]) -> dict[str, list[str]]:
+    from modos.errors import InvalidInputError
+
+    files: dict[str, list[str]] = {}
+    for source in sources:
+        name, equals, path = source.partition("=")
+        if not (name and equals and path):
+            raise InvalidInputError(f"{source} does not say which file is which track", "write NAME=FILE")
+        files.setdefault(name, []).append(path)
+    if sum(path == "-" for paths in files.values() for path in paths) > 1:
+        raise InvalidInputError("stdin (-) can be one file only")
+    return files
+
+
+def _size(files: dict[str, list[str]]) -> int | None:
+    from modos.tracks.loading import source_size
+
+    return source_size([path for paths in files.values() for path in paths])
+
+
+def _tell(reports: dict[str, LoadReport], what: str) -> None:
+    from modos.errors import listing
+
+    for name, report in reports.items():
+        skipped = f"; not in the genome and left out: {listing(report.skipped)}" if report.skipped else ""
+        outside = f"; {count(report.outside, 'value')} in gaps of the genome left out" if report.outside else ""
+        say(f"{name} {what}: {count(len(report.matched), 'contig')}{skipped}{outside}")
+
+
+@app.command()
+def remove(place: ObjectPath, names: Annotated[list[str], typer.Argument(metavar="TRACK...")],
+           yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Remove tracks, with their data, in one commit.
+
+    modos track remove data/ex coverage
+
+    modos track remove data/ex coverage signal --yes
+    """
+    modo = open_object(place)
+    with modo.track_changes() as tracks:
+        ids = [tracks.remove(name) for name in names]
+        confirm([f"  track {name} ({element_id})" for name, element_id in zip(names, ids)], yes)
+    say(f"removed {', '.join(names)} from {modo.storage.url}")
+
+
+@app.command()
+def rename(place: ObjectPath, name: str, new: str) -> None:
+    """Give a track another name; its id and data stay.
+
+    modos track rename data/ex signal signal-2024
+
+    modos track rename s3://my-bucket/ex dense phyloP
+    """
+    element_id = open_object(place).rename_track(name, new)
+    say(f"{element_id} is named {new}")
+
+
+@app.command("list")
+def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
+    """List the tracks.
+
+    modos track list data/ex
+
+    modos track list data/ex --json
+    """
+    found = open_genome(place, genome)
+    rows = [_described(track) for track in found.tracks.values()]
+    if json:
+        show_json(rows)
+    elif not rows:
+        say(f"{place} has no tracks")
+    else:
+        show(_table([["name", "id", "values", "mean", "bytes", "mask"], *(
+            [row["name"], row["id"], f"{row['n']:,}", _number(row["mean"]), size(row["bytes"]), "yes" if row["masked"] else ""]
+            for row in rows)]))
+
+
+@app.command()
+def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")], genome: GenomeOption = None,
+         json: JsonOption = False) -> None:
+    """Show how a track is kept, and its statistics.
+
+    modos track info data/ex coverage
+
+    modos track info data/ex coverage --json
+    """
+    facts = _described(open_genome(place, genome).track(name))
+    if json:
+        show_json(facts)
+    else:
+        show("\n".join(f"{key:<10}{_number(value) if isinstance(value, float) else f'{value:,}' if type(value) is int else value}"
+                       for key, value in facts.items()))
+
+
+def _described(track: Track) -> dict[str, Any]:
+    facts = {"name": track.name, **track.describe()}
+    return facts | _numbers(track.total)
+
+
+def _numbers(summary: Summary) -> dict[str, Any]:
+    from math import isnan, sqrt
+
+    found = {"n": int(summary.n), "mean": summary.mean, "sd": sqrt(summary.var) if not isnan(summary.var) else summary.var,
+             "min": summary.min, "max": summary.max, "sum": summary.sum}
+    return {key: None if isinstance(value, float) and isnan(value) else value for key, value in found.items()}
+
+
+def _number(value: float | None) -> str:
+    return "." if value is None else f"{value:.6g}"
+
+
+def _table(rows: list[list[str]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+
+
+def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
+    return [genome.track(name) for name in names] if names else list(genome.tracks.values())
+
+
+def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:
+    from modos.region import Region, read_regions
+
+    known = genome.contigs.lengths.keys() | genome.contigs.aliases.keys()
+    regions = [Region.parse(text, known) for text in texts or ()] + (list(read_regions(file)) if file else [])
+    for region in regions:
+        genome.contigs.place(region)
+    return regions
+
+
+@app.command()
+def query(
+    place: ObjectPath,
+    names: NamesArgument = None,
+    region: RegionOption = None,
+    regions_file: RegionsOption = None,
+    genome: GenomeOption = None,
+    runs: Annotated[bool, typer.Option("--runs", help="Runs of equal values of one track, as bedGraph.")] = False,
+) -> None:
+    """Print the values of regions: contig, position (1-based) and a column per track; `nan` where there is none.
+
+    modos track query data/ex -r chr1:1,000-1,010
+
+    modos track query data/ex coverage -R peaks.bed --runs > peaks.bedGraph
+    """
+    from modos.errors import InvalidInputError
+    from modos.region import Region
+    from modos.tracks.export import write_text
+
+    found = open_genome(place, genome)
+    chosen = _chosen(found, names)
+    regions = _regions(found, region, regions_file) or list(map(Region, found.contigs))
+    if not chosen:
+        raise InvalidInputError(f"{place} has no tracks")
+    if runs:
+        if len(chosen) != 1:
+            raise InvalidInputError("bedGraph has the values of one track", "name one track")
+        with closed_pipe_told():
+            write_text(chosen[0], sys.stdout.buffer, "bedGraph", regions)
+            sys.stdout.buffer.flush()
+        return
+    show("\t".join(["#contig", "position", *(track.name for track in chosen)]))
+    for one in regions:
+        for text in _rows(found, chosen, one):
+            show(text)
+
+
+def _rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
+    contig, start, end = genome.contigs.place(region)
+    for at in range(start, end, _ROWS):
+        stop = min(at + _ROWS, end)
+        columns: list[np.ndarray] = [track.values(type(region)(contig.name, at, stop)) for track in tracks]
+        yield "\n".join(f"{contig.name}\t{at + number + 1}\t" + "\t".join(map(str, row))
+                        for number, row in enumerate(zip(*columns)))
+
+
+@app.command()
+def stats(
+    place: ObjectPath,
+    names: NamesArgument = None,
+    region: RegionOption = None,
+    regions_file: RegionsOption = None,
+    genome: GenomeOption = None,
+    by_contig: Annotated[bool, typer.Option("--by-contig", help="For each contig.")] = False,
+    histogram: Annotated[int, typer.Option("--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many "
+                                           "steps from the least to the largest.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Print statistics of tracks: of all values, of regions, or of each contig.
+
+    modos track stats data/ex
+
+    modos track stats data/ex coverage -r chr1:1-1,000,000 --histogram 10
+    """
+    found = open_genome(place, genome)
+    regions = _regions(found, region, regions_file)
+    rows: list[dict[str, Any]] = []
+    for track in _chosen(found, names):
+        if histogram:
+            rows += [{"track": track.name, "from": low, "to": high, "n": n}
+                     for low, high, n in track.histogram(histogram, regions or None)]
+        elif regions:
+            rows += [{"track": track.name, "region": str(one), **_numbers(track.scan(one))} for one in regions]
+        elif by_contig:
+            rows += [{"track": track.name, "contig": name, **_numbers(found_of)} for name, found_of in track.statistics().items()]
+        else:
+            rows.append({"track": track.name, **_numbers(track.total)})
+    if json:
+        show_json(rows)
+    elif rows:
+        show("\n".join(["#" + "\t".join(rows[0]), *("\t".join(
+            _number(value) if isinstance(value, float) or value is None else str(value) for value in row.values()) for row in rows)]))
+
+
+@app.command()
+def mask(
+    place: ObjectPath,
+    name: Annotated[str, typer.Argument(metavar="TRACK")],
+    where: Annotated[list[str], typer.Argument(metavar="[BED | lt|le|gt|ge|eq|ne VALUE]", help="Intervals, or a condition "
+                                               "on the values.")] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
+                                       "already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+) -> None:
+    """Have a track count as having no value in places; `unmask` undoes it.
+
+    modos track mask data/ex coverage repeats.bed
+
+    modos track mask data/ex coverage lt 0.5 --dry-run
+    """
+    from modos.tracks.masking import count_masked, spans_of
+
+    modo = open_object(place)
+    condition = _condition(where or [])
+    with modo.track_changes() as tracks:
+        track = tracks.opened(name)
+        number = count_masked(track, spans_of(track, condition)) if condition is not None else 0
+        if dry_run:
+            say(f"{count(number, 'value')} of {name} would be {'removed' if hard else 'masked'}")
+            return
+        tracks.mask(name, condition, hard=hard)
+        confirm([f"  {count(number, 'value')} of {name}, and those that are masked"] if hard else [], yes)
+    say(f"{count(number, 'value')} of {name} {'removed' if hard else 'masked'}")
+
+
+def _condition(where: list[str]) -> Any:
+    from modos.errors import InvalidInputError
+    from modos.tracks.masking import COMPARISONS, Condition
+
+    if not where:
+        return None
+    if where[0] not in COMPARISONS:
+        if len(where) > 1:
+            raise InvalidInputError(f"{' '.join(where)} is neither a BED file nor a condition", "write a condition like: lt 0.5")
+        return where[0]
+    try:
+        (value,) = where[1:]
+        return Condition(where[0], float(value))
+    except ValueError:
+        raise InvalidInputError(f"{' '.join(where)} is no condition", "write it like: lt 0.5 (for a negative number: -- lt -0.5)") from None
+
+
+@app.command()
+def unmask(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")]) -> None:
+    """Let a track have all of its values again.
+
+    modos track unmask data/ex coverage
+
+    modos track unmask s3://my-bucket/ex coverage
+    """
+    modo = open_object(place)
+    modo.unmask_track(name)
+    say(f"{name} of {modo.storage.url} has no mask any more")
+
+
+@app.command()
+def plot(
+    place: ObjectPath,
+    region: Annotated[str, typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
+    names: NamesArgument = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of "
+                                         "blocks in the terminal.")] = None,
+    width: Annotated[int, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")] = None,
+    genome: GenomeOption = None,
+) -> None:
+    """Draw a region of tracks.
+
+    modos track plot data/ex chr1:1-1,000,000
+
+    modos track plot data/ex chr1 coverage signal -o chr1.svg
+    """
+    from modos.tracks import plotting
+
+    found = open_genome(place, genome)
+    chosen = _chosen(found, names)
+    if output:
+        plotting.plot(chosen, region, output)
+        say(f"drew {count(len(chosen), 'track')} in {output}")
+        return
+    label = max([len(track.name) for track in chosen], default=0)
+    columns = width or max(shutil.get_terminal_size().columns - label - 24, 20)
+    for track in chosen:
+        line, low, high = plotting.sparkline(track, region, columns)
+        show(f"{track.name:<{label}}  {line}  {low:.4g} to {high:.4g}")
+
+
+@app.command()
+def export(
+    place: ObjectPath,
+    name: Annotated[str, typer.Argument(metavar="TRACK")],
+    output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")] = "-",
+    output_format: Annotated[str, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; "
+                                               "else as FILE ends.")] = None,
+    region: RegionOption = None,
+    regions_file: RegionsOption = None,
+    genome: GenomeOption = None,
+    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a track as a file for other programs.
+
+    modos track export data/ex coverage -o coverage.bw
+
+    modos track export data/ex coverage -r chr1 -O bedGraph | head
+    """
+    from modos.errors import InvalidInputError, listing
+    from modos.tracks import export as exporting
+
+    formats = {known.lower(): known for known in exporting.FORMATS}
+    if output_format and output_format.lower() not in formats:
+        raise InvalidInputError(f"there is no format {output_format}", f"there are {listing(exporting.FORMATS)}")
+    format = formats[output_format.lower()] if output_format else None
+    found = open_genome(place, genome)
+    track, regions = found.track(name), _regions(found, region, regions_file) or None
+    if output == "-":
+        if format == "bigWig":
+            raise InvalidInputError("a bigWig cannot be written to a pipe", "give a file (-o)")
+        with closed_pipe_told():
+            exporting.write_text(track, sys.stdout.buffer, format or "bedGraph", regions)
+            sys.stdout.buffer.flush()
+        return
+    with progress("exporting (bases)") as advance:
+        exporting.export(track, output, format, regions, force, advance)
+    say(f"wrote {output}")
+
+
+@app.command("import-genomedata")
+def import_genomedata(
+    place: ObjectPath,
+    archive: Annotated[Path, typer.Argument(metavar="ARCHIVE", help="An archive of Genomedata: a file, or a folder.")],
+    id: Annotated[str, typer.Option("--id", metavar="ID", help="Of the reference.")] = "genome",
+) -> None:
+    """Bring in an archive of Genomedata, with its sequence and all tracks, in one commit.
+
+    modos track import-genomedata data/ex archive.genomedata
+
+    modos track import-genomedata data/ex archive.genomedata --id hg38
+    """
+    modo = open_object(place)
+    names = modo.import_genomedata(archive, id)
+    say(f"{count(len(names), 'track')} of {archive} in {modo.storage.url}: {', '.join(names)}")

@@ -1,0 +1,318 @@
+"""Changes of genomes and tracks, as part of a transaction."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from modos import elements, model
+from modos.changes import Add, SetArrays, Update
+from modos.editing import Transaction
+from modos.elements import Document
+from modos.errors import AlreadyExistsError, InvalidInputError
+from modos.formats import ZARR, is_array_path
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modos.tracks.arrays import Names
+    from modos.tracks.contigs import Contigs
+    from modos.tracks.loading import LoadReport, Source
+    from modos.tracks.masking import Condition
+    from modos.tracks.sharded import ArraySpec
+    from modos.tracks.track import StoredTrack
+
+Bases = Callable[[Progress | None], Iterable[tuple[str, bytes]]]
+Write = Callable[["Names", Storage, list[str], Progress | None], "list[ArraySpec]"]
+
+
+@dataclass
+class StagedArrays:
+    """Arrays of an element that are written before the commit.
+
+    Parameters
+    ----------
+    change
+        Of what the element says.
+    arrays
+        Those that are replaced, and those that replace them.
+    write
+        Writes them.
+    kept
+        The arrays that stay, by path.
+    replaces
+        Whether a file that the element had goes.
+    """
+
+    change: Add | Update
+    arrays: SetArrays
+    write: Write
+    kept: Mapping[str, dict] = field(default_factory=dict)
+    replaces: bool = False
+
+    def keys(self) -> list[str]:
+        return []
+
+    def __post_init__(self) -> None:
+        from modos.tracks.arrays import Names
+
+        self._names = Names(self.change.element_id)
+
+    def folders(self) -> list[str]:
+        return self._names.folders()
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        specs = self.write(self._names, storage, written, progress)
+        nodes = {spec.path: spec.to_node() for spec in specs}
+        self.arrays.nodes |= nodes
+        if not is_array_path((self.change.attributes | getattr(self.change, "base", {})).get("data_path", ZARR)):
+            return {}  # its checksum is that of its file
+        arrays = {path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()}
+        lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
+        return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
+                "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}
+
+
+class TrackChanges:
+    """Changes of genomes and tracks that are committed together; get one from `MODO.track_changes()`.
+
+    Attributes
+    ----------
+    transaction
+        For changes of other elements in the same commit.
+    reports
+        After the commit, by the name of a track: which contigs were loaded.
+    """
+
+    def __init__(self, transaction: Transaction):
+        self.transaction = transaction
+        self.reports: dict[str, LoadReport] = {}
+
+    @property
+    def _view(self) -> Document:
+        return self.transaction.view
+
+    def add_genome(self, contigs: Contigs, sequence: Bases | None = None, id: str = "genome",
+                   attributes: Mapping[str, Any] | None = None) -> str:
+        """Give the object a genome, or contigs to a reference that is there; returns the reference's id.
+
+        Parameters
+        ----------
+        contigs
+            See `modos.tracks.assembly` for those of files.
+        sequence
+            Gives pieces of the sequence of all of them, in their order.
+        attributes
+            Slots of a new reference.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The reference has contigs already.
+        """
+        from modos.tracks.opening import GENOME, genome_ids
+        from modos.tracks.sequence import write_sequence
+
+        element_id = elements.format_id("reference", id)
+        if element_id in genome_ids(self._view):
+            raise AlreadyExistsError(f"{element_id} has contigs already", "choose another id (--id)")
+        node = elements.group_node(contigs.to_attributes())
+        arrays = SetArrays(element_id, frozenset(), {f"{element_id}/{GENOME}": node})
+        if element_id in self._view:
+            change: Add | Update = Update(element_id, dict(attributes or {}), self._view.element(element_id))
+        else:
+            change = Add(element_id, self._prepared(element_id, "ReferenceGenome", attributes))
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return write_sequence(storage, contigs, names, sequence(progress), written) if sequence else []
+
+        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
+        return element_id
+
+    def add(self, name: str, source: Source, genome: str | None = None, *, part_of: str | None = None,
+            attributes: Mapping[str, Any] | None = None, mask: str | None = None, keep: str | None = None,
+            strict: bool = False) -> str:
+        """Add a track; returns the id of its element.
+
+        Parameters
+        ----------
+        name
+            Of the track; its id follows from it.
+        source
+            A file (wiggle, bedGraph, BED with a score, bigWig; plain or
+            compressed; `-` for stdin), several, or arrays by contig.
+        genome
+            The reference it is on; the only one with contigs where it is None.
+        part_of
+            An element that links to it, such as an assay.
+        attributes
+            Slots of the element.
+        mask, keep
+            BED files: values there are left out; only values there are taken.
+        strict
+            Whether a contig that the genome does not have is an error.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is a track of that name.
+        """
+        from modos.tracks.opening import find_genome, tracks_of
+
+        if not name or name in tracks_of(self._view):
+            raise AlreadyExistsError(f"there is a track {name} already", "replace it, or choose another name") if name else \
+                InvalidInputError("a track needs a name")
+        genome_id = find_genome(self._view, genome)
+        element_id = self._free_id(name)
+        given = {"name": name, "has_reference": [genome_id]} | dict(attributes or {})
+        change = Add(element_id, self._prepared(element_id, "Array", given))
+        self._load(change, name, genome_id, source, frozenset(), mask=mask, keep=keep, strict=strict)
+        if part_of:
+            self.transaction.link(part_of, element_id)
+        return element_id
+
+    def replace(self, name: str, source: Source, *, mask: str | None = None, keep: str | None = None,
+                strict: bool = False) -> str:
+        """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
+        element_id, genome_id, arrays = self._known(name)
+        change = Update(element_id, {}, self._view.element(element_id))
+        self._load(change, name, genome_id, source, frozenset(arrays.values()), mask=mask, keep=keep, strict=strict)
+        return element_id
+
+    def remove(self, name: str) -> str:
+        """Remove a track; returns the id that it had."""
+        from modos.tracks.opening import find_track
+
+        return self.transaction.remove_element(find_track(self._view, name))
+
+    def rename(self, name: str, new: str) -> str:
+        """Give a track another name; its id stays, and is returned."""
+        from modos.tracks.opening import find_track, tracks_of
+
+        if new in tracks_of(self._view):
+            raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
+        return self.transaction.update_element(find_track(self._view, name), {"name": new})
+
+    def mask(self, name: str, where: str | Condition | None = None, *, hard: bool = False) -> str:
+        """Have a track count as having no value in places, until `unmask`.
+
+        Parameters
+        ----------
+        where
+            A BED file, or a condition on the values; None for those that
+            are masked already.
+        hard
+            Remove the values for good, with those that were masked before.
+        """
+        from modos.tracks import masking
+
+        element_id, genome_id, arrays = self._known(name)
+        track = self._opened(element_id, genome_id)
+        if where is None and not (hard and track.is_masked):
+            raise InvalidInputError("nothing says what is to be masked", "give a BED file or a condition")
+        spans = masking.NOTHING if where is None else masking.spans_of(track, where)
+        if hard:
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.blanked(track, spans))
+        else:
+            self._set_mask(element_id, arrays, track, masking.united(track, spans))
+        return element_id
+
+    def unmask(self, name: str) -> str:
+        """Let a track have all of its values again."""
+        from modos.tracks import masking
+
+        element_id, genome_id, arrays = self._known(name)
+        track = self._opened(element_id, genome_id)
+        if not track.is_masked:
+            raise InvalidInputError(f"the track {name} has no mask")
+        self._set_mask(element_id, arrays, track, masking.NOTHING)
+        return element_id
+
+    def write(self, name: str, contig: str, start: int, values: np.ndarray) -> str:
+        """Change values of a track from a position (0-based) on; NaN removes them."""
+        from modos.tracks import masking
+
+        element_id, genome_id, arrays = self._known(name)
+        track = self._opened(element_id, genome_id)
+        if track.is_masked:
+            raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
+        self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, contig, start, values))
+        return element_id
+
+    def _known(self, name: str) -> tuple[str, str, dict[str, str]]:
+        """A track's element, its genome, and its arrays."""
+        from modos.tracks.opening import arrays_below, find_genome, find_track, genome_ids
+
+        element_id = find_track(self._view, name)
+        known = set(genome_ids(self._view))
+        links = [link for link in self._view.element(element_id).get("has_reference", ()) if link in known]
+        return element_id, find_genome(self._view, links[0] if links else None), arrays_below(self._view, element_id)
+
+    def opened(self, name: str) -> StoredTrack:
+        """A track as it was before the transaction."""
+        element_id, genome_id, _ = self._known(name)
+        return self._opened(element_id, genome_id)
+
+    def _opened(self, element_id: str, genome_id: str) -> StoredTrack:
+        from modos.tracks.opening import arrays_below, contigs_of, open_track
+        from modos.tracks.sharded import Cache
+
+        start = self.transaction.start
+        return open_track(self.transaction.storage, start.nodes, arrays_below(start, element_id),
+                          element_id, element_id, contigs_of(start, genome_id), Cache(32 << 20))
+
+    def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, base: frozenset[str], **options: Any) -> None:
+        from modos.tracks.loading import LoadReport, build_track, read_source
+        from modos.tracks.opening import contigs_of
+
+        contigs, report = contigs_of(self._view, genome_id), LoadReport()
+        self.reports[name] = report
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return build_track(storage, contigs, names, read_source(source, progress), written,
+                               report=report, **options)
+
+        arrays = SetArrays(change.element_id, base)
+        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
+
+    def _rewrite(self, element_id: str, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
+        """Write a track anew from what is there."""
+        from modos.tracks.loading import build_track
+        from modos.tracks.opening import contigs_of
+
+        contigs = contigs_of(self._view, genome_id)
+        change = Update(element_id, {}, self._view.element(element_id))
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return build_track(storage, contigs, names, blocks(), written)
+
+        replaced = SetArrays(element_id, frozenset(arrays.values()))
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write))
+
+    def _set_mask(self, element_id: str, arrays: Mapping[str, str], track: StoredTrack, spans: np.ndarray) -> None:
+        from modos.tracks import masking
+
+        data = arrays.get("values") or arrays["runs"]
+        change = Update(element_id, {}, self._view.element(element_id))
+        replaced = SetArrays(element_id, frozenset(arrays.values()) - {data})
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return masking.write_mask(storage, track, spans, names, written)
+
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, {data: self._view.nodes[data]}))
+
+    def _prepared(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+        given = {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"} | dict(attributes or {})
+        prepared = model.normalise(model.to_attributes(given))
+        model.validate(prepared, element_id)
+        return prepared
+
+    def _free_id(self, name: str) -> str:
+        stem = re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("._") or "track"
+        names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
+        return next(f"data/{name}" for name in names if f"data/{name}" not in self._view)
