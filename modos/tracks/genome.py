@@ -175,10 +175,13 @@ class Genome(Mapping[str, "ContigView"]):
         out = np.empty((len(places), len(chosen), width), np.float32)
 
         def fill(number: int) -> None:
-            out[:, number] = chosen[number].windows(names, starts, width)
+            chosen[number].fill_windows(out[:, number], names, starts)
 
-        for number in range(len(chosen)):
-            fill(number)
+        if any(track.is_far for track in chosen):
+            list(pool("tracks", _READERS).map(fill, range(len(chosen))))
+        else:
+            for number in range(len(chosen)):
+                fill(number)
         return out
 
     def _per_track(self, number: Callable[[Summary], float]) -> np.ndarray:

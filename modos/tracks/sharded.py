@@ -8,13 +8,13 @@ holds nothing but the fill value is left out, and so is a shard.
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from io import FileIO
 from typing import Any
 
 import numpy as np
@@ -25,9 +25,10 @@ from modos.storage import Storage
 CHUNKS_IN_SHARD = 256
 _ABSENT = 2**64 - 1
 _CRC = {"name": "crc32c"}
+_RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
 _NEAR = 64 << 10  # bytes between two chunks that are fetched together
-_MAPPED = 256  # files that are kept mapped
+_OPEN = 128  # files that are kept open
 _WORKERS = 16
 _DECODERS = 2
 
@@ -124,9 +125,10 @@ class ArraySpec:
             spec = cls(path, tuple(node["shape"]), inner["chunk_shape"][-1], node["data_type"], fill, codec, sizes, attributes)
             written = spec.to_node()
             same = all(written[key] == node[key] for key in ("codecs", "chunk_grid", "chunk_key_encoding"))
+            same = same and len(sizes) == spec.shards and crc == _CRC
         except (KeyError, TypeError, ValueError, AttributeError, IndexError):
             same = False
-        if not same or len(sizes) != spec.shards or crc != _CRC:
+        if not same:
             raise InvalidInputError(f"the array {path} has a layout that modos does not write", "read it with zarr")
         return spec
 
@@ -178,7 +180,7 @@ class ShardedArray:
         self.cache = cache
         self._decode = decoder(spec.codec)
         self.is_far = storage.is_remote
-        self._local = None if storage.is_remote else _MappedFiles(storage)
+        self._local = None if storage.is_remote else _OpenFiles(storage)
 
     def chunk(self, number: int) -> np.ndarray | None:
         """The stored numbers of a chunk, to be read only; None where there are none.
@@ -234,7 +236,7 @@ class ShardedArray:
         if self._local is None:
             self._fetch([n for n in dict.fromkeys(numbers) if self.cache.get((self.spec.path, n)) is None])
 
-    def _packed(self, number: int) -> Any:
+    def _packed(self, number: int) -> bytes | None:
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         size = self.spec.sizes[shard]
         if not size:
@@ -247,20 +249,19 @@ class ShardedArray:
         start, length = int(index[within, 0]), int(index[within, 1])
         if start == _ABSENT:
             return None
-        return self._local.view(self.spec.key(self._zarr, shard), size)[start:start + length]
+        return self._local.read(self.spec.key(self._zarr, shard), size, start, start + length)
 
-    def _packed_now(self, number: int) -> Any:
+    def _packed_now(self, number: int) -> bytes | None:
         """A chunk that was fetched and fell out of the cache, or that is not there."""
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         start, length = map(int, self._index(shard)[within])
         return None if start == _ABSENT else self._read(shard, start, start + length)
 
-    def _unpacked(self, number: int, packed: Any) -> np.ndarray:
-        view = memoryview(packed)
-        if crc32c(view[:-4]) != int.from_bytes(view[-4:], "little"):
+    def _unpacked(self, number: int, packed: bytes) -> np.ndarray:
+        if crc32c(packed) != _RESIDUE:
             raise self._damaged(number // CHUNKS_IN_SHARD)
         try:
-            return np.frombuffer(self._decode(view[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape)
+            return np.frombuffer(self._decode(memoryview(packed)[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape)
         except (ValueError, RuntimeError):
             raise self._damaged(number // CHUNKS_IN_SHARD) from None
 
@@ -275,17 +276,17 @@ class ShardedArray:
         if found is None:
             size, span = self.spec.sizes[shard], CHUNKS_IN_SHARD * 16 + 4
             if self._local is None:
-                data: Any = self._read(shard, size - span, size)
+                data = self._read(shard, size - span, size)
             else:
-                data = self._local.view(self.spec.key(self._zarr, shard), size)[size - span:]
+                data = self._local.read(self.spec.key(self._zarr, shard), size, max(size - span, 0), size)
             found = self._parsed(shard, data)
             self.cache.put(key, found, found.nbytes)
         return found
 
-    def _parsed(self, shard: int, data: Any) -> np.ndarray:
-        if len(data) != CHUNKS_IN_SHARD * 16 + 4 or crc32c(data[:-4]) != int.from_bytes(data[-4:], "little"):
+    def _parsed(self, shard: int, data: bytes) -> np.ndarray:
+        if len(data) != CHUNKS_IN_SHARD * 16 + 4 or crc32c(data) != _RESIDUE:
             raise self._damaged(shard)
-        index = np.frombuffer(bytes(data[:-4]), "<u8").reshape(CHUNKS_IN_SHARD, 2)
+        index = np.frombuffer(data[:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
         used = index[index[:, 0] != _ABSENT]
         if (used[:, 1] < 4).any() or (used > self.spec.sizes[shard]).any() or (used.sum(1) > self.spec.sizes[shard]).any():
             raise self._damaged(shard)
@@ -350,36 +351,45 @@ class ShardedArray:
         self.cache.put((self.spec.path, shard * CHUNKS_IN_SHARD + within, "packed"), data[at:at + size], size)
 
 
-class _MappedFiles:
-    """Files of this machine mapped into memory, the most recently used of them."""
+class _OpenFiles:
+    """Files of this machine, the most recently used of them kept open.
+
+    They are read and not mapped: a file that somebody truncates is then an
+    error, where touching a mapped one would end the process.
+    """
 
     def __init__(self, storage: Storage):
         self._storage = storage
-        self._maps: OrderedDict[str, memoryview] = OrderedDict()
+        self._files: OrderedDict[str, FileIO] = OrderedDict()
         self._lock = threading.Lock()
 
-    def view(self, key: str, size: int) -> memoryview:
-        """The bytes of a file; IntegrityError where it does not have that size."""
-        view = self._maps.get(key)
-        if view is None:
-            view = self._map(key, size)
+    def read(self, key: str, size: int, start: int, end: int) -> bytes:
+        """Bytes [start, end) of a file; TruncatedStream where it does not have its size."""
+        file = self._files.get(key)
+        if file is None:
+            file = self._open(key, size)
             with self._lock:
-                self._maps[key] = view
-                while len(self._maps) > _MAPPED:
-                    self._maps.popitem(last=False)
-        return view
+                self._files[key] = file
+                while len(self._files) > _OPEN:
+                    self._files.popitem(last=False)
+        data = os.pread(file.fileno(), end - start, start)
+        if len(data) != end - start:
+            raise self._too_short(key, size, start + len(data))
+        return data
 
-    def _map(self, key: str, size: int) -> memoryview:
+    def _open(self, key: str, size: int) -> FileIO:
         found = self._storage.stat(key).size
         if found != size:
-            raise TruncatedStream(f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
-                                  "restore it from a copy of the object")
+            raise self._too_short(key, size, found)
         path = self._storage.local_path(key)
         try:
-            with open(path, "rb") as file:
-                return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return open(path, "rb", buffering=0)
         except OSError as error:
             raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
+
+    def _too_short(self, key: str, size: int, found: int) -> TruncatedStream:
+        return TruncatedStream(f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
+                               "restore it from a copy of the object")
 
 
 _pools: dict[str, ThreadPoolExecutor] = {}
@@ -419,11 +429,11 @@ def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
     return encode
 
 
-def crc32c(data: Any) -> int:
+def crc32c(data: bytes) -> int:
     """CRC-32C of some bytes."""
     import google_crc32c
 
-    return google_crc32c.value(data if isinstance(data, bytes) else bytes(data))
+    return google_crc32c.value(data)
 
 
 def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:

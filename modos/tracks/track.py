@@ -70,12 +70,10 @@ class Track(ABC):
         self.fill(out, contig.name, start)
         return out
 
-    def windows(self, contigs: Sequence[str], starts: np.ndarray, width: int) -> np.ndarray:
-        """The values of many stretches of one width, float32, (n, width)."""
-        out = np.empty((len(starts), width), np.float32)
+    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
+        """Write the values of many stretches into the rows of `out`, float32, (n, width)."""
         for row, contig, start in zip(out, contigs, starts.tolist()):
             self.fill(row, contig, start)
-        return out
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
         """Have what a region takes at hand, where it is far away."""
@@ -279,10 +277,9 @@ class StoredTrack(Track):
         starts, ends, values = found[0] if len(found) == 1 else (np.concatenate(column) for column in zip(*found))
         expanded(starts, ends, values, at, at + len(out), out)
 
-    def windows(self, contigs: Sequence[str], starts: np.ndarray, width: int) -> np.ndarray:
+    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
         offsets = {name: self.contigs[name].offset for name in set(contigs)}
         places = np.fromiter((offsets[name] for name in contigs), np.int64, len(contigs)) + starts
-        out = np.empty((len(starts), width), np.float32)
         if self.is_runs:
             self._windows_from_runs(places, out)
         else:
@@ -290,7 +287,6 @@ class StoredTrack(Track):
         if self._mask is not None:
             for place, row in zip(places.tolist(), out):
                 blank(row, place, self.mask)
-        return out
 
     def _windows_from_chunks(self, places: np.ndarray, out: np.ndarray) -> None:
         width = out.shape[1]
@@ -306,7 +302,9 @@ class StoredTrack(Track):
                 low, high = max(start, at[row]), min(start + CHUNK, at[row] + width)
                 self._fill_chunk(out[row, low - at[row]:high - at[row]], low - start, chunk)
 
-        self.data.chunks(rows, into)
+        self.data.prefetch(rows)
+        for number in rows:  # in one thread: there is more to do in Python than in libraries
+            into(number, self.data.chunk(number))
 
     def _windows_from_runs(self, places: np.ndarray, out: np.ndarray) -> None:
         if not len(self._origins):

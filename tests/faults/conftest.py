@@ -158,8 +158,8 @@ def files(storage: Storage) -> set[str]:
 def expected_files(modo: MODO) -> set[str]:
     """Keys of the files that an object has and nothing else."""
     nodes = {f"data.zarr/{path}/zarr.json" for path in modo.list_nodes()} | {"data.zarr/zarr.json"}
-    data = journal.files_of(modo._document) & files(modo.storage)
-    return nodes | data
+    present, folders = files(modo.storage), tuple(f"{folder}/c/" for folder in modo._document.array_folders())
+    return nodes | journal.files_of(modo._document) & present | {key for key in present if folders and key.startswith(folders)}
 
 
 def write_description(folder: Path, bams: Path) -> Path:
