@@ -182,6 +182,11 @@ class Transaction:
         self._make(arrays)
         self._files.append(staged)
 
+    @property
+    def staged(self) -> list[Staged]:
+        """The files and arrays that are to be written."""
+        return list(self._files)
+
     def link(self, parent: str, child: str) -> None:
         """Link an element from its parent."""
         self._links.append((parent, child))

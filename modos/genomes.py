@@ -49,11 +49,12 @@ class Genomes(ABC):
         """
         from modos.tracks.opening import open_genome
 
-        return open_genome(self.storage, self._document, id, self._write_values, partial(_reopened, type(self), self._opening, id))
+        return open_genome(self.storage, self._document, id, partial(self._write_values, id), partial(_reopened, type(self), self._opening, id))
 
-    def _write_values(self, contig: str, start: int, track: str, values: np.ndarray) -> None:
+    def _write_values(self, genome: str | None, contig: str, start: int, track: str, values: np.ndarray) -> Genome:
         with self.track_changes() as tracks:
             tracks.write(track, contig, start, values)
+        return self.open_genome(genome)
 
     @contextmanager
     def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:

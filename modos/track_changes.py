@@ -43,6 +43,8 @@ class StagedArrays:
         Those that are replaced, and those that replace them.
     write
         Writes them.
+    order
+        Place of a track among the others.
     kept
         The arrays that stay, by path.
     replaces
@@ -52,6 +54,7 @@ class StagedArrays:
     change: Add | Update
     arrays: SetArrays
     write: Write
+    order: int = 0
     kept: Mapping[str, dict] = field(default_factory=dict)
     replaces: bool = False
 
@@ -69,6 +72,8 @@ class StagedArrays:
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         specs = self.write(self._names, storage, written, progress)
         nodes = {spec.path: spec.to_node() for spec in specs}
+        for node in nodes.values():
+            node["attributes"] |= {"order": self.order} if self.order else {}
         self.arrays.nodes |= nodes
         if not is_array_path((self.change.attributes | getattr(self.change, "base", {})).get("data_path", ZARR)):
             return {}  # its checksum is that of its file
@@ -92,6 +97,7 @@ class TrackChanges:
     def __init__(self, transaction: Transaction):
         self.transaction = transaction
         self.reports: dict[str, LoadReport] = {}
+        self._added = 0
 
     @property
     def _view(self) -> Document:
@@ -171,7 +177,7 @@ class TrackChanges:
         element_id = self._free_id(name)
         given = {"name": name, "has_reference": [genome_id]} | dict(attributes or {})
         change = Add(element_id, self._prepared(element_id, "Array", given))
-        self._load(change, name, genome_id, source, frozenset(), mask=mask, keep=keep, strict=strict)
+        self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict)
         if part_of:
             self.transaction.link(part_of, element_id)
         return element_id
@@ -181,22 +187,20 @@ class TrackChanges:
         """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
         element_id, genome_id, arrays = self._known(name)
         change = Update(element_id, {}, self._view.element(element_id))
-        self._load(change, name, genome_id, source, frozenset(arrays.values()), mask=mask, keep=keep, strict=strict)
+        self._load(change, name, genome_id, source, arrays, mask=mask, keep=keep, strict=strict)
         return element_id
 
     def remove(self, name: str) -> str:
         """Remove a track; returns the id that it had."""
-        from modos.tracks.opening import find_track
-
-        return self.transaction.remove_element(find_track(self._view, name))
+        return self.transaction.remove_element(self._find(name))
 
     def rename(self, name: str, new: str) -> str:
         """Give a track another name; its id stays, and is returned."""
-        from modos.tracks.opening import find_track, tracks_of
+        from modos.tracks.opening import tracks_of
 
         if new in tracks_of(self._view):
             raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
-        return self.transaction.update_element(find_track(self._view, name), {"name": new})
+        return self.transaction.update_element(self._find(name), {"name": new})
 
     def mask(self, name: str, where: str | Condition | None = None, *, hard: bool = False) -> str:
         """Have a track count as having no value in places, until `unmask`.
@@ -244,11 +248,20 @@ class TrackChanges:
         self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, contig, start, values))
         return element_id
 
+    def _find(self, name: str) -> str:
+        """The element that is a track."""
+        from modos.tracks.opening import find_track, tracks_of
+
+        if name not in tracks_of(self._view) and any(
+                name in (i, self._view.element(i).get("name")) for i in (file.change.element_id for file in self.transaction.staged)):
+            raise InvalidInputError(f"the track {name} is changed twice in one transaction", "make the changes one after another")
+        return find_track(self._view, name)
+
     def _known(self, name: str) -> tuple[str, str, dict[str, str]]:
         """A track's element, its genome, and its arrays."""
-        from modos.tracks.opening import arrays_below, find_genome, find_track, genome_ids
+        from modos.tracks.opening import arrays_below, find_genome, genome_ids
 
-        element_id = find_track(self._view, name)
+        element_id = self._find(name)
         known = set(genome_ids(self._view))
         links = [link for link in self._view.element(element_id).get("has_reference", ()) if link in known]
         return element_id, find_genome(self._view, links[0] if links else None), arrays_below(self._view, element_id)
@@ -266,7 +279,8 @@ class TrackChanges:
         return open_track(self.transaction.storage, start.nodes, arrays_below(start, element_id),
                           element_id, element_id, contigs_of(start, genome_id), Cache(32 << 20))
 
-    def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, base: frozenset[str], **options: Any) -> None:
+    def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
+              **options: Any) -> None:
         from modos.tracks.loading import LoadReport, build_track, read_source
         from modos.tracks.opening import contigs_of
 
@@ -277,8 +291,8 @@ class TrackChanges:
             return build_track(storage, contigs, names, read_source(source, progress), written,
                                report=report, **options)
 
-        arrays = SetArrays(change.element_id, base)
-        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
+        arrays = SetArrays(change.element_id, frozenset(replaced.values()))
+        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write, self._order(replaced)))
 
     def _rewrite(self, element_id: str, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
         """Write a track anew from what is there."""
@@ -292,7 +306,7 @@ class TrackChanges:
             return build_track(storage, contigs, names, blocks(), written)
 
         replaced = SetArrays(element_id, frozenset(arrays.values()))
-        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write))
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays)))
 
     def _set_mask(self, element_id: str, arrays: Mapping[str, str], track: StoredTrack, spans: np.ndarray) -> None:
         from modos.tracks import masking
@@ -304,7 +318,15 @@ class TrackChanges:
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
             return masking.write_mask(storage, track, spans, names, written)
 
-        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, {data: self._view.nodes[data]}))
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
+
+    def _order(self, arrays: Mapping[str, str]) -> int:
+        """The place of a track: that of its arrays, or the next one."""
+        if arrays:
+            return max(self._view.nodes[path]["attributes"].get("order", 0) for path in arrays.values())
+        known = [node.get("attributes", {}).get("order", 0) for node in self._view.nodes.values()]
+        self._added += 1
+        return max(known, default=0) + self._added
 
     def _prepared(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         given = {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"} | dict(attributes or {})

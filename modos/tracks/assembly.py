@@ -162,15 +162,8 @@ def read_sizes(path: str) -> Contigs:
     return Contigs(lengths)
 
 
-def read_report(path: str, style: str) -> tuple[dict[str, str], dict[str, str]]:
-    """An NCBI assembly report: the name of a style by each other name.
-
-    Returns
-    -------
-    names, aliases
-        Both from any name to that of the style, the first for those that are
-        to be renamed.
-    """
+def read_report(path: str, style: str) -> dict[str, str]:
+    """An NCBI assembly report: the name of a style by each name; another style's where it has none."""
     if style not in NAME_STYLES:
         raise InvalidInputError(f"there is no name style {style}", f"there are {listing(NAME_STYLES)}")
     columns: list[str] = []
@@ -190,7 +183,7 @@ def read_report(path: str, style: str) -> tuple[dict[str, str], dict[str, str]]:
                 names.setdefault(row[column], target)
     if not names:
         raise InvalidInputError(f"{path} is no NCBI assembly report", "it has a line that begins with `# Sequence-Name`")
-    return names, names
+    return names
 
 
 def read_map(path: str) -> dict[str, str]:

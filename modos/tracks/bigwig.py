@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -22,6 +23,7 @@ from modos.tracks.zooms import Summary
 
 MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 _DENSE = 1 / 8  # of the bases of a file have a value: read as values, not as intervals
+_HEADER = struct.Struct("<4sHHQQQ")  # magic, version, zoom levels, places of contigs, data and index
 _AT_ONCE = 1 << 16  # intervals
 
 
@@ -39,6 +41,7 @@ def _open(path: str | Path) -> Any:
 
     if not Path(path).is_file():
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
+    _check_header(path)
     try:
         file = pybigtools.open(str(path))
         if not file.is_bigwig:
@@ -48,6 +51,17 @@ def _open(path: str | Path) -> Any:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
+
+
+def _check_header(path: str | Path) -> None:
+    """Refuse what is none or was cut off, before the library says so to the terminal."""
+    with open(path, "rb") as file:
+        header, size = file.read(_HEADER.size), file.seek(0, 2)
+    magic, offsets = header[:4], _HEADER.unpack(header)[3:6] if len(header) == _HEADER.size else ()
+    if magic == MAGIC[1]:
+        offsets = struct.unpack(">4sHHQQQ", header)[3:6]
+    if magic not in MAGIC or not offsets or not all(_HEADER.size <= offset < size for offset in offsets):
+        raise InvalidInputError(f"{path} is no bigWig, or was cut off", "copy it again")
 
 
 def read_bigwig(path: str | Path, progress: Progress | None = None) -> Iterator[Block]:

@@ -138,7 +138,7 @@ def export(track: Track, path: str, format: str | None = None, regions: Iterable
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not target.parent.is_dir():
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".bw", dir=target.parent)
     os.close(handle)
     part = Path(name)
     try:

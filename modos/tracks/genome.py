@@ -7,7 +7,7 @@ inclusive in text, as in samtools.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from modos.tracks.zooms import EMPTY, Summary
 if TYPE_CHECKING:
     import xarray
 
+KeyForm = Literal["one", "slice", "list"]
 TrackKey = Any  # a number, name, slice, list or array of tracks
 _NO_BASE = ord("N")
 _READERS = 8
@@ -31,7 +32,7 @@ class PositionError(RegionError, IndexError):
     """A position, or the number of a track, that there is not."""
 
 
-Write = Callable[[str, int, str, np.ndarray], None]
+Write = Callable[[str, int, str, np.ndarray], "Genome"]
 
 
 class Genome(Mapping[str, "ContigView"]):
@@ -46,7 +47,8 @@ class Genome(Mapping[str, "ContigView"]):
     sequence
         A byte per base, where there is one.
     write
-        Writes values of a track: contig, start, track's name, values.
+        Writes values of a track (contig, start, track's name, values), and
+        gives the genome as it is then.
     reopen
         Opens the same again, in another process.
     """
@@ -135,6 +137,8 @@ class Genome(Mapping[str, "ContigView"]):
         if isinstance(key, slice):
             chosen = names[key]
             return [self.tracks[name] for name in chosen], (len(chosen),)
+        if isinstance(key, (list, tuple)) and any(isinstance(one, str) for one in key):
+            return [self.select(one)[0][0] for one in key], (len(key),)
         keys = np.asarray(key)
         if keys.dtype == bool:
             if keys.shape != (len(names),):
@@ -199,7 +203,7 @@ class Genome(Mapping[str, "ContigView"]):
         """Change values of a track, in one commit."""
         if self._write is None:
             raise InvalidInputError("this genome can only be read", "bring its tracks into an object with `modos track add`")
-        self._write(contig, start, track, values)
+        self.tracks = self._write(contig, start, track, values).tracks
 
     def to_xarray(self, contigs: Iterable[str] | None = None) -> xarray.Dataset:
         """Whole contigs as arrays that are read when they are computed, here or on a dask cluster.
@@ -299,8 +303,8 @@ class ContigView:
         return f"<contig {self.name}: {self.end:,} bases>"
 
 
-def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, bool]:
-    """Which bases a key stands for, and whether it is one base alone.
+def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, KeyForm]:
+    """Which bases a key stands for, and what kind of key it is: the shape of the answer depends on it.
 
     Returns
     -------
@@ -313,28 +317,28 @@ def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, bool]:
         except (TypeError, ValueError):
             raise PositionError(f"{key} is not a slice of positions", "write [1000:2000]") from None
         if step == 1:
-            return slice(start, max(start, stop)), False
-        return np.arange(start, stop, step), False
+            return slice(start, max(start, stop)), "slice"
+        return np.arange(start, stop, step), "slice"
     if key is Ellipsis:
-        return slice(0, length), False
+        return slice(0, length), "slice"
     if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
         position = int(key) + (length if key < 0 else 0)
         if not 0 <= position < length:
             raise PositionError(f"position {int(key):,} is not within {length:,} bases", "positions are 0-based")
-        return slice(position, position + 1), True
+        return slice(position, position + 1), "one"
     positions = np.asarray(key)
     if positions.dtype == bool:
         if positions.shape != (length,):
             raise PositionError(f"a mask of {positions.shape} does not fit {length:,} bases")
-        return np.flatnonzero(positions), False
+        return np.flatnonzero(positions), "list"
     if not positions.size:
-        return positions.astype(np.int64), False
+        return positions.astype(np.int64), "list"
     if positions.dtype.kind not in "iu":
         raise PositionError(f"{key!r} does not say which bases are meant", "give numbers, a slice, a list or a mask")
     positions = np.where(positions < 0, positions + length, positions).astype(np.int64)
     if (positions < 0).any() or (positions >= length).any():
         raise PositionError(f"a position is not within {length:,} bases", "positions are 0-based")
-    return positions, False
+    return positions, "list"
 
 
 _GATHER = 1 << 16  # bases between two positions that are read with what lies between them
@@ -372,15 +376,17 @@ class Continuous:
 
     def __getitem__(self, key: Any) -> Any:
         base_key, track_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-        bases, single = settle_bases(base_key, self._length)
+        bases, form = settle_bases(base_key, self._length)
         tracks, axis = self._genome.select(track_key)
         if isinstance(bases, slice):
             block = self._slice(bases.start, bases.stop, tracks)
             block = block[:, 0] if axis is None else block.reshape(len(block), *axis)
-            return block[0] if single else block
-        if axis is None or isinstance(track_key, slice):
+            return block[0] if form == "one" else block
+        if axis is None or form == "slice" or isinstance(track_key, slice):
             columns = [self._gather(bases, track) for track in tracks]
-            return columns[0] if axis is None else np.stack(columns, -1) if columns else np.empty((*bases.shape, 0), np.float32)
+            if axis is None:
+                return columns[0]
+            return np.stack(columns, -1).reshape(*bases.shape, *axis) if columns else np.empty((*bases.shape, *axis), np.float32)
         try:
             wanted, which = np.broadcast_arrays(bases, np.arange(len(tracks)).reshape(axis))
         except ValueError:
@@ -430,11 +436,11 @@ class Bases:
         return self._length
 
     def __getitem__(self, key: Any) -> Any:
-        bases, single = settle_bases(key, self._length)
+        bases, form = settle_bases(key, self._length)
         if not isinstance(bases, slice):
             return gathered(bases, self._read, "uint8")
         found = self._read(bases.start, bases.stop)
-        return found[0] if single else found
+        return found[0] if form == "one" else found
 
     def _read(self, start: int, end: int) -> np.ndarray:
         array, out = self._genome.sequence, np.full(end - start, _NO_BASE, np.uint8)

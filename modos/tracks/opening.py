@@ -68,9 +68,13 @@ def _arrays(document: Document) -> dict[str, dict[str, str]]:
 
 
 def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str]:
-    """Ids of the elements that are tracks, by the tracks' names; of one genome or of all."""
+    """Ids of the elements that are tracks, by the tracks' names, in their order; of one genome or of all."""
     found = {}
-    for element_id, arrays in _arrays(document).items():
+
+    def place(item: tuple[str, dict[str, str]]) -> tuple[int, str]:
+        return max(document.nodes[path].get("attributes", {}).get("order", 0) for path in item[1].values()), item[0]
+
+    for element_id, arrays in sorted(_arrays(document).items(), key=place):
         if not ({"values", "runs"} & arrays.keys() and element_id.startswith("data/") and "zoom" in arrays):
             continue
         attributes = document.nodes[element_id]["attributes"]

@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError, TruncatedStream
+from modos.errors import (
+    ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
+)
 from modos.storage import Storage
 
 CHUNKS_IN_SHARD = 256
@@ -294,7 +296,10 @@ class ShardedArray:
 
     def _read(self, shard: int, start: int, end: int) -> bytes:
         key = self.spec.key(self._zarr, shard)
-        data = self._storage.read_part(key, start, end)[0]
+        try:
+            data = self._storage.read_part(key, start, end)[0]
+        except NotFoundError:
+            raise _gone(self._storage, key) from None
         if len(data) != end - start:
             raise TruncatedStream(f"{self._storage.url}/{key} is shorter than its metadata say",
                                   "restore it from a copy of the object")
@@ -378,7 +383,10 @@ class _OpenFiles:
         return data
 
     def _open(self, key: str, size: int) -> FileIO:
-        found = self._storage.stat(key).size
+        try:
+            found = self._storage.stat(key).size
+        except NotFoundError:
+            raise _gone(self._storage, key) from None
         if found != size:
             raise self._too_short(key, size, found)
         path = self._storage.local_path(key)
@@ -390,6 +398,11 @@ class _OpenFiles:
     def _too_short(self, key: str, size: int, found: int) -> TruncatedStream:
         return TruncatedStream(f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
                                "restore it from a copy of the object")
+
+
+def _gone(storage: Storage, key: str) -> ConflictError:
+    return ConflictError(f"{storage.url}/{key} is gone: the track was changed or removed by somebody else meanwhile",
+                         "open the object again")
 
 
 _pools: dict[str, ThreadPoolExecutor] = {}

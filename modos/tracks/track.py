@@ -388,7 +388,8 @@ class StoredTrack(Track):
             level = usable[-1]
             first, last = (contig.offset + start) // level.bin, -(-(contig.offset + end) // level.bin)
             rows = self._bins(level, first, last)
-            groups = np.searchsorted((np.arange(first, last) + 0.5) * level.bin - contig.offset, borders)
+            middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
+            groups = np.searchsorted(middles, borders)
             return _grouped(*rows, groups)
         parts = [np.empty((4, 0))]
         for low in range(0, bins, max(STEP * bins // max(end - start, 1), 1)):
