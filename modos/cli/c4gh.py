@@ -59,6 +59,8 @@ def encrypt(
     """
     from modos.cli.secrets import load_secret
     from modos.encryption.keys import as_public_keys
+    from modos.errors import listing
+    from modos.formats import is_array_path
 
     recipients = as_public_keys(public_key or [])
     sender = load_secret(secret_key, passphrase_file) if secret_key else None
@@ -67,6 +69,9 @@ def encrypt(
         changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance)
     say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}" if changed
         else f"nothing to do: every file of {place} is encrypted already")
+    plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
+    if plain and not elements:
+        say(f"not encrypted, as arrays are not: {listing(plain)}")
 
 
 @app.command()

@@ -38,6 +38,9 @@ class _Conversion(ABC):
     def keys(self) -> list[str]:
         return [target for _, target in self.pairs]
 
+    def folders(self) -> list[str]:
+        return []
+
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         told: dict[str, Any] = {}
         for source, target in self.pairs:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -195,15 +196,23 @@ def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None 
     return _combined(shards)
 
 
+def write_pieces(storage: Storage, path: str, shape: tuple[int, ...], chunk: int, dtype: str, piece: Callable[[int], np.ndarray],
+                 written: list[str], attributes: Mapping[str, Any] | None = None) -> ArraySpec:
+    """Write an array of zeros and what `piece` gives for the number of a chunk, of the whole chunk's shape."""
+    numbers = range(-(-shape[-1] // chunk))
+    sample = (data for data in map(piece, [*numbers[:: len(numbers) // _TRIED + 1], *numbers]) if data.any())
+    writer = ArrayWriter(storage, ArraySpec(path, shape, chunk, dtype, 0, choose_codec(islice(sample, _TRIED // 2))), written)
+    for number in numbers:
+        writer.put(number, piece(number))
+        writer.flush(keep=(number // CHUNKS_IN_SHARD,))
+    return writer.finish(attributes)
+
+
 def write_small(storage: Storage, path: str, data: np.ndarray, chunk: int, written: list[str],
                 attributes: Mapping[str, Any] | None = None) -> ArraySpec:
-    """Write an array that fits in memory; zeros are not stored."""
-    pieces = [_padded(data[..., at:at + chunk], chunk) for at in range(0, data.shape[-1], chunk)]
-    codec = choose_codec(piece for piece in pieces if piece.any())
-    writer = ArrayWriter(storage, ArraySpec(path, data.shape, chunk, data.dtype.name, 0, codec), written)
-    for number, piece in enumerate(pieces):
-        writer.put(number, piece)
-    return writer.finish(attributes)
+    """Write an array that is in memory; zeros are not stored."""
+    return write_pieces(storage, path, data.shape, chunk, data.dtype.name,
+                        lambda number: _padded(data[..., number * chunk:(number + 1) * chunk], chunk), written, attributes)
 
 
 def _padded(piece: np.ndarray, chunk: int) -> np.ndarray:

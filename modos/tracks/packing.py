@@ -91,6 +91,8 @@ class Packing:
                 return values
             out[:] = values
             return out
+        if numbers.size and numbers.min() > self.negative_zero:
+            return np.divide(numbers, np.float32(10**self.decimals), out=out)
         return np.take(self._table, numbers.view(f"u{self.dtype}"), out=out, mode="clip")
 
     def pack(self, values: np.ndarray) -> np.ndarray | None:

@@ -11,11 +11,11 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from io import FileIO
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -33,6 +33,9 @@ _NEAR = 64 << 10  # bytes between two chunks that are fetched together
 _OPEN = 128  # files that are kept open
 _WORKERS = 16
 _DECODERS = 2
+_BATCH = 1024  # chunks that are gone through at once
+
+Result = TypeVar("Result")
 
 Codec = Mapping[str, Any]
 
@@ -220,6 +223,21 @@ class ShardedArray:
         for _ in pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]):
             pass
 
+    def visit(self, numbers: Sequence[int], work: Callable[[int, np.ndarray | None], Result]) -> list[Result]:
+        """What `work` makes of each chunk, in order; the chunks are not kept, and must not be."""
+        scratch, found = np.empty(self.spec.chunk_shape, self.spec.dtype), []
+        for at in range(0, len(numbers), _BATCH):
+            batch = numbers[at:at + _BATCH]
+            if self._local is None:
+                self._fetch(list(batch))
+            found += [work(number, self._passing(number, scratch)) for number in batch]
+        return found
+
+    def _passing(self, number: int, scratch: np.ndarray) -> np.ndarray | None:
+        known = self.cache.get((self.spec.path, number))
+        packed = None if known is not None else self._packed(number)
+        return known if packed is None else self._unpacked(number, packed, scratch)
+
     def read(self) -> np.ndarray:
         """All of it, for an array that is small."""
         out = np.full(self.spec.shape, self.spec.fill, self.spec.dtype)
@@ -259,10 +277,13 @@ class ShardedArray:
         start, length = map(int, self._index(shard)[within])
         return None if start == _ABSENT else self._read(shard, start, start + length)
 
-    def _unpacked(self, number: int, packed: bytes) -> np.ndarray:
+    def _unpacked(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
         if crc32c(packed) != _RESIDUE:
             raise self._damaged(number // CHUNKS_IN_SHARD)
         try:
+            if out is not None:
+                self._decode(memoryview(packed)[:-4], out)
+                return out
             return np.frombuffer(self._decode(memoryview(packed)[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape)
         except (ValueError, RuntimeError):
             raise self._damaged(number // CHUNKS_IN_SHARD) from None
@@ -418,7 +439,7 @@ def pool(name: str, workers: int) -> ThreadPoolExecutor:
         return _pools[name]
 
 
-def decoder(codec: Codec) -> Callable[[Any], bytes]:
+def decoder(codec: Codec) -> Callable[..., bytes]:
     """What undoes a codec's compression; InvalidInputError for a codec that is not known."""
     from numcodecs import blosc
 

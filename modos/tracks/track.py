@@ -15,9 +15,9 @@ from modos.tracks import zooms
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.packing import Packing
 from modos.tracks.parsing import Runs, Values
-from modos.tracks.runs import Spans, blank, expanded, expanded_windows
+from modos.tracks.runs import Spans, blank, complement, expanded, expanded_windows, intersection, restricted
 from modos.tracks.sharded import Codec, ShardedArray
-from modos.tracks.zooms import EMPTY, Summary, combine, summarise
+from modos.tracks.zooms import EMPTY, Summary, bin_runs, combine, summarise
 
 STEP = 64 * CHUNK  # bases that are read at once where a region is gone through
 _RUN_CHUNKS = 8  # chunks of runs that are looked at together
@@ -223,19 +223,18 @@ class StoredTrack(Track):
             return super().scan(region)
         contig, start, end = self.contigs.place(region)
         begin, stop = contig.offset + start, contig.offset + end
-        parts: list[Summary] = []
 
-        def into(number: int, chunk: np.ndarray | None) -> None:
+        def work(number: int, chunk: np.ndarray | None) -> Summary:
+            if chunk is None:
+                return EMPTY
             low, high = max(number * CHUNK, begin), min((number + 1) * CHUNK, stop)
-            if chunk is not None:
-                values = np.empty(high - low, np.float32)
-                self._fill_chunk(values, low - number * CHUNK, chunk)
-                if self._mask is not None:
-                    blank(values, low, self.mask)
-                parts.append(summarise(values))
+            values = np.empty(high - low, np.float32)
+            self._fill_chunk(values, low - number * CHUNK, chunk)
+            if self._mask is not None:
+                blank(values, low, self.mask)
+            return summarise(values)
 
-        self.data.chunks(range(begin // CHUNK, (stop - 1) // CHUNK + 1), into)
-        return combine(parts)
+        return combine(self.data.visit(range(begin // CHUNK, (stop - 1) // CHUNK + 1), work))
 
     @cached_property
     def _origins(self) -> np.ndarray:
@@ -391,6 +390,8 @@ class StoredTrack(Track):
             middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
             groups = np.searchsorted(middles, borders)
             return _grouped(*rows, groups)
+        if self.is_runs:
+            return self._zoom_of_runs(borders + contig.offset)
         parts = [np.empty((4, 0))]
         for low in range(0, bins, max(STEP * bins // max(end - start, 1), 1)):
             high = min(low + max(STEP * bins // max(end - start, 1), 1), bins)
@@ -400,6 +401,23 @@ class StoredTrack(Track):
             zeroed = np.where(present, values, 0).astype(np.float64)
             parts.append(_grouped(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
         return np.concatenate(parts, axis=1)
+
+    def _zoom_of_runs(self, borders: np.ndarray) -> np.ndarray:
+        """n, mean, min and max of bins between places on the axis, (4, bins)."""
+        out = np.full((4, len(borders) - 1), np.nan)
+        start, end = int(borders[0]), int(borders[-1])
+        found = list(self.runs(start, end))
+        starts, ends, values = (np.concatenate(column) for column in zip(*found)) if found else (np.empty(0, np.int64),) * 3
+        free = np.array([[start], [end]])
+        if self._mask is not None:
+            free = intersection(complement(self.mask, self.contigs.size), free)
+        inside = restricted(Runs("", starts, ends, values), free)
+        out[0] = 0
+        has_bases = np.diff(borders) > 0
+        if len(inside.starts):
+            bins, n, total, low, high = bin_runs(inside.starts, inside.ends, inside.values, borders[np.concatenate(([True], has_bases))])
+            out[:, np.flatnonzero(has_bases)[bins]] = n, total / n, low, high
+        return out
 
     def without_mask(self) -> StoredTrack:
         """It with all of its values; its statistics stay those with the mask."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modos.storage import Storage
-from modos.tracks.arrays import Names, write_small
+from modos.tracks.arrays import Names, write_pieces, write_small
 from modos.tracks.contigs import GRAIN, Contigs
 from modos.tracks.sharded import ArraySpec
 
@@ -66,6 +66,25 @@ def combine(parts: Sequence[Summary]) -> Summary:
     return Summary(sum(n), float(sum(total)), float(sum(squares)), min(low), max(high))
 
 
+def bin_runs(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, borders: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Summaries of runs in order, at least one, that lie within the borders of bins.
+
+    Returns
+    -------
+    bins, n, sum, min, max
+        Of each bin that has a value.
+    """
+    first, last = np.searchsorted(borders, starts, "right") - 1, np.searchsorted(borders, ends, "left") - 1
+    spans = last - first + 1
+    run = np.repeat(np.arange(len(starts)), spans)
+    bins = np.arange(len(run)) - np.repeat(np.cumsum(spans) - spans, spans) + first[run]
+    n = np.minimum(ends[run], borders[bins + 1]) - np.maximum(starts[run], borders[bins])
+    sums = values[run].astype(np.float64) * n
+    at = np.flatnonzero(np.diff(bins, prepend=-1))
+    return (bins[at], np.add.reduceat(n, at), np.add.reduceat(sums, at), np.minimum.reduceat(values[run], at),
+            np.maximum.reduceat(values[run], at))
+
+
 class Level(NamedTuple):
     """A zoom level: bases in a bin, and the place of its first bin in the array."""
 
@@ -112,16 +131,11 @@ class Accumulator:
         """Runs of equal values at places on the axis, in order, none of them NaN."""
         if not len(starts):
             return
-        first, last = starts // GRAIN, (ends - 1) // GRAIN
-        spans = last - first + 1
-        run = np.repeat(np.arange(len(starts)), spans)
-        bins = np.arange(len(run)) - np.repeat(np.cumsum(spans) - spans, spans) + first[run]
-        n = np.minimum(ends[run], (bins + 1) * GRAIN) - np.maximum(starts[run], bins * GRAIN)
-        wide = values[run].astype(np.float64)
-        borders = np.flatnonzero(np.diff(bins, prepend=-1))
+        first = int(starts[0]) // GRAIN
+        borders = np.arange(first, int(ends[-1] - 1) // GRAIN + 2) * GRAIN
+        bins, *rows = bin_runs(starts, ends, values, borders)
         squares = float(((ends - starts) * values.astype(np.float64) ** 2).sum())
-        self._add(contig, bins[borders], np.add.reduceat(n, borders), np.add.reduceat(wide * n, borders),
-                  np.minimum.reduceat(values[run], borders), np.maximum.reduceat(values[run], borders), squares)
+        self._add(contig, bins + first, *rows, squares)
 
     def _add(self, contig: int, bins: np.ndarray, n: np.ndarray, sums: np.ndarray, low: np.ndarray, high: np.ndarray,
              squares: float) -> None:
@@ -144,35 +158,49 @@ class Accumulator:
             Number of runs, where the track is kept as such: bins so small
             that they hold few of them would cost more than they save.
         """
-        zoom, levels = self._zoom(runs)
+        kept, levels = self._levels(runs)
+
+        def piece(number: int) -> np.ndarray:
+            out, low, high = np.zeros((4, CHUNK)), number * CHUNK, (number + 1) * CHUNK
+            for level, rows in zip(levels, kept):
+                start, end = max(low, level.first), min(high, level.first + level.count)
+                for row, values in zip(out, rows):
+                    row[start - low:max(end, start) - low] = values[start - level.first:max(end, start) - level.first]
+            return out
+
+        shape = (4, sum(level.count for level in levels))
+        attributes = {"rows": list(ROWS), "levels": [list(level) for level in levels]}
         return [
-            write_small(storage, names.path("zoom"), zoom, CHUNK, written,
-                        {"rows": list(ROWS), "levels": [list(level) for level in levels]}),
+            write_pieces(storage, names.path("zoom"), shape, CHUNK, "float64", piece, written, attributes),
             write_small(storage, names.path("statistics"), self._contig, CHUNK, written, {"rows": list(STATISTICS)}),
         ]
 
-    def _zoom(self, runs: int | None) -> tuple[np.ndarray, list[Level]]:
-        """All levels in one array, (4, bins), and where each is."""
-        rows = np.stack([self._n, self._sum, self._min, self._max]).astype(np.float64)
-        size, parts, levels, first = GRAIN, [], [], 0
+    def _levels(self, runs: int | None) -> tuple[list[_Rows], list[Level]]:
+        """n, sum, min and max of the bins of each level, and where they go in the array."""
+        rows, size, kept, levels, first = _Rows(self._n, self._sum, self._min, self._max), GRAIN, [], [], 0
         while True:
-            wanted = runs is None or rows.shape[1] <= max(runs // 16, _COARSEST)
-            if wanted:
-                parts.append(rows)
-                levels.append(Level(size, first, rows.shape[1]))
-                first += rows.shape[1]
-            if rows.shape[1] <= _COARSEST:
-                return np.concatenate(parts, axis=1), levels
-            rows, size = _coarser(rows), size * STEP
+            count = len(rows.n)
+            if runs is None or count <= max(runs // 16, _COARSEST):
+                kept.append(rows)
+                levels.append(Level(size, first, count))
+                first += count
+            if count <= _COARSEST:
+                return kept, levels
+            rows, size = rows.coarser(), size * STEP
 
 
-def _coarser(rows: np.ndarray) -> np.ndarray:
-    extra = -rows.shape[1] % STEP
-    n, total, low, high = np.pad(rows, ((0, 0), (0, extra))).reshape(4, -1, STEP)
-    count = n.sum(1)
-    low = np.where(n > 0, low, np.inf).min(1)
-    high = np.where(n > 0, high, -np.inf).max(1)
-    return np.stack([count, total.sum(1), np.where(count > 0, low, 0), np.where(count > 0, high, 0)])
+class _Rows(NamedTuple):
+    n: np.ndarray
+    sum: np.ndarray
+    min: np.ndarray
+    max: np.ndarray
+
+    def coarser(self) -> _Rows:
+        """The same for bins of eight times as many bases."""
+        n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
+        count = n.sum(1, dtype=np.int64)
+        return _Rows(count, total.sum(1), np.where(count > 0, np.where(n > 0, low, np.inf).min(1), 0),
+                     np.where(count > 0, np.where(n > 0, high, -np.inf).max(1), 0))
 
 
 def cover(start: int, end: int, levels: Sequence[Level]) -> Iterator[tuple[Level | None, int, int]]:

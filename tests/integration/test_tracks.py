@@ -207,6 +207,8 @@ def test_writing_values(modo):
     genome = modo.genome
     genome["chr1"][32_760:32_780, "steps"] = np.arange(20) / 4
     genome["chr2"][100:200, "steps"] = np.nan
+    assert np.isnan(genome["chr2"][150, 0]) and genome["chr1"][32_761, 0] == 0.25
+    stale = modo.genome
     modo.genome["scaffold"][880:, 0] = 1.25
     wanted = {name: values.copy() for name, values in TRUTH["steps"].items()}
     wanted["chr1"][32_760:32_780], wanted["chr2"][100:200], wanted["scaffold"][880:] = np.arange(20) / 4, np.nan, 1.25
@@ -215,10 +217,9 @@ def test_writing_values(modo):
         assert same_values(now[name][:, "steps"].copy(), values)
     assert now.num_datapoints == [sum(np.count_nonzero(~np.isnan(v)) for v in wanted.values())]
     assert now.sums[0] == pytest.approx(sum(np.nansum(v.astype(float)) for v in wanted.values()), rel=1e-12)
-    assert np.isnan(genome["chr2"][150, 0]) and genome["chr1"][32_761, 0] == 0.25
     assert modo.find_problems() == []
     with pytest.raises(ConflictError, match="changed or removed by somebody else"):
-        genome["scaffold"][880:]  # written through another one
+        stale["scaffold"][880:]
     with pytest.raises(RegionError):
         modo.genome["chr1"][10**9, "steps"] = 1
     with pytest.raises(InvalidInputError, match="infinite"):
