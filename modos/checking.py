@@ -13,8 +13,6 @@ from modos.errors import ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.tracks.arrays import shard_checksum
-from modos.tracks.sharded import ArraySpec
 
 
 @dataclass(frozen=True)
@@ -139,6 +137,9 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
                   progress: Progress | None) -> Iterator[Finding]:
     """Arrays that say what files they have, as those of tracks do."""
+    from modos.tracks.arrays import shard_checksum
+    from modos.tracks.layout import ArraySpec
+
     for path, node in document.nodes.items():
         attributes = node.get("attributes", {})
         if node.get("node_type") != "array" or "shard_sizes" not in attributes:
@@ -146,7 +147,7 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
         spec = ArraySpec.from_node(path, node)
         damaged = False
         for number, size in enumerate(spec.sizes):
-            key = spec.key(elements.ZARR, number)
+            key = spec.key(number)
             if size and sizes.get(key) != size:
                 damaged = True
                 found = f"has {sizes[key]:,} bytes" if key in sizes else "is missing"

@@ -49,7 +49,11 @@ class Genomes(ABC):
         """
         from modos.tracks.opening import open_genome
 
-        return open_genome(self.storage, self._document, id, partial(self._write_values, id), partial(_reopened, type(self), self._opening, id))
+        known = self.__dict__.setdefault("_genomes", {})
+        if id not in known or known[id][0] is not self._document:
+            reopen = partial(_reopened, type(self), self._opening, id)
+            known[id] = self._document, open_genome(self.storage, self._document, id, partial(self._write_values, id), reopen)
+        return known[id][1]
 
     def _write_values(self, genome: str | None, contig: str, start: int, track: str, values: np.ndarray) -> Genome:
         with self.track_changes() as tracks:
@@ -96,7 +100,7 @@ class Genomes(ABC):
         from modos.tracks.sequence import settle_contigs
 
         contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report, name_style,
-                                        chromosome_map)
+                                        chromosome_map, progress)
         with self.track_changes(progress) as tracks:
             return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
 
@@ -129,7 +133,7 @@ class Genomes(ABC):
             elif contigs_of(self._document, genome_id).lengths != source.contigs.lengths:
                 raise InvalidInputError(f"{archive} has other contigs than {genome_id}", "give another --id")
             for name in source.tracks:
-                tracks.add(name, source.iter_track(name), genome_id)
+                tracks.add(name, source.iter_track(name, progress), genome_id)
             return source.tracks
 
     def remove_track(self, name: str) -> str:
@@ -142,14 +146,15 @@ class Genomes(ABC):
         with self.track_changes() as tracks:
             return tracks.rename(name, new)
 
-    def mask_track(self, name: str, where: str | Condition | None = None, hard: bool = False) -> str:
+    def mask_track(self, name: str, where: str | Condition | None = None, hard: bool = False,
+                   progress: Progress | None = None) -> str:
         """Have a track count as having no value in places; see `TrackChanges.mask`."""
-        with self.track_changes() as tracks:
+        with self.track_changes(progress) as tracks:
             return tracks.mask(name, where, hard=hard)
 
-    def unmask_track(self, name: str) -> str:
+    def unmask_track(self, name: str, progress: Progress | None = None) -> str:
         """Let a track have all of its values again."""
-        with self.track_changes() as tracks:
+        with self.track_changes(progress) as tracks:
             return tracks.unmask(name)
 
 

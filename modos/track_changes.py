@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from modos.tracks.arrays import Names
     from modos.tracks.contigs import Contigs
+    from modos.tracks.layout import ArraySpec
     from modos.tracks.loading import LoadReport, Source
-    from modos.tracks.masking import Condition
-    from modos.tracks.sharded import ArraySpec
-    from modos.tracks.track import StoredTrack
+    from modos.tracks.masking import Condition, Patch
+    from modos.tracks.stored import StoredTrack
+
+_CACHE = 32 << 20  # bytes
 
 Bases = Callable[[Progress | None], Iterable[tuple[str, bytes]]]
 Write = Callable[["Names", Storage, list[str], Progress | None], "list[ArraySpec]"]
@@ -98,6 +100,7 @@ class TrackChanges:
         self.transaction = transaction
         self.reports: dict[str, LoadReport] = {}
         self._added = 0
+        self._patches: dict[str, tuple[StoredTrack, list[Patch]]] = {}
 
     @property
     def _view(self) -> Document:
@@ -238,15 +241,20 @@ class TrackChanges:
         return element_id
 
     def write(self, name: str, contig: str, start: int, values: np.ndarray) -> str:
-        """Change values of a track from a position (0-based) on; NaN removes them."""
+        """Change values of a track from a position (0-based) on; NaN removes them. May be repeated."""
         from modos.tracks import masking
 
-        element_id, genome_id, arrays = self._known(name)
-        track = self._opened(element_id, genome_id)
-        if track.is_masked:
-            raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
-        self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, contig, start, values))
-        return element_id
+        if name not in self._patches:
+            element_id, genome_id, arrays = self._known(name)
+            track, patches = self._opened(element_id, genome_id), []
+            if track.is_masked:
+                raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
+            masking.check_patch(track, contig, start, values)
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, patches))
+            self._patches[name] = track, patches
+        track, patches = self._patches[name]
+        patches.append(masking.check_patch(track, contig, start, values))
+        return track.element_id
 
     def _find(self, name: str) -> str:
         """The element that is a track."""
@@ -273,11 +281,11 @@ class TrackChanges:
 
     def _opened(self, element_id: str, genome_id: str) -> StoredTrack:
         from modos.tracks.opening import arrays_below, contigs_of, open_track
-        from modos.tracks.sharded import Cache
+        from modos.tracks.sharded import Reader
 
         start = self.transaction.start
-        return open_track(self.transaction.storage, start.nodes, arrays_below(start, element_id),
-                          element_id, element_id, contigs_of(start, genome_id), Cache(32 << 20))
+        return open_track(Reader(self.transaction.storage, _CACHE), start.nodes, arrays_below(start, element_id),
+                          element_id, element_id, contigs_of(start, genome_id))
 
     def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
               **options: Any) -> None:
@@ -316,7 +324,7 @@ class TrackChanges:
         replaced = SetArrays(element_id, frozenset(arrays.values()) - {data})
 
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return masking.write_mask(storage, track, spans, names, written)
+            return masking.write_mask(storage, track, spans, names, written, progress)
 
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
 

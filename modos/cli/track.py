@@ -318,7 +318,7 @@ def mask(
 
     modo = open_object(place)
     condition = _condition(where or [])
-    with modo.track_changes() as tracks:
+    with progress("masking") as advance, modo.track_changes(advance) as tracks:
         track = tracks.opened(name)
         number = count_masked(track, spans_of(track, condition)) if condition is not None else 0
         if dry_run:
@@ -355,7 +355,8 @@ def unmask(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK
     modos track unmask s3://my-bucket/ex coverage
     """
     modo = open_object(place)
-    modo.unmask_track(name)
+    with progress("unmasking") as advance:
+        modo.unmask_track(name, advance)
     say(f"{name} of {modo.storage.url} has no mask any more")
 
 
@@ -442,5 +443,6 @@ def import_genomedata(
     modos track import-genomedata data/ex archive.genomedata --id hg38
     """
     modo = open_object(place)
-    names = modo.import_genomedata(archive, id)
+    with progress("importing") as advance:
+        names = modo.import_genomedata(archive, id, advance)
     say(f"{count(len(names), 'track')} of {archive} in {modo.storage.url}: {', '.join(names)}")

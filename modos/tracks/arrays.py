@@ -15,7 +15,7 @@ import numpy as np
 from modos.formats import ZARR
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.tracks.sharded import (
+from modos.tracks.layout import (
     CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, decoder, encoder, shard_bytes, split_shard,
 )
 
@@ -152,7 +152,7 @@ class ArrayWriter:
             future.cancel()
         self._uploads.shutdown()
         for number in self._shards.keys() | self._pending.keys():
-            self._storage.delete(self.spec.key(ZARR, number))
+            self._storage.delete(self.spec.key(number))
 
     def _reopen(self, shard: int) -> None:
         if shard in self._open:
@@ -160,14 +160,14 @@ class ArrayWriter:
         self._open[shard] = {}
         self._settle(shard)
         if self._shards.pop(shard, (0, ""))[0]:
-            self._open[shard].update(split_shard(self._storage.read(self.spec.key(ZARR, shard))[0]))
+            self._open[shard].update(split_shard(self._storage.read(self.spec.key(shard))[0]))
 
     def _settle(self, shard: int) -> None:
         if shard in self._pending:
             self._shards[shard] = self._pending.pop(shard).result()
 
     def _write(self, shard: int, data: bytes) -> tuple[int, str]:
-        key = self.spec.key(ZARR, shard)
+        key = self.spec.key(shard)
         if data:
             self._written.append(key)
             self._storage.write(key, data)
@@ -188,7 +188,7 @@ def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None 
     for number, size in enumerate(spec.sizes):
         if size:
             digest = hashlib.blake2b()
-            for piece in storage.iter_range(spec.key(ZARR, number), 0, size):
+            for piece in storage.iter_range(spec.key(number), 0, size):
                 digest.update(piece)
                 if progress:
                     progress(len(piece))

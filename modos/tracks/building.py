@@ -16,10 +16,10 @@ from modos.storage import Storage
 from modos.tracks import zooms
 from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs, past_end
+from modos.tracks.layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 from modos.tracks.packing import Packing, find_packing
-from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.parsing import Block, Runs, Values, extent
 from modos.tracks.runs import expanded, joined, to_runs
-from modos.tracks.sharded import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 
 RUN_CHUNK = 1 << 15  # runs
 _TRIAL_RUNS = 1 << 20
@@ -60,7 +60,7 @@ class TrackBuilder:
             They overlap what came before, or go past the contig's end.
         """
         data, contig = block.data, self._contigs[block.data.contig]
-        start, end = _extent(data)
+        start, end = extent(data)
         if end > contig.length:
             number = contig.length - start if isinstance(data, Values) else int(np.argmax(data.ends > contig.length))
             error = past_end(contig, end if isinstance(data, Values) else int(data.ends[number]))
@@ -129,12 +129,6 @@ class TrackBuilder:
                 self._target.add(runs)
 
 
-def _extent(data: Values | Runs) -> tuple[int, int]:
-    if isinstance(data, Values):
-        return data.start, data.start + len(data.values)
-    return int(data.starts[0]), int(data.ends[-1])
-
-
 def _sampled_chunks(blocks: list[Values | Runs], contigs: Contigs) -> tuple[list[np.ndarray], int]:
     """A few of the chunks that blocks lie in, and how many these are."""
     touched: dict[int, Values | Runs] = {}
@@ -145,7 +139,8 @@ def _sampled_chunks(blocks: list[Values | Runs], contigs: Contigs) -> tuple[list
             touched.update(dict.fromkeys(range(first, last + 1), data))
         else:
             firsts, lasts = (offset + data.starts) // CHUNK, (offset + data.ends - 1) // CHUNK
-            within = [np.arange(a, b + 1) for a, b in zip(firsts.tolist(), lasts.tolist()) if b > a + 1]
+            long = lasts > firsts + 1
+            within = [np.arange(a, b) for a, b in zip(firsts[long].tolist(), lasts[long].tolist())]
             touched.update(dict.fromkeys(np.unique(np.concatenate([firsts, lasts, *within])).tolist(), data))
     numbers = list(touched)[:: max(len(touched) // _TRIED_CHUNKS, 1)]
     chunks = []

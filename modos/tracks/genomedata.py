@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Block, Values
 
@@ -73,8 +74,8 @@ class Archive:
         groups = [group for key, group in self._chromosomes[name].items() if key.startswith("supercontig_")]
         return sorted(((int(g.attrs["start"]), int(g.attrs["end"]), g) for g in groups), key=lambda found: found[0])
 
-    def iter_track(self, track: str) -> Iterator[Block]:
-        """The values of a track."""
+    def iter_track(self, track: str, progress: Progress | None = None) -> Iterator[Block]:
+        """The values of a track; bytes of them count as progress."""
         number = self.tracks.index(track)
         for name in self._chromosomes:
             for start, end, group in self._supercontigs(name):
@@ -82,6 +83,8 @@ class Archive:
                     continue
                 for at in range(0, end - start, _PIECE):
                     values = group["continuous"][at:at + _PIECE, number].astype(np.float32)
+                    if progress:
+                        progress(values.nbytes)
                     if not np.isnan(values).all():
                         yield Block(Values(name, start + at, values), lambda n, name=name: f"{self._path}, {name}, value {n}")
 

@@ -17,9 +17,9 @@ from modos.tracks.assembly import expand_paths, read_bed
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.building import TrackBuilder
 from modos.tracks.contigs import Contigs
+from modos.tracks.layout import ArraySpec
 from modos.tracks.parsing import Block, Runs, Values, read_text
 from modos.tracks.runs import Spans, blank, complement, intersection, restricted
-from modos.tracks.sharded import ArraySpec
 
 Source = Any  # a path, `-`, several of them, a mapping of contigs to arrays, or blocks
 _ARRAY_PIECE = 1 << 22

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from modos.errors import InvalidInputError
 from modos.storage import Storage
+from modos.storage.base import Progress
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.assembly import read_bed
 from modos.tracks.contigs import past_end
-from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.layout import ArraySpec
+from modos.tracks.parsing import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, complement, restricted, to_runs, union
-from modos.tracks.sharded import ArraySpec
-from modos.tracks.track import StoredTrack
+from modos.tracks.stored import StoredTrack
 
 NOTHING = np.empty((2, 0), np.int64)
 COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
@@ -66,7 +67,8 @@ def united(track: StoredTrack, spans: Spans) -> Spans:
     return union(track.mask, spans)
 
 
-def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names, written: list[str]) -> list[ArraySpec]:
+def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names, written: list[str],
+               progress: Progress | None = None) -> list[ArraySpec]:
     """Write a mask that replaces a track's, with the zoom levels and statistics that follow."""
     summary = zooms.Accumulator(track.contigs)
     free = complement(spans, track.contigs.size)
@@ -74,6 +76,8 @@ def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names,
     for data in bare.iter_data():
         runs = _on_axis(track, data if isinstance(data, Runs) else to_runs(data))
         inside = restricted(runs, free)
+        if progress:
+            progress(data.values.nbytes)
         summary.add_runs(track.contigs.number(data.contig), inside.starts, inside.ends, inside.values)
     specs = summary.write(storage, names, written, track.data.spec.length if track.is_runs else None)
     if spans.shape[1]:
@@ -101,41 +105,62 @@ def blanked(track: StoredTrack, spans: Spans) -> Iterator[Block]:
             yield _block(left._replace(starts=left.starts - offset, ends=left.ends - offset))
 
 
-def patched(track: StoredTrack, contig: str, start: int, values: np.ndarray) -> Iterator[Block]:
-    """A track's data with other values from a position of a contig on."""
-    place = track.contigs[contig]
+Patch = tuple[str, int, np.ndarray]  # contig, start (0-based), values
+
+
+def check_patch(track: StoredTrack, contig: str, start: int, values: np.ndarray) -> Patch:
+    """Values that are to be written; RegionError where the contig has no such positions."""
+    place, values = track.contigs[contig], np.array(values, np.float32)
     if start < 0 or start + len(values) > place.length:
         raise past_end(place, start + len(values))
     if np.isinf(values).any():
         raise InvalidInputError("a value is infinite")
-    statistics = track.statistics()
+    return place.name, start, values
+
+
+def patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
+    """A track's data with other values in places; of two patches for a place the later counts."""
     for name in track.contigs:
-        if name == place.name:
-            yield from _patched(track, name, start, np.asarray(values, np.float32))
-        elif name in statistics:
-            yield from (_block(data) for data in track.iter_data([name]))
+        yield from _patched(track, name, _apart([(start, values) for contig, start, values in patches if contig == name]))
 
 
-def _patched(track: StoredTrack, name: str, start: int, values: np.ndarray) -> Iterator[Block]:
-    end, given = start + len(values), False
+def _apart(patches: Sequence[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
+    """Patches of a contig in order, those that meet or overlap made one."""
+    spans = union(NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)],
+                                    np.int64).reshape(-1, 2).T)
+    made = [(start, np.empty(end - start, np.float32)) for start, end in spans.T.tolist()]
+    starts = spans[0]
+    for start, values in patches:
+        if len(values):
+            first, target = made[int(np.searchsorted(starts, start, "right")) - 1]
+            target[start - first:start - first + len(values)] = values
+    return made
+
+
+def _patched(track: StoredTrack, name: str, patches: list[tuple[int, np.ndarray]]) -> Iterator[Block]:
+    waiting = patches[::-1]
+    free = complement(np.array([(start, start + len(values)) for start, values in patches], np.int64).reshape(-1, 2).T,
+                      track.contigs[name].length)
     for data in track.iter_data([name]):
-        first, last = (data.start, data.start + len(data.values)) if isinstance(data, Values) else (int(data.starts[0]), int(data.ends[-1]))
-        if not given and first >= end:
-            yield _block(Values(name, start, values))
-            given = True
-        if last <= start or first >= end:
+        first, last = extent(data)
+        if not patches or not any(start < last and start + len(values) > first for start, values in patches):
+            yield from _due(name, waiting, first)
             yield _block(data)
             continue
         runs = data if isinstance(data, Runs) else to_runs(data)
-        for low, high in ((0, start), (end, track.contigs[name].length)):
-            part = restricted(runs, np.array([[low], [high]]))
-            if low and not given:
-                yield _block(Values(name, start, values))
-                given = True
-            if len(part.starts):
-                yield _block(part)
-    if not given:
-        yield _block(Values(name, start, values))
+        touched = free[:, np.searchsorted(free[1], first, "right"):np.searchsorted(free[0], last, "left")]
+        for span in touched.T:
+            left = restricted(runs, span.reshape(2, 1))
+            yield from _due(name, waiting, int(span[0]))
+            if len(left.starts):
+                yield _block(left)
+    yield from _due(name, waiting, track.contigs[name].length + 1)
+
+
+def _due(name: str, waiting: list[tuple[int, np.ndarray]], before: int) -> Iterator[Block]:
+    """The patches that begin before a position."""
+    while waiting and waiting[-1][0] < before:
+        yield _block(Values(name, *waiting.pop()))
 
 
 def _block(data: Values | Runs) -> Block:

@@ -9,11 +9,11 @@ from modos import elements
 from modos.elements import Document
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
 from modos.storage import Storage
-from modos.formats import ZARR
 from modos.tracks.contigs import Contigs
 from modos.tracks.genome import Genome, Write
-from modos.tracks.sharded import ArraySpec, Cache, ShardedArray
-from modos.tracks.track import StoredTrack
+from modos.tracks.layout import ArraySpec
+from modos.tracks.sharded import Reader, ShardedArray
+from modos.tracks.stored import StoredTrack
 
 GENOME = "genome"  # group below a reference that holds its contigs
 _CACHE = 160 << 20  # bytes of chunks that are kept
@@ -98,12 +98,12 @@ def find_track(document: Document, name: str) -> str:
                         f"there are {listing(known)}" if known else "add one with `modos track add`")
 
 
-def open_track(storage: Storage, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str,
-               contigs: Contigs, cache: Cache) -> StoredTrack:
+def open_track(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str,
+               contigs: Contigs) -> StoredTrack:
     """A track of an object; IntegrityError where its arrays do not fit its genome."""
     def array(role: str) -> ShardedArray | None:
         path = arrays.get(role)
-        return ShardedArray(storage, ZARR, ArraySpec.from_node(path, nodes[path]), cache) if path else None
+        return ShardedArray(reader, ArraySpec.from_node(path, nodes[path])) if path else None
 
     data = array("values") or array("runs")
     statistics = array("statistics")
@@ -126,11 +126,13 @@ def open_genome(storage: Storage, document: Document | None = None, genome: str 
     """
     document = document or elements.load(storage)
     genome_id = find_genome(document, genome)
-    contigs, cache, arrays = contigs_of(document, genome_id), Cache(_CACHE), _arrays(document)
+    contigs, reader, arrays = contigs_of(document, genome_id), Reader(storage, _CACHE), _arrays(document)
     known = tracks_of(document, genome_id)
     wanted = known if tracks is None else {name: known[name] for name in tracks}
-    opened = [open_track(storage, document.nodes, arrays[element_id], name, element_id, contigs, cache)
+    opened = [open_track(reader, document.nodes, arrays[element_id], name, element_id, contigs)
               for name, element_id in wanted.items()]
     path = arrays.get(genome_id, {}).get("sequence")
-    sequence = ShardedArray(storage, ZARR, ArraySpec.from_node(path, document.nodes[path]), cache) if path else None
+    sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
+    if sequence and sequence.spec.length != contigs.size:
+        raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
     return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2])

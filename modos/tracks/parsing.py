@@ -46,6 +46,13 @@ class Runs(NamedTuple):
     values: np.ndarray
 
 
+def extent(data: Values | Runs) -> tuple[int, int]:
+    """Where data begin and end on their contig."""
+    if isinstance(data, Values):
+        return data.start, data.start + len(data.values)
+    return int(data.starts[0]), int(data.ends[-1])
+
+
 @dataclass(frozen=True)
 class Block:
     """Data of one contig, and what tells where the i-th of them stands in the source."""

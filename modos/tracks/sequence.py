@@ -10,12 +10,13 @@ import numpy as np
 from modos.elements import Document
 from modos.errors import InvalidInputError, NotFoundError
 from modos.storage import Storage
+from modos.storage.base import Progress
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.assembly import (
     expand_paths, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed,
 )
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.sharded import CHUNKS_IN_SHARD, ArraySpec, blosc
+from modos.tracks.layout import CHUNKS_IN_SHARD, ArraySpec, blosc
 
 Paths = str | Path | Sequence[str | Path]
 _FILL = ord("N")
@@ -23,7 +24,7 @@ _FILL = ord("N")
 
 def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: str | Path | None, agp: Paths,
                    reference: str | None, report: str | Path | None, style: str,
-                   table: str | Path | None) -> tuple[Contigs, list[str]]:
+                   table: str | Path | None, progress: Progress | None = None) -> tuple[Contigs, list[str]]:
     """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`."""
     fasta_paths, agp_paths = expand_paths(_listed(fasta)), expand_paths(_listed(agp))
     if reference is not None:
@@ -31,7 +32,7 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: st
     if sum(map(bool, (fasta_paths, agp_paths, sizes))) != 1:
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
-    contigs = measure_fasta(fasta_paths) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(str(sizes))
+    contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(str(sizes))
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")
     if report:

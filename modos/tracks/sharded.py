@@ -1,33 +1,22 @@
-"""Sharded Zarr arrays, read and written directly: chunks along the last axis, grouped to shards.
-
-What is written is a Zarr v3 array with the sharding codec (ZEP 2): each shard
-is one file, its chunks one after another, at its end the places of the chunks
-and a CRC-32C of them. Each chunk ends with a CRC-32C of its own. A chunk that
-holds nothing but the fill value is left out, and so is a shard.
-"""
+"""Sharded arrays of an object, read directly: only the chunks that are needed, several at once where they are far away."""
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from io import FileIO
 from typing import Any, TypeVar
 
 import numpy as np
 
-from modos.errors import (
-    ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
-)
+from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage import Storage
+from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
 
-CHUNKS_IN_SHARD = 256
-_ABSENT = 2**64 - 1
-_CRC = {"name": "crc32c"}
-_RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
 _NEAR = 64 << 10  # bytes between two chunks that are fetched together
 _OPEN = 128  # files that are kept open
@@ -37,109 +26,9 @@ _BATCH = 1024  # chunks that are gone through at once
 
 Result = TypeVar("Result")
 
-Codec = Mapping[str, Any]
-
-
-def blosc(name: str, shuffle: str, level: int, itemsize: int) -> Codec:
-    """The Blosc codec of Zarr v3, configured."""
-    return {"name": "blosc", "configuration": {"typesize": itemsize, "cname": name, "clevel": level, "shuffle": shuffle,
-                                               "blocksize": 0}}
-
-
-@dataclass(frozen=True)
-class ArraySpec:
-    """An array as Zarr describes it.
-
-    Parameters
-    ----------
-    path
-        Its place in the group tree.
-    shape
-        (n,), or (rows, n) where all rows of a column are in one chunk.
-    chunk
-        Length of a chunk along the last axis.
-    dtype, fill
-        What it holds, and what stands where there is no chunk.
-    codec
-        Compresses a chunk.
-    sizes
-        Bytes of each shard; 0 for one that is left out.
-    attributes
-        Those of the array, without the sizes.
-    """
-
-    path: str
-    shape: tuple[int, ...]
-    chunk: int
-    dtype: str
-    fill: int | float
-    codec: Codec
-    sizes: tuple[int, ...] = ()
-    attributes: Mapping[str, Any] = field(default_factory=dict)
-
-    @property
-    def length(self) -> int:
-        """Along the last axis."""
-        return self.shape[-1]
-
-    @property
-    def shard(self) -> int:
-        """Length of a shard along the last axis."""
-        return self.chunk * CHUNKS_IN_SHARD
-
-    @property
-    def shards(self) -> int:
-        """Number of shards."""
-        return -(-self.length // self.shard)
-
-    @property
-    def chunk_shape(self) -> tuple[int, ...]:
-        """Shape of a chunk."""
-        return (*self.shape[:-1], self.chunk)
-
-    def key(self, zarr: str, number: int) -> str:
-        """The key of a shard in an object."""
-        return f"{zarr}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
-
-    def to_node(self) -> dict[str, Any]:
-        """Its metadata as Zarr v3 has them."""
-        shape = list(self.shape[:-1])
-        endian = {"name": "bytes", "configuration": {"endian": "little"}}
-        plain = {"name": "bytes"} if np.dtype(self.dtype).itemsize == 1 else endian
-        sharding = {"chunk_shape": list(self.chunk_shape), "codecs": [plain, dict(self.codec), _CRC],
-                    "index_codecs": [endian, _CRC], "index_location": "end"}
-        return {
-            "zarr_format": 3, "node_type": "array", "shape": list(self.shape), "data_type": self.dtype,
-            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*shape, self.shard]}},
-            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-            "fill_value": "NaN" if self.fill != self.fill else self.fill,
-            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
-            "attributes": {**self.attributes, "shard_sizes": list(self.sizes)}, "storage_transformers": [],
-        }
-
-    @classmethod
-    def from_node(cls, path: str, node: Mapping[str, Any]) -> ArraySpec:
-        """Read what `to_node` gives; InvalidInputError for an array of another layout."""
-        try:
-            (sharding,) = node["codecs"]
-            inner = sharding["configuration"]
-            *_, codec, crc = inner["codecs"]
-            attributes = dict(node["attributes"])
-            sizes = tuple(int(size) for size in attributes.pop("shard_sizes"))
-            fill = np.nan if node["fill_value"] == "NaN" else node["fill_value"]
-            spec = cls(path, tuple(node["shape"]), inner["chunk_shape"][-1], node["data_type"], fill, codec, sizes, attributes)
-            written = spec.to_node()
-            same = all(written[key] == node[key] for key in ("codecs", "chunk_grid", "chunk_key_encoding"))
-            same = same and len(sizes) == spec.shards and crc == _CRC
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-            same = False
-        if not same:
-            raise InvalidInputError(f"the array {path} has a layout that modos does not write", "read it with zarr")
-        return spec
-
 
 class Cache:
-    """Recently used chunks, up to a number of bytes."""
+    """What was read recently, up to a number of bytes."""
 
     def __init__(self, limit: int):
         self._limit = limit
@@ -167,25 +56,32 @@ class Cache:
                 self._size -= self._kept.popitem(last=False)[1][1]
 
 
-class ShardedArray:
-    """An array of an object, read chunk by chunk.
+class Reader:
+    """What the arrays of an object share: where they are, what was read recently, files that are open.
 
     Parameters
     ----------
-    zarr
-        Key of the group tree in the storage.
-    cache
-        Shared by all arrays of an object.
+    limit
+        Bytes that are kept.
     """
 
-    def __init__(self, storage: Storage, zarr: str, spec: ArraySpec, cache: Cache):
+    def __init__(self, storage: Storage, limit: int):
+        self.storage = storage
+        self.cache = Cache(limit)
+        self.files = None if storage.is_remote else _OpenFiles(storage)
+
+
+class ShardedArray:
+    """An array of an object, read chunk by chunk."""
+
+    def __init__(self, reader: Reader, spec: ArraySpec):
         self.spec = spec
-        self._storage = storage
-        self._zarr = zarr
-        self.cache = cache
+        self.cache = reader.cache
+        self.is_far = reader.storage.is_remote
+        self._storage = reader.storage
+        self._local = reader.files
         self._decode = decoder(spec.codec)
-        self.is_far = storage.is_remote
-        self._local = None if storage.is_remote else _OpenFiles(storage)
+        self._chunk_bytes = math.prod(spec.chunk_shape) * np.dtype(spec.dtype).itemsize
 
     def chunk(self, number: int) -> np.ndarray | None:
         """The stored numbers of a chunk, to be read only; None where there are none.
@@ -267,18 +163,18 @@ class ShardedArray:
             return found if found is not None else self._packed_now(number)
         index = self._index(shard)
         start, length = int(index[within, 0]), int(index[within, 1])
-        if start == _ABSENT:
+        if start == ABSENT:
             return None
-        return self._local.read(self.spec.key(self._zarr, shard), size, start, start + length)
+        return self._local.read(self.spec.key(shard), size, start, start + length)
 
     def _packed_now(self, number: int) -> bytes | None:
         """A chunk that was fetched and fell out of the cache, or that is not there."""
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         start, length = map(int, self._index(shard)[within])
-        return None if start == _ABSENT else self._read(shard, start, start + length)
+        return None if start == ABSENT else self._read(shard, start, start + length)
 
     def _unpacked(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
-        if crc32c(packed) != _RESIDUE:
+        if crc32c(packed) != RESIDUE or int.from_bytes(packed[4:8], "little") != self._chunk_bytes:  # of a Blosc header
             raise self._damaged(number // CHUNKS_IN_SHARD)
         try:
             if out is not None:
@@ -289,7 +185,7 @@ class ShardedArray:
             raise self._damaged(number // CHUNKS_IN_SHARD) from None
 
     def _damaged(self, shard: int) -> ChecksumMismatch:
-        return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(self._zarr, shard)} is damaged",
+        return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged",
                                 "restore it from a copy of the object")
 
     def _index(self, shard: int) -> np.ndarray:
@@ -297,26 +193,26 @@ class ShardedArray:
         key = (self.spec.path, "index", shard)
         found = self.cache.get(key)
         if found is None:
-            size, span = self.spec.sizes[shard], CHUNKS_IN_SHARD * 16 + 4
+            size = self.spec.sizes[shard]
             if self._local is None:
-                data = self._read(shard, size - span, size)
+                data = self._read(shard, size - INDEX_SIZE, size)
             else:
-                data = self._local.read(self.spec.key(self._zarr, shard), size, max(size - span, 0), size)
+                data = self._local.read(self.spec.key(shard), size, size - INDEX_SIZE, size)
             found = self._parsed(shard, data)
             self.cache.put(key, found, found.nbytes)
         return found
 
     def _parsed(self, shard: int, data: bytes) -> np.ndarray:
-        if len(data) != CHUNKS_IN_SHARD * 16 + 4 or crc32c(data) != _RESIDUE:
+        if len(data) != INDEX_SIZE or crc32c(data) != RESIDUE:
             raise self._damaged(shard)
         index = np.frombuffer(data[:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
-        used = index[index[:, 0] != _ABSENT]
+        used = index[index[:, 0] != ABSENT]
         if (used[:, 1] < 4).any() or (used > self.spec.sizes[shard]).any() or (used.sum(1) > self.spec.sizes[shard]).any():
             raise self._damaged(shard)
         return index
 
     def _read(self, shard: int, start: int, end: int) -> bytes:
-        key = self.spec.key(self._zarr, shard)
+        key = self.spec.key(shard)
         try:
             data = self._storage.read_part(key, start, end)[0]
         except NotFoundError:
@@ -345,9 +241,9 @@ class ShardedArray:
 
     def _fetch_whole(self, shard: int) -> None:
         data = self._read(shard, 0, self.spec.sizes[shard])
-        index = self._parsed(shard, data[-CHUNKS_IN_SHARD * 16 - 4:])
+        index = self._parsed(shard, data[-INDEX_SIZE:])
         self.cache.put((self.spec.path, "index", shard), index, index.nbytes)
-        for within in np.flatnonzero(index[:, 0] != _ABSENT).tolist():
+        for within in np.flatnonzero(index[:, 0] != ABSENT).tolist():
             self._keep(shard, within, data, 0, index)
 
     def _spans(self, shard: int, numbers: list[int]) -> list[list[int]]:
@@ -356,7 +252,7 @@ class ShardedArray:
         inside = sorted((int(index[n % CHUNKS_IN_SHARD, 0]), n % CHUNKS_IN_SHARD) for n in numbers)
         spans: list[list[int]] = []
         for start, within in inside:
-            if start == _ABSENT:
+            if start == ABSENT:
                 continue
             if spans and start - int(index[spans[-1][-1]].sum()) <= _NEAR:
                 spans[-1].append(within)
@@ -437,57 +333,3 @@ def pool(name: str, workers: int) -> ThreadPoolExecutor:
         if name not in _pools:
             _pools[name] = ThreadPoolExecutor(workers, f"modos-{name}")
         return _pools[name]
-
-
-def decoder(codec: Codec) -> Callable[..., bytes]:
-    """What undoes a codec's compression; InvalidInputError for a codec that is not known."""
-    from numcodecs import blosc
-
-    if codec["name"] != "blosc":
-        raise InvalidInputError(f"an array is compressed with {codec['name']}, which modos does not write", "read it with zarr")
-    return blosc.decompress
-
-
-def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
-    """What compresses the numbers of a chunk, with a CRC-32C at the end."""
-    from numcodecs import Blosc
-
-    settings = codec["configuration"]
-    shuffle = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[settings["shuffle"]]
-    compressor = Blosc(settings["cname"], settings["clevel"], shuffle, settings["blocksize"])
-
-    def encode(chunk: np.ndarray) -> bytes:
-        data = compressor.encode(np.ascontiguousarray(chunk))
-        return data + crc32c(data).to_bytes(4, "little")
-
-    return encode
-
-
-def crc32c(data: bytes) -> int:
-    """CRC-32C of some bytes."""
-    import google_crc32c
-
-    return google_crc32c.value(data)
-
-
-def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:
-    """A shard of encoded chunks by their place in it; nothing where there are none."""
-    if not chunks:
-        return b""
-    index = np.full((CHUNKS_IN_SHARD, 2), _ABSENT, "<u8")
-    at, parts = 0, []
-    for within, data in sorted(chunks.items()):
-        index[within] = at, len(data)
-        at += len(data)
-        parts.append(data)
-    table = index.tobytes()
-    return b"".join([*parts, table, crc32c(table).to_bytes(4, "little")])
-
-
-def split_shard(data: bytes) -> dict[int, bytes]:
-    """The encoded chunks of a shard that was written with `shard_bytes`."""
-    if not data:
-        return {}
-    index = np.frombuffer(data[-CHUNKS_IN_SHARD * 16 - 4:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
-    return {within: data[int(start):int(start + size)] for within, (start, size) in enumerate(index.tolist())
-            if start != _ABSENT}

@@ -389,7 +389,7 @@ def test_a_load_that_is_killed_leaves_the_old_state(modo, tmp_path):
 
 def test_check_finds_damage(modo):
     track = modo.genome.track("steps").data.spec
-    key = track.key("data.zarr", 0)
+    key = track.key(0)
     file = modo.storage.local_path(key)
     data = bytearray(file.read_bytes())
     data[len(data) // 3] ^= 1

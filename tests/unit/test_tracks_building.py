@@ -16,7 +16,7 @@ from modos.tracks.packing import same_values
 from modos.tracks.parsing import Block, Runs, Values
 from modos.tracks.runs import blank, complement, expanded, expanded_windows, intersection, joined, restricted, to_runs, union
 from modos.tracks.sharded import Cache, ShardedArray
-from modos.tracks.track import StoredTrack
+from modos.tracks.stored import StoredTrack
 from modos.tracks.zooms import cover, levels_from
 
 LENGTHS = {"big": 150_000, "c2": 40_000, "s1": 700, "s2": 1500, "s3": 30}

@@ -1,0 +1,69 @@
+"""Keys of arrays along a contig, as numpy has them: numbers, slices, lists, masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+
+from modos.errors import RegionError
+
+KeyForm = Literal["one", "slice", "list"]
+_GATHER = 1 << 16  # bases between two positions that are read with what lies between them
+
+
+class PositionError(RegionError, IndexError):
+    """A position, or the number of a track, that there is not."""
+
+
+def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, KeyForm]:
+    """Which bases a key stands for, and what kind of key it is: the shape of the answer depends on it.
+
+    Returns
+    -------
+    slice or ndarray
+        A slice with 0 <= start <= stop and step 1, or positions (int64).
+    """
+    if isinstance(key, slice):
+        try:
+            start, stop, step = key.indices(length)
+        except (TypeError, ValueError):
+            raise PositionError(f"{key} is not a slice of positions", "write [1000:2000]") from None
+        if step == 1:
+            return slice(start, max(start, stop)), "slice"
+        return np.arange(start, stop, step), "slice"
+    if key is Ellipsis:
+        return slice(0, length), "slice"
+    if isinstance(key, (int, np.integer)) and not isinstance(key, (bool, np.bool_)):
+        position = int(key) + (length if key < 0 else 0)
+        if not 0 <= position < length:
+            raise PositionError(f"position {int(key):,} is not within {length:,} bases", "positions are 0-based")
+        return slice(position, position + 1), "one"
+    positions = np.asarray(key)
+    if positions.dtype == bool:
+        if positions.shape != (length,):
+            raise PositionError(f"a mask of {positions.shape} does not fit {length:,} bases")
+        return np.flatnonzero(positions), "list"
+    if not positions.size:
+        return positions.astype(np.int64), "list"
+    if positions.dtype.kind not in "iu":
+        raise PositionError(f"{key!r} does not say which bases are meant", "give numbers, a slice, a list or a mask")
+    positions = np.where(positions < 0, positions + length, positions).astype(np.int64)
+    if (positions < 0).any() or (positions >= length).any():
+        raise PositionError(f"a position is not within {length:,} bases", "positions are 0-based")
+    return positions, "list"
+
+
+def gathered(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype: str) -> np.ndarray:
+    """Values at positions in any order, read in stretches."""
+    unique, inverse = np.unique(positions, return_inverse=True)
+    out = np.empty(len(unique), dtype)
+    borders = [0, *(np.flatnonzero(np.diff(unique) > _GATHER) + 1).tolist(), len(unique)]
+    for low, high in zip(borders, borders[1:]):
+        while low < high:
+            stop = min(int(np.searchsorted(unique, unique[low] + (1 << 22))), high)
+            first = int(unique[low])
+            out[low:stop] = read(first, int(unique[stop - 1]) + 1)[unique[low:stop] - first]
+            low = stop
+    return out[inverse.reshape(positions.shape)]

@@ -1,0 +1,183 @@
+"""How arrays are stored: sharded Zarr arrays, chunks along the last axis, grouped to shards.
+
+What is written is a Zarr v3 array with the sharding codec (ZEP 2): each shard
+is one file, its chunks one after another, at its end the places of the chunks
+and a CRC-32C of them. Each chunk ends with a CRC-32C of its own. A chunk that
+holds nothing but the fill value is left out, and so is a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from modos.errors import InvalidInputError
+from modos.formats import ZARR
+
+CHUNKS_IN_SHARD = 256
+INDEX_SIZE = CHUNKS_IN_SHARD * 16 + 4  # bytes
+ABSENT = 2**64 - 1
+RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
+_CRC = {"name": "crc32c"}
+_DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
+_MAX_CHUNK = 1 << 20  # numbers along the last axis
+_MAX_ROWS = 8
+
+Codec = Mapping[str, Any]
+
+
+def blosc(name: str, shuffle: str, level: int, itemsize: int) -> Codec:
+    """The Blosc codec of Zarr v3, configured."""
+    return {"name": "blosc", "configuration": {"typesize": itemsize, "cname": name, "clevel": level, "shuffle": shuffle,
+                                               "blocksize": 0}}
+
+
+@dataclass(frozen=True)
+class ArraySpec:
+    """An array as Zarr describes it.
+
+    Parameters
+    ----------
+    path
+        Its place in the group tree.
+    shape
+        (n,), or (rows, n) where all rows of a column are in one chunk.
+    chunk
+        Length of a chunk along the last axis.
+    dtype, fill
+        What it holds, and what stands where there is no chunk.
+    codec
+        Compresses a chunk.
+    sizes
+        Bytes of each shard; 0 for one that is left out.
+    attributes
+        Those of the array, without the sizes.
+    """
+
+    path: str
+    shape: tuple[int, ...]
+    chunk: int
+    dtype: str
+    fill: int | float
+    codec: Codec
+    sizes: tuple[int, ...] = ()
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def length(self) -> int:
+        """Along the last axis."""
+        return self.shape[-1]
+
+    @property
+    def shard(self) -> int:
+        """Length of a shard along the last axis."""
+        return self.chunk * CHUNKS_IN_SHARD
+
+    @property
+    def shards(self) -> int:
+        """Number of shards."""
+        return -(-self.length // self.shard)
+
+    @property
+    def chunk_shape(self) -> tuple[int, ...]:
+        """Shape of a chunk."""
+        return (*self.shape[:-1], self.chunk)
+
+    def key(self, number: int) -> str:
+        """The key of a shard in an object."""
+        return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
+
+    def to_node(self) -> dict[str, Any]:
+        """Its metadata as Zarr v3 has them."""
+        shape = list(self.shape[:-1])
+        endian = {"name": "bytes", "configuration": {"endian": "little"}}
+        plain = {"name": "bytes"} if np.dtype(self.dtype).itemsize == 1 else endian
+        sharding = {"chunk_shape": list(self.chunk_shape), "codecs": [plain, dict(self.codec), _CRC],
+                    "index_codecs": [endian, _CRC], "index_location": "end"}
+        return {
+            "zarr_format": 3, "node_type": "array", "shape": list(self.shape), "data_type": self.dtype,
+            "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": [*shape, self.shard]}},
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
+            "fill_value": "NaN" if self.fill != self.fill else self.fill,
+            "codecs": [{"name": "sharding_indexed", "configuration": sharding}],
+            "attributes": {**self.attributes, "shard_sizes": list(self.sizes)}, "storage_transformers": [],
+        }
+
+    @classmethod
+    def from_node(cls, path: str, node: Mapping[str, Any]) -> ArraySpec:
+        """Read what `to_node` gives; InvalidInputError for an array of another layout."""
+        try:
+            (sharding,) = node["codecs"]
+            inner = sharding["configuration"]
+            *_, codec, crc = inner["codecs"]
+            attributes = dict(node["attributes"])
+            sizes = tuple(int(size) for size in attributes.pop("shard_sizes"))
+            fill = np.nan if node["fill_value"] == "NaN" else node["fill_value"]
+            spec = cls(path, tuple(node["shape"]), inner["chunk_shape"][-1], node["data_type"], fill, codec, sizes, attributes)
+            written = spec.to_node()
+            same = all(written[key] == node[key] for key in ("codecs", "chunk_grid", "chunk_key_encoding"))
+            same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
+            same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(0 <= n for n in spec.shape)
+            same = same and all(size == 0 or size > INDEX_SIZE for size in sizes) and (len(spec.shape) < 2 or spec.shape[0] <= _MAX_ROWS)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            same = False
+        if not same:
+            raise InvalidInputError(f"the array {path} has a layout that modos does not write", "read it with zarr")
+        return spec
+
+
+def decoder(codec: Codec) -> Callable[..., bytes]:
+    """What undoes a codec's compression; InvalidInputError for a codec that is not known."""
+    from numcodecs import blosc
+
+    if codec["name"] != "blosc":
+        raise InvalidInputError(f"an array is compressed with {codec['name']}, which modos does not write", "read it with zarr")
+    return blosc.decompress
+
+
+def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
+    """What compresses the numbers of a chunk, with a CRC-32C at the end."""
+    from numcodecs import Blosc
+
+    settings = codec["configuration"]
+    shuffle = {"noshuffle": Blosc.NOSHUFFLE, "shuffle": Blosc.SHUFFLE, "bitshuffle": Blosc.BITSHUFFLE}[settings["shuffle"]]
+    compressor = Blosc(settings["cname"], settings["clevel"], shuffle, settings["blocksize"])
+
+    def encode(chunk: np.ndarray) -> bytes:
+        data = compressor.encode(np.ascontiguousarray(chunk))
+        return data + crc32c(data).to_bytes(4, "little")
+
+    return encode
+
+
+def crc32c(data: bytes) -> int:
+    """CRC-32C of some bytes."""
+    import google_crc32c
+
+    return google_crc32c.value(data)
+
+
+def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:
+    """A shard of encoded chunks by their place in it; nothing where there are none."""
+    if not chunks:
+        return b""
+    index = np.full((CHUNKS_IN_SHARD, 2), ABSENT, "<u8")
+    at, parts = 0, []
+    for within, data in sorted(chunks.items()):
+        index[within] = at, len(data)
+        at += len(data)
+        parts.append(data)
+    table = index.tobytes()
+    return b"".join([*parts, table, crc32c(table).to_bytes(4, "little")])
+
+
+def split_shard(data: bytes) -> dict[int, bytes]:
+    """The encoded chunks of a shard that was written with `shard_bytes`."""
+    if not data:
+        return {}
+    index = np.frombuffer(data[-INDEX_SIZE:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
+    return {within: data[int(start):int(start + size)] for within, (start, size) in enumerate(index.tolist())
+            if start != ABSENT}
