@@ -206,9 +206,14 @@ def test_supercontigs_and_what_is_outside(tmp_path):
 def test_writing_values(modo):
     genome = modo.genome
     genome["chr1"][32_760:32_780, "steps"] = np.arange(20) / 4
-    genome["chr2"][100:200, "steps"] = np.nan
+    with modo.track_changes() as tracks:  # many at once; of two for a place the later counts
+        tracks.write("steps", "chr2", 100, np.full(60, np.nan))
+        tracks.write("steps", "chr2", 140, np.arange(60))
+        tracks.write("steps", "chr2", 140, np.full(60, np.nan))
+        tracks.write("steps", "chr1", 0, TRUTH["steps"]["chr1"][:5])
+    genome = modo.genome
     assert np.isnan(genome["chr2"][150, 0]) and genome["chr1"][32_761, 0] == 0.25
-    stale = modo.genome
+    stale = MODO.open(modo.path).genome
     modo.genome["scaffold"][880:, 0] = 1.25
     wanted = {name: values.copy() for name, values in TRUTH["steps"].items()}
     wanted["chr1"][32_760:32_780], wanted["chr2"][100:200], wanted["scaffold"][880:] = np.arange(20) / 4, np.nan, 1.25
@@ -313,6 +318,27 @@ def test_masks_come_and_go(modo, tmp_path):
     with pytest.raises(InvalidInputError, match="no mask"):
         modo.unmask_track("steps")
     assert modo.find_problems() == [] and genome is not None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(["chr1", "chr2"]), st.integers(0, 999), st.integers(0, 40), st.sampled_from([np.nan, 1.0, 2.5])), max_size=8),
+       st.booleans())
+def test_any_writes_are_those_to_an_array(tmp_path_factory, patches, dense):
+    folder = tmp_path_factory.mktemp("p")
+    (folder / "sizes").write_text("chr1\t1500\nchr2\t1100\n")
+    truth = {name: (np.random.default_rng(1).normal(size=n) if dense else np.repeat(np.arange(n // 100) % 3, 100)).astype(np.float32)
+             for name, n in (("chr1", 1500), ("chr2", 1100))}
+    truth["chr1"][400:700] = np.nan
+    modo = MODO.create(folder / "ex")
+    modo.add_genome(sizes=folder / "sizes")
+    modo.add_track("t", truth)
+    with modo.track_changes() as tracks:
+        for name, start, length, value in patches:
+            tracks.write("t", name, start, np.full(length, value))
+            truth[name][start:start + length] = value
+    for name, values in truth.items():
+        assert same_values(modo.genome[name][:, "t"].copy(), values)
+        assert modo.genome[name].num_datapoints == [np.count_nonzero(~np.isnan(values))]
 
 
 @pytest.mark.parametrize(("comparison", "function"), [("lt", np.less), ("le", np.less_equal), ("gt", np.greater), ("ge", np.greater_equal),

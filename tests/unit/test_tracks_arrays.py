@@ -12,10 +12,11 @@ from hypothesis.extra.numpy import arrays
 
 from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
-from modos.tracks import sharded
+from modos.tracks import layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
 from modos.tracks.packing import Packing, find_packing, same_values
-from modos.tracks.sharded import ArraySpec, Cache, ShardedArray
+from modos.tracks.layout import ArraySpec
+from modos.tracks.sharded import Cache, Reader, ShardedArray
 
 strtof = ctypes.CDLL(None).strtof
 strtof.restype, strtof.argtypes = ctypes.c_float, [ctypes.c_char_p, ctypes.c_void_p]
@@ -75,7 +76,7 @@ def written(storage, data, chunk=64, fill=0, path="a/b"):
 
 
 def opened(storage, spec, cache=1 << 20):
-    return ShardedArray(storage, "data.zarr", spec, Cache(cache))
+    return ShardedArray(Reader(storage, cache), spec)
 
 
 def with_zarr(tmp_path, spec):
@@ -171,7 +172,7 @@ def test_an_index_that_lies_is_no_way_out(storage, tmp_path):
         index = np.frombuffer(whole[-4100:-4], "<u8").reshape(-1, 2).copy()
         index[3] = start, size
         table = index.tobytes()
-        file.write_bytes(bytes(whole[:-4100]) + table + sharded.crc32c(table).to_bytes(4, "little"))
+        file.write_bytes(bytes(whole[:-4100]) + table + layout.crc32c(table).to_bytes(4, "little"))
         with pytest.raises(ChecksumMismatch):
             opened(storage, spec).read()
 

@@ -9,13 +9,13 @@ from modos.errors import InvalidInputError, RegionError
 from modos.region import Region
 from modos.storage import open_storage
 from modos.tracks import building
-from modos.tracks.arrays import ZARR, Names
+from modos.tracks.arrays import Names
 from modos.tracks.building import TrackBuilder, windows
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
 from modos.tracks.packing import same_values
 from modos.tracks.parsing import Block, Runs, Values
 from modos.tracks.runs import blank, complement, expanded, expanded_windows, intersection, joined, restricted, to_runs, union
-from modos.tracks.sharded import Cache, ShardedArray
+from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored import StoredTrack
 from modos.tracks.zooms import cover, levels_from
 
@@ -33,7 +33,7 @@ def build(folder, contigs, blocks):
         builder.check(block(one))
         builder.add(block(one))
     specs = builder.finish()
-    found = {spec.path.rpartition("/")[2].partition("-")[0]: ShardedArray(storage, ZARR, spec, Cache(1 << 24)) for spec in specs}
+    found = {spec.path.rpartition("/")[2].partition("-")[0]: ShardedArray(Reader(storage, 1 << 24), spec) for spec in specs}
     return StoredTrack("t", "data/t", contigs, found.get("values") or found["runs"], found["zoom"], found["statistics"], None)
 
 
