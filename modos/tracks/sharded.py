@@ -6,7 +6,7 @@ import math
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from io import FileIO
 from typing import Any, TypeVar
@@ -22,7 +22,7 @@ _NEAR = 64 << 10  # bytes between two chunks that are fetched together
 _OPEN = 128  # files that are kept open
 _WORKERS = 16
 _DECODERS = 2
-_BATCH = 1024  # chunks that are gone through at once
+BATCH = 256  # chunks from afar that are fetched at once; all of them have room in the cache
 
 Result = TypeVar("Result")
 
@@ -44,6 +44,13 @@ class Cache:
                 return None
             self._kept.move_to_end(key)
             return found[0]
+
+    def take(self, key: tuple) -> Any:
+        """What is kept at a key, or None; it is not kept any longer."""
+        with self._lock:
+            found, size = self._kept.pop(key, (None, 0))
+            self._size -= size
+            return found
 
     def put(self, key: tuple, value: Any, size: int) -> None:
         """Keep something of a size in bytes."""
@@ -103,31 +110,36 @@ class ShardedArray:
 
     def chunks(self, numbers: Iterable[int], into: Callable[[int, np.ndarray | None], None]) -> None:
         """Hand over chunks in any order, several at once: from afar, what lies near each other comes in one request."""
-        wanted = list(dict.fromkeys(numbers))
-        if self._local is None:
-            self._fetch([n for n in wanted if self.cache.get((self.spec.path, n)) is None])
-        if len(wanted) < 4:
-            for number in wanted:
-                into(number, self.chunk(number))
-            return
-
         def decode(part: list[int]) -> None:
             for number in part:
                 into(number, self.chunk(number))
 
-        step = max(-(-len(wanted) // (_DECODERS * 4)), 1)
-        for _ in pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]):
-            pass
+        for wanted in self._fetched(list(dict.fromkeys(numbers))):
+            if len(wanted) < 4:
+                decode(wanted)
+                continue
+            step = max(-(-len(wanted) // (_DECODERS * 4)), 1)
+            list(pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]))
+
+    def iter_chunks(self, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray | None]]:
+        """Chunks one after another, with their numbers; see `chunk`."""
+        for wanted in self._fetched(list(dict.fromkeys(numbers))):
+            for number in wanted:
+                yield number, self.chunk(number)
+
+    def _fetched(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+        """The numbers, some at a time, when their chunks are at hand."""
+        if self._local is not None:
+            yield numbers
+            return
+        for at in range(0, len(numbers), BATCH):
+            self.prefetch(numbers[at:at + BATCH])
+            yield numbers[at:at + BATCH]
 
     def visit(self, numbers: Sequence[int], work: Callable[[int, np.ndarray | None], Result]) -> list[Result]:
         """What `work` makes of each chunk, in order; the chunks are not kept, and must not be."""
-        scratch, found = np.empty(self.spec.chunk_shape, self.spec.dtype), []
-        for at in range(0, len(numbers), _BATCH):
-            batch = numbers[at:at + _BATCH]
-            if self._local is None:
-                self._fetch(list(batch))
-            found += [work(number, self._passing(number, scratch)) for number in batch]
-        return found
+        scratch = np.empty(self.spec.chunk_shape, self.spec.dtype)
+        return [work(number, self._passing(number, scratch)) for batch in self._fetched(numbers) for number in batch]
 
     def _passing(self, number: int, scratch: np.ndarray) -> np.ndarray | None:
         known = self.cache.get((self.spec.path, number))
@@ -159,7 +171,7 @@ class ShardedArray:
             return None
         if self._local is None:
             self._fetch([number])
-            found = self.cache.get((self.spec.path, number, "packed"))
+            found = self.cache.take((self.spec.path, number, "packed"))
             return found if found is not None else self._packed_now(number)
         index = self._index(shard)
         start, length = int(index[within, 0]), int(index[within, 1])

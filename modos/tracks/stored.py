@@ -16,11 +16,11 @@ from modos.tracks.layout import Codec
 from modos.tracks.packing import Packing
 from modos.tracks.parsing import Runs, Values
 from modos.tracks.runs import Spans, blank, complement, expanded, expanded_windows, intersection, restricted
-from modos.tracks.sharded import ShardedArray
+from modos.tracks.sharded import BATCH, ShardedArray
 from modos.tracks.track import STEP, Track
 from modos.tracks.zooms import EMPTY, Summary, bin_runs, combine, summarise
 
-_RUN_CHUNKS = 8  # chunks of runs that are looked at together
+_RUN_CHUNKS = 32  # chunks of runs that are looked at together
 _WINDOW_VALUES = 1 << 22  # values of windows that are made at once
 
 
@@ -149,9 +149,9 @@ class StoredTrack(Track):
     def runs(self, start: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         """Starts and ends on the axis, and values, of the runs that overlap [start, end), chunk by chunk; a mask does not count."""
         chunks = self._run_chunks(start, end)
-        if len(chunks) > 1:
-            self.data.prefetch(chunks)
-        for number in chunks:
+        for place, number in enumerate(chunks):
+            if self.is_far and place % _RUN_CHUNKS == 0:
+                self.data.prefetch(chunks[place:place + _RUN_CHUNKS])
             origin, starts, ends, values = self._runs_of_chunk(number)
             low, high = np.searchsorted(ends, start - origin, "right"), np.searchsorted(starts, end - origin, "left")
             if low < high:
@@ -190,9 +190,8 @@ class StoredTrack(Track):
                 low, high = max(start, at[row]), min(start + CHUNK, at[row] + width)
                 self._fill_chunk(out[row, low - at[row]:high - at[row]], low - start, chunk)
 
-        self.data.prefetch(rows)
-        for number in rows:  # in one thread: there is more to do in Python than in libraries
-            into(number, self.data.chunk(number))
+        for number, chunk in self.data.iter_chunks(rows):  # in one thread: there is more to do in Python than in libraries
+            into(number, chunk)
 
     def _windows_from_runs(self, places: np.ndarray, out: np.ndarray) -> None:
         if not len(self._origins):
@@ -202,12 +201,12 @@ class StoredTrack(Track):
         places = places[order]
         firsts = np.maximum(np.searchsorted(self._origins, places, "right") - 1, 0)
         lasts = np.maximum(np.searchsorted(self._origins, places + width, "left"), 1)
-        self.data.prefetch({n for first, last in zip(firsts.tolist(), lasts.tolist()) for n in range(first, last)})
         at = 0
         while at < len(places):
             near = int(np.searchsorted(lasts, lasts[at] + _RUN_CHUNKS, "left"))
             end = max(min(near, at + _WINDOW_VALUES // width), at + 1)
             chunks = sorted({n for first, last in zip(firsts[at:end].tolist(), lasts[at:end].tolist()) for n in range(first, last)})
+            self.data.prefetch(chunks)
             starts, ends, values = self._joined(chunks)
             out[order[at:end]] = expanded_windows(starts, ends, values, places[at:end], width)
             at = end
@@ -219,10 +218,8 @@ class StoredTrack(Track):
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
         at = self.contigs[contig].offset
-        if self.is_runs:
-            self.data.prefetch(self._run_chunks(at + start, at + end))
-        else:
-            self.data.prefetch(range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1))
+        chunks = self._run_chunks(at + start, at + end) if self.is_runs else range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1)
+        self.data.prefetch(chunks[:BATCH])
 
     def statistics(self) -> dict[str, Summary]:
         columns = self._table.T.tolist()

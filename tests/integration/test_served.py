@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from modos.api import MODO
@@ -37,7 +38,7 @@ def endpoint(stack, monkeypatch, seen):
     monkeypatch.setenv("MODOS_TOKEN", TOKEN)
     with Proxy(stack.s3, fault=note) as proxy:
         storage = S3Storage.from_url(f"s3://{BUCKET}", endpoint_url=stack.s3, s3_kwargs=CREDENTIALS, public_url=proxy.url)
-        rules = Rules((Rule(frozenset({"user:alice"}), read=("ex",)),))
+        rules = Rules((Rule(frozenset({"user:alice"}), read=("ex", "tracks")),))
         with BackgroundServer(create_app(storage, access=Access({TOKEN: "alice"}, rules))) as server:
             yield server.url
 
@@ -52,6 +53,18 @@ def test_an_object_is_read_without_keys_of_s3(endpoint, example, seen):
     without = MODO(path=f"s3://{BUCKET}/ex", endpoint=endpoint, services={"htsget": None})
     assert b"".join(without.file("demo2.bam").iter_bytes()) == (example / "ex/demo2.bam").read_bytes()
     assert seen and {authorization for _, authorization in seen} == {None}  # the token is the server's alone
+
+
+def test_tracks_are_read_by_signed_addresses(endpoint, stack, tmp_path):
+    modo = MODO.create(tmp_path / "t")
+    (tmp_path / "sizes").write_text("chr1\t90000\n")
+    modo.add_genome(sizes=tmp_path / "sizes")
+    values = np.random.default_rng(0).normal(size=90_000).round(2).astype(np.float32)
+    modo.add_track("noise", {"chr1": values})
+    modo.upload(f"s3://{BUCKET}/tracks", services={"s3": stack.s3}, s3_kwargs=CREDENTIALS)
+    served = MODO(path=f"s3://{BUCKET}/tracks", endpoint=endpoint)
+    assert isinstance(served.storage, ServedStorage)
+    np.testing.assert_array_equal(served.genome["chr1"][40_000:80_000, "noise"], values[40_000:80_000])
 
 
 def test_the_same_from_the_storage_as_from_s3(endpoint, stack, example):
