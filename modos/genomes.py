@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -99,10 +100,11 @@ class Genomes(ABC):
         from modos.tracks.assembly import iter_fastas
         from modos.tracks.sequence import settle_contigs
 
-        contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report, name_style,
-                                        chromosome_map, progress)
-        with self.track_changes(progress) as tracks:
-            return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
+        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report,
+                                            name_style, chromosome_map, Path(folder), progress)
+            with self.track_changes(progress) as tracks:
+                return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
 
     def add_track(self, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
                   **options: Any) -> LoadReport:

@@ -9,6 +9,7 @@ import numpy as np
 
 from modos.elements import Document
 from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import is_array_path
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks.arrays import ArrayWriter, Names
@@ -24,11 +25,15 @@ _FILL = ord("N")
 
 def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: str | Path | None, agp: Paths,
                    reference: str | None, report: str | Path | None, style: str,
-                   table: str | Path | None, progress: Progress | None = None) -> tuple[Contigs, list[str]]:
-    """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`."""
+                   table: str | Path | None, folder: Path,
+                   progress: Progress | None = None) -> tuple[Contigs, list[str]]:
+    """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
+
+    A FASTA of the object that is far away is fetched into `folder`.
+    """
     fasta_paths, agp_paths = expand_paths(_listed(fasta)), expand_paths(_listed(agp))
     if reference is not None:
-        fasta_paths.append(_fasta_of(storage, document, reference))
+        fasta_paths.append(_fasta_of(storage, document, reference, folder, progress))
     if sum(map(bool, (fasta_paths, agp_paths, sizes))) != 1:
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
@@ -46,12 +51,19 @@ def _listed(paths: Paths) -> list[str | Path]:
     return [paths] if isinstance(paths, (str, Path)) else list(paths)
 
 
-def _fasta_of(storage: Storage, document: Document, reference: str) -> str:
+def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path, progress: Progress | None) -> str:
     element_id = document.find(reference if "/" in reference else f"reference/{reference}")
     key = document.element(element_id).get("data_path", "")
-    path = storage.local_path(key) if key and storage.exists(key) else None
+    if not key or is_array_path(key) or not storage.exists(key):
+        raise NotFoundError(f"{element_id} has no FASTA", "give one as a file")
+    path = storage.local_path(key)
     if path is None:
-        raise NotFoundError(f"{element_id} has no FASTA on this machine", "give its FASTA as a file")
+        path = folder / "fetched.fa"
+        with open(path, "wb") as file:
+            for piece in storage.iter_range(key, 0, storage.stat(key).size):
+                file.write(piece)
+                if progress:
+                    progress(len(piece))
     return str(path)
 
 

@@ -538,13 +538,20 @@ def test_a_genome_from_agp_sizes_and_reports(tmp_path):
     assert modo.find_problems() == []
 
 
-def test_a_reference_of_the_object_becomes_a_genome(tmp_path, folder):
+def test_a_reference_of_the_object_becomes_a_genome(tmp_path, folder, stack):
     modo = MODO.create(tmp_path / "ex")
     modo.add_element({"id": "hg", "@type": "ReferenceGenome"}, folder / "genome.fa")
     before = modo.metadata["reference/hg"]
     assert modo.add_genome(reference="hg") == "reference/hg"
     assert modo.metadata["reference/hg"] == before and (modo.genome["chr2"].seq[:] == BASES["chr2"]).all()
     assert modo.find_problems() == []
+    options = {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
+    remote = MODO.create(f"s3://{BUCKET}/fasta-{tmp_path.name}", **options)
+    remote.add_element({"id": "hg", "@type": "ReferenceGenome"}, folder / "genome.fa")
+    remote.add_genome(reference="hg", id="own")
+    assert (remote.genome["chr2"].seq[5:5000] == BASES["chr2"][5:5000]).all()
+    with pytest.raises(NotFoundError, match="has no FASTA"):
+        remote.add_genome(reference="own", id="again")
 
 
 @pytest.mark.parametrize(("text", "words"), [(b"ACGT\n", "does not begin with >"), (b">\nAC\n", "no name"), (b">a\nAC1GT\n", "sequence a has"),
