@@ -18,7 +18,7 @@ from modos import elements, model, transfer
 from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
 from modos.description import Entry
 from modos.elements import Document, journal
-from modos.errors import InvalidInputError, NotFoundError, SchemaError
+from modos.errors import InvalidInputError, NotFoundError, SchemaError, listing
 from modos.formats import format_of, plain_name, stem_of
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -149,6 +149,9 @@ class Transaction:
         element_id = self.view.find(element_id)
         if element_id == self.view.object_id:
             raise InvalidInputError(f"{element_id} is the object itself", "remove it with remove_object, or `modos remove`")
+        if tracks := self.view.arrays_on(element_id):
+            raise InvalidInputError(f"{element_id} is what {listing(tracks)} refer{'s' if len(tracks) == 1 else ''} to, and "
+                                    "arrays are lost without", "remove those first")
         self._make(Remove(element_id, self.view.element(element_id)))
         self._files = [file for file in self._files if file.change.element_id != element_id]
         self._links = [link for link in self._links if element_id not in link]

@@ -45,8 +45,8 @@ class Genomes(ABC):
     def open_genome(self, id: str | None = None) -> Genome:
         """A genome of the object with its tracks; NotFoundError where there is none.
 
-        It shows the object as it is now: what others commit later does not
-        change it.
+        It shows the object as this MODO has read it: what others commit later
+        does not change it.
         """
         from modos.tracks.opening import open_genome
 

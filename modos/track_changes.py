@@ -178,7 +178,7 @@ class TrackChanges:
                 InvalidInputError("a track needs a name")
         genome_id = find_genome(self._view, genome)
         element_id = self._free_id(name)
-        given = {"name": name, "has_reference": [genome_id]} | dict(attributes or {})
+        given = dict(attributes or {}) | {"name": name, "has_reference": [genome_id]}
         change = Add(element_id, self._prepared(element_id, "Array", given))
         self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict)
         if part_of:
@@ -337,7 +337,8 @@ class TrackChanges:
         return max(known, default=0) + self._added
 
     def _prepared(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
-        given = {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"} | dict(attributes or {})
+        given = dict(attributes or {}) | {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"}
+        given.pop("id", None)
         prepared = model.normalise(model.to_attributes(given))
         model.validate(prepared, element_id)
         return prepared

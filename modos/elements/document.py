@@ -181,6 +181,13 @@ class Document:
         """The folders that hold the arrays' files, as keys."""
         return {f"{ZARR}/{path}" for path, node in self.nodes.items() if node.get("node_type") == "array"}
 
+    def arrays_on(self, reference_id: str) -> list[str]:
+        """The elements whose arrays lie along the contigs of a reference."""
+        if not any(path.startswith(f"{reference_id}/") for path in self.nodes):
+            return []
+        parents = {path.rpartition("/")[0] for path, node in self.nodes.items() if node.get("node_type") == "array"}
+        return [i for i in self.ids() if i in parents and reference_id in self.element(i).get("has_reference", ())]
+
     def set_nodes(self, old: Iterable[str], new: Mapping[str, dict]) -> None:
         """Replace arrays and groups below elements."""
         self.nodes = {path: node for path, node in self.nodes.items() if path not in set(old)} | dict(new)

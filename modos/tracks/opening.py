@@ -80,7 +80,8 @@ def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str
         attributes = document.nodes[element_id]["attributes"]
         links = attributes.get("has_reference") or []
         if genome_id is None or genome_id in ([links] if isinstance(links, str) else links):
-            found[attributes.get("name") or element_id.partition("/")[2]] = element_id
+            name = attributes.get("name") or element_id.partition("/")[2]
+            found[name if name not in found else element_id] = element_id
     return found
 
 

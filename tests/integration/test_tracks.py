@@ -264,6 +264,26 @@ def test_several_changes_are_one_commit(modo):
             wrong()
 
 
+def test_a_genome_with_tracks_stays(modo):
+    with pytest.raises(InvalidInputError, match="data/steps refers to"):
+        modo.remove_element("reference/genome")
+    modo.update_element("data/steps", {"description": "phases of something"})
+    assert modo.genome.tracknames_continuous == ["steps"]
+    with modo.transaction() as transaction:
+        transaction.remove_element("data/steps")
+        transaction.remove_element("reference/genome")
+    assert modo.find_problems() == [] and len(modo.metadata) == 1
+    assert [info.key for info in modo.storage.iter_files("data.zarr/data")] == ["data.zarr/data/zarr.json"]
+
+
+def test_attributes_of_a_track_are_the_users_but_for_what_it_is(modo):
+    modo.add_track("t", {"chr1": np.ones(5)}, attributes={"description": "d", "data_path": "x", "@type": "VariantSet", "name": "y", "id": "z"})
+    element = modo.metadata["data/t"]
+    assert (element["@type"], element["data_path"], element["name"], element["description"]) == ("Array", "data.zarr/data/t", "t", "d")
+    modo.update_element("data/t", {"name": "steps"})
+    assert set(modo.genome.tracks) == {"steps", "data/t"}
+
+
 def test_two_writers(modo):
     """Both tracks are there; of two who replace the same, one is told."""
     mine, theirs = MODO.open(modo.path), MODO.open(modo.path)
