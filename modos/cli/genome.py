@@ -32,7 +32,7 @@ def open_genome(place: str, genome: str | None = None) -> Genome:
 @app.command()
 def init(
     place: ObjectPath,
-    fasta: Annotated[list[str], typer.Argument(metavar="[FASTA]...", help="Contigs and sequence; plain or gzipped, "
+    fasta: Annotated[list[str], typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, "
                                                "patterns work.")] = None,
     sizes: Annotated[Path, typer.Option("--sizes", metavar="FILE", help="A table of names and lengths instead.")] = None,
     assembly: Annotated[list[str], typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
@@ -112,7 +112,7 @@ def sizes(place: ObjectPath, genome: GenomeOption = None) -> None:
 @app.command()
 def seq(
     place: ObjectPath,
-    regions: Annotated[list[str], typer.Argument(metavar="REGION...", help="1-based inclusive: chr1:1,000-2,000.")],
+    regions: Annotated[list[str], typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
     genome: GenomeOption = None,
 ) -> None:
     """Write the sequence of regions, as FASTA.

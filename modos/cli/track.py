@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Numeric tracks along the genome of an object.")
 
-NamesArgument = Annotated[list[str], typer.Argument(metavar="[TRACK]...", help="Tracks; all where none is named.")]
-SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE...", help="Wiggle, bedGraph, BED with a score, or "
+NamesArgument = Annotated[list[str], typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
+SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Wiggle, bedGraph, BED with a score, or "
                                                       "bigWig; - is stdin; files of the same NAME are one track.")]
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", help="1-based inclusive: "
                                                  "chr1:1,000-2,000. Can be given several times.")]
@@ -113,7 +113,7 @@ def _tell(reports: dict[str, LoadReport], what: str) -> None:
 
 
 @app.command()
-def remove(place: ObjectPath, names: Annotated[list[str], typer.Argument(metavar="TRACK...")],
+def remove(place: ObjectPath, names: Annotated[list[str], typer.Argument(metavar="TRACK")],
            yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
     """Remove tracks, with their data, in one commit.
 
