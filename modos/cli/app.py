@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli import account, c4gh, demo, doctor, genome, metadata, objects, remote, serve, stream, track
+from modos.cli import account, c4gh, demo, doctor, genome, metadata, objects, reference, remote, serve, stream, track
 from modos.cli.output import options, show_log
 
 app = typer.Typer(
@@ -65,3 +65,4 @@ app.add_typer(remote.app, name="remote")
 app.add_typer(c4gh.app, name="c4gh")
 app.add_typer(genome.app, name="genome")
 app.add_typer(track.app, name="track")
+app.add_typer(reference.app, name="reference")

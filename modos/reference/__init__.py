@@ -1,1 +1,32 @@
-"""Reference sequences: found, checked by MD5, and kept where htslib looks."""
+"""Reference data: assemblies in a store, fetched when they are needed, cached and verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from modos.reference.dna import Reference
+
+
+def open(name: str, store: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Reference:
+    """An assembly, to be asked for its bases: `modos.reference.open("hg38").dna("chr1", 0, 100)`.
+
+    Parameters
+    ----------
+    name
+        In the store.
+    store
+        A folder or `s3://bucket/prefix`; MODOS_REFERENCE_STORE, or a folder
+        of the user's, where it is None.
+    endpoint, s3_kwargs
+        As for `modos.api.MODO`.
+
+    Raises
+    ------
+    NotFoundError
+        The store has no such assembly.
+    """
+    from modos.reference.opening import open_reference
+
+    return open_reference(name, store, endpoint, s3_kwargs)

@@ -168,7 +168,7 @@ def read_report(path: str, style: str) -> dict[str, str]:
         raise InvalidInputError(f"there is no name style {style}", f"there are {listing(NAME_STYLES)}")
     columns: list[str] = []
     names: dict[str, str] = {}
-    for line in _lines(path):
+    for line in read_rows(path):
         if line.startswith("# Sequence-Name"):
             columns = line[2:].rstrip("\n").split("\t")
         if line.startswith("#") or not line.strip():
@@ -203,7 +203,8 @@ def renamed(contigs: Contigs, names: Mapping[str, str], where: str) -> Contigs:
     return contigs.renamed({name: names[name] for name in contigs if name in names}).with_aliases(names)
 
 
-def _lines(path: str) -> Iterator[str]:
+def read_rows(path: str) -> Iterator[str]:
+    """The lines of a text file, plain or compressed."""
     file = open_text(path)
     try:
         rest = b""
@@ -218,7 +219,7 @@ def _lines(path: str) -> Iterator[str]:
 
 
 def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(read_rows(path), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line.split("\t" if "\t" in line else None)
 

@@ -1,0 +1,133 @@
+"""The bases of an assembly, by position."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from modos.errors import InvalidInputError
+from modos.reference.store import Assembly, StoredContig
+from modos.region import Region
+
+_COMPLEMENT = bytes.maketrans(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", b"TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
+_BLOCK = 64 << 10  # bases that are fetched at once from afar
+_BLOCKS = 1024  # that are kept
+_MAX = 1 << 30  # bases of an answer
+
+ReadRange = Callable[[StoredContig, int, int], bytes]
+
+
+class Reference:
+    """An assembly whose bases can be asked for.
+
+    Positions are 0-based half-open in numbers, 1-based inclusive in text.
+
+    Parameters
+    ----------
+    assembly
+        Its contigs and their names.
+    locate
+        Gives the file of a contig's sequence where it is on this machine.
+    read_range
+        Reads a part of one that is not.
+    """
+
+    def __init__(self, assembly: Assembly, locate: Callable[[StoredContig], Path | None], read_range: ReadRange):
+        self.assembly = assembly
+        self._locate = locate
+        self._read_range = read_range
+        self._open: dict[str, mmap.mmap] = {}
+        self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._lock = threading.Lock()
+
+    @property
+    def name(self) -> str:
+        """Of the assembly in its store."""
+        return self.assembly.name
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Lengths in bases by name."""
+        return {contig.name: contig.length for contig in self.assembly.contigs}
+
+    def dna(self, contig: str, start: int | None = None, end: int | None = None, strand: str = "+", pad: bool = False) -> str:
+        """The bases of a stretch, in upper case.
+
+        Parameters
+        ----------
+        contig
+            By any of its names; or a region as text, without start and end.
+        strand
+            `-` gives the reverse complement.
+        pad
+            Fill up with N what is outside of the contig.
+
+        Raises
+        ------
+        NotFoundError
+            No such contig; its sequence is not to be had.
+        InvalidInputError
+            Positions outside of the contig.
+        """
+        if start is None and end is None and contig not in self.assembly.by_name:
+            region = Region.parse(contig, self.assembly.by_name)
+            contig, start, end = region.contig, region.start, region.end
+        found = self.assembly.contig(contig)
+        start, end = start or 0, found.length if end is None else end
+        return self._one(found, start, end, strand, pad).decode("ascii")
+
+    def dna_many(self, places: Iterable[tuple], strand: str = "+", pad: bool = False) -> list[str]:
+        """The bases of many stretches: (contig, start, end), or with a strand as fourth."""
+        by_name, known, answers = self.assembly.by_name, self._open, []
+        for place in places:
+            name, start, end = place[:3]
+            found = by_name.get(name) or self.assembly.contig(name)
+            data = known.get(found.md5)
+            if data is not None and len(place) == 3 and strand == "+" and 0 <= start < end <= found.length:
+                answers.append(data[start:end].decode("ascii"))
+            else:
+                answers.append(self._one(found, start, end, place[3] if len(place) > 3 else strand, pad).decode("ascii"))
+        return answers
+
+    def _one(self, contig: StoredContig, start: int, end: int, strand: str, pad: bool) -> bytes:
+        if strand not in ("+", "-"):
+            raise InvalidInputError(f"strand {strand!r} is neither + nor -")
+        if start > end or end - start > _MAX:
+            raise InvalidInputError(f"{contig.name}, {start:,} to {end:,}, is no stretch of bases")
+        low, high = max(start, 0), min(end, contig.length)
+        if not pad and (start < 0 or end > contig.length):
+            raise InvalidInputError(f"{contig.name} has {contig.length:,} bases, and {start:,} to {end:,} goes beyond",
+                                    "positions are 0-based, the end excluded; pad=True fills up with N")
+        bases = self._bases(contig, low, high) if low < high else b""
+        bases = b"N" * min(max(low - start, 0), end - start) + bases
+        bases += b"N" * (end - start - len(bases))
+        return bases.translate(_COMPLEMENT)[::-1] if strand == "-" else bases
+
+    def _bases(self, contig: StoredContig, start: int, end: int) -> bytes:
+        data = self._open.get(contig.md5)
+        if data is None:
+            path = self._locate(contig)
+            if path is None:
+                return b"".join(self._from_afar(contig, start, end))
+            with open(path, "rb") as file:
+                data = self._open.setdefault(contig.md5, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        return data[start:end]
+
+    def _from_afar(self, contig: StoredContig, start: int, end: int) -> Iterator[bytes]:
+        for number in range(start // _BLOCK, -(-end // _BLOCK)):
+            at, key = number * _BLOCK, (contig.md5, number)
+            with self._lock:
+                block = self._blocks.get(key)
+            if block is None:
+                block = self._read_range(contig, at, min(at + _BLOCK, contig.length))
+                with self._lock:
+                    self._blocks[key] = block
+                    while len(self._blocks) > _BLOCKS:
+                        self._blocks.popitem(last=False)
+            yield block[max(start - at, 0):end - at]
+
+    def __repr__(self) -> str:
+        return f"<reference {self.name}: {len(self.assembly.contigs):,} contigs, {self.assembly.bases:,} bases>"

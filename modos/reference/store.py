@@ -1,0 +1,306 @@
+"""A store of references: assemblies with their names, and sequences by their MD5, in a folder or an S3 prefix.
+
+    index.json                        every assembly, in one request
+    sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed
+    assemblies/<name>/assembly.json   contigs with lengths, digests and other names
+
+The layout of the sequences is that of htslib's REF_CACHE and REF_PATH
+(`%2s/%2s/%s`), so that a store over HTTP serves samtools as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modos.errors import (
+    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
+)
+from modos.reference.digests import SequenceHash, seqcol_digest
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+FORMAT = 1
+INDEX = "index.json"
+_ATTEMPTS = 20
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_MAX_DOCUMENT = 256 << 20
+
+Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
+
+
+@dataclass(frozen=True)
+class StoredContig:
+    """A contig of an assembly: its name, length in bases, digests (MD5, `SQ.` of GA4GH) and other names."""
+
+    name: str
+    length: int
+    md5: str
+    ga4gh: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A reference assembly as a store has it.
+
+    Parameters
+    ----------
+    name
+        In the store.
+    seqcol
+        Digest of its names, lengths and sequences (refget sequence collections).
+    source
+        Where it came from, in words.
+    """
+
+    name: str
+    contigs: tuple[StoredContig, ...]
+    seqcol: str
+    source: str = ""
+    by_name: dict[str, StoredContig] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = {alias: contig for contig in self.contigs for alias in contig.aliases}
+        object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
+
+    @property
+    def bases(self) -> int:
+        """Length of all contigs."""
+        return sum(contig.length for contig in self.contigs)
+
+    def contig(self, name: str) -> StoredContig:
+        """A contig by any of its names; NotFoundError where there is none."""
+        if name not in self.by_name:
+            near = did_you_mean(name, self.by_name)
+            raise NotFoundError(f"{self.name} has no contig {name}", f"did you mean {near}?" if near else
+                                f"it has {listing(contig.name for contig in self.contigs)}")
+        return self.by_name[name]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        contigs = [{"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs]
+        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "contigs": contigs},
+                          ensure_ascii=False, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Assembly:
+        """Read it; IntegrityError where it is none, or not what its digest says."""
+        try:
+            given = json.loads(data)
+            contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
+                            for c in given["contigs"])
+            assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")))
+            valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
+            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            valid = False
+        if not valid:
+            raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
+        return assembly
+
+
+def sequence_key(md5: str) -> str:
+    """Where a sequence is in a store."""
+    return f"sequences/{md5[:2]}/{md5[2:4]}/{md5[4:]}"
+
+
+def assembly_key(name: str) -> str:
+    """Where an assembly is in a store."""
+    return f"assemblies/{name}/assembly.json"
+
+
+class ReferenceStore:
+    """Assemblies and sequences below the root of a storage."""
+
+    def __init__(self, storage: Storage):
+        self.storage = storage
+
+    @property
+    def url(self) -> str:
+        """The root as a user would write it."""
+        return self.storage.url
+
+    def index(self) -> dict[str, dict[str, Any]]:
+        """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
+        return self._read_index()[0]
+
+    def _read_index(self) -> tuple[dict[str, dict[str, Any]], str | None]:
+        try:
+            data, tag = self.storage.read(INDEX)
+        except NotFoundError as error:
+            if error.hint and "create it first" in error.hint:  # no bucket
+                raise
+            return {}, None
+        try:
+            given = json.loads(data)
+            if given["format"] > FORMAT:
+                raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
+            return {str(name): dict(facts) for name, facts in given["assemblies"].items()}, tag
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
+
+    def assembly(self, name: str) -> Assembly:
+        """An assembly; NotFoundError, with a near name, where there is none."""
+        check_name(name)
+        try:
+            data = self.storage.read(assembly_key(name))[0]
+        except NotFoundError:
+            known = self.index()
+            near = did_you_mean(name, known)
+            raise NotFoundError(f"there is no assembly {name} in {self.url}", f"did you mean {near}?" if near else
+                                f"there are {listing(known)}" if known else "add one with `modos reference add`") from None
+        return Assembly.from_bytes(data, f"{self.url}/{assembly_key(name)}")
+
+    def add(self, name: str, pieces: Callable[[], Pieces], source: str = "", aliases: Mapping[str, Iterable[str]] | None = None,
+            progress: Progress | None = None) -> Assembly:
+        """Add an assembly: sequences that are there already stay, all others first, the names last.
+
+        Parameters
+        ----------
+        pieces
+            Gives the sequences in pieces; bases become upper case.
+        aliases
+            Other names by name.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is another assembly of that name.
+        InvalidInputError
+            A sequence is empty, or there is none.
+        """
+        check_name(name)
+        contigs, known = [], aliases or {}
+        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            for contig, path, found in _spooled(pieces(), Path(folder), progress):
+                digests = found.digests()
+                if not found.length:
+                    raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
+                if any(contig == other.name for other in contigs):
+                    raise AlreadyExistsError(f"there are two sequences {contig}", "leave one out")
+                self._put(path, digests.md5, found.length)
+                contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
+        if not contigs:
+            raise InvalidInputError("there are no sequences")
+        assembly = Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source)
+        self.register(assembly)
+        return assembly
+
+    def register(self, assembly: Assembly) -> None:
+        """Name an assembly whose sequences are there; nothing for one that is the same."""
+        data = assembly.to_bytes()
+        try:
+            self.storage.write(assembly_key(assembly.name), data, if_absent=True)
+        except ConflictError:
+            if self.assembly(assembly.name).seqcol != assembly.seqcol:
+                raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name") from None
+        facts = {"seqcol": assembly.seqcol, "contigs": len(assembly.contigs), "bases": assembly.bases, "source": assembly.source}
+        self._change_index(lambda index: index.update({assembly.name: facts}))
+
+    def remove(self, name: str) -> list[str]:
+        """Remove an assembly and the sequences that no other has; returns their MD5."""
+        gone = {contig.md5 for contig in self.assembly(name).contigs}
+        self._change_index(lambda index: index.pop(name, None))
+        self.storage.delete(assembly_key(name))
+        kept = {contig.md5 for other in self.index() for contig in self.assembly(other).contigs}
+        for md5 in gone - kept:
+            self.storage.delete(sequence_key(md5))
+        return sorted(gone - kept)
+
+    def verify(self, name: str, progress: Progress | None = None) -> Iterator[tuple[StoredContig, str]]:
+        """The contigs whose sequence is missing or is not what its name says, with what is wrong."""
+        for contig in self.assembly(name).contigs:
+            try:
+                check_sequence(self.storage, contig, progress)
+            except (NotFoundError, IntegrityError) as error:
+                yield contig, error.message
+
+    def _put(self, path: Path, md5: str, length: int) -> None:
+        key = sequence_key(md5)
+        try:
+            if self.storage.stat(key).size == length:
+                return
+            self.storage.delete(key)
+        except NotFoundError:
+            pass
+
+        def pieces() -> Iterator[bytes]:
+            with open(path, "rb") as file:
+                while piece := file.read(1 << 20):
+                    yield piece
+
+        try:
+            self.storage.write_stream(key, pieces(), size=length)
+        except ConflictError:
+            pass  # somebody else brings the same
+
+    def _change_index(self, change: Callable[[dict[str, dict[str, Any]]], object]) -> None:
+        for _ in range(_ATTEMPTS):
+            index, tag = self._read_index()
+            change(index)
+            data = json.dumps({"format": FORMAT, "assemblies": index}, ensure_ascii=False, indent=1).encode()
+            try:
+                self.storage.write(INDEX, data, if_match=tag, if_absent=tag is None)
+                return
+            except ConflictError:
+                continue
+        raise ConflictError(f"{self.url}/{INDEX} is changed by others all the time", "try again later")
+
+
+def check_name(name: str) -> None:
+    """Refuse what cannot be the name of an assembly."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(f"{name!r} cannot be the name of an assembly", "letters, digits and . _ + - are possible")
+
+
+def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> None:
+    """Compare a sequence with its name.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        It is missing; it has another length or other bases.
+    """
+    key = sequence_key(contig.md5)
+    size, found = storage.stat(key).size, SequenceHash()
+    if size != contig.length:
+        raise IntegrityError(f"{storage.url}/{key} has {size:,} bytes, and {contig.name} has {contig.length:,} bases")
+    for piece in storage.iter_range(key, 0, size):
+        found.update(piece)
+        if progress:
+            progress(len(piece))
+    if found.digests()[:2] != (contig.md5, contig.ga4gh):
+        raise ChecksumMismatch(f"{storage.url}/{key} does not have the MD5 that it is named by")
+
+
+def _spooled(pieces: Pieces, folder: Path, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
+    """Each sequence in a file of its own, upper case, with its digests; one at a time."""
+    name, file, found, path = "", None, SequenceHash(), folder / "sequence"
+    try:
+        for contig, bases in pieces:
+            if not bases:
+                if file is not None:
+                    file.close()
+                    yield name, path, found
+                name, found = contig, SequenceHash()
+                file = open(path, "wb")
+                continue
+            upper = bases.upper()
+            found.update(upper)
+            file.write(upper)
+            if progress:
+                progress(len(upper))
+        if file is not None:
+            file.close()
+            yield name, path, found
+    finally:
+        if file is not None:
+            file.close()

@@ -1,0 +1,354 @@
+"""References: digests, 2bit, the store, the cache, and bases by position."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import struct
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modos.demo.stack import BUCKET, CREDENTIALS
+from modos.errors import (
+    AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
+)
+from modos.reference import opening
+from modos.reference.cache import CachedStore, cached_sequences, pull, sequence_path
+from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
+from modos.reference.opening import add_files, open_reference, open_store, push
+from modos.reference.store import assembly_key, sequence_key
+from modos.reference.twobit import iter_twobit
+
+BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
+
+
+def write_fasta(path, bases=BASES):
+    path.write_text("".join(f">{name} more words\n{sequence}\n" for name, sequence in bases.items()))
+    return str(path)
+
+
+def write_twobit(path, bases, order="<"):
+    """As the format's page says: T 0, C 1, A 2, G 3, blocks of N and of lower case."""
+    def blocks(sequence, wanted):
+        marks = np.array([wanted(letter) for letter in sequence] + [False])
+        borders = np.flatnonzero(np.diff(np.concatenate(([False], marks)).astype(int)))
+        return borders[::2], borders[1::2] - borders[::2]
+
+    records, at = [], 16 + sum(5 + len(name) for name in bases)
+    index = b""
+    for name, sequence in bases.items():
+        parts = [struct.pack(order + "I", len(sequence))]
+        for wanted in (lambda c: c in "Nn", str.islower):
+            starts, sizes = blocks(sequence, wanted)
+            parts.append(struct.pack(f"{order}I{2 * len(starts)}I", len(starts), *starts.tolist(), *sizes.tolist()))
+        parts.append(struct.pack(order + "I", 0))
+        codes = ["TCAG".index(c) if c in "TCAG" else 0 for c in sequence.upper()] + [0] * (-len(sequence) % 4)
+        parts.append(bytes(a << 6 | b << 4 | c << 2 | d for a, b, c, d in zip(*[iter(codes)] * 4)))
+        record = b"".join(parts)
+        index += bytes([len(name)]) + name.encode() + struct.pack(order + "I", at)
+        at += len(record)
+        records.append(record)
+    path.write_bytes(struct.pack(order + "4I", 0x1A412743, 0, len(bases), 0) + index + b"".join(records))
+    return str(path)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with the assembly `mini`."""
+    store = open_store(tmp_path / "refs")
+    (tmp_path / "alias.txt").write_text("# ucsc\tassembly\trefseq\nchr1\t1\tNC_1.1\nchr2\t2\tNC_2.1\nchr9\t9\t\n")
+    add_files(store, "mini", [write_fasta(tmp_path / "mini.fa")], str(tmp_path / "alias.txt"))
+    return store
+
+
+@pytest.fixture
+def remote(stack, store, tmp_path):
+    """The same in S3: its place, and what opens it."""
+    place = f"s3://{BUCKET}/refs-{tmp_path.name}"
+    push(store, open_store(place, stack.endpoint, CREDENTIALS), "mini")
+    return place, stack.endpoint, CREDENTIALS
+
+
+def test_digests_are_those_of_the_specifications():
+    """refget v2, examples of the specification; the empty and the shortest."""
+    found = SequenceHash()
+    found.update(b"ACGT")
+    assert found.digests() == ("f1f8f4bf413b16ad135722aa4591043e", "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2")
+    assert found.digests().trunc512 == "68a178f7c740c5c240aa67ba41843b119d3bf9f8b0f0ac36"
+    assert sha512t24u(b"") == "z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXc"
+
+
+def test_a_collection_has_the_digest_of_the_specification():
+    """Refget sequence collections 1.0, the worked example of section 3."""
+    contigs = [{"name": "chr1", "length": 248956422, "ga4gh": "SQ.2648ae1bacce4ec4b6cf337dcae37816"}]
+    assert len(seqcol_digest(contigs)) == 32
+    names, lengths = sha512t24u(b'["chr1"]'), sha512t24u(b"[248956422]")
+    sequences = sha512t24u(b'["SQ.2648ae1bacce4ec4b6cf337dcae37816"]')
+    whole = f'{{"lengths":"{lengths}","names":"{names}","sequences":"{sequences}"}}'
+    assert seqcol_digest(contigs) == sha512t24u(whole.encode())
+
+
+@pytest.mark.parametrize("name", ["f1f8f4bf413b16ad135722aa4591043e", "MD5".lower() + ":f1f8f4bf413b16ad135722aa4591043e"])
+def test_names_by_md5(name):
+    assert parse_name(name) == "f1f8f4bf413b16ad135722aa4591043e"
+
+
+@pytest.mark.parametrize("name", ["SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2", "ga4gh:SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2",
+                                  "aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2", "trunc512:68a178f7c740c5c240aa67ba41843b119d3bf9f8b0f0ac36",
+                                  "68A178F7C740C5C240AA67BA41843B119D3BF9F8B0F0AC36"])
+def test_names_by_sha512(name):
+    assert parse_name(name) == "SQ.aKF498dAxcJAqme6QYQ7EZ07-fiw8Kw2"
+
+
+@pytest.mark.parametrize("name", ["", "x", "md5:zz", "../../etc/passwd", "SQ.short", "f1f8f4bf413b16ad135722aa4591043e0"])
+def test_what_is_no_name(name):
+    assert parse_name(name) is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.dictionaries(st.sampled_from(["chr1", "b", "x.1"]), st.text("ACGTNacgtn", min_size=1, max_size=70), min_size=1), st.sampled_from("<>"))
+def test_a_2bit_file_is_what_was_written(tmp_path_factory, bases, order):
+    path = write_twobit(tmp_path_factory.mktemp("t") / "x.2bit", bases, order)
+    found = {}
+    for name, piece in iter_twobit(path):
+        found[name] = found.get(name, b"") + piece
+    assert {name: sequence.decode() for name, sequence in found.items()} == bases
+
+
+def test_damaged_2bit_files(tmp_path):
+    path = tmp_path / "x.2bit"
+    write_twobit(path, {"a": "ACGTACGTNNNN" * 9, "b": "ACG"})
+    whole = path.read_bytes()
+    for cut in range(4, len(whole), 7):
+        path.write_bytes(whole[:cut])
+        with pytest.raises(ModosError):
+            list(iter_twobit(path))
+    for data in (b"", b"xxxx" * 10):
+        path.write_bytes(data)
+        with pytest.raises(ModosError):
+            list(iter_twobit(path))
+    with pytest.raises(NotFoundError):
+        list(iter_twobit(tmp_path / "none"))
+
+
+def test_a_real_2bit_file(shared_data, tmp_path):
+    store = open_store(tmp_path / "refs")
+    place = shared_data / "genomekit-mini"
+    for name, stem in (("hg19.mini", "hg19.mini"), ("hg38.mini", "hg38.p12.mini")):
+        add_files(store, name, [str(place / f"{stem}.2bit")], str(place / f"{stem}.chromAlias.txt"))
+        sizes = dict(line.split() for line in (place / f"{stem}.chrom.sizes").read_text().splitlines())
+        assert {c.name: str(c.length) for c in store.assembly(name).contigs} == sizes
+    assert store.assembly("hg19.mini").contig("NC_000001.10").name == "chr1"
+    assert list(store.verify("hg19.mini")) == []
+
+
+def test_what_a_store_has(store):
+    assembly = store.assembly("mini")
+    for contig, sequence in zip(assembly.contigs, BASES.values()):
+        upper = sequence.upper().encode()
+        assert (contig.length, contig.md5) == (len(upper), hashlib.md5(upper).hexdigest())
+        assert store.storage.read(sequence_key(contig.md5))[0] == upper
+    assert assembly.contig("NC_2.1").name == assembly.contig("2").name == "chr2" and assembly.bases == sum(map(len, BASES.values()))
+    assert store.index() == {"mini": {"seqcol": assembly.seqcol, "contigs": 3, "bases": assembly.bases, "source": "mini.fa"}}
+    with pytest.raises(NotFoundError) as error:
+        store.assembly("minni")
+    assert error.value.hint == "did you mean mini?"
+    with pytest.raises(NotFoundError):
+        assembly.contig("chr7")
+
+
+def test_sequences_are_kept_once_and_removed_with_the_last(store, tmp_path):
+    add_files(store, "patch", [write_fasta(tmp_path / "p.fa", BASES | {"chrM": "GATTACAT"})])
+    files = [info.key for info in store.storage.iter_files("sequences")]
+    assert len(files) == 4
+    assert len(store.remove("mini")) == 1 and list(store.verify("patch")) == [] and set(store.index()) == {"patch"}
+    assert len(store.remove("patch")) == 3 and list(store.storage.iter_files("sequences")) == [] and store.index() == {}
+
+
+def test_the_same_again_and_another_of_the_name(store, tmp_path):
+    add_files(store, "mini", [write_fasta(tmp_path / "again.fa")])
+    with pytest.raises(AlreadyExistsError, match="another assembly mini"):
+        add_files(store, "mini", [write_fasta(tmp_path / "other.fa", {"chr1": "ACGT"})])
+    assert store.assembly("mini").contig("NC_1.1").name == "chr1" and list(store.verify("mini")) == []
+
+
+@pytest.mark.parametrize(("text", "error"), [(">a\n>b\nAC\n", "a is empty"), (">a\nA\n>a\nC\n", "two sequences a"), ("", "no sequences"),
+                                             ("ACGT\n", "no FASTA")])
+def test_what_is_not_added(store, tmp_path, text, error):
+    (tmp_path / "x.fa").write_text(text)
+    with pytest.raises(ModosError, match=error):
+        add_files(store, "new", [str(tmp_path / "x.fa")])
+    assert set(store.index()) == {"mini"}
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", ".hidden", "x" * 200, "a b"])
+def test_names_that_cannot_be(store, tmp_path, name):
+    with pytest.raises(InvalidInputError):
+        add_files(store, name, [write_fasta(tmp_path / "x.fa")])
+    with pytest.raises(InvalidInputError):
+        store.assembly(name)
+
+
+def test_damage_in_a_store_is_found(store):
+    contigs = store.assembly("mini").contigs
+    paths = [store.storage.local_path(sequence_key(contig.md5)) for contig in contigs]
+    paths[0].write_bytes(b"T" + paths[0].read_bytes()[1:])
+    paths[1].write_bytes(paths[1].read_bytes()[:-1])
+    paths[2].unlink()
+    assert [contig.name for contig, _ in store.verify("mini")] == ["chr1", "chr2", "chrM"]
+    with pytest.raises(ModosError):
+        CachedStore(store).locate(contigs[1])
+    manifest = store.storage.local_path(assembly_key("mini"))
+    manifest.write_text(manifest.read_text().replace('"length": 1600', '"length": 1601'))
+    with pytest.raises(IntegrityError, match="damaged"):
+        store.assembly("mini")
+
+
+def test_bases_by_position(store, tmp_path):
+    ref = open_reference("mini", tmp_path / "refs")
+    upper = {name: sequence.upper() for name, sequence in BASES.items()}
+    assert ref.dna("chr1", 0, 13) == upper["chr1"][:13] == ref.dna("chr1:1-13") == ref.dna("1", 0, 13) and ref.dna("chrM") == "GATTACA"
+    assert ref.dna("chr1", 0, 13, strand="-") == upper["chr1"][:13].translate(str.maketrans("ACGTRYKM", "TGCAYRMK"))[::-1]
+    assert ref.dna("chrM", -3, 10, pad=True) == "NNNGATTACANNN" and ref.dna("chrM", -9, -3, pad=True) == "NNNNNN"
+    assert ref.dna("chrM", -3, 9, pad=True, strand="-") == "NNTGTAATCNNN" and ref.dna("chrM", 3, 3) == ""
+    assert ref.dna_many([("chr1", 5, 9), ("chr2", 0, 4, "-"), ("chrM", 0, 7)]) == [upper["chr1"][5:9], "AAAA", "GATTACA"]
+    assert ref.contigs == {name: len(sequence) for name, sequence in BASES.items()}
+    for wrong in (("chrM", -1, 3), ("chrM", 0, 8), ("chrM", 5, 3), ("chrM", 0, 3, "x")):
+        with pytest.raises(InvalidInputError):
+            ref.dna(*wrong)
+    with pytest.raises(NotFoundError):
+        ref.dna("chr7", 0, 5)
+
+
+def test_from_afar_parts_are_fetched_and_whole_contigs_kept(remote, store):
+    ref = open_reference("mini", *remote)
+    assert ref.dna("chr2", 5, 25) == BASES["chr2"][5:25].upper() and list(cached_sequences()) == []
+    cached = CachedStore(open_store(*remote))
+    assembly = cached.assembly("mini")
+    assert pull(cached, assembly, ["chr2"]) == 1600 and len(list(cached_sequences())) == 1
+    path = sequence_path(assembly.contig("chr2").md5)
+    assert path.read_bytes() == BASES["chr2"].upper().encode() and path.stat().st_mode & 0o777 == 0o644
+    assert pull(cached, assembly, ["2"]) == 0
+    path.write_bytes(b"short")  # truncated: noticed at every use, fetched anew
+    assert cached.locate(assembly.contig("chr2")).stat().st_size == 1600
+    assert open_reference("mini", *remote).dna("2", 5, 25) == BASES["chr2"][5:25].upper()
+
+
+def test_offline_what_is_cached_works_and_what_is_missing_is_named(remote, monkeypatch):
+    cached = CachedStore(open_store(*remote))
+    pull(cached, cached.assembly("mini"), ["chr2"])
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    calls = []
+    monkeypatch.setattr("modos.storage.s3.S3Storage._call", lambda *a, **k: calls.append(a))
+    monkeypatch.setattr("modos.storage.s3.S3Storage._get", lambda *a, **k: calls.append(a))
+    ref = opening.Reference(cached.assembly("mini"), lambda c: opening._file_of(cached, c), lambda *a: calls.append(a))
+    assert ref.dna("chr2", 0, 4) == "TTTT"
+    with pytest.raises(NotFoundError, match="chr1 .MD5 .*not in the cache"):
+        ref.dna("chr1", 0, 4)
+    with pytest.raises(NotFoundError, match="never|not in the cache"):
+        cached.assembly("other")
+    assert calls == []
+
+
+def test_a_sequence_that_was_tampered_with_is_not_kept(remote, stack):
+    store = open_store(*remote)
+    contig = store.assembly("mini").contig("chr2")
+    store.storage.delete(sequence_key(contig.md5))
+    store.storage.write(sequence_key(contig.md5), b"A" * contig.length)
+    with pytest.raises(IntegrityError, match="MD5"):
+        CachedStore(store).locate(contig)
+    store.storage.write(sequence_key(contig.md5), b"A" * 10)
+    with pytest.raises(IntegrityError, match="10 bytes"):
+        CachedStore(store).locate(contig)
+    assert list(cached_sequences()) == [] and not [p for p in sequence_path(contig.md5).parent.iterdir() if p.name.endswith(".part")]
+
+
+def test_another_assembly_of_the_name_at_the_source_is_noticed(remote, tmp_path):
+    store = open_store(*remote)
+    cached = CachedStore(store)
+    cached.assembly("mini")
+    store.remove("mini")
+    add_files(store, "mini", [write_fasta(tmp_path / "other.fa", {"chr1": "ACGT"})])
+    with pytest.raises(ConflictError, match="other sequences"):
+        cached.assembly("mini")
+    cached.forget("mini")
+    assert cached.assembly("mini").bases == 4
+
+
+def test_the_least_recently_used_goes_first(remote, monkeypatch):
+    cached = CachedStore(open_store(*remote))
+    assembly = cached.assembly("mini")
+    old = cached.locate(assembly.contig("chr2"))
+    os.utime(old, (1, 1))
+    monkeypatch.setenv("MODOS_CACHE_LIMIT", "5.5K")
+    cached.locate(assembly.contig("chr1"))
+    assert not old.exists() and len(list(cached_sequences())) == 1
+    monkeypatch.setenv("MODOS_CACHE_LIMIT", "lots")
+    with pytest.raises(InvalidInputError, match="size"):
+        cached.locate(assembly.contig("chr2"))
+
+
+def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
+    place, endpoint, keys = remote
+    code = ("import sys, json; from modos.reference.cache import CachedStore; from modos.reference.opening import open_store\n"
+            "from modos.storage.s3 import S3Storage\n"
+            "asked, original = [], S3Storage.iter_range\n"
+            "S3Storage.iter_range = lambda self, key, *a, **k: asked.append(key) or original(self, key, *a, **k)\n"
+            "cached = CachedStore(open_store(sys.argv[1], sys.argv[2], json.loads(sys.argv[3])))\n"
+            "print(cached.locate(cached.assembly('mini').contig('chr1')).stat().st_size, len(asked))")
+    import json
+
+    running = [subprocess.Popen([sys.executable, "-c", code, place, endpoint, json.dumps(keys)], stdout=subprocess.PIPE, text=True)
+               for _ in range(8)]
+    answers = [process.communicate(timeout=60)[0].split() for process in running]
+    assert {size for size, _ in answers} == {"5200"} and sum(int(asked) for _, asked in answers) == 1
+
+
+def test_a_cache_that_cannot_be_written(remote, monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "file"))
+    cached = CachedStore(open_store(*remote))
+    assembly = cached.assembly("mini")
+    with pytest.raises(AccessError, match="cannot write to the cache"):
+        cached.locate(assembly.contig("chr1"))
+    assert open_reference("mini", *remote).dna("chr1", 0, 3) == "ACG"
+
+
+def test_samtools_finds_the_cache(remote, tmp_path, monkeypatch):
+    """A CRAM that was made with the sequences decodes with what `env` prints."""
+    fasta = tmp_path / "c.fa"
+    fasta.write_text(">chr2\n" + BASES["chr2"] + "\n")
+    sam = "@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:1600\n" + "".join(
+        f"r{n}\t0\tchr2\t{n * 10 + 1}\t60\t20M\t*\t0\t0\t{BASES['chr2'][n * 10:n * 10 + 20]}\t{'I' * 20}\n" for n in range(100))
+    subprocess.run(["samtools", "view", "-C", "-T", str(fasta), "-o", str(tmp_path / "x.cram"), "-"], input=sam.encode(), check=True)
+    cached = CachedStore(open_store(*remote))
+    pull(cached, cached.assembly("mini"), ["chr2"])
+    for file in tmp_path.glob("c.fa*"):
+        file.unlink()
+    code = "from modos.cli import main; main()"
+    lines = subprocess.run([sys.executable, "-c", code, "reference", "env"], capture_output=True, text=True, check=True).stdout
+    result = subprocess.run(["sh", "-c", f"{lines}\nsamtools view {tmp_path / 'x.cram'}"], capture_output=True, text=True)
+    assert len(result.stdout.splitlines()) == 100, result.stderr
+
+
+def test_two_who_add_at_the_same_time(tmp_path):
+    """Both assemblies are in the index."""
+    for number in range(4):
+        write_fasta(tmp_path / f"{number}.fa", {"chr1": "ACGT" * (number + 1)})
+    context = multiprocessing.get_context("spawn")
+    running = [context.Process(target=_add, args=(str(tmp_path / "refs"), f"a{number}", str(tmp_path / f"{number}.fa"))) for number in range(4)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join(60)
+    assert set(open_store(tmp_path / "refs").index()) == {"a0", "a1", "a2", "a3"}
+
+
+def _add(place, name, path):
+    add_files(open_store(place), name, [path])
