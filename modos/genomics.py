@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
 
+FindReference = Callable[["tuple[RegionLike, ...] | None"], "str | None"]
+
 
 class GenomicFile:
     """A BAM, CRAM, VCF or BCF that is streamed.
@@ -35,7 +37,7 @@ class GenomicFile:
     source
         Where its bytes come from.
     find_reference
-        Gives the FASTA to decode a CRAM with, or None.
+        Gives the FASTA to decode regions of a CRAM with, or None.
 
     Attributes
     ----------
@@ -43,7 +45,7 @@ class GenomicFile:
         Called with the number of bytes that arrived, where it is not None.
     """
 
-    def __init__(self, source: Source, find_reference: Callable[[], str | None] = lambda: None):
+    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None):
         self._source = source
         self._find_reference = find_reference
         self.progress: Callable[[int], Any] | None = None
@@ -217,7 +219,7 @@ class GenomicFile:
         wanted = None if samples is None else tuple(samples)
         if wanted is not None and self.format.kind != "variants":
             raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
-        reference = self._find_reference()
+        reference = self._find_reference(regions)
 
         def read(pieces: Iterator[bytes]) -> RecordReader:
             return RecordReader(pieces, self.format, reference, self.name, wanted)

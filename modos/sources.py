@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
 from modos.reference import sequences
+from modos.reference.opening import has_store, provide
+from modos.reference.store import StoredContig
+from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 
@@ -89,7 +92,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
         source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
-    return GenomicFile(source, lambda: reference_of(storage, planner, metadata, key, reference_filename))
+    return GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions))
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
@@ -126,12 +129,13 @@ def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | N
     return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
 
 
-def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str,
-                 reference_filename: str | Path | None) -> str | None:
+def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
+                 regions: Iterable[RegionLike] | None = None) -> str | None:
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
-    The sequences of a FASTA in a remote object are put where htslib looks
-    for them.
+    The sequences of the contigs that are wanted are put where htslib looks
+    for them: out of the FASTA of a remote object, or, where the object has
+    none, out of the user's reference store.
 
     Raises
     ------
@@ -149,12 +153,18 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
-        md5s = sequence_md5s(GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header)
-        sequences.search_in(sequences.cache_sequences(storage, fasta, md5s))
+        wanted = _wanted_sequences(planner, key, regions)
+        sequences.search_in(sequences.cache_sequences(storage, fasta, {name: contig.md5 for name, contig in wanted.items()}))
+        return None
+    if has_store():
+        provide(_wanted_sequences(planner, key, regions).values())
     return None
 
 
-def sequence_md5s(header: Any) -> dict[str, str]:
-    """MD5 by name of the sequences a BAM or CRAM was made with, from the @SQ lines of its header."""
-    lines = header.to_dict().get("SQ", [])
-    return {line["SN"]: line["M5"] for line in lines if re.fullmatch("[0-9a-f]{32}", line.get("M5", ""))}
+def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
+    """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
+    header = GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header
+    lines = {line["SN"]: line for line in header.to_dict().get("SQ", [])}
+    names = lines if regions is None else {region.contig for region in settle(regions, list(lines))}
+    return {name: StoredContig(name, int(lines[name]["LN"]), lines[name]["M5"], "") for name in names
+            if name in lines and re.fullmatch("[0-9a-f]{32}", lines[name].get("M5", ""))}

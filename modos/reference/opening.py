@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -14,10 +15,13 @@ from modos.errors import ChecksumMismatch, ConflictError, InvalidInputError, Not
 from modos.reference.cache import CachedStore, is_offline, sequence_path
 from modos.reference.digests import SequenceHash
 from modos.reference.dna import Reference
+from modos.reference.sequences import search_in
 from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, sequence_key
 from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage import open_storage
 from modos.storage.base import Progress
+
+logger = logging.getLogger(__name__)
 
 STORE_VARIABLE = "MODOS_REFERENCE_STORE"
 
@@ -26,6 +30,29 @@ def store_place() -> str:
     """Where the user's references are: MODOS_REFERENCE_STORE, else a folder of the user's."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
     return os.environ.get(STORE_VARIABLE) or str(Path(base) / "modos" / "references")
+
+
+def has_store() -> bool:
+    """Whether the user has references."""
+    return bool(os.environ.get(STORE_VARIABLE)) or Path(store_place()).is_dir()
+
+
+def provide(contigs: Iterable[StoredContig]) -> None:
+    """Have sequences of the user's store where htslib looks for them; those that the store lacks are left out.
+
+    Raises
+    ------
+    IntegrityError
+        The store has something else by that name.
+    """
+    cached = CachedStore(open_store())
+    for contig in contigs:
+        try:
+            folder = cached.locate(contig).parents[2]
+        except NotFoundError as error:
+            logger.info("%s", error)
+            continue
+        search_in(folder)
 
 
 def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> ReferenceStore:
