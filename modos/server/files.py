@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog import Catalog
-from modos.elements import ZARR
+from modos.elements import ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import index_names
 from modos.server.access import Access, caller_of
 from modos.storage import check_key
 
+_CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/c(/\d+)+")  # of an array of an element
 EXPIRES = 3600  # seconds that an address is good for
 
 
@@ -22,7 +25,7 @@ class LargeFileResponse(FileResponse):
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
-    """GET and HEAD of the files that objects name as their data, of their indexes, and of the metadata."""
+    """GET and HEAD of the files that objects name as their data, of their indexes, of their arrays, and of the metadata."""
     router = APIRouter()
 
     @router.head("/files/{key:path}", include_in_schema=False)
@@ -33,7 +36,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             access.check(caller_of(request), "read", check_key(key))
             object_key, path = catalog.find_object(key)
             known = catalog.data_paths(object_key)
-            if path.startswith(f"{ZARR}/") or path in known or any(path in index_names(data_path) for data_path in known):
+            if path == ROOT_KEY or path in known or _CHUNK.fullmatch(path) or any(path in index_names(data_path) for data_path in known):
                 info = catalog.storage.stat(key)
                 local = catalog.storage.local_path(key)
                 if local:

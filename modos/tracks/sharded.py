@@ -343,5 +343,5 @@ def pool(name: str, workers: int) -> ThreadPoolExecutor:
     """Threads for one kind of work, shared by all who do it."""
     with _pools_lock:
         if name not in _pools:
-            _pools[name] = ThreadPoolExecutor(workers, f"modos-{name}")
+            _pools[name] = ThreadPoolExecutor(workers, f"tracks-{name}")  # they stay
         return _pools[name]

@@ -674,102 +674,105 @@ def test_a_part_is_exported(folder, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.bedGraph"]
 
 
-class TestGenomedata:
-    """Against Genomedata itself, where it is installed and works."""
+# --- against Genomedata itself, where it is installed and works ---
 
-    @pytest.fixture(scope="class")
-    def archive(self, tmp_path_factory):
-        pytest.importorskip("genomedata")
-        folder = tmp_path_factory.mktemp("gd")
-        rng = np.random.default_rng(2)
-        bases = {"chr1": rng.choice(list(b"ACGT"), 30_000), "chr2": np.concatenate([rng.choice(list(b"ACGT"), 5000), np.full(110_000, 78), rng.choice(list(b"acgt"), 7000)])}
-        write_fasta(folder / "g.fa", {name: b.astype(np.uint8) for name, b in bases.items()}, note="")
-        dense = ["fixedStep chrom=chr1 start=101", *(f"{v:.3f}" for v in rng.normal(size=20_000)),
-                 "fixedStep chrom=chr2 start=115001 step=1", *(f"{v:.3f}" for v in rng.normal(size=7000))]
-        (folder / "dense.wigFix").write_text("\n".join(dense) + "\n")
-        starts = np.unique(rng.integers(0, 4900, 400))
-        (folder / "peaks.bedGraph").write_text("".join(f"chr2\t{a}\t{b}\t{v}\n" for a, b, v in zip(starts, starts[1:], rng.random(len(starts)))))
-        points = np.unique(rng.integers(1, 29_000, 500))
-        (folder / "points.wigVar").write_text("variableStep chrom=chr1 span=1\n" + "".join(f"{p} {p / 7:.5f}\n" for p in points))
-        environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
-        tools = os.path.dirname(sys.executable)
-        shim = folder / "bin"
-        shim.mkdir()
-        (shim / "h5repack").write_text('#!/bin/sh\nfor last; do :; done\neval "from=\\${$(($#-1))}"\ncp "$from" "$last"\n')
-        (shim / "h5repack").chmod(0o755)
-        environment["PATH"] = f"{tools}:{environment['PATH']}:{shim}"
-        load = subprocess.run([f"{tools}/genomedata-load", "-s", "g.fa", "-t", "dense=dense.wigFix", "-t", "peaks=peaks.bedGraph",
-                               "-t", "points=points.wigVar", "a.genomedata"], cwd=folder, env=environment, capture_output=True, text=True)
-        assert load.returncode == 0, load.stderr
-        return folder
 
-    @pytest.fixture(scope="class")
-    def ours(self, archive):
-        modo = MODO.create(archive / "ours")
-        modo.add_genome(archive / "g.fa")
-        with modo.track_changes() as tracks:
-            for name, ending in (("dense", "wigFix"), ("peaks", "bedGraph"), ("points", "wigVar")):
-                tracks.add(name, archive / f"{name}.{ending}")
-        return modo
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory):
+    pytest.importorskip("genomedata")
+    folder = tmp_path_factory.mktemp("gd")
+    rng = np.random.default_rng(2)
+    bases = {"chr1": rng.choice(list(b"ACGT"), 30_000), "chr2": np.concatenate([rng.choice(list(b"ACGT"), 5000), np.full(110_000, 78), rng.choice(list(b"acgt"), 7000)])}
+    write_fasta(folder / "g.fa", {name: b.astype(np.uint8) for name, b in bases.items()}, note="")
+    dense = ["fixedStep chrom=chr1 start=101", *(f"{v:.3f}" for v in rng.normal(size=20_000)),
+             "fixedStep chrom=chr2 start=115001 step=1", *(f"{v:.3f}" for v in rng.normal(size=7000))]
+    (folder / "dense.wigFix").write_text("\n".join(dense) + "\n")
+    starts = np.unique(rng.integers(0, 4900, 400))
+    (folder / "peaks.bedGraph").write_text("".join(f"chr2\t{a}\t{b}\t{v}\n" for a, b, v in zip(starts, starts[1:], rng.random(len(starts)))))
+    points = np.unique(rng.integers(1, 29_000, 500))
+    (folder / "points.wigVar").write_text("variableStep chrom=chr1 span=1\n" + "".join(f"{p} {p / 7:.5f}\n" for p in points))
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
+    tools = os.path.dirname(sys.executable)
+    shim = folder / "bin"
+    shim.mkdir()
+    (shim / "h5repack").write_text('#!/bin/sh\nfor last; do :; done\neval "from=\\${$(($#-1))}"\ncp "$from" "$last"\n')
+    (shim / "h5repack").chmod(0o755)
+    environment["PATH"] = f"{tools}:{environment['PATH']}:{shim}"
+    load = subprocess.run([f"{tools}/genomedata-load", "-s", "g.fa", "-t", "dense=dense.wigFix", "-t", "peaks=peaks.bedGraph",
+                           "-t", "points=points.wigVar", "a.genomedata"], cwd=folder, env=environment, capture_output=True, text=True)
+    assert load.returncode == 0, load.stderr
+    return folder
 
-    def theirs(self, archive):
-        import genomedata
+@pytest.fixture(scope="module")
+def ours(archive):
+    modo = MODO.create(archive / "ours")
+    modo.add_genome(archive / "g.fa")
+    with modo.track_changes() as tracks:
+        for name, ending in (("dense", "wigFix"), ("peaks", "bedGraph"), ("points", "wigVar")):
+            tracks.add(name, archive / f"{name}.{ending}")
+    return modo
 
-        warnings.simplefilter("ignore")
-        return genomedata.Genome(str(archive / "a.genomedata"))
+def opened_by_genomedata(archive):
+    import genomedata
 
-    def test_values_bases_and_stretches_are_the_same(self, archive, ours):
-        genome = ours.genome
-        with self.theirs(archive) as theirs:
-            assert theirs.tracknames_continuous == genome.tracknames_continuous
-            for name in ("chr1", "chr2"):
-                assert [(s.start, s.end) for s in theirs[name]] == [(s.start, s.end) for s in genome[name]]
-                length = genome[name].end
-                got, wanted = genome[name][0:length], theirs[name][0:length]
-                assert same_values(np.ascontiguousarray(got), np.ascontiguousarray(wanted))
-                for supercontig, own in zip(theirs[name], genome[name]):
-                    assert bytes(np.asarray(supercontig.seq[:])).upper() == bytes(own.seq).upper()
-                for key in ((slice(999, 1001), slice(0, 3)), (5000, 1), (slice(0, 5), "points")):
-                    np.testing.assert_array_equal(genome[name][key], theirs[name][key])
-            np.testing.assert_array_equal(theirs.num_datapoints, genome.num_datapoints)
-            np.testing.assert_allclose(theirs.sums, genome.sums, rtol=1e-4)
-            np.testing.assert_allclose(theirs.mins, genome.mins, rtol=1e-6)
-            np.testing.assert_allclose(theirs.maxs, genome.maxs, rtol=1e-6)
+    warnings.simplefilter("ignore")
+    return genomedata.Genome(str(archive / "a.genomedata"))
 
-    def test_an_archive_is_brought_in(self, archive, ours, tmp_path):
-        modo = MODO.create(tmp_path / "imported")
-        assert modo.import_genomedata(archive / "a.genomedata") == ["dense", "peaks", "points"]
+
+def test_values_bases_and_stretches_are_the_same(archive, ours):
+    genome = ours.genome
+    with opened_by_genomedata(archive) as theirs:
+        assert theirs.tracknames_continuous == genome.tracknames_continuous
         for name in ("chr1", "chr2"):
-            assert same_values(np.ascontiguousarray(modo.genome[name][:]), np.ascontiguousarray(ours.genome[name][:]))
-            assert [(s.start, s.end) for s in modo.genome[name]] == [(s.start, s.end) for s in ours.genome[name]]
-            known = ours.genome[name].seq[:]
-            assert bytes(modo.genome[name].seq[:]).upper() == bytes(known).upper()
-        assert modo.find_problems() == []
+            assert [(s.start, s.end) for s in theirs[name]] == [(s.start, s.end) for s in genome[name]]
+            length = genome[name].end
+            got, wanted = genome[name][0:length], theirs[name][0:length]
+            assert same_values(np.ascontiguousarray(got), np.ascontiguousarray(wanted))
+            for supercontig, own in zip(theirs[name], genome[name]):
+                assert bytes(np.asarray(supercontig.seq[:])).upper() == bytes(own.seq).upper()
+            for key in ((slice(999, 1001), slice(0, 3)), (5000, 1), (slice(0, 5), "points")):
+                np.testing.assert_array_equal(genome[name][key], theirs[name][key])
+        np.testing.assert_array_equal(theirs.num_datapoints, genome.num_datapoints)
+        np.testing.assert_allclose(theirs.sums, genome.sums, rtol=1e-4)
+        np.testing.assert_allclose(theirs.mins, genome.mins, rtol=1e-6)
+        np.testing.assert_allclose(theirs.maxs, genome.maxs, rtol=1e-6)
+
+
+def test_an_archive_is_brought_in(archive, ours, tmp_path):
+    modo = MODO.create(tmp_path / "imported")
+    assert modo.import_genomedata(archive / "a.genomedata") == ["dense", "peaks", "points"]
+    for name in ("chr1", "chr2"):
+        assert same_values(np.ascontiguousarray(modo.genome[name][:]), np.ascontiguousarray(ours.genome[name][:]))
+        assert [(s.start, s.end) for s in modo.genome[name]] == [(s.start, s.end) for s in ours.genome[name]]
+        known = ours.genome[name].seq[:]
+        assert bytes(modo.genome[name].seq[:]).upper() == bytes(known).upper()
+    assert modo.find_problems() == []
+    with pytest.raises(ModosError):
+        modo.import_genomedata(archive / "a.genomedata")
+    for wrong in (archive / "g.fa", archive / "none", tmp_path):
         with pytest.raises(ModosError):
-            modo.import_genomedata(archive / "a.genomedata")
-        for wrong in (archive / "g.fa", archive / "none", tmp_path):
-            with pytest.raises(ModosError):
-                MODO.create(tmp_path / f"x{wrong.name}").import_genomedata(wrong)
+            MODO.create(tmp_path / f"x{wrong.name}").import_genomedata(wrong)
 
-    def test_an_archive_of_a_folder(self, archive, tmp_path):
-        """Format 0: a file for each chromosome, the tracks' names in each."""
-        import h5py
 
-        folder = tmp_path / "old.genomedata"
-        folder.mkdir()
-        with h5py.File(archive / "a.genomedata") as source:
-            for name, group in source.items():
-                with h5py.File(folder / f"{name}.genomedata", "w") as target:
-                    for key in group:
-                        group.copy(key, target)
-                    for key, value in group.attrs.items():
-                        if key in ("start", "end"):
-                            target.attrs[key] = value
-                    target.attrs["tracknames"] = source.attrs["tracknames"]
-        modo = MODO.create(tmp_path / "ex")
-        modo.import_genomedata(folder)
-        with self.theirs(archive) as theirs:
-            np.testing.assert_array_equal(modo.genome["chr1"][:], theirs["chr1"][0:30_000])
+def test_an_archive_of_a_folder(archive, tmp_path):
+    """Format 0: a file for each chromosome, the tracks' names in each."""
+    import h5py
+
+    folder = tmp_path / "old.genomedata"
+    folder.mkdir()
+    with h5py.File(archive / "a.genomedata") as source:
+        for name, group in source.items():
+            with h5py.File(folder / f"{name}.genomedata", "w") as target:
+                for key in group:
+                    group.copy(key, target)
+                for key, value in group.attrs.items():
+                    if key in ("start", "end"):
+                        target.attrs[key] = value
+                target.attrs["tracknames"] = source.attrs["tracknames"]
+    modo = MODO.create(tmp_path / "ex")
+    modo.import_genomedata(folder)
+    with opened_by_genomedata(archive) as theirs:
+        np.testing.assert_array_equal(modo.genome["chr1"][:], theirs["chr1"][0:30_000])
 
 
 def test_metadata_of_a_genome_is_readable_json(folder):
