@@ -110,7 +110,7 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda: str(reference_filename) if reference_filename else None)
+    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None)
 
 
 def check_reference(reference_filename: str | Path | None) -> None:
