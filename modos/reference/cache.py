@@ -116,7 +116,7 @@ class CachedStore:
             _check_size(path, contig)
             return path
         path = sequence_path(contig.md5)
-        if _is_whole(path, contig):
+        if is_whole(path, contig):
             with suppress(OSError):
                 os.utime(path)  # used now
             return path
@@ -124,7 +124,7 @@ class CachedStore:
             raise NotFoundError(f"the sequence {contig.name} (MD5 {contig.md5}) is not in the cache, and {OFFLINE_VARIABLE} is set",
                                 "pull its assembly when there is a network")
         with _locked(path):
-            if not _is_whole(path, contig):
+            if not is_whole(path, contig):
                 self._fetch(contig, path, progress)
                 self._shrink(path)
         return path
@@ -175,7 +175,8 @@ def cached_sequences() -> Iterator[Path]:
     yield from (path for path in folder.glob("??/??/*") if path.is_file() and not path.name.startswith("."))
 
 
-def _is_whole(path: Path, contig: StoredContig) -> bool:
+def is_whole(path: Path, contig: StoredContig) -> bool:
+    """Whether a file has the length of a contig's sequence."""
     try:
         return path.stat().st_size == contig.length
     except OSError:
@@ -183,7 +184,7 @@ def _is_whole(path: Path, contig: StoredContig) -> bool:
 
 
 def _check_size(path: Path, contig: StoredContig) -> None:
-    if not _is_whole(path, contig):
+    if not is_whole(path, contig):
         raise IntegrityError(f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
                              "see `modos reference verify`")
 

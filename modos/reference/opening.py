@@ -11,13 +11,12 @@ from typing import Any
 
 from modos.access import open_remote
 from modos.config import resolve_services
-from modos.errors import ChecksumMismatch, ConflictError, InvalidInputError, NotFoundError, TruncatedStream
-from modos.reference.cache import CachedStore, is_offline, sequence_path
+from modos.errors import ChecksumMismatch, InvalidInputError, NotFoundError, TruncatedStream
+from modos.reference.cache import CachedStore, is_offline, is_whole, sequence_path
 from modos.reference.digests import SequenceHash
 from modos.reference.dna import Reference
 from modos.reference.sequences import search_in
 from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, sequence_key
-from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage import open_storage
 from modos.storage.base import Progress
 
@@ -84,9 +83,8 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
 
 
 def _file_of(cached: CachedStore, contig: StoredContig) -> Path | None:
-    path = sequence_path(contig.md5)
-    has_it = path.is_file() and path.stat().st_size == contig.length
-    return cached.locate(contig) if cached.is_here or has_it or is_offline() else None
+    has_it = cached.is_here or is_whole(sequence_path(contig.md5), contig)
+    return cached.locate(contig) if has_it or is_offline() else None
 
 
 def _read_range(store: ReferenceStore, contig: StoredContig, start: int, end: int) -> bytes:
@@ -99,6 +97,7 @@ def _read_range(store: ReferenceStore, contig: StoredContig, start: int, end: in
 
 def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
     """The sequences of FASTA and 2bit files in pieces."""
+    from modos.reference.twobit import is_twobit, iter_twobit
     from modos.tracks.assembly import iter_fasta
 
     for path in paths:
@@ -155,28 +154,19 @@ def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Pr
     """
     assembly, sent = source.assembly(name), 0
     for contig in assembly.contigs:
-        key = sequence_key(contig.md5)
-        try:
-            if target.storage.stat(key).size == contig.length:
-                continue
-            target.storage.delete(key)
-        except NotFoundError:
-            pass
-        found = SequenceHash()
-
-        def pieces(contig: StoredContig = contig, found: SequenceHash = found, key: str = key) -> Iterable[bytes]:
-            for piece in source.storage.iter_range(key, 0, contig.length):
-                found.update(piece)
-                yield piece
-                if progress:
-                    progress(len(piece))
-            if found.digests().md5 != contig.md5:
-                raise ChecksumMismatch(f"{source.url}/{key} does not have the MD5 that it is named by", "see `modos reference verify`")
-
-        try:
-            target.storage.write_stream(key, pieces(), size=contig.length)
+        if target.put_sequence(contig.md5, contig.length, _checked(source, contig, progress)):
             sent += contig.length
-        except ConflictError:
-            pass  # somebody else brings the same
     target.register(assembly)
     return sent
+
+
+def _checked(source: ReferenceStore, contig: StoredContig, progress: Progress | None) -> Iterator[bytes]:
+    """A sequence of a store, compared with its name at the end."""
+    key, found = sequence_key(contig.md5), SequenceHash()
+    for piece in source.storage.iter_range(key, 0, contig.length):
+        found.update(piece)
+        yield piece
+        if progress:
+            progress(len(piece))
+    if found.digests().md5 != contig.md5:
+        raise ChecksumMismatch(f"{source.url}/{key} does not have the MD5 that it is named by", "see `modos reference verify`")

@@ -29,7 +29,6 @@ FORMAT = 1
 INDEX = "index.json"
 _ATTEMPTS = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
-_MAX_DOCUMENT = 256 << 20
 
 Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
 
@@ -186,7 +185,7 @@ class ReferenceStore:
                     raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
                 if any(contig == other.name for other in contigs):
                     raise AlreadyExistsError(f"there are two sequences {contig}", "leave one out")
-                self._put(path, digests.md5, found.length)
+                self.put_sequence(digests.md5, found.length, _pieces(path))
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
         if not contigs:
             raise InvalidInputError("there are no sequences")
@@ -223,24 +222,20 @@ class ReferenceStore:
             except (NotFoundError, IntegrityError) as error:
                 yield contig, error.message
 
-    def _put(self, path: Path, md5: str, length: int) -> None:
+    def put_sequence(self, md5: str, length: int, pieces: Iterator[bytes]) -> bool:
+        """Bring a sequence that the store lacks; whether it did. What has another length is replaced."""
         key = sequence_key(md5)
         try:
             if self.storage.stat(key).size == length:
-                return
+                return False
             self.storage.delete(key)
         except NotFoundError:
             pass
-
-        def pieces() -> Iterator[bytes]:
-            with open(path, "rb") as file:
-                while piece := file.read(1 << 20):
-                    yield piece
-
         try:
-            self.storage.write_stream(key, pieces(), size=length)
-        except ConflictError:
-            pass  # somebody else brings the same
+            self.storage.write_stream(key, pieces, size=length)
+        except ConflictError:  # somebody else brings the same
+            return False
+        return True
 
     def _change_index(self, change: Callable[[dict[str, dict[str, Any]]], object]) -> None:
         for _ in range(_ATTEMPTS):
@@ -253,6 +248,12 @@ class ReferenceStore:
             except ConflictError:
                 continue
         raise ConflictError(f"{self.url}/{INDEX} is changed by others all the time", "try again later")
+
+
+def _pieces(path: Path) -> Iterator[bytes]:
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            yield piece
 
 
 def check_name(name: str) -> None:

@@ -19,7 +19,7 @@ from modos.tracks.contigs import CHUNK, Contigs, past_end
 from modos.tracks.layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 from modos.tracks.packing import Packing, find_packing
 from modos.tracks.parsing import Block, Runs, Values, extent
-from modos.tracks.runs import expanded, joined, to_runs
+from modos.tracks.runs import as_runs, expanded, joined, to_runs
 
 RUN_CHUNK = 1 << 15  # runs
 _TRIAL_RUNS = 1 << 20
@@ -106,7 +106,7 @@ class TrackBuilder:
             self._summary.add_runs(number, runs.starts + contig.offset, runs.ends + contig.offset, runs.values)
 
     def _decide(self) -> None:
-        runs = [data if isinstance(data, Runs) else to_runs(data) for data in self._first]
+        runs = [as_runs(data) for data in self._first]
         collected = _Collected(self._storage, self._contigs, self._names.path("runs"), self._written)
         sample = _sampled_chunks(self._first, self._contigs)
         if sum(len(part.starts) for part in runs) and _size_as_runs(runs) > _size_as_chunks(*sample):

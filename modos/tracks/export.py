@@ -16,7 +16,7 @@ from modos.region import Region
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Runs
-from modos.tracks.runs import joined, to_runs
+from modos.tracks.runs import as_runs, joined
 from modos.tracks.track import Track
 
 FORMATS = {"bigWig": (".bw", ".bigwig"), "bedGraph": (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz", ".bed", ".bed.gz"),
@@ -40,7 +40,7 @@ def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress
             continue
         done = start
         for data in track.iter_data([contig.name]) if (start, end) == (0, contig.length) else track.iter_values(contig.name, start, end):
-            runs = data if isinstance(data, Runs) else to_runs(data)
+            runs = as_runs(data)
             if len(runs.starts):
                 yield runs
                 if progress:

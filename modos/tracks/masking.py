@@ -17,7 +17,7 @@ from modos.tracks.assembly import read_bed
 from modos.tracks.contigs import past_end
 from modos.tracks.layout import ArraySpec
 from modos.tracks.parsing import Block, Runs, Values, extent
-from modos.tracks.runs import Spans, complement, restricted, to_runs, union
+from modos.tracks.runs import Spans, as_runs, complement, restricted, union
 from modos.tracks.stored import StoredTrack
 
 NOTHING = np.empty((2, 0), np.int64)
@@ -44,10 +44,9 @@ def spans_of(track: StoredTrack, where: str | Condition) -> Spans:
     """Places on the axis: the intervals of a BED file, or where a condition holds for a track's values."""
     contigs, parts = track.contigs, [NOTHING]
     if isinstance(where, Condition):
-        for data in track.iter_data():
-            runs = data if isinstance(data, Runs) else to_runs(data)
+        for runs in _runs(track):
             chosen = where.of(runs.values)
-            parts.append(np.stack([runs.starts[chosen], runs.ends[chosen]]) + contigs[data.contig].offset)
+            parts.append(np.stack([runs.starts[chosen], runs.ends[chosen]]) + contigs[runs.contig].offset)
     else:
         for name, spans in read_bed(where, contigs).items():
             if spans.size and spans.max() > contigs[name].length:
@@ -74,7 +73,7 @@ def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names,
     free = complement(spans, track.contigs.size)
     bare = track.without_mask()
     for data in bare.iter_data():
-        runs = _on_axis(track, data if isinstance(data, Runs) else to_runs(data))
+        runs = _on_axis(track, as_runs(data))
         inside = restricted(runs, free)
         if progress:
             progress(data.values.nbytes)
@@ -86,8 +85,7 @@ def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names,
 
 
 def _runs(track: StoredTrack) -> Iterator[Runs]:
-    for data in track.iter_data():
-        yield data if isinstance(data, Runs) else to_runs(data)
+    return map(as_runs, track.iter_data())
 
 
 def _on_axis(track: StoredTrack, runs: Runs) -> Runs:
@@ -147,7 +145,7 @@ def _patched(track: StoredTrack, name: str, patches: list[tuple[int, np.ndarray]
             yield from _due(name, waiting, first)
             yield _block(data)
             continue
-        runs = data if isinstance(data, Runs) else to_runs(data)
+        runs = as_runs(data)
         touched = free[:, np.searchsorted(free[1], first, "right"):np.searchsorted(free[0], last, "left")]
         for span in touched.T:
             left = restricted(runs, span.reshape(2, 1))

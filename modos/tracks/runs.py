@@ -16,6 +16,11 @@ def to_runs(values: Values) -> Runs:
     return joined(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
 
 
+def as_runs(data: Values | Runs) -> Runs:
+    """Data of either form as runs."""
+    return data if isinstance(data, Runs) else to_runs(data)
+
+
 def joined(runs: Runs) -> Runs:
     """Runs without those that have no value, and neighbours of the same value united."""
     starts, ends, values = runs.starts, runs.ends, runs.values
