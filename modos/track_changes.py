@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from modos.tracks.layout import ArraySpec
     from modos.tracks.loading import LoadReport, Source
     from modos.tracks.masking import Condition, Patch
+    from modos.tracks.runs import Spans
     from modos.tracks.stored import StoredTrack
 
 _CACHE = 32 << 20  # bytes
@@ -205,13 +206,14 @@ class TrackChanges:
             raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
         return self.transaction.update_element(self._find(name), {"name": new})
 
-    def mask(self, name: str, where: str | Condition | None = None, *, hard: bool = False) -> str:
+    def mask(self, name: str, where: str | Condition | Spans | None = None, *, hard: bool = False) -> str:
         """Have a track count as having no value in places, until `unmask`.
 
         Parameters
         ----------
         where
-            A BED file, or a condition on the values; None for those that
+            A BED file, or a condition on the values, or places as
+            `modos.tracks.masking.spans_of` gives them; None for those that
             are masked already.
         hard
             Remove the values for good, with those that were masked before.

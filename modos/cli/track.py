@@ -320,11 +320,12 @@ def mask(
     condition = _condition(where or [])
     with progress("masking") as advance, modo.track_changes(advance) as tracks:
         track = tracks.opened(name)
-        number = count_masked(track, spans_of(track, condition)) if condition is not None else 0
+        spans = None if condition is None else spans_of(track, condition)
+        number = 0 if spans is None else count_masked(track, spans)
         if dry_run:
             say(f"{count(number, 'value')} of {name} would be {'removed' if hard else 'masked'}")
             return
-        tracks.mask(name, condition, hard=hard)
+        tracks.mask(name, spans, hard=hard)
         confirm([f"  {count(number, 'value')} of {name}, and those that are masked"] if hard else [], yes)
     say(f"{count(number, 'value')} of {name} {'removed' if hard else 'masked'}")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, TruncatedStream, listing
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs, Span, merge_spans
-from modos.tracks.parsing import open_text
+from modos.tracks.parsing import open_text, read_some
 
 GAP = 100_000  # bases without a known base that divide a contig
 NAME_STYLES = ("UCSC-style-name", "Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "Assigned-Molecule")
@@ -49,7 +49,7 @@ def iter_fasta(path: str, progress: Progress | None = None) -> Iterator[tuple[st
     """
     file, name, header = open_text(path, progress), "", b""
     try:
-        while data := _read(file, path):
+        while data := read_some(file, path, _PIECE):
             data = header + data
             header = b""
             at = 0
@@ -83,15 +83,6 @@ def iter_fastas(paths: Iterable[str], progress: Progress | None = None) -> Itera
 
 
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"*-"
-
-
-def _read(file, path: str) -> bytes:
-    try:
-        return file.read(_PIECE)
-    except EOFError:
-        raise TruncatedStream(f"{path} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}") from None
 
 
 def measure_fasta(paths: Sequence[str], progress: Progress | None = None) -> Contigs:
@@ -208,7 +199,7 @@ def read_rows(path: str) -> Iterator[str]:
     file = open_text(path)
     try:
         rest = b""
-        while data := _read(file, path):
+        while data := read_some(file, path, _PIECE):
             *whole, rest = (rest + data).split(b"\n")
             for line in whole:
                 yield line.decode(errors="replace").rstrip("\r")

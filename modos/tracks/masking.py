@@ -40,8 +40,10 @@ class Condition:
         return COMPARISONS[self.comparison](values, np.float32(self.number)) & ~np.isnan(values)
 
 
-def spans_of(track: StoredTrack, where: str | Condition) -> Spans:
-    """Places on the axis: the intervals of a BED file, or where a condition holds for a track's values."""
+def spans_of(track: StoredTrack, where: str | Condition | Spans) -> Spans:
+    """Places on the axis: the intervals of a BED file, or where a condition holds for a track's values; or as given."""
+    if isinstance(where, np.ndarray):
+        return where
     contigs, parts = track.contigs, [NOTHING]
     if isinstance(where, Condition):
         for runs in _runs(track):

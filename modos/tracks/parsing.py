@@ -155,15 +155,20 @@ def _pieces(path: str | Path, progress: Progress | None) -> Iterator[bytes]:
 
 def _read_up_to(file: BinaryIO, path: str | Path) -> bytes:
     parts, size = [], 0
+    while size < _PIECE and (part := read_some(file, path, _PIECE - size)):
+        parts.append(part)
+        size += len(part)
+    return b"".join(parts)
+
+
+def read_some(file: BinaryIO, path: str | Path, count: int) -> bytes:
+    """Up to `count` bytes of a file from `open_text`, nothing at its end; an error where it cannot be read."""
     try:
-        while size < _PIECE and (part := file.read(_PIECE - size)):
-            parts.append(part)
-            size += len(part)
+        return file.read(count)
     except EOFError:
         raise TruncatedStream(f"{path} is truncated: its compressed data end too early", "copy it again") from None
     except (OSError, ValueError) as error:
         raise InvalidInputError(f"{path} cannot be read: {error}") from None
-    return b"".join(parts)
 
 
 @dataclass
