@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from importlib import import_module
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from modos.cli import account, c4gh, demo, doctor, genome, metadata, objects, reference, remote, serve, stream, track
+from modos.cli import account, demo, doctor, metadata, objects, serve, stream
 from modos.cli.output import options, show_log
 
 app = typer.Typer(
@@ -60,9 +62,29 @@ app.command("doctor")(doctor.doctor)
 app.command("login")(account.login)
 app.command("whoami")(account.whoami)
 app.command("logout")(account.logout)
-app.add_typer(doctor.app, name="config")
-app.add_typer(remote.app, name="remote")
-app.add_typer(c4gh.app, name="c4gh")
-app.add_typer(genome.app, name="genome")
-app.add_typer(track.app, name="track")
-app.add_typer(reference.app, name="reference")
+
+
+def _add_group(name: str, module: str, help: str) -> None:
+    """Add the commands of a module's app, which is imported when one of them is asked for."""
+
+    class Later(TyperGroup):
+        @property
+        def commands(self) -> dict[str, Any]:
+            """By name."""
+            if "made" not in vars(self):
+                self.made = typer.main.get_group(import_module(module).app).commands
+            return self.made
+
+        @commands.setter
+        def commands(self, none: dict[str, Any]) -> None:
+            """What typer gives at first: there are none yet."""
+
+    app.add_typer(typer.Typer(cls=Later, no_args_is_help=True, help=help), name=name)
+
+
+_add_group("config", "modos.cli.doctor", "Settings, and where they come from.")
+_add_group("remote", "modos.cli.remote", "Objects on a server: list, upload, download.")
+_add_group("c4gh", "modos.cli.c4gh", "Encrypt files for their recipients (Crypt4GH), and decrypt them.")
+_add_group("genome", "modos.cli.genome", "The genome of an object: contigs, names, sequence.")
+_add_group("track", "modos.cli.track", "Numeric tracks along the genome of an object.")
+_add_group("reference", "modos.cli.reference", "Reference assemblies and annotations: kept in a store, fetched when needed, verified.")

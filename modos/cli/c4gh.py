@@ -10,7 +10,7 @@ import typer
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show, show_json
 
-app = typer.Typer(help="Encrypt files for their recipients (Crypt4GH), and decrypt them.", no_args_is_help=True)
+app = typer.Typer()
 
 ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]

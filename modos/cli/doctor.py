@@ -9,7 +9,7 @@ import typer
 
 from modos.cli.output import options, show, show_json
 
-app = typer.Typer(no_args_is_help=True, help="Settings, and where they come from.")
+app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _SECRET = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "C4GH_PASSPHRASE")
 _VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE",

@@ -13,7 +13,7 @@ from modos.cli.output import count, progress, say, show, show_json
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
 
-app = typer.Typer(no_args_is_help=True, help="The genome of an object: contigs, names, sequence.")
+app = typer.Typer()
 
 GenomeOption = Annotated[str, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
 _LINE = 60  # bases in a line of FASTA

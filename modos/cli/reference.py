@@ -12,7 +12,7 @@ from modos.cli.output import count, options, progress, say, show, show_json, siz
 if TYPE_CHECKING:
     from modos.reference.store import ReferenceStore
 
-app = typer.Typer(no_args_is_help=True, help="Reference assemblies: kept in a store, fetched when they are needed, verified.")
+app = typer.Typer()
 
 StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, or "
                                           "s3://bucket/prefix; else a folder of the user's.")]

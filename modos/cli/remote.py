@@ -13,7 +13,7 @@ from modos.cli.output import count, options, progress, say, show, show_json, siz
 if TYPE_CHECKING:
     from modos.copying import CopyPlan
 
-app = typer.Typer(no_args_is_help=True, help="Objects on a server: list, upload, download.")
+app = typer.Typer()
 
 
 @app.command("list")

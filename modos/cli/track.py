@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from modos.tracks.track import Track
     from modos.tracks.zooms import Summary
 
-app = typer.Typer(no_args_is_help=True, help="Numeric tracks along the genome of an object.")
+app = typer.Typer()
 
 NamesArgument = Annotated[list[str], typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
 SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Wiggle, bedGraph, BED with a score, or "
