@@ -17,8 +17,9 @@ from modos.genomics import GenomicFile
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
-from modos.reference import sequences
+from modos.reference.cache import search_in
 from modos.reference.opening import has_store, provide
+from modos.reference.sequences import cache_sequences
 from modos.reference.store import StoredContig
 from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
@@ -153,8 +154,7 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
-        wanted = _wanted_sequences(planner, key, regions)
-        sequences.search_in(sequences.cache_sequences(storage, fasta, {name: contig.md5 for name, contig in wanted.items()}))
+        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions)))
         return None
     if has_store():
         provide(_wanted_sequences(planner, key, regions).values())

@@ -55,7 +55,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 
     modos reference show hg38 --json
     """
-    from modos.reference.cache import CachedStore
+    from modos.reference.stored import CachedStore
 
     assembly = CachedStore(_open(store)).assembly(name)
     if json:
@@ -99,8 +99,8 @@ def pull(
 
     modos reference pull hg38 -c chr21 --store s3://my-bucket/refs
     """
-    from modos.reference.cache import CachedStore
-    from modos.reference.cache import pull as pull_sequences
+    from modos.reference.stored import CachedStore, missing
+    from modos.reference.stored import pull as pull_sequences
 
     cached = CachedStore(_open(store))
     assembly = cached.assembly(name)
@@ -195,7 +195,7 @@ def cache(
 
     modos reference cache --clear --yes
     """
-    from modos.reference.cache import CachedStore, cache_limit, cached_sequences
+    from modos.reference.stored import CachedStore, cache_limit, cached_sequences
     from modos.reference.sequences import cache_folder
 
     if forget:

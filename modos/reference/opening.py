@@ -12,11 +12,11 @@ from typing import Any
 from modos.access import open_remote
 from modos.config import resolve_services
 from modos.errors import ChecksumMismatch, InvalidInputError, NotFoundError, TruncatedStream
-from modos.reference.cache import CachedStore, is_offline, is_whole, sequence_path
+from modos.reference.cache import has_size, is_offline, search_in, sequence_path
 from modos.reference.digests import SequenceHash
 from modos.reference.dna import Reference
-from modos.reference.sequences import search_in
 from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, sequence_key
+from modos.reference.stored import CachedStore
 from modos.storage import open_storage
 from modos.storage.base import Progress
 
@@ -83,7 +83,7 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
 
 
 def _file_of(cached: CachedStore, contig: StoredContig) -> Path | None:
-    has_it = cached.is_here or is_whole(sequence_path(contig.md5), contig)
+    has_it = cached.is_here or has_size(sequence_path(contig.md5), contig.length)
     return cached.locate(contig) if has_it or is_offline() else None
 
 

@@ -1,22 +1,16 @@
-"""Sequences of an object's FASTA in a local cache, by MD5.
-
-The cache has the layout that htslib's REF_PATH understands, `%2s/%2s/%s`, one
-upper-case sequence per file (samtools, "Reference sequences" of the CRAM
-format), so a CRAM is decoded from a remote object without its FASTA.
-"""
+"""Sequences out of a FASTA, by position and by MD5, without reading the rest of it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from modos.errors import IntegrityError, NotFoundError
+from modos.reference.cache import Wanted, bring, cache_folder, has_size, sequence_path
+from modos.reference.store import StoredContig
 from modos.storage import Storage
-from modos.storage.local import LocalStorage
 
-CACHE_VARIABLE = "MODOS_CACHE_DIR"
 _MAX_FAI = 64 << 20
 
 
@@ -28,12 +22,11 @@ class FaiEntry(NamedTuple):
     line_bases: int
     line_width: int
 
-    @property
-    def end(self) -> int:
-        """The byte after the sequence's last base."""
-        if not self.length:
+    def byte_of(self, base: int) -> int:
+        """Where in the FASTA a base is, counted from 0; that after the last one is the byte after the last one."""
+        if not base:
             return self.offset
-        full, rest = divmod(self.length - 1, self.line_bases)
+        full, rest = divmod(base - 1, self.line_bases)
         return self.offset + full * self.line_width + rest + 1
 
 
@@ -52,15 +45,24 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
     return entries
 
 
-def cache_folder() -> Path:
-    """Where sequences are kept: MODOS_CACHE_DIR, else below the user's cache folder."""
-    base = os.environ.get(CACHE_VARIABLE)
-    if base:
-        return Path(base) / "sequences"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos" / "sequences"
+def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+    """The index of a plain FASTA; NotFoundError where it has none."""
+    try:
+        if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
+            raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
+        return parse_fai(storage.read(f"{fasta}.fai")[0])
+    except NotFoundError:
+        raise NotFoundError(f"the reference {fasta} in {storage.url} has no .fai index",
+                            "give a local FASTA (-T, reference_filename)") from None
 
 
-def cache_sequences(storage: Storage, fasta: str, wanted: dict[str, str]) -> Path:
+def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
+    """The bases [start, end) of a sequence in pieces, upper case."""
+    for piece in storage.iter_range(fasta, entry.byte_of(start), entry.byte_of(end)):
+        yield piece.upper().translate(None, b" \t\r\n")
+
+
+def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredContig]) -> Path:
     """Have sequences of a FASTA in the cache, fetching those that are not.
 
     Parameters
@@ -68,7 +70,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: dict[str, str]) -> Pat
     fasta
         Key of a plain FASTA with a .fai beside it.
     wanted
-        MD5 of the upper-case sequence by name, as in @SQ M5.
+        Length and MD5 by name, as in @SQ LN and M5; names that the FASTA lacks are left out.
 
     Returns
     -------
@@ -80,43 +82,20 @@ def cache_sequences(storage: Storage, fasta: str, wanted: dict[str, str]) -> Pat
     NotFoundError
         The FASTA or its .fai is missing.
     IntegrityError
-        A sequence that does not have its MD5.
+        A sequence that does not have its length or MD5.
     """
-    folder = cache_folder()
-    missing = {name: md5 for name, md5 in wanted.items() if not _path(folder, md5).is_file()}
-    if not missing:
-        return folder
-    try:
-        entries = parse_fai(storage.read(f"{fasta}.fai")[0])
-    except NotFoundError:
-        raise NotFoundError(f"the reference {fasta} in {storage.url} has no .fai index",
-                            "give a local FASTA (-T, reference_filename)") from None
-    for name, md5 in missing.items():
+    lacking = {name: contig for name, contig in wanted.items() if not has_size(sequence_path(contig.md5), contig.length)}
+    entries = read_fai(storage, fasta) if lacking else {}
+    for name, contig in lacking.items():
         if name in entries:
-            _fetch(storage, fasta, name, entries[name], md5, folder)
-    return folder
+            _cache(storage, fasta, contig, entries[name])
+    return cache_folder("sequences")
 
 
-def _path(folder: Path, md5: str) -> Path:
-    return folder / md5[:2] / md5[2:4] / md5[4:]
-
-
-def _fetch(storage: Storage, fasta: str, name: str, entry: FaiEntry, md5: str, folder: Path) -> None:
-    digest, written = hashlib.md5(usedforsecurity=False), []
-    for piece in storage.iter_range(fasta, entry.offset, entry.end):
-        bases = piece.upper().translate(None, b" \t\r\n")
-        digest.update(bases)
-        written.append(bases)
-    if digest.hexdigest() != md5:
-        raise IntegrityError(f"sequence {name} of {fasta} in {storage.url} is not the one the CRAM was made with "
-                             f"(MD5 {digest.hexdigest()}, wanted {md5})", "give the right FASTA (-T, reference_filename)")
-    path = _path(folder, md5)
-    LocalStorage(folder).write(path.relative_to(folder).as_posix(), b"".join(written))
-
-
-def search_in(folder: Path) -> None:
-    """Let htslib look for sequences in a cache folder, before the places of REF_PATH."""
-    pattern = f"{folder}/%2s/%2s/%s"
-    places = os.environ.get("REF_PATH", "")
-    if pattern not in places.split(":"):
-        os.environ["REF_PATH"] = f"{pattern}:{places}" if places else pattern
+def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry) -> None:
+    source = f"sequence {contig.name} of {fasta} in {storage.url}"
+    wanted = Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source)
+    try:
+        bring(wanted, lambda start: iter_bases(storage, fasta, entry, min(start, entry.length), entry.length))
+    except IntegrityError as error:
+        raise type(error)(f"{error.message}: it is not the one the CRAM was made with", "give the right FASTA (-T, reference_filename)") from None

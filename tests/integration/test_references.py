@@ -11,7 +11,7 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import ModosError
-from modos.reference.cache import cached_sequences
+from modos.reference.cache import cached_files
 from modos.reference.opening import add_files, open_store, push
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
@@ -35,7 +35,7 @@ def test_without_a_reference_what_is_missing_is_named(place):
 def test_a_store_on_this_machine(place, monkeypatch):
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(place / "refs"))
     assert sum(1 for _ in MODO.open(place / "own").stream_genomics("reads.cram", "chr1:20,001-25,000")) == 969
-    assert list(cached_sequences()) == []  # it is read where it is
+    assert list(cached_files()) == []  # it is read where it is
     result = subprocess.run(f"{sys.executable} -c 'from modos.cli import main; main()' stream -r chr1:20,001-25,000 own/reads.cram | samtools view -c",
                             shell=True, cwd=place, capture_output=True, text=True)
     assert result.stdout == "969\n", result.stderr
@@ -51,9 +51,9 @@ def test_a_store_far_away_gives_the_contig_of_the_region_alone(place, stack, mon
     result = subprocess.run([*MODOS, "stream", "-c", "-r", "chr1:20,001-25,000", "own/reads.cram"], cwd=place, capture_output=True, text=True,
                             env=dict(os.environ))
     assert result.stdout == "969\n", result.stderr
-    assert len(list(cached_sequences())) == 1
+    assert len(list(cached_files())) == 1
     modo = MODO.open(place / "own")
-    assert sum(1 for _ in modo.stream_genomics("reads.cram")) > 969 and len(list(cached_sequences())) == 2
+    assert sum(1 for _ in modo.stream_genomics("reads.cram")) > 969 and len(list(cached_files())) == 2
     monkeypatch.setenv("MODOS_OFFLINE", "1")
     assert sum(1 for _ in modo.stream_genomics("reads.cram", "chr1:20,001-25,000")) == 969
 

@@ -19,7 +19,8 @@ from modos.errors import (
     AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
 )
 from modos.reference import opening
-from modos.reference.cache import CachedStore, cached_sequences, pull, sequence_path
+from modos.reference.cache import cached_files, sequence_path
+from modos.reference.stored import CachedStore, pull
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.opening import add_files, open_reference, open_store, push
 from modos.reference.store import assembly_key, sequence_key
@@ -228,10 +229,10 @@ def test_bases_by_position(store, tmp_path):
 
 def test_from_afar_parts_are_fetched_and_whole_contigs_kept(remote, store):
     ref = open_reference("mini", *remote)
-    assert ref.dna("chr2", 5, 25) == BASES["chr2"][5:25].upper() and list(cached_sequences()) == []
+    assert ref.dna("chr2", 5, 25) == BASES["chr2"][5:25].upper() and list(cached_files()) == []
     cached = CachedStore(open_store(*remote))
     assembly = cached.assembly("mini")
-    assert pull(cached, assembly, ["chr2"]) == 1600 and len(list(cached_sequences())) == 1
+    assert pull(cached, assembly, ["chr2"]) == 1600 and len(list(cached_files())) == 1
     path = sequence_path(assembly.contig("chr2").md5)
     assert path.read_bytes() == BASES["chr2"].upper().encode() and path.stat().st_mode & 0o777 == 0o644
     assert pull(cached, assembly, ["2"]) == 0
@@ -266,7 +267,7 @@ def test_a_sequence_that_was_tampered_with_is_not_kept(remote, stack):
     store.storage.write(sequence_key(contig.md5), b"A" * 10)
     with pytest.raises(IntegrityError, match="10 bytes"):
         CachedStore(store).locate(contig)
-    assert list(cached_sequences()) == [] and not [p for p in sequence_path(contig.md5).parent.iterdir() if p.name.endswith(".part")]
+    assert list(cached_files()) == [] and not [p for p in sequence_path(contig.md5).parent.iterdir() if p.name.endswith(".part")]
 
 
 def test_another_assembly_of_the_name_at_the_source_is_noticed(remote, tmp_path):
@@ -288,7 +289,7 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
     os.utime(old, (1, 1))
     monkeypatch.setenv("MODOS_CACHE_LIMIT", "5.5K")
     cached.locate(assembly.contig("chr1"))
-    assert not old.exists() and len(list(cached_sequences())) == 1
+    assert not old.exists() and len(list(cached_files())) == 1
     monkeypatch.setenv("MODOS_CACHE_LIMIT", "lots")
     with pytest.raises(InvalidInputError, match="size"):
         cached.locate(assembly.contig("chr2"))
@@ -296,7 +297,7 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
 
 def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
     place, endpoint, keys = remote
-    code = ("import sys, json; from modos.reference.cache import CachedStore; from modos.reference.opening import open_store\n"
+    code = ("import sys, json; from modos.reference.stored import CachedStore; from modos.reference.opening import open_store\n"
             "from modos.storage.s3 import S3Storage\n"
             "asked, original = [], S3Storage.iter_range\n"
             "S3Storage.iter_range = lambda self, key, *a, **k: asked.append(key) or original(self, key, *a, **k)\n"

@@ -1,0 +1,115 @@
+"""What a reference store has, on this machine: read where it is, or fetched into the cache when it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path
+from modos.reference.store import Assembly, ReferenceStore, StoredContig, sequence_key
+from modos.storage.base import Progress
+
+
+class CachedStore:
+    """A reference store, with what was fetched of it."""
+
+    def __init__(self, store: ReferenceStore):
+        self.store = store
+        self._names = cache_folder("assemblies") / hashlib.sha256(store.url.encode()).hexdigest()[:16]
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the store itself is on this machine: nothing is copied then."""
+        return not self.store.storage.is_remote
+
+    def assembly(self, name: str) -> Assembly:
+        """An assembly: as the store has it now; offline, as it was when it was fetched.
+
+        Raises
+        ------
+        NotFoundError
+            There is none, or offline, it was never fetched.
+        ConflictError
+            The store has other sequences under that name than before.
+        """
+        if self.is_here:
+            return self.store.assembly(name)
+        kept = self._names / f"{name}.json"
+        known = Assembly.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
+        if is_offline():
+            if known is None:
+                raise NotFoundError(f"the assembly {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
+                                    f"`modos reference pull {name}` when there is a network")
+            return known
+        try:
+            found = self.store.assembly(name)
+        except (RemoteError, AccessError):
+            if known is None:
+                raise
+            return known
+        if known is not None and known.seqcol != found.seqcol:
+            raise ConflictError(f"the assembly {name} of {self.store.url} has other sequences than when it was fetched",
+                                f"if that is right, forget the old one: `modos reference cache --forget {name}`")
+        if known != found:
+            keep(kept, found.to_bytes())
+        return found
+
+    def forget(self, name: str) -> None:
+        """Forget what was known of an assembly; its sequences stay."""
+        (self._names / f"{name}.json").unlink(missing_ok=True)
+
+    def locate(self, contig: StoredContig, progress: Progress | None = None) -> Path:
+        """The file with a contig's sequence, fetched if it is not there.
+
+        Raises
+        ------
+        NotFoundError
+            The store lacks it; offline, it is not in the cache.
+        ChecksumMismatch, TruncatedStream
+            What the store has is not what its name says; nothing is kept.
+        """
+        key = sequence_key(contig.md5)
+        if self.is_here:
+            path = self.store.storage.local_path(key)
+            if path is None or not path.is_file():
+                raise NotFoundError(f"{self.store.url} lacks the sequence {contig.name} ({contig.md5})", "see `modos reference verify`")
+            if not has_size(path, contig.length):
+                raise IntegrityError(f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
+                                     "see `modos reference verify`")
+            return path
+        source = f"the sequence {contig.name} (MD5 {contig.md5}) of {self.store.url}"
+        return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source), partial(self._read, key, contig.length), progress)
+
+    def _read(self, key: str, size: int, start: int) -> Iterator[bytes]:
+        storage = self.store.storage
+        found = storage.stat(key).size
+        if found != size:
+            raise TruncatedStream(f"{storage.url}/{key} has {found:,} bytes, not {size:,}", "tell those who keep the store")
+        yield from storage.iter_range(key, start, size)
+
+
+def keep(path: Path, data: bytes) -> None:
+    """Keep a small file for offline use, where the cache can be written."""
+    with suppress(OSError):
+        make_folder(path.parent)
+        part = path.with_name(f".{path.name}.{os.getpid()}")
+        part.write_bytes(data)
+        part.replace(path)
+
+
+def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
+    """The contigs whose sequences are not on this machine."""
+    return [] if cached.is_here else [contig for contig in contigs if not has_size(sequence_path(contig.md5), contig.length)]
+
+
+def pull(cached: CachedStore, assembly: Assembly, contigs: Iterable[str] | None = None, progress: Progress | None = None) -> int:
+    """Have sequences of an assembly on this machine; returns the bytes that were fetched."""
+    lacking = missing(cached, assembly.contigs if contigs is None else [assembly.contig(name) for name in contigs])
+    for contig in lacking:
+        cached.locate(contig, progress)
+    return sum(contig.length for contig in lacking)
