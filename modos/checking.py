@@ -11,6 +11,7 @@ from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.errors import ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path
+from modos.referencing import iter_mismatches
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -22,10 +23,10 @@ class Finding:
     Parameters
     ----------
     kind
-        `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`: the
-        object is not what it says. `leftover`, `mirror`: what an interrupted
+        `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`,
+        `reference`: the object is not what it says. `leftover`, `mirror`: what an interrupted
         change left; `fix` mends these. `unknown`: a file that no element
-        names; it stays.
+        names, or a reference that cannot be compared; it stays.
     where
         The element, or the file.
     message
@@ -47,7 +48,7 @@ class Finding:
         return self.fixable or self.kind == "unknown"
 
     def __str__(self) -> str:
-        return f"{self.kind:<9}{self.where}: {self.message}"
+        return f"{self.kind:<10}{self.where}: {self.message}"
 
 
 def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ownership.ABANDONED_AFTER,
@@ -72,6 +73,7 @@ def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ow
     sizes = {info.key: info.size for info in storage.iter_files()}
     yield from _check_data(storage, document, sizes, checksums, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)
+    yield from _check_references(storage, document)
     yield from _find_leftovers(storage, document, sizes, limit)
     if document.zarr_format == 3:
         yield from _check_mirrors(storage, document, sizes)
@@ -132,6 +134,11 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
         format = format_of(path)
         if format and format.streamable and not any(name in sizes for name in index_names(path)):
             yield Finding("index", element_id, f"{path} has no index")
+
+
+def _check_references(storage: Storage, document: Document) -> Iterator[Finding]:
+    for element_id, message, certain in iter_mismatches(storage, {id: document.element(id) for id in document.ids()}):
+        yield Finding("reference" if certain else "unknown", element_id, message)
 
 
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,

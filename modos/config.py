@@ -39,6 +39,10 @@ class Services:
         The modos server that told them.
     credentials
         Where it gives credentials of S3 to those who have a token.
+    refget
+        Where sequences are found by their digests (GA4GH refget).
+    references
+        The reference store that the server shows, to be read.
     """
 
     s3: str | None = None
@@ -46,6 +50,8 @@ class Services:
     root: str | None = None
     endpoint: str | None = None
     credentials: str | None = None
+    refget: str | None = None
+    references: str | None = None
 
     @classmethod
     def from_mapping(cls, answer: Mapping[str, Any]) -> Services:
@@ -56,7 +62,7 @@ class Services:
         InvalidInputError
             A URL that is not http or https.
         """
-        urls = {name: answer.get(name) or None for name in ("s3", "htsget", "credentials")}
+        urls = {name: answer.get(name) or None for name in ("s3", "htsget", "credentials", "refget", "references")}
         for name, url in urls.items():
             if url is not None:
                 urls[name] = check_url(url, f"the {name} service")

@@ -134,6 +134,8 @@ class Transaction:
             source = None
             if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
                 changes |= self._present_file(element_id, changes["data_path"])
+        if "seqcol_digest" in base and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
         model.validate(merge(base, changes), element_id)
         if merge(base, changes) != base:

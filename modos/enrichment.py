@@ -15,6 +15,8 @@ from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
+from modos.reference.digests import seqcol_digest
+from modos.referencing import new_sequences
 from modos.storage import Storage
 from modos.streaming import StorageSource
 
@@ -42,12 +44,19 @@ class Header:
     new_samples: bool = False
 
 
-def enrich(transaction: Transaction) -> list[str]:
+def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     """Add and link what the headers of the data files say; returns ids of the files that could not be read.
 
     CRAM and BAM give reference sequences (@SQ) and the samples of read groups
     (@RG SM) that are in the object; VCF and BCF contigs and samples; mzTab
-    samples and an assay. What is there already stays as it is.
+    samples and an assay. A reference with a FASTA, or one that names an
+    assembly of a reference store, gets all of its sequences with their MD5
+    and refget digests, and its own. What is there already stays as it is.
+
+    Parameters
+    ----------
+    endpoint
+        Whose reference store may be asked.
     """
     storage, skipped = transaction.storage, []
     for element_id in list(transaction.view.ids()):
@@ -63,7 +72,29 @@ def enrich(transaction: Transaction) -> list[str]:
         except ModosError as error:
             logger.warning("%s: %s", element_id, error)
             skipped.append(element_id)
+    for element_id in list(_ids(transaction.view, "reference")):
+        try:
+            _add_digests(transaction, element_id, endpoint)
+        except ModosError as error:
+            logger.warning("%s: %s", element_id, error)
+            skipped.append(element_id)
     return skipped
+
+
+def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | None) -> None:
+    view = transaction.view
+    contigs = new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
+    if not contigs:
+        return
+    known, sequences = _Names(transaction, "sequence"), []
+    for contig in contigs:
+        sequence_id = _find_or_add_sequence(transaction, known, Sequence(contig.name, contig.md5))
+        if not transaction.view.element(sequence_id).get("refget_digest"):
+            transaction.update_element(sequence_id, {"refget_digest": contig.ga4gh})
+        sequences.append(sequence_id)
+    if not view.element(reference_id).get("seqcol_digest"):
+        transaction.update_element(reference_id, {"seqcol_digest": seqcol_digest([vars(contig) for contig in contigs])})
+    _link(transaction, reference_id, "has_sequence", sequences)
 
 
 def read_header(storage: Storage, key: str) -> Header:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos import elements
+from modos.config import Services
 from modos.editing import Transaction
 from modos.elements import Document
 from modos.errors import InvalidInputError
@@ -21,6 +22,8 @@ from modos.track_changes import TrackChanges
 if TYPE_CHECKING:
     import numpy as np
 
+    from modos.reference.dna import Reference
+    from modos.tracks.contigs import Contigs
     from modos.tracks.genome import Genome
     from modos.tracks.loading import LoadReport, Source
     from modos.tracks.masking import Condition
@@ -30,6 +33,8 @@ class Genomes(ABC):
     """What an object can do with genomes and tracks."""
 
     storage: Storage
+    services: Services
+    metadata: Mapping[str, Mapping[str, Any]]
     _document: Document
     _opening: tuple[Any, ...]
 
@@ -61,6 +66,30 @@ class Genomes(ABC):
             tracks.write(track, contig, start, values)
         return self.open_genome(genome)
 
+    def reference(self, name: str | None = None) -> Reference:
+        """A reference genome, to be asked for its bases and annotations: `modo.reference("hg38").dna("chr1", 0, 100)`.
+
+        Its sequence is that of the object's FASTA, or of the reference store
+        that the object's ReferenceGenome names an assembly of.
+
+        Parameters
+        ----------
+        name
+            The id or name of a reference of the object, or the assembly that
+            it names; else of any assembly in the store. The object's only
+            one, where it is None.
+
+        Raises
+        ------
+        NotFoundError
+            Neither the object nor the store has it.
+        ConflictError
+            The store has another assembly of that name than the object names.
+        """
+        from modos.referencing import reference_of_object
+
+        return reference_of_object(self.storage, self.metadata, name, self.services.endpoint)
+
     @contextmanager
     def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
         """Collect changes of genomes and tracks, and commit them together at the end of the block.
@@ -89,7 +118,9 @@ class Genomes(ABC):
         agp
             AGP files.
         reference
-            A reference of the object whose FASTA is taken.
+            A reference of the object whose FASTA is taken; or, where it names
+            an assembly of a reference store, that one's contigs with all of
+            their names.
         id
             Of the reference; `genome`, or `reference`, where it is None.
         assembly_report, name_style
@@ -100,11 +131,29 @@ class Genomes(ABC):
         from modos.tracks.assembly import iter_fastas
         from modos.tracks.sequence import settle_contigs
 
+        stored = self._stored_contigs(reference)
+        if stored is not None:
+            with self.track_changes(progress) as tracks:
+                return tracks.add_genome(stored, None, id or str(reference))
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report,
                                             name_style, chromosome_map, Path(folder), progress)
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
+
+    def _stored_contigs(self, reference: str | None) -> Contigs | None:
+        """The contigs of a reference that names an assembly of a store."""
+        if reference is None:
+            return None
+        from modos.reference.opening import stored_assembly
+        from modos.tracks.contigs import Contigs
+
+        attributes = self.metadata[self._document.find(reference if "/" in reference else f"reference/{reference}")]
+        if not attributes.get("assembly"):
+            return None
+        assembly = stored_assembly(attributes, endpoint=self.services.endpoint)
+        names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
+        return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 
     def add_track(self, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
                   **options: Any) -> LoadReport:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
 
+FindAliases = Callable[[], Mapping[str, Collection[str]]]
 FindReference = Callable[["tuple[RegionLike, ...] | None"], "str | None"]
 
 
@@ -38,6 +39,8 @@ class GenomicFile:
         Where its bytes come from.
     find_reference
         Gives the FASTA to decode regions of a CRAM with, or None.
+    find_aliases
+        Gives all names of each contig, by each of them, where the genome is known.
 
     Attributes
     ----------
@@ -45,9 +48,10 @@ class GenomicFile:
         Called with the number of bytes that arrived, where it is not None.
     """
 
-    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None):
+    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None):
         self._source = source
         self._find_reference = find_reference
+        self._find_aliases = find_aliases
         self.progress: Callable[[int], Any] | None = None
 
     def __repr__(self) -> str:
@@ -88,7 +92,7 @@ class GenomicFile:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        for reader, records in self._readers(as_regions(region), samples):
+        for reader, records in self._readers(self._meant(region), samples):
             with reader:
                 yield from records
 
@@ -100,7 +104,7 @@ class GenomicFile:
         InvalidInputError
             The server has no single stream of several regions.
         """
-        streams = self._source.open(as_regions(region))
+        streams = self._source.open(self._meant(region))
         first = next(streams)
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
@@ -110,8 +114,31 @@ class GenomicFile:
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
         if self.format.name in selection.FORMATS:
-            return sum(run.count for run in self._select(as_regions(region))[1])
+            return sum(run.count for run in self._select(self._meant(region))[1])
         return sum(1 for _ in self.fetch(region))
+
+    def _meant(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
+        """Regions with the names that the file has for their contigs."""
+        regions = as_regions(region)
+        if regions is None or self._find_aliases is None:
+            return regions
+        return tuple(map(self._renamed, regions))
+
+    def _renamed(self, region: RegionLike) -> RegionLike:
+        names = self._names
+        try:
+            given = Region.parse(region) if isinstance(region, str) else region
+        except RegionError:
+            return region
+        if given.contig in names or region in names or self._find_aliases is None:
+            return region
+        known = [name for name in self._find_aliases().get(given.contig, ()) if name in names]
+        return Region(known[0], given.start, given.end) if known else region
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        header = self.header
+        return frozenset(header.contigs if hasattr(header, "contigs") else header.references)
 
     def whole_contigs(self) -> list[Region]:
         """A region for each contig of the header of a BAM or CRAM."""
@@ -144,7 +171,7 @@ class GenomicFile:
     def measure(self, region: RegionLike, bins: int | None = 1) -> coverage.Coverage:
         """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
         lengths = self._lengths
-        (meant,) = settle([region], tuple(lengths))
+        (meant,) = settle(self._meant(region) or (), tuple(lengths))
         if meant.contig not in lengths:
             raise InvalidInputError(f"the region {meant} has no depth", "it is for reads without a position")
         length = lengths[meant.contig]
@@ -179,7 +206,7 @@ class GenomicFile:
         BrokenPipeError
             Nobody reads the pipe any more.
         """
-        regions, output = as_regions(region), output or OutputFormat(self.format.name)
+        regions, output = self._meant(region), output or OutputFormat(self.format.name)
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         is_own = output.name == self.format.name and samples is None

@@ -375,7 +375,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         Running it again changes nothing.
         """
         with self.transaction() as transaction:
-            return enrich(transaction)
+            return enrich(transaction, self.services.endpoint)
 
     def update_date(self, date: Any = None) -> None:
         """Set the date of the last update, to now where none is given."""

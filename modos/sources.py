@@ -13,12 +13,12 @@ from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_
 from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
 )
-from modos.genomics import GenomicFile
+from modos.genomics import FindAliases, GenomicFile
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
 from modos.reference.cache import search_in
-from modos.reference.opening import has_store, provide
+from modos.reference.opening import provide, stored_assembly
 from modos.reference.sequences import cache_sequences
 from modos.reference.store import StoredContig
 from modos.region import RegionLike, settle
@@ -86,6 +86,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
+    endpoint = services.endpoint if services else None
     stored = StorageSource(planner.storage, name, planner, workers)
     if file_id is None:
         source: Source = stored
@@ -93,7 +94,8 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
         source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
-    return GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions))
+    return GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint),
+                       _find_aliases(metadata, key, endpoint))
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
@@ -130,13 +132,33 @@ def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | N
     return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
 
 
+def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
+    """The references of a data file."""
+    links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
+    return [metadata[link] for link in links if link in metadata]
+
+
+def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAliases | None:
+    """All names of the contigs of a file, where its reference is one of a store."""
+    stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
+    if stored is None:
+        return None
+
+    def find() -> Mapping[str, tuple[str, ...]]:
+        contigs = stored_assembly(stored, endpoint=endpoint).contigs
+        return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
+
+    return find
+
+
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
-                 regions: Iterable[RegionLike] | None = None) -> str | None:
+                 regions: Iterable[RegionLike] | None = None, endpoint: str | None = None) -> str | None:
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
     for them: out of the FASTA of a remote object, or, where the object has
-    none, out of the user's reference store.
+    none, out of the cache or the user's reference store, which may be the
+    endpoint's.
 
     Raises
     ------
@@ -147,8 +169,7 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         return str(reference_filename)
     if format_of(plain_name(key)).name != "CRAM":
         return None
-    links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
-    for fasta in (metadata[link].get("data_path") for link in links if link in metadata):
+    for fasta in (reference.get("data_path") for reference in _references_of(metadata, key)):
         if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
             continue
         local = storage.local_path(fasta)
@@ -156,8 +177,7 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
             return str(local)
         search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions)))
         return None
-    if has_store():
-        provide(_wanted_sequences(planner, key, regions).values())
+    provide(_wanted_sequences(planner, key, regions).values(), endpoint)
     return None
 
 

@@ -18,8 +18,10 @@ LAYERS = [
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
+    {"annotations"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
+    {"referencing"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "reading", "sealing", "track_changes"},
     {"encrypting", "copies", "genomes"},
@@ -34,7 +36,7 @@ DOORS = {
     "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
-    "polars": {"tracks"}, "numcodecs": {"tracks"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
+    "polars": {"tracks", "annotations", "reference"}, "numcodecs": {"tracks"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
     "matplotlib": {"tracks"}, "xarray": {"tracks"}, "dask": {"tracks"},
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import polars as pl
@@ -21,30 +21,37 @@ class Built(NamedTuple):
     left_out: dict[str, int]
 
 
-def place(parts: Parts, contigs: Mapping[str, int], names: Mapping[str, str], source: str, skip_unknown: bool) -> tuple[Parts, int]:
+def place(parts: Parts, contigs: Mapping[str, int], lengths: Sequence[int], source: str, skip_unknown: bool) -> tuple[Parts, int]:
     """Parts on the contigs of an assembly, by their numbers; and how many lines were on others.
 
     Parameters
     ----------
     contigs
         The number of each contig, by each of its names.
-    names
-        The name of each in the assembly, with its length, for messages.
+    lengths
+        Of each contig, in bases, by its number.
 
     Raises
     ------
     InvalidInputError
-        There are other contigs, and they are not to be skipped.
+        There are other contigs, and they are not to be skipped; something
+        is beyond the end of a contig.
     """
-    codes = pl.DataFrame({"contig": list(contigs), "code": list(contigs.values())}, schema={"contig": pl.String, "code": pl.UInt32})
-    placed, skipped = [], 0
-    unknown: set[str] = set()
+    codes = pl.DataFrame({"placed": list(contigs), "code": list(contigs.values())}, schema={"placed": pl.String, "code": pl.UInt32})
+    bounds = pl.Series(lengths, dtype=pl.Int64)
+    placed, skipped, unknown = [], 0, set()
     for table in (parts.nodes, parts.exons, parts.coding):
-        found = table.join(codes, on="contig", how="left", maintain_order="left")
+        found = table.join(codes, left_on="contig", right_on="placed", how="left", maintain_order="left")
         lost = found.filter(pl.col("code").is_null())
         unknown.update(lost["contig"].unique().to_list())
         skipped += len(lost)
-        placed.append(found.filter(pl.col("code").is_not_null()).with_columns(contig="code").drop("code"))
+        found = found.filter(pl.col("code").is_not_null())
+        beyond = found.filter(pl.col("end") > bounds.gather(found["code"]))
+        if len(beyond):
+            contig, start, end, code = beyond.select("contig", "start", "end", "code").row(0)
+            raise InvalidInputError(f"{source}: a line has {contig}:{start + 1:,}-{end:,}, and {contig} of the assembly has {lengths[code]:,} bases",
+                                    "is it of another assembly?")
+        placed.append(found.with_columns(contig="code").drop("code"))
     if unknown and not skip_unknown:
         raise InvalidInputError(f"{source} has contigs that the assembly lacks: {listing(sorted(unknown))}",
                                 "give their names (modos reference add --names), or leave them out with --skip-unknown")

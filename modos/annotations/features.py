@@ -121,6 +121,11 @@ class FeatureTable:
             self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
         return self._columns[key]
 
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(pl.read_parquet_schema(self._file()))
+
     def to_polars(self) -> pl.DataFrame:
         """All rows."""
         return read_columns(self._file())

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-_MAX_LISTED = 24  # entries of lists per interval
+_MAX_LISTED = 24  # entries of lists per interval, and beside that
+_LISTED_AT_LEAST = 1024
 
 
 class Pairs(NamedTuple):
@@ -79,7 +80,7 @@ class IntervalIndex:
         while True:
             low, high = -(-first // step), last // step
             counts = np.maximum(high - low + 1, 0)
-            if counts.sum() <= _MAX_LISTED * len(first) + 1024:
+            if counts.sum() <= _MAX_LISTED * len(first) + _LISTED_AT_LEAST:
                 break
             step *= 2
         number = np.repeat(low, counts) + ragged(np.zeros(len(counts), np.int64), counts)

@@ -104,6 +104,10 @@ def _is_gtf(data: bytes) -> bool | None:
 
 def _parse(data: bytes) -> pl.DataFrame | None:
     """The lines without comments; None where one is wrong."""
+    if b"\r" in data:
+        data = data.replace(b"\r\n", b"\n")
+    if b"\n\n" in data or data.startswith(b"\n"):
+        data = re.sub(rb"\n\n+", b"\n", data).lstrip(b"\n")
     try:
         table = pl.read_csv(data, separator="\t", has_header=False, comment_prefix="#", quote_char=None, empty_string_is_null=False,
                             schema={name: pl.Int64 if name in ("start", "end") else pl.String for name in COLUMNS})

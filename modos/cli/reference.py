@@ -1,7 +1,9 @@
-"""`modos reference`: assemblies in a store, fetched when they are needed."""
+"""`modos reference`: assemblies and annotations in a store, fetched when they are needed."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,12 +13,14 @@ from modos.cli.output import count, options, progress, say, show, show_json, siz
 
 if TYPE_CHECKING:
     from modos.reference.store import ReferenceStore
+    from modos.reference.stored import CachedStore
 
 app = typer.Typer()
 
 StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, or "
                                           "s3://bucket/prefix; else a folder of the user's.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
+_LINE = 60  # bases in a line of FASTA
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
@@ -27,139 +31,342 @@ def _open(place: str | None) -> ReferenceStore:
 
 
 @app.command("list")
-def list_(store: StoreOption = None, json: JsonOption = False) -> None:
-    """List the assemblies of the store.
+def list_(
+    remote: Annotated[bool, typer.Option("--remote", help="The store that the endpoint gives out.")] = False,
+    store: StoreOption = None, json: JsonOption = False,
+) -> None:
+    """List the assemblies and annotations of the store.
 
     modos reference list
 
-    modos reference list --store s3://my-bucket/refs --json
+    modos reference list --remote --json
     """
-    known = _open(store)
-    index = known.index()
+    known = _served() if remote else _open(store)
+    assemblies, annotations = known.index(), known.annotations()
     if json:
-        show_json(index)
-    elif not index:
+        show_json({"assemblies": assemblies, "annotations": annotations})
+        return
+    if not assemblies:
         say(f"{known.url} has no assemblies")
-    else:
-        rows = [("name", "contigs", "bases", "seqcol"), *((name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
-                                                        for name, facts in sorted(index.items()))]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        show("\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows))
+        return
+    _show_table([("assembly", "contigs", "bases", "seqcol"), *((name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
+                                                               for name, facts in sorted(assemblies.items()))])
+    if annotations:
+        show("")
+        _show_table([("annotation", "assembly", "genes", "transcripts", "size"),
+                     *((name, facts["assembly"], f"{facts['rows']['gene']:,}", f"{facts['rows']['transcript']:,}", size(facts["bytes"]))
+                       for name, facts in sorted(annotations.items()))])
+
+
+def _show_table(rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    show("\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows))
+
+
+def _served() -> ReferenceStore:
+    from modos.errors import NotFoundError
+    from modos.reference.opening import served_store
+
+    found = served_store(options.endpoint)
+    if found is None:
+        raise NotFoundError("no server gives out references" if options.endpoint else "no server is named",
+                            "name one with --endpoint; it gives out what `modos serve --references` names")
+    return found
 
 
 @app.command("show")
 def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = False) -> None:
-    """Show the contigs of an assembly: name, length, MD5, digest of GA4GH, other names.
+    """Show the contigs of an assembly (name, length, MD5, digest of GA4GH, other names), or what an annotation has.
 
     modos reference show hg38
 
-    modos reference show hg38 --json
+    modos reference show gencode.v47 --json
     """
-    from modos.reference.stored import CachedStore
+    cached = _cached(store)
+    if _is_annotation(cached, name):
+        from modos.reference.annotations import known_manifest
 
-    assembly = CachedStore(_open(store)).assembly(name)
+        manifest = known_manifest(cached, name)
+        if json:
+            show(manifest.to_bytes().decode())
+            return
+        left_out = "".join(f"\nleft out    {count:,} {text}" for text, count in manifest.left_out.items())
+        show(f"assembly    {manifest.assembly} ({manifest.seqcol})\nsource      {manifest.source}\nsize        {size(manifest.size)}\n"
+             + "\n".join(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()) + left_out)
+        return
+    assembly = cached.assembly(name)
     if json:
         show(assembly.to_bytes().decode())
     else:
         show("\n".join("\t".join((c.name, str(c.length), c.md5, c.ga4gh, ",".join(c.aliases))).rstrip() for c in assembly.contigs))
 
 
+def _cached(place: str | None) -> CachedStore:
+    from modos.reference.stored import CachedStore
+
+    return CachedStore(_open(place))
+
+
+def _is_annotation(cached: CachedStore, name: str) -> bool:
+    """Whether a name is that of an annotation, and of no assembly."""
+    from modos.errors import ModosError, NotFoundError
+
+    try:
+        cached.assembly(name)
+        return False
+    except NotFoundError as error:
+        if cached.knows_annotation(name):
+            return True
+        try:
+            known = cached.store.annotations()
+        except ModosError:
+            known = {}
+        if name in known:
+            return True
+        from modos.errors import did_you_mean
+
+        near = did_you_mean(name, known)
+        if near and not (error.hint or "").startswith("did you mean"):
+            raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?") from None
+        raise
+
+
 @app.command()
 def add(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="That it gets.")],
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="That the assembly gets, or has.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
     names: Annotated[str, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
                                        "other names.")] = None,
+    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF or refGene.txt; may be repeated.")] = None,
+    annotation: Annotated[str, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
+    skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly "
+                                               "lacks.")] = False,
     source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it comes from; else the files' names.")] = "",
     store: StoreOption = None,
 ) -> None:
-    """Add an assembly to the store. Sequences that it has already are not kept twice.
+    """Add an assembly to the store, and annotations of it. Sequences that the store has already are not kept twice.
 
     modos reference add hg38 hg38.2bit --names hg38.chromAlias.txt
 
-    modos reference add mine 'chr*.fa.gz' --store s3://my-bucket/refs
+    modos reference add hg38 --gff3 gencode.v47.annotation.gff3.gz
     """
+    from modos.errors import InvalidInputError
     from modos.reference.opening import add_files
 
+    if not files and not gff3:
+        raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
+    if annotation and len(gff3 or ()) != 1:
+        raise InvalidInputError("--annotation names one annotation", "give one file with --gff3")
     known = _open(store)
-    with progress("reading the sequences") as advance:
-        assembly = add_files(known, name, files, names, source, advance)
-    say(f"added {name} to {known.url}: {count(len(assembly.contigs), 'contig')}, {count(assembly.bases, 'base')}")
+    if files:
+        with progress("reading the sequences") as advance:
+            assembly = add_files(known, name, files, names, source, advance)
+        say(f"added {name} to {known.url}: {count(len(assembly.contigs), 'contig')}, {count(assembly.bases, 'base')}")
+    for file in gff3 or ():
+        _add_annotation(known, name, file, annotation, source, skip_unknown)
+
+
+def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str | None, source: str, skip_unknown: bool) -> None:
+    from pathlib import Path
+
+    from modos.reference.annotations import add_annotation, name_of
+
+    path = Path(file)
+    with progress(f"reading {path.name}", path.stat().st_size if path.is_file() else None) as advance:
+        made = add_annotation(store, name or name_of(file), store.assembly(assembly), file, source, skip_unknown, advance)
+    say(f"added {made.name} of {assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
+        f"{size(made.size)}")
+    for text, number in made.left_out.items():
+        say(f"left out {number:,} {text}")
+
+
+@app.command("import")
+def import_(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder or s3://bucket as GenomeKit keeps it.")],
+    name: Annotated[list[str], typer.Argument(metavar="NAME", help="Only these assemblies.")] = None,
+    skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what annotations have on contigs that the assembly lacks.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Bring in assemblies and annotations from a folder or bucket of GenomeKit.
+
+    modos reference import ~/.local/share/genomekit
+
+    modos reference import s3://my-genomekit-bucket hg38
+    """
+    from modos.reference.importing import import_from
+    from modos.reference.opening import open_folder
+
+    known = _open(store)
+    with progress("reading") as advance:
+        for text in import_from(open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance):
+            say(text)
 
 
 @app.command()
 def pull(
-    name: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
     contig: Annotated[list[str], typer.Option("--contig", "-c", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
     store: StoreOption = None,
 ) -> None:
-    """Fetch the sequences of an assembly into the cache of this machine.
+    """Fetch the sequences of an assembly, or the tables of an annotation, into the cache of this machine.
 
-    modos reference pull hg38
+    modos reference pull hg38 -c chr21
 
-    modos reference pull hg38 -c chr21 --store s3://my-bucket/refs
+    modos reference pull gencode.v47 --store s3://my-bucket/refs
     """
-    from modos.reference.stored import CachedStore, missing
-    from modos.reference.stored import pull as pull_sequences
+    from modos.errors import InvalidInputError
+    from modos.reference.stored import missing, pull_sequences
 
-    cached = CachedStore(_open(store))
-    assembly = cached.assembly(name)
-    chosen = [assembly.contig(one) for one in contig] if contig else assembly.contigs
-    with progress("fetching", sum(one.length for one in chosen)) as advance:
-        fetched = pull_sequences(cached, assembly, contig, advance)
-    say(f"{name} is on this machine: " + (f"{size(fetched)} fetched" if fetched else "nothing had to be fetched"))
+    cached = _cached(store)
+    if _is_annotation(cached, name):
+        from modos.reference.annotations import known_manifest, missing_tables, pull_annotation
+
+        if contig:
+            raise InvalidInputError(f"{name} is an annotation, and is fetched as a whole", "leave --contig out")
+        manifest = known_manifest(cached, name)
+        total = sum(table.size for table in missing_tables(cached, manifest))
+        with _fetching(name, total) as advance:
+            pull_annotation(cached, manifest, advance)
+    else:
+        assembly = cached.assembly(name)
+        chosen = [assembly.contig(one) for one in contig] if contig else assembly.contigs
+        lacking = missing(cached, chosen)
+        total = sum(one.length for one in lacking)
+        with _fetching(f"{name}, {count(len(lacking), 'sequence')}", total) as advance:
+            pull_sequences(cached, lacking, advance)
+    say(f"{name} is on this machine: " + (f"{size(total)} fetched" if total else "nothing had to be fetched"))
+
+
+@contextmanager
+def _fetching(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
+    """Say how much is to come, and show how it comes."""
+    if total:
+        say(f"fetching {what}: {size(total)}")
+    with progress("fetching", total) as advance:
+        yield advance
 
 
 @app.command()
 def push(
-    name: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
     target: Annotated[str, typer.Argument(metavar="TARGET", help="Another store: a folder, or s3://bucket/prefix.")],
     store: StoreOption = None,
 ) -> None:
-    """Bring an assembly to another store; only what it lacks is sent.
+    """Bring an assembly or an annotation to another store; only what that lacks is sent.
 
     modos reference push hg38 s3://my-bucket/refs
 
-    modos reference push hg38 /shared/refs
+    modos reference push gencode.v47 s3://my-bucket/refs
     """
     from modos.reference.opening import push as push_assembly
 
-    source, known = _open(store), _open(target)
+    cached, known = _cached(store), _open(target)
+    is_annotation = _is_annotation(cached, name)
     with progress("sending") as advance:
-        sent = push_assembly(source, known, name, advance)
+        if is_annotation:
+            from modos.reference.annotations import push_annotation
+
+            sent = push_annotation(cached.store, known, name, advance)
+        else:
+            sent = push_assembly(cached.store, known, name, advance)
     say(f"{name} is in {known.url}: " + (f"{size(sent)} sent" if sent else "nothing had to be sent"))
 
 
 @app.command()
-def verify(name: NameArgument, store: StoreOption = None) -> None:
-    """Compare every sequence of an assembly with its digests.
+def verify(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")], store: StoreOption = None) -> None:
+    """Compare every sequence of an assembly, or every table of an annotation, with its digest.
 
     modos reference verify hg38
 
-    modos reference verify hg38 --store s3://my-bucket/refs
+    modos reference verify gencode.v47 --store s3://my-bucket/refs
     """
     from modos.errors import IntegrityError
 
-    known = _open(store)
-    with progress("reading the sequences") as advance:
-        wrong = [message for _, message in known.verify(name, advance)]
+    cached = _cached(store)
+    known, is_annotation = cached.store, _is_annotation(cached, name)
+    with progress("reading") as advance:
+        if is_annotation:
+            from modos.reference.annotations import read_manifest, verify_annotation
+
+            wrong = list(verify_annotation(known, read_manifest(known, name), advance))
+        else:
+            wrong = list(known.verify(name, advance))
     if wrong:
         show("\n".join(wrong))
-        raise IntegrityError(f"{count(len(wrong), 'sequence')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not "
-                             "what the name says", "add the assembly again: what is whole stays")
+        raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} "
+                             f"{'is' if len(wrong) == 1 else 'are'} not what the name says", "add it again: what is whole stays")
     say(f"{name} in {known.url} is whole")
 
 
 @app.command()
-def rm(name: NameArgument, store: StoreOption = None,
+def dna(
+    name: NameArgument,
+    region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
+    reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Print the bases of regions as FASTA, as `samtools faidx` does; only what is asked for is fetched.
+
+    modos reference dna hg38 chr1:1,000,001-1,000,100
+
+    modos reference dna hg38 MT --reverse
+    """
+    from modos.reference.opening import open_reference
+
+    reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
+    for text in region:
+        bases = reference.dna(text, strand="-" if reverse else "+")
+        show(f">{text}{'/rc' if reverse else ''}")
+        show("\n".join(bases[at:at + _LINE] for at in range(0, len(bases), _LINE)))
+
+
+@app.command()
+def features(
+    name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
+    region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
+    kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
+    strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
+    store: StoreOption = None, json: JsonOption = False,
+) -> None:
+    """Print the features of an annotation that overlap regions: a table, positions 1-based inclusive.
+
+    modos reference features gencode.v47 chr1:1,000,001-1,100,000 --kind transcript
+
+    modos reference features gencode.v47 --kind gene --json
+    """
+    from modos.reference.annotations import known_manifest, open_annotation, table_of
+
+    cached = _cached(store)
+    annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
+    table = table_of(annotation, kind)
+    rows = [row for text in region for row in table.overlap(text, strand=strand).to_polars().to_dicts()] if region else (
+        row for row in table.to_polars().iter_rows(named=True) if strand in (None, row["strand"]))
+    if json:
+        show_json([{**row, "start": row["start"] + 1} for row in rows])
+        return
+    show("\t".join(table.columns))
+    for row in rows:
+        show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
+
+
+@app.command()
+def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")], store: StoreOption = None,
        yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Remove an assembly, with the sequences that no other has.
+    """Remove an annotation, or an assembly with the sequences that no other has.
 
     modos reference rm hg19
 
     modos reference rm hg19 --yes
     """
-    known = _open(store)
+    cached = _cached(store)
+    known = cached.store
+    if _is_annotation(cached, name):
+        from modos.reference.annotations import remove_annotation
+
+        confirm([f"  {name} (annotation) from {known.url}"], yes)
+        remove_annotation(known, name)
+        say(f"removed {name} from {known.url}")
+        return
     assembly = known.assembly(name)
     confirm([f"  {name} ({count(len(assembly.contigs), 'contig')}) from {known.url}"], yes)
     removed = known.remove(name)
@@ -176,16 +383,16 @@ def env() -> None:
     """
     import shlex
 
-    from modos.reference.sequences import cache_folder
+    from modos.reference.cache import cache_folder
 
-    pattern = f"{cache_folder()}/%2s/%2s/%s"
+    pattern = f"{cache_folder('sequences')}/%2s/%2s/%s"
     show(f"export REF_CACHE={shlex.quote(pattern)}\nexport REF_PATH={shlex.quote(pattern)}${{REF_PATH:+:$REF_PATH}}")
 
 
 @app.command()
 def cache(
     forget: Annotated[str, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
-    clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences from the cache.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -195,20 +402,21 @@ def cache(
 
     modos reference cache --clear --yes
     """
-    from modos.reference.stored import CachedStore, cache_limit, cached_sequences
-    from modos.reference.sequences import cache_folder
+    from modos.reference.cache import cache_folder, cache_limit, cached_files
+    from modos.reference.cache import clear as clear_cache
 
     if forget:
-        CachedStore(_open(store)).forget(forget)
+        _cached(store).forget(forget)
         say(f"forgot {forget}; its sequences stay in the cache")
         return
-    files = list(cached_sequences())
-    total = sum(path.stat().st_size for path in files)
+    sequences, tables = ([path.stat().st_size for path in cached_files(kind)] for kind in ("sequences", "tables"))
+    total = sum(sequences) + sum(tables)
+    held = f"{count(len(sequences), 'sequence')} and {count(len(tables), 'table')}"
     if clear:
-        confirm([f"  {count(len(files), 'sequence')}, {size(total)}, from {cache_folder()}"] if files else [], yes)
-        for path in files:
-            path.unlink(missing_ok=True)
-        say(f"removed {count(len(files), 'sequence')} from {cache_folder()}")
+        confirm([f"  {held}, {size(total)}, from {cache_folder()}"] if total else [], yes)
+        clear_cache()
+        say(f"removed {held} from {cache_folder()}")
         return
     limit = cache_limit()
-    show(f"folder     {cache_folder()}\nsequences  {len(files):,}\nsize       {size(total)}\nlimit      {size(limit) if limit else 'none'}")
+    show(f"folder     {cache_folder()}\nsequences  {len(sequences):,}\ntables     {len(tables):,}\nsize       {size(total)}\n"
+         f"limit      {size(limit) if limit else 'none'}")

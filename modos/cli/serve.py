@@ -26,11 +26,13 @@ def serve(
     token_file: Annotated[Path, _setting("TOKENS", metavar="FILE", help="Serve only those who send one of the bearer "
                                          "tokens in this file, one a line.")] = None,
     access: Annotated[Path, _setting("ACCESS", metavar="FILE", help="Who may read and write what, in TOML.")] = None,
+    references: Annotated[str, _setting("REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store that is given out, "
+                                        "by refget and as files.")] = None,
     max_age: Annotated[float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the "
                                        "objects is good.")] = 30,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
 ) -> None:
-    """Serve the catalogue, htsget and DRS of a folder or an S3 prefix.
+    """Serve the catalogue, htsget and DRS of a folder or an S3 prefix, and refget of a reference store.
 
     modos serve data
 
@@ -43,5 +45,5 @@ def serve(
         raise InvalidInputError(f"there is no log {log!r}", "write json, text or quiet")
     files = {name: str(file) if file else None for name, file in (("token_file", token_file), ("access_file", access))}
     settings = Settings(place, s3_url or None, public_url or None, htsget_url or None, options.s3_kwargs, **files,
-                        max_age=max_age, log=log)
+                        max_age=max_age, log=log, references=references or None)
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

@@ -460,7 +460,7 @@ class Array(DataEntity):
 @dataclass(repr=False)
 class ReferenceGenome(NamedThing):
     """
-    The genome that data were aligned to.
+    The genome that data were aligned to, in a file of the object or in a reference store.
     """
     _inherited_slots: ClassVar[list[str]] = []
 
@@ -470,8 +470,10 @@ class ReferenceGenome(NamedThing):
     class_model_uri: ClassVar[URIRef] = MODOS.ReferenceGenome
 
     id: Union[str, ReferenceGenomeId] = None
-    data_path: str = None
+    data_path: Optional[str] = None
     data_format: Optional[Union[str, "DataFormat"]] = None
+    assembly: Optional[str] = None
+    seqcol_digest: Optional[str] = None
     has_sequence: Optional[Union[Union[str, ReferenceSequenceId], list[Union[str, ReferenceSequenceId]]]] = empty_list()
     taxon_id: Optional[Union[Union[str, URIorCURIE], list[Union[str, URIorCURIE]]]] = empty_list()
     source_uri: Optional[Union[str, URIorCURIE]] = None
@@ -489,13 +491,17 @@ class ReferenceGenome(NamedThing):
         if not isinstance(self.id, ReferenceGenomeId):
             self.id = ReferenceGenomeId(self.id)
 
-        if self._is_empty(self.data_path):
-            self.MissingRequiredField("data_path")
-        if not isinstance(self.data_path, str):
+        if self.data_path is not None and not isinstance(self.data_path, str):
             self.data_path = str(self.data_path)
 
         if self.data_format is not None and not isinstance(self.data_format, DataFormat):
             self.data_format = DataFormat(self.data_format)
+
+        if self.assembly is not None and not isinstance(self.assembly, str):
+            self.assembly = str(self.assembly)
+
+        if self.seqcol_digest is not None and not isinstance(self.seqcol_digest, str):
+            self.seqcol_digest = str(self.seqcol_digest)
 
         if not isinstance(self.has_sequence, list):
             self.has_sequence = [self.has_sequence] if self.has_sequence is not None else []
@@ -547,6 +553,7 @@ class ReferenceSequence(NamedThing):
 
     id: Union[str, ReferenceSequenceId] = None
     sequence_md5: Optional[str] = None
+    refget_digest: Optional[str] = None
     source_uri: Optional[Union[str, URIorCURIE]] = None
     version: Optional[str] = None
 
@@ -558,6 +565,9 @@ class ReferenceSequence(NamedThing):
 
         if self.sequence_md5 is not None and not isinstance(self.sequence_md5, str):
             self.sequence_md5 = str(self.sequence_md5)
+
+        if self.refget_digest is not None and not isinstance(self.refget_digest, str):
+            self.refget_digest = str(self.refget_digest)
 
         if self.source_uri is not None and not isinstance(self.source_uri, URIorCURIE):
             self.source_uri = URIorCURIE(self.source_uri)
@@ -742,6 +752,17 @@ slots.sequence_md5 = Slot(uri=MODOS.sequence_md5, name="sequence_md5", curie=MOD
                    model_uri=MODOS.sequence_md5, domain=None, range=Optional[str],
                    pattern=re.compile(r'^[a-f0-9]{32}$'))
 
+slots.refget_digest = Slot(uri=MODOS.refget_digest, name="refget_digest", curie=MODOS.curie('refget_digest'),
+                   model_uri=MODOS.refget_digest, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^SQ\.[A-Za-z0-9_-]{32}$'))
+
+slots.assembly = Slot(uri=MODOS.assembly, name="assembly", curie=MODOS.curie('assembly'),
+                   model_uri=MODOS.assembly, domain=None, range=Optional[str])
+
+slots.seqcol_digest = Slot(uri=MODOS.seqcol_digest, name="seqcol_digest", curie=MODOS.curie('seqcol_digest'),
+                   model_uri=MODOS.seqcol_digest, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[A-Za-z0-9_-]{32}$'))
+
 slots.has_part = Slot(uri=MODOS.has_part, name="has_part", curie=MODOS.curie('has_part'),
                    model_uri=MODOS.has_part, domain=None, range=Optional[Union[Union[str, NamedThingId], list[Union[str, NamedThingId]]]])
 
@@ -774,6 +795,3 @@ slots.DataEntity_data_path = Slot(uri=MODOS.data_path, name="DataEntity_data_pat
 
 slots.DataEntity_data_format = Slot(uri=MODOS.data_format, name="DataEntity_data_format", curie=MODOS.curie('data_format'),
                    model_uri=MODOS.DataEntity_data_format, domain=DataEntity, range=Union[str, "DataFormat"])
-
-slots.ReferenceGenome_data_path = Slot(uri=MODOS.data_path, name="ReferenceGenome_data_path", curie=MODOS.curie('data_path'),
-                   model_uri=MODOS.ReferenceGenome_data_path, domain=ReferenceGenome, range=str)

@@ -23,7 +23,7 @@ CACHE_VARIABLE = "MODOS_CACHE_DIR"
 OFFLINE_VARIABLE = "MODOS_OFFLINE"
 LIMIT_VARIABLE = "MODOS_CACHE_LIMIT"
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-_KINDS = ("sequences", "annotations")
+_KINDS = ("sequences", "tables")
 _LOCKS = 256
 
 Read = Callable[[int], Iterator[bytes]]
@@ -69,6 +69,11 @@ def cache_folder(kind: str = "") -> Path:
 def sequence_path(md5: str) -> Path:
     """Where a sequence is in the cache."""
     return cache_folder("sequences") / md5[:2] / md5[2:4] / md5[4:]
+
+
+def table_path(sha256: str) -> Path:
+    """Where a table is in the cache."""
+    return cache_folder("tables") / sha256[:2] / sha256[2:4] / f"{sha256[4:]}.parquet"
 
 
 def search_in(folder: Path) -> None:

@@ -6,11 +6,17 @@ import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.store import Assembly, StoredContig
 from modos.region import Region
+
+if TYPE_CHECKING:
+    from modos.annotations.annotation import Annotation
+    from modos.reference.masking import Mask
 
 _COMPLEMENT = bytes.maketrans(b"ACGTUNRYSWKMBDHVacgtunryswkmbdhv", b"TGCAANYRSWMKVHDBtgcaanyrswmkvhdb")
 _BLOCK = 64 << 10  # bases that are fetched at once from afar
@@ -33,10 +39,18 @@ class Reference:
         Gives the file of a contig's sequence where it is on this machine.
     read_range
         Reads a part of one that is not.
+    find_annotation
+        Gives an annotation of the assembly by name.
+    read_mask
+        Gives what is soft masked, if anything is.
     """
 
-    def __init__(self, assembly: Assembly, locate: Callable[[StoredContig], Path | None], read_range: ReadRange):
+    def __init__(self, assembly: Assembly, locate: Callable[[StoredContig], Path | None], read_range: ReadRange,
+                 find_annotation: Callable[[str], Annotation] | None = None, read_mask: Callable[[], Mask | None] = lambda: None):
         self.assembly = assembly
+        self._find_annotation = find_annotation
+        self._read_mask = read_mask
+        self._annotations: dict[str, Annotation] = {}
         self._locate = locate
         self._read_range = read_range
         self._open: dict[str, mmap.mmap] = {}
@@ -53,7 +67,8 @@ class Reference:
         """Lengths in bases by name."""
         return {contig.name: contig.length for contig in self.assembly.contigs}
 
-    def dna(self, contig: str, start: int | None = None, end: int | None = None, strand: str = "+", pad: bool = False) -> str:
+    def dna(self, contig: str, start: int | None = None, end: int | None = None, strand: str = "+", pad: bool = False,
+            soft_mask: bool = False) -> str:
         """The bases of a stretch, in upper case.
 
         Parameters
@@ -64,6 +79,9 @@ class Reference:
             `-` gives the reverse complement.
         pad
             Fill up with N what is outside of the contig.
+        soft_mask
+            Give in lower case what was so in the files of the assembly
+            (repeats, as UCSC and Ensembl mark them).
 
         Raises
         ------
@@ -77,7 +95,17 @@ class Reference:
             contig, start, end = region.contig, region.start, region.end
         found = self.assembly.contig(contig)
         start, end = start or 0, found.length if end is None else end
-        return self._one(found, start, end, strand, pad).decode("ascii")
+        bases = self._one(found, start, end, "+" if soft_mask else strand, pad)
+        if soft_mask and self.mask is not None:
+            bases = self.mask.lower(found.name, start, bases)
+        if soft_mask and strand == "-":
+            bases = bases.translate(_COMPLEMENT)[::-1]
+        return bases.decode("ascii")
+
+    @cached_property
+    def mask(self) -> Mask | None:
+        """What is soft masked, by contig; None where nothing is."""
+        return self._read_mask()
 
     def dna_many(self, places: Iterable[tuple], strand: str = "+", pad: bool = False) -> list[str]:
         """The bases of many stretches: (contig, start, end), or with a strand as fourth."""
@@ -91,6 +119,22 @@ class Reference:
             else:
                 answers.append(self._one(found, start, end, place[3] if len(place) > 3 else strand, pad).decode("ascii"))
         return answers
+
+    def annotation(self, name: str) -> Annotation:
+        """An annotation of the assembly, by its name in the store.
+
+        Raises
+        ------
+        NotFoundError
+            There is none.
+        InvalidInputError
+            It is of another assembly.
+        """
+        if name not in self._annotations:
+            if self._find_annotation is None:
+                raise NotFoundError(f"{self.name} is not from a store, and has no annotations", "open it with modos.reference.open")
+            self._annotations[name] = self._find_annotation(name)
+        return self._annotations[name]
 
     def _one(self, contig: StoredContig, start: int, end: int, strand: str, pad: bool) -> bytes:
         if strand not in ("+", "-"):

@@ -4,68 +4,140 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.access import open_remote
-from modos.config import resolve_services
-from modos.errors import ChecksumMismatch, InvalidInputError, NotFoundError, TruncatedStream
+from modos.config import Services, check_url, endpoint_from_environment, resolve_services, token_for
+from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.reference.cache import has_size, is_offline, search_in, sequence_path
-from modos.reference.digests import SequenceHash
 from modos.reference.dna import Reference
-from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, sequence_key
+from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, assembly_key, iter_checked, sequence_key
 from modos.reference.stored import CachedStore
-from modos.storage import open_storage
+from modos.storage import Storage, open_storage
+from modos.storage.anywhere import AnywhereStorage
 from modos.storage.base import Progress
+
+if TYPE_CHECKING:
+    from modos.annotations.annotation import Annotation
+    from modos.reference.masking import Mask
 
 logger = logging.getLogger(__name__)
 
 STORE_VARIABLE = "MODOS_REFERENCE_STORE"
+ENTRY_POINTS = "modos.reference_stores"
 
 
-def store_place() -> str:
-    """Where the user's references are: MODOS_REFERENCE_STORE, else a folder of the user's."""
+def own_folder() -> Path:
+    """The folder of the user's references, where no other place is named."""
     base = os.environ.get("XDG_DATA_HOME") or str(Path.home() / ".local" / "share")
-    return os.environ.get(STORE_VARIABLE) or str(Path(base) / "modos" / "references")
+    return Path(base) / "modos" / "references"
 
 
-def has_store() -> bool:
-    """Whether the user has references."""
-    return bool(os.environ.get(STORE_VARIABLE)) or Path(store_place()).is_dir()
+def has_store(endpoint: str | None = None) -> bool:
+    """Whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
+    return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or own_folder().is_dir()
 
 
-def provide(contigs: Iterable[StoredContig]) -> None:
-    """Have sequences of the user's store where htslib looks for them; those that the store lacks are left out.
+def provide(contigs: Iterable[StoredContig], endpoint: str | None = None) -> None:
+    """Have sequences where htslib looks for them, out of the cache or the user's store; those that both lack are left out.
 
     Raises
     ------
     IntegrityError
         The store has something else by that name.
     """
-    cached = CachedStore(open_store())
+    cached = None
     for contig in contigs:
-        try:
-            folder = cached.locate(contig).parents[2]
-        except NotFoundError as error:
-            logger.info("%s", error)
-            continue
-        search_in(folder)
+        path = sequence_path(contig.md5)
+        if not has_size(path, contig.length):
+            if not has_store(endpoint):
+                continue
+            cached = cached or CachedStore(open_store(endpoint=endpoint))
+            try:
+                path = cached.locate(contig)
+            except NotFoundError as error:
+                logger.info("%s", error)
+                continue
+        search_in(path.parents[2])
 
 
 def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> ReferenceStore:
-    """A store in a folder or an S3 prefix; that of the user where none is named."""
-    where = str(place or store_place())
-    if where.startswith("s3://"):
-        return ReferenceStore(open_remote(where, resolve_services(endpoint, None), s3_kwargs))
-    if "://" in where:
-        raise InvalidInputError(f"{where} is no place for references", "give a folder, or s3://bucket/prefix")
-    return ReferenceStore(open_storage(Path(where)))
+    """A store: the one that is named, or that MODOS_REFERENCE_STORE names; else the user's folder; else the endpoint's.
+
+    Parameters
+    ----------
+    place
+        A folder, `s3://bucket/prefix`, `https://host/path`, or a URL that
+        fsspec reads or an installed package opens: an entry point of the
+        group `modos.reference_stores`, named like the scheme, that takes the
+        URL and gives a `modos.storage.Storage`.
+
+    Raises
+    ------
+    InvalidInputError
+        Nothing reads such a URL.
+    """
+    where = str(place or os.environ.get(STORE_VARIABLE) or "")
+    if not where and not own_folder().is_dir():
+        found = served_store(endpoint)
+        if found is not None:
+            return found
+    return ReferenceStore(open_folder(where or str(own_folder()), endpoint, s3_kwargs))
+
+
+def open_folder(place: str, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Storage:
+    """A folder, or a place that has a URL."""
+    return _open_url(place, endpoint, s3_kwargs) if "://" in place else open_storage(Path(place))
+
+
+def served_store(endpoint: str | None) -> ReferenceStore | None:
+    """The store that the endpoint's server gives out, if it has one; offline, none."""
+    if is_offline() or not (endpoint or endpoint_from_environment()):
+        return None
+    services = resolve_services(endpoint, None)
+    return ReferenceStore(_open_http(services.references, services.endpoint)) if services.references else None
+
+
+def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) -> Storage:
+    scheme = url.partition("://")[0]
+    for found in entry_points(group=ENTRY_POINTS, name=scheme):
+        return found.load()(url)
+    if scheme == "s3":
+        return open_remote(url, Services() if is_offline() else resolve_services(endpoint, None), s3_kwargs)
+    return _open_http(url, endpoint) if scheme in ("http", "https") else AnywhereStorage(url)
+
+
+def _open_http(url: str, endpoint: str | None) -> Storage:
+    token = token_for(check_url(url, "a reference store"), endpoint)
+    return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
+
+
+def stored_assembly(element: Mapping[str, Any], store: str | Path | None = None, endpoint: str | None = None) -> Assembly:
+    """The assembly that a ReferenceGenome names.
+
+    Raises
+    ------
+    NotFoundError
+        The store has none of that name.
+    ConflictError
+        It has another one.
+    """
+    return _check_digest(CachedStore(open_store(store, endpoint)).assembly(element["assembly"]), element.get("seqcol_digest"))
+
+
+def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:
+    if seqcol and assembly.seqcol != seqcol:
+        raise ConflictError(f"the assembly {assembly.name} of the reference store ({assembly.seqcol}) is another one than the object was made "
+                            f"with ({seqcol})", "name the store that has it (MODOS_REFERENCE_STORE), or another assembly")
+    return assembly
 
 
 def open_reference(name: str, place: str | Path | None = None, endpoint: str | None = None,
-                   s3_kwargs: dict[str, Any] | None = None) -> Reference:
+                   s3_kwargs: dict[str, Any] | None = None, seqcol: str | None = None) -> Reference:
     """An assembly of a store, to be asked for its bases.
 
     What is on this machine, in the store or the cache, is read from there.
@@ -76,10 +148,25 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
     ------
     NotFoundError
         The store has no such assembly.
+    ConflictError
+        It has another digest than `seqcol`.
     """
-    store = open_store(place, endpoint, s3_kwargs)
-    cached = CachedStore(store)
-    return Reference(cached.assembly(name), partial(_file_of, cached), partial(_read_range, store))
+    cached = CachedStore(open_store(place, endpoint, s3_kwargs))
+    assembly = _check_digest(cached.assembly(name), seqcol)
+    return Reference(assembly, partial(_file_of, cached), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
+                     partial(_read_mask, cached, assembly))
+
+
+def _read_mask(cached: CachedStore, assembly: Assembly) -> Mask | None:
+    from modos.reference.masking import Mask
+
+    return Mask(cached.locate_file(assembly_key(assembly.name, assembly.masked[0]), *assembly.masked[1:])) if assembly.masked else None
+
+
+def _find_annotation(cached: CachedStore, assembly: Assembly, name: str) -> Annotation:
+    from modos.reference.annotations import open_annotation
+
+    return open_annotation(cached, name, assembly)
 
 
 def _file_of(cached: CachedStore, contig: StoredContig) -> Path | None:
@@ -153,20 +240,19 @@ def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Pr
         The target has another assembly of that name.
     """
     assembly, sent = source.assembly(name), 0
-    for contig in assembly.contigs:
-        if target.put_sequence(contig.md5, contig.length, _checked(source, contig, progress)):
-            sent += contig.length
+    files = [(sequence_key(contig.md5), contig.length, contig.md5, "md5") for contig in assembly.contigs]
+    if assembly.masked:
+        file, size, sha256 = assembly.masked
+        files.append((assembly_key(name, file), size, sha256, "sha256"))
+    for key, size, digest, algorithm in files:
+        if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)):
+            sent += size
     target.register(assembly)
     return sent
 
 
-def _checked(source: ReferenceStore, contig: StoredContig, progress: Progress | None) -> Iterator[bytes]:
-    """A sequence of a store, compared with its name at the end."""
-    key, found = sequence_key(contig.md5), SequenceHash()
-    for piece in source.storage.iter_range(key, 0, contig.length):
-        found.update(piece)
+def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
+    for piece in pieces:
         yield piece
         if progress:
             progress(len(piece))
-    if found.digests().md5 != contig.md5:
-        raise ChecksumMismatch(f"{source.url}/{key} does not have the MD5 that it is named by", "see `modos reference verify`")

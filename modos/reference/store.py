@@ -2,7 +2,8 @@
 
     index.json                        every assembly, in one request
     sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed
-    assemblies/<name>/assembly.json   contigs with lengths, digests and other names
+    assemblies/<name>/assembly.json   contigs with lengths, digests and other names; beside it the table of what is soft masked
+    annotations/<name>/v1/            manifest.json and tables; see `modos.reference.annotations`
 
 The layout of the sequences is that of htslib's REF_CACHE and REF_PATH
 (`%2s/%2s/%s`), so that a store over HTTP serves samtools as it is.
@@ -10,20 +11,25 @@ The layout of the sequences is that of htslib's REF_CACHE and REF_PATH
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
+    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
+    listing,
 )
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
 from modos.storage.base import Progress
+
+if TYPE_CHECKING:
+    from modos.reference.masking import MaskCollector
 
 FORMAT = 1
 INDEX = "index.json"
@@ -56,12 +62,16 @@ class Assembly:
         Digest of its names, lengths and sequences (refget sequence collections).
     source
         Where it came from, in words.
+    masked
+        The table of what is in lower case (soft masked) in the files that it
+        was made of: its file, size and SHA-256.
     """
 
     name: str
     contigs: tuple[StoredContig, ...]
     seqcol: str
     source: str = ""
+    masked: tuple[str, int, str] | None = None
     by_name: dict[str, StoredContig] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -84,7 +94,8 @@ class Assembly:
     def to_bytes(self) -> bytes:
         """As JSON."""
         contigs = [{"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs]
-        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "contigs": contigs},
+        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "masked": self.masked,
+                           "contigs": contigs},
                           ensure_ascii=False, indent=1).encode()
 
     @classmethod
@@ -94,7 +105,9 @@ class Assembly:
             given = json.loads(data)
             contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
                             for c in given["contigs"])
-            assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")))
+            file, size, sha256 = given.get("masked") or ("", 0, "")
+            masked = (check_name(file), int(size), str(sha256)) if file else None
+            assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
             valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -109,9 +122,9 @@ def sequence_key(md5: str) -> str:
     return f"sequences/{md5[:2]}/{md5[2:4]}/{md5[4:]}"
 
 
-def assembly_key(name: str) -> str:
-    """Where an assembly is in a store."""
-    return f"assemblies/{name}/assembly.json"
+def assembly_key(name: str, file: str = "assembly.json") -> str:
+    """Where a file of an assembly is in a store."""
+    return f"assemblies/{name}/{file}"
 
 
 class ReferenceStore:
@@ -127,20 +140,24 @@ class ReferenceStore:
 
     def index(self) -> dict[str, dict[str, Any]]:
         """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
-        return self._read_index()[0]
+        return self._read_index()[0]["assemblies"]
 
-    def _read_index(self) -> tuple[dict[str, dict[str, Any]], str | None]:
+    def annotations(self) -> dict[str, dict[str, Any]]:
+        """What the store says of each annotation: its assembly, that one's digest, rows, bytes."""
+        return self._read_index()[0]["annotations"]
+
+    def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:
         try:
             data, tag = self.storage.read(INDEX)
         except NotFoundError as error:
             if error.hint and "create it first" in error.hint:  # no bucket
                 raise
-            return {}, None
+            return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data)
             if given["format"] > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
-            return {str(name): dict(facts) for name, facts in given["assemblies"].items()}, tag
+            return {kind: {str(name): dict(facts) for name, facts in given.get(kind, {}).items()} for kind in ("assemblies", "annotations")}, tag
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -176,20 +193,25 @@ class ReferenceStore:
         InvalidInputError
             A sequence is empty, or there is none.
         """
+        from modos.reference.masking import MaskCollector
+
         check_name(name)
-        contigs, known = [], aliases or {}
+        contigs, known, masks = [], aliases or {}, MaskCollector()
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            for contig, path, found in _spooled(pieces(), Path(folder), progress):
+            for contig, path, found in _spooled(pieces(), Path(folder), masks, progress):
                 digests = found.digests()
                 if not found.length:
                     raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
                 if any(contig == other.name for other in contigs):
                     raise AlreadyExistsError(f"there are two sequences {contig}", "leave one out")
-                self.put_sequence(digests.md5, found.length, _pieces(path))
+                self.put_sequence(digests.md5, found.length, iter_file(path))
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
-        if not contigs:
-            raise InvalidInputError("there are no sequences")
-        assembly = Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source)
+            if not contigs:
+                raise InvalidInputError("there are no sequences")
+            masked = masks.write(Path(folder))
+            if masked:
+                self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))
+        assembly = Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source, masked)
         self.register(assembly)
         return assembly
 
@@ -202,46 +224,64 @@ class ReferenceStore:
             if self.assembly(assembly.name).seqcol != assembly.seqcol:
                 raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name") from None
         facts = {"seqcol": assembly.seqcol, "contigs": len(assembly.contigs), "bases": assembly.bases, "source": assembly.source}
-        self._change_index(lambda index: index.update({assembly.name: facts}))
+        self.change_index("assemblies", lambda index: index.update({assembly.name: facts}))
 
     def remove(self, name: str) -> list[str]:
         """Remove an assembly and the sequences that no other has; returns their MD5."""
-        gone = {contig.md5 for contig in self.assembly(name).contigs}
-        self._change_index(lambda index: index.pop(name, None))
+        assembly = self.assembly(name)
+        gone = {contig.md5 for contig in assembly.contigs}
+        described = [annotation for annotation, facts in self.annotations().items() if facts.get("assembly") == name]
+        if described:
+            raise ConflictError(f"{name} has annotations in {self.url}: {listing(described)}", "remove them first")
+        self.change_index("assemblies", lambda index: index.pop(name, None))
         self.storage.delete(assembly_key(name))
+        if assembly.masked:
+            self.storage.delete(assembly_key(name, assembly.masked[0]))
         kept = {contig.md5 for other in self.index() for contig in self.assembly(other).contigs}
         for md5 in gone - kept:
             self.storage.delete(sequence_key(md5))
         return sorted(gone - kept)
 
-    def verify(self, name: str, progress: Progress | None = None) -> Iterator[tuple[StoredContig, str]]:
-        """The contigs whose sequence is missing or is not what its name says, with what is wrong."""
-        for contig in self.assembly(name).contigs:
+    def verify(self, name: str, progress: Progress | None = None) -> Iterator[str]:
+        """What is wrong with the sequences of an assembly: those that are missing, or are not what their names say."""
+        assembly = self.assembly(name)
+        for contig in assembly.contigs:
             try:
                 check_sequence(self.storage, contig, progress)
             except (NotFoundError, IntegrityError) as error:
-                yield contig, error.message
+                yield error.message
+        if assembly.masked:
+            file, size, sha256 = assembly.masked
+            try:
+                for _ in iter_checked(self, assembly_key(name, file), size, sha256):
+                    pass
+            except (NotFoundError, IntegrityError) as error:
+                yield error.message
 
     def put_sequence(self, md5: str, length: int, pieces: Iterator[bytes]) -> bool:
-        """Bring a sequence that the store lacks; whether it did. What has another length is replaced."""
-        key = sequence_key(md5)
+        """Bring a sequence that the store lacks; whether it did."""
+        return self.put(sequence_key(md5), length, pieces)
+
+    def put(self, key: str, size: int, pieces: Iterator[bytes]) -> bool:
+        """Bring a file that the store lacks, whose name tells its content; whether it did. What has another size is replaced."""
         try:
-            if self.storage.stat(key).size == length:
+            if self.storage.stat(key).size == size:
                 return False
             self.storage.delete(key)
         except NotFoundError:
             pass
         try:
-            self.storage.write_stream(key, pieces, size=length)
+            self.storage.write_stream(key, pieces, size=size)
         except ConflictError:  # somebody else brings the same
             return False
         return True
 
-    def _change_index(self, change: Callable[[dict[str, dict[str, Any]]], object]) -> None:
+    def change_index(self, kind: str, change: Callable[[dict[str, dict[str, Any]]], object]) -> None:
+        """Change what the index says of assemblies, or of annotations; others may change it meanwhile."""
         for _ in range(_ATTEMPTS):
             index, tag = self._read_index()
-            change(index)
-            data = json.dumps({"format": FORMAT, "assemblies": index}, ensure_ascii=False, indent=1).encode()
+            change(index[kind])
+            data = json.dumps({"format": FORMAT, **index}, ensure_ascii=False, indent=1).encode()
             try:
                 self.storage.write(INDEX, data, if_match=tag, if_absent=tag is None)
                 return
@@ -250,16 +290,36 @@ class ReferenceStore:
         raise ConflictError(f"{self.url}/{INDEX} is changed by others all the time", "try again later")
 
 
-def _pieces(path: Path) -> Iterator[bytes]:
+def iter_file(path: Path) -> Iterator[bytes]:
+    """A file of this machine in pieces."""
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             yield piece
 
 
-def check_name(name: str) -> None:
-    """Refuse what cannot be the name of an assembly."""
+def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256") -> Iterator[bytes]:
+    """A file of a store in pieces, compared with its size and hash at the end.
+
+    Raises
+    ------
+    TruncatedStream, ChecksumMismatch
+        It is another one.
+    """
+    found, has = hashlib.new(algorithm, usedforsecurity=False), store.storage.stat(key).size
+    if has != size:
+        raise TruncatedStream(f"{store.url}/{key} has {has:,} bytes, not {size:,}", "see `modos reference verify`")
+    for piece in store.storage.iter_range(key, 0, size):
+        found.update(piece)
+        yield piece
+    if found.hexdigest() != digest:
+        raise ChecksumMismatch(f"{store.url}/{key} does not have the {algorithm.upper()} that it is named by", "see `modos reference verify`")
+
+
+def check_name(name: str) -> str:
+    """Refuse what cannot be the name of an assembly or annotation."""
     if not _NAME.fullmatch(name):
-        raise InvalidInputError(f"{name!r} cannot be the name of an assembly", "letters, digits and . _ + - are possible")
+        raise InvalidInputError(f"{name!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
+    return name
 
 
 def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> None:
@@ -282,7 +342,7 @@ def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | 
         raise ChecksumMismatch(f"{storage.url}/{key} does not have the MD5 that it is named by")
 
 
-def _spooled(pieces: Pieces, folder: Path, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
+def _spooled(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
     """Each sequence in a file of its own, upper case, with its digests; one at a time."""
     name, file, found, path = "", None, SequenceHash(), folder / "sequence"
     try:
@@ -290,10 +350,12 @@ def _spooled(pieces: Pieces, folder: Path, progress: Progress | None) -> Iterato
             if not bases:
                 if file is not None:
                     file.close()
+                    masks.finish(name)
                     yield name, path, found
                 name, found = contig, SequenceHash()
                 file = open(path, "wb")
                 continue
+            masks.add(bases)
             upper = bases.upper()
             found.update(upper)
             file.write(upper)
@@ -301,6 +363,7 @@ def _spooled(pieces: Pieces, folder: Path, progress: Progress | None) -> Iterato
                 progress(len(upper))
         if file is not None:
             file.close()
+            masks.finish(name)
             yield name, path, found
     finally:
         if file is not None:

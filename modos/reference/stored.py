@@ -11,16 +11,16 @@ from pathlib import Path
 
 from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path
-from modos.reference.store import Assembly, ReferenceStore, StoredContig, sequence_key
+from modos.reference.store import Assembly, ReferenceStore, StoredContig, check_name, sequence_key
 from modos.storage.base import Progress
 
 
 class CachedStore:
-    """A reference store, with what was fetched of it."""
+    """A reference store, with what was fetched of it, and a folder for what was known of it."""
 
     def __init__(self, store: ReferenceStore):
         self.store = store
-        self._names = cache_folder("assemblies") / hashlib.sha256(store.url.encode()).hexdigest()[:16]
+        self.names = cache_folder("assemblies") / hashlib.sha256(store.url.encode()).hexdigest()[:16]
 
     @property
     def is_here(self) -> bool:
@@ -39,7 +39,7 @@ class CachedStore:
         """
         if self.is_here:
             return self.store.assembly(name)
-        kept = self._names / f"{name}.json"
+        kept = self.names / f"{name}.json"
         known = Assembly.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
         if is_offline():
             if known is None:
@@ -59,9 +59,18 @@ class CachedStore:
             keep(kept, found.to_bytes())
         return found
 
+    def kept_annotation(self, name: str) -> Path:
+        """Where what is known of an annotation is kept."""
+        return self.names / f"{check_name(name)}.annotation.json"
+
+    def knows_annotation(self, name: str) -> bool:
+        """Whether it was fetched before."""
+        return not self.is_here and self.kept_annotation(name).is_file()
+
     def forget(self, name: str) -> None:
-        """Forget what was known of an assembly; its sequences stay."""
-        (self._names / f"{name}.json").unlink(missing_ok=True)
+        """Forget what was known of an assembly or annotation; what was fetched of it stays."""
+        (self.names / f"{name}.json").unlink(missing_ok=True)
+        self.kept_annotation(name).unlink(missing_ok=True)
 
     def locate(self, contig: StoredContig, progress: Progress | None = None) -> Path:
         """The file with a contig's sequence, fetched if it is not there.
@@ -85,6 +94,16 @@ class CachedStore:
         source = f"the sequence {contig.name} (MD5 {contig.md5}) of {self.store.url}"
         return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source), partial(self._read, key, contig.length), progress)
 
+    def locate_file(self, key: str, size: int, sha256: str, progress: Progress | None = None) -> Path:
+        """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says."""
+        storage = self.store.storage
+        if self.is_here:
+            path = storage.local_path(key)
+            if path is None or not has_size(path, size):
+                raise IntegrityError(f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`")
+            return path
+        return bring(Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}"), partial(self._read, key, size), progress)
+
     def _read(self, key: str, size: int, start: int) -> Iterator[bytes]:
         storage = self.store.storage
         found = storage.stat(key).size
@@ -107,9 +126,7 @@ def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[Stored
     return [] if cached.is_here else [contig for contig in contigs if not has_size(sequence_path(contig.md5), contig.length)]
 
 
-def pull(cached: CachedStore, assembly: Assembly, contigs: Iterable[str] | None = None, progress: Progress | None = None) -> int:
-    """Have sequences of an assembly on this machine; returns the bytes that were fetched."""
-    lacking = missing(cached, assembly.contigs if contigs is None else [assembly.contig(name) for name in contigs])
-    for contig in lacking:
+def pull_sequences(cached: CachedStore, contigs: Iterable[StoredContig], progress: Progress | None = None) -> None:
+    """Have the sequences of contigs on this machine."""
+    for contig in contigs:
         cached.locate(contig, progress)
-    return sum(contig.length for contig in lacking)

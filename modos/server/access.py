@@ -28,7 +28,7 @@ from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
 SHORTEST = 16  # characters of a token
 _LONGEST = 16_384
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
-_OPEN_TO_PAGES = ("/htsget/", "/files/")
+_OPEN_TO_PAGES = ("/htsget/", "/files/", "/refget/", "/references/")
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _LEEWAY = 60  # seconds that clocks may differ
 _KEYS_KEPT, _KEYS_AGAIN = 300, 10  # seconds until keys are fetched anew, and between two fetches for unknown ones

@@ -17,7 +17,8 @@ from modos.catalog import Catalog
 from modos.elements import ROOT_KEY
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
-from modos.server import catalogue, discovery, drs, files, htsget
+from modos.reference.store import ReferenceStore
+from modos.server import catalogue, discovery, drs, files, htsget, refget
 from modos.server.access import Access, Authentication, Pages
 from modos.server.observing import Observed, metrics
 from modos.storage import Storage
@@ -26,7 +27,8 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str | None = None, htsget_url: str | None = None,
-               tokens: Collection[str] = (), access: Access | None = None, max_age: float = 0) -> FastAPI:
+               tokens: Collection[str] = (), access: Access | None = None, max_age: float = 0,
+               references: ReferenceStore | None = None) -> FastAPI:
     """The server over a folder or an S3 prefix.
 
     Parameters
@@ -47,12 +49,14 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     max_age
         Seconds for which a listing is good: what was committed may be missing
         from the lists that long, and nowhere else.
+    references
+        Are given out by refget, and as files.
     """
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
     app = FastAPI(title="modos", version=__version__, redirect_slashes=False,
-                  description="Multi-omics digital objects: catalogue, htsget, DRS, and credentials.")
+                  description="Multi-omics digital objects: catalogue, htsget, DRS, refget, and credentials.")
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(Observed)
@@ -61,11 +65,12 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url))
+    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None))
     app.include_router(catalogue.create_router(catalog, access, s3))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(files.create_router(catalog, access))
     app.include_router(drs.create_router(catalog, access, public_url))
+    app.include_router(refget.create_router(references, access))
     return app
 
 

@@ -26,7 +26,7 @@ class Wanted(BaseModel):
 
 
 def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
-                  htsget_url: str | None) -> APIRouter:
+                  htsget_url: str | None, has_references: bool) -> APIRouter:
     """The endpoints."""
     router = APIRouter()
 
@@ -37,7 +37,8 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         return {
             "status": "success", "auth": access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
             "credentials": f"{base}/credentials" if s3 and access.identifies else None,
-            "fuzon": None, "kms": None, "refget": None, "root": storage.url if s3 else None,
+            "fuzon": None, "kms": None, "refget": f"{base}/refget" if has_references else None,
+            "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
         }
 
     @router.get("/whoami")

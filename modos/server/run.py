@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from modos.config import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.reference.store import ReferenceStore
 from modos.server.access import Access, read_tokens
 from modos.server.app import create_app
 from modos.server.observing import set_up_logging
@@ -41,6 +42,17 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Stora
     return storage
 
 
+def _open_references(place: str | None, s3_kwargs: dict | None) -> ReferenceStore | None:
+    """The reference store that is to be given out; fails now where it cannot be read."""
+    if place is None:
+        return None
+    if not place.startswith("s3://") and not Path(place).is_dir():
+        raise NotFoundError(f"no folder {place}", "give a reference store: a folder, or s3://bucket/prefix")
+    store = ReferenceStore(open_storage(place, s3_kwargs=s3_kwargs))
+    store.index()
+    return store
+
+
 @dataclass(frozen=True)
 class Settings:
     """All that a server is told.
@@ -57,6 +69,8 @@ class Settings:
         Who may ask; at most one of them.
     max_age
         Seconds for which a listing of the objects is good.
+    references
+        A reference store, in a folder or at `s3://bucket/prefix`, to be given out.
     log
         `json`, `text` or `quiet`.
     """
@@ -70,6 +84,7 @@ class Settings:
     access_file: str | None = None
     max_age: float = 0
     log: str = "quiet"
+    references: str | None = None
 
     def app(self) -> FastAPI:
         """The application; fails now where the place, or a file with rules, is not good."""
@@ -80,7 +95,8 @@ class Settings:
                 for name in ("s3_url", "public_url", "htsget_url")}
         access = (Access.from_file(self.access_file) if self.access_file else
                   Access(read_tokens(self.token_file)) if self.token_file else None)
-        return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age, **urls)
+        return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
+                          references=_open_references(self.references, self.s3_kwargs), **urls)
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:

@@ -30,7 +30,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_an_assembly_comes_and_goes(run, tmp_path):
-    assert json.loads(run("list", "--json"))["mini"]["bases"] == 12
+    assert json.loads(run("list", "--json"))["assemblies"]["mini"]["bases"] == 12
     assert [line.split("\t")[:2] for line in run("show", "mini").splitlines()] == [["chr1", "5"], ["chr2", "7"]]
     assert json.loads(run("show", "mini", "--json"))["contigs"][1]["length"] == 7
     run("verify", "mini", said="is whole")
@@ -38,7 +38,7 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
     run("pull", "mini", said="nothing had to be fetched")
     file = next(path for path in (tmp_path / "refs/sequences").rglob("*") if path.is_file() and path.stat().st_size == 7)
     file.write_bytes(b"GATTACC")
-    assert "does not have the MD5" in run("verify", "mini", code=6, said="1 sequence of mini")
+    assert "does not have the MD5" in run("verify", "mini", code=6, said="1 file of mini")
     run("rm", "mini", code=2, said="--yes")
     run("rm", "mini", "--yes", said="removed mini and 2 sequences")
     run("list", said="no assemblies")
@@ -47,7 +47,7 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
 
 @pytest.mark.parametrize(("words", "code", "said"), [
     ("show minni", 3, "did you mean mini"), ("add new none.fa", 3, "none.fa"), ("add a/b mini.fa", 2, "cannot be the name"),
-    ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini -c chr9", 3, "no contig chr9"), ("list --store http://x", 2, "no place"),
+    ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini -c chr9", 3, "no contig chr9"), ("list --store http://127.0.0.1:9/refs", 5, "connection refused"), ("list --store quux://x", 2, "cannot be read"),
     ("push none other", 3, "no assembly none"), ("verify none", 3, "no assembly none"), ("rm none --yes", 3, "no assembly none"),
 ])
 def test_what_cannot_be(run, words, code, said):
@@ -57,12 +57,12 @@ def test_what_cannot_be(run, words, code, said):
 
 def test_the_cache(run):
     assert "sequences  0" in run("cache")
-    run("cache", "--clear", "--yes", said="removed 0 sequences")
+    run("cache", "--clear", "--yes", said="removed 0 sequences and 0 tables")
     run("cache", "--forget", "mini", said="forgot mini")
     assert run("env").startswith("export REF_CACHE=")
 
 
 def test_help_has_two_examples():
-    for command in "list show add pull push verify rm env cache".split():
+    for command in "list show add import pull push verify dna features rm env cache".split():
         text = subprocess.run([*MODOS, "reference", command, "--help"], capture_output=True, text=True, timeout=60).stdout
         assert text.count("modos reference ") >= 2, command

@@ -1,0 +1,235 @@
+"""Annotations in a reference store: added from files, fetched table by table, verified.
+
+    annotations/<name>/v1/manifest.json          what it is, and of which assembly
+    annotations/<name>/v1/gene.<hash>.parquet    and transcript, exon, intron, cds, utr
+
+`v1` is the version of the format: tables of a later one lie beside these, and
+a client takes the latest that it can read.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+from modos.annotations.annotation import Annotation
+from modos.annotations.building import build, place
+from modos.annotations.features import FeatureTable
+from modos.annotations.lines import iter_lines
+from modos.annotations.parts import Parts, parts_of
+from modos.annotations.refgene import looks_like_refgene, read_refgene
+from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
+from modos.errors import (
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
+)
+from modos.reference.cache import OFFLINE_VARIABLE, has_size, is_offline, table_path
+from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
+from modos.reference.stored import CachedStore, keep
+from modos.storage.base import Progress
+from modos.tracks.assembly import read_rows
+
+_SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$", re.IGNORECASE)
+
+
+def annotation_key(name: str, file: str = MANIFEST) -> str:
+    """Where a file of an annotation is in a store."""
+    return f"annotations/{name}/v{FORMAT}/{file}"
+
+
+def name_of(path: str) -> str:
+    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz."""
+    return _SUFFIXES.sub("", Path(path).name)
+
+
+def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
+    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed."""
+    if path != "-" and looks_like_refgene(_first_line(path)):
+        yield read_refgene(path, progress)
+    else:
+        yield from map(parts_of, iter_lines(path, progress))
+
+
+def _first_line(path: str) -> bytes:
+    with closing(read_rows(path)) as rows:
+        return next((line.encode() for line in rows if line.strip() and not line.startswith("#")), b"")
+
+
+def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: str, source: str = "", skip_unknown: bool = False,
+                   progress: Progress | None = None) -> Manifest:
+    """Add an annotation of an assembly from a file; its tables first, its name last.
+
+    Parameters
+    ----------
+    path
+        GFF3 or GTF of GENCODE, Ensembl or NCBI, or refGene.txt of UCSC, plain
+        or compressed.
+    source
+        Where it comes from; else the file's name.
+    skip_unknown
+        Leave out what is on contigs that the assembly lacks.
+
+    Raises
+    ------
+    InvalidInputError
+        A line that cannot be read, with its number; a contig that the
+        assembly lacks; nothing that an annotation is made of.
+    AlreadyExistsError
+        There is another annotation of that name.
+    """
+    check_name(name)
+    numbers = {contig: number for number, contig in enumerate(assembly.contigs)}
+    codes = {alias: numbers[contig] for alias, contig in assembly.by_name.items()}
+    lengths, pieces, skipped = [contig.length for contig in assembly.contigs], [], 0
+    for parts in read_parts(path, progress):
+        placed, lost = place(parts, codes, lengths, path, skip_unknown)
+        pieces.append(placed)
+        skipped += lost
+    built = build(Parts.join(pieces)) if pieces else None
+    if built is None or not len(built.tables["gene"]):
+        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""), "give a GFF3, a GTF or refGene.txt")
+    names = [contig.name for contig in assembly.contigs]
+    left_out = {**built.left_out, **({f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {})}
+    with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+        tables = write_tables(built.tables, names, Path(folder))
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or Path(path).name, tables, left_out)
+        for table in tables.values():
+            store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
+    _register(store, manifest)
+    return manifest
+
+
+def _register(store: ReferenceStore, manifest: Manifest) -> None:
+    """Name an annotation whose tables are there; nothing for one that is the same."""
+    try:
+        store.storage.write(annotation_key(manifest.name), manifest.to_bytes(), if_absent=True)
+    except ConflictError:
+        other = read_manifest(store, manifest.name)
+        if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
+            raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
+    facts = {"assembly": manifest.assembly, "seqcol": manifest.seqcol, "rows": manifest.rows, "bytes": manifest.size, "source": manifest.source,
+             "versions": [FORMAT]}
+    store.change_index("annotations", lambda index: index.update({manifest.name: facts}))
+
+
+def read_manifest(store: ReferenceStore, name: str) -> Manifest:
+    """What an annotation is; NotFoundError, with a near name, where there is none."""
+    check_name(name)
+    try:
+        data = store.storage.read(annotation_key(name))[0]
+    except NotFoundError:
+        known = store.annotations()
+        near = did_you_mean(name, known)
+        raise NotFoundError(f"there is no annotation {name} in {store.url}", f"did you mean {near}?" if near else
+                            f"there are {listing(known)}" if known else "add one with `modos reference add --gff3`") from None
+    return Manifest.from_bytes(data, f"{store.url}/{annotation_key(name)}")
+
+
+def known_manifest(cached: CachedStore, name: str) -> Manifest:
+    """What an annotation is; where the store cannot be reached, as it was when it was fetched.
+
+    Raises
+    ------
+    NotFoundError
+        There is none, or offline, it was never fetched.
+    """
+    if cached.is_here:
+        return read_manifest(cached.store, name)
+    kept = cached.kept_annotation(name)
+    known = Manifest.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
+    if is_offline():
+        if known is None:
+            raise NotFoundError(f"the annotation {name} of {cached.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
+                                f"`modos reference pull {name}` when there is a network")
+        return known
+    try:
+        found = read_manifest(cached.store, name)
+    except ModosError:
+        if known is None:
+            raise
+        return known
+    if found != known:
+        keep(kept, found.to_bytes())
+    return found
+
+
+def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annotation:
+    """An annotation of an assembly; its tables are fetched when they are needed.
+
+    Raises
+    ------
+    NotFoundError
+        There is none.
+    InvalidInputError
+        It is of another assembly.
+    """
+    manifest = known_manifest(cached, name)
+    if manifest.seqcol != assembly.seqcol:
+        raise InvalidInputError(f"the annotation {name} is of the assembly {manifest.assembly} ({manifest.seqcol}), not of {assembly.name} "
+                                f"({assembly.seqcol})", f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name")
+    names = {alias: contig.name for alias, contig in assembly.by_name.items()}
+    return Annotation(manifest, names, partial(locate_table, cached, name))
+
+
+def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Progress | None = None) -> Path:
+    """The file of a table, fetched if it is not there; IntegrityError where it is not what the manifest says."""
+    return cached.locate_file(annotation_key(name, table.file), table.size, table.sha256, progress)
+
+
+def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress | None = None) -> int:
+    """Have all tables on this machine; returns the bytes that were fetched."""
+    lacking = missing_tables(cached, manifest)
+    for table in lacking:
+        locate_table(cached, manifest.name, table, progress)
+    return sum(table.size for table in lacking)
+
+
+def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
+    """The tables that are not on this machine."""
+    return [] if cached.is_here else [table for table in manifest.tables.values() if not has_size(table_path(table.sha256), table.size)]
+
+
+def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[str]:
+    """What is wrong with the tables of an annotation."""
+    for table in manifest.tables.values():
+        try:
+            for piece in iter_checked(store, annotation_key(manifest.name, table.file), table.size, table.sha256):
+                if progress:
+                    progress(len(piece))
+        except (NotFoundError, IntegrityError) as error:
+            yield error.message
+
+
+def push_annotation(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:
+    """Bring an annotation to another store that has its assembly; returns the bytes sent."""
+    manifest, sent = read_manifest(source, name), 0
+    if target.assembly(manifest.assembly).seqcol != manifest.seqcol:
+        raise InvalidInputError(f"{manifest.assembly} in {target.url} is another assembly than in {source.url}")
+    for table in manifest.tables.values():
+        if target.put(annotation_key(name, table.file), table.size, iter_checked(source, annotation_key(name, table.file), table.size, table.sha256)):
+            sent += table.size
+            if progress:
+                progress(table.size)
+    _register(target, manifest)
+    return sent
+
+
+def remove_annotation(store: ReferenceStore, name: str) -> None:
+    """Remove an annotation: its name first, then its tables."""
+    read_manifest(store, name)
+    store.change_index("annotations", lambda index: index.pop(name, None))
+    store.storage.delete(annotation_key(name))
+    for info in list(store.storage.iter_files(f"annotations/{name}")):
+        store.storage.delete(info.key)
+
+
+def table_of(annotation: Annotation, kind: str) -> FeatureTable:
+    """The features of a kind; InvalidInputError where there is no such kind."""
+    tables = {table.kind: table for table in (annotation.genes, annotation.transcripts, annotation.exons, annotation.introns, annotation.cds,
+                                              annotation.utrs)}
+    if kind not in tables:
+        raise InvalidInputError(f"there is no {kind} in an annotation", f"there are {', '.join(tables)}")
+    return tables[kind]

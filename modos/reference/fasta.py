@@ -1,0 +1,53 @@
+"""An assembly in a FASTA of an object, to be asked like one of a store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modos.errors import TruncatedStream
+from modos.reference.digests import Digests, SequenceHash, seqcol_digest
+from modos.reference.dna import Reference
+from modos.reference.sequences import iter_bases, read_fai
+from modos.reference.store import Assembly, StoredContig
+from modos.storage import Storage
+
+
+def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
+    """The bases of a FASTA that has a .fai index, by position; parts are read where they are.
+
+    Parameters
+    ----------
+    digests
+        Of its sequences, as far as they are known.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        There is no index; it is damaged.
+    """
+    entries = {contig: entry for contig, entry in read_fai(storage, fasta).items() if entry.length}
+    known = digests or {}
+    contigs = tuple(StoredContig(contig, entry.length, known[contig].md5 if contig in known else f"none of {contig}",
+                                 known[contig].ga4gh if contig in known else "") for contig, entry in entries.items())
+    seqcol = seqcol_digest([vars(contig) for contig in contigs]) if all(contig.ga4gh for contig in contigs) else ""
+
+    def read(contig: StoredContig, start: int, end: int) -> bytes:
+        bases = b"".join(iter_bases(storage, fasta, entries[contig.name], start, end))
+        if len(bases) != end - start:
+            raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
+        return bases
+
+    return Reference(Assembly(name, contigs, seqcol, fasta), lambda contig: None, read)
+
+
+def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:
+    """The sequences of a FASTA that has a .fai index, with their digests; all of it is read."""
+    contigs = []
+    for name, entry in read_fai(storage, fasta).items():
+        found = SequenceHash()
+        for bases in iter_bases(storage, fasta, entry, 0, entry.length):
+            found.update(bases)
+        if found.length != entry.length:
+            raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
+        contigs.append(StoredContig(name, entry.length, *found.digests()))
+    return tuple(contigs)

@@ -1,0 +1,163 @@
+"""References over HTTP: sequences by their digests (GA4GH refget 2.0.0), and the store's own files."""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from modos import __version__
+from modos.errors import InvalidInputError, NotFoundError
+from modos.htsget.protocol import HtsgetError
+from modos.reference.digests import parse_name, trunc512_of
+from modos.reference.store import INDEX, ReferenceStore, StoredContig, sequence_key
+from modos.server.access import Access, caller_of
+
+_TEXT = "text/vnd.ga4gh.refget.v2.0.0+plain"
+_ACCEPTED = (_TEXT, "text/plain", "text/*", "*/*")
+_JSON = "application/vnd.ga4gh.refget.v2.0.0+json"
+_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_KEPT = 30.0  # seconds for which what the store has is known
+_FILE = re.compile(r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}")
+
+
+class Sequences:
+    """What a store has, by digest."""
+
+    def __init__(self, store: ReferenceStore):
+        self._store = store
+        self._lock = threading.Lock()
+        self._by_name: dict[str, tuple[StoredContig, list[dict[str, str]]]] = {}
+        self._until = 0.0
+        self._seen: dict[str, Any] = {}
+
+    def find(self, name: str) -> tuple[StoredContig, list[dict[str, str]]]:
+        """A sequence by its MD5, `SQ.` or trunc512 name, with its other names; NotFoundError where there is none."""
+        digest = parse_name(name)
+        with self._lock:
+            if time.monotonic() >= self._until or digest not in self._by_name:
+                self._look()
+        if digest is None or digest not in self._by_name:
+            raise NotFoundError(f"there is no sequence {name[:100]}")
+        return self._by_name[digest]
+
+    def _look(self) -> None:
+        if time.monotonic() < self._until - _KEPT + 1:  # nobody makes it read the store all the time
+            return
+        index = self._store.index()
+        self._until = time.monotonic() + _KEPT
+        if index == self._seen:
+            return
+        found: dict[str, tuple[StoredContig, list[dict[str, str]]]] = {}
+        for assembly in index:
+            for contig in self._store.assembly(assembly).contigs:
+                _, names = found.setdefault(contig.md5, (contig, []))
+                names += [{"alias": name, "naming_authority": assembly} for name in (contig.name, *contig.aliases)]
+                found[contig.ga4gh] = found[contig.md5]
+        self._by_name, self._seen = found, index
+
+
+def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
+    """The endpoints of refget, and the files of the store; none where there is no store."""
+    router = APIRouter()
+    if store is None:
+        return router
+    sequences = Sequences(store)
+
+    @router.get("/refget/sequence/service-info")
+    def tell_service() -> JSONResponse:
+        """What this refget can do."""
+        return JSONResponse({
+            "id": "modos.refget", "name": "modos refget", "version": __version__, "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes"},
+            "type": {"group": "org.ga4gh", "artifact": "refget", "version": "2.0.0"},
+            "refget": {"circular_supported": False, "subsequence_limit": None, "algorithms": ["md5", "ga4gh", "trunc512"], "identifier_types": []},
+        })
+
+    @router.get("/refget/sequence/{name}/metadata")
+    def tell_sequence(name: str, request: Request) -> JSONResponse:
+        """The length of a sequence, its digests and its names."""
+        _check(access, request)
+        contig, names = sequences.find(name)
+        return JSONResponse({"metadata": {"md5": contig.md5, "ga4gh": contig.ga4gh, "trunc512": trunc512_of(contig.ga4gh),
+                                          "length": contig.length, "aliases": names}}, media_type=_JSON)
+
+    @router.head("/refget/sequence/{name}", include_in_schema=False)
+    @router.get("/refget/sequence/{name}")
+    def get_sequence(name: str, request: Request, start: str | None = None, end: str | None = None) -> Response:
+        """A sequence, or a part: from `start` to before `end`, from 0; or by the header Range."""
+        _check(access, request)
+        contig, _ = sequences.find(name)
+        accepted = [part.partition(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
+        if not any(kind in _ACCEPTED for kind in accepted):
+            return JSONResponse({"error": "not_acceptable", "message": f"there is {_TEXT}"}, 406)
+        key = sequence_key(contig.md5)
+        if start is None and end is None:
+            return _send(store, key, contig.length, request, _TEXT)
+        if "range" in request.headers:
+            raise InvalidInputError("a range is given twice: by the header Range, and by start or end")
+        low, high = _number("start", start, 0), _number("end", end, contig.length)
+        if low > high:
+            return JSONResponse({"error": "not_implemented", "message": "circular sequences are not supported"},
+                                501 if low < contig.length and high <= contig.length else 416)
+        if high > contig.length or (low >= contig.length and low):
+            return JSONResponse({"error": "range", "message": f"the sequence has {contig.length:,} bases"}, 416)
+        return _stream(store, key, low, high, request, 200, {"Accept-Ranges": "none"}, _TEXT)
+
+    @router.head("/references/{key:path}", include_in_schema=False)
+    @router.get("/references/{key:path}")
+    def get_file(key: str, request: Request) -> Response:
+        """A file of the store; honours Range."""
+        _check(access, request)
+        if not _FILE.fullmatch(key):
+            raise NotFoundError(f"there is no file {key}")
+        if key == INDEX and not store.storage.exists(INDEX):
+            return JSONResponse({"format": 1, "assemblies": {}, "annotations": {}})
+        return _send(store, key, store.storage.stat(key).size, request, "application/json" if key.endswith(".json") else "application/octet-stream")
+
+    return router
+
+
+def _check(access: Access, request: Request) -> None:
+    """References are for all who may read anything here."""
+    caller = caller_of(request)
+    if not access.places(caller, "read"):
+        raise HtsgetError("PermissionDenied", "a bearer token is needed" if not caller.name else "nothing here may be read")
+
+
+def _number(name: str, text: str | None, default: int) -> int:
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or len(text) > 18:
+        raise InvalidInputError(f"the parameter {name}: {text[:20]!r} is no position")
+    return int(text)
+
+
+def _send(store: ReferenceStore, key: str, size: int, request: Request, kind: str) -> Response:
+    """A file, or the part that the header Range asks for."""
+    wanted = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
+    if not wanted or wanted[0] == "bytes=-":
+        if "range" in request.headers and kind == _TEXT:
+            raise InvalidInputError(f"Range: {request.headers['range'][:40]!r} is no range of bytes")
+        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes"}, kind)
+    first, last = wanted.groups()
+    low, high = (int(first), min(int(last) + 1, size) if last else size) if first else (max(size - int(last), 0), size)
+    if low >= high:
+        return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+    return _stream(store, key, low, high, request, 206, {"Accept-Ranges": "bytes", "Content-Range": f"bytes {low}-{high - 1}/{size}"}, kind)
+
+
+def _stream(store: ReferenceStore, key: str, start: int, end: int, request: Request, status: int, headers: dict[str, str], kind: str) -> Response:
+    headers["Content-Length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=kind)
+    return StreamingResponse(_pieces(store, key, start, end), status, headers, kind)
+
+
+def _pieces(store: ReferenceStore, key: str, start: int, end: int) -> Iterator[bytes]:
+    if end > start:
+        yield from store.storage.iter_range(key, start, end)
