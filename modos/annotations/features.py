@@ -39,8 +39,8 @@ class FeatureTable:
     ``overlap``: shares a base with the query. ``within``: has none outside of
     it. ``exact``: is the same. ``aligned_5p``, ``aligned_3p``: has its 5' (3')
     end where the query has it; a feature on the strand `-` has its 5' end at
-    `end`. ``within_5p``, ``within_3p``: has its 5' (3') end in the query, its
-    borders included.
+    `end`. ``within_5p``, ``within_3p``: has its 5'-most (3'-most) base in the
+    query.
 
     Parameters
     ----------
@@ -178,11 +178,11 @@ class FeatureTable:
         return self._ask(self.aligned_3p_many, contig, start, end, strand)
 
     def within_5p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 5' end is in a region."""
+        """The features whose 5'-most base is in a region."""
         return self._ask(self.within_5p_many, contig, start, end, strand)
 
     def within_3p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
-        """The features whose 3' end is in a region."""
+        """The features whose 3'-most base is in a region."""
         return self._ask(self.within_3p_many, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
@@ -272,8 +272,9 @@ class FeatureTable:
             low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
             keys, rows = self._ends(sign, at_start)
             shift = codes << 45
-            begin = np.searchsorted(keys, shift + np.clip(low, 0, 1 << 44), "left")
-            counts = np.maximum(np.searchsorted(keys, shift + np.clip(high, 0, 1 << 44), "right") - begin, 0)
+            sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
+            begin, stop = (np.searchsorted(keys, shift + np.clip(place, 0, 1 << 44), side) for place, side in zip((low, high), sides))
+            counts = np.maximum(stop - begin, 0)
             found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
         query, row = (np.concatenate(parts) for parts in zip(*found))
         order = np.lexsort((row, query))

@@ -12,7 +12,8 @@ from modos.cli.input import confirm
 from modos.cli.output import count, options, progress, say, show, show_json, size
 
 if TYPE_CHECKING:
-    from modos.reference.store import ReferenceStore
+    from modos.annotations.tables import Manifest
+    from modos.reference.store import Assembly, ReferenceStore
     from modos.reference.stored import CachedStore
 
 app = typer.Typer()
@@ -161,7 +162,7 @@ def add(
     if files:
         with progress("reading the sequences") as advance:
             assembly = add_files(known, name, files, names, source, advance)
-        say(f"added {name} to {known.url}: {count(len(assembly.contigs), 'contig')}, {count(assembly.bases, 'base')}")
+        _say_assembly(assembly, known)
     for file in gff3 or ():
         _add_annotation(known, name, file, annotation, source, skip_unknown)
 
@@ -174,7 +175,15 @@ def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str |
     path = Path(file)
     with progress(f"reading {path.name}", path.stat().st_size if path.is_file() else None) as advance:
         made = add_annotation(store, name or name_of(file), store.assembly(assembly), file, source, skip_unknown, advance)
-    say(f"added {made.name} of {assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
+    _say_annotation(made, store)
+
+
+def _say_assembly(assembly: Assembly, store: ReferenceStore) -> None:
+    say(f"added {assembly.name} to {store.url}: {count(len(assembly.contigs), 'contig')}, {count(assembly.bases, 'base')}")
+
+
+def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
+    say(f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
         f"{size(made.size)}")
     for text, number in made.left_out.items():
         say(f"left out {number:,} {text}")
@@ -195,11 +204,17 @@ def import_(
     """
     from modos.reference.importing import import_from
     from modos.reference.opening import open_folder
+    from modos.reference.store import Assembly
 
     known = _open(store)
     with progress("reading") as advance:
-        for text in import_from(open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance):
-            say(text)
+        for made in import_from(open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance):
+            if isinstance(made, str):
+                say(f"left out {made}")
+            elif isinstance(made, Assembly):
+                _say_assembly(made, known)
+            else:
+                _say_annotation(made, known)
 
 
 @app.command()

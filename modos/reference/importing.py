@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from modos.annotations.tables import Manifest
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.reference.annotations import add_annotation, name_of
 from modos.reference.opening import add_files
-from modos.reference.store import ReferenceStore
+from modos.reference.store import Assembly, ReferenceStore
 from modos.reference.twobit import is_twobit
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -95,8 +96,8 @@ def _annotation_file(name: str, keys: set[str]) -> str | None:
 
 
 def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = (), skip_unknown: bool = False,
-                progress: Progress | None = None) -> Iterator[str]:
-    """Bring assemblies with their annotations into a store; says what was done, one after the other.
+                progress: Progress | None = None) -> Iterator[Assembly | Manifest | str]:
+    """Bring assemblies with their annotations into a store; gives each when it is there, and says what is left out.
 
     Parameters
     ----------
@@ -125,11 +126,11 @@ def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = 
             assembly = add_files(store, name, [path], aliases, f"{storage.url}/{source.sequence}", progress)
             if source.sizes:
                 _compare(_fetch(storage, source.sizes, Path(folder)), {contig.name: contig.length for contig in assembly.contigs})
-            yield f"added {name}: {len(assembly.contigs):,} contigs, {assembly.bases:,} bases"
+            yield assembly
             for annotation, file in source.annotations:
-                made = add_annotation(store, annotation, assembly, _fetch(storage, file, Path(folder)), f"{storage.url}/{file}", skip_unknown, progress)
-                yield f"added {annotation} of {name}: {made.rows['gene']:,} genes, {made.rows['transcript']:,} transcripts"
-    yield from (f"left out {text}" for text in layout.unused if not names)
+                yield add_annotation(store, annotation, assembly, _fetch(storage, file, Path(folder)), f"{storage.url}/{file}", skip_unknown, progress)
+    if not names:
+        yield from layout.unused
 
 
 def _fetch(storage: Storage, key: str, folder: Path) -> str:
