@@ -196,7 +196,7 @@ class RecordReader:
         if self.format.name == "CRAM":
             raise IntegrityError(
                 f"cannot decode {self._name}: {self._references()} was not found, or the file is damaged",
-                "give the FASTA it was made with (-T, reference_filename), or set REF_PATH",
+                "give the FASTA it was made with (-T, reference_filename), add it to a store (modos reference add), or set REF_PATH",
             ) from error
         raise IntegrityError(f"cannot decode {self._name}: it is damaged, or not {self.format.name} ({error})") from error
 

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
 from modos.reference.store import Assembly, ReferenceStore, StoredContig, check_name, sequence_key
 from modos.storage.base import Progress
 
