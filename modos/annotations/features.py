@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from modos.annotations.annotation import Annotation
 
 _STRANDS = (None, "+", "-")
+_new = object.__new__
 
 
 class FeatureTable:
@@ -138,18 +139,23 @@ class FeatureTable:
         """All rows; takes pandas."""
         return Features(self, None).to_pandas()
 
-    def overlap(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that share a base with a region."""
         segments = self._segments.get(contig)
-        if segments is None or strand is not None or start is None or end is None:
+        if segments is None or strand is not None or end is None:
             return self._overlap(contig, start, end, strand)
-        cuts, started, covering, rows = segments  # what Segments.find does, without the call
-        at = bisect_right(cuts, start)
-        if end <= cuts[at]:
-            return Features(self, covering[at]) if start < end else self._overlap(contig, start, end, None)
-        return Features(self, covering[at] + rows[started[at]:started[bisect_left(cuts, end, at)]])
+        cuts, first, shift, started, covering, rows, last = segments  # what Segments.find does, without the calls
+        if not 0 <= start < end <= last:
+            return self._overlap(contig, start, end, strand)
+        stretch = start >> shift
+        at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
+        found = _new(Features)
+        found.table = self
+        found._rows = covering[at] if end <= cuts[at] else (
+            covering[at] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
+        return found
 
-    def _overlap(self, contig: str, start: int | None, end: int | None, strand: str | None) -> Features:
+    def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
         name, (code, start, end) = contig, self._place(contig, start, end)
         known = self._segments_of[_check_strand(strand)]
         if code not in known:
@@ -161,27 +167,27 @@ class FeatureTable:
             self._segments[name] = segments
         return Features(self, segments.find(start, end))
 
-    def within(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that have no base outside of a region."""
         return self._ask(self.within_many, contig, start, end, strand)
 
-    def exact(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that begin and end where a region does."""
         return self._ask(self.exact_many, contig, start, end, strand)
 
-    def aligned_5p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5' end is that of a region."""
         return self._ask(self.aligned_5p_many, contig, start, end, strand)
 
-    def aligned_3p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3' end is that of a region."""
         return self._ask(self.aligned_3p_many, contig, start, end, strand)
 
-    def within_5p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5'-most base is in a region."""
         return self._ask(self.within_5p_many, contig, start, end, strand)
 
-    def within_3p(self, contig: str, start: int | None = None, end: int | None = None, strand: str | None = None) -> Features:
+    def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3'-most base is in a region."""
         return self._ask(self.within_3p_many, contig, start, end, strand)
 
@@ -217,18 +223,18 @@ class FeatureTable:
         """The features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
-    def _ask(self, many: Callable[..., Pairs], contig: str, start: int | None, end: int | None, strand: str | None) -> Features:
+    def _ask(self, many: Callable[..., Pairs], contig: str, start: int, end: int | None, strand: str | None) -> Features:
         code, start, end = self._place(contig, start, end)
         return Features(self, many(np.array([code]), [start], [end], strand).row.tolist())
 
-    def _place(self, contig: str, start: int | None, end: int | None) -> tuple[int, int, int]:
-        if start is None and end is None and contig not in self._codes:
+    def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
+        if not start and end is None and contig not in self._codes:
             region = Region.parse(contig, self._codes)
             contig, start, end = region.contig, region.start, region.end
         if contig not in self._codes:
             near = did_you_mean(contig, self._codes)
             raise NotFoundError(f"{self.annotation.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
-        start, end = start or 0, 1 << 44 if end is None else end
+        end = 1 << 44 if end is None else end
         if start > end:
             raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
         return self._codes[contig], start, end

@@ -19,6 +19,7 @@ import numpy as np
 
 _MAX_LISTED = 24  # entries of lists per interval, and beside that
 _LISTED_AT_LEAST = 1024
+_NOTHING = 1 << 62  # a border that nothing reaches
 
 
 class Pairs(NamedTuple):
@@ -31,22 +32,31 @@ class Pairs(NamedTuple):
 class Segments(NamedTuple):
     """The segments of a contig, as lists: what it takes to find what overlaps a query at once.
 
-    The borders and one that nothing reaches; how many intervals have started
-    before each segment; the rows that cover it; the rows by their starts.
+    The borders, and one that nothing reaches; for each stretch of 2**shift
+    bases the number of its first border; how many intervals have started
+    before each segment; the rows that cover it; the rows by their starts; the
+    last border.
     """
 
     cuts: list[int]
+    first: list[int]
+    shift: int
     started: list[int]
     covering: list[list[int]]
     rows: list[int]
+    last: int
 
     def find(self, start: int, end: int) -> list[int]:
         """The rows of the intervals that overlap a query; not to be changed."""
-        cuts, started, covering, rows = self
-        at = bisect_right(cuts, start)
+        start, end = max(start, 0), min(end, self.last)
+        if start >= end:
+            return []
+        cuts, first, shift, started, covering, rows, _ = self
+        stretch = start >> shift
+        at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         if end <= cuts[at]:
-            return covering[at] if start < end else []
-        return covering[at] + rows[started[at]:started[bisect_left(cuts, end, at)]]
+            return covering[at]
+        return covering[at] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]]
 
 
 class IntervalIndex:
@@ -98,8 +108,12 @@ class IntervalIndex:
         bounds = (self._bounds[low:high + 2] - self._bounds[low]).tolist()
         covering = self._rows[self._covering[self._bounds[low]:self._bounds[high + 1]]].tolist()
         first, started = self._started[low], self._started[low:high + 1] - self._started[low]
-        return Segments([*(self._cuts[low:high] - base).tolist(), 1 << 62], started.tolist(),
-                        [covering[one:other] for one, other in pairwise(bounds)], self._rows[first:first + started[-1]].tolist())
+        cuts = self._cuts[low:high] - base
+        last = int(cuts[-1]) if len(cuts) else 0
+        shift = max((last // max(len(cuts), 1)).bit_length() - 1, 0)
+        stretches = np.searchsorted(cuts, np.arange((last >> shift) + 3) << shift)
+        return Segments([*cuts.tolist(), _NOTHING], stretches.tolist(), shift, started.tolist(),
+                        [covering[one:other] for one, other in pairwise(bounds)], self._rows[first:first + started[-1]].tolist(), last)
 
     def find_many(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
         """The intervals that overlap queries; a contig of -1 has none."""

@@ -9,13 +9,14 @@ import sys
 
 import encryption
 import metadata
+import references
 import regions
 import stack
 import streaming
 import tracks
 
 BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "encryption": encryption.main,
-              "metadata": metadata.main, "tracks": tracks.main, "stack": stack.main}
+              "metadata": metadata.main, "tracks": tracks.main, "references": references.main, "stack": stack.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:
