@@ -8,7 +8,8 @@ from pathlib import Path
 
 import polars as pl
 
-from modos.annotations.features import Feature, Features, FeatureTable
+from modos.annotations.features import Feature, Features
+from modos.annotations.table import FeatureTable
 from modos.annotations.tables import Manifest, TableFile
 from modos.errors import NotFoundError
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.features import JsonOption, NameArgument, StoreOption, dna, features, open_cached, open_store
 from modos.cli.input import confirm
 from modos.cli.output import count, options, progress, say, show, show_json, size
 
@@ -17,19 +18,6 @@ if TYPE_CHECKING:
     from modos.reference.stored import CachedStore
 
 app = typer.Typer()
-
-StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, or "
-                                          "s3://bucket/prefix; else a folder of the user's.")]
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
-_LINE = 60  # bases in a line of FASTA
-JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
-
-
-def _open(place: str | None) -> ReferenceStore:
-    from modos.reference.opening import open_store
-
-    return open_store(place, options.endpoint, options.s3_kwargs)
-
 
 @app.command("list")
 def list_(
@@ -42,7 +30,7 @@ def list_(
 
     modos reference list --remote --json
     """
-    known = _served() if remote else _open(store)
+    known = _served() if remote else open_store(store)
     assemblies, annotations = known.index(), known.annotations()
     if json:
         show_json({"assemblies": assemblies, "annotations": annotations})
@@ -83,10 +71,10 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 
     modos reference show gencode.v47 --json
     """
-    cached = _cached(store)
-    if _is_annotation(cached, name):
-        from modos.reference.annotations import known_manifest
+    from modos.reference.annotations import known_manifest, names_annotation
 
+    cached = open_cached(store)
+    if names_annotation(cached, name):
         manifest = known_manifest(cached, name)
         if json:
             show(manifest.to_bytes().decode())
@@ -100,36 +88,6 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
         show(assembly.to_bytes().decode())
     else:
         show("\n".join("\t".join((c.name, str(c.length), c.md5, c.ga4gh, ",".join(c.aliases))).rstrip() for c in assembly.contigs))
-
-
-def _cached(place: str | None) -> CachedStore:
-    from modos.reference.stored import CachedStore
-
-    return CachedStore(_open(place))
-
-
-def _is_annotation(cached: CachedStore, name: str) -> bool:
-    """Whether a name is that of an annotation, and of no assembly."""
-    from modos.errors import ModosError, NotFoundError
-
-    try:
-        cached.assembly(name)
-        return False
-    except NotFoundError as error:
-        if cached.knows_annotation(name):
-            return True
-        try:
-            known = cached.store.annotations()
-        except ModosError:
-            known = {}
-        if name in known:
-            return True
-        from modos.errors import did_you_mean
-
-        near = did_you_mean(name, known)
-        if near and not (error.hint or "").startswith("did you mean"):
-            raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?") from None
-        raise
 
 
 @app.command()
@@ -158,7 +116,7 @@ def add(
         raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
     if annotation and len(gff3 or ()) != 1:
         raise InvalidInputError("--annotation names one annotation", "give one file with --gff3")
-    known = _open(store)
+    known = open_store(store)
     if files:
         with progress("reading the sequences") as advance:
             assembly = add_files(known, name, files, names, source, advance)
@@ -206,7 +164,7 @@ def import_(
     from modos.reference.opening import open_folder
     from modos.reference.store import Assembly
 
-    known = _open(store)
+    known = open_store(store)
     with progress("reading") as advance:
         for made in import_from(open_folder(place, options.endpoint, options.s3_kwargs), known, name or (), skip_unknown, advance):
             if isinstance(made, str):
@@ -230,12 +188,11 @@ def pull(
     modos reference pull gencode.v47 --store s3://my-bucket/refs
     """
     from modos.errors import InvalidInputError
+    from modos.reference.annotations import known_manifest, missing_tables, names_annotation, pull_annotation
     from modos.reference.stored import missing, pull_sequences
 
-    cached = _cached(store)
-    if _is_annotation(cached, name):
-        from modos.reference.annotations import known_manifest, missing_tables, pull_annotation
-
+    cached = open_cached(store)
+    if names_annotation(cached, name):
         if contig:
             raise InvalidInputError(f"{name} is an annotation, and is fetched as a whole", "leave --contig out")
         manifest = known_manifest(cached, name)
@@ -273,17 +230,13 @@ def push(
 
     modos reference push gencode.v47 s3://my-bucket/refs
     """
+    from modos.reference.annotations import names_annotation, push_annotation
     from modos.reference.opening import push as push_assembly
 
-    cached, known = _cached(store), _open(target)
-    is_annotation = _is_annotation(cached, name)
+    cached, known = open_cached(store), open_store(target)
+    bring = push_annotation if names_annotation(cached, name) else push_assembly
     with progress("sending") as advance:
-        if is_annotation:
-            from modos.reference.annotations import push_annotation
-
-            sent = push_annotation(cached.store, known, name, advance)
-        else:
-            sent = push_assembly(cached.store, known, name, advance)
+        sent = bring(cached.store, known, name, advance)
     say(f"{name} is in {known.url}: " + (f"{size(sent)} sent" if sent else "nothing had to be sent"))
 
 
@@ -296,16 +249,12 @@ def verify(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assem
     modos reference verify gencode.v47 --store s3://my-bucket/refs
     """
     from modos.errors import IntegrityError
+    from modos.reference.annotations import names_annotation, read_manifest, verify_annotation
 
-    cached = _cached(store)
-    known, is_annotation = cached.store, _is_annotation(cached, name)
+    cached = open_cached(store)
+    known, is_annotation = cached.store, names_annotation(cached, name)
     with progress("reading") as advance:
-        if is_annotation:
-            from modos.reference.annotations import read_manifest, verify_annotation
-
-            wrong = list(verify_annotation(known, read_manifest(known, name), advance))
-        else:
-            wrong = list(known.verify(name, advance))
+        wrong = list(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
     if wrong:
         show("\n".join(wrong))
         raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} "
@@ -313,55 +262,8 @@ def verify(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assem
     say(f"{name} in {known.url} is whole")
 
 
-@app.command()
-def dna(
-    name: NameArgument,
-    region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
-    reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
-    store: StoreOption = None,
-) -> None:
-    """Print the bases of regions as FASTA, as `samtools faidx` does; only what is asked for is fetched.
-
-    modos reference dna hg38 chr1:1,000,001-1,000,100
-
-    modos reference dna hg38 MT --reverse
-    """
-    from modos.reference.opening import open_reference
-
-    reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
-    for text in region:
-        bases = reference.dna(text, strand="-" if reverse else "+")
-        show(f">{text}{'/rc' if reverse else ''}")
-        show("\n".join(bases[at:at + _LINE] for at in range(0, len(bases), _LINE)))
-
-
-@app.command()
-def features(
-    name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
-    region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
-    kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
-    strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
-    store: StoreOption = None, json: JsonOption = False,
-) -> None:
-    """Print the features of an annotation that overlap regions: a table, positions 1-based inclusive.
-
-    modos reference features gencode.v47 chr1:1,000,001-1,100,000 --kind transcript
-
-    modos reference features gencode.v47 --kind gene --json
-    """
-    from modos.reference.annotations import known_manifest, open_annotation, table_of
-
-    cached = _cached(store)
-    annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
-    table = table_of(annotation, kind)
-    rows = [row for text in region for row in table.overlap(text, strand=strand).to_polars().to_dicts()] if region else (
-        row for row in table.to_polars().iter_rows(named=True) if strand in (None, row["strand"]))
-    if json:
-        show_json([{**row, "start": row["start"] + 1} for row in rows])
-        return
-    show("\t".join(table.columns))
-    for row in rows:
-        show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
+app.command("dna")(dna)
+app.command("features")(features)
 
 
 @app.command()
@@ -373,11 +275,11 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly 
 
     modos reference rm hg19 --yes
     """
-    cached = _cached(store)
-    known = cached.store
-    if _is_annotation(cached, name):
-        from modos.reference.annotations import remove_annotation
+    from modos.reference.annotations import names_annotation, remove_annotation
 
+    cached = open_cached(store)
+    known = cached.store
+    if names_annotation(cached, name):
         confirm([f"  {name} (annotation) from {known.url}"], yes)
         remove_annotation(known, name)
         say(f"removed {name} from {known.url}")
@@ -421,7 +323,7 @@ def cache(
     from modos.reference.cache import clear as clear_cache
 
     if forget:
-        _cached(store).forget(forget)
+        open_cached(store).forget(forget)
         say(f"forgot {forget}; its sequences stay in the cache")
         return
     sequences, tables = ([path.stat().st_size for path in cached_files(kind)] for kind in ("sequences", "tables"))

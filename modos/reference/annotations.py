@@ -18,10 +18,10 @@ from pathlib import Path
 
 from modos.annotations.annotation import Annotation
 from modos.annotations.building import build, place
-from modos.annotations.features import FeatureTable
 from modos.annotations.lines import iter_lines
 from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
+from modos.annotations.table import FeatureTable
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
@@ -154,6 +154,26 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
     if found != known:
         keep(kept, found.to_bytes())
     return found
+
+
+def names_annotation(cached: CachedStore, name: str) -> bool:
+    """Whether a name is that of an annotation, and of no assembly; NotFoundError, with a near name, where it is neither's."""
+    try:
+        cached.assembly(name)
+        return False
+    except NotFoundError as error:
+        if cached.knows_annotation(name):
+            return True
+        try:
+            known = cached.store.annotations()
+        except ModosError:
+            known = {}
+        if name in known:
+            return True
+        near = did_you_mean(name, known)
+        if near and not (error.hint or "").startswith("did you mean"):
+            raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?") from None
+        raise
 
 
 def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annotation:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import multiprocessing
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -20,7 +19,7 @@ import pytest
 from modos.errors import AccessError, ChecksumMismatch, ModosError, TransportError, TruncatedStream
 from modos.reference.annotations import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.cache import Wanted, bring, cached_files, sequence_path
-from modos.reference.opening import add_files, open_reference, open_store, push
+from modos.reference.opening import add_files, open_store, push
 from modos.reference.store import ReferenceStore
 from modos.reference.stored import CachedStore
 from modos.storage import open_storage
@@ -268,10 +267,9 @@ def _annotate(place, path):
     add_annotation(store, "genes", store.assembly("mini"), path)
 
 
-def test_a_server_that_goes_away_is_not_missed(store, files, tmp_path, monkeypatch):
+@pytest.mark.parametrize("store", ["S3"], indirect=True)
+def test_a_server_that_goes_away_is_not_missed(store, files, monkeypatch):
     """What is cached is used; what is not is an error that says so."""
-    if not store.storage.is_remote:
-        pytest.skip("a folder is always there")
     add_files(store, "mini", [str(files / "x.fa")])
     add_annotation(store, "genes", store.assembly("mini"), str(files / "x.gff3"))
     cached = CachedStore(store)

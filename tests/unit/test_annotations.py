@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.annotations.intervals import IntervalIndex
-from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.reference.annotations import add_annotation, annotation_key, name_of, open_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.opening import add_files, open_reference, open_store
 from modos.reference.stored import CachedStore

@@ -1,0 +1,316 @@
+"""The features of one kind: asked by place, by id and by number."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+import polars as pl
+
+from modos.annotations.features import Feature, Features
+from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.annotations.tables import TableFile, read_columns
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean
+from modos.region import Region
+
+if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
+    from modos.annotations.annotation import Annotation
+
+_STRANDS = (None, "+", "-")
+_new = object.__new__
+
+
+class FeatureTable:
+    """All genes, or all transcripts, exons, introns, coding stretches or UTRs of an annotation, by contig and start.
+
+    Positions are 0-based half-open in numbers, 1-based inclusive in text
+    (`chr1:1,000-2,000`). Contigs are known by all of their names.
+
+    Queries take a region as text, or a contig, a start and an end; `strand`
+    is `+`, `-`, or None for both. Their answers are `Features`. The forms
+    that end with `_many` take contigs, starts and ends of one length and give
+    pairs of numbers: of the query, and of the row.
+
+    ``overlap``: shares a base with the query. ``within``: has none outside of
+    it. ``exact``: is the same. ``aligned_5p``, ``aligned_3p``: has its 5' (3')
+    end where the query has it; a feature on the strand `-` has its 5' end at
+    `end`. ``within_5p``, ``within_3p``: has its 5'-most (3'-most) base in the
+    query.
+
+    Parameters
+    ----------
+    kind
+        gene, transcript, exon, intron, cds or utr.
+    file
+        Gives the Parquet file, fetched when it is first needed.
+    """
+
+    def __init__(self, annotation: Annotation, kind: str, table: TableFile, file: Callable[[], Path]):
+        self.annotation, self.kind = annotation, kind
+        self._table, self._file = table, file
+        self._codes = annotation.codes
+        self._segments: dict[str, Segments] = {}  # by name, of both strands
+        self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
+        self._indexes: dict[str | None, IntervalIndex] = {}
+        self._columns: dict[str, Any] = {}
+
+    def __len__(self) -> int:
+        return self._table.offsets[-1]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} x {self.kind} of {self.annotation.name}>"
+
+    def __iter__(self) -> Iterator[Feature]:
+        return (Feature(self, row) for row in range(len(self)))
+
+    @overload
+    def __getitem__(self, which: int | str) -> Feature: ...
+    @overload
+    def __getitem__(self, which: slice) -> Features: ...
+
+    def __getitem__(self, which: int | str | slice) -> Feature | Features:
+        """By number, or by id, with or without its version; NotFoundError where there is none."""
+        if isinstance(which, slice):
+            return Features(self, list(range(*which.indices(len(self)))))
+        if isinstance(which, str):
+            return Feature(self, self._row_of(which))
+        row = which + len(self) if which < 0 else which
+        if not 0 <= row < len(self):
+            raise IndexError(f"there are {len(self):,} rows")
+        return Feature(self, row)
+
+    def named(self, name: str) -> Features:
+        """Those that have a name (`BRCA1`); none where no one has it."""
+        return Features(self, np.flatnonzero((self.column("name") == name).to_numpy()).tolist())
+
+    def where(self, condition: pl.Expr) -> Features:
+        """Those for which an expression of polars over the columns is true."""
+        return Features(self, np.flatnonzero(self.to_polars().select(condition).to_series().fill_null(False).to_numpy()).tolist())
+
+    def _row_of(self, id: str) -> int:
+        rows = self._rows_by_id
+        if id in rows:
+            return rows[id]
+        near = did_you_mean(id, rows)
+        raise NotFoundError(f"{self.annotation.name} has no {self.kind} {id}", f"did you mean {near}?" if near else
+                            "give an id as the annotation has it; names are asked for with `named`")
+
+    @cached_property
+    def _rows_by_id(self) -> dict[str, int]:
+        if self.kind not in ("gene", "transcript", "exon"):
+            raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
+        ids = self.column("id").to_list()
+        rows = [(id, row) for row, id in zip(range(len(ids) - 1, -1, -1), reversed(ids)) if id]
+        return {id.partition(".")[0]: row for id, row in rows} | dict(rows)
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the table."""
+        if name not in self._columns:
+            self._columns[name] = read_columns(self._file(), [name]).to_series()
+        return self._columns[name]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers as int64."""
+        key = f"{name} as numbers"
+        if key not in self._columns:
+            self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
+        return self._columns[key]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the columns."""
+        return list(pl.read_parquet_schema(self._file()))
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows."""
+        return read_columns(self._file())
+
+    def to_arrow(self) -> pyarrow.Table:
+        """All rows; takes pyarrow."""
+        return Features(self, None).to_arrow()
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """All rows; takes pandas."""
+        return Features(self, None).to_pandas()
+
+    def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that share a base with a region."""
+        segments = self._segments.get(contig)
+        if segments is None or strand is not None or end is None:
+            return self._overlap(contig, start, end, strand)
+        cuts, first, shift, started, covering, rows, last = segments  # what Segments.find does, without the calls
+        if not 0 <= start < end <= last:
+            return self._overlap(contig, start, end, strand)
+        stretch = start >> shift
+        at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
+        found = _new(Features)
+        found.table = self
+        found._rows = covering[at] if end <= cuts[at] else (
+            covering[at] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
+        return found
+
+    def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        name, (code, start, end) = contig, self._place(contig, start, end)
+        known = self._segments_of[_check_strand(strand)]
+        if code not in known:
+            known[code] = self._index(strand).segments(code)
+        segments = known[code]
+        if segments is None:
+            return Features(self, self._index(strand).find_many(np.array([code]), np.array([start]), np.array([end])).row.tolist())
+        if strand is None and name in self._codes:
+            self._segments[name] = segments
+        return Features(self, segments.find(start, end))
+
+    def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that have no base outside of a region."""
+        return self._ask(self.within_many, contig, start, end, strand)
+
+    def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that begin and end where a region does."""
+        return self._ask(self.exact_many, contig, start, end, strand)
+
+    def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 5' end is that of a region."""
+        return self._ask(self.aligned_5p_many, contig, start, end, strand)
+
+    def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 3' end is that of a region."""
+        return self._ask(self.aligned_3p_many, contig, start, end, strand)
+
+    def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 5'-most base is in a region."""
+        return self._ask(self.within_5p_many, contig, start, end, strand)
+
+    def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 3'-most base is in a region."""
+        return self._ask(self.within_3p_many, contig, start, end, strand)
+
+    def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`overlap` for many regions."""
+        return self._index(strand).find_many(*self._places(contigs, starts, ends))
+
+    def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within` for many regions."""
+        return self._index(strand).find_within(*self._places(contigs, starts, ends))
+
+    def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`exact` for many regions."""
+        return self._index(strand).find_exact(*self._places(contigs, starts, ends))
+
+    def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`aligned_5p` for many regions."""
+        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=True)
+
+    def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`aligned_3p` for many regions."""
+        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=True)
+
+    def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within_5p` for many regions."""
+        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=False)
+
+    def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within_3p` for many regions."""
+        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=False)
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> Features:
+        """The features of row numbers, such as those of `Pairs`."""
+        return Features(self, rows)
+
+    def _ask(self, many: Callable[..., Pairs], contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        code, start, end = self._place(contig, start, end)
+        return Features(self, many(np.array([code]), [start], [end], strand).row.tolist())
+
+    def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
+        if not start and end is None and contig not in self._codes:
+            region = Region.parse(contig, self._codes)
+            contig, start, end = region.contig, region.start, region.end
+        if contig not in self._codes:
+            near = did_you_mean(contig, self._codes)
+            raise NotFoundError(f"{self.annotation.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
+        end = 1 << 44 if end is None else end
+        if start > end:
+            raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
+        return self._codes[contig], start, end
+
+    def _places(self, contigs: Any, starts: Any, ends: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+        codes = contigs if isinstance(contigs, np.ndarray) and contigs.dtype.kind == "i" else self._numbers_of(contigs)
+        if not len(codes) == len(starts) == len(ends):
+            raise InvalidInputError(f"there are {len(codes):,} contigs, {len(starts):,} starts and {len(ends):,} ends", "give as many of each")
+        if (starts > ends).any():
+            raise InvalidInputError(f"region {int(np.argmax(starts > ends)):,} (from 0) ends before it starts")
+        return codes, starts, ends
+
+    def _numbers_of(self, contigs: Iterable[str]) -> np.ndarray:
+        codes = self._codes
+        try:
+            return np.array([codes[name] for name in contigs], np.int64)
+        except KeyError as error:
+            raise NotFoundError(f"{self.annotation.assembly} has no contig {error.args[0]}",
+                                "see `modos reference show` for its contigs and their other names") from None
+
+    def _index(self, strand: str | None) -> IntervalIndex:
+        if _check_strand(strand) not in self._indexes:
+            offsets, rows = self._rows(strand)
+            self._indexes[strand] = IntervalIndex(offsets, self.numbers("start")[rows], self.numbers("end")[rows], rows)
+        return self._indexes[strand]
+
+    def _rows(self, strand: str | None) -> tuple[np.ndarray, np.ndarray]:
+        offsets = np.array(self._table.offsets, np.int64)
+        if strand is None:
+            return offsets, np.arange(len(self))
+        rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
+        return np.searchsorted(rows, offsets), rows
+
+    def _by_end(self, places: tuple[np.ndarray, np.ndarray, np.ndarray], strand: str | None, first: bool, aligned: bool) -> Pairs:
+        """The features with their first (5') or last (3') end at that of a query, or in it."""
+        codes, starts, ends = places
+        found = []
+        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+            at_start = first == (sign == "+")
+            low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
+            keys, rows = self._ends(sign, at_start)
+            shift = codes << 45
+            sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
+            begin, stop = (np.searchsorted(keys, shift + np.clip(place, 0, 1 << 44), side) for place, side in zip((low, high), sides))
+            counts = np.maximum(stop - begin, 0)
+            found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
+        query, row = (np.concatenate(parts) for parts in zip(*found))
+        order = np.lexsort((row, query))
+        return Pairs(query[order], row[order])
+
+    def _ends(self, strand: str, at_start: bool) -> tuple[np.ndarray, np.ndarray]:
+        """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
+        key = f"{strand} {at_start}"
+        if key not in self._columns:
+            offsets, rows = self._rows(strand)
+            codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            keys = (codes << 45) + self.numbers("start" if at_start else "end")[rows]
+            order = np.argsort(keys, kind="stable")
+            self._columns[key] = keys[order], rows[order]
+        return self._columns[key]
+
+    def children(self, parent: str, row: int) -> list[int]:
+        """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
+        key = f"children of {parent}"
+        if key not in self._columns:
+            parents = self.numbers(parent)
+            order = np.lexsort((self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
+            count = len(getattr(self.annotation, f"{parent}s"))
+            self._columns[key] = order, np.searchsorted(parents[order], np.arange(count + 1))
+        order, bounds = self._columns[key]
+        return order[bounds[row]:bounds[row + 1]].tolist()
+
+
+def _check_strand(strand: str | None) -> str | None:
+    if strand not in _STRANDS:
+        raise InvalidInputError(f"strand {strand!r} is neither + nor -", "leave it out for both")
+    return strand

@@ -1,0 +1,82 @@
+"""`modos reference dna` and `features`: what a reference says about places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modos.cli.output import options, show, show_json
+
+if TYPE_CHECKING:
+    from modos.reference.store import ReferenceStore
+    from modos.reference.stored import CachedStore
+
+StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
+                                          "s3://bucket/prefix or https://host/path; else a folder of the user's.")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
+_LINE = 60  # bases in a line of FASTA
+
+
+def open_store(place: str | None) -> ReferenceStore:
+    """The store that is named, or the user's."""
+    from modos.reference import opening
+
+    return opening.open_store(place, options.endpoint, options.s3_kwargs)
+
+
+def open_cached(place: str | None) -> CachedStore:
+    """It, with what was fetched of it."""
+    from modos.reference.stored import CachedStore
+
+    return CachedStore(open_store(place))
+
+
+def dna(
+    name: NameArgument,
+    region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
+    reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
+    store: StoreOption = None,
+) -> None:
+    """Print the bases of regions as FASTA, as `samtools faidx` does; only what is asked for is fetched.
+
+    modos reference dna hg38 chr1:1,000,001-1,000,100
+
+    modos reference dna hg38 MT --reverse
+    """
+    from modos.reference.opening import open_reference
+
+    reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
+    for text in region:
+        bases = reference.dna(text, strand="-" if reverse else "+")
+        show(f">{text}{'/rc' if reverse else ''}")
+        show("\n".join(bases[at:at + _LINE] for at in range(0, len(bases), _LINE)))
+
+
+def features(
+    name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
+    region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
+    kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
+    strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
+    store: StoreOption = None, json: JsonOption = False,
+) -> None:
+    """Print the features of an annotation that overlap regions: a table, positions 1-based inclusive.
+
+    modos reference features gencode.v47 chr1:1,000,001-1,100,000 --kind transcript
+
+    modos reference features gencode.v47 --kind gene --json
+    """
+    from modos.reference.annotations import known_manifest, open_annotation, table_of
+
+    cached = open_cached(store)
+    annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
+    table = table_of(annotation, kind)
+    rows = [row for text in region for row in table.overlap(text, strand=strand).to_polars().to_dicts()] if region else (
+        row for row in table.to_polars().iter_rows(named=True) if strand in (None, row["strand"]))
+    if json:
+        show_json([{**row, "start": row["start"] + 1} for row in rows])
+        return
+    show("\t".join(table.columns))
+    for row in rows:
+        show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
