@@ -52,7 +52,7 @@ class Finding:
 
 
 def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ownership.ABANDONED_AFTER,
-                  progress: Progress | None = None) -> Iterator[Finding]:
+                  progress: Progress | None = None, endpoint: str | None = None) -> Iterator[Finding]:
     """Compare an object with what its metadata say.
 
     Parameters
@@ -62,6 +62,8 @@ def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ow
     limit
         Seconds after which a change under way on another machine counts as
         abandoned.
+    endpoint
+        Whose reference store may be asked.
 
     Raises
     ------
@@ -73,7 +75,7 @@ def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ow
     sizes = {info.key: info.size for info in storage.iter_files()}
     yield from _check_data(storage, document, sizes, checksums, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)
-    yield from _check_references(storage, document)
+    yield from _check_references(storage, document, endpoint)
     yield from _find_leftovers(storage, document, sizes, limit)
     if document.zarr_format == 3:
         yield from _check_mirrors(storage, document, sizes)
@@ -136,8 +138,8 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("index", element_id, f"{path} has no index")
 
 
-def _check_references(storage: Storage, document: Document) -> Iterator[Finding]:
-    for element_id, message, certain in iter_mismatches(storage, {id: document.element(id) for id in document.ids()}):
+def _check_references(storage: Storage, document: Document, endpoint: str | None) -> Iterator[Finding]:
+    for element_id, message, certain in iter_mismatches(storage, {id: document.element(id) for id in document.ids()}, endpoint):
         yield Finding("reference" if certain else "unknown", element_id, message)
 
 

@@ -398,7 +398,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def find_problems(self, checksums: bool = True, progress: Progress | None = None) -> list[Finding]:
         """Compare the object with what its metadata say; see `modos.checking`."""
-        return list(find_problems(self.storage, checksums=checksums, progress=progress))
+        return list(find_problems(self.storage, checksums=checksums, progress=progress, endpoint=self.services.endpoint))
 
     def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
         """The metadata as an RDF graph.

@@ -88,7 +88,7 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
     return digest_fasta(storage, path)
 
 
-def iter_mismatches(storage: Storage, metadata: Metadata) -> Iterator[tuple[str, str, bool]]:
+def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None = None) -> Iterator[tuple[str, str, bool]]:
     """The alignments whose contigs are not those of their reference: id, what is wrong, and whether it is certain.
 
     The M5 tags of the header are compared, contig by contig; no record is
@@ -102,7 +102,7 @@ def iter_mismatches(storage: Storage, metadata: Metadata) -> Iterator[tuple[str,
             continue
         for link in links:
             try:
-                known = _known_md5s(metadata, metadata[link])
+                known = _known_md5s(metadata, metadata[link], endpoint)
                 wrong = _differing(storage, path, known) if known else []
             except ModosError as error:
                 yield id, f"cannot be compared with {link}: {error.message}", False
@@ -112,9 +112,9 @@ def iter_mismatches(storage: Storage, metadata: Metadata) -> Iterator[tuple[str,
                 yield id, f"{path} was made with other sequences than {link}: {', '.join(wrong[:_SHOWN])}{more}", True
 
 
-def _known_md5s(metadata: Metadata, reference: Mapping[str, Any]) -> dict[str, set[str]]:
+def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str | None) -> dict[str, set[str]]:
     if reference.get("assembly"):
-        return {name: {contig.md5} for name, contig in stored_assembly(reference).by_name.items()}
+        return {name: {contig.md5} for name, contig in stored_assembly(reference, endpoint=endpoint).by_name.items()}
     found: dict[str, set[str]] = {}
     for link in reference.get("has_sequence", ()):
         sequence = metadata.get(link, {})

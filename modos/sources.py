@@ -23,6 +23,7 @@ from modos.reference.sequences import cache_sequences
 from modos.reference.store import StoredContig
 from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
+from modos.storage.base import Progress
 from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 
 Metadata = Mapping[str, Mapping[str, Any]]
@@ -94,8 +95,10 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
         source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
-    return GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint),
+    file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
+                                                            lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint))
+    return file
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
@@ -152,7 +155,8 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAli
 
 
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
-                 regions: Iterable[RegionLike] | None = None, endpoint: str | None = None) -> str | None:
+                 regions: Iterable[RegionLike] | None = None, endpoint: str | None = None,
+                 progress: Progress | None = None) -> str | None:
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
@@ -175,9 +179,9 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
-        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions)))
+        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions), progress))
         return None
-    provide(_wanted_sequences(planner, key, regions).values(), endpoint)
+    provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None
 
 

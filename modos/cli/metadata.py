@@ -96,7 +96,8 @@ def check(
 
     modo, limit = open_object(path), hours * 3600
     with progress("reading files") as advance:
-        findings = list(checking.find_problems(modo.storage, checksums=checksums, limit=limit, progress=advance))
+        findings = list(checking.find_problems(modo.storage, checksums=checksums, limit=limit, progress=advance,
+                                              endpoint=modo.services.endpoint))
     if json:
         show_json([vars(finding) for finding in findings])
     elif findings:

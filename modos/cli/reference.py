@@ -15,7 +15,6 @@ from modos.cli.output import count, options, progress, say, show, show_json, siz
 if TYPE_CHECKING:
     from modos.annotations.tables import Manifest
     from modos.reference.store import Assembly, ReferenceStore
-    from modos.reference.stored import CachedStore
 
 app = typer.Typer()
 
@@ -30,7 +29,14 @@ def list_(
 
     modos reference list --remote --json
     """
-    known = _served() if remote else open_store(store)
+    from modos.reference.cache import is_offline
+
+    cached = open_cached(store)
+    if is_offline() and not cached.is_here:
+        names = cached.known()
+        show_json(names) if json else show("\n".join(names)) if names else say(f"nothing of {cached.store.url} is in the cache")
+        return
+    known = _served() if remote else cached.store
     assemblies, annotations = known.index(), known.annotations()
     if json:
         show_json({"assemblies": assemblies, "annotations": annotations})

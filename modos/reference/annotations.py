@@ -24,7 +24,7 @@ from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.table import FeatureTable
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
+    IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
 )
 from modos.reference.cache import OFFLINE_VARIABLE, has_size, is_offline, table_path
 from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
@@ -104,15 +104,13 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
 
 def _register(store: ReferenceStore, manifest: Manifest) -> None:
     """Name an annotation whose tables are there; nothing for one that is the same."""
-    try:
-        store.storage.write(annotation_key(manifest.name), manifest.to_bytes(), if_absent=True)
-    except ConflictError:
+    def is_same() -> bool:
         other = read_manifest(store, manifest.name)
-        if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
-            raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
+        return (other.seqcol, other.tables) == (manifest.seqcol, manifest.tables)
+
     facts = {"assembly": manifest.assembly, "seqcol": manifest.seqcol, "rows": manifest.rows, "bytes": manifest.size, "source": manifest.source,
              "versions": [FORMAT]}
-    store.change_index("annotations", lambda index: index.update({manifest.name: facts}))
+    store.name_files("annotations", manifest.name, annotation_key(manifest.name), manifest.to_bytes(), facts, is_same)
 
 
 def read_manifest(store: ReferenceStore, name: str) -> Manifest:

@@ -84,6 +84,24 @@ def search_in(folder: Path) -> None:
         os.environ["REF_PATH"] = f"{pattern}:{places}" if places else pattern
 
 
+def htslib_has(md5: str) -> bool:
+    """Whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
+    patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
+    return any(_expand(pattern.replace("\0", ":"), md5).is_file() for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
+
+
+def _expand(pattern: str, md5: str) -> Path:
+    """`%2s/%2s/%s` with the digits in their places; `%s` takes all that are left, and what is left at the end is added."""
+    def take(found: re.Match) -> str:
+        nonlocal md5
+        count = int(found[1]) if found[1] else len(md5)
+        taken, md5 = md5[:count], md5[count:]
+        return taken
+
+    path = re.sub(r"%(\d*)s", take, pattern)
+    return Path(path, md5) if md5 else Path(path)
+
+
 def cached_files(*kinds: str) -> Iterator[Path]:
     """The files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.access import open_remote
-from modos.config import Services, check_url, endpoint_from_environment, resolve_services, token_for
-from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
-from modos.reference.cache import has_size, is_offline, search_in, sequence_path
+from modos.config import check_url, endpoint_from_environment, resolve_services, token_for
+from modos.errors import AccessError, ConflictError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
+from modos.reference.cache import OFFLINE_VARIABLE, has_size, htslib_has, is_offline, search_in, sequence_path
 from modos.reference.dna import Reference
 from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, assembly_key, iter_checked, sequence_key
 from modos.reference.stored import CachedStore
 from modos.storage import Storage, open_storage
 from modos.storage.anywhere import AnywhereStorage
 from modos.storage.base import Progress
+from modos.storage.readonly import UnaskedStorage
 
 if TYPE_CHECKING:
     from modos.annotations.annotation import Annotation
@@ -42,8 +43,10 @@ def has_store(endpoint: str | None = None) -> bool:
     return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or own_folder().is_dir()
 
 
-def provide(contigs: Iterable[StoredContig], endpoint: str | None = None) -> None:
+def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
     """Have sequences where htslib looks for them, out of the cache or the user's store; those that both lack are left out.
+
+    What htslib finds by itself (REF_CACHE, REF_PATH) is not fetched again.
 
     Raises
     ------
@@ -54,12 +57,12 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None) -> Non
     for contig in contigs:
         path = sequence_path(contig.md5)
         if not has_size(path, contig.length):
-            if not has_store(endpoint):
+            if htslib_has(contig.md5) or not has_store(endpoint):
                 continue
-            cached = cached or CachedStore(open_store(endpoint=endpoint))
             try:
-                path = cached.locate(contig)
-            except NotFoundError as error:
+                cached = cached or CachedStore(open_store(endpoint=endpoint))
+                path = cached.locate(contig, progress)
+            except (NotFoundError, RemoteError, AccessError) as error:
                 logger.info("%s", error)
                 continue
         search_in(path.parents[2])
@@ -103,11 +106,13 @@ def served_store(endpoint: str | None) -> ReferenceStore | None:
 
 
 def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) -> Storage:
+    if is_offline():
+        return UnaskedStorage(url, f"{OFFLINE_VARIABLE} is set")
     scheme = url.partition("://")[0]
     for found in entry_points(group=ENTRY_POINTS, name=scheme):
         return found.load()(url)
     if scheme == "s3":
-        return open_remote(url, Services() if is_offline() else resolve_services(endpoint, None), s3_kwargs)
+        return open_remote(url, resolve_services(endpoint, None), s3_kwargs)
     return _open_http(url, endpoint) if scheme in ("http", "https") else AnywhereStorage(url)
 
 

@@ -10,6 +10,7 @@ from modos.errors import IntegrityError, NotFoundError
 from modos.reference.cache import Wanted, bring, cache_folder, has_size, sequence_path
 from modos.reference.store import StoredContig
 from modos.storage import Storage
+from modos.storage.base import Progress
 
 _MAX_FAI = 64 << 20
 
@@ -62,7 +63,7 @@ def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: i
         yield piece.upper().translate(None, b" \t\r\n")
 
 
-def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredContig]) -> Path:
+def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
     """Have sequences of a FASTA in the cache, fetching those that are not.
 
     Parameters
@@ -88,14 +89,14 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     entries = read_fai(storage, fasta) if lacking else {}
     for name, contig in lacking.items():
         if name in entries:
-            _cache(storage, fasta, contig, entries[name])
+            _cache(storage, fasta, contig, entries[name], progress)
     return cache_folder("sequences")
 
 
-def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry) -> None:
+def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry, progress: Progress | None) -> None:
     source = f"sequence {contig.name} of {fasta} in {storage.url}"
     wanted = Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source)
     try:
-        bring(wanted, lambda start: iter_bases(storage, fasta, entry, min(start, entry.length), entry.length))
+        bring(wanted, lambda start: iter_bases(storage, fasta, entry, min(start, entry.length), entry.length), progress)
     except IntegrityError as error:
         raise type(error)(f"{error.message}: it is not the one the CRAM was made with", "give the right FASTA (-T, reference_filename)") from None

@@ -217,14 +217,30 @@ class ReferenceStore:
 
     def register(self, assembly: Assembly) -> None:
         """Name an assembly whose sequences are there; nothing for one that is the same."""
-        data = assembly.to_bytes()
-        try:
-            self.storage.write(assembly_key(assembly.name), data, if_absent=True)
-        except ConflictError:
-            if self.assembly(assembly.name).seqcol != assembly.seqcol:
-                raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name") from None
         facts = {"seqcol": assembly.seqcol, "contigs": len(assembly.contigs), "bases": assembly.bases, "source": assembly.source}
-        self.change_index("assemblies", lambda index: index.update({assembly.name: facts}))
+        self.name_files("assemblies", assembly.name, assembly_key(assembly.name), assembly.to_bytes(), facts,
+                        lambda: self.assembly(assembly.name).seqcol == assembly.seqcol)
+
+    def name_files(self, kind: str, name: str, key: str, data: bytes, facts: dict[str, Any], is_same: Callable[[], bool]) -> None:
+        """Write the file that says what an assembly or annotation is, and then the index.
+
+        Parameters
+        ----------
+        is_same
+            Tells whether one that has the name already is the same.
+
+        Raises
+        ------
+        AlreadyExistsError
+            It is not.
+        """
+        try:
+            self.storage.write(key, data, if_absent=True)
+        except ConflictError:
+            if not is_same():
+                thing = {"assemblies": "assembly", "annotations": "annotation"}[kind]
+                raise AlreadyExistsError(f"there is another {thing} {name} in {self.url}", "choose another name") from None
+        self.change_index(kind, lambda index: index.update({name: facts}))
 
     def remove(self, name: str) -> list[str]:
         """Remove an assembly and the sequences that no other has; returns their MD5."""

@@ -59,6 +59,10 @@ class CachedStore:
             keep(kept, found.to_bytes())
         return found
 
+    def known(self) -> list[str]:
+        """The names of what was fetched before."""
+        return sorted(path.name.removesuffix(".json").removesuffix(".annotation") for path in self.names.glob("*.json"))
+
     def kept_annotation(self, name: str) -> Path:
         """Where what is known of an annotation is kept."""
         return self.names / f"{check_name(name)}.annotation.json"

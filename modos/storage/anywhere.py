@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
 from modos.config import transport_reason
-from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, TransportError
-from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size, pieces_ahead
+from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
+from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
+from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
 
 
-class AnywhereStorage(Storage):
+class AnywhereStorage(ReadOnlyStorage):
     """Files below a URL of fsspec; nothing can be listed or written.
 
     Parameters
@@ -67,7 +68,10 @@ class AnywhereStorage(Storage):
         return ObjectInfo(key, size, str(info.get("ETag") or info.get("mtime") or size))
 
     def read(self, key: str) -> tuple[bytes, str]:
-        data = self._ask(key, "cat_file", end=MAX_READ) if not self._is_http else self._ask(key, "cat_file")
+        size = self.stat(key).size
+        if size > MAX_READ:
+            raise ProtocolError(f"{self._url}/{key} has {size:,} bytes, which is too large for it")
+        data = self._ask(key, "cat_file")
         return data, str(len(data))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
@@ -88,45 +92,22 @@ class AnywhereStorage(Storage):
         where = f"{self._root}/{quote(key) if self._is_http else key}"
         try:
             return getattr(self._fs, method)(where, **options)
-        except FileNotFoundError:
-            raise NotFoundError(f"no file {self._url}/{key}") from None
-        except PermissionError:
-            raise AccessError(f"no access to {self._url}/{key}", "see `modos whoami`") from None
         except Exception as error:  # each service has its own
-            status = getattr(error, "status", None)
-            if status in (401, 403):
-                raise AccessError(f"no access to {self._url}/{key}: HTTP {status}", "log in with `modos login`") from None
-            cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
-            reason = f"HTTP {status}" if status else "connection refused" if isinstance(cause, ConnectionRefusedError) else transport_reason(cause)
-            raise TransportError(f"cannot read {self._url}/{key}: {reason}",
-                                 "is the server running?") from None
+            hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
+            raise self._explained(key, hidden or error) from None
+
+    def _explained(self, key: str, error: BaseException) -> ModosError:
+        where, status = f"{self._url}/{key}", getattr(error, "status", None)
+        if isinstance(error, FileNotFoundError) or status in (404, 410):
+            return NotFoundError(f"no file {where}")
+        if isinstance(error, PermissionError) or status in (401, 403):
+            return AccessError(f"no access to {where}{f': HTTP {status}' if status else ''}", "log in with `modos login`")
+        cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
+        reason = f"HTTP {status}" if status else "connection refused" if isinstance(cause, ConnectionRefusedError) else transport_reason(cause)
+        return TransportError(f"cannot read {where}: {reason}", "is the server running?")
 
     def presign(self, key: str, expires: int) -> str | None:
         return f"{self._root}/{quote(check_key(key))}" if self._is_http else None
-
-    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        self._refuse("list")
-
-    def find(self, name: str) -> Iterator[ObjectInfo]:
-        self._refuse("list")
-
-    def list_folders(self, prefix: str = "") -> list[str]:
-        self._refuse("list")
-
-    def partial_writes(self) -> list[Partial]:
-        return []
-
-    def drop_partial(self, partial: Partial) -> None:
-        self._refuse("change")
-
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False, durable: bool = True) -> str:
-        self._refuse("change")
-
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        self._refuse("change")
-
-    def delete(self, key: str) -> None:
-        self._refuse("change")
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")

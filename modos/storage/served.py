@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
@@ -12,7 +12,8 @@ from urllib.parse import quote, urljoin
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
-from modos.storage.base import MAX_READ, ObjectInfo, Partial, Storage, check_key, piece_size, pieces_ahead
+from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
+from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
@@ -20,7 +21,7 @@ _TIMEOUT = (10, 60)  # seconds to connect, between two bytes
 _KEPT = 600.0  # seconds for which a signed address is used; it is good for an hour
 
 
-class ServedStorage(Storage):
+class ServedStorage(ReadOnlyStorage):
     """Files below `s3://bucket/prefix` that a server gives out; nothing can be listed or written.
 
     Parameters
@@ -87,31 +88,6 @@ class ServedStorage(Storage):
 
     def presign(self, key: str, expires: int) -> str | None:
         return None
-
-    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
-        self._refuse("list")
-
-    def find(self, name: str) -> Iterator[ObjectInfo]:
-        self._refuse("list")
-
-    def list_folders(self, prefix: str = "") -> list[str]:
-        self._refuse("list")
-
-    def partial_writes(self) -> list[Partial]:
-        return []
-
-    def drop_partial(self, partial: Partial) -> None:
-        self._refuse("change")
-
-    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
-              durable: bool = True) -> str:
-        self._refuse("change")
-
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        self._refuse("change")
-
-    def delete(self, key: str) -> None:
-        self._refuse("change")
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessError(f"cannot {what} {self._url}: its server gives no credentials of S3, only addresses to read from",

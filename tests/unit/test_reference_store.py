@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,10 +21,10 @@ from modos.errors import (
 )
 from modos.reference import opening
 from modos.reference.cache import cached_files, sequence_path
-from modos.reference.stored import CachedStore, missing, pull_sequences
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.opening import add_files, open_reference, open_store, push
 from modos.reference.store import assembly_key, sequence_key
+from modos.reference.stored import CachedStore, missing, pull_sequences
 from modos.reference.twobit import iter_twobit
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
@@ -354,3 +355,69 @@ def test_two_who_add_at_the_same_time(tmp_path):
 
 def _add(place, name, path):
     add_files(open_store(place), name, [path])
+
+
+def test_offline_no_store_is_asked(remote, monkeypatch):
+    """Not even one that is named by its address."""
+    place, endpoint, keys = remote
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    for name in (place, "https://nowhere.example/refs", "memory://refs"):
+        with pytest.raises(AccessError, match="is not asked: MODOS_OFFLINE is set"):
+            open_store(name, endpoint, keys).index()
+
+
+@pytest.mark.parametrize("pattern", ["{}/%2s/%2s/%s", "{}/%s", "{}", "{}/%4s/%s", "/nowhere/%s:{}/%2s/%2s/%s", "http:://x/%s:{}/%s"])
+def test_what_htslib_finds_by_itself_is_not_fetched(remote, tmp_path, monkeypatch, pattern):
+    from modos.reference.opening import provide
+
+    place, endpoint, keys = remote
+    contig = open_store(*remote).assembly("mini").contig("chr2")
+    folder = tmp_path / "own"
+    parts = {"%2s": contig.md5[:2], "%4s": contig.md5[:4]}
+    layout = pattern.rpartition("{}")[2]
+    path = folder / {"/%2s/%2s/%s": f"{contig.md5[:2]}/{contig.md5[2:4]}/{contig.md5[4:]}", "/%4s/%s": f"{parts['%4s']}/{contig.md5[4:]}"}.get(layout, contig.md5)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(BASES["chr2"].upper().encode())
+    monkeypatch.setenv("REF_PATH", pattern.format(folder))
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", "https://nowhere.example/refs")
+    provide([contig])
+    assert list(cached_files()) == []
+    path.unlink()
+    monkeypatch.setenv("REF_CACHE", f"{folder}/%s")
+    (folder / contig.md5).write_bytes(BASES["chr2"].upper().encode())
+    provide([contig])
+    assert list(cached_files()) == []
+
+
+def test_a_store_that_cannot_be_reached_leaves_the_search_to_htslib(remote, monkeypatch):
+    """The error that follows names the sequence; here nothing is raised."""
+    from modos.reference.opening import provide
+
+    monkeypatch.setenv("REF_PATH", "/nowhere")
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", "http://127.0.0.1:9/refs")
+    provide([open_store(*remote).assembly("mini").contig("chr2")])
+    assert list(cached_files()) == []
+
+
+def test_soft_masking_is_kept_apart(store, tmp_path):
+    """The sequence is upper case; what was in lower case comes back on request, in any piece of it."""
+    import random
+
+    source = random.Random(3)
+    text = "".join(source.choice("acgtACGTACGTACGTN") for _ in range(40_000))
+    text = "".join(part.lower() if source.random() < 0.3 else part for part in (text[at:at + 700] for at in range(0, len(text), 700)))
+    add_files(store, "masked", [write_fasta(tmp_path / "masked.fa", {"a": text, "b": "ACGT", "c": "acgt"})])
+    ref = open_reference("masked", store.url)
+    assert ref.dna("a") == text.upper() and ref.dna("a", soft_mask=True) == text
+    for _ in range(200):
+        start = source.randrange(len(text))
+        end = source.randrange(start, min(len(text), start + 3000)) + 1
+        assert ref.dna("a", start, end, soft_mask=True) == text[start:end]
+    assert ref.dna("c", -1, 5, pad=True, soft_mask=True) == "NacgtN" and ref.dna("c", soft_mask=True, strand="-") == "acgt"
+    assert ref.dna("b", soft_mask=True) == "ACGT" and ref.mask.spans("b").shape == (2, 0) and ref.mask.spans("c").tolist() == [[0], [4]]
+    assert list(store.verify("masked")) == []
+    path = next(path for path in (Path(store.url) / "assemblies/masked").glob("*.parquet"))
+    path.write_bytes(path.read_bytes()[:-4] + b"xxxx")
+    assert len(list(store.verify("masked"))) == 1
+    with pytest.raises(IntegrityError):
+        open_reference("masked", store.url).dna("a", 0, 5, soft_mask=True)

@@ -1,0 +1,81 @@
+"""Storages that are read and nothing else."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import NoReturn
+
+from modos.errors import AccessError
+from modos.storage.base import ObjectInfo, Partial, Storage
+
+
+class ReadOnlyStorage(Storage):
+    """A storage whose files are read by their keys; it cannot be listed or changed."""
+
+    @abstractmethod
+    def _refuse(self, what: str) -> NoReturn:
+        """Raise AccessError: `list`, or `change`, is not possible."""
+
+    def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        self._refuse("list")
+
+    def find(self, name: str) -> Iterator[ObjectInfo]:
+        self._refuse("list")
+
+    def list_folders(self, prefix: str = "") -> list[str]:
+        self._refuse("list")
+
+    def partial_writes(self) -> list[Partial]:
+        return []
+
+    def drop_partial(self, partial: Partial) -> None:
+        self._refuse("change")
+
+    def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
+              durable: bool = True) -> str:
+        self._refuse("change")
+
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+        self._refuse("change")
+
+    def delete(self, key: str) -> None:
+        self._refuse("change")
+
+
+class UnaskedStorage(ReadOnlyStorage):
+    """A storage that is not to be asked at all; every question is an AccessError that says why."""
+
+    def __init__(self, url: str, reason: str):
+        self._url = url.rstrip("/")
+        self._reason = reason
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def path(self) -> Path:
+        return Path(self._url.partition("://")[2])
+
+    def child(self, prefix: str) -> UnaskedStorage:
+        return UnaskedStorage(f"{self._url}/{prefix}", self._reason)
+
+    def stat(self, key: str) -> ObjectInfo:
+        self._refuse("read")
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        self._refuse("read")
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        self._refuse("read")
+
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        self._refuse("read")
+
+    def presign(self, key: str, expires: int) -> str | None:
+        return None
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise AccessError(f"{self._url} is not asked: {self._reason}", "what is in the cache can be used")
