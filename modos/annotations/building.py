@@ -74,12 +74,12 @@ def build(parts: Parts) -> Built:
     exons = pl.concat([exons, bare.select(*PLACE, "parent", gene=pl.lit(None, pl.String), id=pl.lit(None, pl.String))])
 
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
-    transcripts = transcripts.join(genes.select("gene", parent="key"), on="parent", how="inner")
+    transcripts = transcripts.join(genes.select("gene", parent="key"), on="parent", maintain_order="left")
     transcripts = transcripts.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
     known = transcripts.select("transcript", parent="key")
     lost = {"lines without a transcript": len(exons.join(known, on="parent", how="anti")) + len(coding.join(known, on="parent", how="anti"))}
-    exons, coding = _numbered(exons.join(known, on="parent")), coding.join(known, on="parent")
-    coding = _in_exons(coding, exons)
+    exons = _numbered(exons.join(known, on="parent", maintain_order="left"))
+    coding = _in_exons(coding.join(known, on="parent", maintain_order="left"), exons)
     tables = {"gene": _gene_table(genes), "transcript": _transcript_table(transcripts), "exon": exons.select(*PLACE, "transcript", "number", "id"),
               "intron": _introns(exons), "cds": coding.select(*PLACE, "transcript", "number", "phase"), "utr": _utrs(exons, coding)}
     return Built({kind: _in_order(table) for kind, table in tables.items()}, {text: count for text, count in lost.items() if count})
@@ -108,7 +108,7 @@ def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with their stop codons, which GTF keeps apart."""
     if not coding["is_stop"].any():
         return coding.drop("is_stop")
-    coding = coding.sort("contig", "parent", "start")
+    coding = coding.sort("contig", "parent", "start", maintain_order=True)
     meets = (pl.col("parent") == pl.col("parent").shift()) & (pl.col("contig") == pl.col("contig").shift()) & \
         (pl.col("start") <= pl.col("end").shift()) & (pl.col("is_stop") | pl.col("is_stop").shift())
     coding = coding.with_columns(part=(~meets.fill_null(False)).cum_sum())
@@ -144,7 +144,7 @@ def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl
 
 def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
     """Exons with their numbers from the 5' end, from 1."""
-    exons = exons.sort("transcript", "start")
+    exons = exons.sort("transcript", "start", maintain_order=True)
     rank, count = pl.int_range(1, pl.len() + 1).over("transcript"), pl.len().over("transcript")
     return exons.with_columns(number=pl.when(pl.col("strand") == "-").then(count + 1 - rank).otherwise(rank).cast(pl.UInt32))
 
@@ -152,7 +152,7 @@ def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
 def _in_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with the numbers of their exons."""
     exons = exons.select("transcript", "number", exon_start="start").sort("exon_start")
-    return coding.sort("start").join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
+    return coding.sort("start", "transcript", maintain_order=True).join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
 
 
 def _introns(exons: pl.DataFrame) -> pl.DataFrame:

@@ -44,10 +44,19 @@ class Features(Sequence):
     def __repr__(self) -> str:
         return f"<{len(self):,} x {self.table.kind} of {self.table.annotation.name}>"
 
-    def to_polars(self) -> pl.DataFrame:
-        """Their columns, positions 0-based half-open."""
+    def to_polars(self, ids: bool = False) -> pl.DataFrame:
+        """Their columns, positions 0-based half-open.
+
+        Parameters
+        ----------
+        ids
+            Give the ids of genes and transcripts that they belong to, in the
+            place of row numbers.
+        """
         table = self.table.to_polars()
-        return table if self._rows is None else table[self.rows]
+        chosen = table if self._rows is None else table[self.rows]
+        links = {kind: getattr(self.table.annotation, f"{kind}s") for kind in ("gene", "transcript") if ids and kind in chosen.columns}
+        return chosen.with_columns(other.column("id").gather(chosen[kind]).alias(kind) for kind, other in links.items())
 
     def to_arrow(self) -> pyarrow.Table:
         """Their columns; takes pyarrow."""

@@ -18,9 +18,6 @@ from modos.errors import InvalidInputError, NotFoundError, did_you_mean
 from modos.region import Region
 
 if TYPE_CHECKING:
-    import pandas
-    import pyarrow
-
     from modos.annotations.annotation import Annotation
 
 _STRANDS = (None, "+", "-")
@@ -123,22 +120,13 @@ class FeatureTable:
             self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
         return self._columns[key]
 
-    @property
-    def columns(self) -> list[str]:
-        """The names of the columns."""
-        return list(pl.read_parquet_schema(self._file()))
-
     def to_polars(self) -> pl.DataFrame:
         """All rows."""
         return read_columns(self._file())
 
-    def to_arrow(self) -> pyarrow.Table:
-        """All rows; takes pyarrow."""
-        return Features(self, None).to_arrow()
-
-    def to_pandas(self) -> pandas.DataFrame:
-        """All rows; takes pandas."""
-        return Features(self, None).to_pandas()
+    def all(self, strand: str | None = None) -> Features:
+        """All of them, or those of a strand."""
+        return Features(self, None if _check_strand(strand) is None else self._rows(strand)[1])
 
     def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that share a base with a region."""

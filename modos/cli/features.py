@@ -72,11 +72,13 @@ def features(
     cached = open_cached(store)
     annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
     table = table_of(annotation, kind)
-    rows = [row for text in region for row in table.overlap(text, strand=strand).to_polars().to_dicts()] if region else (
-        row for row in table.to_polars().iter_rows(named=True) if strand in (None, row["strand"]))
+    found = [table.overlap(text, strand=strand) for text in region] if region else [table.all(strand)]
     if json:
-        show_json([{**row, "start": row["start"] + 1} for row in rows])
+        show_json([{**row, "start": row["start"] + 1} for part in found for row in part.to_polars(ids=True).to_dicts()])
         return
-    show("\t".join(table.columns))
-    for row in rows:
-        show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
+    for number, part in enumerate(found):
+        rows = part.to_polars(ids=True)
+        if not number:
+            show("\t".join(rows.columns))
+        for row in rows.iter_rows(named=True):
+            show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))

@@ -66,3 +66,43 @@ def test_help_has_two_examples():
     for command in "list show add import pull push verify dna features rm env cache".split():
         text = subprocess.run([*MODOS, "reference", command, "--help"], capture_output=True, text=True, timeout=60).stdout
         assert text.count("modos reference ") >= 2, command
+
+
+GFF3 = "".join(f"chr2\tT\t{kind}\t2\t6\t.\t-\t.\t{more}\n" for kind, more in (("gene", "ID=g1;gene_name=ABC"), ("mRNA", "ID=t1;Parent=g1"),
+                                                                               ("exon", "ID=e1;Parent=t1")))
+
+
+def test_an_annotation_comes_and_goes(run, tmp_path):
+    (tmp_path / "genes.gff3").write_text(GFF3)
+    run("add", "mini", "--gff3", "genes.gff3", said="added genes of mini to refs: 1 gene, 1 transcript")
+    assert json.loads(run("list", "--json"))["annotations"]["genes"]["rows"]["exon"] == 1 and "genes" in run("list")
+    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\nchr2\t2\t6\t-\tg1\tABC\tgene\t\n"
+    assert run("features", "genes", "--kind", "exon", "--strand=-").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
+    assert json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1" and run("features", "genes", "--strand=+").count("\n") == 1
+    run("features", "genes", "--strand=x", code=2, said="neither + nor -")
+    run("features", "genes", "chr9:1-3", code=3, said="chr9")
+    run("features", "genes", "--kind", "genes", code=2, said="gene, transcript, exon")
+    run("features", "gene", code=3, said="did you mean genes")
+    assert run("dna", "mini", "chr2:2-6", "--reverse").splitlines()[0] == ">chr2:2-6/rc"
+    assert "transcript  1" in run("show", "genes") and json.loads(run("show", "genes", "--json"))["assembly"] == "mini"
+    run("push", "genes", "other", code=3, said="no assembly mini")
+    run("push", "mini", "other")
+    run("push", "genes", "other", said="genes is in other")
+    run("verify", "genes", "--store", "other", said="is whole")
+    run("pull", "genes", said="nothing had to be fetched")
+    run("pull", "genes", "-c", "chr2", code=2, said="as a whole")
+    run("rm", "mini", "--yes", code=1, said="has annotations")
+    run("rm", "genes", "--yes", said="removed genes")
+    run("rm", "mini", "--yes")
+    (tmp_path / "genes.gff3").write_text(GFF3.replace("\t6\t", "\t8\t"))
+    run("add", "mini", "mini.fa")
+    run("add", "mini", "--gff3", "genes.gff3", code=2, said="chr2 of the assembly has 7 bases")
+    run("add", "mini", code=2, said="nothing to add")
+    run("add", "mini", "--annotation", "x", "mini.fa", code=2, said="--annotation names one")
+    run("list", "--remote", code=3, said="no server is named")
+
+
+def test_offline_the_cache_is_listed(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    run("list", "--store", "https://nowhere.example/refs", said="nothing of https://nowhere.example/refs is in the cache")
+    run("show", "mini", "--store", "https://nowhere.example/refs", code=3, said="not in the cache, and MODOS_OFFLINE is set")

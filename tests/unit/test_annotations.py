@@ -239,6 +239,20 @@ def test_another_of_the_name_is_refused_and_the_same_is_not(annotate, store):
     store.remove("mini")
 
 
+def test_the_same_file_gives_the_same_tables(store, tmp_path):
+    """Also where many transcripts, exons and coding stretches are at one place: adding again changes nothing."""
+    source, text = random.Random(5), []
+    for gene in range(60):
+        start = source.randrange(1, 900)
+        text.append(line("chr1", "gene", start, start + 900, "+", f"ID=g{gene}"))
+        for number in range(40):
+            text.append(line("chr1", "mRNA", start, start + 900, "+", f"ID=t{gene}.{number};Parent=g{gene}"))
+            text += [line("chr1", kind, start + at, start + at + 90, "+", f"Parent=t{gene}.{number}") for at in (0, 300, 810) for kind in ("exon", "CDS")]
+    (tmp_path / "many.gff3").write_text("".join(text))
+    made = [add_annotation(store, "many", store.assembly("mini"), str(tmp_path / "many.gff3")) for _ in range(4)]
+    assert made[0] == made[1] == made[2] == made[3] and made[0].rows["cds"] == 7200
+
+
 def test_damage_is_found(annotate, store):
     manifest = annotate(GENCODE).manifest
     path = store.storage.local_path(annotation_key("test", manifest.tables["exon"].file))
