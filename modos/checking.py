@@ -24,7 +24,7 @@ class Finding:
     ----------
     kind
         `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`,
-        `reference`: the object is not what it says. `leftover`, `mirror`: what an interrupted
+        `sequence`: the object is not what it says. `leftover`, `mirror`: what an interrupted
         change left; `fix` mends these. `unknown`: a file that no element
         names, or a reference that cannot be compared; it stays.
     where
@@ -48,7 +48,7 @@ class Finding:
         return self.fixable or self.kind == "unknown"
 
     def __str__(self) -> str:
-        return f"{self.kind:<10}{self.where}: {self.message}"
+        return f"{self.kind:<9}{self.where}: {self.message}"
 
 
 def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ownership.ABANDONED_AFTER,
@@ -140,7 +140,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
 
 def _check_references(storage: Storage, document: Document, endpoint: str | None) -> Iterator[Finding]:
     for element_id, message, certain in iter_mismatches(storage, {id: document.element(id) for id in document.ids()}, endpoint):
-        yield Finding("reference" if certain else "unknown", element_id, message)
+        yield Finding("sequence" if certain else "unknown", element_id, message)
 
 
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from modos.access import open_remote
 from modos.config import check_url, endpoint_from_environment, resolve_services, token_for
 from modos.errors import AccessError, ConflictError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, has_size, htslib_has, is_offline, search_in, sequence_path
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, has_size, htslib_has, is_offline, search_in, sequence_path
 from modos.reference.dna import Reference
 from modos.reference.store import Assembly, Pieces, ReferenceStore, StoredContig, assembly_key, iter_checked, sequence_key
 from modos.reference.stored import CachedStore
@@ -44,7 +44,7 @@ def has_store(endpoint: str | None = None) -> bool:
 
 
 def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
-    """Have sequences where htslib looks for them, out of the cache or the user's store; those that both lack are left out.
+    """Have sequences where htslib looks for them, out of the cache, the user's store or the endpoint's refget; others are left out.
 
     What htslib finds by itself (REF_CACHE, REF_PATH) is not fetched again.
 
@@ -64,8 +64,26 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progre
                 path = cached.locate(contig, progress)
             except (NotFoundError, RemoteError, AccessError) as error:
                 logger.info("%s", error)
-                continue
+                if not _fetch_by_digest(contig, endpoint, progress):
+                    continue
         search_in(path.parents[2])
+
+
+def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progress | None) -> bool:
+    """Have a sequence in the cache from the refget service that the endpoint names, if it has it."""
+    if is_offline() or not (endpoint or endpoint_from_environment()):
+        return False
+    try:
+        services = resolve_services(endpoint, None)
+        if not services.refget:
+            return False
+        storage = _open_http(f"{services.refget}/sequence", services.endpoint)
+        bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, f"the sequence {contig.name} (MD5 {contig.md5}) of {services.refget}"),
+              lambda start: storage.iter_range(contig.md5, start, contig.length), progress)
+    except (NotFoundError, RemoteError, AccessError) as error:
+        logger.info("%s", error)
+        return False
+    return True
 
 
 def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> ReferenceStore:

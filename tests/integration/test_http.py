@@ -67,7 +67,7 @@ def bytes_of(block: Block) -> bytes:
 
 def test_discovery(folder, stack):
     assert get(folder).json() == {"status": "success", "auth": None, "s3": None, "htsget": f"{folder}/htsget",
-                                  "credentials": None, "fuzon": None, "kms": None, "refget": None, "root": None}
+                                  "credentials": None, "fuzon": None, "kms": None, "refget": None, "references": None, "root": None}
     answer = get(stack.endpoint).json()
     assert answer["s3"] == stack.s3 and answer["root"] == "s3://modos-demo"
 

@@ -169,7 +169,7 @@ def test_check_compares_a_cram_with_its_reference(named, place):
     named.add_element({"id": "wrong", "@type": "ReferenceGenome", "assembly": "wrong"})
     named.update_element("data/reads", {"has_reference": ["reference/wrong"]})
     (problem,) = named.find_problems()
-    assert problem.kind == "reference" and not problem.harmless
+    assert problem.kind == "sequence" and not problem.harmless
     assert "made with other sequences than reference/wrong: chr2 (M5 " in problem.message and "chr1" not in problem.message
     result = subprocess.run([*MODOS, "check", "own"], cwd=place, capture_output=True, text=True)
     assert result.returncode == 6 and "chr2 (M5" in result.stdout + result.stderr

@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,9 @@ import requests
 from modos.api import MODO
 from modos.errors import AccessError, InvalidInputError, NotFoundError
 from modos.reference.annotations import add_annotation, known_manifest, pull_annotation
-from modos.reference.cache import cached_files
+from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
-from modos.reference.opening import add_files, open_reference, open_store, push
+from modos.reference.opening import add_files, open_reference, open_store, provide, push
 from modos.reference.stored import CachedStore
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
@@ -153,6 +154,17 @@ def test_a_store_over_http(served, monkeypatch):
     assert offline.dna("chr1", 3, 9) == BASES["chr1"].upper()[3:9] and offline.annotation("genes").transcripts["t1"].gene.name == "ABC"
     with pytest.raises(NotFoundError, match=r"chr2 \(MD5 .* is not in the cache"):
         offline.dna("chr2", 0, 5)
+
+
+def test_a_server_with_refget_alone(served, refs, monkeypatch):
+    """A sequence that no store has is asked for by its MD5."""
+    monkeypatch.setenv("MODOS_ENDPOINT", served)
+    monkeypatch.setenv("REF_PATH", "/nowhere")
+    monkeypatch.setattr("modos.reference.opening.served_store", lambda endpoint: None)
+    contig = refs.assembly("mini").contig("chr2")
+    provide([contig, replace(contig, md5="0" * 32)])
+    assert sequence_path(contig.md5).read_text() == BASES["chr2"] and len(list(cached_files())) == 1
+    assert os.environ["REF_PATH"].startswith(str(sequence_path(contig.md5).parents[2]))
 
 
 def test_a_store_that_is_only_read_is_not_written(served, tmp_path):
