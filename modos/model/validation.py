@@ -53,6 +53,9 @@ def _explain(error: Any, element_id: str, class_name: str, slots: dict[str, Any]
         for slot in error.validator_value:
             if slot not in error.instance:
                 yield _problem(element_id, slot, f"is required for the class {class_name}", "a value", "nothing")
+    elif error.context and all(cause.validator == "required" for cause in error.context):
+        choices = list(dict.fromkeys(slot for cause in error.context for slot in cause.validator_value))
+        yield _problem(element_id, choices[0], f"or {' or '.join(choices[1:])} is required for the class {class_name}", "a value", "nothing")
     elif error.validator == "additionalProperties":
         for slot in sorted(error.instance.keys() - slots.keys()):
             near = did_you_mean(slot, slots)

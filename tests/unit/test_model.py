@@ -82,3 +82,10 @@ def test_what_is_no_element_is_refused(element):
 def test_unknown_groups_are_refused():
     with pytest.raises(InvalidInputError, match="assays is not a type"):
         model.default_class("assays")
+
+
+def test_a_reference_has_a_file_or_names_an_assembly():
+    for given in ({"data_path": "x.fa"}, {"assembly": "hg38"}):
+        model.validate({"@type": "ReferenceGenome"} | given, "reference/x")
+    with pytest.raises(SchemaError, match="data_path or assembly is required for the class ReferenceGenome"):
+        model.validate({"@type": "ReferenceGenome", "name": "x"}, "reference/x")
