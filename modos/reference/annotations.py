@@ -24,7 +24,7 @@ from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.table import FeatureTable
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
-    IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
+    AccessError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RemoteError, did_you_mean, listing,
 )
 from modos.reference.cache import OFFLINE_VARIABLE, has_size, is_offline, table_path
 from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
@@ -120,6 +120,9 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
         data = store.storage.read(annotation_key(name))[0]
     except NotFoundError:
         known = store.annotations()
+        if name in known:
+            raise InvalidInputError(f"the annotation {name} in {store.url} is of format {listing(map(str, known[name].get('versions', ())))}, "
+                                    f"and this modos reads {FORMAT}", "install a newer modos") from None
         near = did_you_mean(name, known)
         raise NotFoundError(f"there is no annotation {name} in {store.url}", f"did you mean {near}?" if near else
                             f"there are {listing(known)}" if known else "add one with `modos reference add --gff3`") from None
@@ -133,6 +136,8 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
     ------
     NotFoundError
         There is none, or offline, it was never fetched.
+    ConflictError
+        The store has another one under that name than before.
     """
     if cached.is_here:
         return read_manifest(cached.store, name)
@@ -145,10 +150,13 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
         return known
     try:
         found = read_manifest(cached.store, name)
-    except ModosError:
+    except (RemoteError, AccessError):
         if known is None:
             raise
         return known
+    if known is not None and (found.seqcol, found.tables) != (known.seqcol, known.tables):
+        raise ConflictError(f"the annotation {name} of {cached.store.url} is another one than when it was fetched",
+                            f"if that is right, forget the old one: `modos reference cache --forget {name}`")
     if found != known:
         keep(kept, found.to_bytes())
     return found

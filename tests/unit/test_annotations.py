@@ -347,3 +347,80 @@ def test_one_very_long_interval_is_found_and_hinders_nothing():
     index = IntervalIndex(np.array([0, len(starts)]), starts, ends, np.arange(len(starts)))
     segments = index.segments(0)
     assert segments.find(2_000_000, 2_000_001) == [0] and sorted(segments.find(1000, 1010)) == [0, 1]
+
+
+WORDS = st.sampled_from(["chr1", "chr2", "", "T", "gene", "exon", "1", "5", "90", "0", "-3", "x", "+", "-", ".", "?", "ID=a", "Parent=a", "\xe9", '"', "#", "12345678901234567890", " 7"])
+GOOD = st.sampled_from(["chr1\tT\tgene\t1\t5\t.\t+\t.\tID=a", "chr2\tT\texon\t3\t9\t0.5\t-\t1\tParent=a;x=\"y", "# comment", "", "###", "chr1\tT\tCDS\t5\t5\t.\t?\t0\t"])
+LINES = st.lists(st.one_of(GOOD, st.lists(WORDS, max_size=11).map("\t".join)), max_size=8)
+
+
+@settings(deadline=None, max_examples=400)
+@given(LINES, st.booleans())
+def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_named(lines, ends):
+    from modos.annotations import lines as module
+
+    text = "\n".join(lines) + ("\n" if ends else "")
+    wrong = [number for number, one in enumerate(text.split("\n")) if module._fault(one.encode())]
+    table = module._parse(text.encode() + (b"" if ends else b"\n"))
+    assert (table is None) == bool(wrong)
+    if wrong:
+        assert f"line {wrong[0] + 1}:" in module._first_error("x", text.encode(), 1).message
+    else:
+        features = [one.split("\t") for one in lines if one and not one.startswith("#")]
+        assert table.select("contig", "start", "end", "attributes").rows() == [(f[0], int(f[3]) - 1, int(f[4]), f[8]) for f in features]
+
+
+@settings(deadline=None, max_examples=150)
+@given(st.data())
+def test_a_damaged_text_is_an_error_or_an_annotation(data):
+    """Nothing but what the error table has, whatever bytes are changed."""
+    from pathlib import Path
+    from tempfile import TemporaryDirectory
+
+    from modos.annotations.building import build, place
+    from modos.annotations.parts import Parts
+    from modos.errors import ModosError
+    from modos.reference.annotations import read_parts
+
+    text = bytearray(data.draw(st.sampled_from([GENCODE, GTF, NCBI, REFGENE])).encode())
+    for _ in range(data.draw(st.integers(1, 6))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at:at + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=3))
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "x.gff3")
+        path.write_bytes(text)
+        try:
+            pieces = [place(parts, {"chr1": 0, "NC_1.1": 0, "chr2": 1}, [2000, 1500], "x", True)[0] for parts in read_parts(str(path))]
+        except ModosError:
+            return
+        if pieces:
+            tables = build(Parts.join(pieces)).tables
+            transcripts, exons = tables["transcript"], tables["exon"]
+            assert (transcripts["gene"] < len(tables["gene"])).all() and (exons["transcript"] < len(transcripts)).all()
+            for table in tables.values():
+                assert (table["start"] < table["end"]).all() and (table["start"] >= 0).all()
+
+
+def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tmp_path, stack):
+    from modos.demo.stack import BUCKET, CREDENTIALS
+    from modos.reference.annotations import known_manifest, push_annotation
+    from modos.reference.opening import push
+
+    (tmp_path / "a.gff3").write_text(GENCODE)
+    (tmp_path / "b.gff3").write_text(NCBI)
+    add_annotation(store, "test", store.assembly("mini"), str(tmp_path / "a.gff3"))
+    there = open_store(f"s3://{BUCKET}/noticed/{tmp_path.name}", stack.endpoint, CREDENTIALS)
+    push(store, there, "mini")
+    push_annotation(store, there, "test")
+    cached = CachedStore(there)
+    known_manifest(cached, "test")
+    remove_annotation(there, "test")
+    add_annotation(there, "test", there.assembly("mini"), str(tmp_path / "b.gff3"))
+    with pytest.raises(ConflictError, match="another one than when it was fetched"):
+        known_manifest(cached, "test")
+    cached.forget("test")
+    assert len(open_annotation(cached, "test", there.assembly("mini")).genes) == 5
+    there.storage.delete(annotation_key("test"))
+    there.change_index("annotations", lambda index: index["test"].update(versions=[2]))
+    with pytest.raises(InvalidInputError, match="of format 2, and this modos reads 1"):
+        read_manifest(there, "test")
