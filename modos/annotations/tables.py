@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from modos.errors import IntegrityError, InvalidInputError
 
 FORMAT = 1
 MANIFEST = "manifest.json"
+_SHA256 = re.compile("[0-9a-f]{64}")  # paths are made of it
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ class Manifest:
             tables = {kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))
                       for kind, t in given["tables"].items()}
             contigs = tuple(map(str, given["contigs"]))
-            whole = set(tables) == set(KINDS) and all(len(t.offsets) == len(contigs) + 1 and t.file == Path(t.file).name
+            whole = set(tables) == set(KINDS) and all(len(t.offsets) == len(contigs) + 1 and t.file == Path(t.file).name and _SHA256.fullmatch(t.sha256)
                                                       and list(t.offsets) == sorted(t.offsets) for t in tables.values())
             if whole:
                 return cls(str(given["name"]), str(given["assembly"]), str(given["seqcol"]), contigs, str(given["source"]), tables,

@@ -116,7 +116,7 @@ def add(
     modos reference add hg38 --gff3 gencode.v47.annotation.gff3.gz
     """
     from modos.errors import InvalidInputError
-    from modos.reference.opening import add_files
+    from modos.reference.adding import add_files
 
     if not files and not gff3:
         raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
@@ -237,7 +237,7 @@ def push(
     modos reference push gencode.v47 s3://my-bucket/refs
     """
     from modos.reference.annotations import names_annotation, push_annotation
-    from modos.reference.opening import push as push_assembly
+    from modos.reference.adding import push as push_assembly
 
     cached, known = open_cached(store), open_store(target)
     bring = push_annotation if names_annotation(cached, name) else push_assembly

@@ -208,9 +208,13 @@ def _shrink(keep: Path) -> None:
     limit = cache_limit()
     if limit is None:
         return
-    files = sorted(((path.stat().st_mtime, path.stat().st_size, path) for path in cached_files()), reverse=True)
+    files = []
+    for path in cached_files():
+        with suppress(OSError):  # others remove some, too
+            status = path.stat()
+            files.append((status.st_mtime, status.st_size, path))
     total = 0
-    for _, size, path in files:
+    for _, size, path in sorted(files, reverse=True):
         total += size
         if total > limit and path != keep:
             path.unlink(missing_ok=True)

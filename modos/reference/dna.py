@@ -153,12 +153,24 @@ class Reference:
     def _bases(self, contig: StoredContig, start: int, end: int) -> bytes:
         data = self._open.get(contig.md5)
         if data is None:
+            data = self._mapped(contig)
+            if data is None:
+                return b"".join(self._from_afar(contig, start, end))
+        return data[start:end]
+
+    def _mapped(self, contig: StoredContig) -> mmap.mmap | None:
+        """A sequence of this machine; None for one that is far away."""
+        for again in (True, False):
             path = self._locate(contig)
             if path is None:
-                return b"".join(self._from_afar(contig, start, end))
-            with open(path, "rb") as file:
-                data = self._open.setdefault(contig.md5, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-        return data[start:end]
+                return None
+            try:
+                with open(path, "rb") as file:
+                    return self._open.setdefault(contig.md5, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            except FileNotFoundError:  # somebody has made room in the cache meanwhile
+                if not again:
+                    raise
+        raise AssertionError
 
     def _from_afar(self, contig: StoredContig, start: int, end: int) -> Iterator[bytes]:
         for number in range(start // _BLOCK, -(-end // _BLOCK)):

@@ -106,7 +106,7 @@ class Assembly:
             contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
                             for c in given["contigs"])
             file, size, sha256 = given.get("masked") or ("", 0, "")
-            masked = (check_name(file), int(size), str(sha256)) if file else None
+            masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
             valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
@@ -311,6 +311,13 @@ def iter_file(path: Path) -> Iterator[bytes]:
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):
             yield piece
+
+
+def check_sha256(text: Any) -> str:
+    """Refuse (ValueError) what is no SHA-256 in hexadecimal digits: paths are made of it."""
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("no SHA-256")
+    return text
 
 
 def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256") -> Iterator[bytes]:

@@ -39,7 +39,7 @@ class CachedStore:
         """
         if self.is_here:
             return self.store.assembly(name)
-        kept = self.names / f"{name}.json"
+        kept = self.names / f"{check_name(name)}.json"
         known = Assembly.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
         if is_offline():
             if known is None:
@@ -73,7 +73,7 @@ class CachedStore:
 
     def forget(self, name: str) -> None:
         """Forget what was known of an assembly or annotation; what was fetched of it stays."""
-        (self.names / f"{name}.json").unlink(missing_ok=True)
+        (self.names / f"{check_name(name)}.json").unlink(missing_ok=True)
         self.kept_annotation(name).unlink(missing_ok=True)
 
     def locate(self, contig: StoredContig, progress: Progress | None = None) -> Path:

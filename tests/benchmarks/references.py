@@ -17,7 +17,8 @@ from reference_data import CONTIGS, write_annotation, write_genome
 
 from modos.demo.stack import BUCKET, CREDENTIALS, running
 from modos.modo import MODO
-from modos.reference.opening import add_files, open_store, push
+from modos.reference.adding import add_files, push
+from modos.reference.opening import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

@@ -19,7 +19,8 @@ import pytest
 from modos.errors import AccessError, ChecksumMismatch, ModosError, TransportError, TruncatedStream
 from modos.reference.annotations import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.cache import Wanted, bring, cached_files, sequence_path
-from modos.reference.opening import add_files, open_store, push
+from modos.reference.adding import add_files, push
+from modos.reference.opening import open_store
 from modos.reference.store import ReferenceStore
 from modos.reference.stored import CachedStore
 from modos.storage import open_storage

@@ -12,7 +12,8 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import ConflictError, ModosError, NotFoundError
 from modos.reference.cache import cached_files
-from modos.reference.opening import add_files, open_reference, open_store, push
+from modos.reference.adding import add_files, push
+from modos.reference.opening import open_reference, open_store
 from modos.region import Region
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]

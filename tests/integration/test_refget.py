@@ -17,7 +17,8 @@ from modos.errors import AccessError, InvalidInputError, NotFoundError
 from modos.reference.annotations import add_annotation, known_manifest, pull_annotation
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
-from modos.reference.opening import add_files, open_reference, open_store, provide, push
+from modos.reference.adding import add_files, push
+from modos.reference.opening import open_reference, open_store, provide
 from modos.reference.stored import CachedStore
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from modos.annotations.intervals import IntervalIndex
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.reference.annotations import add_annotation, annotation_key, name_of, open_annotation, read_manifest, remove_annotation, verify_annotation
-from modos.reference.opening import add_files, open_reference, open_store
+from modos.reference.adding import add_files
+from modos.reference.opening import open_reference, open_store
 from modos.reference.stored import CachedStore
 
 CHR1, CHR2 = "ACGT" * 500, "TTGCA" * 300
@@ -404,7 +405,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
 def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tmp_path, stack):
     from modos.demo.stack import BUCKET, CREDENTIALS
     from modos.reference.annotations import known_manifest, push_annotation
-    from modos.reference.opening import push
+    from modos.reference.adding import push
 
     (tmp_path / "a.gff3").write_text(GENCODE)
     (tmp_path / "b.gff3").write_text(NCBI)

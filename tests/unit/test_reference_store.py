@@ -22,7 +22,8 @@ from modos.errors import (
 from modos.reference import opening
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
-from modos.reference.opening import add_files, open_reference, open_store, push
+from modos.reference.adding import add_files, push
+from modos.reference.opening import open_reference, open_store
 from modos.reference.store import assembly_key, sequence_key
 from modos.reference.stored import CachedStore, missing, pull_sequences
 from modos.reference.twobit import iter_twobit
@@ -421,3 +422,24 @@ def test_soft_masking_is_kept_apart(store, tmp_path):
     assert len(list(store.verify("masked"))) == 1
     with pytest.raises(IntegrityError):
         open_reference("masked", store.url).dna("a", 0, 5, soft_mask=True)
+
+
+@pytest.mark.parametrize("name", ["../../x", "a/b", "", ".hidden", "x" * 200])
+def test_a_name_leads_nowhere_else(remote, name):
+    """Not of an assembly that an object names, nor of one to be forgotten."""
+    cached = CachedStore(open_store(*remote))
+    for ask in (cached.assembly, cached.forget, cached.knows_annotation):
+        with pytest.raises(InvalidInputError, match="cannot be the name"):
+            ask(name)
+
+
+def test_a_digest_of_a_table_is_one(remote, tmp_path):
+    """It becomes a path of the cache: what is none is refused before anything is fetched."""
+    import json
+
+    store = open_store(*remote)
+    given = json.loads(store.storage.read(assembly_key("mini"))[0])
+    given["masked"] = ["masked.x.parquet", 5, "..//..//../../tmp/evil" + "0" * 40]
+    store.storage.write(assembly_key("mini"), json.dumps(given).encode())
+    with pytest.raises(IntegrityError, match="damaged"):
+        store.assembly("mini")

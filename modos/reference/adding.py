@@ -1,0 +1,82 @@
+"""Assemblies into a store: from files, and from another store."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+from modos.errors import InvalidInputError
+from modos.reference.store import Assembly, Pieces, ReferenceStore, assembly_key, iter_checked, sequence_key
+from modos.reference.twobit import is_twobit, iter_twobit
+from modos.storage.base import Progress
+from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
+
+
+def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
+    """The sequences of FASTA and 2bit files in pieces."""
+    for path in paths:
+        yield from iter_twobit(path) if is_twobit(path) else iter_fasta(path, progress)
+
+
+def read_aliases(path: str) -> Iterator[list[str]]:
+    """The names of each contig in a table of UCSC (chromAlias.txt) or in an NCBI assembly report.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither.
+    """
+    columns, found = None, False
+    for line in read_rows(path):
+        fields = line.rstrip("\n").split("\t")
+        if line.startswith("# Sequence-Name"):
+            header = line[2:].split("\t")
+            columns = [header.index(style) for style in NAME_STYLES if style in header and style != "Assigned-Molecule"]
+        if line.startswith("#") or not line.strip():
+            continue
+        if len(fields) < 2:
+            raise InvalidInputError(f"{path} is no table of names: {line[:80]!r}", "give a chromAlias.txt or an assembly report")
+        chosen = fields if columns is None else [fields[number] for number in columns if number < len(fields)]
+        found = True
+        yield [name for name in chosen if name and name != "na"]
+    if not found:
+        raise InvalidInputError(f"{path} has no names", "give a chromAlias.txt or an assembly report")
+
+
+def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str | None = None, source: str = "",
+              progress: Progress | None = None) -> Assembly:
+    """Add an assembly from FASTA or 2bit files, with the other names that a table has for its contigs."""
+    files = expand_paths(paths)
+    aliases: dict[str, list[str]] = {}
+    for row in read_aliases(names) if names else ():
+        for one in row:
+            aliases[one] = [other for other in dict.fromkeys(row) if other != one]
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(Path(file).name for file in files), aliases)
+
+
+def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:
+    """Bring an assembly to another store: the sequences that it lacks, then the names; returns the bytes sent.
+
+    Raises
+    ------
+    AlreadyExistsError
+        The target has another assembly of that name.
+    """
+    assembly, sent = source.assembly(name), 0
+    files = [(sequence_key(contig.md5), contig.length, contig.md5, "md5") for contig in assembly.contigs]
+    if assembly.masked:
+        file, size, sha256 = assembly.masked
+        files.append((assembly_key(name, file), size, sha256, "sha256"))
+    for key, size, digest, algorithm in files:
+        if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)):
+            sent += size
+    target.register(assembly)
+    return sent
+
+
+def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        if progress:
+            progress(len(piece))
