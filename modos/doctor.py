@@ -19,6 +19,7 @@ from modos import tokens
 from modos.access import open_remote, s3_options
 from modos.config import Services, discover, fetch_json, server_name, token_for
 from modos.errors import ConflictError, ModosError, NotFoundError
+from modos.reference.opening import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
 from modos.storage.served import ServedStorage
 
@@ -78,7 +79,8 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, wri
     if services.htsget:
         yield from _guarded("htsget", lambda: _htsget(services))
     yield _cache("cache", "MODOS_CACHE_DIR", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos")
-    yield _references()
+    yield _searched()
+    yield from _guarded("references", lambda: _store(endpoint))
 
 
 def _guarded(topic: str, look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
@@ -205,8 +207,20 @@ def _cache(topic: str, variable: str, default: Path) -> Diagnosis:
     return Diagnosis(topic, "failed", f"{folder} cannot be written", f"set {variable} to a folder of yours")
 
 
-def _references() -> Diagnosis:
+def _store(endpoint: str | None) -> Iterator[Diagnosis]:
+    if not has_store(endpoint):
+        return
+    store = open_store(endpoint=endpoint)
+    assemblies, annotations = len(store.index()), len(store.annotations())
+    if assemblies:
+        yield Diagnosis("references", "ok", f"assemblies in {store.url}: {assemblies:,}, annotations: {annotations:,}")
+    elif os.environ.get(STORE_VARIABLE):
+        yield Diagnosis("references", "warning", f"{store.url} has no assemblies", f"add one with `modos reference add`, or change {STORE_VARIABLE}")
+
+
+def _searched() -> Diagnosis:
     path, cache = os.environ.get("REF_PATH"), os.environ.get("REF_CACHE")
     if not path and not cache:
-        return Diagnosis("references", "ok", "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object")
+        return Diagnosis("references", "ok", "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object, or "
+                         "out of the reference store")
     return Diagnosis("references", "ok", f"REF_PATH {path or 'is not set'}, REF_CACHE {cache or 'is not set'}")

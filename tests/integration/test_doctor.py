@@ -67,3 +67,20 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "file/cache"))
     item = found(None, None, None)["cache"]
     assert item.state == "failed" and "MODOS_CACHE_DIR" in item.fix
+
+
+def test_the_reference_store_is_looked_at(tmp_path, monkeypatch):
+    from modos.reference.adding import add_files
+    from modos.reference.opening import open_store
+
+    def found():
+        return [(one.state, one.text) for one in examine(None, None, None) if one.topic == "references"][1:]
+
+    assert found() == []
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", str(tmp_path / "refs"))
+    assert [state for state, _ in found()] == ["warning"]
+    (tmp_path / "x.fa").write_text(">chr1\nACGT\n")
+    add_files(open_store(), "mini", [str(tmp_path / "x.fa")])
+    assert found() == [("ok", f"assemblies in {tmp_path / 'refs'}: 1, annotations: 0")]
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", "http://127.0.0.1:9/refs")
+    assert [state for state, _ in found()] == ["failed"]
