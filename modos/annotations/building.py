@@ -66,7 +66,9 @@ def build(parts: Parts) -> Built:
     one by what they say themselves. UTRs and introns are computed.
     """
     nodes, exons, coding = _told_apart(parts)
-    coding = _whole_coding(coding)
+    proteins = coding.select(key="parent", other="protein").drop_nulls().unique("key", keep="first", maintain_order=True)
+    nodes = nodes.join(proteins, on="key", how="left", maintain_order="left").with_columns(protein=pl.coalesce("protein", "other")).drop("other")
+    coding = _whole_coding(coding.drop("protein"))
     nodes = pl.concat([nodes, _from_exons(nodes, exons)])
     used = pl.concat([exons["parent"], coding["parent"]]).unique().drop_nulls()
     transcripts, genes = _transcripts(nodes, used)

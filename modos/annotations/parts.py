@@ -29,8 +29,8 @@ class Parts:
     exons
         With `parent` and `id`.
     coding
-        With `parent`, `phase`, and whether each `is_stop`, a stop codon that
-        the file does not count as translated.
+        With `parent`, `phase`, `protein` (an id), and whether each `is_stop`,
+        a stop codon that the file does not count as translated.
     """
 
     nodes: pl.DataFrame
@@ -51,7 +51,7 @@ def parts_of(lines: Lines) -> Parts:
         *LINE, parent=parent, gene=attribute("gene_id") if lines.is_gtf else pl.lit(None, pl.String),
         id=attribute("exon_id") if lines.is_gtf else pl.coalesce(attribute("exon_id"), attribute("ID").str.replace(r"^exon[:-]", "")))
     coding = table.filter(pl.col("type").is_in([_CDS, _STOP] if lines.is_gtf else [_CDS])).select(
-        *LINE, parent=parent, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP)
+        *LINE, parent=parent, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=attribute("protein_id"))
     nodes = table.filter(~pl.col("type").is_in([*_EXON, _CDS, _STOP, *_OTHER_PARTS]))
     return Parts(_nodes_of(lines, nodes), *(_one_parent(part) if not lines.is_gtf else part for part in (exons, coding)))
 

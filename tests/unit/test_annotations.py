@@ -126,7 +126,7 @@ def test_ncbi(annotate):
     found = annotate(NCBI)
     assert {gene.id for gene in found.genes} == {"ABC1", "TRNF", "mirgene", "PSG", "bact"}
     assert {(t.id, t.gene.name) for t in found.transcripts} == {("NM_1.1", "ABC1"), ("TRNF", "TRNF"), ("NR_1.1", "MIR1"), ("MIR1", "MIR1"), ("bact", "bact")}
-    assert found.transcripts["NM_1.1"].mane == "select" and places(found.transcripts["NM_1"].utrs, "side") == [(100, 150, "5'"), (800, 900, "3'")]
+    assert found.transcripts["NM_1.1"].protein == "NP_1.1" and found.transcripts["NM_1.1"].mane == "select" and places(found.transcripts["NM_1"].utrs, "side") == [(100, 150, "5'"), (800, 900, "3'")]
     assert places(found.transcripts["bact"].exons) == places(found.transcripts["bact"].cds) == [(1600, 1650)]
     assert found.genes.overlap("1:1,405-1,410")[0].id == "PSG" and found.genes.overlap("NC_1.1", 1404, 1410)[0].contig == "chr1"
 
