@@ -8,10 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
+from modos.annotations.building import KINDS
 from modos.annotations.features import Feature, Features
 from modos.annotations.table import FeatureTable
 from modos.annotations.tables import Manifest, TableFile
-from modos.errors import NotFoundError
+from modos.errors import InvalidInputError, NotFoundError
 
 
 class Annotation:
@@ -36,9 +37,10 @@ class Annotation:
         self.manifest = manifest
         numbers = {contig: number for number, contig in enumerate(manifest.contigs)}
         self.codes = {name: numbers[contig] for name, contig in names.items() if contig in numbers} | numbers
-        self.genes, self.transcripts, self.exons, self.introns, self.cds, self.utrs = (
-            FeatureTable(self, kind, manifest.tables[kind], partial(locate, manifest.tables[kind]))
-            for kind in ("gene", "transcript", "exon", "intron", "cds", "utr"))
+        self._tables: dict[str, FeatureTable] = {}
+        for kind in KINDS:
+            self._tables[kind] = FeatureTable(kind, manifest, self.codes, self._tables, partial(locate, manifest.tables[kind]))
+        self.genes, self.transcripts, self.exons, self.introns, self.cds, self.utrs = self._tables.values()
 
     @property
     def name(self) -> str:
@@ -49,6 +51,12 @@ class Annotation:
     def assembly(self) -> str:
         """The name of its assembly."""
         return self.manifest.assembly
+
+    def table(self, kind: str) -> FeatureTable:
+        """The features of a kind; InvalidInputError where there is no such kind."""
+        if kind not in self._tables:
+            raise InvalidInputError(f"there is no {kind} in an annotation", f"there are {', '.join(self._tables)}")
+        return self._tables[kind]
 
     def gene(self, name: str) -> Feature:
         """A gene by its id or its name; NotFoundError where there is none, or the name is that of several."""

@@ -42,7 +42,7 @@ class Features(Sequence):
         return (Feature(self.table, row) for row in self.rows.tolist())
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} x {self.table.kind} of {self.table.annotation.name}>"
+        return f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>"
 
     def to_polars(self, ids: bool = False) -> pl.DataFrame:
         """Their columns, positions 0-based half-open.
@@ -55,7 +55,7 @@ class Features(Sequence):
         """
         table = self.table.to_polars()
         chosen = table if self._rows is None else table[self.rows]
-        links = {kind: getattr(self.table.annotation, f"{kind}s") for kind in ("gene", "transcript") if ids and kind in chosen.columns}
+        links = {kind: self.table.siblings[kind] for kind in ("gene", "transcript") if ids and kind in chosen.columns}
         return chosen.with_columns(other.column("id").gather(chosen[kind]).alias(kind) for kind, other in links.items())
 
     def to_arrow(self) -> pyarrow.Table:
@@ -113,7 +113,7 @@ class Feature:
         if self.kind == "gene":
             return self
         transcript = self.transcript
-        return Feature(self.table.annotation.genes, int(transcript.table.numbers("gene")[transcript.row]))
+        return Feature(self.table.siblings["gene"], int(transcript.table.numbers("gene")[transcript.row]))
 
     @property
     def transcript(self) -> Feature:
@@ -122,23 +122,23 @@ class Feature:
             return self
         if self.kind == "gene":
             raise AttributeError("a gene has transcripts")
-        return Feature(self.table.annotation.transcripts, int(self.table.numbers("transcript")[self.row]))
+        return Feature(self.table.siblings["transcript"], int(self.table.numbers("transcript")[self.row]))
 
     @property
     def transcripts(self) -> Features:
         """Those of a gene, by start."""
-        transcripts = self.table.annotation.transcripts
+        transcripts = self.table.siblings["transcript"]
         return Features(transcripts, transcripts.children("gene", self.gene.row))
 
     @property
     def exons(self) -> Features:
         """Those of a transcript, from its 5' end."""
-        return self._parts("exons")
+        return self._parts("exon")
 
     @property
     def introns(self) -> Features:
         """Those of a transcript, from its 5' end."""
-        return self._parts("introns")
+        return self._parts("intron")
 
     @property
     def cds(self) -> Features:
@@ -148,10 +148,10 @@ class Feature:
     @property
     def utrs(self) -> Features:
         """The untranslated stretches of a transcript, from its 5' end."""
-        return self._parts("utrs")
+        return self._parts("utr")
 
-    def _parts(self, name: str) -> Features:
-        table = getattr(self.table.annotation, name)
+    def _parts(self, kind: str) -> Features:
+        table = self.table.siblings[kind]
         return Features(table, table.children("transcript", self.transcript.row))
 
     def __eq__(self, other: object) -> bool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, overload
 
 import numpy as np
 import polars as pl
 
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
-from modos.annotations.tables import TableFile, read_columns
+from modos.annotations.tables import Manifest, read_columns
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean
 from modos.region import Region
-
-if TYPE_CHECKING:
-    from modos.annotations.annotation import Annotation
 
 _STRANDS = (None, "+", "-")
 _new = object.__new__
@@ -45,14 +42,20 @@ class FeatureTable:
     ----------
     kind
         gene, transcript, exon, intron, cds or utr.
+    manifest
+        Of the annotation.
+    codes
+        The number of each contig, by each of its names.
+    siblings
+        The tables of the annotation by kind, this one among them.
     file
         Gives the Parquet file, fetched when it is first needed.
     """
 
-    def __init__(self, annotation: Annotation, kind: str, table: TableFile, file: Callable[[], Path]):
-        self.annotation, self.kind = annotation, kind
-        self._table, self._file = table, file
-        self._codes = annotation.codes
+    def __init__(self, kind: str, manifest: Manifest, codes: Mapping[str, int], siblings: Mapping[str, FeatureTable], file: Callable[[], Path]):
+        self.kind, self.manifest, self.siblings = kind, manifest, siblings
+        self._table, self._file = manifest.tables[kind], file
+        self._codes = codes
         self._segments: dict[str, Segments] = {}  # by name, of both strands
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
         self._indexes: dict[str | None, IntervalIndex] = {}
@@ -62,7 +65,7 @@ class FeatureTable:
         return self._table.offsets[-1]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} x {self.kind} of {self.annotation.name}>"
+        return f"<{len(self):,} x {self.kind} of {self.manifest.name}>"
 
     def __iter__(self) -> Iterator[Feature]:
         return (Feature(self, row) for row in range(len(self)))
@@ -96,7 +99,7 @@ class FeatureTable:
         if id in rows:
             return rows[id]
         near = did_you_mean(id, rows)
-        raise NotFoundError(f"{self.annotation.name} has no {self.kind} {id}", f"did you mean {near}?" if near else
+        raise NotFoundError(f"{self.manifest.name} has no {self.kind} {id}", f"did you mean {near}?" if near else
                             "give an id as the annotation has it; names are asked for with `named`")
 
     @cached_property
@@ -222,7 +225,7 @@ class FeatureTable:
             contig, start, end = region.contig, region.start, region.end
         if contig not in self._codes:
             near = did_you_mean(contig, self._codes)
-            raise NotFoundError(f"{self.annotation.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
+            raise NotFoundError(f"{self.manifest.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
         end = 1 << 44 if end is None else end
         if start > end:
             raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
@@ -242,7 +245,7 @@ class FeatureTable:
         try:
             return np.array([codes[name] for name in contigs], np.int64)
         except KeyError as error:
-            raise NotFoundError(f"{self.annotation.assembly} has no contig {error.args[0]}",
+            raise NotFoundError(f"{self.manifest.assembly} has no contig {error.args[0]}",
                                 "see `modos reference show` for its contigs and their other names") from None
 
     def _index(self, strand: str | None) -> IntervalIndex:
@@ -292,7 +295,7 @@ class FeatureTable:
         if key not in self._columns:
             parents = self.numbers(parent)
             order = np.lexsort((self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
-            count = len(getattr(self.annotation, f"{parent}s"))
+            count = len(self.siblings[parent])
             self._columns[key] = order, np.searchsorted(parents[order], np.arange(count + 1))
         order, bounds = self._columns[key]
         return order[bounds[row]:bounds[row + 1]].tolist()

@@ -67,11 +67,11 @@ def features(
 
     modos reference features gencode.v47 --kind gene --json
     """
-    from modos.reference.annotations import known_manifest, open_annotation, table_of
+    from modos.reference.annotations import known_manifest, open_annotation
 
     cached = open_cached(store)
     annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
-    table = table_of(annotation, kind)
+    table = annotation.table(kind)
     found = [table.overlap(text, strand=strand) for text in region] if region else [table.all(strand)]
     if json:
         show_json([{**row, "start": row["start"] + 1} for part in found for row in part.to_polars(ids=True).to_dicts()])

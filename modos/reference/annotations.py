@@ -21,7 +21,6 @@ from modos.annotations.building import build, place
 from modos.annotations.lines import iter_lines
 from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
-from modos.annotations.table import FeatureTable
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
     AccessError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RemoteError, did_you_mean, listing,
@@ -250,12 +249,3 @@ def remove_annotation(store: ReferenceStore, name: str) -> None:
     store.storage.delete(annotation_key(name))
     for info in list(store.storage.iter_files(f"annotations/{name}")):
         store.storage.delete(info.key)
-
-
-def table_of(annotation: Annotation, kind: str) -> FeatureTable:
-    """The features of a kind; InvalidInputError where there is no such kind."""
-    tables = {table.kind: table for table in (annotation.genes, annotation.transcripts, annotation.exons, annotation.introns, annotation.cds,
-                                              annotation.utrs)}
-    if kind not in tables:
-        raise InvalidInputError(f"there is no {kind} in an annotation", f"there are {', '.join(tables)}")
-    return tables[kind]
