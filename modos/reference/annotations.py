@@ -23,11 +23,11 @@ from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
-    AccessError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RemoteError, did_you_mean, listing,
+    IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
 )
-from modos.reference.cache import OFFLINE_VARIABLE, has_size, is_offline, table_path
+from modos.reference.cache import has_size, table_path
 from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
-from modos.reference.stored import CachedStore, keep
+from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
 from modos.tracks.assembly import read_rows
 
@@ -140,25 +140,8 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
     """
     if cached.is_here:
         return read_manifest(cached.store, name)
-    kept = cached.kept_annotation(name)
-    known = Manifest.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
-    if is_offline():
-        if known is None:
-            raise NotFoundError(f"the annotation {name} of {cached.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
-                                f"`modos reference pull {name}` when there is a network")
-        return known
-    try:
-        found = read_manifest(cached.store, name)
-    except (RemoteError, AccessError):
-        if known is None:
-            raise
-        return known
-    if known is not None and (found.seqcol, found.tables) != (known.seqcol, known.tables):
-        raise ConflictError(f"the annotation {name} of {cached.store.url} is another one than when it was fetched",
-                            f"if that is right, forget the old one: `modos reference cache --forget {name}`")
-    if found != known:
-        keep(kept, found.to_bytes())
-    return found
+    return cached.remembered("annotation", name, cached.kept_annotation(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
+                             lambda manifest: (manifest.seqcol, dict(manifest.tables)))
 
 
 def names_annotation(cached: CachedStore, name: str) -> bool:

@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
 from modos.reference.store import Assembly, ReferenceStore, StoredContig, check_name, sequence_key
 from modos.storage.base import Progress
+
+
+class _Kept(Protocol):
+    def to_bytes(self) -> bytes:
+        """As a file has it."""
+
+
+T = TypeVar("T", bound=_Kept)
 
 
 class CachedStore:
@@ -39,21 +48,34 @@ class CachedStore:
         """
         if self.is_here:
             return self.store.assembly(name)
-        kept = self.names / f"{check_name(name)}.json"
-        known = Assembly.from_bytes(kept.read_bytes(), str(kept)) if kept.is_file() else None
+        return self.remembered("assembly", name, self.names / f"{check_name(name)}.json", Assembly.from_bytes, lambda: self.store.assembly(name),
+                               lambda assembly: assembly.seqcol)
+
+    def remembered(self, thing: str, name: str, kept: Path, parse: Callable[[bytes, str], T], fetch: Callable[[], T],
+                   identity: Callable[[T], object]) -> T:
+        """What the store says of an assembly or annotation; where it cannot be reached, what it has said.
+
+        Parameters
+        ----------
+        kept
+            Where what it has said is kept.
+        identity
+            What has to be the same as before.
+        """
+        known = parse(kept.read_bytes(), str(kept)) if kept.is_file() else None
         if is_offline():
             if known is None:
-                raise NotFoundError(f"the assembly {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
+                raise NotFoundError(f"the {thing} {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
                                     f"`modos reference pull {name}` when there is a network")
             return known
         try:
-            found = self.store.assembly(name)
+            found = fetch()
         except (RemoteError, AccessError):
             if known is None:
                 raise
             return known
-        if known is not None and known.seqcol != found.seqcol:
-            raise ConflictError(f"the assembly {name} of {self.store.url} has other sequences than when it was fetched",
+        if known is not None and identity(known) != identity(found):
+            raise ConflictError(f"the {thing} {name} of {self.store.url} is another one than when it was fetched",
                                 f"if that is right, forget the old one: `modos reference cache --forget {name}`")
         if known != found:
             keep(kept, found.to_bytes())

@@ -279,7 +279,7 @@ def test_another_assembly_of_the_name_at_the_source_is_noticed(remote, tmp_path)
     cached.assembly("mini")
     store.remove("mini")
     add_files(store, "mini", [write_fasta(tmp_path / "other.fa", {"chr1": "ACGT"})])
-    with pytest.raises(ConflictError, match="other sequences"):
+    with pytest.raises(ConflictError, match="another one than when it was fetched"):
         cached.assembly("mini")
     cached.forget("mini")
     assert cached.assembly("mini").bases == 4
