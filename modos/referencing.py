@@ -13,6 +13,7 @@ from modos.reference.digests import Digests
 from modos.reference.dna import Reference
 from modos.reference.fasta import digest_fasta, open_fasta
 from modos.reference.opening import open_reference, stored_assembly
+from modos.reference.sequences import is_compressed
 from modos.reference.store import StoredContig
 from modos.storage import Storage
 from modos.streaming import StorageSource
@@ -83,7 +84,9 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
     path = attributes.get("data_path")
     if attributes.get("assembly"):
         return stored_assembly(attributes, endpoint=endpoint).contigs
-    if not path or is_array_path(path) or is_encrypted(path) or attributes.get("seqcol_digest") or not storage.exists(f"{path}.fai"):
+    if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
+        return ()
+    if not storage.exists(f"{path}.fai"):
         return ()
     return digest_fasta(storage, path)
 

@@ -19,7 +19,7 @@ from modos.htsget.query import Query
 from modos.planning import Planner
 from modos.reference.cache import search_in
 from modos.reference.opening import provide, stored_assembly
-from modos.reference.sequences import cache_sequences
+from modos.reference.sequences import cache_sequences, is_compressed
 from modos.reference.store import StoredContig
 from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
@@ -179,6 +179,8 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         local = storage.local_path(fasta)
         if local is not None:
             return str(local)
+        if is_compressed(fasta):
+            continue
         search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions), progress))
         return None
     provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import polars as pl
 
-from modos.annotations.parts import PLACE, Parts
+from modos.annotations.parts import PLACE, PREFIX, Parts
 from modos.errors import InvalidInputError, listing
 
 KINDS = ("gene", "transcript", "exon", "intron", "cds", "utr")
@@ -69,8 +69,9 @@ def build(parts: Parts) -> Built:
     proteins = coding.select(key="parent", other="protein").drop_nulls().unique("key", keep="first", maintain_order=True)
     nodes = nodes.join(proteins, on="key", how="left", maintain_order="left").with_columns(protein=pl.coalesce("protein", "other")).drop("other")
     coding = _whole_coding(coding.drop("protein"))
-    nodes = pl.concat([nodes, _from_exons(nodes, exons)])
+    nodes, exons, coding = _with_transcripts(nodes, exons, coding)
     used = pl.concat([exons["parent"], coding["parent"]]).unique().drop_nulls()
+    nodes = _with_genes(nodes, used)
     transcripts, genes = _transcripts(nodes, used)
     bare = coding.join(exons, on="parent", how="anti")  # a gene of bacteria has no exons
     exons = pl.concat([exons, bare.select(*PLACE, "parent", gene=pl.lit(None, pl.String), id=pl.lit(None, pl.String))])
@@ -120,24 +121,44 @@ def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce(own.first(), pl.col("phase").first()).alias("phase")).drop("part")
 
 
-def _from_exons(nodes: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
-    """Transcripts and genes that only exons name (GTF of UCSC and others)."""
-    orphans = exons.filter(pl.col("gene").is_not_null()).join(nodes, left_on="parent", right_on="key", how="anti")
-    extent = (pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand"))
-    transcripts = orphans.group_by("parent", maintain_order=True).agg(*extent, pl.first("gene"))
-    transcripts = transcripts.select(*PLACE, key="parent", id="parent", parent="gene", type=pl.lit("transcript"))
-    made = pl.concat([nodes.filter(pl.col("parent").is_not_null()).select(*PLACE, "parent"), transcripts.select(*PLACE, "parent")])
-    genes = made.filter(pl.col("parent").is_in(transcripts["parent"].implode())).join(nodes, left_on="parent", right_on="key", how="anti")
-    genes = genes.group_by("parent", maintain_order=True).agg(*extent).select(*PLACE, key="parent", id="parent", type=pl.lit("gene"))
-    return pl.concat([nodes.clear(), transcripts, genes], how="diagonal").select(nodes.columns)
+def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Nodes with the transcripts that only exons name (GTF of UCSC and others), one on each contig and strand."""
+    orphans = exons.filter(pl.col("gene").is_not_null()).join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
+    loci = _loci(orphans, pl.first("gene"))
+    made = loci.select(*PLACE, key="new", id="parent", parent="gene", type=pl.lit("transcript"))
+    return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding)))
+
+
+def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
+    """Nodes with the genes that only transcripts name, one on each contig and strand."""
+    children = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used))
+    loci = _loci(children.join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left"))
+    made = loci.select(*PLACE, key="new", id=pl.col("parent").str.replace(PREFIX, ""), type=pl.lit("gene"))
+    return pl.concat([_moved(nodes, loci), made], how="diagonal")
+
+
+def _loci(parts: pl.DataFrame, *more: pl.Expr) -> pl.DataFrame:
+    """What has a parent that is not there, by parent, contig and strand; with a `new` key for each."""
+    found = parts.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), *more)
+    copy = pl.int_range(pl.len()).over("parent")
+    return found.with_columns(new=pl.when(copy > 0).then(pl.format("{}\t{}", "parent", copy)).otherwise("parent"))
+
+
+def _moved(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
+    """Parts of the parents that were made."""
+    table = table.join(loci.select("parent", "contig", "strand", "new"), on=("parent", "contig", "strand"), how="left", maintain_order="left")
+    return table.with_columns(parent=pl.coalesce("new", "parent")).drop("new")
+
+
+def _is_transcript(used: pl.Series) -> pl.Expr:
+    return pl.col("key").is_in(used.implode()) | pl.col("type").str.contains("(?i)rna$|transcript$")
 
 
 def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Transcripts with the genes they belong to; a gene with exons of its own is a transcript, too."""
     above = nodes.select(parent="key", grand="parent", high="type")
     children = nodes.filter(pl.col("parent").is_not_null()).join(above, on="parent", how="left", maintain_order="left")
-    is_transcript = pl.col("key").is_in(used.implode()) | pl.col("type").str.contains("(?i)rna$|transcript$")
-    transcripts = children.filter(is_transcript).with_columns(parent=pl.coalesce("grand", "parent")).drop("grand", "high")
+    transcripts = children.filter(_is_transcript(used)).with_columns(parent=pl.coalesce("grand", "parent")).drop("grand", "high")
     tops = nodes.filter(pl.col("parent").is_null())
     alone = tops.filter(pl.col("key").is_in(used.implode()))
     genes = tops.filter(pl.col("key").is_in(transcripts["parent"].implode()) | pl.col("type").is_in(_GENES) | pl.col("key").is_in(used.implode()))
@@ -182,7 +203,7 @@ def _gene_table(genes: pl.DataFrame) -> pl.DataFrame:
 
 
 def _transcript_table(transcripts: pl.DataFrame) -> pl.DataFrame:
-    tags = pl.col("tags").str.replace_all("%20", " ")
+    tags = pl.col("tags")
     mane = pl.when(tags.str.contains(r"(?:^|,)MANE[_ ]Select(?:,|$)")).then(pl.lit("select")).when(
         tags.str.contains(r"(?:^|,)MANE[_ ]Plus[_ ]Clinical(?:,|$)")).then(pl.lit("plus_clinical"))
     return transcripts.select(

@@ -117,7 +117,7 @@ def _parse(data: bytes) -> pl.DataFrame | None:
         return None
     wrong = (pl.col("start").is_null() | pl.col("attributes").is_null() | (pl.col("start") < 1) | (pl.col("end") < pl.col("start"))
              | ~pl.col("strand").is_in(["+", "-", ".", "?"]) | (pl.col("contig") == "") | (pl.col("type") == ""))
-    if table.select(wrong.any()).item():
+    if table.select(wrong.fill_null(True).any()).item():
         return None
     return table.with_columns(pl.col("start") - 1)
 

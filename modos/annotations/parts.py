@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 import polars as pl
 
@@ -15,7 +16,7 @@ _EXON, _CDS, _STOP = ("exon", "pseudogenic_exon"), "CDS", "stop_codon"
 _OTHER_PARTS = ("five_prime_UTR", "three_prime_UTR", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "intron",
                 "stop_codon_redefined_as_selenocysteine", "Selenocysteine", "5UTR", "3UTR", "inter", "inter_CNS", "intron_CNS",
                 "transcription_start_site", "transcription_end_site", "TSS", "tts", "tss", "polyA_site")
-_PREFIX = r"^(?:gene:|transcript:|gene-|rna-)"  # that Ensembl and NCBI put before names
+PREFIX = r"^(?:gene:|transcript:|gene-|rna-)"  # that Ensembl and NCBI put before names
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,18 @@ def parts_of(lines: Lines) -> Parts:
     coding = table.filter(pl.col("type").is_in([_CDS, _STOP] if lines.is_gtf else [_CDS])).select(
         *LINE, parent=parent, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=attribute("protein_id"))
     nodes = table.filter(~pl.col("type").is_in([*_EXON, _CDS, _STOP, *_OTHER_PARTS]))
-    return Parts(_nodes_of(lines, nodes), *(_one_parent(part) if not lines.is_gtf else part for part in (exons, coding)))
+    if lines.is_gtf:
+        return Parts(_nodes_of(lines, nodes), exons, coding)
+    return Parts(*map(_decoded, (_nodes_of(lines, nodes), _one_parent(exons), _one_parent(coding))))
+
+
+def _decoded(table: pl.DataFrame) -> pl.DataFrame:
+    """GFF3 with what it writes as %28 and the like; an attribute is divided before."""
+    for name, kind in table.schema.items():
+        if kind == pl.String and table[name].str.contains("%", literal=True).any():
+            escaped = pl.col(name).str.contains("%", literal=True)
+            table = table.with_columns(pl.when(escaped).then(pl.col(name).map_elements(unquote, pl.String)).otherwise(name).alias(name))
+    return table
 
 
 def _one_parent(table: pl.DataFrame) -> pl.DataFrame:
@@ -76,7 +88,7 @@ def _nodes_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
     name = pl.coalesce(attribute("transcript_name"), attribute("Name"))
     biotype = pl.coalesce(attribute("transcript_type"), attribute("transcript_biotype"), attribute("biotype"))
     return table.select(
-        *LINE, key=key, id=key.str.replace(_PREFIX, ""), parent=parent, type=pl.col("type"), name=pl.when(parent.is_null()).then(gene_name).otherwise(name),
+        *LINE, key=key, id=key.str.replace(PREFIX, ""), parent=parent, type=pl.col("type"), name=pl.when(parent.is_null()).then(gene_name).otherwise(name),
         biotype=pl.when(parent.is_null()).then(gene_type).otherwise(biotype), level=attribute("level").cast(pl.UInt8, strict=False),
         support=attribute("transcript_support_level").str.extract(r"^(\S+)"), tags=lines.tags(), protein=attribute("protein_id"),
         ccds=pl.coalesce(attribute("ccdsid"), attribute("ccds_id"))).filter(pl.col("key").is_not_null())

@@ -57,7 +57,8 @@ def _table(path: str, data: bytes) -> pl.DataFrame:
         numbers = [row.get(name, "") for name in _NUMBERS]
         places = [row.get(name, "").strip(",").split(",") for name in ("starts", "ends")]
         if not all(text.isdecimal() for text in (*numbers, *places[0], *places[1])) or row["strand"] not in ("+", "-") \
-                or not len(places[0]) == len(places[1]) == int(row["count"]) or int(row["start"]) >= int(row["end"]):
+                or not len(places[0]) == len(places[1]) == int(row["count"]) or int(row["start"]) >= int(row["end"]) \
+                or any(int(start) >= int(end) for start, end in zip(*places)):
             raise InvalidInputError(f"{path}, line {number}: this is no row of a table of genes", "give refGene.txt as UCSC has it")
         rows.append({**{name: int(row[name]) for name in _NUMBERS}, "id": row["id"], "contig": row["contig"], "strand": row["strand"],
                      "gene": row.get("gene") or row["id"], "starts": list(map(int, places[0])), "ends": list(map(int, places[1])),

@@ -87,7 +87,7 @@ class Manifest:
             if whole:
                 return cls(str(given["name"]), str(given["assembly"]), str(given["seqcol"]), contigs, str(given["source"]), tables,
                            {str(text): int(count) for text, count in given["left_out"].items()})
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, InvalidInputError):
                 raise
         raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")

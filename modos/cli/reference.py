@@ -247,12 +247,16 @@ def push(
 
 
 @app.command()
-def verify(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")], store: StoreOption = None) -> None:
+def verify(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
+    fix: Annotated[bool, typer.Option("--fix", help="Remove what is damaged, so that it can be added again.")] = False,
+    store: StoreOption = None,
+) -> None:
     """Compare every sequence of an assembly, or every table of an annotation, with its digest.
 
     modos reference verify hg38
 
-    modos reference verify gencode.v47 --store s3://my-bucket/refs
+    modos reference verify gencode.v47 --fix --store s3://my-bucket/refs
     """
     from modos.errors import IntegrityError
     from modos.reference.annotations import names_annotation, read_manifest, verify_annotation
@@ -260,12 +264,16 @@ def verify(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assem
     cached = open_cached(store)
     known, is_annotation = cached.store, names_annotation(cached, name)
     with progress("reading") as advance:
-        wrong = list(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
-    if wrong:
-        show("\n".join(wrong))
-        raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} "
-                             f"{'is' if len(wrong) == 1 else 'are'} not what the name says", "add it again: what is whole stays")
-    say(f"{name} in {known.url} is whole")
+        wrong = dict(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
+    if not wrong:
+        say(f"{name} in {known.url} is whole")
+        return
+    show("\n".join(wrong.values()))
+    for key in wrong if fix else ():
+        known.storage.delete(key)
+    raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not what the name says"
+                         + (", and removed" if fix else ""), "add it again, or push it from another store" if fix else "remove what is "
+                         "damaged with --fix, and add it again")
 
 
 app.command("dna")(dna)

@@ -12,6 +12,8 @@ from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
 from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
 
+_AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "chrNames"}
+
 
 def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
     """The sequences of FASTA and 2bit files in pieces."""
@@ -37,6 +39,8 @@ def read_aliases(path: str) -> Iterator[list[str]]:
             continue
         if len(fields) < 2:
             raise InvalidInputError(f"{path} is no table of names: {line[:80]!r}", "give a chromAlias.txt or an assembly report")
+        if columns is None and len(fields) == 3 and set(fields[2].split(",")) <= _AUTHORITIES:
+            fields = [fields[1], fields[0]]  # a row of UCSC's database: name, contig, who calls it so
         chosen = fields if columns is None else [fields[number] for number in columns if number < len(fields)]
         found = True
         yield [name for name in chosen if name and name != "na"]
@@ -51,8 +55,9 @@ def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str
     aliases: dict[str, list[str]] = {}
     for row in read_aliases(names) if names else ():
         for one in row:
-            aliases[one] = [other for other in dict.fromkeys(row) if other != one]
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(Path(file).name for file in files), aliases)
+            aliases.setdefault(one, []).extend(other for other in row if other != one)
+    names_of = {name: tuple(dict.fromkeys(others)) for name, others in aliases.items()}
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(Path(file).name for file in files), names_of)
 
 
 def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:

@@ -23,7 +23,7 @@ from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
-    IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
 )
 from modos.reference.cache import has_size, table_path
 from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
@@ -103,13 +103,15 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
 
 def _register(store: ReferenceStore, manifest: Manifest) -> None:
     """Name an annotation whose tables are there; nothing for one that is the same."""
-    def is_same() -> bool:
+    try:
+        store.storage.write(annotation_key(manifest.name), manifest.to_bytes(), if_absent=True)
+    except ConflictError:
         other = read_manifest(store, manifest.name)
-        return (other.seqcol, other.tables) == (manifest.seqcol, manifest.tables)
-
+        if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
+            raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
     facts = {"assembly": manifest.assembly, "seqcol": manifest.seqcol, "rows": manifest.rows, "bytes": manifest.size, "source": manifest.source,
              "versions": [FORMAT]}
-    store.name_files("annotations", manifest.name, annotation_key(manifest.name), manifest.to_bytes(), facts, is_same)
+    store.change_index("annotations", lambda index: index.update({manifest.name: facts}))
 
 
 def read_manifest(store: ReferenceStore, name: str) -> Manifest:
@@ -200,15 +202,16 @@ def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
     return [] if cached.is_here else [table for table in manifest.tables.values() if not has_size(table_path(table.sha256), table.size)]
 
 
-def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[str]:
-    """What is wrong with the tables of an annotation."""
+def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+    """The tables of an annotation that are not what their names say: key, and what is wrong."""
     for table in manifest.tables.values():
+        key = annotation_key(manifest.name, table.file)
         try:
-            for piece in iter_checked(store, annotation_key(manifest.name, table.file), table.size, table.sha256):
+            for piece in iter_checked(store, key, table.size, table.sha256):
                 if progress:
                     progress(len(piece))
         except (NotFoundError, IntegrityError) as error:
-            yield error.message
+            yield key, error.message
 
 
 def push_annotation(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:

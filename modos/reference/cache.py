@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, ModosError, NotFoundError, TruncatedStream
 from modos.storage.base import INTERRUPTIONS, Progress
@@ -27,6 +27,7 @@ _KINDS = ("sequences", "tables")
 _LOCKS = 256
 
 Read = Callable[[int], Iterator[bytes]]
+_in_use: set[Path] = set()  # what this process has asked for, and may be reading
 
 
 class Wanted(NamedTuple):
@@ -123,6 +124,16 @@ def has_size(path: Path, size: int) -> bool:
         return False
 
 
+def is_there(path: Path, size: int) -> bool:
+    """Whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
+    _in_use.add(path)
+    if not has_size(path, size):
+        return False
+    with suppress(OSError):
+        os.utime(path)
+    return True
+
+
 def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     """Have a file in the cache.
 
@@ -140,56 +151,70 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     AccessError
         The cache cannot be written.
     """
-    if has_size(wanted.path, wanted.size):
-        with suppress(OSError):
-            os.utime(wanted.path)  # used now
+    if is_there(wanted.path, wanted.size):
         return wanted.path
     if is_offline():
         raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
     with _locked(wanted.path):
         if not has_size(wanted.path, wanted.size):
             _fetch(wanted, read, progress)
-            _shrink(wanted.path)
+            _shrink()
     return wanted.path
 
 
 def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
     part = wanted.path.with_name(f".{wanted.path.name}.part")
     for again in (True, False):
-        hash, start = hashlib.new(wanted.algorithm, usedforsecurity=False), 0
         try:
-            with open(part, "ab") as file:
-                start = _resume(part, wanted, hash)
-                file.truncate(start)
-                for piece in read(start):
-                    hash.update(piece)
-                    file.write(piece)
-                    if progress:
-                        progress(len(piece))
-                file.flush()
-                os.fsync(file.fileno())
-                size = file.tell()
-        except OSError as error:
-            if isinstance(error, INTERRUPTIONS):  # the next try goes on from there
-                raise
-            part.unlink(missing_ok=True)
+            start, size, digest = _download(part, wanted, read, progress)
+            if (size, digest) == (wanted.size, wanted.digest):
+                part.chmod(0o644)
+                part.replace(wanted.path)
+                return
+            part.unlink()
+        except FileNotFoundError:  # the cache was cleared meanwhile
+            if not again:
+                raise _cannot_write(part.parent, FileNotFoundError("others clear it")) from None
+            continue
+        except INTERRUPTIONS:  # the next try goes on from there
+            raise
+        except (OSError, ModosError) as error:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
             if isinstance(error, ModosError):
                 raise
             raise _cannot_write(part.parent, error) from None
-        except ModosError:
-            part.unlink(missing_ok=True)
-            raise
-        if (size, hash.hexdigest()) == (wanted.size, wanted.digest):
-            part.chmod(0o644)
-            part.replace(wanted.path)
-            return
-        part.unlink()
-        if not (start and again):
+        if not start:
             break
     if size != wanted.size:
         raise TruncatedStream(f"{wanted.source} has {size:,} bytes, not {wanted.size:,}", "tell those who keep it")
-    raise ChecksumMismatch(f"{wanted.source} has the {wanted.algorithm.upper()} {hash.hexdigest()}, not {wanted.digest}, that it is named by",
+    raise ChecksumMismatch(f"{wanted.source} has the {wanted.algorithm.upper()} {digest}, not {wanted.digest}, that it is named by",
                            "tell those who keep it")
+
+
+def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, str]:
+    """Complete what an earlier try has left: its size, that of all, and the hash of all."""
+    hash = hashlib.new(wanted.algorithm, usedforsecurity=False)
+    with _open_part(part) as file:
+        start = _resume(part, wanted, hash)
+        file.truncate(start)
+        for piece in read(start):
+            hash.update(piece)
+            file.write(piece)
+            if progress:
+                progress(len(piece))
+        file.flush()
+        os.fsync(file.fileno())
+        return start, file.tell(), hash.hexdigest()
+
+
+def _open_part(part: Path) -> BinaryIO:
+    """What an earlier try has left, to go on; of another user, who alone may write it, to begin anew."""
+    try:
+        return open(part, "ab")
+    except PermissionError:
+        part.unlink()
+        return open(part, "ab")
 
 
 def _resume(part: Path, wanted: Wanted, hash: hashlib._Hash) -> int:
@@ -203,8 +228,8 @@ def _resume(part: Path, wanted: Wanted, hash: hashlib._Hash) -> int:
     return start
 
 
-def _shrink(keep: Path) -> None:
-    """Remove the files that were not used for longest until the rest is within the limit."""
+def _shrink() -> None:
+    """Remove the files that were not used for longest until the rest is within the limit; none that this process has asked for."""
     limit = cache_limit()
     if limit is None:
         return
@@ -216,7 +241,7 @@ def _shrink(keep: Path) -> None:
     total = 0
     for _, size, path in sorted(files, reverse=True):
         total += size
-        if total > limit and path != keep:
+        if total > limit and path not in _in_use:
             path.unlink(missing_ok=True)
 
 

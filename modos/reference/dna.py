@@ -93,6 +93,7 @@ class Reference:
         if start is None and end is None and contig not in self.assembly.by_name:
             region = Region.parse(contig, self.assembly.by_name)
             contig, start, end = region.contig, region.start, region.end
+        _check_strand(strand)
         found = self.assembly.contig(contig)
         start, end = start or 0, found.length if end is None else end
         bases = self._one(found, start, end, "+" if soft_mask else strand, pad)
@@ -137,8 +138,7 @@ class Reference:
         return self._annotations[name]
 
     def _one(self, contig: StoredContig, start: int, end: int, strand: str, pad: bool) -> bytes:
-        if strand not in ("+", "-"):
-            raise InvalidInputError(f"strand {strand!r} is neither + nor -")
+        _check_strand(strand)
         if start > end or end - start > _MAX:
             raise InvalidInputError(f"{contig.name}, {start:,} to {end:,}, is no stretch of bases")
         low, high = max(start, 0), min(end, contig.length)
@@ -187,3 +187,8 @@ class Reference:
 
     def __repr__(self) -> str:
         return f"<reference {self.name}: {len(self.assembly.contigs):,} contigs, {self.assembly.bases:,} bases>"
+
+
+def _check_strand(strand: str) -> None:
+    if strand not in ("+", "-"):
+        raise InvalidInputError(f"strand {strand!r} is neither + nor -")

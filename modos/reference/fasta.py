@@ -11,6 +11,8 @@ from modos.reference.sequences import iter_bases, read_fai
 from modos.reference.store import Assembly, StoredContig
 from modos.storage import Storage
 
+_LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
+
 
 def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
     """The bases of a FASTA that has a .fai index, by position; parts are read where they are.
@@ -33,7 +35,7 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
 
     def read(contig: StoredContig, start: int, end: int) -> bytes:
         bases = b"".join(iter_bases(storage, fasta, entries[contig.name], start, end))
-        if len(bases) != end - start:
+        if len(bases) != end - start or bases.translate(None, _LETTERS):
             raise TruncatedStream(f"{storage.url}/{fasta} does not fit its index", "make it again with samtools faidx")
         return bases
 

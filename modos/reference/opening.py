@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from collections.abc import Iterable, Mapping
@@ -10,13 +11,14 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos import tokens
 from modos.access import open_remote
-from modos.config import check_url, endpoint_from_environment, resolve_services, token_for
+from modos.config import check_url, endpoint_from_environment, origin, resolve_services, server_name, token_for
 from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, has_size, htslib_has, is_offline, search_in, sequence_path
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, htslib_has, is_offline, is_there, search_in, sequence_path
 from modos.reference.dna import Reference
 from modos.reference.store import Assembly, ReferenceStore, StoredContig, assembly_key, sequence_key
-from modos.reference.stored import CachedStore
+from modos.reference.stored import CachedStore, keep
 from modos.storage import Storage, open_storage
 from modos.storage.anywhere import AnywhereStorage
 from modos.storage.base import Progress
@@ -56,7 +58,7 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progre
     cached = None
     for contig in contigs:
         path = sequence_path(contig.md5)
-        if not has_size(path, contig.length):
+        if not is_there(path, contig.length):
             if htslib_has(contig.md5) or not has_store(endpoint):
                 continue
             try:
@@ -116,11 +118,19 @@ def open_folder(place: str, endpoint: str | None = None, s3_kwargs: dict[str, An
 
 
 def served_store(endpoint: str | None) -> ReferenceStore | None:
-    """The store that the endpoint's server gives out, if it has one; offline, none."""
-    if is_offline() or not (endpoint or endpoint_from_environment()):
+    """The store that the endpoint's server gives out, if it has one; offline, what is in the cache of it."""
+    named = endpoint or endpoint_from_environment()
+    if not named:
         return None
-    services = resolve_services(endpoint, None)
-    return ReferenceStore(_open_http(services.references, services.endpoint)) if services.references else None
+    kept = cache_folder("endpoints") / hashlib.sha256(named.encode()).hexdigest()[:16]
+    if is_offline():
+        return ReferenceStore(_open_url(kept.read_text(), named, None)) if kept.is_file() else None
+    services = resolve_services(named, None)
+    if not services.references:
+        return None
+    if not kept.is_file() or kept.read_text() != services.references:
+        keep(kept, services.references.encode())
+    return ReferenceStore(_open_http(services.references, services.endpoint))
 
 
 def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) -> Storage:
@@ -135,7 +145,9 @@ def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) 
 
 
 def _open_http(url: str, endpoint: str | None) -> Storage:
-    token = token_for(check_url(url, "a reference store"), endpoint)
+    named = endpoint or endpoint_from_environment()
+    at_endpoint = named is not None and origin(check_url(url, "a reference store")) == origin(named)
+    token = token_for(url, named) if at_endpoint else tokens.token_of(server_name(url))  # MODOS_TOKEN is for the endpoint alone
     return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
 
 

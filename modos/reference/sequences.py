@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from modos.errors import IntegrityError, NotFoundError
-from modos.reference.cache import Wanted, bring, cache_folder, has_size, sequence_path
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.reference.cache import Wanted, bring, cache_folder, is_there, sequence_path
 from modos.reference.store import StoredContig
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -47,7 +47,18 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
 
 
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
-    """The index of a plain FASTA; NotFoundError where it has none."""
+    """The index of a plain FASTA.
+
+    Raises
+    ------
+    NotFoundError
+        It has none.
+    InvalidInputError
+        It is compressed.
+    """
+    if is_compressed(fasta) or storage.read_range(fasta, 0, 2) == b"\x1f\x8b":
+        raise InvalidInputError(f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
+                                "keep it plain (bgzip -d), or add it to a reference store: modos reference add")
     try:
         if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
@@ -55,6 +66,11 @@ def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
     except NotFoundError:
         raise NotFoundError(f"the reference {fasta} in {storage.url} has no .fai index",
                             "give a local FASTA (-T, reference_filename)") from None
+
+
+def is_compressed(fasta: str) -> bool:
+    """Whether a FASTA is called like one that is compressed."""
+    return fasta.lower().endswith((".gz", ".bgz"))
 
 
 def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
@@ -85,7 +101,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     IntegrityError
         A sequence that does not have its length or MD5.
     """
-    lacking = {name: contig for name, contig in wanted.items() if not has_size(sequence_path(contig.md5), contig.length)}
+    lacking = {name: contig for name, contig in wanted.items() if not is_there(sequence_path(contig.md5), contig.length)}
     entries = read_fai(storage, fasta) if lacking else {}
     for name, contig in lacking.items():
         if name in entries:

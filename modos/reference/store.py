@@ -16,7 +16,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,9 @@ FORMAT = 1
 INDEX = "index.json"
 _ATTEMPTS = 20
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading untrusted JSON may raise
+_FACTS = {"assemblies": {"seqcol": str, "contigs": int, "bases": int}, "annotations": {"seqcol": str, "assembly": str, "bytes": int, "rows": dict}}
 
 Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
 
@@ -78,6 +81,14 @@ class Assembly:
         names = {alias: contig for contig in self.contigs for alias in contig.aliases}
         object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
 
+    def check_aliases(self) -> None:
+        """Refuse another name that two contigs have."""
+        seen: dict[str, str] = {contig.name: contig.name for contig in self.contigs}
+        for contig in self.contigs:
+            for alias in contig.aliases:
+                if seen.setdefault(alias, contig.name) != contig.name:
+                    raise InvalidInputError(f"{alias} is to be a name of {contig.name}, and it is one of {seen[alias]}", "see the table of names")
+
     @property
     def bases(self) -> int:
         """Length of all contigs."""
@@ -110,11 +121,24 @@ class Assembly:
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
             valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except MALFORMED:
             valid = False
         if not valid:
             raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
         return assembly
+
+
+def _checked_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
+    if not all(isinstance(facts[name], kind) for name, kind in wanted.items()) or not all(
+            isinstance(count, int) for count in facts.get("rows", {}).values()):
+        raise ValueError("an entry of the index lacks something")
+    return dict(facts)
+
+
+def _united(present: Assembly, added: Assembly) -> Assembly:
+    """An assembly with all names of its contigs that one or the other has, and with a mask if one has it."""
+    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*one.aliases, *other.aliases)))) for one, other in zip(present.contigs, added.contigs))
+    return replace(present, contigs=contigs, masked=added.masked or present.masked)
 
 
 def sequence_key(md5: str) -> str:
@@ -157,23 +181,27 @@ class ReferenceStore:
             given = json.loads(data)
             if given["format"] > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
-            return {kind: {str(name): dict(facts) for name, facts in given.get(kind, {}).items()} for kind in ("assemblies", "annotations")}, tag
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            return {kind: {str(name): _checked_facts(facts, wanted) for name, facts in given.get(kind, {}).items()}
+                    for kind, wanted in _FACTS.items()}, tag
+        except MALFORMED as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
 
     def assembly(self, name: str) -> Assembly:
         """An assembly; NotFoundError, with a near name, where there is none."""
-        check_name(name)
         try:
-            data = self.storage.read(assembly_key(name))[0]
+            return self._read_assembly(name)[0]
         except NotFoundError:
             known = self.index()
             near = did_you_mean(name, known)
             raise NotFoundError(f"there is no assembly {name} in {self.url}", f"did you mean {near}?" if near else
                                 f"there are {listing(known)}" if known else "add one with `modos reference add`") from None
-        return Assembly.from_bytes(data, f"{self.url}/{assembly_key(name)}")
+
+    def _read_assembly(self, name: str) -> tuple[Assembly, str]:
+        key = assembly_key(check_name(name))
+        data, tag = self.storage.read(key)
+        return Assembly.from_bytes(data, f"{self.url}/{key}"), tag
 
     def add(self, name: str, pieces: Callable[[], Pieces], source: str = "", aliases: Mapping[str, Iterable[str]] | None = None,
             progress: Progress | None = None) -> Assembly:
@@ -211,36 +239,44 @@ class ReferenceStore:
             masked = masks.write(Path(folder))
             if masked:
                 self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))
-        assembly = Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source, masked)
-        self.register(assembly)
-        return assembly
+        return self.register(Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source, masked))
 
-    def register(self, assembly: Assembly) -> None:
-        """Name an assembly whose sequences are there; nothing for one that is the same."""
-        facts = {"seqcol": assembly.seqcol, "contigs": len(assembly.contigs), "bases": assembly.bases, "source": assembly.source}
-        self.name_files("assemblies", assembly.name, assembly_key(assembly.name), assembly.to_bytes(), facts,
-                        lambda: self.assembly(assembly.name).seqcol == assembly.seqcol)
+    def register(self, assembly: Assembly) -> Assembly:
+        """Name an assembly whose sequences are there; returns it as it is then.
 
-    def name_files(self, kind: str, name: str, key: str, data: bytes, facts: dict[str, Any], is_same: Callable[[], bool]) -> None:
-        """Write the file that says what an assembly or annotation is, and then the index.
-
-        Parameters
-        ----------
-        is_same
-            Tells whether one that has the name already is the same.
+        One of that name that has the same sequences gets the other names of
+        contigs, and the mask, that it lacks.
 
         Raises
         ------
         AlreadyExistsError
-            It is not.
+            There is another assembly of that name.
+        ConflictError
+            Somebody has removed sequences meanwhile, with another assembly.
         """
-        try:
-            self.storage.write(key, data, if_absent=True)
-        except ConflictError:
-            if not is_same():
-                thing = {"assemblies": "assembly", "annotations": "annotation"}[kind]
-                raise AlreadyExistsError(f"there is another {thing} {name} in {self.url}", "choose another name") from None
-        self.change_index(kind, lambda index: index.update({name: facts}))
+        for _ in range(_ATTEMPTS):
+            try:
+                present, tag = self._read_assembly(assembly.name)
+            except NotFoundError:
+                present, tag = None, None
+            if present is not None and present.seqcol != assembly.seqcol:
+                raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name")
+            united = assembly if present is None else _united(present, assembly)
+            united.check_aliases()
+            try:
+                if united != present:
+                    self.storage.write(assembly_key(assembly.name), united.to_bytes(), if_match=tag, if_absent=tag is None)
+                break
+            except ConflictError:
+                continue
+        else:
+            raise ConflictError(f"{assembly.name} in {self.url} is changed by others all the time", "try again later")
+        facts = {"seqcol": united.seqcol, "contigs": len(united.contigs), "bases": united.bases, "source": united.source}
+        self.change_index("assemblies", lambda index: index.update({united.name: facts}))
+        lost = [contig.name for contig in united.contigs if not self.storage.exists(sequence_key(contig.md5))]
+        if lost:
+            raise ConflictError(f"others have removed sequences of {united.name} from {self.url} meanwhile: {listing(lost)}", "add it again")
+        return united
 
     def remove(self, name: str) -> list[str]:
         """Remove an assembly and the sequences that no other has; returns their MD5."""
@@ -258,21 +294,21 @@ class ReferenceStore:
             self.storage.delete(sequence_key(md5))
         return sorted(gone - kept)
 
-    def verify(self, name: str, progress: Progress | None = None) -> Iterator[str]:
-        """What is wrong with the sequences of an assembly: those that are missing, or are not what their names say."""
+    def verify(self, name: str, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+        """The files of an assembly that are missing, or are not what their names say: key, and what is wrong."""
         assembly = self.assembly(name)
         for contig in assembly.contigs:
             try:
                 check_sequence(self.storage, contig, progress)
             except (NotFoundError, IntegrityError) as error:
-                yield error.message
+                yield sequence_key(contig.md5), error.message
         if assembly.masked:
             file, size, sha256 = assembly.masked
             try:
                 for _ in iter_checked(self, assembly_key(name, file), size, sha256):
                     pass
             except (NotFoundError, IntegrityError) as error:
-                yield error.message
+                yield assembly_key(name, file), error.message
 
     def put_sequence(self, md5: str, length: int, pieces: Iterator[bytes]) -> bool:
         """Bring a sequence that the store lacks; whether it did."""

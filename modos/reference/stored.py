@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from modos.errors import AccessError, ConflictError, IntegrityError, NotFoundError, RemoteError, TruncatedStream
+from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
 from modos.reference.store import Assembly, ReferenceStore, StoredContig, check_name, sequence_key
 from modos.storage.base import Progress
@@ -62,7 +62,7 @@ class CachedStore:
         identity
             What has to be the same as before.
         """
-        known = parse(kept.read_bytes(), str(kept)) if kept.is_file() else None
+        known = _read_kept(kept, parse)
         if is_offline():
             if known is None:
                 raise NotFoundError(f"the {thing} {name} of {self.store.url} is not in the cache, and {OFFLINE_VARIABLE} is set",
@@ -136,6 +136,14 @@ class CachedStore:
         if found != size:
             raise TruncatedStream(f"{storage.url}/{key} has {found:,} bytes, not {size:,}", "tell those who keep the store")
         yield from storage.iter_range(key, start, size)
+
+
+def _read_kept(path: Path, parse: Callable[[bytes, str], T]) -> T | None:
+    """What was kept; nothing where it is not there, or was not written to its end."""
+    try:
+        return parse(path.read_bytes(), str(path))
+    except (OSError, IntegrityError, InvalidInputError):
+        return None
 
 
 def keep(path: Path, data: bytes) -> None:

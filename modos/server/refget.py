@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import threading
 import time
@@ -12,16 +13,18 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from modos import __version__
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.htsget.protocol import HtsgetError
 from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.store import INDEX, ReferenceStore, StoredContig, sequence_key
 from modos.server.access import Access, caller_of
 
+logger = logging.getLogger(__name__)
+
 _TEXT = "text/vnd.ga4gh.refget.v2.0.0+plain"
-_ACCEPTED = (_TEXT, "text/plain", "text/*", "*/*")
 _JSON = "application/vnd.ga4gh.refget.v2.0.0+json"
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_ACCEPTED = {_TEXT: (_TEXT, "text/plain", "text/*", "*/*"), _JSON: (_JSON, "application/json", "application/*", "*/*")}
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _KEPT = 30.0  # seconds for which what the store has is known
 _FILE = re.compile(r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}")
 
@@ -49,13 +52,19 @@ class Sequences:
     def _look(self) -> None:
         if time.monotonic() < self._until - _KEPT + 1:  # nobody makes it read the store all the time
             return
-        index = self._store.index()
+        index: dict[str, Any] = self._store.index()
         self._until = time.monotonic() + _KEPT
         if index == self._seen:
             return
         found: dict[str, tuple[StoredContig, list[dict[str, str]]]] = {}
-        for assembly in index:
-            for contig in self._store.assembly(assembly).contigs:
+        for assembly in list(index):
+            try:
+                contigs = self._store.assembly(assembly).contigs
+            except (NotFoundError, IntegrityError) as error:  # removed just now, or damaged: the others are found
+                logger.error("%s", error)
+                index = {}
+                continue
+            for contig in contigs:
                 _, names = found.setdefault(contig.md5, (contig, []))
                 names += [{"alias": name, "naming_authority": assembly} for name in (contig.name, *contig.aliases)]
                 found[contig.ga4gh] = found[contig.md5]
@@ -83,6 +92,8 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         """The length of a sequence, its digests and its names."""
         _check(access, request)
         contig, names = sequences.find(name)
+        if not _accepts(request, _JSON):
+            return _not_acceptable(_JSON)
         return JSONResponse({"metadata": {"md5": contig.md5, "ga4gh": contig.ga4gh, "trunc512": trunc512_of(contig.ga4gh),
                                           "length": contig.length, "aliases": names}}, media_type=_JSON)
 
@@ -92,10 +103,11 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         """A sequence, or a part: from `start` to before `end`, from 0; or by the header Range."""
         _check(access, request)
         contig, _ = sequences.find(name)
-        accepted = [part.partition(";")[0].strip() for part in request.headers.get("accept", "*/*").split(",")]
-        if not any(kind in _ACCEPTED for kind in accepted):
-            return JSONResponse({"error": "not_acceptable", "message": f"there is {_TEXT}"}, 406)
+        if not _accepts(request, _TEXT):
+            return _not_acceptable(_TEXT)
         key = sequence_key(contig.md5)
+        if store.storage.stat(key).size != contig.length:
+            raise IntegrityError(f"{key} of the store does not have {contig.length:,} bytes")
         if start is None and end is None:
             return _send(store, key, contig.length, request, _TEXT)
         if "range" in request.headers:
@@ -120,6 +132,19 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         return _send(store, key, store.storage.stat(key).size, request, "application/json" if key.endswith(".json") else "application/octet-stream")
 
     return router
+
+
+def _accepts(request: Request, kind: str) -> bool:
+    """Whether a client takes a kind of answer (RFC 9110, section 12.5.1)."""
+    for part in request.headers.get("accept", "*/*").lower().split(","):
+        accepted, *parameters = (word.strip() for word in part.split(";"))
+        if accepted in _ACCEPTED[kind] and not any(re.fullmatch(r"q=0(\.0*)?", word) for word in parameters):
+            return True
+    return False
+
+
+def _not_acceptable(kind: str) -> JSONResponse:
+    return JSONResponse({"error": "not_acceptable", "message": f"there is {kind}"}, 406)
 
 
 def _check(access: Access, request: Request) -> None:

@@ -230,10 +230,11 @@ def _write_queries(folder: Path, number: int) -> None:
 def _register_empty(folder: Path) -> None:
     """An assembly of names and lengths: what an annotation is placed on."""
     from modos.reference.digests import seqcol_digest
-    from modos.reference.store import Assembly, StoredContig
+    from modos.reference.store import Assembly, StoredContig, assembly_key
 
     contigs = tuple(StoredContig(name, length, f"{number:032x}", "SQ." + "A" * 32) for number, (name, length) in enumerate(CONTIGS.items()))
-    open_store(folder / "refs").register(Assembly("empty", contigs, seqcol_digest([vars(contig) for contig in contigs])))
+    assembly = Assembly("empty", contigs, seqcol_digest([vars(contig) for contig in contigs]))
+    open_store(folder / "refs").storage.write(assembly_key("empty"), assembly.to_bytes())
 
 
 def processes(folder: Path, fasta: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 
 from modos.errors import AccessError, ChecksumMismatch, ModosError, TransportError, TruncatedStream
 from modos.reference.annotations import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
-from modos.reference.cache import Wanted, bring, cached_files, sequence_path
+from modos.reference.cache import Wanted, bring, cached_files, clear, sequence_path
 from modos.reference.adding import add_files, push
 from modos.reference.opening import open_store
 from modos.reference.store import ReferenceStore
@@ -150,11 +150,47 @@ def test_a_cache_can_be_shared(shared, somebody):
     bring(wanted(), reader())
     with somebody():
         assert bring(wanted(), reader()).read_bytes() == DATA
-        near = WANTED[:4] + hashlib.md5(b"near").hexdigest()[4:]
+        near = "0000" + WANTED[4:]  # the same lock, a folder of its own
         with pytest.raises(ChecksumMismatch):  # it is not of that name, and nobody is in the way
             bring(Wanted(sequence_path(near), 4, "md5", near, "a neighbour"), reader(b"near"))
         other = hashlib.md5(b"other").hexdigest()
         assert bring(Wanted(sequence_path(other), 5, "md5", other, "the other"), reader(b"other")).read_bytes() == b"other"
+
+
+def test_what_another_user_has_left_is_in_nobodys_way(shared, somebody):
+    shared.chmod(0o777)
+    with pytest.raises(TransportError):
+        bring(wanted(), reader(stop=3 * PIECE))
+    with somebody():
+        assert bring(wanted(), reader()).read_bytes() == DATA
+
+
+def test_a_cache_that_is_cleared_meanwhile(tmp_path):
+    """Once: it is fetched again. All the time: an error that says so."""
+    def clearing(times):
+        def read(start):
+            yield from reader()(start)
+            if times:
+                times.pop()
+                clear()
+        return read
+
+    assert bring(wanted(), clearing([1])).read_bytes() == DATA
+    clear()
+    with pytest.raises(AccessError, match="cannot write to the cache"):
+        bring(wanted(), clearing([1, 2, 3]))
+
+
+def test_what_a_process_has_asked_for_is_not_removed_for_the_next(monkeypatch):
+    """A CRAM may need more than the limit allows; what others have left goes."""
+    old = hashlib.md5(b"old").hexdigest()
+    sequence_path(old).parent.mkdir(parents=True)
+    sequence_path(old).write_bytes(b"old")
+    monkeypatch.setenv("MODOS_CACHE_LIMIT", "1K")
+    bring(wanted(), reader())
+    other = hashlib.md5(b"other").hexdigest()
+    bring(Wanted(sequence_path(other), 5, "md5", other, "the other"), reader(b"other"))
+    assert set(cached_files()) == {wanted().path, sequence_path(other)}
 
 
 @pytest.fixture

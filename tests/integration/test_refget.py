@@ -13,12 +13,13 @@ import pytest
 import requests
 
 from modos.api import MODO
-from modos.errors import AccessError, InvalidInputError, NotFoundError
+from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, ProtocolError
 from modos.reference.annotations import add_annotation, known_manifest, pull_annotation
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push
 from modos.reference.opening import open_reference, open_store, provide
+from modos.reference.store import sequence_key
 from modos.reference.stored import CachedStore
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
@@ -196,6 +197,63 @@ def test_a_server_without_references(tmp_path):
         assert requests.get(server.url, timeout=20).json()["refget"] is None and get(server.url, MD5["chr1"]).status_code == 404
     with pytest.raises(NotFoundError, match="no folder"):
         Settings(str(tmp_path), references=str(tmp_path / "none")).app()
+
+
+def test_a_damaged_assembly_and_a_lost_sequence_hide_no_others(refs, tmp_path):
+    store = open_store(tmp_path / "store")
+    push(refs, store, "mini")
+    (tmp_path / "y.fa").write_text(">other\nACGTACGT\n")
+    add_files(store, "other", [str(tmp_path / "y.fa")])
+    (tmp_path / "store/assemblies/other/assembly.json").write_text("x")
+    (tmp_path / "store/sequences" / MD5["chr2"][:2] / MD5["chr2"][2:4] / MD5["chr2"][4:]).unlink()
+    with BackgroundServer(create_app(open_storage(tmp_path), references=store)) as server:
+        assert get(server.url, MD5["chr1"]).status_code == 200 and get(server.url, MD5["chr2"]).status_code == 404
+        assert get(server.url, MD5["chr1"], {"Range": f"bytes=0-{'9' * 5000}"}).status_code == 400
+        for accept, status in (("Text/Plain", 200), ("text/*;q=0", 406), ("text/html, */*;q=0.1", 200)):
+            assert get(server.url, MD5["chr1"], {"Accept": accept}).status_code == status
+        assert get(server.url, f"{MD5['chr1']}/metadata", {"Accept": "text/embl"}).status_code == 406
+
+
+def test_a_token_goes_to_its_own_server_alone(refs, tmp_path, monkeypatch):
+    """MODOS_TOKEN is for the endpoint; a store elsewhere gets nothing."""
+    from ..proxy import Proxy
+
+    with BackgroundServer(create_app(open_storage(tmp_path), references=refs)) as server, Proxy(server.url) as proxy:
+        seen = []
+        proxy.fault = lambda proxy, handler, answer: seen.append(handler.headers.get("Authorization"))
+        monkeypatch.setenv("MODOS_TOKEN", TOKEN)
+        for endpoint, wanted in (("http://127.0.0.1:9", None), (None, None), (proxy.url, f"Bearer {TOKEN}")):
+            monkeypatch.setenv("MODOS_ENDPOINT", endpoint or "")
+            assert open_reference("mini", f"{proxy.url}/references").dna("chr2", 0, 7) == "TTGACCA"
+            assert set(seen) == {wanted}
+            seen.clear()
+
+
+def test_a_server_that_sends_more_or_no_ranges(refs, tmp_path):
+    from ..proxy import Proxy
+
+    def endless(proxy, handler, answer):
+        if handler.command == "GET":
+            answer.status, answer.body = 200, b"A" * 50_000_000
+            answer.headers = [(name, value) for name, value in answer.headers if name.lower() not in ("content-length", "content-range")]
+
+    with BackgroundServer(create_app(open_storage(tmp_path), references=refs)) as server, Proxy(server.url) as proxy:
+        store = open_store(f"{proxy.url}/references")
+        store.assembly("mini")
+        proxy.fault = endless
+        with pytest.raises(ProtocolError, match="HTTP 200"):
+            store.storage.read_part(sequence_key(MD5["chr1"]), 5, 10)
+        with pytest.raises(IntegrityError, match="damaged"):
+            store.index()
+        assert proxy.answered < 40_000_000  # the connection was closed
+
+
+def test_offline_the_store_of_the_endpoint_is_remembered(served, monkeypatch):
+    monkeypatch.setenv("MODOS_ENDPOINT", served)
+    reference = open_reference("mini")
+    CachedStore(open_store()).locate(reference.assembly.contig("chr2"))
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    assert open_reference("mini").dna("chr2", 0, 7) == "TTGACCA"
 
 
 def test_other_places_by_fsspec_and_by_entry_point(refs, monkeypatch):

@@ -113,6 +113,23 @@ def test_gtf_without_genes_and_transcripts(annotate):
     assert places(transcript.utrs, "side") == [(850, 900, "5'"), (100, 150, "3'")]
 
 
+def test_gtf_names_at_several_places(annotate):
+    """A gene and a transcript on two contigs and strands (PAR, UCSC's names): one at each; transcripts without gene lines have genes."""
+    text = "".join(line(contig, kind, start, end, strand, f'gene_id "G1"; transcript_id "{name}";') for contig, kind, start, end, strand, name in (
+        ("chr1", "exon", 11, 100, "+", "T1"), ("chr1", "exon", 201, 300, "+", "T1"), ("chr2", "exon", 511, 600, "-", "T1"), ("chr2", "CDS", 521, 590, "-", "T1"),
+        ("chr2", "transcript", 611, 700, "-", "T2"), ("chr2", "exon", 611, 700, "-", "T2")))
+    found = annotate(text, file="x.gtf")
+    assert [(g.id, g.contig, g.start, g.end, g.strand) for g in found.genes] == [("G1", "chr1", 10, 300, "+"), ("G1", "chr2", 510, 700, "-")]
+    assert [(t.id, t.contig, t.start, t.end, t.gene.contig, len(t.exons), len(t.introns), len(t.cds)) for t in found.transcripts] == [
+        ("T1", "chr1", 10, 300, "chr1", 2, 1, 0), ("T1", "chr2", 510, 600, "chr2", 1, 0, 1), ("T2", "chr2", 610, 700, "chr2", 1, 0, 0)]
+
+
+def test_gff3_escapes(annotate):
+    found = annotate(line("chr%31", "gene", 1, 90, "+", "ID=tP%28UGG%29A;Name=tP%28UGG%29A%3B") + line("chr1", "tRNA", 1, 90, "+", "ID=t%2C1;Parent=tP%28UGG%29A")
+                     + line("chr1", "exon", 1, 90, "+", "Parent=t%2C1"))
+    assert found.gene("tP(UGG)A;").id == "tP(UGG)A" and found.transcripts["t,1"].exons[0].end == 90
+
+
 def test_gtf_tags(annotate):
     attributes = 'gene_id "G1"; transcript_id "T1"; tag "basic"; tag "MANE_Select"; tag "appris_principal_2";'
     found = annotate(line("chr1", "gene", 1, 50, "+", 'gene_id "G1"; gene_name "A B";') + line("chr1", "transcript", 1, 50, "+", attributes)
@@ -159,7 +176,7 @@ def test_refgene(annotate):
 @pytest.mark.parametrize(("broken", "said"), [
     ("chr1\tT\texon\t5\n", "line 3: it has 4 columns, not 9"), (line("chr1", "exon", "x", 5, "+", "Parent=T1.1"), "line 3: x to 5 are no positions"),
     (line("chr1", "exon", 9, 5, "+", "Parent=T1.1"), "line 3: 9 to 5 are no positions"), (line("chr1", "exon", 0, 5, "+", "P=1"), "line 3: 0 to 5"),
-    (line("chr1", "exon", 1, 5, "up", "P=1"), "line 3: strand 'up'"), (line("", "exon", 1, 5, "+", "P=1"), "line 3: it has no contig"),
+    (line("chr1", "exon", 1, 5, "up", "P=1"), "line 3: strand 'up'"), (line("chr1", "exon", 1, "", "+", "P=1"), "line 3: 1 to  are no positions"), (line("", "exon", 1, 5, "+", "P=1"), "line 3: it has no contig"),
     (line("chr1", "exon", 1, 5, "+", "P=1").rstrip() + "\tmore\n", "line 3: it has 10 columns"),
     (line("chr1", "exon", 1, 2001, "+", "Parent=T1.1"), "chr1:1-2,001, and chr1 of the assembly has 2,000 bases"),
     (line("chr7", "exon", 1, 5, "+", "Parent=T1.1"), "contigs that the assembly lacks: chr7"),

@@ -290,6 +290,7 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
     assembly = cached.assembly("mini")
     old = cached.locate(assembly.contig("chr2"))
     os.utime(old, (1, 1))
+    monkeypatch.setattr("modos.reference.cache._in_use", set())  # as in another process
     monkeypatch.setenv("MODOS_CACHE_LIMIT", "5.5K")
     cached.locate(assembly.contig("chr1"))
     assert not old.exists() and len(list(cached_files())) == 1
@@ -443,3 +444,92 @@ def test_a_digest_of_a_table_is_one(remote, tmp_path):
     store.storage.write(assembly_key("mini"), json.dumps(given).encode())
     with pytest.raises(IntegrityError, match="damaged"):
         store.assembly("mini")
+
+
+def test_what_is_damaged_can_be_added_again(store, tmp_path):
+    """Also what has the right size: verify names it, and with it gone the assembly is whole again."""
+    contig = store.assembly("mini").contig("chr2")
+    path = Path(store.url) / sequence_key(contig.md5)
+    path.write_bytes(b"C" * contig.length)
+    ((key, message),) = store.verify("mini")
+    assert key == sequence_key(contig.md5) and "MD5" in message
+    store.storage.delete(key)
+    add_files(store, "mini", [write_fasta(tmp_path / "again.fa", BASES)])
+    assert list(store.verify("mini")) == []
+
+
+def test_adding_again_brings_other_names_and_the_mask(tmp_path):
+    store = open_store(tmp_path / "refs")
+    (tmp_path / "names.txt").write_text("chr1\t1\n")
+    (tmp_path / "more.txt").write_text("chr1\tone\n")
+    assert add_files(store, "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT"})], str(tmp_path / "names.txt")).contigs[0].aliases == ("1",)
+    made = add_files(store, "x", [write_fasta(tmp_path / "b.fa", {"chr1": "ACgt"})], str(tmp_path / "more.txt"))
+    assert made == store.assembly("x") and made.contigs[0].aliases == ("1", "one") and open_reference("x", store.url).dna("one", soft_mask=True) == "ACgt"
+    assert add_files(store, "x", [str(tmp_path / "a.fa")]) == made
+
+
+@pytest.mark.parametrize(("table", "aliases"), [
+    ("1\tchr1\tensembl\nCM1.1\tchr1\tgenbank,ncbi\nNC_1.1\tchr1\trefseq\n2\tchr2\tensembl\n", {"chr1": ("1", "CM1.1", "NC_1.1"), "chr2": ("2",)}),
+    ("chr1\t1\nchr1\tone\n", {"chr1": ("1", "one"), "chr2": ()})])
+def test_tables_of_names_with_several_rows_for_a_contig(tmp_path, table, aliases):
+    (tmp_path / "names.txt").write_text(table)
+    made = add_files(open_store(tmp_path / "refs"), "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT", "chr2": "TT"})], str(tmp_path / "names.txt"))
+    assert {contig.name: contig.aliases for contig in made.contigs} == aliases
+
+
+def test_a_name_of_two_contigs_is_refused(tmp_path):
+    (tmp_path / "names.txt").write_text("chr1\tx\nchr2\tx\n")
+    with pytest.raises(InvalidInputError, match="x is to be a name of chr2, and it is one of chr1"):
+        add_files(open_store(tmp_path / "refs"), "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT", "chr2": "TT"})], str(tmp_path / "names.txt"))
+
+
+def test_sequences_that_others_remove_meanwhile_are_missed(store, tmp_path):
+    """Another assembly with a shared sequence goes while this one comes: an error, not an assembly without bases."""
+    def pieces():
+        yield "chr2", b""
+        yield "chr2", BASES["chr2"].encode()
+        yield "new", b""
+        store.remove("mini")
+        yield "new", b"ACGT"
+
+    with pytest.raises(ConflictError, match="others have removed sequences of late .*chr2"):
+        store.add("late", pieces)
+    store.add("late", lambda: iter([("chr2", b""), ("chr2", BASES["chr2"].encode()), ("new", b""), ("new", b"ACGT")]))
+    assert list(store.verify("late")) == []
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": 1e999, "assemblies": {}}', '{"format": 1, "assemblies": {"a": {}}}',
+                                  '{"format": 1, "assemblies": {"a": {"contigs": "x", "bases": 1, "seqcol": ""}}}', '{"format": 1, "annotations": {"a": 5}}'])
+def test_an_index_that_is_damaged(store, text):
+    (Path(store.url) / "index.json").write_text(text)
+    with pytest.raises(IntegrityError, match="damaged"):
+        store.index()
+
+
+def test_what_was_kept_and_is_damaged_is_fetched_again(remote):
+    cached = CachedStore(open_store(*remote))
+    assembly = cached.assembly("mini")
+    for text in ("", "{", "[" * 100_000):
+        next(cached.names.glob("*.json")).write_text(text)
+        assert CachedStore(open_store(*remote)).assembly("mini") == assembly
+
+
+def test_a_compressed_fasta_of_an_object_is_not_read_by_position(tmp_path):
+    import pysam
+
+    from modos.reference.fasta import open_fasta
+    from modos.storage import open_storage
+
+    pysam.tabix_compress(write_fasta(tmp_path / "x.fa", BASES), str(tmp_path / "x.fa.gz"))
+    subprocess.run(["samtools", "faidx", "x.fa.gz"], cwd=tmp_path, check=True)
+    (tmp_path / "y.fa").write_bytes((tmp_path / "x.fa.gz").read_bytes())
+    (tmp_path / "y.fa.fai").write_bytes((tmp_path / "x.fa.gz.fai").read_bytes())
+    for name in ("x.fa.gz", "y.fa"):
+        with pytest.raises(InvalidInputError, match="is compressed"):
+            open_fasta(open_storage(tmp_path), name, "x")
+
+
+def test_a_strand_is_one_of_two(store):
+    for options in ({}, {"soft_mask": True}):
+        with pytest.raises(InvalidInputError, match="neither"):
+            open_reference("mini", store.url).dna("chr1", 0, 5, strand="x", **options)
