@@ -14,7 +14,7 @@ from modos.reference.dna import Reference
 from modos.reference.fasta import digest_fasta, open_fasta
 from modos.reference.opening import open_reference, stored_assembly
 from modos.reference.sequences import is_compressed
-from modos.reference.store import StoredContig
+from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.streaming import StorageSource
 

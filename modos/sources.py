@@ -20,7 +20,7 @@ from modos.planning import Planner
 from modos.reference.cache import search_in
 from modos.reference.opening import provide, stored_assembly
 from modos.reference.sequences import cache_sequences, is_compressed
-from modos.reference.store import StoredContig
+from modos.reference.assembly import StoredContig
 from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress

@@ -14,7 +14,8 @@ from modos.cli.output import count, options, progress, say, show, show_json, siz
 
 if TYPE_CHECKING:
     from modos.annotations.tables import Manifest
-    from modos.reference.store import Assembly, ReferenceStore
+    from modos.reference.assembly import Assembly
+    from modos.reference.store import ReferenceStore
 
 app = typer.Typer()
 
@@ -168,7 +169,7 @@ def import_(
     """
     from modos.reference.importing import import_from
     from modos.reference.opening import open_folder
-    from modos.reference.store import Assembly
+    from modos.reference.assembly import Assembly
 
     known = open_store(store)
     with progress("reading") as advance:

@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from modos.errors import InvalidInputError
-from modos.reference.store import Assembly, Pieces, ReferenceStore, assembly_key, iter_checked, sequence_key
+from modos.reference.assembly import Assembly, assembly_key, sequence_key
+from modos.reference.store import Pieces, ReferenceStore, iter_checked
 from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
 from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows

@@ -26,7 +26,8 @@ from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
 )
 from modos.reference.cache import has_size, table_path
-from modos.reference.store import Assembly, ReferenceStore, check_name, iter_checked, iter_file
+from modos.reference.assembly import Assembly, check_name
+from modos.reference.store import ReferenceStore, iter_checked, iter_file
 from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
 from modos.tracks.assembly import read_rows

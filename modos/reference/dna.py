@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modos.errors import InvalidInputError, NotFoundError
-from modos.reference.store import Assembly, StoredContig
+from modos.reference.assembly import Assembly, StoredContig
 from modos.region import Region
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from modos.errors import TruncatedStream
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
 from modos.reference.dna import Reference
 from modos.reference.sequences import iter_bases, read_fai
-from modos.reference.store import Assembly, StoredContig
+from modos.reference.assembly import Assembly, StoredContig
 from modos.storage import Storage
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"

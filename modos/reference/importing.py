@@ -19,7 +19,8 @@ from modos.annotations.tables import Manifest
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.reference.annotations import add_annotation, name_of
 from modos.reference.adding import add_files
-from modos.reference.store import Assembly, ReferenceStore
+from modos.reference.assembly import Assembly
+from modos.reference.store import ReferenceStore
 from modos.reference.twobit import is_twobit
 from modos.storage import Storage
 from modos.storage.base import Progress

@@ -17,7 +17,8 @@ from modos.config import check_url, endpoint_from_environment, origin, resolve_s
 from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, htslib_has, is_offline, is_there, search_in, sequence_path
 from modos.reference.dna import Reference
-from modos.reference.store import Assembly, ReferenceStore, StoredContig, assembly_key, sequence_key
+from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
+from modos.reference.store import ReferenceStore
 from modos.reference.stored import CachedStore, keep
 from modos.storage import Storage, open_storage
 from modos.storage.anywhere import AnywhereStorage

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.reference.cache import Wanted, bring, cache_folder, is_there, sequence_path
-from modos.reference.store import StoredContig
+from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.storage.base import Progress
 

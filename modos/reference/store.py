@@ -13,10 +13,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +22,7 @@ from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
     listing,
 )
+from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, sequence_key, unite
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -31,101 +30,12 @@ from modos.storage.base import Progress
 if TYPE_CHECKING:
     from modos.reference.masking import MaskCollector
 
-FORMAT = 1
 INDEX = "index.json"
 _ATTEMPTS = 20
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
-MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading untrusted JSON may raise
 _FACTS = {"assemblies": {"seqcol": str, "contigs": int, "bases": int}, "annotations": {"seqcol": str, "assembly": str, "bytes": int, "rows": dict}}
 
 Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
-
-
-@dataclass(frozen=True)
-class StoredContig:
-    """A contig of an assembly: its name, length in bases, digests (MD5, `SQ.` of GA4GH) and other names."""
-
-    name: str
-    length: int
-    md5: str
-    ga4gh: str
-    aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Assembly:
-    """A reference assembly as a store has it.
-
-    Parameters
-    ----------
-    name
-        In the store.
-    seqcol
-        Digest of its names, lengths and sequences (refget sequence collections).
-    source
-        Where it came from, in words.
-    masked
-        The table of what is in lower case (soft masked) in the files that it
-        was made of: its file, size and SHA-256.
-    """
-
-    name: str
-    contigs: tuple[StoredContig, ...]
-    seqcol: str
-    source: str = ""
-    masked: tuple[str, int, str] | None = None
-    by_name: dict[str, StoredContig] = field(init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        names = {alias: contig for contig in self.contigs for alias in contig.aliases}
-        object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
-
-    def check_aliases(self) -> None:
-        """Refuse another name that two contigs have."""
-        seen: dict[str, str] = {contig.name: contig.name for contig in self.contigs}
-        for contig in self.contigs:
-            for alias in contig.aliases:
-                if seen.setdefault(alias, contig.name) != contig.name:
-                    raise InvalidInputError(f"{alias} is to be a name of {contig.name}, and it is one of {seen[alias]}", "see the table of names")
-
-    @property
-    def bases(self) -> int:
-        """Length of all contigs."""
-        return sum(contig.length for contig in self.contigs)
-
-    def contig(self, name: str) -> StoredContig:
-        """A contig by any of its names; NotFoundError where there is none."""
-        if name not in self.by_name:
-            near = did_you_mean(name, self.by_name)
-            raise NotFoundError(f"{self.name} has no contig {name}", f"did you mean {near}?" if near else
-                                f"it has {listing(contig.name for contig in self.contigs)}")
-        return self.by_name[name]
-
-    def to_bytes(self) -> bytes:
-        """As JSON."""
-        contigs = [{"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs]
-        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "masked": self.masked,
-                           "contigs": contigs},
-                          ensure_ascii=False, indent=1).encode()
-
-    @classmethod
-    def from_bytes(cls, data: bytes, where: str) -> Assembly:
-        """Read it; IntegrityError where it is none, or not what its digest says."""
-        try:
-            given = json.loads(data)
-            contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
-                            for c in given["contigs"])
-            file, size, sha256 = given.get("masked") or ("", 0, "")
-            masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
-            assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
-            valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
-            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
-        except MALFORMED:
-            valid = False
-        if not valid:
-            raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
-        return assembly
 
 
 def _checked_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
@@ -133,22 +43,6 @@ def _checked_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
             isinstance(count, int) for count in facts.get("rows", {}).values()):
         raise ValueError("an entry of the index lacks something")
     return dict(facts)
-
-
-def _united(present: Assembly, added: Assembly) -> Assembly:
-    """An assembly with all names of its contigs that one or the other has, and with a mask if one has it."""
-    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*one.aliases, *other.aliases)))) for one, other in zip(present.contigs, added.contigs))
-    return replace(present, contigs=contigs, masked=added.masked or present.masked)
-
-
-def sequence_key(md5: str) -> str:
-    """Where a sequence is in a store."""
-    return f"sequences/{md5[:2]}/{md5[2:4]}/{md5[4:]}"
-
-
-def assembly_key(name: str, file: str = "assembly.json") -> str:
-    """Where a file of an assembly is in a store."""
-    return f"assemblies/{name}/{file}"
 
 
 class ReferenceStore:
@@ -179,7 +73,7 @@ class ReferenceStore:
             return {"assemblies": {}, "annotations": {}}, None
         try:
             given = json.loads(data)
-            if given["format"] > FORMAT:
+            if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
             return {kind: {str(name): _checked_facts(facts, wanted) for name, facts in given.get(kind, {}).items()}
                     for kind, wanted in _FACTS.items()}, tag
@@ -261,7 +155,7 @@ class ReferenceStore:
                 present, tag = None, None
             if present is not None and present.seqcol != assembly.seqcol:
                 raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name")
-            united = assembly if present is None else _united(present, assembly)
+            united = assembly if present is None else unite(present, assembly)
             united.check_aliases()
             try:
                 if united != present:
@@ -349,13 +243,6 @@ def iter_file(path: Path) -> Iterator[bytes]:
             yield piece
 
 
-def check_sha256(text: Any) -> str:
-    """Refuse (ValueError) what is no SHA-256 in hexadecimal digits: paths are made of it."""
-    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
-        raise ValueError("no SHA-256")
-    return text
-
-
 def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256") -> Iterator[bytes]:
     """A file of a store in pieces, compared with its size and hash at the end.
 
@@ -372,13 +259,6 @@ def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algori
         yield piece
     if found.hexdigest() != digest:
         raise ChecksumMismatch(f"{store.url}/{key} does not have the {algorithm.upper()} that it is named by", "see `modos reference verify`")
-
-
-def check_name(name: str) -> str:
-    """Refuse what cannot be the name of an assembly or annotation."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInputError(f"{name!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
-    return name
 
 
 def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> None:

@@ -12,7 +12,8 @@ from typing import Protocol, TypeVar
 
 from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
-from modos.reference.store import Assembly, ReferenceStore, StoredContig, check_name, sequence_key
+from modos.reference.assembly import Assembly, StoredContig, check_name, sequence_key
+from modos.reference.store import ReferenceStore
 from modos.storage.base import Progress
 
 

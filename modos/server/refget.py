@@ -16,7 +16,8 @@ from modos import __version__
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.htsget.protocol import HtsgetError
 from modos.reference.digests import parse_name, trunc512_of
-from modos.reference.store import INDEX, ReferenceStore, StoredContig, sequence_key
+from modos.reference.assembly import StoredContig, sequence_key
+from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
 
 logger = logging.getLogger(__name__)

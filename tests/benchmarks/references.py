@@ -230,7 +230,7 @@ def _write_queries(folder: Path, number: int) -> None:
 def _register_empty(folder: Path) -> None:
     """An assembly of names and lengths: what an annotation is placed on."""
     from modos.reference.digests import seqcol_digest
-    from modos.reference.store import Assembly, StoredContig, assembly_key
+    from modos.reference.assembly import Assembly, StoredContig, assembly_key
 
     contigs = tuple(StoredContig(name, length, f"{number:032x}", "SQ." + "A" * 32) for number, (name, length) in enumerate(CONTIGS.items()))
     assembly = Assembly("empty", contigs, seqcol_digest([vars(contig) for contig in contigs]))

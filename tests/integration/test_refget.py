@@ -19,12 +19,14 @@ from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push
 from modos.reference.opening import open_reference, open_store, provide
-from modos.reference.store import sequence_key
+from modos.reference.assembly import sequence_key
 from modos.reference.stored import CachedStore
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 from modos.storage.anywhere import AnywhereStorage
+
+from ..proxy import Proxy
 
 BASES = {"chr1": "ACGTNRYacgtn" * 900, "chr2": "TTGACCA" * 700}
 MD5 = {name: hashlib.md5(bases.upper().encode()).hexdigest() for name, bases in BASES.items()}
@@ -216,8 +218,6 @@ def test_a_damaged_assembly_and_a_lost_sequence_hide_no_others(refs, tmp_path):
 
 def test_a_token_goes_to_its_own_server_alone(refs, tmp_path, monkeypatch):
     """MODOS_TOKEN is for the endpoint; a store elsewhere gets nothing."""
-    from ..proxy import Proxy
-
     with BackgroundServer(create_app(open_storage(tmp_path), references=refs)) as server, Proxy(server.url) as proxy:
         seen = []
         proxy.fault = lambda proxy, handler, answer: seen.append(handler.headers.get("Authorization"))
@@ -230,8 +230,6 @@ def test_a_token_goes_to_its_own_server_alone(refs, tmp_path, monkeypatch):
 
 
 def test_a_server_that_sends_more_or_no_ranges(refs, tmp_path):
-    from ..proxy import Proxy
-
     def endless(proxy, handler, answer):
         if handler.command == "GET":
             answer.status, answer.body = 200, b"A" * 50_000_000

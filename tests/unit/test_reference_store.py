@@ -24,7 +24,7 @@ from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.adding import add_files, push
 from modos.reference.opening import open_reference, open_store
-from modos.reference.store import assembly_key, sequence_key
+from modos.reference.assembly import assembly_key, sequence_key
 from modos.reference.stored import CachedStore, missing, pull_sequences
 from modos.reference.twobit import iter_twobit
 

@@ -1,0 +1,131 @@
+"""Assemblies as reference stores have them: contigs with lengths, digests and other names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.reference.digests import seqcol_digest
+
+FORMAT = 1
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading untrusted JSON may raise
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+@dataclass(frozen=True)
+class StoredContig:
+    """A contig of an assembly: its name, length in bases, digests (MD5, `SQ.` of GA4GH) and other names."""
+
+    name: str
+    length: int
+    md5: str
+    ga4gh: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A reference assembly as a store has it.
+
+    Parameters
+    ----------
+    name
+        In the store.
+    seqcol
+        Digest of its names, lengths and sequences (refget sequence collections).
+    source
+        Where it came from, in words.
+    masked
+        The table of what is in lower case (soft masked) in the files that it
+        was made of: its file, size and SHA-256.
+    """
+
+    name: str
+    contigs: tuple[StoredContig, ...]
+    seqcol: str
+    source: str = ""
+    masked: tuple[str, int, str] | None = None
+    by_name: dict[str, StoredContig] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        names = {alias: contig for contig in self.contigs for alias in contig.aliases}
+        object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
+
+    def check_aliases(self) -> None:
+        """Refuse another name that two contigs have."""
+        seen: dict[str, str] = {contig.name: contig.name for contig in self.contigs}
+        for contig in self.contigs:
+            for alias in contig.aliases:
+                if seen.setdefault(alias, contig.name) != contig.name:
+                    raise InvalidInputError(f"{alias} is to be a name of {contig.name}, and it is one of {seen[alias]}", "see the table of names")
+
+    @property
+    def bases(self) -> int:
+        """Length of all contigs."""
+        return sum(contig.length for contig in self.contigs)
+
+    def contig(self, name: str) -> StoredContig:
+        """A contig by any of its names; NotFoundError where there is none."""
+        if name not in self.by_name:
+            near = did_you_mean(name, self.by_name)
+            raise NotFoundError(f"{self.name} has no contig {name}", f"did you mean {near}?" if near else
+                                f"it has {listing(contig.name for contig in self.contigs)}")
+        return self.by_name[name]
+
+    def to_bytes(self) -> bytes:
+        """As JSON."""
+        contigs = [{"name": c.name, "length": c.length, "md5": c.md5, "ga4gh": c.ga4gh, "aliases": list(c.aliases)} for c in self.contigs]
+        return json.dumps({"format": FORMAT, "name": self.name, "seqcol": self.seqcol, "source": self.source, "masked": self.masked,
+                           "contigs": contigs},
+                          ensure_ascii=False, indent=1).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes, where: str) -> Assembly:
+        """Read it; IntegrityError where it is none, or not what its digest says."""
+        try:
+            given = json.loads(data)
+            contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
+                            for c in given["contigs"])
+            file, size, sha256 = given.get("masked") or ("", 0, "")
+            masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
+            assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
+            valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
+            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
+        except MALFORMED:
+            valid = False
+        if not valid:
+            raise IntegrityError(f"{where} is damaged", "restore it from its source, or pull it again")
+        return assembly
+
+
+def unite(present: Assembly, added: Assembly) -> Assembly:
+    """An assembly with all names of its contigs that one or the other has, and with a mask if one has it."""
+    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*one.aliases, *other.aliases)))) for one, other in zip(present.contigs, added.contigs))
+    return replace(present, contigs=contigs, masked=added.masked or present.masked)
+
+
+def sequence_key(md5: str) -> str:
+    """Where a sequence is in a store."""
+    return f"sequences/{md5[:2]}/{md5[2:4]}/{md5[4:]}"
+
+
+def assembly_key(name: str, file: str = "assembly.json") -> str:
+    """Where a file of an assembly is in a store."""
+    return f"assemblies/{name}/{file}"
+
+
+def check_name(name: str) -> str:
+    """Refuse what cannot be the name of an assembly or annotation."""
+    if not _NAME.fullmatch(name):
+        raise InvalidInputError(f"{name!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
+    return name
+
+
+def check_sha256(text: Any) -> str:
+    """Refuse (ValueError) what is no SHA-256 in hexadecimal digits: paths are made of it."""
+    if not isinstance(text, str) or not re.fullmatch("[0-9a-f]{64}", text):
+        raise ValueError("no SHA-256")
+    return text
