@@ -93,18 +93,24 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Nodes with keys of their own: of those that share one, each has the parts that follow it."""
+    """Nodes with keys of their own: of those that share one, each has the parts that follow it on its strand."""
     nodes = parts.nodes.with_columns(copy=pl.int_range(pl.len()).over("key"))
-    again = nodes.filter(pl.col("copy") > 0)
-    nodes = nodes.with_columns(key=pl.when(pl.col("copy") > 0).then(pl.format("{}\t{}", "key", "copy")).otherwise("key")).drop("copy")
+    copies = nodes.filter(pl.col("key").is_duplicated()).select("line", "contig", "strand", "copy", parent="key").sort("line")
+    nodes = nodes.with_columns(key=_copied("key", "copy")).drop("copy")
     tables = []
     for table in (nodes, parts.exons, parts.coding):
-        if len(again):
-            copies = again.select("line", "copy", parent="key").sort("line")
-            table = table.sort("line").join_asof(copies, on="line", by="parent", check_sortedness=False)
-            table = table.with_columns(parent=pl.when(pl.col("copy").is_null()).then("parent").otherwise(pl.format("{}\t{}", "parent", "copy"))).drop("copy")
+        if len(copies):
+            table = table.sort("line").join_asof(copies, on="line", by=["parent", "contig", "strand"], check_sortedness=False)
+            table = table.join_asof(copies.select("line", "parent", other="copy"), on="line", by="parent", check_sortedness=False)
+            table = table.with_columns(parent=_copied("parent", pl.coalesce("copy", "other", 0))).drop("copy", "other")
         tables.append(table.drop("line"))
     return tables[0], tables[1], tables[2]
+
+
+def _copied(name: str, copy: str | pl.Expr) -> pl.Expr:
+    """A key, with a number where it is not the first of its kind."""
+    number = pl.col(copy) if isinstance(copy, str) else copy
+    return pl.when(number > 0).then(pl.format("{}\t{}", name, number)).otherwise(name)
 
 
 def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
@@ -117,37 +123,47 @@ def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
     coding = coding.with_columns(part=(~meets.fill_null(False)).cum_sum())
     own = pl.col("phase").filter(~pl.col("is_stop"))
     return coding.group_by("part", maintain_order=True).agg(
-        pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand", "parent"),
+        pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand", "parent", "gene"),
         pl.coalesce(own.first(), pl.col("phase").first()).alias("phase")).drop("part")
 
 
 def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Nodes with the transcripts that only exons name (GTF of UCSC and others), one on each contig and strand."""
-    orphans = exons.filter(pl.col("gene").is_not_null()).join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
-    loci = _loci(orphans, pl.first("gene"))
+    """Nodes with the transcripts that only their parts name (GTF of UCSC and others), one on each contig and strand."""
+    named = [table.filter(pl.col("gene").is_not_null() & (pl.col("parent") != "")).select(*PLACE, "parent", "gene") for table in (exons, coding)]
+    orphans = pl.concat(named).join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
+    loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
+    loci = _keyed(loci)
     made = loci.select(*PLACE, key="new", id="parent", parent="gene", type=pl.lit("transcript"))
-    return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding)))
+    return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding.drop("gene"))))
 
 
 def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
-    """Nodes with the genes that only transcripts name, one on each contig and strand."""
+    """Nodes with the genes that only transcripts name, one wherever some of them meet."""
     children = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used))
-    loci = _loci(children.join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left"))
+    orphans = children.join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
+    orphans = orphans.sort("parent", "contig", "strand", "start", "end", maintain_order=True)
+    same = pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift())
+    reach = pl.col("end").cum_max().over("parent", "contig", "strand").shift()
+    orphans = orphans.with_columns(locus=(~(same & (pl.col("start") < reach)).fill_null(False)).cum_sum())
+    loci = orphans.group_by("locus", maintain_order=True).agg(pl.first("parent", "contig", "strand"), pl.min("start"), pl.max("end")).drop("locus")
+    loci = _keyed(loci)
     made = loci.select(*PLACE, key="new", id=pl.col("parent").str.replace(PREFIX, ""), type=pl.lit("gene"))
     return pl.concat([_moved(nodes, loci), made], how="diagonal")
 
 
-def _loci(parts: pl.DataFrame, *more: pl.Expr) -> pl.DataFrame:
-    """What has a parent that is not there, by parent, contig and strand; with a `new` key for each."""
-    found = parts.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), *more)
-    copy = pl.int_range(pl.len()).over("parent")
-    return found.with_columns(new=pl.when(copy > 0).then(pl.format("{}\t{}", "parent", copy)).otherwise("parent"))
+def _keyed(loci: pl.DataFrame) -> pl.DataFrame:
+    """What is made for a parent that is not there, with a `new` key for each place."""
+    return loci.with_columns(new=_copied("parent", pl.int_range(pl.len()).over("parent")))
 
 
 def _moved(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
-    """Parts of the parents that were made."""
-    table = table.join(loci.select("parent", "contig", "strand", "new"), on=("parent", "contig", "strand"), how="left", maintain_order="left")
-    return table.with_columns(parent=pl.coalesce("new", "parent")).drop("new")
+    """Parts of the parents that were made: of those that begin before them, the last."""
+    if not len(loci):
+        return table
+    loci = loci.select("parent", "contig", "strand", "start", "new").sort("start")
+    order = table.with_row_index("order").sort("start")
+    found = order.join_asof(loci, on="start", by=["parent", "contig", "strand"], check_sortedness=False).sort("order").drop("order")
+    return found.with_columns(parent=pl.coalesce("new", "parent")).drop("new")
 
 
 def _is_transcript(used: pl.Series) -> pl.Expr:

@@ -28,9 +28,9 @@ class Parts:
     nodes
         Genes, transcripts and whatever else has an id, with the columns NODE.
     exons
-        With `parent` and `id`.
+        With `parent`, `gene` (which GTF has in every line) and `id`.
     coding
-        With `parent`, `phase`, `protein` (an id), and whether each `is_stop`,
+        With `parent`, `gene`, `phase`, `protein` (an id), and whether each `is_stop`,
         a stop codon that the file does not count as translated.
     """
 
@@ -48,11 +48,12 @@ def parts_of(lines: Lines) -> Parts:
     """What a piece of a GFF3 or GTF file tells."""
     table, attribute = lines.table, lines.attribute
     parent = attribute("transcript_id") if lines.is_gtf else attribute("Parent")
+    gene = attribute("gene_id") if lines.is_gtf else pl.lit(None, pl.String)
     exons = table.filter(pl.col("type").is_in(_EXON)).select(
-        *LINE, parent=parent, gene=attribute("gene_id") if lines.is_gtf else pl.lit(None, pl.String),
+        *LINE, parent=parent, gene=gene,
         id=attribute("exon_id") if lines.is_gtf else pl.coalesce(attribute("exon_id"), attribute("ID").str.replace(r"^exon[:-]", "")))
     coding = table.filter(pl.col("type").is_in([_CDS, _STOP] if lines.is_gtf else [_CDS])).select(
-        *LINE, parent=parent, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=attribute("protein_id"))
+        *LINE, parent=parent, gene=gene, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=attribute("protein_id"))
     nodes = table.filter(~pl.col("type").is_in([*_EXON, _CDS, _STOP, *_OTHER_PARTS]))
     if lines.is_gtf:
         return Parts(_nodes_of(lines, nodes), exons, coding)

@@ -93,6 +93,6 @@ def _parts(path: str, table: pl.DataFrame) -> Parts:
     exons = table.select("contig", "strand", "cds_start", "cds_end", "starts", "ends", "frames", parent="key").explode("starts", "ends", "frames")
     exons = exons.rename({"starts": "start", "ends": "end"}).with_row_index("line")
     low, high = pl.max_horizontal("start", "cds_start"), pl.min_horizontal("end", "cds_end")
-    coding = exons.filter(low < high).select("line", "contig", start=low, end=high, strand="strand", parent="parent",
+    coding = exons.filter(low < high).select("line", "contig", start=low, end=high, strand="strand", parent="parent", gene=text,
                                              phase=((3 - pl.col("frames")) % 3).cast(pl.UInt8), is_stop=pl.lit(False), protein=text)
     return Parts(nodes, exons.select(*LINE, "parent", gene=text, id=text), coding)

@@ -61,12 +61,14 @@ def _show_table(rows: list[tuple[str, ...]]) -> None:
 
 def _served() -> ReferenceStore:
     from modos.errors import NotFoundError
+    from modos.reference.cache import is_offline
     from modos.reference.opening import served_store
 
     found = served_store(options.endpoint)
     if found is None:
         raise NotFoundError("no server gives out references" if options.endpoint else "no server is named",
-                            "name one with --endpoint; it gives out what `modos serve --references` names")
+                            "MODOS_OFFLINE is set" if is_offline() else "name one with --endpoint; it gives out what `modos serve --references` "
+                            "names")
     return found
 
 
@@ -86,7 +88,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
         if json:
             show(manifest.to_bytes().decode())
             return
-        left_out = "".join(f"\nleft out    {count:,} {text}" for text, count in manifest.left_out.items())
+        left_out = "".join(f"\nleft out    {text} ({number:,})" for text, number in manifest.left_out.items())
         show(f"assembly    {manifest.assembly} ({manifest.seqcol})\nsource      {manifest.source}\nsize        {size(manifest.size)}\n"
              + "\n".join(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()) + left_out)
         return
@@ -151,7 +153,7 @@ def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
     say(f"added {made.name} of {made.assembly} to {store.url}: {count(made.rows['gene'], 'gene')}, {count(made.rows['transcript'], 'transcript')}, "
         f"{size(made.size)}")
     for text, number in made.left_out.items():
-        say(f"left out {number:,} {text}")
+        say(f"left out: {text} ({number:,})")
 
 
 @app.command("import")

@@ -13,7 +13,7 @@ from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
 from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
 
-_AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "chrNames"}
+_AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "gencode"}
 
 
 def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
@@ -30,23 +30,36 @@ def read_aliases(path: str) -> Iterator[list[str]]:
     InvalidInputError
         It is neither.
     """
-    columns, found = None, False
+    columns, rows, is_database = None, [], False
     for line in read_rows(path):
         fields = line.rstrip("\n").split("\t")
         if line.startswith("# Sequence-Name"):
             header = line[2:].split("\t")
             columns = [header.index(style) for style in NAME_STYLES if style in header and style != "Assigned-Molecule"]
+        is_database |= line.lstrip("# ").startswith("alias\tchrom\t")
         if line.startswith("#") or not line.strip():
             continue
         if len(fields) < 2:
             raise InvalidInputError(f"{path} is no table of names: {line[:80]!r}", "give a chromAlias.txt or an assembly report")
-        if columns is None and len(fields) == 3 and set(fields[2].split(",")) <= _AUTHORITIES:
-            fields = [fields[1], fields[0]]  # a row of UCSC's database: name, contig, who calls it so
-        chosen = fields if columns is None else [fields[number] for number in columns if number < len(fields)]
-        found = True
-        yield [name for name in chosen if name and name != "na"]
-    if not found:
+        rows.append(fields if columns is None else [fields[number] for number in columns if number < len(fields)])
+    if not rows:
         raise InvalidInputError(f"{path} has no names", "give a chromAlias.txt or an assembly report")
+    if columns is None and (is_database or _is_database(rows)):
+        rows = _by_contig(rows)
+    for row in rows:
+        yield [name for name in row if name and name != "na"]
+
+
+def _is_database(rows: list[list[str]]) -> bool:
+    """Whether rows are those of UCSC's database: a name, the contig, and who calls it so."""
+    return all(len(row) == 3 for row in rows) and all(set(row[2].split(",")) <= _AUTHORITIES for row in rows)
+
+
+def _by_contig(rows: list[list[str]]) -> list[list[str]]:
+    found: dict[str, list[str]] = {}
+    for alias, contig, *_ in rows:
+        found.setdefault(contig, [contig]).append(alias)
+    return list(found.values())
 
 
 def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str | None = None, source: str = "",

@@ -107,9 +107,13 @@ def _register(store: ReferenceStore, manifest: Manifest) -> None:
     try:
         store.storage.write(annotation_key(manifest.name), manifest.to_bytes(), if_absent=True)
     except ConflictError:
-        other = read_manifest(store, manifest.name)
-        if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
-            raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
+        try:
+            other = read_manifest(store, manifest.name)
+        except IntegrityError:
+            store.storage.write(annotation_key(manifest.name), manifest.to_bytes())
+        else:
+            if (other.seqcol, other.tables) != (manifest.seqcol, manifest.tables):
+                raise AlreadyExistsError(f"there is another annotation {manifest.name} in {store.url}", "choose another name") from None
     facts = {"assembly": manifest.assembly, "seqcol": manifest.seqcol, "rows": manifest.rows, "bytes": manifest.size, "source": manifest.source,
              "versions": [FORMAT]}
     store.change_index("annotations", lambda index: index.update({manifest.name: facts}))
@@ -127,7 +131,7 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
                                     f"and this modos reads {FORMAT}", "install a newer modos") from None
         near = did_you_mean(name, known)
         raise NotFoundError(f"there is no annotation {name} in {store.url}", f"did you mean {near}?" if near else
-                            f"there are {listing(known)}" if known else "add one with `modos reference add --gff3`") from None
+                            f"it has {listing(known)}" if known else "add one with `modos reference add --gff3`") from None
     return Manifest.from_bytes(data, f"{store.url}/{annotation_key(name)}")
 
 
@@ -231,7 +235,8 @@ def push_annotation(source: ReferenceStore, target: ReferenceStore, name: str, p
 
 def remove_annotation(store: ReferenceStore, name: str) -> None:
     """Remove an annotation: its name first, then its tables."""
-    read_manifest(store, name)
+    if name not in store.annotations():
+        read_manifest(store, name)
     store.change_index("annotations", lambda index: index.pop(name, None))
     store.storage.delete(annotation_key(name))
     for info in list(store.storage.iter_files(f"annotations/{name}")):

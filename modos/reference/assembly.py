@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.reference.digests import seqcol_digest
+
+logger = logging.getLogger(__name__)
 
 FORMAT = 1
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError)  # what reading untrusted JSON may raise
@@ -54,14 +59,6 @@ class Assembly:
         names = {alias: contig for contig in self.contigs for alias in contig.aliases}
         object.__setattr__(self, "by_name", names | {contig.name: contig for contig in self.contigs})
 
-    def check_aliases(self) -> None:
-        """Refuse another name that two contigs have."""
-        seen: dict[str, str] = {contig.name: contig.name for contig in self.contigs}
-        for contig in self.contigs:
-            for alias in contig.aliases:
-                if seen.setdefault(alias, contig.name) != contig.name:
-                    raise InvalidInputError(f"{alias} is to be a name of {contig.name}, and it is one of {seen[alias]}", "see the table of names")
-
     @property
     def bases(self) -> int:
         """Length of all contigs."""
@@ -101,9 +98,22 @@ class Assembly:
         return assembly
 
 
+def settle_aliases(contigs: Sequence[StoredContig]) -> tuple[StoredContig, ...]:
+    """Contigs without the other names that are not of one of them alone; a warning tells those."""
+    names = {contig.name for contig in contigs}
+    count = Counter(alias for contig in contigs for alias in set(contig.aliases))
+    lost = sorted(alias for alias, number in count.items() if number > 1 or alias in names)
+    if lost:
+        logger.warning("left out, as they are names of several contigs: %s", listing(lost))
+    gone = set(lost)
+    return tuple(replace(contig, aliases=tuple(alias for alias in contig.aliases if alias not in gone)) for contig in contigs)
+
+
 def unite(present: Assembly, added: Assembly) -> Assembly:
-    """An assembly with all names of its contigs that one or the other has, and with a mask if one has it."""
-    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*one.aliases, *other.aliases)))) for one, other in zip(present.contigs, added.contigs))
+    """An assembly with the names of its contigs that were added, and those of before that are no others' now; with a mask if one has it."""
+    new = {alias for contig in added.contigs for alias in contig.aliases}
+    contigs = tuple(replace(one, aliases=tuple(dict.fromkeys((*(alias for alias in one.aliases if alias not in new), *other.aliases))))
+                    for one, other in zip(present.contigs, added.contigs))
     return replace(present, contigs=contigs, masked=added.masked or present.masked)
 
 

@@ -168,7 +168,8 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
         try:
             start, size, digest = _download(part, wanted, read, progress)
             if (size, digest) == (wanted.size, wanted.digest):
-                part.chmod(0o644)
+                with suppress(PermissionError):  # begun by another user
+                    part.chmod(0o644)
                 part.replace(wanted.path)
                 return
             part.unlink()

@@ -53,7 +53,8 @@ class Reference:
         self._annotations: dict[str, Annotation] = {}
         self._locate = locate
         self._read_range = read_range
-        self._open: dict[str, mmap.mmap] = {}
+        self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by MD5
+        self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -90,6 +91,9 @@ class Reference:
         InvalidInputError
             Positions outside of the contig.
         """
+        known = self._by_name.get(contig)
+        if known is not None and end is not None and strand == "+" and not soft_mask and 0 <= (start or 0) < end <= len(known):
+            return known[start:end].decode("ascii")
         if start is None and end is None and contig not in self.assembly.by_name:
             region = Region.parse(contig, self.assembly.by_name)
             contig, start, end = region.contig, region.start, region.end
@@ -97,6 +101,8 @@ class Reference:
         found = self.assembly.contig(contig)
         start, end = start or 0, found.length if end is None else end
         bases = self._one(found, start, end, "+" if soft_mask else strand, pad)
+        if found.md5 in self._open:
+            self._by_name[contig] = self._open[found.md5]
         if soft_mask and self.mask is not None:
             bases = self.mask.lower(found.name, start, bases)
         if soft_mask and strand == "-":
@@ -143,8 +149,8 @@ class Reference:
             raise InvalidInputError(f"{contig.name}, {start:,} to {end:,}, is no stretch of bases")
         low, high = max(start, 0), min(end, contig.length)
         if not pad and (start < 0 or end > contig.length):
-            raise InvalidInputError(f"{contig.name} has {contig.length:,} bases, and {start:,} to {end:,} goes beyond",
-                                    "positions are 0-based, the end excluded; pad=True fills up with N")
+            raise InvalidInputError(f"{contig.name} has {contig.length:,} bases, and {contig.name}:{start + 1:,}-{end:,} goes beyond",
+                                    "that is 1-based, as in text; in Python pad=True fills up with N")
         bases = self._bases(contig, low, high) if low < high else b""
         bases = b"N" * min(max(low - start, 0), end - start) + bases
         bases += b"N" * (end - start - len(bases))

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -22,13 +23,15 @@ from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
     listing,
 )
-from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, sequence_key, unite
+from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, sequence_key, settle_aliases, unite
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
 from modos.storage.base import Progress
 
 if TYPE_CHECKING:
     from modos.reference.masking import MaskCollector
+
+logger = logging.getLogger(__name__)
 
 INDEX = "index.json"
 _ATTEMPTS = 20
@@ -90,7 +93,19 @@ class ReferenceStore:
             known = self.index()
             near = did_you_mean(name, known)
             raise NotFoundError(f"there is no assembly {name} in {self.url}", f"did you mean {near}?" if near else
-                                f"there are {listing(known)}" if known else "add one with `modos reference add`") from None
+                                f"it has {listing(known)}" if known else "add one with `modos reference add`") from None
+
+    def _present(self, name: str) -> tuple[Assembly | None, str | None]:
+        """An assembly with its tag; None for one that is not there, or is damaged and may be written anew."""
+        try:
+            data, tag = self.storage.read(assembly_key(name))
+        except NotFoundError:
+            return None, None
+        try:
+            return Assembly.from_bytes(data, f"{self.url}/{assembly_key(name)}"), tag
+        except IntegrityError as error:
+            logger.warning("%s; it is written anew", error.message)
+            return None, tag
 
     def _read_assembly(self, name: str) -> tuple[Assembly, str]:
         key = assembly_key(check_name(name))
@@ -133,7 +148,8 @@ class ReferenceStore:
             masked = masks.write(Path(folder))
             if masked:
                 self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))
-        return self.register(Assembly(name, tuple(contigs), seqcol_digest([vars(contig) for contig in contigs]), source, masked))
+        settled = settle_aliases(contigs)
+        return self.register(Assembly(name, settled, seqcol_digest([vars(contig) for contig in settled]), source, masked))
 
     def register(self, assembly: Assembly) -> Assembly:
         """Name an assembly whose sequences are there; returns it as it is then.
@@ -149,14 +165,10 @@ class ReferenceStore:
             Somebody has removed sequences meanwhile, with another assembly.
         """
         for _ in range(_ATTEMPTS):
-            try:
-                present, tag = self._read_assembly(assembly.name)
-            except NotFoundError:
-                present, tag = None, None
+            present, tag = self._present(assembly.name)
             if present is not None and present.seqcol != assembly.seqcol:
                 raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name")
             united = assembly if present is None else unite(present, assembly)
-            united.check_aliases()
             try:
                 if united != present:
                     self.storage.write(assembly_key(assembly.name), united.to_bytes(), if_match=tag, if_absent=tag is None)
@@ -174,14 +186,16 @@ class ReferenceStore:
 
     def remove(self, name: str) -> list[str]:
         """Remove an assembly and the sequences that no other has; returns their MD5."""
-        assembly = self.assembly(name)
-        gone = {contig.md5 for contig in assembly.contigs}
+        assembly = self._present(check_name(name))[0]
+        if assembly is None and name not in self.index():
+            self.assembly(name)
+        gone = {contig.md5 for contig in assembly.contigs} if assembly else set()
         described = [annotation for annotation, facts in self.annotations().items() if facts.get("assembly") == name]
         if described:
             raise ConflictError(f"{name} has annotations in {self.url}: {listing(described)}", "remove them first")
         self.change_index("assemblies", lambda index: index.pop(name, None))
         self.storage.delete(assembly_key(name))
-        if assembly.masked:
+        if assembly and assembly.masked:
             self.storage.delete(assembly_key(name, assembly.masked[0]))
         kept = {contig.md5 for other in self.index() for contig in self.assembly(other).contigs}
         for md5 in gone - kept:

@@ -165,6 +165,15 @@ def test_what_another_user_has_left_is_in_nobodys_way(shared, somebody):
         assert bring(wanted(), reader()).read_bytes() == DATA
 
 
+def test_a_file_that_another_user_has_begun_is_kept(monkeypatch):
+    """Its permissions cannot be changed then; its bytes are right."""
+    def refuse(self, mode):
+        raise PermissionError("Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert bring(wanted(), reader()).read_bytes() == DATA
+
+
 def test_a_cache_that_is_cleared_meanwhile(tmp_path):
     """Once: it is fetched again. All the time: an error that says so."""
     def clearing(times):

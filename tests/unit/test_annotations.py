@@ -119,9 +119,37 @@ def test_gtf_names_at_several_places(annotate):
         ("chr1", "exon", 11, 100, "+", "T1"), ("chr1", "exon", 201, 300, "+", "T1"), ("chr2", "exon", 511, 600, "-", "T1"), ("chr2", "CDS", 521, 590, "-", "T1"),
         ("chr2", "transcript", 611, 700, "-", "T2"), ("chr2", "exon", 611, 700, "-", "T2")))
     found = annotate(text, file="x.gtf")
-    assert [(g.id, g.contig, g.start, g.end, g.strand) for g in found.genes] == [("G1", "chr1", 10, 300, "+"), ("G1", "chr2", 510, 700, "-")]
+    assert [(g.id, g.contig, g.start, g.end, g.strand) for g in found.genes] == [("G1", "chr1", 10, 300, "+"), ("G1", "chr2", 510, 600, "-"), ("G1", "chr2", 610, 700, "-")]
     assert [(t.id, t.contig, t.start, t.end, t.gene.contig, len(t.exons), len(t.introns), len(t.cds)) for t in found.transcripts] == [
         ("T1", "chr1", 10, 300, "chr1", 2, 1, 0), ("T1", "chr2", 510, 600, "chr2", 1, 0, 1), ("T2", "chr2", 610, 700, "chr2", 1, 0, 0)]
+
+
+def test_parts_of_one_id_at_several_places(annotate):
+    """A gene that is spliced from two strands has one ID on two lines: each place has its own parts."""
+    found = annotate(line("chr1", "gene", 601, 700, "-", "ID=gene-rps12;part=1/2") + line("chr1", "gene", 101, 300, "+", "ID=gene-rps12;part=2/2")
+                     + line("chr1", "CDS", 601, 700, "-", "ID=c;Parent=gene-rps12", "0") + line("chr1", "CDS", 101, 150, "+", "ID=c;Parent=gene-rps12", "0")
+                     + line("chr1", "CDS", 251, 300, "+", "ID=c;Parent=gene-rps12", "1"))
+    assert [(t.start, t.end, t.strand, t.gene.strand, places(t.exons), len(t.introns)) for t in found.transcripts] == [
+        (100, 300, "+", "+", [(100, 150), (250, 300)], 1), (600, 700, "-", "-", [(600, 700)], 0)]
+
+
+def test_a_gtf_of_bacteria(annotate):
+    """Coding stretches alone; an exon without a transcript has none."""
+    found = annotate(line("chr1", "gene", 101, 400, "+", 'gene_id "b1"; transcript_id ""; gene_biotype "protein_coding";') + line(
+        "chr1", "CDS", 101, 397, "+", 'gene_id "b1"; transcript_id "unassigned_transcript_1"; protein_id "WP_1";', "0") + line(
+        "chr1", "stop_codon", 398, 400, "+", 'gene_id "b1"; transcript_id "unassigned_transcript_1";', "0") + line(
+        "chr1", "exon", 501, 600, "+", 'gene_id "b2";'), file="x.gtf")
+    (transcript,) = found.transcripts
+    assert (transcript.gene.id, places(transcript.exons), places(transcript.cds)) == ("b1", [(100, 400)], [(100, 400)])
+    assert [gene.id for gene in found.genes] == ["b1"]
+
+
+def test_genes_of_one_name_that_do_not_meet(annotate):
+    """As in UCSC's GTF: one gene wherever some of its transcripts meet, like those of the refGene table."""
+    text = "".join(line("chr1", "exon", start, end, "+", f'gene_id "MIR1"; transcript_id "{name}";') for start, end, name in (
+        (11, 60, "NR_1"), (41, 90, "NR_1_2"), (901, 920, "NR_1_3")))
+    found = annotate(text, file="x.gtf")
+    assert [(g.start, g.end, len(g.transcripts)) for g in found.genes] == [(10, 90, 2), (900, 920, 1)] and len(found.genes.named("MIR1")) == 2
 
 
 def test_gff3_escapes(annotate):

@@ -477,10 +477,31 @@ def test_tables_of_names_with_several_rows_for_a_contig(tmp_path, table, aliases
     assert {contig.name: contig.aliases for contig in made.contigs} == aliases
 
 
-def test_a_name_of_two_contigs_is_refused(tmp_path):
-    (tmp_path / "names.txt").write_text("chr1\tx\nchr2\tx\n")
-    with pytest.raises(InvalidInputError, match="x is to be a name of chr2, and it is one of chr1"):
-        add_files(open_store(tmp_path / "refs"), "x", [write_fasta(tmp_path / "a.fa", {"chr1": "ACGT", "chr2": "TT"})], str(tmp_path / "names.txt"))
+def test_a_name_of_two_contigs_is_left_out(tmp_path, caplog):
+    """It says nothing; and a better table replaces what a wrong one has said."""
+    (tmp_path / "names.txt").write_text("chrM\tx\tMT\nchrMT\tx\n")
+    store, fasta = open_store(tmp_path / "refs"), write_fasta(tmp_path / "a.fa", {"chrM": "ACGT", "chrMT": "TT"})
+    assert [c.aliases for c in add_files(store, "x", [fasta], str(tmp_path / "names.txt")).contigs] == [("MT",), ()]
+    assert "names of several contigs: x" in caplog.text
+    (tmp_path / "names.txt").write_text("chrMT\tMT\n")
+    assert [c.aliases for c in add_files(store, "x", [fasta], str(tmp_path / "names.txt")).contigs] == [(), ("MT",)]
+
+
+def test_a_damaged_assembly_is_written_anew_or_removed(store, tmp_path):
+    path = Path(store.url) / assembly_key("mini")
+    for repair in (lambda: add_files(store, "mini", [write_fasta(tmp_path / "again.fa", BASES)]), lambda: store.remove("mini")):
+        path.write_text("garbage")
+        with pytest.raises(IntegrityError, match="damaged"):
+            store.assembly("mini")
+        repair()
+    assert store.index() == {} and not path.exists()
+
+
+@pytest.mark.parametrize("url", ["https://[bad", "https://host:99999999/x", "https://", "https://user:pw@localhost:1/x"])
+def test_what_is_no_url_is_refused(url):
+    with pytest.raises(InvalidInputError) as raised:
+        open_store(url)
+    assert "pw" not in raised.value.message
 
 
 def test_sequences_that_others_remove_meanwhile_are_missed(store, tmp_path):
