@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from modos.errors import TruncatedStream
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
 from modos.reference.dna import Reference
-from modos.reference.sequences import iter_bases, read_fai
+from modos.reference.sequences import check_plain, iter_bases, read_fai
 from modos.reference.assembly import Assembly, StoredContig
 from modos.storage import Storage
 
@@ -26,7 +26,10 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
     ------
     NotFoundError, IntegrityError
         There is no index; it is damaged.
+    InvalidInputError
+        The FASTA is compressed.
     """
+    check_plain(storage, fasta)
     entries = {contig: entry for contig, entry in read_fai(storage, fasta).items() if entry.length}
     known = digests or {}
     contigs = tuple(StoredContig(contig, entry.length, known[contig].md5 if contig in known else f"none of {contig}",
@@ -44,6 +47,7 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
 
 def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:
     """The sequences of a FASTA that has a .fai index, with their digests; all of it is read."""
+    check_plain(storage, fasta)
     contigs = []
     for name, entry in read_fai(storage, fasta).items():
         found = SequenceHash()

@@ -47,18 +47,7 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
 
 
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
-    """The index of a plain FASTA.
-
-    Raises
-    ------
-    NotFoundError
-        It has none.
-    InvalidInputError
-        It is compressed.
-    """
-    if is_compressed(fasta) or storage.read_range(fasta, 0, 2) == b"\x1f\x8b":
-        raise InvalidInputError(f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
-                                "keep it plain (bgzip -d), or add it to a reference store: modos reference add")
+    """The index of a plain FASTA; NotFoundError where it has none."""
     try:
         if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
@@ -71,6 +60,13 @@ def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
 def is_compressed(fasta: str) -> bool:
     """Whether a FASTA is called like one that is compressed."""
     return fasta.lower().endswith((".gz", ".bgz"))
+
+
+def check_plain(storage: Storage, fasta: str) -> None:
+    """Refuse a FASTA that is compressed, whatever it is called."""
+    if is_compressed(fasta) or storage.read_range(fasta, 0, 2) == b"\x1f\x8b":
+        raise InvalidInputError(f"{storage.url}/{fasta} is compressed, and its bases cannot be found by position",
+                                "keep it plain (bgzip -d), or add it to a reference store: modos reference add")
 
 
 def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: int) -> Iterator[bytes]:
