@@ -11,8 +11,8 @@ out. The space is a fixed multiple of the number of intervals.
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -30,33 +30,34 @@ class Pairs(NamedTuple):
 
 
 class Segments(NamedTuple):
-    """The segments of a contig, as lists: what it takes to find what overlaps a query at once.
+    """The segments of a contig: what it takes to find what overlaps a query at once, close together in memory.
 
     The borders, and one that nothing reaches; for each stretch of 2**shift
     bases the number of its first border; how many intervals have started
-    before each segment; the rows that cover it; the rows by their starts; the
-    last border.
+    before each segment; where the list of the rows that cover it begins; these
+    lists; the rows by their starts; the last border.
     """
 
-    cuts: list[int]
-    first: list[int]
+    cuts: array[int]
+    first: array[int]
     shift: int
-    started: list[int]
-    covering: list[list[int]]
-    rows: list[int]
+    started: array[int]
+    bounds: array[int]
+    covering: array[int]
+    rows: array[int]
     last: int
 
-    def find(self, start: int, end: int) -> list[int]:
-        """The rows of the intervals that overlap a query; not to be changed."""
+    def find(self, start: int, end: int) -> array[int]:
+        """The rows of the intervals that overlap a query."""
         start, end = max(start, 0), min(end, self.last)
         if start >= end:
-            return []
-        cuts, first, shift, started, covering, rows, _ = self
+            return array("q")
+        cuts, first, shift, started, bounds, covering, rows, _ = self
         stretch = start >> shift
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         if end <= cuts[at]:
-            return covering[at]
-        return covering[at] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]]
+            return covering[bounds[at]:bounds[at + 1]]
+        return covering[bounds[at]:bounds[at + 1]] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]]
 
 
 class IntervalIndex:
@@ -105,15 +106,16 @@ class IntervalIndex:
             return None
         base, end = self._base[contig], self._base[contig + 1]
         low, high = np.searchsorted(self._cuts, (base, end))
-        bounds = (self._bounds[low:high + 2] - self._bounds[low]).tolist()
-        covering = self._rows[self._covering[self._bounds[low]:self._bounds[high + 1]]].tolist()
+        bounds = self._bounds[low:high + 2] - self._bounds[low]
+        covering = self._rows[self._covering[self._bounds[low]:self._bounds[high + 1]]]
         first, started = self._started[low], self._started[low:high + 1] - self._started[low]
         cuts = self._cuts[low:high] - base
         last = int(cuts[-1]) if len(cuts) else 0
         shift = max((last // max(len(cuts), 1)).bit_length() - 1, 0)
         stretches = np.searchsorted(cuts, np.arange((last >> shift) + 3) << shift)
-        return Segments([*cuts.tolist(), _NOTHING], stretches.tolist(), shift, started.tolist(),
-                        [covering[one:other] for one, other in pairwise(bounds)], self._rows[first:first + started[-1]].tolist(), last)
+        arrays = (np.append(cuts, _NOTHING), stretches, started, bounds, covering, self._rows[first:first + started[-1]])
+        cuts_, first_, started_, bounds_, covering_, rows_ = (array("q", numbers.astype(np.int64).tobytes()) for numbers in arrays)
+        return Segments(cuts_, first_, shift, started_, bounds_, covering_, rows_, last)
 
     def find_many(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
         """The intervals that overlap queries; a contig of -1 has none."""

@@ -136,15 +136,15 @@ class FeatureTable:
         segments = self._segments.get(contig)
         if segments is None or strand is not None or end is None:
             return self._overlap(contig, start, end, strand)
-        cuts, first, shift, started, covering, rows, last = segments  # what Segments.find does, without the calls
+        cuts, first, shift, started, bounds, covering, rows, last = segments  # what Segments.find does, without the calls
         if not 0 <= start < end <= last:
             return self._overlap(contig, start, end, strand)
         stretch = start >> shift
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         found = _new(Features)
         found.table = self
-        found._rows = covering[at] if end <= cuts[at] else (
-            covering[at] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
+        found._rows = covering[bounds[at]:bounds[at + 1]] if end <= cuts[at] else (
+            covering[bounds[at]:bounds[at + 1]] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
         return found
 
     def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
