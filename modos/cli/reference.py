@@ -38,7 +38,7 @@ def list_(
         show_json(names) if json else show("\n".join(names)) if names else say(f"nothing of {cached.store.url} is in the cache")
         return
     known = _served() if remote else cached.store
-    assemblies, annotations = known.index(), known.annotations()
+    assemblies, annotations = known.contents().values()
     if json:
         show_json({"assemblies": assemblies, "annotations": annotations})
         return
@@ -301,8 +301,9 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly 
         remove_annotation(known, name)
         say(f"removed {name} from {known.url}")
         return
-    assembly = known.assembly(name)
-    confirm([f"  {name} ({count(len(assembly.contigs), 'contig')}) from {known.url}"], yes)
+    facts = known.index().get(name)
+    contigs = facts["contigs"] if facts else len(known.assembly(name).contigs)
+    confirm([f"  {name} ({count(contigs, 'contig')}) from {known.url}"], yes)
     removed = known.remove(name)
     say(f"removed {name} and {count(len(removed), 'sequence')} from {known.url}")
 

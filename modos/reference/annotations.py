@@ -23,7 +23,7 @@ from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing,
+    AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, did_you_mean, listing,
 )
 from modos.reference.cache import has_size, table_path
 from modos.reference.assembly import Assembly, check_name
@@ -152,23 +152,17 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
 
 
 def names_annotation(cached: CachedStore, name: str) -> bool:
-    """Whether a name is that of an annotation, and of no assembly; NotFoundError, with a near name, where it is neither's."""
+    """Whether a name is that of an annotation, and of no assembly; NotFoundError where it is only near to an annotation's."""
     try:
-        cached.assembly(name)
-        return False
-    except NotFoundError as error:
-        if cached.knows_annotation(name):
-            return True
-        try:
-            known = cached.store.annotations()
-        except ModosError:
-            known = {}
-        if name in known:
-            return True
-        near = did_you_mean(name, known)
-        if near and not (error.hint or "").startswith("did you mean"):
-            raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?") from None
-        raise
+        known = cached.store.contents()
+    except (RemoteError, AccessError):
+        return cached.knows_annotation(name)
+    if name in known["assemblies"] or name in known["annotations"]:
+        return name not in known["assemblies"]
+    near = did_you_mean(name, known["annotations"])
+    if near and not did_you_mean(name, known["assemblies"]):
+        raise NotFoundError(f"there is neither an assembly nor an annotation {name} in {cached.store.url}", f"did you mean {near}?")
+    return False
 
 
 def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annotation:

@@ -61,11 +61,15 @@ class ReferenceStore:
 
     def index(self) -> dict[str, dict[str, Any]]:
         """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
-        return self._read_index()[0]["assemblies"]
+        return self.contents()["assemblies"]
 
     def annotations(self) -> dict[str, dict[str, Any]]:
         """What the store says of each annotation: its assembly, that one's digest, rows, bytes."""
-        return self._read_index()[0]["annotations"]
+        return self.contents()["annotations"]
+
+    def contents(self) -> dict[str, dict[str, dict[str, Any]]]:
+        """What `index` and `annotations` give, as `assemblies` and `annotations`, in one request."""
+        return self._read_index()[0]
 
     def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:
         try:

@@ -106,3 +106,10 @@ def test_offline_the_cache_is_listed(run, tmp_path, monkeypatch):
     monkeypatch.setenv("MODOS_OFFLINE", "1")
     run("list", "--store", "https://nowhere.example/refs", said="nothing of https://nowhere.example/refs is in the cache")
     run("show", "mini", "--store", "https://nowhere.example/refs", code=3, said="not in the cache, and MODOS_OFFLINE is set")
+
+
+def test_a_damaged_assembly_can_be_removed(run, tmp_path):
+    (tmp_path / "refs/assemblies/mini/assembly.json").write_text("garbage")
+    run("show", "mini", code=6, said="is damaged")
+    run("rm", "mini", "--yes", said="removed mini")
+    run("list", said="no assemblies")
