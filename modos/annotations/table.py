@@ -92,7 +92,8 @@ class FeatureTable:
 
     def where(self, condition: pl.Expr) -> Features:
         """Those for which an expression of polars over the columns is true."""
-        return Features(self, np.flatnonzero(self.to_polars().select(condition).to_series().fill_null(False).to_numpy()).tolist())
+        columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
+        return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
     def _row_of(self, id: str) -> int:
         rows = self._rows_by_id
@@ -123,9 +124,13 @@ class FeatureTable:
             self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
         return self._columns[key]
 
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        return read_columns(self._file())
+
     def to_polars(self) -> pl.DataFrame:
         """All rows."""
-        return read_columns(self._file())
+        return self._frame
 
     def all(self, strand: str | None = None) -> Features:
         """All of them, or those of a strand."""

@@ -152,7 +152,7 @@ def _open_http(url: str, endpoint: str | None) -> Storage:
     return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
 
 
-def stored_assembly(element: Mapping[str, Any], store: str | Path | None = None, endpoint: str | None = None) -> Assembly:
+def stored_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> Assembly:
     """The assembly that a ReferenceGenome names.
 
     Raises
@@ -162,7 +162,7 @@ def stored_assembly(element: Mapping[str, Any], store: str | Path | None = None,
     ConflictError
         It has another one.
     """
-    return _check_digest(CachedStore(open_store(store, endpoint)).assembly(element["assembly"]), element.get("seqcol_digest"))
+    return _check_digest(CachedStore(open_store(endpoint=endpoint)).assembly(element["assembly"]), element.get("seqcol_digest"))
 
 
 def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:

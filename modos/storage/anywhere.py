@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote
 
@@ -36,7 +35,7 @@ class AnywhereStorage(ReadOnlyStorage):
     def __init__(self, url: str, headers: Mapping[str, str] | None = None):
         import fsspec
 
-        self._url = url.rstrip("/")
+        super().__init__(url)
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
         options: dict[str, Any] = {"client_kwargs": {"headers": {"Accept-Encoding": "identity", **(headers or {})}}} if self._is_http else {}
@@ -46,14 +45,6 @@ class AnywhereStorage(ReadOnlyStorage):
             raise InvalidInputError(f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path") from None
         self._root = self._url if self._is_http else rest
         self._sizes: dict[str, int] = {}
-
-    @property
-    def url(self) -> str:
-        return self._url
-
-    @property
-    def path(self) -> Path:
-        return Path(self._url.partition("://")[2])
 
     def child(self, prefix: str) -> AnywhereStorage:
         other = AnywhereStorage.__new__(AnywhereStorage)

@@ -12,7 +12,24 @@ from modos.storage.base import ObjectInfo, Partial, Storage
 
 
 class ReadOnlyStorage(Storage):
-    """A storage whose files are read by their keys; it cannot be listed or changed."""
+    """A storage whose files are read by their keys; it cannot be listed or changed.
+
+    Parameters
+    ----------
+    url
+        The root.
+    """
+
+    def __init__(self, url: str):
+        self._url = url.rstrip("/")
+
+    @property
+    def url(self) -> str:
+        return self._url
+
+    @property
+    def path(self) -> Path:
+        return Path(self._url.partition("://")[2])
 
     @abstractmethod
     def _refuse(self, what: str) -> NoReturn:
@@ -48,16 +65,8 @@ class UnaskedStorage(ReadOnlyStorage):
     """A storage that is not to be asked at all; every question is an AccessError that says why."""
 
     def __init__(self, url: str, reason: str):
-        self._url = url.rstrip("/")
+        super().__init__(url)
         self._reason = reason
-
-    @property
-    def url(self) -> str:
-        return self._url
-
-    @property
-    def path(self) -> Path:
-        return Path(self._url.partition("://")[2])
 
     def child(self, prefix: str) -> UnaskedStorage:
         return UnaskedStorage(f"{self._url}/{prefix}", self._reason)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
 
@@ -37,21 +36,13 @@ class ServedStorage(ReadOnlyStorage):
     def __init__(self, url: str, files_url: str, token: Callable[[], str | None]):
         import requests
 
-        self._url = url.rstrip("/")
+        super().__init__(url)
         self._files_url = files_url.rstrip("/")
         self._token = token
         self._session = requests.Session()
         self._session.trust_env = False  # no netrc: the token is the only credential
         self._signed: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return self._url
-
-    @property
-    def path(self) -> Path:
-        return Path(self._url.removeprefix("s3://"))
 
     @property
     def is_remote(self) -> bool:
