@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modos.errors import InvalidInputError
 from modos.reference.assembly import Assembly, assembly_key, sequence_key
-from modos.reference.store import Pieces, ReferenceStore, iter_checked
+from modos.reference.store import Pieces, ReferenceStore, send
 from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
 from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
@@ -82,20 +82,10 @@ def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Pr
     AlreadyExistsError
         The target has another assembly of that name.
     """
-    assembly, sent = source.assembly(name), 0
-    files = [(sequence_key(contig.md5), contig.length, contig.md5, "md5") for contig in assembly.contigs]
+    assembly = source.assembly(name)
+    sent = sum(send(source, target, sequence_key(contig.md5), contig.length, contig.md5, "md5", progress) for contig in assembly.contigs)
     if assembly.masked:
         file, size, sha256 = assembly.masked
-        files.append((assembly_key(name, file), size, sha256, "sha256"))
-    for key, size, digest, algorithm in files:
-        if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)):
-            sent += size
+        sent += send(source, target, assembly_key(name, file), size, sha256, progress=progress)
     target.register(assembly)
     return sent
-
-
-def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
-    for piece in pieces:
-        yield piece
-        if progress:
-            progress(len(piece))

@@ -27,7 +27,7 @@ from modos.errors import (
 )
 from modos.reference.cache import has_size, table_path
 from modos.reference.assembly import Assembly, check_name
-from modos.reference.store import ReferenceStore, iter_checked, iter_file
+from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
 from modos.tracks.assembly import read_rows
@@ -203,26 +203,17 @@ def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
 
 def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
     """The tables of an annotation that are not what their names say: key, and what is wrong."""
-    for table in manifest.tables.values():
-        key = annotation_key(manifest.name, table.file)
-        try:
-            for piece in iter_checked(store, key, table.size, table.sha256):
-                if progress:
-                    progress(len(piece))
-        except (NotFoundError, IntegrityError) as error:
-            yield key, error.message
+    tables = [(annotation_key(manifest.name, table.file), table.size, table.sha256) for table in manifest.tables.values()]
+    return find_damaged(store, tables, progress)
 
 
 def push_annotation(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:
     """Bring an annotation to another store that has its assembly; returns the bytes sent."""
-    manifest, sent = read_manifest(source, name), 0
+    manifest = read_manifest(source, name)
     if target.assembly(manifest.assembly).seqcol != manifest.seqcol:
         raise InvalidInputError(f"{manifest.assembly} in {target.url} is another assembly than in {source.url}")
-    for table in manifest.tables.values():
-        if target.put(annotation_key(name, table.file), table.size, iter_checked(source, annotation_key(name, table.file), table.size, table.sha256)):
-            sent += table.size
-            if progress:
-                progress(table.size)
+    sent = sum(send(source, target, annotation_key(name, table.file), table.size, table.sha256, progress=progress)
+               for table in manifest.tables.values())
     _register(target, manifest)
     return sent
 

@@ -216,11 +216,7 @@ class ReferenceStore:
                 yield sequence_key(contig.md5), error.message
         if assembly.masked:
             file, size, sha256 = assembly.masked
-            try:
-                for _ in iter_checked(self, assembly_key(name, file), size, sha256):
-                    pass
-            except (NotFoundError, IntegrityError) as error:
-                yield assembly_key(name, file), error.message
+            yield from find_damaged(self, [(assembly_key(name, file), size, sha256)])
 
     def put_sequence(self, md5: str, length: int, pieces: Iterator[bytes]) -> bool:
         """Bring a sequence that the store lacks; whether it did."""
@@ -277,6 +273,30 @@ def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algori
         yield piece
     if found.hexdigest() != digest:
         raise ChecksumMismatch(f"{store.url}/{key} does not have the {algorithm.upper()} that it is named by", "see `modos reference verify`")
+
+
+def find_damaged(store: ReferenceStore, tables: Iterable[tuple[str, int, str]], progress: Progress | None = None) -> Iterator[tuple[str, str]]:
+    """The tables, given by key, size and SHA-256, that are missing or are others: key, and what is wrong."""
+    for key, size, sha256 in tables:
+        try:
+            for piece in iter_checked(store, key, size, sha256):
+                if progress:
+                    progress(len(piece))
+        except (NotFoundError, IntegrityError) as error:
+            yield key, error.message
+
+
+def send(source: ReferenceStore, target: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256",
+         progress: Progress | None = None) -> int:
+    """Bring a file to another store, if that lacks it, and compare it with its hash; returns the bytes sent."""
+    return size if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)) else 0
+
+
+def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece
+        if progress:
+            progress(len(piece))
 
 
 def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> None:
