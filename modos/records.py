@@ -135,8 +135,7 @@ class RecordReader:
     def __iter__(self) -> Iterator[Any]:
         """All records; raises after the last one where the stream was not complete."""
         try:
-            for record in self._file:
-                yield record
+            yield from self._file.fetch(until_eof=True) if self.format.kind == "reads" else self._file
         except (OSError, ValueError) as error:
             self._fail(error)
         self._feeder.join()
