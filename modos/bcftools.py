@@ -20,7 +20,6 @@ from modos.pipes import is_closed_pipe
 from modos.writing import OutputFormat
 
 _PROGRAM = "import sys; from pysam import bcftools; bcftools.view(*sys.argv[1:], catch_stdout=False)"
-_TYPES = {("VCF", True): "z", ("VCF", False): "v", ("BCF", True): "b", ("BCF", False): "u"}
 _MAX_MESSAGES = 1 << 20  # bytes
 _UNDECLARED = re.compile(r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[^\n]* is not defined in the header", re.IGNORECASE)
 
@@ -53,7 +52,7 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
     ModosError
         What the pieces raise.
     """
-    arguments = ["--no-version", f"-O{_TYPES[output.name, output.compressed]}", "--threads", str(threads)]
+    arguments = ["--no-version", f"-O{_output_type(output)}", "--threads", str(threads)]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder, tempfile.TemporaryFile() as messages:
         if samples is not None:
             path = f"{folder}/samples"
@@ -73,6 +72,12 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
             raise
         if code:
             raise _reason(messages, descriptor, name, output)
+
+
+def _output_type(output: OutputFormat) -> str:
+    if output.name == "BCF":
+        return "b" if output.compressed else "u"
+    return "v" if output.is_text else "z" if output.compressed else "z0"
 
 
 def _feed(pipe: IO[bytes], pieces: Iterable[bytes]) -> None:
