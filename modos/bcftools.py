@@ -26,7 +26,7 @@ _UNDECLARED = re.compile(r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[
 
 def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputFormat, samples: Sequence[str] | None = None,
                    *, name: str = "the stream", threads: int = 0) -> None:
-    """Write a VCF or BCF as `bcftools view` does, with AC and AN of the samples that are kept.
+    """Write a VCF or BCF as `bcftools view` does, with INFO as it is (`-I`).
 
     Where anything fails, the output has no end marker.
 
@@ -58,7 +58,7 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
             path = f"{folder}/samples"
             with open(path, "w", encoding="utf-8") as file:
                 file.writelines(f"{sample}\n" for sample in samples)
-            arguments += ["-S", path]
+            arguments += ["-I", "-S", path]
         process = subprocess.Popen([sys.executable, "-P", "-c", _PROGRAM, *arguments, "-"], stdin=subprocess.PIPE,
                                    stdout=descriptor, stderr=messages)
         try:

@@ -82,7 +82,7 @@ class GenomicFile:
         ----------
         samples
             The samples of a VCF or BCF to decode; all where it is None. INFO
-            stays as it is, AC and AN too.
+            stays as it is, also AC and AN, which are of all samples.
 
         Returns
         -------
@@ -199,8 +199,8 @@ class GenomicFile:
             The format. Its own takes the bytes of header and records as they
             are; another one makes variants what `bcftools view` makes them.
         samples
-            The samples of a VCF or BCF to keep, in this order, with their AC
-            and AN; all where it is None.
+            The samples of a VCF or BCF to keep, in this order; all where it
+            is None. INFO stays as it is.
         threads
             How many threads compress, beside this one.
 
