@@ -8,8 +8,10 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from modos import coverage, selection
+from modos.blanking import Blanking
 from modos.errors import IntegrityError, InvalidInputError, RegionError
 from modos.formats import FileFormat
+from modos.htsget.query import Query
 from modos.index import Opening, open_stream
 from modos.pipes import widen, write_all, write_parts
 from modos.records import RecordReader, check_end, without_end
@@ -41,6 +43,14 @@ class GenomicFile:
         Gives the FASTA to decode regions of a CRAM with, or None.
     find_aliases
         Gives all names of each contig, by each of them, where the genome is known.
+    hints
+        The fields and tags of reads that are wanted; the others are left out,
+        whether the source sends them or not.
+
+    Raises
+    ------
+    InvalidInputError
+        Fields or tags of variants.
 
     Attributes
     ----------
@@ -48,7 +58,9 @@ class GenomicFile:
         Called with the number of bytes that arrived, where it is not None.
     """
 
-    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None):
+    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
+                 hints: Query = Query()):
+        self._blanking = Blanking.of(hints, source.format, source.name)
         self._source = source
         self._find_reference = find_reference
         self._find_aliases = find_aliases
@@ -102,8 +114,11 @@ class GenomicFile:
         Raises
         ------
         InvalidInputError
-            The server has no single stream of several regions.
+            The server has no single stream of several regions; or some fields
+            or tags are not wanted.
         """
+        if self._blanking:
+            raise InvalidInputError(f"the bytes of {self.name} have all fields and tags", "ask for records (without --raw)")
         streams = self._source.open(self._meant(region))
         first = next(streams)
         if next(streams, None) is not None:
@@ -170,6 +185,8 @@ class GenomicFile:
 
     def measure(self, region: RegionLike, bins: int | None = 1) -> coverage.Coverage:
         """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
+        if self._blanking:
+            raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
         lengths = self._lengths
         (meant,) = settle(self._meant(region) or (), tuple(lengths))
         if meant.contig not in lengths:
@@ -210,7 +227,7 @@ class GenomicFile:
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         is_own = output.name == self.format.name and samples is None
-        if is_own and regions is None and (output.compressed or output.name in selection.FORMATS):
+        if is_own and regions is None and not self._blanking and (output.compressed or output.name in selection.FORMATS):
             self.write_raw(descriptor)
         elif is_own and output.name in selection.FORMATS:
             widen(descriptor)
@@ -251,13 +268,14 @@ class GenomicFile:
         def read(pieces: Iterator[bytes]) -> RecordReader:
             return RecordReader(pieces, self.format, reference, self.name, wanted)
 
-        if regions is not None and self.format.name in selection.FORMATS:
+        if (regions is not None or self._blanking) and self.format.name in selection.FORMATS:
             reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
             yield reader, iter(reader)
             return
         for stream in self._source.open(regions):
             reader = read(self._noted(stream.pieces))
-            yield reader, reader.overlapping(stream.regions, stream.after)
+            records = reader.overlapping(stream.regions, stream.after)
+            yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 
     def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool,
                        threads: int) -> Iterator[Parts]:
@@ -283,8 +301,9 @@ class GenomicFile:
         return (piece for piece in pieces if self.progress(len(piece)) or True)
 
     def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
+        blanking = self._blanking
         try:
-            yield from runs
+            yield from (Run(memoryview(blanking.apply(bytes(run.data))), run.count) for run in runs) if blanking else runs
         except IntegrityError as error:
             if self.name in error.message:
                 raise

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
-from modos.index import Header, Index, Read, Segment, parse_index, plan_regions, read_header
+from modos.index import Chunk, Header, Index, Read, Segment, cut, find_chunks, parse_index, plan_regions, read_header
 from modos.index.parse import MAX_INDEX
 from modos.prefetch import fetch_ahead
 from modos.region import RegionLike, Regions, settle
@@ -135,6 +135,35 @@ class Planner:
         format = streamable_format(key)
         file = self._file(format, key, with_index=False)
         return Plan(format, file.info, (), file.header.segments, (), b"")
+
+    def find_chunks(self, key: str, regions: Iterable[RegionLike] | None) -> tuple[ObjectInfo, list[Chunk]]:
+        """The file, and where in it the records of some regions are, or all; for a BAM. The errors are those of `plan`."""
+        format = streamable_format(key)
+        file = self._file(format, key, with_index=regions is not None)
+        meant = None if regions is None else settle(regions, list(file.header.contigs))
+        return file.info, find_chunks(format, self._reader(file.info), file.info.size, file.header, file.index, meant)
+
+    def plan_chunks(self, key: str, chunks: Sequence[Chunk], tag: str) -> tuple[Plan, Header]:
+        """Plan the records between virtual offsets of a BAM, without header and end marker; and its header.
+
+        Raises
+        ------
+        ConflictError
+            The file has not that tag any more.
+        InvalidInputError
+            The offsets are not apart and in order, or are before the records.
+        """
+        format = streamable_format(key)
+        file = self._file(format, key, with_index=False)
+        if file.info.etag != tag:
+            raise ConflictError(f"{key} was changed since it was planned for", "plan anew")
+        last = file.header.end
+        for start, end in chunks:
+            if not last <= start < end:
+                raise InvalidInputError(f"there are no records from {start:x} to {end:x}")
+            last = end
+        body = cut(self._reader(file.info), file.info.size, chunks)
+        return Plan(format, file.info, None, (), body, b""), file.header
 
     def forget(self, key: str) -> None:
         """Read header and index again the next time."""

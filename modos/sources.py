@@ -68,7 +68,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     reference_filename
         FASTA for a CRAM; the object's own, where it is None.
     hints
-        The SAM fields and tags that are wanted of an htsget server.
+        The fields and tags of reads that are wanted.
     workers
         How many parts are fetched at once.
 
@@ -97,7 +97,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
-                       _find_aliases(metadata, key, endpoint))
+                       _find_aliases(metadata, key, endpoint), hints)
     return file
 
 
@@ -116,7 +116,7 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None)
+    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints)
 
 
 def check_reference(reference_filename: str | Path | None) -> None:

@@ -1,0 +1,162 @@
+"""Reads with some of their fields and tags only, cut by their bytes (SAMv1 section 4.2).
+
+A field that is not wanted gets the value that SAM has for one that is not
+known: `*`, 0, or 255 for MAPQ. Bases without which the qualities that are
+wanted could not be written are N.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import Any
+
+from modos.errors import IntegrityError, InvalidInputError
+from modos.formats import FileFormat
+from modos.htsget.query import FIELDS, Query
+
+PLACING = ("FLAG", "RNAME", "POS", "CIGAR")  # the fields that say which regions a read overlaps
+
+_FIXED = struct.Struct("<IiiBBHHHIiii")
+_NAME_AT = _FIXED.size
+_number = struct.Struct("<I").unpack_from
+_SIZES = {ord(kind): size for kind, size in zip("AcCsSiIfd", (1, 1, 1, 2, 2, 4, 4, 4, 8))}  # bytes of a tag's value, by its type
+_TEXTS, _ARRAY = tuple(b"ZH"), ord("B")
+_REAL_CIGAR = b"CG"  # the tag with a CIGAR of more than 65,535 operations (SAMv1 section 4.2.2)
+_CLIPPED = 4  # the operation S, as which a CIGAR in a tag has all bases
+_NO_BIN = 4680  # that of a read without a position
+
+
+class Blanking:
+    """Leaves some fields and tags of reads out.
+
+    Parameters
+    ----------
+    query
+        The fields and tags that are wanted.
+    """
+
+    def __init__(self, query: Query):
+        self._kept = tuple(not query.fields or name in query.fields for name in FIELDS)
+        self._wanted = None if query.tags is None else frozenset(query.tags)
+        self._unwanted = frozenset(query.notags)
+        self._tag_bytes = {tag.encode() for tag in query.tags or ()}, {tag.encode() for tag in query.notags}
+
+    @classmethod
+    def of(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
+        """What a query leaves out; None where that is nothing.
+
+        Raises
+        ------
+        InvalidInputError
+            It leaves out something of variants.
+        """
+        if not query.is_partial:
+            return None
+        if format.kind != "reads":
+            raise InvalidInputError(f"{name} has variants: fields and tags are those of reads", "leave --fields, --tags and --notags out")
+        return cls(query)
+
+    def apply(self, data: bytes) -> bytes:
+        """Whole reads of a BAM, one after the other, with what is wanted of each.
+
+        Raises
+        ------
+        IntegrityError
+            A read is damaged.
+        """
+        try:
+            return b"".join(self._parts(data))
+        except (struct.error, IndexError, ValueError, KeyError):
+            raise IntegrityError("a read is damaged: its fields do not fit into it") from None
+
+    def _parts(self, data: bytes) -> Iterator[bytes]:
+        (has_name, has_flag, has_target, has_position, has_quality, has_cigar, has_next, has_next_position, has_length, has_bases,
+         has_qualities) = self._kept
+        has_all_tags = self._wanted is None and not self._unwanted
+        has_no_tags, at, end = self._wanted == frozenset(), 0, len(data)
+        while at < end:
+            size, target, position, name_size, quality, bin, ops, flag, count, next_target, next_position, length = _FIXED.unpack_from(data, at)
+            cigar_at = at + _NAME_AT + name_size
+            bases_at = cigar_at + 4 * ops
+            qualities_at = bases_at + (count + 1 >> 1)
+            tags_at, following = qualities_at + count, at + 4 + size
+            if tags_at > following or following > end:
+                raise ValueError
+            name = data[at + _NAME_AT:cigar_at] if has_name else b"*\0"
+            cigar = data[cigar_at:bases_at] if has_cigar else b""
+            is_tagged = ops == 2 and _number(data, cigar_at)[0] == count << 4 | _CLIPPED  # the CIGAR may be in a tag
+            tags = (data[tags_at:following] if has_all_tags and (has_cigar or not is_tagged) else b"" if has_no_tags and not is_tagged
+                    else self._tags(data, tags_at, following, is_tagged, has_cigar))
+            if has_bases:
+                bases = data[bases_at:tags_at] if has_qualities else data[bases_at:qualities_at] + b"\xff" * count
+            elif has_qualities and count and data[qualities_at] != 0xFF:
+                bases = _unknown(count) + data[qualities_at:tags_at]
+            else:
+                bases, count = b"", 0
+                cigar = bytes((_CLIPPED, 0, 0, 0)) + cigar[4:] if is_tagged and cigar else cigar
+            bin = _NO_BIN if not has_position else bin if has_cigar else _bin_at(position)
+            yield _FIXED.pack(_NAME_AT - 4 + len(name) + len(cigar) + len(bases) + len(tags), target if has_target else -1,
+                              position if has_position else -1, len(name), quality if has_quality else 255, bin, len(cigar) >> 2,
+                              flag if has_flag else 0, count, next_target if has_next else -1,
+                              next_position if has_next_position else -1, length if has_length else 0)
+            yield name
+            yield cigar
+            yield bases
+            yield tags
+            at = following
+
+    def _tags(self, data: bytes, at: int, end: int, is_tagged: bool, has_cigar: bool) -> bytes:
+        """The tags that are wanted, as they are; one that is the CIGAR goes with that."""
+        (wanted, unwanted), takes_all = self._tag_bytes, self._wanted is None
+        parts, first = [], at
+        while at < end:
+            tag, kind = data[at:at + 2], data[at + 2]
+            if kind in _SIZES:
+                following = at + 3 + _SIZES[kind]
+            elif kind in _TEXTS:
+                following = data.index(0, at + 3, end) + 1
+            elif kind == _ARRAY:
+                following = at + 8 + _SIZES[data[at + 3]] * _number(data, at + 4)[0]
+            else:
+                raise ValueError
+            if not (has_cigar if is_tagged and tag == _REAL_CIGAR else (takes_all or tag in wanted) and tag not in unwanted):
+                parts.append(data[first:at])
+                first = following
+            at = following
+        if at != end:
+            raise ValueError
+        parts.append(data[first:end])
+        return b"".join(parts)
+
+    def apply_to_record(self, record: Any) -> Any:
+        """A pysam.AlignedSegment with what is wanted of it: it is changed."""
+        kept = dict(zip(FIELDS, self._kept))
+        qualities = record.query_qualities
+        for tag in [tag for tag, _ in record.get_tags()]:
+            if self._wanted is not None and tag not in self._wanted or tag in self._unwanted:
+                record.set_tag(tag, None)
+        if not kept["SEQ"]:
+            record.query_sequence = "N" * record.query_length if kept["QUAL"] and qualities is not None else None
+        record.query_qualities = qualities if kept["QUAL"] and record.query_sequence else None
+        for name, attribute, missing in _ATTRIBUTES:
+            if not kept[name]:
+                setattr(record, attribute, missing)
+        return record
+
+
+_ATTRIBUTES = (
+    ("QNAME", "query_name", "*"), ("FLAG", "flag", 0), ("RNAME", "reference_id", -1), ("POS", "reference_start", -1),
+    ("MAPQ", "mapping_quality", 255), ("CIGAR", "cigarstring", None), ("RNEXT", "next_reference_id", -1),
+    ("PNEXT", "next_reference_start", -1), ("TLEN", "template_length", 0),
+)
+
+
+def _unknown(count: int) -> bytes:
+    """So many N, two in a byte."""
+    return b"\xff" * (count >> 1) + b"\xf0" * (count & 1)
+
+
+def _bin_at(position: int) -> int:
+    """The bin of a single base (SAMv1 section 5.3)."""
+    return _NO_BIN if position < 0 else (4681 + (position >> 14)) & 0xFFFF
