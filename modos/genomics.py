@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modos import coverage, selection
 from modos.blanking import Blanking
-from modos.errors import IntegrityError, InvalidInputError, RegionError
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
 from modos.formats import FileFormat
 from modos.htsget.query import Query
 from modos.index import Opening, open_stream
@@ -27,6 +27,8 @@ RegionsLike = RegionLike | Iterable[RegionLike] | None
 
 FindAliases = Callable[[], Mapping[str, Collection[str]]]
 FindReference = Callable[["tuple[RegionLike, ...] | None"], "str | None"]
+FindGene = Callable[[str, "Mapping[str, tuple[int | None, str | None]]"], "Region | None"]
+Result = TypeVar("Result")
 
 
 class GenomicFile:
@@ -46,6 +48,10 @@ class GenomicFile:
     hints
         The fields and tags of reads that are wanted; the others are left out,
         whether the source sends them or not.
+    find_gene
+        Gives the region of a gene, by its name, on contigs of which length
+        and MD5 are given; None where no genes are known. It is asked for what
+        is no contig of the file.
 
     Raises
     ------
@@ -59,11 +65,12 @@ class GenomicFile:
     """
 
     def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
-                 hints: Query = Query()):
+                 hints: Query = Query(), find_gene: FindGene | None = None):
         self._blanking = Blanking.of(hints, source.format, source.name)
         self._source = source
         self._find_reference = find_reference
         self._find_aliases = find_aliases
+        self._find_gene = find_gene
         self.progress: Callable[[int], Any] | None = None
 
     def __repr__(self) -> str:
@@ -119,7 +126,7 @@ class GenomicFile:
         """
         if self._blanking:
             raise InvalidInputError(f"the bytes of {self.name} have all fields and tags", "ask for records (without --raw)")
-        streams = self._source.open(self._meant(region))
+        streams = self._streams(self._meant(region))
         first = next(streams)
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
@@ -149,6 +156,52 @@ class GenomicFile:
             return region
         known = [name for name in self._find_aliases().get(given.contig, ()) if name in names]
         return Region(known[0], given.start, given.end) if known else region
+
+    def _streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
+        """Streams of some regions, the first of which is there."""
+        def begin(regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
+            streams = self._source.open(regions)
+            return chain((next(streams),), streams)
+
+        return self._attempt(regions, begin)
+
+    def _attempt(self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]) -> Result:
+        """What comes of some regions; where one is not known, of those where the genes of these names are."""
+        try:
+            return attempt(regions)
+        except NotFoundError:
+            meant = self._without_genes(regions)
+            if meant is None:
+                raise
+        return attempt(meant)
+
+    def _without_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
+        """Regions where the genes are that stand among some; None where there is none of them."""
+        try:
+            genes = [] if self._find_gene is None else [text for text in regions or () if isinstance(text, str) and self._is_unknown(text)]
+        except ModosError:
+            return None
+        found = {text: self._find_gene(text.strip(), self._contigs) for text in genes}
+        if not found or None in found.values():
+            return None
+        return tuple(found.get(region, region) for region in regions)
+
+    def _is_unknown(self, text: str) -> bool:
+        try:
+            Region.parse(text, self._names)
+        except NotFoundError:
+            return True
+        except RegionError:
+            pass
+        return False
+
+    @property
+    def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
+        """Length and MD5 of the contigs, where the header has them."""
+        if self.format.kind == "variants":
+            return {name: (contig.length or None, None) for name, contig in self.header.contigs.items()}
+        digests = {line["SN"]: line.get("M5") for line in self.header.to_dict().get("SQ", [])}
+        return {name: (length, digests.get(name)) for name, length in self._lengths.items()}
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -188,7 +241,7 @@ class GenomicFile:
         if self._blanking:
             raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
         lengths = self._lengths
-        (meant,) = settle(self._meant(region) or (), tuple(lengths))
+        (meant,) = self._attempt(self._meant(region), lambda regions: settle(regions or (), tuple(lengths)))
         if meant.contig not in lengths:
             raise InvalidInputError(f"the region {meant} has no depth", "it is for reads without a position")
         length = lengths[meant.contig]
@@ -263,7 +316,7 @@ class GenomicFile:
         wanted = None if samples is None else tuple(samples)
         if wanted is not None and self.format.kind != "variants":
             raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
-        reference = self._find_reference(regions)
+        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant)))
 
         def read(pieces: Iterator[bytes]) -> RecordReader:
             return RecordReader(pieces, self.format, reference, self.name, wanted)
@@ -272,7 +325,7 @@ class GenomicFile:
             reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
             yield reader, iter(reader)
             return
-        for stream in self._source.open(regions):
+        for stream in self._streams(regions):
             reader = read(self._noted(stream.pieces))
             records = reader.overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
@@ -285,7 +338,7 @@ class GenomicFile:
 
     def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[bytes, Iterator[Run]]:
         """The header of a BAM or BCF, and the records of some regions."""
-        streams = self._source.open(regions)
+        streams = self._streams(regions)
         first = next(streams)
         opening = self._opened(first)
         later = (selection.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
