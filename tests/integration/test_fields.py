@@ -23,7 +23,7 @@ from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics import GenomicFile
 from modos.htsget import transport
 from modos.htsget.client import HtsgetClient
-from modos.htsget.query import FIELDS, Query
+from modos.htsget.query import Query
 from modos.region import Region
 from modos.server.access import Access
 from modos.server.app import create_app
@@ -32,7 +32,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.streaming import HtsgetSource
 
-from ..fields_oracle import left, sam
+from ..fields_oracle import FIELDS, left, sam
 from ..proxy import Proxy
 
 if not shutil.which("samtools"):
