@@ -58,6 +58,11 @@ class Blanking:
             raise InvalidInputError(f"{name} has variants: fields and tags are those of reads", "leave --fields, --tags and --notags out")
         return cls(query)
 
+    @property
+    def has_all_fields(self) -> bool:
+        """Whether only tags are left out."""
+        return all(self._kept)
+
     def apply(self, data: bytes) -> bytes:
         """Whole reads of a BAM, one after the other, with what is wanted of each.
 

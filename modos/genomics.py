@@ -272,13 +272,16 @@ class GenomicFile:
         Raises
         ------
         InvalidInputError
-            Reads cannot be written as variants, nor variants as reads.
+            Reads cannot be written as variants, nor variants as reads, nor
+            reads without some fields as CRAM.
         BrokenPipeError
             Nobody reads the pipe any more.
         """
         regions, output = self._meant(region), output or OutputFormat(self.format.name)
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
+        if self._blanking and not self._blanking.has_all_fields and output.name == "CRAM":
+            raise InvalidInputError("a CRAM has no room for reads without some of their fields", "write BAM or SAM (-O bam, -O sam)")
         is_own = output.name == self.format.name and samples is None
         if is_own and regions is None and not self._blanking and (output.compressed or output.name in selection.FORMATS):
             self.write_raw(descriptor)

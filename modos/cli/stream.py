@@ -29,7 +29,8 @@ _WIDTH = 60  # columns of a picture
 FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file of an object, or the address of one "
                                              "on an htsget server (http://server/htsget/reads/ID).")]
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
-                                                 "inclusive: chr1:1,000-2,000. Can be given several times.")]
+                                                 "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+                                                 "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
                                             "a table of contig, start and end (1-based); - is stdin.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]

@@ -122,7 +122,7 @@ class _Tickets:
 
     def _made_blocks(self, key: str, query: Query) -> Iterator[Block]:
         """Blocks of the header, and of what is made of the records."""
-        info, chunks = self._planner.find_chunks(key, query.regions or None)
+        info, chunks = self._planner.find_chunks(key, query.regions or None, partial.SPLIT)
         header = self._planner.plan_header(key)
         if header.info.etag != info.etag:
             raise ConflictError(f"{key} was changed while it was planned for")

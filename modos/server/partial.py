@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from urllib.parse import quote, urlencode
@@ -28,6 +28,7 @@ from modos.storage import Storage, check_key
 PATH = "/htsget/data"
 _FORMAT = FORMATS["BAM"]
 _MOST = 100  # chunks of an address
+SPLIT = 256 << 20  # bytes of the file, about, that one address is for
 _WORKERS = 2  # parts of the file that are read at once for a request
 _CHUNK = re.compile("([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 
@@ -45,7 +46,7 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
     tag
         The file's, so that no other file is taken for it.
     """
-    parts = [chunks[at:at + _MOST] for at in range(0, len(chunks), _MOST)]
+    parts = list(_grouped(chunks))
     lists = {name: ",".join(names) for name, names in query.lists().items()}
     found = []
     for number, part in enumerate(parts, 1):
@@ -53,6 +54,21 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
         last = {"last": "1"} if number == len(parts) else {}
         found.append(f"{base_url}{PATH}/{quote(key)}?{urlencode(params | last)}")
     return found
+
+
+def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Some chunks at a time, of not too many bytes."""
+    part: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        cost = (chunk[1] >> 16) - (chunk[0] >> 16)
+        if part and (len(part) == _MOST or size + cost > SPLIT):
+            yield part
+            part, size = [], 0
+        part.append(chunk)
+        size += cost
+    if part:
+        yield part
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:

@@ -119,6 +119,14 @@ def test_regions_are_those_of_the_whole_reads(example, tmp_path):
         assert len(records) == len(lines)
 
 
+def test_tags_are_left_out_of_a_cram_that_is_written(example, tmp_path):
+    for query in (Query(tags=("RG",)), Query(notags=("NM", "MD"))):
+        out = written(example / "ex", "demo2.bam", query, tmp_path / "out.cram", output=OutputFormat("CRAM"))
+        text = subprocess.run(["samtools", "view", "--input-fmt-option", "decode_md=0", out], capture_output=True, text=True, check=True).stdout
+        got = [sorted(spelled_out(line).split("\t")) for line in text.splitlines()]
+        assert got == [sorted(line.split("\t")) for line in expected(sam(example / "ex/demo2.bam"), query)]
+
+
 def test_bins_are_what_htslib_computes(odd, tmp_path):
     for query in (Query(fields=("QNAME", "POS", "RNAME")), Query(fields=("SEQ",)), Query(tags=())):
         with pysam.AlignmentFile(written(odd, "odd.bam", query, tmp_path / "out.bam")) as file:
@@ -137,7 +145,7 @@ def raw_bins(path):
         at += 4 + struct.unpack_from("<I", data, at)[0]
 
 
-def test_what_cannot_be_left_out_is_refused(example):
+def test_what_cannot_be_left_out_is_refused(example, tmp_path):
     query = Query(fields=("QNAME",))
     with pytest.raises(InvalidInputError, match="variants"):
         opened(example / "ex", "calls.vcf.gz", query)
@@ -146,6 +154,8 @@ def test_what_cannot_be_left_out_is_refused(example):
         file.coverage("chr1:1-1000")
     with pytest.raises(InvalidInputError, match="all fields"):
         next(file.iter_bytes("chr1"))
+    with open(tmp_path / "out", "wb") as out, pytest.raises(InvalidInputError, match="CRAM"):
+        opened(example / "ex", "demo1.cram", query).write(out.fileno())
     for wrong in ({"fields": ("QNAM",)}, {"fields": ("qname",)}, {"tags": ("NMX",)}, {"notags": ("N",)}, {"tags": ("NM",), "notags": ("NM",)}):
         with pytest.raises(InvalidInputError):
             Query(**wrong)
