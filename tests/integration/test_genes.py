@@ -230,6 +230,25 @@ def test_a_gff3_that_goes_beyond_the_contigs_is_of_another_assembly(example, tmp
         modo.count("a.bam", "A")
 
 
+@pytest.mark.parametrize("name", ["INO80B", "INO80B-WBP1", "WBP1", "MOGS", "ENSG00000274049", "ENSG00000115275.12"])
+def test_genes_of_gencode(shared_data, tmp_path, monkeypatch, name):
+    """What the file itself says of a gene, found by reading its lines."""
+    source = shared_data / "genomekit-mini/gencode.v29.annotation.gff3"
+    (tmp_path / "a.fa").write_text(">chr2\n" + "ACGTA" * 2_100 + "\n")
+    reads = [f"r{at}\t0\tchr2\t{at}\t60\t20M\t*\t0\t0\t{'ACGTA' * 4}\t*" for at in range(1, 10_480, 3)]
+    subprocess.run(["samtools", "view", "-b", "--write-index", "-o", f"{tmp_path}/a.bam##idx##{tmp_path}/a.bam.bai", "-"], text=True, check=True,
+                   input="@HD\tVN:1.6\tSO:coordinate\n@SQ\tSN:chr2\tLN:10500\n" + "\n".join(reads) + "\n")
+    store = open_store(tmp_path / "refs")
+    add_files(store, "a", [str(tmp_path / "a.fa")])
+    add_annotation(store, "v29", store.assembly("a"), str(source))
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", str(tmp_path / "refs"))
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_element({"id": "a", "@type": "AlignmentSet", "data_path": "a.bam"}, tmp_path / "a.bam")
+    (place,) = [line.split("\t")[3:5] for line in source.read_text().splitlines() if "\tgene\t" in line
+                and any(f"{key}={name}{end}" in line for key in ("gene_name", "ID") for end in (";", "."))]
+    assert modo.count("a.bam", name) == counted(tmp_path / "a.bam", "chr2:{}-{}".format(*place)) > 0
+
+
 # --- endpoints and commands ---
 
 
