@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from modos import coverage, selection
 from modos.errors import IntegrityError, InvalidInputError, RegionError
+from modos.forking import cached_property
 from modos.formats import FileFormat
 from modos.index import Opening, open_stream
 from modos.pipes import widen, write_all, write_parts
@@ -46,6 +46,8 @@ class GenomicFile:
     ----------
     progress
         Called with the number of bytes that arrived, where it is not None.
+    reopen
+        Opens the same again in another process, which pickling takes.
     """
 
     def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None):
@@ -53,6 +55,12 @@ class GenomicFile:
         self._find_reference = find_reference
         self._find_aliases = find_aliases
         self.progress: Callable[[int], Any] | None = None
+        self.reopen: Callable[[], GenomicFile] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.reopen is None:
+            raise InvalidInputError(f"{self.name} cannot be pickled", "open it in each process")
+        return self.reopen, ()
 
     def __repr__(self) -> str:
         return f"<{self.format.name} {self.name}>"

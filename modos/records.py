@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.errors import IntegrityError, NotFoundError, TruncatedStream, did_you_mean, listing
+from modos.forking import check_same_process
 from modos.formats import FileFormat
 from modos.pipes import forget_end, open_pipe, write_all
 from modos.region import UNMAPPED, Region, Regions
@@ -105,6 +106,7 @@ class RecordReader:
         self._header: Any = None
         self._regions: Regions | None = None
         self._read_end, write_end = open_pipe()
+        self._home = os.getpid()
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
         self._file = None
@@ -138,7 +140,9 @@ class RecordReader:
             for record in self._file:
                 yield record
         except (OSError, ValueError) as error:
+            check_same_process(self._home)
             self._fail(error)
+        check_same_process(self._home)
         self._feeder.join()
         if self._feeder.error:
             raise self._feeder.error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,9 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None)
+    file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None)
+    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers)
+    return file
 
 
 def check_reference(reference_filename: str | Path | None) -> None:

@@ -11,7 +11,8 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "ownership", "prefetch", "hashing", "memory"},
+    {"errors", "forking"},
+    {"ownership", "prefetch", "hashing", "memory"},
     {"tokens"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

@@ -42,6 +42,9 @@ class HtsgetError(InvalidInputError):
         super().__init__(message)
         self.name = name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HtsgetError, (self.name, self.message)
+
     @property
     def status(self) -> int:
         """The HTTP status that goes with it."""

@@ -14,6 +14,7 @@ from modos.errors import (
 )
 from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now
+from modos.storage.event_loop import Filesystem
 from modos.storage.uploading import Uploads, conditions
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -42,16 +43,16 @@ class S3Storage(Uploads):
     bucket, prefix
         Where; the prefix has no slash at its ends.
     filesystem
-        An s3fs.S3FileSystem.
+        With an s3fs.S3FileSystem in it.
     public_filesystem
         The same store as clients reach it, to sign URLs for them.
     """
 
-    def __init__(self, bucket: str, prefix: str, filesystem: Any, public_filesystem: Any = None):
+    def __init__(self, bucket: str, prefix: str, filesystem: Filesystem, public_filesystem: Filesystem | None = None):
         self._bucket = bucket
         self._prefix = prefix
-        self._fs = filesystem
-        self._public_fs = public_filesystem or filesystem
+        self._filesystem = filesystem
+        self._public_filesystem = public_filesystem or filesystem
 
     @classmethod
     def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict | None = None,
@@ -71,6 +72,14 @@ class S3Storage(Uploads):
         filesystem = open_filesystem(endpoint_url, s3_kwargs)
         public = open_filesystem(public_url, s3_kwargs) if public_url and public_url != endpoint_url else filesystem
         return cls(bucket, prefix, filesystem, public)
+
+    @property
+    def _fs(self) -> Any:
+        return self._filesystem.get()
+
+    @property
+    def _public_fs(self) -> Any:
+        return self._public_filesystem.get()
 
     @property
     def url(self) -> str:
@@ -97,7 +106,7 @@ class S3Storage(Uploads):
         return {name: value for name, value in found.items() if value}
 
     def child(self, prefix: str) -> S3Storage:
-        return S3Storage(self._bucket, self._full(prefix), self._fs, self._public_fs)
+        return S3Storage(self._bucket, self._full(prefix), self._filesystem, self._public_filesystem)
 
     def stat(self, key: str) -> ObjectInfo:
         answer = self._call("head_object", key)
