@@ -12,7 +12,7 @@ from modos.forking import cached_property
 from modos.formats import FileFormat
 from modos.index import Opening, open_stream
 from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, without_end
+from modos.records import RecordReader, check_end, check_header, without_end
 from modos.region import Region, RegionLike, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
@@ -78,7 +78,8 @@ class GenomicFile:
     @cached_property
     def header(self) -> Any:
         """pysam's header object."""
-        with RecordReader(self._source.open_header(), without_end(self.format), name=self.name) as reader:
+        pieces = check_header(self._source.open_header(), self.format, self.name)
+        with RecordReader(pieces, without_end(self.format), name=self.name) as reader:
             return reader.header.copy()
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
@@ -257,7 +258,7 @@ class GenomicFile:
         reference = self._find_reference(regions)
 
         def read(pieces: Iterator[bytes]) -> RecordReader:
-            return RecordReader(pieces, self.format, reference, self.name, wanted)
+            return RecordReader(check_header(pieces, self.format, self.name), self.format, reference, self.name, wanted)
 
         if regions is not None and self.format.name in selection.FORMATS:
             reader = read(map(b"".join, self._iter_selected(regions, False, 0)))

@@ -11,8 +11,9 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "forking"},
-    {"ownership", "prefetch", "hashing", "memory"},
+    {"errors"},
+    {"forking"},
+    {"ownership", "redirects", "prefetch", "hashing", "memory"},
     {"tokens"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

@@ -18,13 +18,13 @@ _SLACK = 64  # bytes that the blocks may go beyond the container's declared leng
 _LZMA_MEMORY = 256 << 20
 
 
-def read_header(read: Read, size: int, limit: int) -> tuple[bytes, int, bytes]:
+def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, bytes]:
     """Read the SAM header.
 
     Parameters
     ----------
     size
-        Bytes in the file.
+        Bytes in the file; None where it ends at the first read that gives less than was asked for.
     limit
         Bytes a header may have.
 
@@ -40,29 +40,41 @@ def read_header(read: Read, size: int, limit: int) -> tuple[bytes, int, bytes]:
     IntegrityError
         A checksum does not match; TruncatedStream where the file ends within the header.
     """
-    data = read_exactly(read, 0, min(_FIRST_READ, size))
+    data, size = _read_on(read, b"", _FIRST_READ, size)
     version = _version(data)
-    cursor = _Cursor(data, _FILE_DEFINITION)
+    cursor = _Cursor(data, _FILE_DEFINITION, size)
     length, blocks = _container_header(cursor, version[0])
     end = cursor.at + length
     if not 0 <= length <= limit:
         raise InvalidInputError(f"the header is larger than {limit >> 20} MiB, or damaged")
-    if end > size:
-        raise TruncatedStream("the file ends within its header")
-    wanted = min(end + _SLACK, size)
-    if wanted > len(data):
-        cursor.data += read_exactly(read, len(data), wanted)
+    if size is None or end <= size:
+        cursor.data, cursor.size = _read_on(read, data, end + _SLACK, size)
+    if end > len(cursor.data):
+        raise _ended()
     text = _header_text(cursor, version[0], limit)
     for _ in range(blocks - 1):
         _block(cursor, version[0])
     return text, max(end, cursor.at), _VERSIONS[version]  # htslib declares 2 bytes too few in version 2.1
 
 
+def _read_on(read: Read, data: bytes, end: int, size: int | None) -> tuple[bytes, int | None]:
+    """The file's bytes as far as a place or its end, some of which are there; and its size, where it is known now."""
+    if size is not None:
+        end = min(end, size)
+        return (data + read_exactly(read, len(data), end) if len(data) < end else data), size
+    data += read(len(data), end) if len(data) < end else b""
+    return data, len(data) if len(data) < end else None
+
+
+def _ended() -> TruncatedStream:
+    return TruncatedStream("the file ends within its header")
+
+
 def _version(data: bytes) -> tuple[int, int]:
     if data[:4] != b"CRAM"[:len(data)]:
         raise InvalidInputError("not a CRAM file")
     if len(data) < _FILE_DEFINITION:
-        raise TruncatedStream("the file ends within its header")
+        raise _ended()
     version = data[4], data[5]
     if version not in _VERSIONS:
         raise InvalidInputError(f"CRAM version {version[0]}.{version[1]} is not supported",
@@ -71,13 +83,16 @@ def _version(data: bytes) -> tuple[int, int]:
 
 
 class _Cursor:
-    """A place in some bytes, and the numbers of CRAM from there on."""
+    """A place in some bytes, and the numbers of CRAM from there on; the size is that of the file, where they are its first."""
 
-    def __init__(self, data: bytes, at: int = 0):
+    def __init__(self, data: bytes, at: int = 0, size: int | None = None):
         self.data = data
         self.at = at
+        self.size = size
 
     def take(self, count: int) -> bytes:
+        if count > len(self.data) - self.at and len(self.data) == self.size:
+            raise _ended()
         if not 0 <= count <= len(self.data) - self.at:
             raise InvalidInputError("the CRAM header is damaged: a length beyond its end")
         self.at += count
