@@ -16,6 +16,7 @@ from modos.records import RecordReader, check_end, check_header, without_end
 from modos.region import Region, RegionLike, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
+from modos.verification import check_blocks
 from modos.writing import OutputFormat, RecordWriter
 
 if TYPE_CHECKING:
@@ -118,7 +119,8 @@ class GenomicFile:
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
                                     "ask for one region at a time, or for exact records (without --raw)")
-        return check_end(self._noted(first.pieces), self.format, self.name)
+        pieces = first.pieces if first.is_verified else check_blocks(first.pieces, self.format, self.name)
+        return check_end(self._noted(pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""

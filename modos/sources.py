@@ -26,6 +26,7 @@ from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.verification import Recorded
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -89,13 +90,13 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
     endpoint = services.endpoint if services else None
-    stored = StorageSource(planner.storage, name, planner, workers)
+    recorded = next((Recorded.of(a, sealed=name != key) for a in metadata.values() if a.get("data_path") == key), Recorded())
+    stored = StorageSource(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored
     else:
-        size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
-        source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
+        source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint))

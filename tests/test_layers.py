@@ -20,7 +20,7 @@ LAYERS = [
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
-    {"annotations"},
+    {"annotations", "verification"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
     {"referencing"},

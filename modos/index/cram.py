@@ -12,7 +12,7 @@ from modos.formats import CRAM2_EOF, CRAM3_EOF
 from modos.index.bgzf import Read, read_exactly
 
 _VERSIONS = {(2, 1): CRAM2_EOF, (3, 0): CRAM3_EOF, (3, 1): CRAM3_EOF}
-_FILE_DEFINITION = 26  # bytes
+FILE_DEFINITION = 26  # bytes
 _FIRST_READ = 1 << 16
 _SLACK = 64  # bytes that the blocks may go beyond the container's declared length
 _LZMA_MEMORY = 256 << 20
@@ -41,9 +41,9 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
         A checksum does not match; TruncatedStream where the file ends within the header.
     """
     data, size = _read_on(read, b"", _FIRST_READ, size)
-    version = _version(data)
-    cursor = _Cursor(data, _FILE_DEFINITION, size)
-    length, blocks = _container_header(cursor, version[0])
+    version = read_version(data)
+    cursor = Cursor(data, FILE_DEFINITION, size)
+    length, blocks = read_container_header(cursor, version[0])
     end = cursor.at + length
     if not 0 <= length <= limit:
         raise InvalidInputError(f"the header is larger than {limit >> 20} MiB, or damaged")
@@ -70,10 +70,11 @@ def _ended() -> TruncatedStream:
     return TruncatedStream("the file ends within its header")
 
 
-def _version(data: bytes) -> tuple[int, int]:
+def read_version(data: bytes) -> tuple[int, int]:
+    """The version in a file definition."""
     if data[:4] != b"CRAM"[:len(data)]:
         raise InvalidInputError("not a CRAM file")
-    if len(data) < _FILE_DEFINITION:
+    if len(data) < FILE_DEFINITION:
         raise _ended()
     version = data[4], data[5]
     if version not in _VERSIONS:
@@ -82,7 +83,7 @@ def _version(data: bytes) -> tuple[int, int]:
     return version
 
 
-class _Cursor:
+class Cursor:
     """A place in some bytes, and the numbers of CRAM from there on; the size is that of the file, where they are its first."""
 
     def __init__(self, data: bytes, at: int = 0, size: int | None = None):
@@ -91,6 +92,7 @@ class _Cursor:
         self.size = size
 
     def take(self, count: int) -> bytes:
+        """The next bytes."""
         if count > len(self.data) - self.at and len(self.data) == self.size:
             raise _ended()
         if not 0 <= count <= len(self.data) - self.at:
@@ -99,6 +101,7 @@ class _Cursor:
         return self.data[self.at - count:self.at]
 
     def int32(self) -> int:
+        """An integer of 32 bits."""
         return int.from_bytes(self.take(4), "little", signed=True)
 
     def itf8(self) -> int:
@@ -128,7 +131,7 @@ def _leading_ones(bits: int, width: int) -> int:
     return width - (~bits & (1 << width) - 1).bit_length()
 
 
-def _container_header(cursor: _Cursor, major: int) -> tuple[int, int]:
+def read_container_header(cursor: Cursor, major: int) -> tuple[int, int]:
     """Bytes and number of the blocks of the container that starts at the cursor; leaves it at the first block."""
     start = cursor.at
     length = cursor.int32()
@@ -144,7 +147,7 @@ def _container_header(cursor: _Cursor, major: int) -> tuple[int, int]:
     return length, blocks
 
 
-def _block(cursor: _Cursor, major: int) -> tuple[int, int, int, bytes]:
+def _block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
     """Method, content type, decompressed size and payload of the block at the cursor; leaves it after the block."""
     start = cursor.at
     method, content_type = cursor.take(2)
@@ -156,12 +159,12 @@ def _block(cursor: _Cursor, major: int) -> tuple[int, int, int, bytes]:
     return method, content_type, raw, payload
 
 
-def _header_text(cursor: _Cursor, major: int, limit: int) -> bytes:
+def _header_text(cursor: Cursor, major: int, limit: int) -> bytes:
     """The text in the block at the cursor; leaves it after the block."""
     method, content_type, size, payload = _block(cursor, major)
     if content_type != 0 or not 0 <= size <= limit:
         raise InvalidInputError("the CRAM header is damaged: its first block is no SAM header")
-    content = _Cursor(_decompress(method, payload, size))
+    content = Cursor(_decompress(method, payload, size))
     return content.take(content.int32())
 
 
