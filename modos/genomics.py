@@ -260,14 +260,14 @@ class GenomicFile:
         reference = self._find_reference(regions)
 
         def read(pieces: Iterator[bytes]) -> RecordReader:
-            return RecordReader(check_header(pieces, self.format, self.name), self.format, reference, self.name, wanted)
+            return RecordReader(pieces, self.format, reference, self.name, wanted)
 
         if regions is not None and self.format.name in selection.FORMATS:
             reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
             yield reader, iter(reader)
             return
         for stream in self._source.open(regions):
-            reader = read(self._noted(stream.pieces))
+            reader = read(check_header(self._noted(stream.pieces), self.format, self.name))
             yield reader, reader.overlapping(stream.regions, stream.after)
 
     def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool,

@@ -90,7 +90,8 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
     endpoint = services.endpoint if services else None
-    recorded = next((Recorded.of(a, sealed=name != key) for a in metadata.values() if a.get("data_path") == key), Recorded())
+    attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
+    recorded = Recorded.of(attributes, sealed=name != key)
     stored = StorageSource(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError, TruncatedStream
@@ -26,7 +26,7 @@ class Recorded(NamedTuple):
     checksum: str | None = None
 
     @classmethod
-    def of(cls, attributes: dict[str, Any], *, sealed: bool = False) -> Recorded:
+    def of(cls, attributes: Mapping[str, Any], *, sealed: bool = False) -> Recorded:
         """What an element says of its file; of a sealed one what it says of the plain bytes."""
         size, checksum = (attributes.get(f"{'plain' if sealed else 'data'}_{name}") for name in ("size", "checksum"))
         return cls(size if isinstance(size, int) else None,

@@ -20,7 +20,7 @@ _Walk = Generator[None, bytes, Parsed]
 
 
 def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass on a CRAM of version 3, its end marker only where all before it is sound; of version 2, which has no checksums, as it is.
+    """Pass on a CRAM, its end marker only where all before it is sound; one of version 2 as it is, as it has no checksums.
 
     Raises
     ------
@@ -34,7 +34,8 @@ def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
         try:
             walk.send(piece)
         except (IntegrityError, InvalidInputError):
-            raise IntegrityError(f"a CRAM container that ends after byte {seen:,} is damaged: its checksum does not match") from None
+            raise IntegrityError(f"a CRAM container that ends after byte {seen:,} is damaged: its checksum does not "
+                                 "match") from None
         seen += len(piece)
         yield piece
     if not check.is_between:

@@ -61,7 +61,8 @@ def deep_json():
 
 BODIES = {
     "zeros": zeros, "no end": no_block_ends, "vcf": endless_text(b"##fileformat=VCFv4.3\n"), "vcf stored": endless_stored,
-    "bam": endless_text(b"BAM\1" + (1 << 31).to_bytes(4, "little")), "bcf": endless_text(b"BCF\2\2" + (1 << 31).to_bytes(4, "little")),
+    "bam": endless_text(b"BAM\1" + (1 << 31).to_bytes(4, "little")),
+    "bcf": endless_text(b"BCF\2\2" + (1 << 31).to_bytes(4, "little")),
     "bam contigs": endless_text(b"BAM\1" + bytes(4) + (1 << 30).to_bytes(4, "little") + (1 << 30).to_bytes(4, "little")),
     "json": endless_json, "deep": deep_json, "redirect": zeros,
 }
