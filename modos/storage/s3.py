@@ -20,6 +20,7 @@ from modos.storage.uploading import Uploads, conditions
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
+_WITHOUT_RANGES = 64 << 20  # bytes that are taken of a server that gives all of a file where a range was asked for
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
 
@@ -120,7 +121,8 @@ class S3Storage(Uploads):
         if end <= start:
             return b"", self.stat(key)
         try:
-            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}", **conditions(if_match, False))
+            answer, data = self._get(key, max(end - start, _WITHOUT_RANGES), Range=f"bytes={start}-{end - 1}",
+                                     **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
         if if_match is not None and answer["ETag"] != if_match:
@@ -209,14 +211,15 @@ class S3Storage(Uploads):
             arguments["Key"] = self._full(key)
         return self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
 
-    def _get(self, key: str, **arguments: Any) -> tuple[dict, bytes]:
+    def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict, bytes]:
         from fsspec.asyn import sync
 
         async def get() -> tuple[dict, bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if answer["ContentLength"] > MAX_READ:
-                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once")
+                if answer["ContentLength"] > most:
+                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
+                                      "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()
 
         full = self._full(key)

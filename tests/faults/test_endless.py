@@ -10,10 +10,13 @@ from itertools import count
 import pysam
 import pytest
 
-from modos.errors import InvalidInputError
+from modos.api import MODO
+from modos.errors import InvalidInputError, RemoteError
 from modos.formats import FORMATS
 from modos.index import open_stream
 from modos.index.bgzf import PAYLOAD, compress
+
+from ..proxy import Proxy
 
 MEMORY = 1500 << 20  # bytes that a client may address
 MOST_SENT = 700 << 20
@@ -151,6 +154,18 @@ def test_an_answer_without_an_end(server, body, command):
     assert result.returncode == 5, error
     assert error.startswith("error: ") and len(error.splitlines()) <= 2
     assert server.sent < MOST_SENT
+
+
+def test_an_s3_server_that_gives_all_of_a_large_file_for_each_range(stack):
+    def fault(proxy, handler, answer):
+        if handler.path.endswith("demo2.bam") and answer.status == 206:
+            answer.status, answer.body = 200, bytes(65 << 20)
+            answer.headers[:] = [("ETag", '"x"'), ("Content-Length", str(65 << 20))]
+
+    with Proxy(stack.s3, fault=fault) as proxy:
+        with pytest.raises(RemoteError, match="too many to read at once"):
+            MODO.open("s3://modos-demo/ex", services={"s3": proxy.url}).count("demo2.bam", "chr1")
+        assert proxy.answered < 20 << 20
 
 
 @pytest.mark.parametrize("format", ["BAM", "VCF", "BCF", "CRAM"])
