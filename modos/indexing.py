@@ -6,11 +6,23 @@ import os
 import threading
 from pathlib import Path
 
+from modos import forking
 from modos.errors import InvalidInputError
 from modos.formats import FileFormat
 from modos.records import check_end
 
-_samtools_turn = threading.Lock()  # pysam runs one samtools command at a time
+
+class _Turn:
+    """pysam runs one samtools command at a time."""
+
+    def __init__(self) -> None:
+        forking.begin(self, _Turn._start)
+
+    def _start(self) -> None:
+        self.lock = threading.Lock()
+
+
+_samtools = _Turn()
 
 
 def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
@@ -45,7 +57,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     }
     verbosity = pysam.set_verbosity(0)
     try:
-        with _samtools_turn:
+        with _samtools.lock:
             commands[format.name]()
     except (pysam.SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)

@@ -6,14 +6,13 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos import editing, elements, model, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
-from modos.access import open_remote
+from modos.access import check_no_secrets, open_remote
 from modos.config import Services, resolve_services
 from modos.copies import Copies
 from modos.description import read_descriptions
@@ -22,6 +21,7 @@ from modos.elements import Document, journal
 from modos.encrypting import EncryptedFiles
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
+from modos.forking import cached_property
 from modos.formats import index_names
 from modos.genomes import Genomes
 from modos.reading import GenomicFiles
@@ -428,3 +428,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its place: who unpickles it opens it, as it is then; see `modos.access.check_no_secrets`."""
+        check_no_secrets(self._opening[3])
+        return type(self).open, self._opening

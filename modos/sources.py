@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.verification import Recorded
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -92,13 +94,14 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     file_id = _htsget_id(storage, services, key) if name == key else None
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
-    stored = StorageSource(planner.storage, name, planner, workers)
+    attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
+    recorded = Recorded.of(attributes, sealed=name != key)
+    stored = StorageSource(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored
     else:
-        size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
-        source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
+        source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint), hints, genes.find)
@@ -120,8 +123,10 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
+    file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
                        find_gene=GeneFinder(endpoint).find)
+    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers)
+    return file
 
 
 def check_reference(reference_filename: str | Path | None) -> None:

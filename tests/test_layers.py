@@ -11,14 +11,16 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "ownership", "prefetch", "hashing", "memory"},
+    {"errors"},
+    {"forking"},
+    {"ownership", "redirects", "prefetch", "hashing", "memory"},
     {"tokens"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "blanking", "selection", "writing", "coverage", "planning", "tracks"},
-    {"annotations", "bcftools"},
+    {"annotations", "bcftools", "verification"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
     {"referencing"},

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,6 +14,7 @@ from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
 from modos.annotations.tables import Manifest, read_columns
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean
+from modos.forking import cached_property
 from modos.region import Region
 
 _STRANDS = (None, "+", "-")

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError, NotFoundError
 
@@ -59,6 +60,9 @@ class SecretKey:
     def __post_init__(self) -> None:
         if len(self.raw) != KEY_BYTES or not any(self.raw):
             raise InvalidInputError("not a secret key: it has not 32 bytes, or they are all zero")
+
+    def __reduce__(self) -> NoReturn:
+        raise AccessError("a secret key is not pickled", "give the path of its file, or open what it opens in each process")
 
     @property
     def public(self) -> PublicKey:

@@ -6,11 +6,12 @@ import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modos import forking
 from modos.errors import InvalidInputError, NotFoundError
+from modos.forking import cached_property
 from modos.reference.assembly import Assembly, StoredContig
 from modos.region import Region
 
@@ -56,6 +57,9 @@ class Reference:
         self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by MD5
         self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        forking.begin(self, Reference._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
 
     @property

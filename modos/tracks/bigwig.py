@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from modos import forking
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.region import Region
 from modos.storage.base import Progress
@@ -122,11 +123,21 @@ class BigWigTrack(Track):
     """The one track of a bigWig file; its statistics are those that the file has of itself."""
 
     def __init__(self, path: str | Path):
-        self._file = _open(path)
         self._path = path
-        self._lock = threading.Lock()
+        forking.begin(self, BigWigTrack._start)
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
         self.contigs = Contigs(self._file.chroms())
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: Any = None  # two processes that read through one descriptor would move it under each other
+
+    @property
+    def _file(self) -> Any:
+        opened = self._opened
+        if opened is None:
+            self._opened = opened = _open(self._path)
+        return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
         with self._lock:
