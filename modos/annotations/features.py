@@ -41,6 +41,11 @@ class Features(Sequence):
     def __iter__(self) -> Iterator[Feature]:
         return (Feature(self.table, row) for row in self.rows.tolist())
 
+    def among(self, others: Features) -> Features:
+        """Those that are among others of the same table."""
+        own = set(others.rows.tolist())
+        return Features(self.table, [row for row in self.rows.tolist() if row in own])
+
     def __repr__(self) -> str:
         return f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>"
 

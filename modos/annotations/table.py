@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import polars as pl
 
+from modos.annotations.around import Find, find_around, turns
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
 from modos.annotations.tables import Manifest, read_columns
-from modos.errors import InvalidInputError, NotFoundError, did_you_mean
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.region import Region
 
 _STRANDS = (None, "+", "-")
+_END = 1 << 44  # beyond every contig
 _new = object.__new__
 
 
@@ -38,6 +40,9 @@ class FeatureTable:
     `end`. ``within_5p``, ``within_3p``: has its 5'-most (3'-most) base in the
     query.
 
+    On a circular contig, what crosses the origin ends beyond the last base;
+    it is found on both sides, and a region may be given in the same way.
+
     Parameters
     ----------
     kind
@@ -56,6 +61,7 @@ class FeatureTable:
         self.kind, self.manifest, self.siblings = kind, manifest, siblings
         self._table, self._file = manifest.tables[kind], file
         self._codes = codes
+        self._circles = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)
         self._segments: dict[str, Segments] = {}  # by name, of both strands
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
         self._indexes: dict[str | None, IntervalIndex] = {}
@@ -76,7 +82,7 @@ class FeatureTable:
     def __getitem__(self, which: slice) -> Features: ...
 
     def __getitem__(self, which: int | str | slice) -> Feature | Features:
-        """By number, or by id, with or without its version; NotFoundError where there is none."""
+        """By number, or by id, with or without its version; NotFoundError where there is none, or several have it without."""
         if isinstance(which, slice):
             return Features(self, list(range(*which.indices(len(self)))))
         if isinstance(which, str):
@@ -95,12 +101,29 @@ class FeatureTable:
         columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
         return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
+    def with_xref(self, xref: str) -> Features:
+        """Those with a cross-reference, such as `GeneID:672`; none where no one has it.
+
+        Raises
+        ------
+        InvalidInputError
+            Such features have none, or an older modos has added the annotation.
+        """
+        try:
+            column = self.column("xrefs")
+        except pl.exceptions.ColumnNotFoundError:
+            raise InvalidInputError(f"a {self.kind} of {self.manifest.name} has no cross-references", "genes and transcripts have them, where the "
+                                    "annotation was added by a modos that keeps them: add it again") from None
+        return Features(self, np.flatnonzero(column.str.split(",").list.contains(xref).fill_null(False).to_numpy()).tolist())
+
     def _row_of(self, id: str) -> int:
         rows = self._rows_by_id
         if id in rows:
             return rows[id]
+        several = sorted(known for known in rows if known.rpartition(".")[0] == id)
         near = did_you_mean(id, rows)
-        raise NotFoundError(f"{self.manifest.name} has no {self.kind} {id}", f"did you mean {near}?" if near else
+        raise NotFoundError(f"{self.manifest.name} has {f'several {self.kind}s' if several else f'no {self.kind}'} {id}",
+                            f"there are {listing(several)}" if several else f"did you mean {near}?" if near else
                             "give an id as the annotation has it; names are asked for with `named`")
 
     @cached_property
@@ -108,8 +131,13 @@ class FeatureTable:
         if self.kind not in ("gene", "transcript", "exon"):
             raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
         ids = self.column("id").to_list()
-        rows = [(id, row) for row, id in zip(range(len(ids) - 1, -1, -1), reversed(ids)) if id]
-        return {id.partition(".")[0]: row for id, row in rows} | dict(rows)
+        rows = {id: row for row, id in zip(range(len(ids) - 1, -1, -1), reversed(ids)) if id}
+        whole: dict[str, list[int]] = {}
+        for id, row in rows.items():
+            stem, _, version = id.rpartition(".")
+            if stem and version.isdecimal():
+                whole.setdefault(stem, []).append(row)
+        return {stem: found[0] for stem, found in whole.items() if len(found) == 1} | rows
 
     def column(self, name: str) -> pl.Series:
         """A column of the table."""
@@ -157,9 +185,11 @@ class FeatureTable:
         known = self._segments_of[_check_strand(strand)]
         if code not in known:
             known[code] = self._index(strand).segments(code)
-        segments = known[code]
+        segments, length = known[code], int(self._circles[code])
         if segments is None:
-            return Features(self, self._index(strand).find_many(np.array([code]), np.array([start]), np.array([end])).row.tolist())
+            return Features(self, self._many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
+        if length:
+            return Features(self, list(dict.fromkeys(row for turn in turns(start, end, length) for row in segments.find(*turn))))
         if strand is None and name in self._codes:
             self._segments[name] = segments
         return Features(self, segments.find(start, end))
@@ -190,31 +220,33 @@ class FeatureTable:
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`overlap` for many regions."""
-        return self._index(strand).find_many(*self._places(contigs, starts, ends))
+        return self._many(self._index(strand).find_many, *self._places(contigs, starts, ends))
 
     def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within` for many regions."""
-        return self._index(strand).find_within(*self._places(contigs, starts, ends))
+        codes, starts, ends = self._places(contigs, starts, ends)
+        is_whole = (starts <= 0) & (ends >= self._circles[codes]) & (self._circles[codes] > 0)
+        return self._many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
 
     def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`exact` for many regions."""
-        return self._index(strand).find_exact(*self._places(contigs, starts, ends))
+        return self._many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
 
     def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`aligned_5p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=True)
+        return self._many(partial(self._by_end, strand, True, True), *self._places(contigs, starts, ends))
 
     def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`aligned_3p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=True)
+        return self._many(partial(self._by_end, strand, False, True), *self._places(contigs, starts, ends))
 
     def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within_5p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=False)
+        return self._many(partial(self._by_end, strand, True, False), *self._places(contigs, starts, ends))
 
     def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within_3p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=False)
+        return self._many(partial(self._by_end, strand, False, False), *self._places(contigs, starts, ends))
 
     def take(self, rows: np.ndarray | Sequence[int]) -> Features:
         """The features of row numbers, such as those of `Pairs`."""
@@ -231,7 +263,7 @@ class FeatureTable:
         if contig not in self._codes:
             near = did_you_mean(contig, self._codes)
             raise NotFoundError(f"{self.manifest.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
-        end = 1 << 44 if end is None else end
+        end = _END if end is None else end
         if start > end:
             raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
         return self._codes[contig], start, end
@@ -266,9 +298,11 @@ class FeatureTable:
         rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
         return np.searchsorted(rows, offsets), rows
 
-    def _by_end(self, places: tuple[np.ndarray, np.ndarray, np.ndarray], strand: str | None, first: bool, aligned: bool) -> Pairs:
+    def _many(self, find: Find, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+        return find_around(find, self._circles, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
+
+    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
-        codes, starts, ends = places
         found = []
         for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
             at_start = first == (sign == "+")
@@ -276,7 +310,7 @@ class FeatureTable:
             keys, rows = self._ends(sign, at_start)
             shift = codes << 45
             sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
-            begin, stop = (np.searchsorted(keys, shift + np.clip(place, 0, 1 << 44), side) for place, side in zip((low, high), sides))
+            begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
             counts = np.maximum(stop - begin, 0)
             found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
         query, row = (np.concatenate(parts) for parts in zip(*found))
@@ -294,12 +328,20 @@ class FeatureTable:
             self._columns[key] = keys[order], rows[order]
         return self._columns[key]
 
+    def _along(self, transcripts: np.ndarray) -> np.ndarray:
+        """A number for each part of a transcript that grows from its 5' to its 3' end."""
+        starts, table = self.numbers("start"), self.siblings["transcript"]
+        if self.manifest.circular:
+            lengths = np.repeat(self._circles, np.diff(self._table.offsets))
+            starts = starts + lengths * (starts < table.numbers("start")[transcripts])  # those after the origin
+        return np.where((self.column("strand") == "-").to_numpy(), -starts, starts)
+
     def children(self, parent: str, row: int) -> list[int]:
         """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
         key = f"children of {parent}"
         if key not in self._columns:
             parents = self.numbers(parent)
-            order = np.lexsort((self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
+            order = np.lexsort((self._along(parents), self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
             count = len(self.siblings[parent])
             self._columns[key] = order, np.searchsorted(parents[order], np.arange(count + 1))
         order, bounds = self._columns[key]

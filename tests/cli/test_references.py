@@ -76,7 +76,7 @@ def test_an_annotation_comes_and_goes(run, tmp_path):
     (tmp_path / "genes.gff3").write_text(GFF3)
     run("add", "mini", "--gff3", "genes.gff3", said="added genes of mini to refs: 1 gene, 1 transcript")
     assert json.loads(run("list", "--json"))["annotations"]["genes"]["rows"]["exon"] == 1 and "genes" in run("list")
-    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\nchr2\t2\t6\t-\tg1\tABC\tgene\t\n"
+    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\tversion\txrefs\tdescription\nchr2\t2\t6\t-\tg1\tABC\tgene\t\t\t\t\n"
     assert run("features", "genes", "--kind", "exon", "--strand=-").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
     assert json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1" and run("features", "genes", "--strand=+").count("\n") == 1
     run("features", "genes", "--strand=x", code=2, said="neither + nor -")

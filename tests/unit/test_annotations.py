@@ -424,6 +424,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
     from tempfile import TemporaryDirectory
 
     from modos.annotations.building import build, place
+    from modos.annotations.circles import Circles
     from modos.annotations.parts import Parts
     from modos.errors import ModosError
     from modos.reference.annotations import read_parts
@@ -436,11 +437,13 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
         path = Path(folder, "x.gff3")
         path.write_bytes(text)
         try:
-            pieces = [place(parts, {"chr1": 0, "NC_1.1": 0, "chr2": 1}, [2000, 1500], "x", True)[0] for parts in read_parts(str(path))]
+            pieces = [place(parts, {"chr1": 0, "NC_1.1": 0, "chr2": 1}, "x", True)[0] for parts in read_parts(str(path))]
+            circles = Circles({0}, [2000, 1500])
+            whole = circles.check(Parts.join(pieces), ["chr1", "chr2"], "x") if pieces else None
         except ModosError:
             return
-        if pieces:
-            tables = build(Parts.join(pieces)).tables
+        if whole:
+            tables = build(whole, circles).tables
             transcripts, exons = tables["transcript"], tables["exon"]
             assert (transcripts["gene"] < len(tables["gene"])).all() and (exons["transcript"] < len(transcripts)).all()
             for table in tables.values():
