@@ -68,18 +68,17 @@ def build(parts: Parts, circles: Circles) -> Built:
     used = pl.concat([exons["parent"], coding["parent"]]).unique().drop_nulls()
     nodes = _with_genes(nodes, used)
     transcripts, genes = _transcripts(nodes, used)
-    bare = coding.join(exons, on="parent", how="anti", maintain_order="left")  # a gene of bacteria has no exons
-    exons = pl.concat([exons, bare.select(*PLACE, "parent", gene=pl.lit(None, pl.String), id=pl.lit(None, pl.String))])
-
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
     whole = transcripts.join(genes.select("gene", parent="key"), on="parent", maintain_order="left")
     unused = nodes.join(pl.concat([genes["key"], whole["key"]]).unique().to_frame(), on="key", how="anti")
     left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _of_other_types(
         parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
     transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
-    known = transcripts.select("transcript", parent="key")
-    left_out["lines without a transcript"] = sum(len(table.join(known, on="parent", how="anti")) for table in (exons, coding)) - len(bare.join(known, on="parent", how="anti"))
-    exons, coding = (circles.unroll(table.join(known, on="parent", maintain_order="left"), transcripts) for table in (exons, coding))
+    exons, coding = (table.join(transcripts.select("transcript", parent="key"), on="parent", how="left", maintain_order="left") for table in (exons, coding))
+    left_out["lines without a transcript"] = exons["transcript"].null_count() + coding["transcript"].null_count()
+    exons, coding = (circles.unroll(table.drop("parent").drop_nulls("transcript"), transcripts) for table in (exons, coding))
+    bare = coding.join(exons.select(pl.col("transcript").unique()), on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
+    exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
     exons = _numbered(exons)
     coding = _in_exons(coding, exons)
     tables = {"gene": _gene_table(genes), "transcript": _transcript_table(transcripts), "exon": exons.select(*PLACE, "transcript", "number", "id"),
@@ -155,8 +154,9 @@ def _tops(nodes: pl.DataFrame) -> pl.DataFrame:
 def _by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Nodes with a transcript for each protein of a gene that has several, and nothing else (genes of bacteria with two products)."""
     genes = nodes.filter(pl.col("type").is_in(GENES)).select("biotype", parent="key", own="type")
-    bare = coding.join(genes, on="parent", maintain_order="left").join(exons, on="parent", how="anti", maintain_order="left")
-    bare = bare.filter(pl.col("protein").is_not_null() & (pl.col("protein").n_unique().over("parent") > 1))
+    bare = coding.filter(pl.col("protein").is_not_null()).join(genes, on="parent", maintain_order="left").join(
+        exons.select("parent"), on="parent", how="anti", maintain_order="left")
+    bare = bare.filter(pl.col("protein").n_unique().over("parent") > 1)
     if not len(bare):
         return nodes, coding
     key = pl.format("{}\t{}", "parent", "protein")

@@ -16,7 +16,7 @@ from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
-_PIECE = 24 << 20
+_PIECE = 8 << 20
 _MAX_LINE = 64 << 20
 _GTF = re.compile(rb'\s*[A-Za-z_][\w.-]*\s+("|[^=;]+;)')
 _GTF_PAIR = r'[^\s;"]+\s+(?:"[^"]*"|[^;"]+)'
@@ -72,7 +72,24 @@ class Lines:
         return every.with_columns(**columns).drop("row")
 
 
-def iter_lines(path: str, progress: Progress | None = None) -> Iterator[Lines]:
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of a file as bytes, the number of the first of them (from 1), and how attributes are written."""
+
+    path: str
+    data: bytes
+    number: int
+    is_gtf: bool
+
+    def parse(self) -> Lines:
+        """Its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
+        table = _parse(self.data)
+        if table is None:
+            raise _first_error(self.path, self.data, self.number)
+        return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data)
+
+
+def iter_pieces(path: str, progress: Progress | None = None) -> Iterator[Piece]:
     """Read a GFF3 or GTF file, plain or compressed, in pieces.
 
     Raises
@@ -80,21 +97,16 @@ def iter_lines(path: str, progress: Progress | None = None) -> Iterator[Lines]:
     NotFoundError, TruncatedStream
         There is no such file; it is compressed and ends too early.
     InvalidInputError
-        A line that is not of the format, with its number.
+        A line without an end.
     """
-    number, rows, is_gtf = 1, 0, None
+    number, is_gtf = 1, None
     for data, is_last in _whole_lines(path, progress):
         if number == 1:
             data = data.removeprefix(_BOM)
         if is_gtf is None:
             is_gtf = _is_gtf(data)
-        table = _parse(data)
-        if table is None:
-            raise _first_error(path, data, number)
+        yield Piece(path, data, number, bool(is_gtf))
         number += data.count(b"\n")
-        if len(table):
-            yield Lines(table.with_row_index("line", rows), bool(is_gtf), b"%" in data)
-        rows += len(table)
         if is_last:
             return
 

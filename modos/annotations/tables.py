@@ -108,7 +108,7 @@ def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path)
     offsets = table["contig"].search_sorted(pl.Series(range(len(contigs) + 1), dtype=pl.UInt32), "left").to_list()
     path = folder / f"{kind}.parquet"
     table.with_columns(contig=names.gather(table["contig"])).write_parquet(
-        path, compression="zstd", compression_level=12, statistics=False, row_group_size=1 << 20)
+        path, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20)
     digest, size = hashlib.sha256(), path.stat().st_size
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

@@ -19,13 +19,14 @@ from pathlib import Path
 from modos.annotations.annotation import Annotation
 from modos.annotations.building import build, place
 from modos.annotations.circles import Circles
-from modos.annotations.lines import iter_lines
+from modos.annotations.lines import iter_pieces
 from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
     AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, did_you_mean, listing,
 )
+from modos.prefetch import fetch_ahead
 from modos.reference.cache import has_size, table_path
 from modos.reference.assembly import Assembly, check_name
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
@@ -33,6 +34,7 @@ from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
 from modos.tracks.assembly import read_rows
 
+_WORKERS = 3  # pieces of a file that are looked through at once, or wait
 _SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$", re.IGNORECASE)
 
 
@@ -51,7 +53,7 @@ def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
     if path != "-" and looks_like_refgene(_first_line(path)):
         yield read_refgene(path, progress)
     else:
-        yield from map(parts_of, iter_lines(path, progress))
+        yield from fetch_ahead(lambda piece, _: parts_of(piece.parse()), iter_pieces(path, progress), _WORKERS)
 
 
 def _first_line(path: str) -> bytes:
