@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
@@ -14,12 +15,15 @@ import polars as pl
 from modos.annotations.around import Find, find_around, turns
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.annotations.searching import find_aligned, find_ends, find_exact, find_within, rows_by_id
 from modos.annotations.tables import Manifest, read_columns
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.region import Region
 
 _STRANDS = (None, "+", "-")
 _END = 1 << 44  # beyond every contig
+_SHIFT = 45  # of a contig's number above a place
+_NO_SEGMENTS: dict[str, Segments] = {}
 _new = object.__new__
 
 
@@ -61,11 +65,13 @@ class FeatureTable:
         self.kind, self.manifest, self.siblings = kind, manifest, siblings
         self._table, self._file = manifest.tables[kind], file
         self._codes = codes
-        self._circles = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)
-        self._segments: dict[str, Segments] = {}  # by name, of both strands
+        self._lengths = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)  # 0 where it is not circular
+        self._circular = {code: length for code, length in enumerate(self._lengths.tolist()) if length}
+        self._segments: dict[str | None, dict[str, Segments]] = {strand: {} for strand in _STRANDS}  # by strand and name
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
         self._indexes: dict[str | None, IntervalIndex] = {}
-        self._columns: dict[str, Any] = {}
+        self._columns: dict[Any, Any] = {}
+        self.loaded: dict[str, Any] = {}  # columns as `values` gives them
 
     def __len__(self) -> int:
         return self._table.offsets[-1]
@@ -130,14 +136,7 @@ class FeatureTable:
     def _rows_by_id(self) -> dict[str, int]:
         if self.kind not in ("gene", "transcript", "exon"):
             raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
-        ids = self.column("id").to_list()
-        rows = {id: row for row, id in zip(range(len(ids) - 1, -1, -1), reversed(ids)) if id}
-        whole: dict[str, list[int]] = {}
-        for id, row in rows.items():
-            stem, _, version = id.rpartition(".")
-            if stem and version.isdecimal():
-                whole.setdefault(stem, []).append(row)
-        return {stem: found[0] for stem, found in whole.items() if len(found) == 1} | rows
+        return rows_by_id(self.column("id").to_list())
 
     def column(self, name: str) -> pl.Series:
         """A column of the table."""
@@ -147,10 +146,28 @@ class FeatureTable:
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers as int64."""
-        key = f"{name} as numbers"
-        if key not in self._columns:
-            self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
-        return self._columns[key]
+        return np.frombuffer(self.values(name), np.int64)
+
+    def values(self, name: str) -> Any:
+        """A column as Python has it fastest: an array of numbers, or a list; what is in it often is there once."""
+        if name not in self.loaded:
+            series = self.column(name)
+            if series.dtype.is_integer() and not series.null_count():
+                self.loaded[name] = array("q", series.cast(pl.Int64).to_numpy().tobytes())
+            else:
+                once: dict[Any, Any] = {}
+                self.loaded[name] = [once.setdefault(value, value) for value in series.to_list()]
+        return self.loaded[name]
+
+    @cached_property
+    def starts(self) -> array[int]:
+        """Where each begins, in order on each contig."""
+        return self.values("start")
+
+    @cached_property
+    def ends(self) -> array[int]:
+        """Where each ends."""
+        return self.values("end")
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
@@ -166,8 +183,8 @@ class FeatureTable:
 
     def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that share a base with a region."""
-        segments = self._segments.get(contig)
-        if segments is None or strand is not None or end is None:
+        segments = self._segments.get(strand, _NO_SEGMENTS).get(contig)
+        if segments is None or end is None:
             return self._overlap(contig, start, end, strand)
         cuts, first, shift, started, bounds, covering, rows, last = segments  # what Segments.find does, without the calls
         if not 0 <= start < end <= last:
@@ -176,8 +193,11 @@ class FeatureTable:
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         found = _new(Features)
         found.table = self
-        found._rows = covering[bounds[at]:bounds[at + 1]] if end <= cuts[at] else (
-            covering[bounds[at]:bounds[at + 1]] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
+        found._rows = covering[bounds[at]:bounds[at + 1]]
+        if end > cuts[at]:
+            new, stop = started[at], started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]
+            if new < stop:
+                found._rows += rows[new:stop]
         return found
 
     def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
@@ -185,38 +205,41 @@ class FeatureTable:
         known = self._segments_of[_check_strand(strand)]
         if code not in known:
             known[code] = self._index(strand).segments(code)
-        segments, length = known[code], int(self._circles[code])
+        segments = known[code]
         if segments is None:
             return Features(self, self._many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
-        if length:
-            return Features(self, list(dict.fromkeys(row for turn in turns(start, end, length) for row in segments.find(*turn))))
-        if strand is None and name in self._codes:
-            self._segments[name] = segments
+        if code in self._circular:
+            return Features(self, self._around(segments.find, code, start, end))
+        if name in self._codes:
+            self._segments[strand][name] = segments
         return Features(self, segments.find(start, end))
 
     def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that have no base outside of a region."""
-        return self._ask(self.within_many, contig, start, end, strand)
+        code, start, end = self._place(contig, start, end)
+        if code in self._circular and start <= 0 and end >= self._circular[code]:
+            end = _END  # nothing is outside of all
+        return self._ask(find_within, code, start, end, strand)
 
     def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that begin and end where a region does."""
-        return self._ask(self.exact_many, contig, start, end, strand)
+        return self._ask(find_exact, *self._place(contig, start, end), strand)
 
     def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5' end is that of a region."""
-        return self._ask(self.aligned_5p_many, contig, start, end, strand)
+        return self._ask_ends(True, True, contig, start, end, strand)
 
     def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3' end is that of a region."""
-        return self._ask(self.aligned_3p_many, contig, start, end, strand)
+        return self._ask_ends(False, True, contig, start, end, strand)
 
     def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5'-most base is in a region."""
-        return self._ask(self.within_5p_many, contig, start, end, strand)
+        return self._ask_ends(True, False, contig, start, end, strand)
 
     def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3'-most base is in a region."""
-        return self._ask(self.within_3p_many, contig, start, end, strand)
+        return self._ask_ends(False, False, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`overlap` for many regions."""
@@ -225,7 +248,7 @@ class FeatureTable:
     def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within` for many regions."""
         codes, starts, ends = self._places(contigs, starts, ends)
-        is_whole = (starts <= 0) & (ends >= self._circles[codes]) & (self._circles[codes] > 0)
+        is_whole = (starts <= 0) & (ends >= self._lengths[codes]) & (self._lengths[codes] > 0)
         return self._many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
 
     def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
@@ -252,9 +275,30 @@ class FeatureTable:
         """The features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
-    def _ask(self, many: Callable[..., Pairs], contig: str, start: int, end: int | None, strand: str | None) -> Features:
+    def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
+        """What a search among the rows of a contig finds."""
+        low, high = self._table.offsets[code], self._table.offsets[code + 1]
+        if code in self._circular:
+            found = self._around(partial(find, self.starts, self.ends, low, high), code, start, end)
+        else:
+            found = find(self.starts, self.ends, low, high, start, end)
+        if _check_strand(strand) is not None:
+            strands = self.values("strand")
+            found = [row for row in found if strands[row] == strand]
+        return Features(self, found)
+
+    def _ask_ends(self, first: bool, aligned: bool, contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        """The features with their first (5') or last (3') end at that of a region, or in it."""
         code, start, end = self._place(contig, start, end)
-        return Features(self, many(np.array([code]), [start], [end], strand).row.tolist())
+        find, found = find_aligned if aligned else find_ends, []
+        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+            at_start = first == (sign == "+")
+            given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
+            found += self._around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+        return Features(self, sorted(found))
+
+    def _around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
+        return list(dict.fromkeys(row for turn in turns(start, end, self._circular[code]) for row in find(*turn)))
 
     def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
         if not start and end is None and contig not in self._codes:
@@ -299,7 +343,7 @@ class FeatureTable:
         return np.searchsorted(rows, offsets), rows
 
     def _many(self, find: Find, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
-        return find_around(find, self._circles, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
+        return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
 
     def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
@@ -307,8 +351,8 @@ class FeatureTable:
         for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
             at_start = first == (sign == "+")
             low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
-            keys, rows = self._ends(sign, at_start)
-            shift = codes << 45
+            keys, rows = (np.frombuffer(numbers, np.int64) for numbers in self._ends(sign, at_start))
+            shift = codes << _SHIFT
             sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
             begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
             counts = np.maximum(stop - begin, 0)
@@ -317,35 +361,39 @@ class FeatureTable:
         order = np.lexsort((row, query))
         return Pairs(query[order], row[order])
 
-    def _ends(self, strand: str, at_start: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self, strand: str, at_start: bool) -> tuple[array[int], array[int]]:
         """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
-        key = f"{strand} {at_start}"
+        key = strand, at_start
         if key not in self._columns:
             offsets, rows = self._rows(strand)
             codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-            keys = (codes << 45) + self.numbers("start" if at_start else "end")[rows]
+            keys = (codes << _SHIFT) + self.numbers("start" if at_start else "end")[rows]
             order = np.argsort(keys, kind="stable")
-            self._columns[key] = keys[order], rows[order]
+            self._columns[key] = _packed(keys[order]), _packed(rows[order])
         return self._columns[key]
 
     def _along(self, transcripts: np.ndarray) -> np.ndarray:
         """A number for each part of a transcript that grows from its 5' to its 3' end."""
         starts, table = self.numbers("start"), self.siblings["transcript"]
         if self.manifest.circular:
-            lengths = np.repeat(self._circles, np.diff(self._table.offsets))
+            lengths = np.repeat(self._lengths, np.diff(self._table.offsets))
             starts = starts + lengths * (starts < table.numbers("start")[transcripts])  # those after the origin
         return np.where((self.column("strand") == "-").to_numpy(), -starts, starts)
 
-    def children(self, parent: str, row: int) -> list[int]:
+    def children(self, parent: str, row: int) -> array[int]:
         """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
         key = f"children of {parent}"
         if key not in self._columns:
             parents = self.numbers(parent)
             order = np.lexsort((self._along(parents), self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
             count = len(self.siblings[parent])
-            self._columns[key] = order, np.searchsorted(parents[order], np.arange(count + 1))
+            self._columns[key] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
         order, bounds = self._columns[key]
-        return order[bounds[row]:bounds[row + 1]].tolist()
+        return order[bounds[row]:bounds[row + 1]]
+
+
+def _packed(numbers: np.ndarray) -> array[int]:
+    return array("q", numbers.astype(np.int64, copy=False).tobytes())
 
 
 def _check_strand(strand: str | None) -> str | None:

@@ -323,7 +323,9 @@ def test_what_cannot_be_asked(annotate):
     found = annotate(GENCODE)
     for ask, kind, said in ((lambda: found.exons.overlap("chr9", 0, 5), NotFoundError, "no contig chr9"),
                             (lambda: found.exons.overlap("chr1", 9, 5), InvalidInputError, "no region"),
-                            (lambda: found.exons.overlap("chr1", 1, 5, "x"), InvalidInputError, "neither"),
+                            *((lambda how=how: getattr(found.exons, how)("chr2", 1, 2, "x"), InvalidInputError, "neither") for how in
+                              ("overlap", "within", "exact", "aligned_5p", "within_3p")),
+                            *((lambda how=how: getattr(found.exons, how)("chr9", 1, 2), NotFoundError, "chr9") for how in ("within", "aligned_3p")),
                             (lambda: found.exons.overlap_many(["chr1"], [1, 2], [3, 4]), InvalidInputError, "1 contigs, 2 starts"),
                             (lambda: found.exons.overlap_many(["chr1"], [5], [4]), InvalidInputError, "ends before"),
                             (lambda: found.exons.overlap_many(["chr9"], [5], [6]), NotFoundError, "chr9"),
