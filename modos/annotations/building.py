@@ -74,10 +74,12 @@ def build(parts: Parts, circles: Circles) -> Built:
     left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _of_other_types(
         parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
     transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
-    exons, coding = (table.join(transcripts.select("transcript", parent="key"), on="parent", how="left", maintain_order="left") for table in (exons, coding))
+    known = transcripts.select("transcript", parent="key")
+    exons, coding = (table.join(known, on="parent", how="left", maintain_order="left") for table in (exons, coding))
     left_out["lines without a transcript"] = exons["transcript"].null_count() + coding["transcript"].null_count()
     exons, coding = (circles.unroll(table.drop("parent").drop_nulls("transcript"), transcripts) for table in (exons, coding))
-    bare = coding.join(exons.select(pl.col("transcript").unique()), on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
+    with_exons = exons.select(pl.col("transcript").unique())
+    bare = coding.join(with_exons, on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
     exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
     exons = _numbered(exons)
     coding = _in_exons(coding, exons)
@@ -92,7 +94,8 @@ def _of_other_types(counts: Counter[str]) -> Counter[str]:
 
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
-    return table.sort("contig", "start", "end", maintain_order=True).with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
+    table = table.sort("contig", "start", "end", maintain_order=True)
+    return table.with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
 
 
 def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -103,12 +106,12 @@ def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
     tables = []
     for table in (nodes, parts.exons, parts.coding):
         if len(copies):
-            exact = table is not nodes  # a line may be the parent of one of its own id, but not of itself
-            table = table.sort("line").join_asof(copies, on="line", by=["parent", "contig", "strand"], check_sortedness=False, allow_exact_matches=exact)
-            table = table.join_asof(copies.select("line", "parent", other="copy"), on="line", by="parent", check_sortedness=False, allow_exact_matches=exact)
+            how = {"on": "line", "check_sortedness": False, "allow_exact_matches": table is not nodes}  # nothing is its own parent
+            table = table.sort("line").join_asof(copies, by=["parent", "contig", "strand"], **how)
+            table = table.join_asof(copies.select("line", "parent", other="copy"), by="parent", **how)
             table = table.with_columns(parent=_copied("parent", pl.coalesce("copy", "other", 0))).drop("copy", "other")
         tables.append(table.drop("line"))
-    nodes = tables[0].with_columns(parent=pl.when(pl.col("parent") != pl.col("key")).then("parent"))  # nothing is its own parent
+    nodes = tables[0].with_columns(parent=pl.when(pl.col("parent") != pl.col("key")).then("parent"))
     return nodes, tables[1], tables[2]
 
 
@@ -231,7 +234,8 @@ def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
 def _in_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with the numbers of their exons."""
     exons = exons.select("transcript", "number", exon_start="start").sort("exon_start")
-    return coding.sort("start", "transcript", maintain_order=True).join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
+    coding = coding.sort("start", "transcript", maintain_order=True)
+    return coding.join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
 
 
 def _introns(exons: pl.DataFrame) -> pl.DataFrame:
@@ -255,8 +259,8 @@ def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
 
 
 def _gene_table(genes: pl.DataFrame) -> pl.DataFrame:
-    return genes.select(*PLACE, "id", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", version="version", xrefs="xrefs",
-                        description="description")
+    return genes.select(*PLACE, "id", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", version="version",
+                        xrefs="xrefs", description="description")
 
 
 def _transcript_table(transcripts: pl.DataFrame) -> pl.DataFrame:

@@ -34,7 +34,8 @@ class Circles:
         beyond = table["end"] > lengths
         if not beyond.any():
             return table
-        fits = table.select(~beyond | (pl.col("contig").is_in(list(self.circular)) & (pl.col("end") - pl.col("start") <= lengths))).to_series()
+        around = pl.col("contig").is_in(list(self.circular)) & (pl.col("end") - pl.col("start") <= lengths)
+        fits = table.select(~beyond | around).to_series()
         if not fits.all():
             contig, start, end = table.filter(~fits).select("contig", "start", "end").row(0)
             name, is_circular = names[contig], contig in self.circular

@@ -12,8 +12,10 @@ from modos.annotations.lines import Lines
 
 PLACE = ("contig", "start", "end", "strand")
 LINE = ("line", *PLACE)
-NODE = ("key", "id", "parent", "type", "name", "biotype", "level", "support", "tags", "protein", "ccds", "version", "xrefs", "description")
-GENES = ("gene", "pseudogene", "ncRNA_gene", "protein_coding_gene", "transposable_element_gene", "tRNA_gene", "rRNA_gene", "snoRNA_gene")
+NODE = ("key", "id", "parent", "type", "name", "biotype", "level", "support", "tags", "protein", "ccds", "version", "xrefs",
+        "description")
+GENES = ("gene", "pseudogene", "ncRNA_gene", "protein_coding_gene", "transposable_element_gene", "tRNA_gene", "rRNA_gene",
+         "snoRNA_gene")
 GENE_KEY = "gene\t"  # before the names of genes: a transcript may have the same
 PREFIX = r"^(?:gene\t)?(?:[Gg]ene:|[Tt]ranscript:|Pseudogene:|gene-|rna-)?"  # what Ensembl, NCBI and WormBase put before names, too
 _EXON, _CDS, _STOP = ("exon", "pseudogenic_exon"), "CDS", "stop_codon"
@@ -22,9 +24,10 @@ _OTHER_PARTS = ("stop_codon_redefined_as_selenocysteine", "Selenocysteine", "int
                 "transcription_start_site", "transcription_end_site", "TSS", "tts", "tss", "polyA_site")
 _GTF_NODES = "(?i)(?:gene|rna|transcript|segment)$"
 _CIRCULAR = r"(?i)(?:^|;\s*)Is_circular=true"
-_NAMES = ("ID", "gene_id", "transcript_id", "gene_name", "gene_symbol", "locus", "Name", "gene", "transcript_name", "transcript_symbol", "gene_type", "gene_biotype", "biotype", "transcript_type",
-          "transcript_biotype", "level", "transcript_support_level", "protein_id", "protein_version", "ccdsid", "ccds_id", "gene_version", "transcript_version",
-          "version", "hgnc_id", "mgi_id", "havana_gene", "havana_transcript", "description", "product")
+_NAMES = ("ID", "gene_id", "transcript_id", "gene_name", "gene_symbol", "locus", "Name", "gene", "transcript_name", "transcript_symbol",
+          "gene_type", "gene_biotype", "biotype", "transcript_type", "transcript_biotype", "level", "transcript_support_level",
+          "protein_id", "protein_version", "ccdsid", "ccds_id", "gene_version", "transcript_version", "version", "hgnc_id", "mgi_id",
+          "havana_gene", "havana_transcript", "description", "product")
 _LISTS = ("Parent", "tag", "Dbxref", "db_xref")
 
 
@@ -105,9 +108,10 @@ def _coding_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
     if _mentions(table, "version"):
         version = lines.attribute("protein_version" if lines.is_gtf else "version")
         protein = pl.coalesce(pl.format("{}.{}", protein, version), protein)
+    parent, gene = (lines.attribute("transcript_id"), lines.attribute("gene_id")) if lines.is_gtf else (
+        lines.attribute("Parent"), pl.lit(None, pl.String))
     coding = table.select(
-        *LINE, parent=lines.attribute("transcript_id" if lines.is_gtf else "Parent"), gene=lines.attribute("gene_id") if lines.is_gtf else pl.lit(None, pl.String),
-        phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=protein, product=product)
+        *LINE, parent=parent, gene=gene, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=protein, product=product)
     return coding if lines.is_gtf else _one_parent(coding)
 
 
@@ -150,12 +154,13 @@ def _nodes_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
     is_top = pl.col("Parent").is_null()
     name = pl.when(is_top).then(pl.coalesce("gene_name", "gene_symbol", "locus", "Name", "gene")).otherwise(
         pl.coalesce("transcript_name", "transcript_symbol", "Name"))
-    biotype = pl.when(is_top).then(pl.coalesce("gene_type", "gene_biotype", "biotype")).otherwise(pl.coalesce("transcript_type", "transcript_biotype", "biotype"))
+    biotype = pl.when(is_top).then(pl.coalesce("gene_type", "gene_biotype", "biotype")).otherwise(
+        pl.coalesce("transcript_type", "transcript_biotype", "biotype"))
     version = pl.when(is_top).then(pl.coalesce("gene_version", "version")).otherwise(pl.coalesce("transcript_version", "version"))
     xrefs = pl.concat_str("Dbxref", "db_xref", "hgnc_id", "mgi_id", pl.when(is_top).then("havana_gene").otherwise("havana_transcript"),
                           separator=",", ignore_nulls=True)
     return own.select(
         *LINE, "key", id=pl.col("own").str.replace(PREFIX, ""), parent="Parent", type="type", name=name, biotype=biotype,
-        level=pl.col("level").cast(pl.UInt8, strict=False), support=pl.col("transcript_support_level").str.extract(r"^(\S+)"), tags="tag",
-        protein=pl.coalesce(pl.format("{}.{}", "protein_id", "protein_version"), "protein_id"), ccds=pl.coalesce("ccdsid", "ccds_id"),
+        level=pl.col("level").cast(pl.UInt8, strict=False), support=pl.col("transcript_support_level").str.extract(r"^(\S+)"),
+        tags="tag", protein=pl.coalesce(pl.format("{}.{}", "protein_id", "protein_version"), "protein_id"), ccds=pl.coalesce("ccdsid", "ccds_id"),
         version=version, xrefs=xrefs.replace("", None), description=pl.coalesce("description", "product"))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from modos.annotations.parts import LINE, NODE, Parts
+from modos.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.errors import InvalidInputError
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
@@ -95,7 +95,8 @@ def _table(path: str, data: bytes) -> pl.DataFrame:
     for number, fields in zip(numbers, given):
         row = _row(dict(zip(columns, fields))) if len(fields) == len(given[0]) else None
         if row is None:
-            raise InvalidInputError(f"{path}, line {number + 1}: this is no row of a table of genes", "give refGene.txt or refFlat.txt as UCSC has it")
+            raise InvalidInputError(f"{path}, line {number + 1}: this is no row of a table of genes",
+                                    "give refGene.txt or refFlat.txt as UCSC has it")
         rows.append(row)
     return pl.DataFrame(rows, infer_schema_length=None, schema_overrides={"protein": pl.String, "frames": pl.List(pl.Int64)})
 
@@ -131,11 +132,11 @@ def _parts(table: pl.DataFrame) -> Parts:
     genes = genes.with_columns(id=pl.when(pl.col("copy") > 0).then(pl.format("{}-{}", "gene", pl.col("copy") + 1)).otherwise("gene"))
     kind = pl.when("coding").then(pl.lit("protein_coding")).otherwise(pl.lit("non_coding"))
     text = pl.lit(None, pl.String)
-    rest = {"level": pl.lit(None, pl.UInt8), "support": text, "tags": text, "ccds": text, "version": text, "xrefs": text, "description": text}
-    place = ("contig", "start", "end", "strand")
+    rest = {"level": pl.lit(None, pl.UInt8), **dict.fromkeys(("support", "tags", "ccds", "version", "xrefs", "description"), text)}
     nodes = pl.concat([
-        genes.select(*place, key="parent", id="id", parent=text, type=pl.lit("gene"), name="gene", biotype=kind, protein=text, **rest),
-        table.select(*place, key="key", id="key", parent="parent", type=pl.lit("transcript"), name="id", biotype=kind, protein="protein", **rest),
+        genes.select(*PLACE, key="parent", id="id", parent=text, type=pl.lit("gene"), name="gene", biotype=kind, protein=text, **rest),
+        table.select(*PLACE, key="key", id="key", parent="parent", type=pl.lit("transcript"), name="id", biotype=kind,
+                     protein="protein", **rest),
     ]).with_row_index("line").select(*LINE, *NODE)
     exons = table.select("contig", "strand", "cds_start", "cds_end", "starts", "ends", "frames", parent="key").explode("starts", "ends", "frames")
     exons = exons.rename({"starts": "start", "ends": "end"}).with_row_index("line")

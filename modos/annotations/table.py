@@ -385,7 +385,8 @@ class FeatureTable:
         key = f"children of {parent}"
         if key not in self._columns:
             parents = self.numbers(parent)
-            order = np.lexsort((self._along(parents), self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
+            along = (self._along(parents), self.numbers("number")) if parent == "transcript" else ()
+            order = np.lexsort((*along, parents))
             count = len(self.siblings[parent])
             self._columns[key] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
         order, bounds = self._columns[key]

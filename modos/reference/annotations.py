@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from modos.annotations.annotation import Annotation
-from modos.annotations.building import build, place
+from modos.annotations.building import Built, build, place
 from modos.annotations.circles import Circles
 from modos.annotations.lines import iter_pieces
 from modos.annotations.parts import Parts, parts_of
@@ -84,29 +84,37 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
         There is another annotation of that name.
     """
     check_name(name)
+    built, circles = _build(path, assembly, skip_unknown, progress)
     names = [contig.name for contig in assembly.contigs]
-    numbers = {contig: number for number, contig in enumerate(names)}
-    codes = {alias: numbers[contig.name] for alias, contig in assembly.by_name.items()}
-    pieces, skipped = [], 0
-    for parts in read_parts(path, progress):
-        placed, lost = place(parts, codes, path, skip_unknown)
-        pieces.append(placed)
-        skipped += lost
-    parts = Parts.join(pieces) if pieces else None
-    circles = Circles({codes[name] for name in parts.circular if name in codes} if parts else (), [contig.length for contig in assembly.contigs])
-    built = build(circles.check(parts, names, path), circles) if parts else None
-    if built is None or not len(built.tables["gene"]):
-        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""),
-                                "give a GFF3, a GTF, or refGene.txt or refFlat.txt of UCSC")
-    left_out = {**built.left_out, **({f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {})}
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or Path(path).name, tables, left_out,
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or Path(path).name, tables, built.left_out,
                             {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
     _register(store, manifest)
     return manifest
+
+
+def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:
+    """The tables that a file makes on an assembly, and which of its contigs are circular."""
+    names = [contig.name for contig in assembly.contigs]
+    numbers = {contig: number for number, contig in enumerate(names)}
+    codes = {alias: numbers[contig.name] for alias, contig in assembly.by_name.items()}
+    pieces, skipped = [], 0
+    for piece in read_parts(path, progress):
+        placed, lost = place(piece, codes, path, skip_unknown)
+        pieces.append(placed)
+        skipped += lost
+    parts = Parts.join(pieces) if pieces else None
+    circular = {codes[name] for name in parts.circular if name in codes} if parts else set()
+    circles = Circles(circular, [contig.length for contig in assembly.contigs])
+    built = build(circles.check(parts, names, path), circles) if parts else None
+    if built is None or not len(built.tables["gene"]):
+        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""),
+                                "give a GFF3, a GTF, or refGene.txt or refFlat.txt of UCSC")
+    others = {f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {}
+    return Built(built.tables, {**built.left_out, **others}), circles
 
 
 def _register(store: ReferenceStore, manifest: Manifest) -> None:
