@@ -7,6 +7,7 @@ import random
 
 import pytest
 
+from modos.annotations.building import KINDS
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.adding import add_files
 from modos.reference.annotations import add_annotation, read_manifest
@@ -192,6 +193,21 @@ def test_a_gene_with_two_products(annotate):
 def test_blank_lines_and_a_mark_of_unicode(annotate, ends):
     text = "\ufeff##gff-version 3\n\n" + line("gene", 1, 90, "+", "ID=g;Name=caf%C3%A9") + "\n   \n\t\n" + line("mRNA", 1, 90, "+", "ID=t;Parent=g;") + line("exon", 1, 90, "+", "Parent=t")
     assert annotate(text.rstrip("\n").replace("\n", ends)).transcripts["t"].gene.name == "caf\xe9"
+
+
+@pytest.mark.parametrize("text", [NCBI, "".join(line(kind, start, end, "-", f'gene_id "G"; transcript_id "T{start % 7}"; note "{"x" * 90}";') for start, end, kind in (
+    (at, at + 20, kind) for at in range(1, 900, 40) for kind in ("exon", "CDS")))])
+def test_a_file_in_many_pieces(annotate, monkeypatch, text):
+    """Wherever they end, the tables are the same, a sequence at the end is none of it, and a wrong line has its number."""
+    whole = annotate(text)
+    for number, size in enumerate((150, 211, 512, 1000)):
+        monkeypatch.setattr("modos.annotations.lines._PIECE", size)
+        parts = annotate(text + "##FASTA\n>chr1\n" + "ACGT\n" * 300, name=f"test{number}")
+        for kind in KINDS:
+            assert parts.table(kind).to_polars().equals(whole.table(kind).to_polars())
+        assert dict(parts.manifest.left_out) == dict(whole.manifest.left_out)
+        with pytest.raises(InvalidInputError, match=f"line {text.count(chr(10)) + 1}: 9 to 5"):
+            annotate(text + line("gene", 9, 5, "+", "ID=x"), name="wrong")
 
 
 PREDICTION = "chr1\t-\t100\t900\t150\t850\t3\t100,400,800,\t200,500,900,"

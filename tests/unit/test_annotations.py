@@ -475,3 +475,28 @@ def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tm
     there.change_index("annotations", lambda index: index["test"].update(versions=[2]))
     with pytest.raises(InvalidInputError, match="of format 2, and this modos reads 1"):
         read_manifest(there, "test")
+
+
+def test_an_annotation_opens_its_assembly_from_afar_and_offline(store, tmp_path, stack, monkeypatch):
+    from modos.demo.stack import BUCKET, CREDENTIALS
+    from modos.reference.adding import push
+    from modos.reference.annotations import known_manifest, pull_annotation, push_annotation
+
+    (tmp_path / "a.gff3").write_text(GENCODE)
+    add_annotation(store, "test", store.assembly("mini"), str(tmp_path / "a.gff3"))
+    place = f"s3://{BUCKET}/opens/{tmp_path.name}"
+    there = open_store(place, stack.endpoint, CREDENTIALS)
+    push(store, there, "mini")
+    push_annotation(store, there, "test")
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+    opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
+    assert opened.dna("chr1", 0, 4) == "ACGT" and opened.annotation().gene("ABC1").id == "G1.2"
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "other"))
+    pull_annotation(CachedStore(there), known_manifest(CachedStore(there), "test"))
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
+    assert opened.annotation().transcripts["T1"].exons[0].id == "E801.1"
+    with pytest.raises(NotFoundError, match="MODOS_OFFLINE"):
+        opened.dna("chr1", 0, 4)
+    with pytest.raises(NotFoundError, match="not in the cache"):
+        open_reference("tesst", place, stack.endpoint, CREDENTIALS)
