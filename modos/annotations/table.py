@@ -23,7 +23,6 @@ from modos.region import Region
 _STRANDS = (None, "+", "-")
 _END = 1 << 44  # beyond every contig
 _SHIFT = 45  # of a contig's number above a place
-_NO_SEGMENTS: dict[str, Segments] = {}
 _new = object.__new__
 
 
@@ -183,11 +182,11 @@ class FeatureTable:
 
     def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that share a base with a region."""
-        segments = self._segments.get(strand, _NO_SEGMENTS).get(contig)
-        if segments is None or end is None:
+        try:  # what Segments.find does, without the calls
+            cuts, first, shift, started, bounds, covering, rows, last = self._segments[strand][contig]
+        except (KeyError, TypeError):
             return self._overlap(contig, start, end, strand)
-        cuts, first, shift, started, bounds, covering, rows, last = segments  # what Segments.find does, without the calls
-        if not 0 <= start < end <= last:
+        if end is None or not 0 <= start < end <= last:
             return self._overlap(contig, start, end, strand)
         stretch = start >> shift
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])

@@ -100,6 +100,20 @@ def test_what_ncbi_says_of_genes_is_kept(annotate):
         found.exons.with_xref("GeneID:17")
 
 
+def test_tables_of_before_have_no_cross_references(annotate, monkeypatch):
+    """An annotation that an older modos has added answers all else, and says what it lacks."""
+    from modos.annotations import building
+
+    whole = building._gene_table
+    monkeypatch.setattr(building, "_gene_table", lambda genes: whole(genes).drop("version", "xrefs", "description"))
+    found = annotate(NCBI)
+    assert found.gene("ABC1").transcripts[0].id == "NM_1.1" and found.genes.overlap("chr1:200-210")[0].name == "ABC1"
+    with pytest.raises(InvalidInputError, match="gene of test has no cross-references"):
+        found.gene("GeneID:17")
+    with pytest.raises(AttributeError, match="a gene has no xrefs"):
+        found.genes[0].xrefs
+
+
 def test_ncbi_as_gtf(annotate):
     found = annotate(
         line("gene", 101, 300, "+", 'gene_id "ABC"; transcript_id ""; db_xref "GeneID:1"; db_xref "HGNC:HGNC:2"; description "x; y (z)"; gene "ABC"; '
