@@ -21,6 +21,7 @@ _FLAT = ("gene", *_PREDICTION)
 _NUMBERS = ("start", "end", "cds_start", "cds_end", "count")
 _MAX_SIZE = 2 << 30
 _BINS = ((512 + 64 + 8 + 1, 17), (64 + 8 + 1, 20), (8 + 1, 23), (1, 26), (0, 29))  # of UCSC: the first of a size, and its bits
+_FAR, _FAR_BINS = 1 << 29, ((4681 + 4096 + 512 + 64 + 8 + 1, 17), (4681 + 585, 20), (4681 + 73, 23), (4681 + 9, 26), (4681 + 1, 29), (4681, 32))
 
 
 def read_refgene(path: str, progress: Progress | None = None) -> Parts:
@@ -62,7 +63,7 @@ def _columns_of(rows: Sequence[Sequence[str]], header: str) -> tuple[str, ...]:
     named = header.lstrip("#").split("\t")[0].rpartition(".")[2].casefold()
     if before == 4:
         return ("bin", *_FLAT)
-    if before == 3 and named != "bin" and (named == "genename" or not _has_bins(rows)):
+    if before == 3 and len(first) == len(_FLAT) and named != "bin" and (named == "genename" or not _has_bins(rows)):
         return _FLAT
     own = first[1:] if before == 3 else first
     is_known = len(own) == len(_KNOWN) and not _is_number(own[len(_PREDICTION)])
@@ -76,7 +77,7 @@ def _has_bins(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _bin_of(start: int, end: int) -> int:
-    return next((first + (start >> bits) for first, bits in _BINS if start >> bits == max(end - 1, start) >> bits), -1)
+    return next((first + (start >> bits) for first, bits in (_BINS if end <= _FAR else _FAR_BINS) if start >> bits == max(end - 1, start) >> bits), -1)
 
 
 def _is_number(text: str) -> bool:

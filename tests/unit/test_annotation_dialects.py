@@ -232,6 +232,7 @@ EXTENDED = "\t0\tABC1\tcmpl\tcmpl\t0,2,0,"
     (f"NM_1\t{PREDICTION}", "NM_1"), (f"585\tNM_1\t{PREDICTION}", "NM_1"), (f"NM_1\t{PREDICTION}{EXTENDED}", "ABC1"), (f"585\tNM_1\t{PREDICTION}{EXTENDED}", "ABC1"),
     (f"ABC1\tNM_1\t{PREDICTION}", "ABC1"), (f"585\tABC1\tNM_1\t{PREDICTION}", "ABC1"), (f"#geneName\tname\tchrom\n585\tNM_1\t{PREDICTION}", "585"),
     (f"1017\tNM_1\t{PREDICTION}", "1017"), (f"#bin\tname\tchrom\n9\tNM_1\t{PREDICTION}", "NM_1"), (f"NM_1\t{PREDICTION}\tP123\tNM_1.x", "NM_1"),
+    (f"9999\tNM_1\t{PREDICTION}{EXTENDED}", "ABC1"), (f"9999\tNM_1\t{PREDICTION}\tP123\tNM_1.x", "NM_1"),
     (f"ABC1\tNM_1\t{PREDICTION}\r\n\r\n", "ABC1"), (f"\tNM_1\t{PREDICTION}", "NM_1"),
 ])
 def test_every_table_of_ucsc(annotate, row, gene):
