@@ -105,7 +105,7 @@ def add(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
     names: Annotated[str, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
                                        "other names.")] = None,
-    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF or refGene.txt; may be repeated.")] = None,
+    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated.")] = None,
     annotation: Annotated[str, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly "
                                                "lacks.")] = False,
