@@ -12,7 +12,7 @@ import modos
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
     {"errors", "ownership", "prefetch", "hashing", "memory"},
-    {"tokens"},
+    {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access"},
