@@ -211,8 +211,13 @@ def read_given(path: Name | Given, limit: int) -> bytes:
     return data
 
 
-def as_file(path: Name | Given, folder: Name) -> Name:
+def as_file(path: Name | Given, folder: Name, suffix: str = "") -> Name:
     """A file that can be read twice and at random: the one that is named, or a copy in `folder` of what a pipe gives.
+
+    Parameters
+    ----------
+    suffix
+        Of the copy's name.
 
     Raises
     ------
@@ -222,11 +227,11 @@ def as_file(path: Name | Given, folder: Name) -> Name:
     if not isinstance(path, Given) and not is_pipe(path):
         return path
     with open_given(path) as given:
-        return given.path if given.path is not None else _copy(given, folder)
+        return given.path if given.path is not None else _copy(given, folder, suffix)
 
 
-def _copy(given: Given, folder: Name) -> Copied:
-    handle, target = tempfile.mkstemp(dir=folder)
+def _copy(given: Given, folder: Name, suffix: str) -> Copied:
+    handle, target = tempfile.mkstemp(suffix, dir=folder)
     with open(handle, "wb", buffering=0) as file:
         while data := given.read(_PIECE):
             try:

@@ -197,7 +197,7 @@ def _named(path: str) -> tuple[str, bool]:
 
 def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> None:
     """Of a pipe, whose name does not tell what it has: refuse what is BED, and say once how positions are taken."""
-    hint = f"for BED, write bed:{path}"
+    hint = "for BED, write bed: before it, as in bed:-"
     if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
         raise RegionError(f"{shown(path)} is a pipe, and its line {number} looks like BED", hint)
     if is_first and len(fields) > 2:

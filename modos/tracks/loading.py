@@ -63,7 +63,7 @@ def _from_files(paths: list[str | Path], progress: Progress | None) -> Iterator[
     for path in expand_paths(paths):
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             if is_bigwig(file):
-                yield from read_bigwig(as_file(file, folder), progress)
+                yield from read_bigwig(as_file(file, folder, ".bw"), progress)
             else:
                 yield from read_text(file, progress)
 
