@@ -31,7 +31,7 @@ FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
                                                  "inclusive: chr1:1,000-2,000. Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
-                                            "a table of contig, start and end (1-based); - is stdin.")]
+                                            "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
 SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
                                                "file with.")]

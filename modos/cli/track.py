@@ -33,7 +33,7 @@ SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help=
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", help="1-based inclusive: "
                                                  "chr1:1,000-2,000. Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
-                                            "table of contig, start and end (1-based); - is stdin.")]
+                                            "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
 MaskOption = Annotated[str, typer.Option("--mask", metavar="BED", help="Leave out values there.")]
 KeepOption = Annotated[str, typer.Option("--keep", metavar="BED", help="Take only values there.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
