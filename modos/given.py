@@ -25,6 +25,7 @@ from modos.errors import InvalidInputError, NotFoundError
 
 MAX_COPY = 256 << 30  # bytes of a pipe that are kept on disk
 _PIECE = 1 << 20
+_AT_ONCE = 32 << 20  # bytes
 _NAMELESS = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|thread-self|\d+)/(?:task/\d+/)?fd/\d+")
 
 Name = str | os.PathLike[str]
@@ -97,7 +98,7 @@ class Given(io.RawIOBase):
         self._file, self._below = file, below
         self.name, self.path = name, path
         self.progress = progress
-        self._head = b""
+        self._head, self._ended = b"", False
 
     def __str__(self) -> str:
         return self.name
@@ -129,13 +130,12 @@ class Given(io.RawIOBase):
 
     def _take(self, count: int) -> bytes:
         parts, size = [], 0
-        while size < count:
-            part = self._file.read(count - size)
+        while size < count and not self._ended:
+            part = self._file.read(min(count - size, _AT_ONCE))
             if part is None:  # a pipe that does not wait
                 select.select([self._file], [], [])
                 continue
-            if not part:
-                break
+            self._ended = not part  # a terminal would go on
             parts.append(part)
             size += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
@@ -170,13 +170,12 @@ def open_given(path: Name | Given, progress: Progress | None = None) -> Given:
     if isinstance(path, Given):
         path.progress = progress or path.progress
         return path
-    is_stdin = str(path) == "-"
-    if is_stdin and sys.stdin is None:
-        raise NotFoundError("cannot read stdin: it is closed", "give a file")
     try:
-        file = sys.stdin.buffer if is_stdin else open(path, "rb", buffering=0)
+        file = getattr(sys.stdin, "buffer", None) if str(path) == "-" else open(path, "rb", buffering=0)
     except OSError as error:
         raise NotFoundError(f"cannot read {path}: {error.strerror}", "check the path") from None
+    if file is None:
+        raise NotFoundError("cannot read stdin: it is closed", "give a file")
     _refuse_second_time(file, path)
     return Given(file, shown(path), None if is_pipe(path) else path, progress=progress)
 
