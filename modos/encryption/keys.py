@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
-from modos.given import read_given
+from modos.given import open_given
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -88,7 +88,7 @@ def load_public_key(path: str | Path) -> PublicKey:
     InvalidInputError
         It is no public key, or a secret one.
     """
-    text = read_given(path, _MAX_KEY_FILE)
+    text = _read(path)
     if b"PRIVATE KEY" in text:
         raise InvalidInputError(f"{path} is a secret key", "give the public key that goes with it (.pub)")
     try:
@@ -118,7 +118,7 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
     from crypt4gh import exceptions
 
     exceptions.print = lambda *_, **__: None  # it would speak to stderr where a key is wrong
-    text = read_given(path, _MAX_KEY_FILE)
+    text = _read(path)
     if b"PRIVATE KEY" not in text:
         what = "a public key" if b"PUBLIC KEY" in text or text.startswith(b"ssh-") else "not a key file"
         raise InvalidInputError(f"{path} is {what}", "give the secret key (.sec)")
@@ -204,7 +204,7 @@ def _from_environment() -> str:
 
 def read_passphrase(path: str | Path) -> str:
     """The passphrase in a file: its first line, without the end of the line."""
-    lines = read_given(path, _MAX_KEY_FILE).decode("utf-8", "surrogateescape").splitlines()
+    lines = _read(path).decode("utf-8", "surrogateescape").splitlines()
     if not lines or not lines[0]:
         raise InvalidInputError(f"{path} has no passphrase in its first line")
     return lines[0]
@@ -254,3 +254,8 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
         file.write(data)
         file.flush()
         os.fsync(descriptor)
+
+
+def _read(path: str | Path) -> bytes:
+    with open_given(path) as file:
+        return file.read(_MAX_KEY_FILE)  # no key is longer
