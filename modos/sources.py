@@ -15,6 +15,7 @@ from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import FindAliases, GenomicFile
+from modos.given import refuse_pipe
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
@@ -130,7 +131,9 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
 
 
 def check_reference(reference_filename: str | Path | None) -> None:
-    """Raise NotFoundError where a FASTA is given and does not exist."""
+    """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
+    if reference_filename is not None:
+        refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
     if reference_filename is not None and not Path(reference_filename).is_file():
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 

@@ -14,7 +14,7 @@ LAYERS = [
     {"errors"},
     {"forking"},
     {"ownership", "redirects", "prefetch", "hashing", "memory"},
-    {"tokens"},
+    {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access"},

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from modos.errors import InvalidInputError
+from modos.given import Given
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
@@ -89,7 +90,7 @@ class Piece:
         return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data)
 
 
-def iter_pieces(path: str, progress: Progress | None = None) -> Iterator[Piece]:
+def iter_pieces(path: str | Given, progress: Progress | None = None) -> Iterator[Piece]:
     """Read a GFF3 or GTF file, plain or compressed, in pieces.
 
     Raises

@@ -11,6 +11,7 @@ import polars as pl
 
 from modos.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.errors import InvalidInputError
+from modos.given import Given
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
@@ -24,7 +25,7 @@ _BINS = ((512 + 64 + 8 + 1, 17), (64 + 8 + 1, 20), (8 + 1, 23), (1, 26), (0, 29)
 _FAR, _FAR_BINS = 1 << 29, ((4681 + 4096 + 512 + 64 + 8 + 1, 17), (4681 + 585, 20), (4681 + 73, 23), (4681 + 9, 26), (4681 + 1, 29), (4681, 32))
 
 
-def read_refgene(path: str, progress: Progress | None = None) -> Parts:
+def read_refgene(path: str | Given, progress: Progress | None = None) -> Parts:
     """Read a table; with or without the first column `bin`.
 
     Raises

@@ -32,7 +32,7 @@ RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only th
                                                  "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
                                                  "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
-                                            "a table of contig, start and end (1-based); - is stdin.")]
+                                            "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
 SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
                                                "file with.")]

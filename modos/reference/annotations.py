@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -26,15 +25,17 @@ from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, writ
 from modos.errors import (
     AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, did_you_mean, listing,
 )
+from modos.given import Given, described, has_name, shown
 from modos.prefetch import fetch_ahead
 from modos.reference.cache import has_size, table_path
 from modos.reference.assembly import Assembly, check_name
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
-from modos.tracks.assembly import read_rows
+from modos.tracks.parsing import look_at, open_text
 
 _WORKERS = 3  # pieces of a file that are looked through at once, or wait
+_PIECE, _MAX_HEAD = 1 << 16, 1 << 26  # bytes that are looked at to see what a file is
 _SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$", re.IGNORECASE)
 
 
@@ -44,21 +45,32 @@ def annotation_key(name: str, file: str = MANIFEST) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz."""
+    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz; InvalidInputError where the file has none."""
+    if not has_name(path):
+        raise InvalidInputError(f"{shown(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
     return _SUFFIXES.sub("", Path(path).name)
 
 
 def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
-    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed."""
-    if path != "-" and looks_like_refgene(_first_line(path)):
-        yield read_refgene(path, progress)
-    else:
-        yield from fetch_ahead(lambda piece, _: parts_of(piece.parse()), iter_pieces(path, progress), _WORKERS)
+    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed; `-` is stdin."""
+    with open_text(path, progress) as file:
+        if looks_like_refgene(_first_line(file)):
+            yield read_refgene(file)
+        else:
+            yield from fetch_ahead(lambda piece, _: parts_of(piece.parse()), iter_pieces(file), _WORKERS)
 
 
-def _first_line(path: str) -> bytes:
-    with closing(read_rows(path)) as rows:
-        return next((line.encode() for line in rows if line.strip() and not line.startswith("#")), b"")
+def _first_line(file: Given) -> bytes:
+    """The first line that is no comment, as far as it is found in the first bytes."""
+    size = _PIECE
+    while True:
+        head = look_at(file, size)
+        lines = head.split(b"\n")
+        whole = lines if len(head) < size else lines[:-1]
+        found = next((line for line in whole if line.strip() and not line.startswith(b"#")), None)
+        if found is not None or len(head) < size or size >= _MAX_HEAD:
+            return found or b""
+        size *= 4
 
 
 def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: str, source: str = "", skip_unknown: bool = False,
@@ -88,7 +100,7 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
     names = [contig.name for contig in assembly.contigs]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or Path(path).name, tables, built.left_out,
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or described(path), tables, built.left_out,
                             {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
