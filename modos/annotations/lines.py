@@ -77,7 +77,7 @@ class Lines:
 class Piece:
     """Whole lines of a file as bytes, the number of the first of them (from 1), and how attributes are written."""
 
-    path: str
+    path: str | Given
     data: bytes
     number: int
     is_gtf: bool
