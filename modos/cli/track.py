@@ -206,8 +206,7 @@ def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
 def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:
     from modos.region import Region, read_regions
 
-    known = genome.contigs.lengths.keys() | genome.contigs.aliases.keys()
-    regions = [Region.parse(text, known) for text in texts or ()] + (list(read_regions(file)) if file else [])
+    regions = [Region.parse(text, genome.contigs.names) for text in texts or ()] + (list(read_regions(file)) if file else [])
     for region in regions:
         genome.contigs.place(region)
     return regions

@@ -12,7 +12,7 @@ from modos.tracks.contigs import Contig
 from modos.tracks.indexing import PositionError, gathered, settle_bases
 from modos.tracks.sharded import pool
 from modos.tracks.track import Track
-from modos.tracks.zooms import EMPTY, Summary
+from modos.tracks.zooms import Summary
 
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
@@ -29,16 +29,15 @@ class ContigView:
     name
         Of the contig.
     start, end
-        0 and its length.
+        0 and its length; of a bigWig file, where the first value begins and
+        the last one ends.
     """
-
-    start = 0
 
     def __init__(self, genome: Genome, contig: Contig):
         self.genome = genome
         self.contig = contig
         self.name = contig.name
-        self.end = contig.length
+        self.start, self.end = genome.contigs.extent(contig)
         self.seq = Bases(genome, contig, 0, contig.length)
         self.continuous = Continuous(genome, contig, 0, contig.length)
 
@@ -49,12 +48,12 @@ class ContigView:
         self.continuous[key] = values
 
     def __len__(self) -> int:
-        return self.end
+        return self.contig.length
 
     @property
     def size(self) -> int:
         """Its length in bases."""
-        return self.end
+        return self.contig.length
 
     @property
     def supercontigs(self) -> Supercontigs:
@@ -84,7 +83,7 @@ class ContigView:
         return self.genome.index_continuous(name)
 
     def _per_track(self, number: Callable[[Summary], float]) -> np.ndarray:
-        return np.array([number(track.statistics().get(self.name, EMPTY)) for track in self.genome.tracks.values()])
+        return np.array([number(track.of_contig(self.name)) for track in self.genome.tracks.values()])
 
     num_datapoints = property(lambda self: self._per_track(lambda s: s.n), doc="Values of each track, (tracks,).")
     sums = property(lambda self: self._per_track(lambda s: s.sum), doc="Their sums, (tracks,).")
@@ -93,7 +92,7 @@ class ContigView:
     maxs = property(lambda self: self._per_track(lambda s: s.max), doc="The largest, (tracks,).")
 
     def __repr__(self) -> str:
-        return f"<contig {self.name}: {self.end:,} bases>"
+        return f"<contig {self.name}: {self.size:,} bases>"
 
 
 class Continuous:
