@@ -26,8 +26,10 @@ _AT_ONCE = 1 << 16  # intervals
 
 
 def is_bigwig(path: str | Path) -> bool:
-    """Whether a file begins as a bigWig does."""
+    """Whether a file begins as a bigWig does; a pipe, which can be read but once, is none."""
     try:
+        if not Path(path).is_file():
+            return False
         with open(path, "rb") as file:
             return file.read(4) in MAGIC
     except OSError:
