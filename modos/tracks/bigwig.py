@@ -113,11 +113,16 @@ class _Reached(Contigs):
     def __init__(self, lengths: Mapping[str, int], blocks: BigWigBlocks):
         super().__init__(lengths)
         self._blocks = blocks
+        self._known: dict[str, Contig] = {}
 
     def __getitem__(self, name: str) -> Contig:
-        contig = super().__getitem__(name)
-        found = self._blocks.extents.get(contig.name)
-        return contig._replace(supercontigs=(found,) if found else ())
+        if name not in self._known:
+            contig = super().__getitem__(name)
+            found = self._blocks.extent(contig.name)
+            if found and not found[0] < found[1] <= contig.length:
+                raise IntegrityError(f"the bigWig is damaged: it has data past the end of {contig.name}", "copy it again")
+            self._known[name] = contig._replace(supercontigs=(found,) if found else ())
+        return self._known[name]
 
     def extent(self, contig: Contig) -> Span:
         return contig.supercontigs[0] if contig.supercontigs else super().extent(contig)

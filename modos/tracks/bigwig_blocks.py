@@ -124,18 +124,29 @@ class BigWigBlocks:
         for place in rows["at"].tolist():
             yield from self._leaves_below(place, contig, depth - 1)
 
+    def extent(self, contig: str) -> tuple[int, int] | None:
+        """Where the first value of a contig begins and the last one ends; None where it has none."""
+        if contig not in self._borders:
+            return None
+        start, *last = self._borders[contig]
+        return start, self._block(*last)[2]
+
     @cached_property
-    def extents(self) -> dict[str, tuple[int, int]]:
-        """Where the first value of each contig that has any begins, and the last one ends."""
-        parts = [np.stack([rows[name].astype(np.int64) for name in ("first", "start", "end")]) for rows in self._leaves()]
-        numbers, starts, ends = np.concatenate([np.empty((3, 0), np.int64), *parts], axis=1)
-        if not len(numbers):
-            return {}
-        order = np.argsort(numbers, kind="stable")
-        at = np.flatnonzero(np.diff(numbers[order], prepend=-1))
-        found = zip(numbers[order][at].tolist(), zip(np.minimum.reduceat(starts[order], at).tolist(),
-                                                     np.maximum.reduceat(ends[order], at).tolist()))
-        return {self._names[number]: span for number, span in found if number in self._names}
+    def _borders(self) -> dict[str, tuple[int, int, int, int]]:
+        """Where the first value of each contig that has any begins, and which its last block is: number, place, size.
+
+        The ends in the index do not do: of values apart from each other some
+        programs note where the next one would begin.
+        """
+        names = ("first", "start", "at", "size")
+        parts = [np.stack([rows[name].astype(np.int64) for name in names]) for rows in self._leaves()]
+        found = np.concatenate([np.empty((4, 0), np.int64), *parts], axis=1)
+        found = found[:, np.lexsort((found[1], found[0]))]
+        first = np.flatnonzero(np.diff(found[0], prepend=-1))
+        last = np.append(first[1:], found.shape[1]) - 1
+        return {self._names[number]: (start, number, *place) for number, start, place in zip(
+            found[0, first].tolist(), found[1, first].tolist(), found[2:, last].T.tolist() if len(first) else [])
+            if number in self._names}
 
     def statistics(self, contig: str | None = None) -> dict[str, Summary]:
         """The summary of the values of one contig, or of each that has any.
@@ -151,11 +162,11 @@ class BigWigBlocks:
         found: dict[int, Summary] = {}
         for rows in self._leaves(number):
             for of, at, size in zip(rows["first"].tolist(), rows["at"].tolist(), rows["size"].tolist()):
-                found[of] = combine([found.get(of, EMPTY), _summarised(*self._block(of, at, size))])
+                found[of] = combine([found.get(of, EMPTY), _summarised(*self._block(of, at, size)[:2])])
         return {self._names[of]: summary for of, summary in found.items() if summary.n and of in self._names}
 
-    def _block(self, contig: int, at: int, size: int) -> tuple[np.ndarray, np.ndarray]:
-        """Values of a block of a contig, and for how many bases each of them is."""
+    def _block(self, contig: int, at: int, size: int) -> tuple[np.ndarray, np.ndarray, int]:
+        """Values of a block of a contig, for how many bases each of them is, and where the last one ends."""
         if size > 2 * _MAX_BLOCK:
             raise self._damaged("a block is too large")
         data = self._read(at, size)
@@ -166,13 +177,17 @@ class BigWigBlocks:
                 raise self._damaged(str(error)) from None
         if len(data) < 24:
             raise self._damaged("a block is too short")
-        of, _, _, _, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
+        of, start, end, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
         places = {_BEDGRAPH: ["start", "end"], _VARIABLE: ["start"], _FIXED: []}.get(form)
         if of != contig or places is None or len(data) < 24 + count * (len(places) * 4 + 4):
             raise self._damaged("a block is not what its index says")
         rows = np.frombuffer(data, [(name, self._order + "u4") for name in places] + [("value", self._order + "f4")], count, 24)
-        lengths = rows["end"].astype(np.int64) - rows["start"] if form == _BEDGRAPH else np.full(count, span, np.int64)
-        return rows["value"], lengths
+        if form == _BEDGRAPH:
+            starts, ends = rows["start"].astype(np.int64), rows["end"].astype(np.int64)
+        else:
+            starts = rows["start"].astype(np.int64) if places else start + np.arange(count, dtype=np.int64) * step
+            ends = starts + span
+        return rows["value"], ends - starts, int(ends[-1]) if count else end
 
 
 def _summarised(values: np.ndarray, lengths: np.ndarray) -> Summary:

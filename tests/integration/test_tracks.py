@@ -25,7 +25,7 @@ from modos.errors import (
 from modos.region import Region
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.export import export
-from modos.tracks.masking import Condition
+from modos.tracks.conditions import Condition
 from modos.tracks.packing import same_values
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
