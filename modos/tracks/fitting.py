@@ -39,7 +39,8 @@ def stretches(contig: Contig) -> Spans:
 
 def in_a_gap(contig: Contig, position: int) -> RegionError:
     """The error for a value where a contig has no data; position is 0-based."""
-    start, end = next(span for span in complement(stretches(contig), contig.length).T.tolist() if span[0] <= position < span[1])
+    gaps = complement(stretches(contig), contig.length).T.tolist()
+    start, end = next(gap for gap in gaps if gap[0] <= position < gap[1])
     return RegionError(f"position {position + 1:,} of {contig.name} is in a gap of the genome, {contig.name}:{start + 1:,}-{end:,}",
                        "the stretches that can have values: `modos genome contigs`")
 

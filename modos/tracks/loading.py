@@ -68,8 +68,8 @@ def source_size(source: Source) -> int | None:
 
 
 def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterable[Block], written: list[str], *,
-                mask: str | None = None, keep: str | None = None, strict: bool = False, clip: bool = False, may_be_empty: bool = False,
-                report: LoadReport | None = None) -> list[ArraySpec]:
+                mask: str | None = None, keep: str | None = None, strict: bool = False, clip: bool = False,
+                may_be_empty: bool = False, report: LoadReport | None = None) -> list[ArraySpec]:
     """Write the arrays of a track.
 
     Parameters
