@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from modos.reference.dna import Reference
     from modos.tracks.contigs import Contigs
     from modos.tracks.genome import Genome
-    from modos.tracks.loading import LoadReport, Source
-    from modos.tracks.masking import Condition
+    from modos.tracks.fitting import LoadReport
+    from modos.tracks.loading import Source
+    from modos.tracks.conditions import Condition
 
 
 class Genomes(ABC):
@@ -60,9 +61,10 @@ class Genomes(ABC):
             known[id] = self._document, open_genome(self.storage, self._document, id, partial(self._write_values, id), reopen)
         return known[id][1]
 
-    def _write_values(self, genome: str | None, contig: str, start: int, track: str, values: np.ndarray) -> Genome:
+    def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
         with self.track_changes() as tracks:
-            tracks.write(track, contig, start, values)
+            for track, column in values.items():
+                tracks.write(track, contig, start, column)
         return self.open_genome(genome)
 
     def reference(self, name: str | None = None) -> Reference:
@@ -102,7 +104,7 @@ class Genomes(ABC):
         with self.transaction(progress) as transaction:
             yield TrackChanges(transaction)
 
-    def add_genome(self, fasta: str | Path | Sequence[str | Path] = (), *, sizes: str | Path | None = None,
+    def add_genome(self, fasta: str | Path | Sequence[str | Path] = (), *, sizes: str | Path | Sequence[str | Path] = (),
                    agp: str | Path | Sequence[str | Path] = (), reference: str | None = None, id: str | None = None,
                    assembly_report: str | Path | None = None, name_style: str = "UCSC-style-name",
                    chromosome_map: str | Path | None = None, progress: Progress | None = None) -> str:
@@ -113,7 +115,7 @@ class Genomes(ABC):
         fasta
             Files or patterns, plain or compressed: contigs and sequence.
         sizes
-            A table of names and lengths.
+            Tables of names and lengths: files or patterns.
         agp
             AGP files.
         reference
@@ -197,10 +199,20 @@ class Genomes(ABC):
             return tracks.rename(name, new)
 
     def mask_track(self, name: str, where: str | Condition | None = None, hard: bool = False,
-                   progress: Progress | None = None) -> str:
+                   progress: Progress | None = None, *, scores: Condition | None = None) -> str:
         """Have a track count as having no value in places; see `TrackChanges.mask`."""
         with self.track_changes(progress) as tracks:
-            return tracks.mask(name, where, hard=hard)
+            return tracks.mask(name, where, scores=scores, hard=hard)
+
+    def mask_tracks(self, where: str | Condition, names: Sequence[str] | None = None, *, scores: Condition | None = None,
+                    hard: bool = False, progress: Progress | None = None) -> list[str]:
+        """Mask several tracks, or all, in one commit; the file is read once. Returns their ids."""
+        from modos.tracks.mask_files import MaskFile
+
+        with self.track_changes(progress) as tracks:
+            chosen = tracks.names() if names is None else list(names)
+            places = MaskFile(where, scores) if isinstance(where, str) else where
+            return [tracks.mask(name, places, hard=hard) for name in chosen]
 
     def unmask_track(self, name: str, progress: Progress | None = None) -> str:
         """Let a track have all of its values again."""

@@ -23,8 +23,11 @@ if TYPE_CHECKING:
     from modos.tracks.arrays import Names
     from modos.tracks.contigs import Contigs
     from modos.tracks.layout import ArraySpec
-    from modos.tracks.loading import LoadReport, Source
-    from modos.tracks.masking import Condition, Patch
+    from modos.tracks.fitting import LoadReport
+    from modos.tracks.loading import Source
+    from modos.tracks.conditions import Condition
+    from modos.tracks.mask_files import MaskFile
+    from modos.tracks.masking import Patch
     from modos.tracks.runs import Spans
     from modos.tracks.stored import StoredTrack
 
@@ -146,7 +149,7 @@ class TrackChanges:
 
     def add(self, name: str, source: Source, genome: str | None = None, *, part_of: str | None = None,
             attributes: Mapping[str, Any] | None = None, mask: str | None = None, keep: str | None = None,
-            strict: bool = False) -> str:
+            strict: bool = False, clip: bool = False) -> str:
         """Add a track; returns the id of its element.
 
         Parameters
@@ -163,9 +166,13 @@ class TrackChanges:
         attributes
             Slots of the element.
         mask, keep
-            BED files: values there are left out; only values there are taken.
+            Files of places (BED, wiggle, bigWig): values there are left out;
+            only values there are taken.
         strict
             Whether a contig that the genome does not have is an error.
+        clip
+            Whether values past the end of a contig or in a gap of the genome
+            are left out and counted (`reports`); else they are an error.
 
         Raises
         ------
@@ -181,17 +188,17 @@ class TrackChanges:
         element_id = self._free_id(name)
         given = dict(attributes or {}) | {"name": name, "has_reference": [genome_id]}
         change = Add(element_id, self._prepared(element_id, "Array", given))
-        self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict)
+        self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict, clip=clip)
         if part_of:
             self.transaction.link(part_of, element_id)
         return element_id
 
     def replace(self, name: str, source: Source, *, mask: str | None = None, keep: str | None = None,
-                strict: bool = False) -> str:
+                strict: bool = False, clip: bool = False) -> str:
         """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
         element_id, genome_id, arrays = self._known(name)
         change = Update(element_id, {}, self._view.element(element_id))
-        self._load(change, name, genome_id, source, arrays, mask=mask, keep=keep, strict=strict)
+        self._load(change, name, genome_id, source, arrays, mask=mask, keep=keep, strict=strict, clip=clip)
         return element_id
 
     def remove(self, name: str) -> str:
@@ -206,24 +213,33 @@ class TrackChanges:
             raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
         return self.transaction.update_element(self._find(name), {"name": new})
 
-    def mask(self, name: str, where: str | Condition | Spans | None = None, *, hard: bool = False) -> str:
+    def mask(self, name: str, where: str | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
+             hard: bool = False) -> str:
         """Have a track count as having no value in places, until `unmask`.
 
         Parameters
         ----------
         where
-            A BED file, or a condition on the values, or places as
-            `modos.tracks.masking.spans_of` gives them; None for those that
-            are masked already.
+            A file (BED, wiggle, bigWig), or a condition on the track's
+            values, or places as `modos.tracks.masking.spans_of` gives them;
+            None for those that are masked already.
+        scores
+            Of a file only the places whose score in that file is so: column 5
+            of BED, the value of wiggle and bigWig.
         hard
             Remove the values for good, with those that were masked before.
         """
         from modos.tracks import masking
+        from modos.tracks.mask_files import MaskFile
 
+        if scores is not None:
+            if not isinstance(where, str):
+                raise InvalidInputError("scores are those of a mask file, and none is given", "give its path")
+            where = MaskFile(where, scores)
         element_id, genome_id, arrays = self._known(name)
         track = self._opened(element_id, genome_id)
         if where is None and not (hard and track.is_masked):
-            raise InvalidInputError("nothing says what is to be masked", "give a BED file or a condition")
+            raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
         spans = masking.NOTHING if where is None else masking.spans_of(track, where)
         if hard:
             self._rewrite(element_id, genome_id, arrays, lambda: masking.blanked(track, spans))
@@ -243,7 +259,13 @@ class TrackChanges:
         return element_id
 
     def write(self, name: str, contig: str, start: int, values: np.ndarray) -> str:
-        """Change values of a track from a position (0-based) on; NaN removes them. May be repeated."""
+        """Change values of a track from a position (0-based) on; NaN removes them. May be repeated.
+
+        Raises
+        ------
+        RegionError
+            The contig has no such positions, or is a gap there and they are not NaN.
+        """
         from modos.tracks import masking
 
         if name not in self._patches:
@@ -257,6 +279,12 @@ class TrackChanges:
         track, patches = self._patches[name]
         patches.append(masking.check_patch(track, contig, start, values))
         return track.element_id
+
+    def names(self, genome: str | None = None) -> list[str]:
+        """Names of the tracks as they would be after the commit; of one genome or of all."""
+        from modos.tracks.opening import find_genome, tracks_of
+
+        return list(tracks_of(self._view, find_genome(self._view, genome) if genome else None))
 
     def _find(self, name: str) -> str:
         """The element that is a track."""
@@ -291,7 +319,8 @@ class TrackChanges:
 
     def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
               **options: Any) -> None:
-        from modos.tracks.loading import LoadReport, build_track, read_source
+        from modos.tracks.fitting import LoadReport
+        from modos.tracks.loading import build_track, read_source
         from modos.tracks.opening import contigs_of
 
         contigs, report = contigs_of(self._view, genome_id), LoadReport()
@@ -313,7 +342,7 @@ class TrackChanges:
         change = Update(element_id, {}, self._view.element(element_id))
 
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return build_track(storage, contigs, names, blocks(), written)
+            return build_track(storage, contigs, names, blocks(), written, may_be_empty=True)
 
         replaced = SetArrays(element_id, frozenset(arrays.values()))
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays)))

@@ -43,7 +43,8 @@ def init(
     place: ObjectPath,
     fasta: Annotated[list[str], typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, "
                                                "patterns work.")] = None,
-    sizes: Annotated[Path, typer.Option("--sizes", metavar="FILE", help="A table of names and lengths instead.")] = None,
+    sizes: Annotated[list[str], typer.Option("--sizes", metavar="FILE", help="Tables of names and lengths instead. Can be given "
+                                             "several times, patterns work.")] = None,
     assembly: Annotated[list[str], typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
     reference: Annotated[str, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, "
                                            "instead.")] = None,
@@ -63,7 +64,7 @@ def init(
     """
     modo = open_object(place)
     with progress("reading the sequence") as advance:
-        made = modo.add_genome(fasta or (), sizes=sizes, agp=assembly or (), reference=reference, id=id,
+        made = modo.add_genome(fasta or (), sizes=sizes or (), agp=assembly or (), reference=reference, id=id,
                                assembly_report=assembly_report, name_style=name_style, chromosome_map=chromosome_map,
                                progress=advance)
     contigs = modo.open_genome(made).contigs

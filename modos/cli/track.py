@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from modos.cli import masks
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, open_object
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from modos.region import Region
     from modos.tracks.genome import Genome
-    from modos.tracks.loading import LoadReport
+    from modos.tracks.fitting import LoadReport
     from modos.tracks.track import Track
     from modos.tracks.zooms import Summary
 
@@ -34,9 +35,11 @@ RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGI
                                                  "chr1:1,000-2,000. Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
                                             "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
-MaskOption = Annotated[str, typer.Option("--mask", metavar="BED", help="Leave out values there.")]
-KeepOption = Annotated[str, typer.Option("--keep", metavar="BED", help="Take only values there.")]
+MaskOption = Annotated[str, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
+KeepOption = Annotated[str, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
+ClipOption = Annotated[bool, typer.Option("--clip", help="Leave out values past the end of a contig or in a gap of the genome, "
+                                          "and say how many; else they are an error.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _ROWS = 1 << 16  # rows of a table that are written at once
 
@@ -51,6 +54,7 @@ def add(
     mask: MaskOption = None,
     keep: KeepOption = None,
     strict: StrictOption = False,
+    clip: ClipOption = False,
 ) -> None:
     """Add tracks to an object, in one commit.
 
@@ -63,13 +67,13 @@ def add(
     modo = open_object(place)
     with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
-            tracks.add(name, paths, genome, part_of=parent, attributes=attributes, strict=strict, **places)
+            tracks.add(name, paths, genome, part_of=parent, attributes=attributes, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"added to {modo.storage.url}")
 
 
 @app.command()
 def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None, keep: KeepOption = None,
-            strict: StrictOption = False) -> None:
+            strict: StrictOption = False, clip: ClipOption = False) -> None:
     """Give tracks other data, in one commit; names and links stay.
 
     modos track replace data/ex coverage=coverage-2.bw
@@ -80,7 +84,7 @@ def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None
     modo = open_object(place)
     with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
-            tracks.replace(name, paths, strict=strict, **places)
+            tracks.replace(name, paths, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"replaced in {modo.storage.url}")
 
 
@@ -120,7 +124,7 @@ def _tell(reports: dict[str, LoadReport], what: str) -> None:
 
     for name, report in reports.items():
         skipped = f"; not in the genome and left out: {listing(report.skipped)}" if report.skipped else ""
-        outside = f"; {count(report.outside, 'value')} in gaps of the genome left out" if report.outside else ""
+        outside = f"; {count(report.outside, 'value')} past the end of a contig or in a gap left out" if report.outside else ""
         say(f"{name} {what}: {count(len(report.matched), 'contig')}{skipped}{outside}")
 
 
@@ -218,8 +222,7 @@ def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
 def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:
     from modos.region import Region, read_regions
 
-    known = genome.contigs.lengths.keys() | genome.contigs.aliases.keys()
-    regions = [Region.parse(text, known) for text in texts or ()] + (list(read_regions(file)) if file else [])
+    regions = [Region.parse(text, genome.contigs.names) for text in texts or ()] + (list(read_regions(file)) if file else [])
     for region in regions:
         genome.contigs.place(region)
     return regions
@@ -309,68 +312,8 @@ def stats(
             _number(value) if isinstance(value, float) or value is None else str(value) for value in row.values()) for row in rows)]))
 
 
-@app.command()
-def mask(
-    place: ObjectPath,
-    name: Annotated[str, typer.Argument(metavar="TRACK")],
-    where: Annotated[list[str], typer.Argument(metavar="[BED | lt|le|gt|ge|eq|ne VALUE]", help="Intervals, or a condition "
-                                               "on the values.")] = None,
-    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
-                                       "already.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
-) -> None:
-    """Have a track count as having no value in places; `unmask` undoes it.
-
-    modos track mask data/ex coverage repeats.bed
-
-    modos track mask data/ex coverage lt 0.5 --dry-run
-    """
-    from modos.tracks.masking import count_masked, spans_of
-
-    modo = open_object(place)
-    condition = _condition(where or [])
-    with progress("masking") as advance, modo.track_changes(advance) as tracks:
-        track = tracks.opened(name)
-        spans = None if condition is None else spans_of(track, condition)
-        number = 0 if spans is None else count_masked(track, spans)
-        if dry_run:
-            say(f"{count(number, 'value')} of {name} would be {'removed' if hard else 'masked'}")
-            return
-        tracks.mask(name, spans, hard=hard)
-        confirm([f"  {count(number, 'value')} of {name}, and those that are masked"] if hard else [], yes)
-    say(f"{count(number, 'value')} of {name} {'removed' if hard else 'masked'}")
-
-
-def _condition(where: list[str]) -> Any:
-    from modos.errors import InvalidInputError
-    from modos.tracks.masking import COMPARISONS, Condition
-
-    if not where:
-        return None
-    if where[0] not in COMPARISONS:
-        if len(where) > 1:
-            raise InvalidInputError(f"{' '.join(where)} is neither a BED file nor a condition", "write a condition like: lt 0.5")
-        return where[0]
-    try:
-        (value,) = where[1:]
-        return Condition(where[0], float(value))
-    except ValueError:
-        raise InvalidInputError(f"{' '.join(where)} is no condition", "write it like: lt 0.5 (for a negative number: -- lt -0.5)") from None
-
-
-@app.command()
-def unmask(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")]) -> None:
-    """Let a track have all of its values again.
-
-    modos track unmask data/ex coverage
-
-    modos track unmask s3://my-bucket/ex coverage
-    """
-    modo = open_object(place)
-    with progress("unmasking") as advance:
-        modo.unmask_track(name, advance)
-    say(f"{name} of {modo.storage.url} has no mask any more")
+app.command()(masks.mask)
+app.command()(masks.unmask)
 
 
 @app.command()

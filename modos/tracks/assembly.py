@@ -140,17 +140,18 @@ def read_agp(paths: Sequence[str]) -> Contigs:
     return Contigs(lengths, {name: merge_spans(spans.get(name, ())) for name in lengths})
 
 
-def read_sizes(path: str) -> Contigs:
-    """Contigs of a table of names and lengths."""
+def read_sizes(paths: Sequence[str]) -> Contigs:
+    """Contigs of tables of names and lengths."""
     lengths: dict[str, int] = {}
-    for number, fields in _rows(path):
-        try:
-            name, length = fields[0], int(fields[1])
-        except (IndexError, ValueError):
-            raise InvalidInputError(f"{path}, line {number}: not a name and a length: {' '.join(fields)[:80]!r}") from None
-        if name in lengths:
-            raise AlreadyExistsError(f"{path}, line {number}: contig {name} is there twice")
-        lengths[name] = length
+    for path in paths:
+        for number, fields in _rows(path):
+            try:
+                name, length = fields[0], int(fields[1])
+            except (IndexError, ValueError):
+                raise InvalidInputError(f"{path}, line {number}: not a name and a length: {' '.join(fields)[:80]!r}") from None
+            if name in lengths:
+                raise AlreadyExistsError(f"{path}, line {number}: contig {name} is there twice", "leave one out")
+            lengths[name] = length
     return Contigs(lengths)
 
 
@@ -214,28 +215,3 @@ def _rows(path: str) -> Iterator[tuple[int, list[str]]]:
     for number, line in enumerate(read_rows(path), 1):
         if line.strip() and not line.startswith("#"):
             yield number, line.split("\t" if "\t" in line else None)
-
-
-def read_bed(path: str, contigs: Contigs) -> dict[str, np.ndarray]:
-    """The intervals of a BED file by contig, (2, n) int64, those that overlap united; other contigs are left out.
-
-    Raises
-    ------
-    InvalidInputError
-        A row that is none, or none of the contigs is the genome's.
-    """
-    spans: dict[str, list[Span]] = {}
-    for number, fields in _rows(path):
-        if fields[0] in ("track", "browser") or fields[0].startswith(("track ", "browser ")):
-            continue
-        try:
-            name, start, end = fields[0], int(fields[1]), int(fields[2])
-            if not 0 <= start <= end:
-                raise ValueError
-        except (IndexError, ValueError):
-            raise InvalidInputError(f"{path}, line {number}: not a row of BED: {' '.join(fields)[:80]!r}") from None
-        spans.setdefault(name, []).append((start, end))
-    known = {contigs.resolve(name): merge_spans(found) for name, found in spans.items() if name in contigs}
-    if spans and not known:
-        raise InvalidInputError(f"{path} has none of the genome's contigs: it has {listing(spans)}", "is it of another genome?")
-    return {name: np.array([span for span in found if span[0] < span[1]], np.int64).reshape(-1, 2).T for name, found in known.items()}

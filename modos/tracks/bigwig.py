@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -15,18 +14,18 @@ import numpy as np
 
 from modos import forking
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.forking import cached_property
 from modos.given import Given, Name, refuse_pipe
 from modos.region import Region
 from modos.storage.base import Progress
-from modos.tracks.contigs import Contigs
+from modos.tracks.bigwig_blocks import MAGIC, BigWigBlocks
+from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.genome import Genome
 from modos.tracks.parsing import Block, Runs, Values
 from modos.tracks.track import STEP, Track
-from modos.tracks.zooms import Summary
+from modos.tracks.zooms import EMPTY, Summary, combine
 
-MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 _DENSE = 1 / 8  # of the bases of a file have a value: read as values, not as intervals
-_HEADER = struct.Struct("<4sHHQQQ")  # magic, version, zoom levels, places of contigs, data and index
 _AT_ONCE = 1 << 16  # intervals
 
 
@@ -41,7 +40,7 @@ def _open(path: Name) -> Any:
     refuse_pipe(path, "a bigWig is read at random", "write it to a file first")
     if not Path(path).is_file():
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
-    _check_header(path)
+    BigWigBlocks(path).close()  # refuses what is none before the library says so to the terminal
     try:
         file = pybigtools.open(os.fspath(path))
         if not file.is_bigwig:
@@ -51,17 +50,6 @@ def _open(path: Name) -> Any:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
-
-
-def _check_header(path: Name) -> None:
-    """Refuse what is none or was cut off, before the library says so to the terminal."""
-    with open(path, "rb") as file:
-        header, size = file.read(_HEADER.size), file.seek(0, 2)
-    magic, offsets = header[:4], _HEADER.unpack(header)[3:6] if len(header) == _HEADER.size else ()
-    if magic == MAGIC[1]:
-        offsets = struct.unpack(">4sHHQQQ", header)[3:6]
-    if magic not in MAGIC or not offsets or not all(_HEADER.size <= offset < size for offset in offsets):
-        raise InvalidInputError(f"{path} is no bigWig, or was cut off", "copy it again")
 
 
 def read_bigwig(path: Name, progress: Progress | None = None) -> Iterator[Block]:
@@ -118,14 +106,37 @@ def _read(file: Any, contig: str, start: int, end: int) -> np.ndarray:
     return file.values(contig, start, end, fillna=np.nan, oob=np.nan)
 
 
+class _Reached(Contigs):
+    """The contigs of a bigWig: each begins where its first value does and ends with its last one, as in Genomedata."""
+
+    def __init__(self, lengths: Mapping[str, int], blocks: BigWigBlocks):
+        super().__init__(lengths)
+        self._blocks = blocks
+        self._known: dict[str, Contig] = {}
+
+    def __getitem__(self, name: str) -> Contig:
+        if name not in self._known:
+            contig = super().__getitem__(name)
+            found = self._blocks.extent(contig.name)
+            if found and not found[0] < found[1] <= contig.length:
+                raise IntegrityError(f"the bigWig is damaged: it has data past the end of {contig.name}", "copy it again")
+            self._known[name] = contig._replace(supercontigs=(found,) if found else ())
+        return self._known[name]
+
+    def extent(self, contig: Contig) -> Span:
+        return contig.supercontigs[0] if contig.supercontigs else super().extent(contig)
+
+
 class BigWigTrack(Track):
-    """The one track of a bigWig file; its statistics are those that the file has of itself."""
+    """The one track of a bigWig file; the statistics of all of it are those that the file has of itself."""
 
     def __init__(self, path: Name):
         self._path = path
         forking.begin(self, BigWigTrack._start)
+        self._blocks = BigWigBlocks(path)
+        self._known: dict[str, Summary] = {}
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
-        self.contigs = Contigs(self._file.chroms())
+        self.contigs = _Reached(self._file.chroms(), self._blocks)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
@@ -142,18 +153,27 @@ class BigWigTrack(Track):
         with self._lock:
             out[:] = _read(self._file, contig, start, start + len(out))
 
-    @property
+    @cached_property
     def total(self) -> Summary:
         """As the file's header has it."""
-        info = self._file.info()["summary"]
-        return Summary(info["basesCovered"], info["sum"], info["sumSquares"] if "sumSquares" in info else np.nan, info["min"], info["max"])
+        return self._blocks.total or combine(list(self.statistics().values()))
+
+    @cached_property
+    def _statistics(self) -> dict[str, Summary]:
+        return self._blocks.statistics()
 
     def statistics(self) -> dict[str, Summary]:
-        found = {name: self.summary(Region(name)) for name in self.contigs}
-        return {name: summary for name, summary in found.items() if summary.n}
+        return self._statistics
+
+    def of_contig(self, contig: str) -> Summary:
+        name = self.contigs[contig].name
+        if "_statistics" not in self.__dict__ and name not in self._known:
+            self._known[name] = self._blocks.statistics(name).get(name, EMPTY)
+        return self._known[name] if name in self._known else self._statistics.get(name, EMPTY)
 
     def summary(self, region: Region | str) -> Summary:
-        return self.scan(region)
+        contig, start, end = self.contigs.place(region)
+        return self.of_contig(contig.name) if (start, end) == (0, contig.length) else self.scan(Region(contig.name, start, end))
 
     def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
         contig, start, end = self.contigs.place(region)

@@ -15,7 +15,7 @@ from modos.errors import InvalidInputError
 from modos.storage import Storage
 from modos.tracks import zooms
 from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
-from modos.tracks.contigs import CHUNK, Contigs, past_end
+from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 from modos.tracks.packing import Packing, find_packing
 from modos.tracks.parsing import Block, Runs, Values, extent
@@ -57,14 +57,10 @@ class TrackBuilder:
         Raises
         ------
         InvalidInputError
-            They overlap what came before, or go past the contig's end.
+            They overlap what came before.
         """
         data, contig = block.data, self._contigs[block.data.contig]
         start, end = extent(data)
-        if end > contig.length:
-            number = contig.length - start if isinstance(data, Values) else int(np.argmax(data.ends > contig.length))
-            error = past_end(contig, end if isinstance(data, Values) else int(data.ends[number]))
-            raise InvalidInputError(f"{block.where(max(number, 0))}: {error.message}", "is it of another genome?")
         if start < self._reached.get(contig.name, 0):
             raise InvalidInputError(f"{block.where(0)}: data of {contig.name} overlap what is before them, or are not in order",
                                     "sort the file by contig and position")

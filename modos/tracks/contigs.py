@@ -130,6 +130,15 @@ class Contigs(Mapping[str, Contig]):
         """The name of a contig, given that or an alias; None where there is none."""
         return name if name in self.lengths else self.aliases.get(name)
 
+    def extent(self, contig: Contig) -> Span:
+        """Where a contig begins and ends: 0 and its length, unless its data alone say how long it is."""
+        return 0, contig.length
+
+    @cached_property
+    def names(self) -> Mapping[str, None]:
+        """All names and aliases."""
+        return dict.fromkeys([*self.lengths, *self.aliases])
+
     def number(self, name: str) -> int:
         """A contig's place in the order, from 0."""
         return self._numbers[self[name].name]
@@ -161,7 +170,7 @@ class Contigs(Mapping[str, Contig]):
             It goes past the contig's end.
         """
         if isinstance(region, str):
-            region = Region.parse(region, self.lengths.keys() | self.aliases.keys())
+            region = Region.parse(region, self.names)
         contig = self[region.contig]
         end = contig.length if region.end is None else region.end
         if end > contig.length or region.start >= contig.length:

@@ -36,7 +36,7 @@ def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress
     """A track's runs of equal values, in the order of its genome, of some regions or all; counts bases as progress."""
     for region in map(Region, track.contigs) if regions is None else regions:
         contig, start, end = track.contigs.place(region)
-        if regions is None and contig.name not in track.statistics():
+        if regions is None and not track.of_contig(contig.name).n:
             continue
         done = start
         for data in track.iter_data([contig.name]) if (start, end) == (0, contig.length) else track.iter_values(contig.name, start, end):

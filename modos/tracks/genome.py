@@ -27,7 +27,7 @@ TrackKey = Any  # a number, name, slice, list or array of tracks
 _XARRAY_CHUNK = 1 << 20  # bases
 
 
-Write = Callable[[str, int, str, np.ndarray], "Genome"]
+Write = Callable[[str, int, Mapping[str, np.ndarray]], "Genome"]
 
 
 class Genome(Mapping[str, ContigView]):
@@ -42,15 +42,19 @@ class Genome(Mapping[str, ContigView]):
     sequence
         A byte per base, where there is one.
     write
-        Writes values of a track (contig, start, track's name, values), and
+        Writes values of tracks (contig, start, values by track's name), and
         gives the genome as it is then.
     reopen
         Opens the same again, in another process.
+    format_version
+        Of the layout that it is kept in; None for a bigWig file.
     """
 
     def __init__(self, contigs: Contigs, tracks: Iterable[Track], sequence: ShardedArray | None = None,
-                 write: Write | None = None, reopen: Callable[[], Genome] | None = None, id: str = "genome"):
+                 write: Write | None = None, reopen: Callable[[], Genome] | None = None, id: str = "genome",
+                 format_version: int | None = None):
         self.id = id
+        self.format_version = format_version
         self.contigs = contigs
         self.tracks = {track.name: track for track in tracks}
         self.sequence = sequence
@@ -199,11 +203,11 @@ class Genome(Mapping[str, ContigView]):
     means = property(lambda self: self._per_track(lambda s: s.mean), doc="Means, (tracks,).")
     vars = property(lambda self: self._per_track(lambda s: s.var), doc="Variances of the population, (tracks,).")
 
-    def write(self, contig: str, start: int, track: str, values: np.ndarray) -> None:
-        """Change values of a track, in one commit."""
+    def write(self, contig: str, start: int, values: Mapping[str, np.ndarray]) -> None:
+        """Change values of tracks, by name, in one commit."""
         if self._write is None:
             raise InvalidInputError("this genome can only be read", "bring its tracks into an object with `modos track add`")
-        self.tracks = self._write(contig, start, track, values).tracks
+        self.tracks = self._write(contig, start, values).tracks
 
     def to_xarray(self, contigs: Iterable[str] | None = None) -> xarray.Dataset:
         """Whole contigs as arrays that are read when they are computed, here or on a dask cluster.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import index
 from typing import Any, Literal
 
 import numpy as np
 
-from modos.errors import RegionError
+from modos.errors import InvalidInputError, RegionError
 
 KeyForm = Literal["one", "slice", "list"]
 _GATHER = 1 << 16  # bases between two positions that are read with what lies between them
@@ -17,8 +18,13 @@ class PositionError(RegionError, IndexError):
     """A position, or the number of a track, that there is not."""
 
 
-def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, KeyForm]:
+def settle_bases(key: Any, length: int, reach: int | None = None) -> tuple[np.ndarray | slice, KeyForm]:
     """Which bases a key stands for, and what kind of key it is: the shape of the answer depends on it.
+
+    Parameters
+    ----------
+    reach
+        How far a slice may go past the length; not at all where it is None.
 
     Returns
     -------
@@ -26,10 +32,9 @@ def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, KeyForm]:
         A slice with 0 <= start <= stop and step 1, or positions (int64).
     """
     if isinstance(key, slice):
-        try:
-            start, stop, step = key.indices(length)
-        except (TypeError, ValueError):
-            raise PositionError(f"{key} is not a slice of positions", "write [1000:2000]") from None
+        start, stop, step = _indices(key, length)
+        if reach is not None and step > 0:
+            start, stop = _reaching(key, start, stop, length, reach)
         if step == 1:
             return slice(start, max(start, stop)), "slice"
         return np.arange(start, stop, step), "slice"
@@ -53,6 +58,41 @@ def settle_bases(key: Any, length: int) -> tuple[np.ndarray | slice, KeyForm]:
     if (positions < 0).any() or (positions >= length).any():
         raise PositionError(f"a position is not within {length:,} bases", "positions are 0-based")
     return positions, "list"
+
+
+def _indices(key: slice, length: int) -> tuple[int, int, int]:
+    try:
+        return key.indices(length)
+    except (TypeError, ValueError):
+        raise PositionError(f"{key} is not a slice of positions", "write [1000:2000]") from None
+
+
+def _reaching(key: slice, start: int, stop: int, length: int, reach: int) -> tuple[int, int]:
+    """A slice's start and stop where it says that they are past the length."""
+    stop = stop if key.stop is None else max(stop, index(key.stop))
+    if stop > reach:
+        raise PositionError(f"position {stop:,} is past all that a contig can have, {reach:,} bases")
+    return start if key.start is None else min(max(start, index(key.start)), max(stop, length)), stop
+
+
+def settle_stretch(key: Any, length: int) -> tuple[int, int]:
+    """The stretch that a key stands for, where something is to be written: all of it is there.
+
+    Raises
+    ------
+    PositionError
+        A part of it is not.
+    InvalidInputError
+        It is no stretch, or has no bases.
+    """
+    bases, _ = settle_bases(key, length)
+    if isinstance(key, slice):
+        for given in (key.start, key.stop):
+            if given is not None and not -length <= index(given) <= length:
+                raise PositionError(f"position {index(given):,} is not within {length:,} bases", "positions are 0-based")
+    if not isinstance(bases, slice) or bases.start == bases.stop:
+        raise InvalidInputError("values are written to a stretch of bases", "write contig[start:end, track] = values")
+    return bases.start, bases.stop
 
 
 def gathered(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype: str) -> np.ndarray:

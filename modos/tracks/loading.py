@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +14,16 @@ from modos.given import as_file, is_pipe, open_given
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks.arrays import Names
-from modos.tracks.assembly import expand_paths, read_bed
+from modos.tracks.assembly import expand_paths
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.building import TrackBuilder
 from modos.tracks.contigs import Contigs
+from modos.tracks.fitting import Fitting, LoadReport
 from modos.tracks.layout import ArraySpec
-from modos.tracks.parsing import Block, Runs, Values, read_text
-from modos.tracks.runs import Spans, blank, complement, intersection, restricted
+from modos.tracks.parsing import Block, Values, read_text
 
 Source = Any  # a path, `-`, several of them, a mapping of contigs to arrays, or blocks
 _ARRAY_PIECE = 1 << 22
-
-
-@dataclass
-class LoadReport:
-    """What came of a source.
-
-    Attributes
-    ----------
-    matched, skipped
-        Contigs of the source that the genome has, and that it has not.
-    outside
-        Values that lie in gaps of the genome, and were left out.
-    """
-
-    matched: dict[str, None] = field(default_factory=dict)
-    skipped: dict[str, None] = field(default_factory=dict)
-    outside: int = 0
 
 
 def read_source(source: Source, progress: Progress | None = None) -> Iterator[Block]:
@@ -93,8 +75,8 @@ def source_size(source: Source) -> int | None:
 
 
 def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterable[Block], written: list[str], *,
-                mask: str | None = None, keep: str | None = None, strict: bool = False,
-                report: LoadReport | None = None) -> list[ArraySpec]:
+                mask: str | None = None, keep: str | None = None, strict: bool = False, clip: bool = False,
+                may_be_empty: bool = False, report: LoadReport | None = None) -> list[ArraySpec]:
     """Write the arrays of a track.
 
     Parameters
@@ -102,7 +84,7 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
     names
         Of the arrays.
     mask, keep
-        BED files: values there are left out; only values there are taken.
+        Files of places: values there are left out; only values there are taken.
     strict
         Whether a contig that the genome does not have is an error; else it
         is left out.
@@ -113,7 +95,7 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
         None of the contigs is the genome's; or a defect of the data.
     """
     report = report or LoadReport()
-    allowed = _Allowed(contigs, mask, keep)
+    fitting = Fitting(contigs, mask, keep, clip)
     builder = TrackBuilder(storage, contigs, names, written)
     try:
         for block in blocks:
@@ -126,9 +108,9 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
                 continue
             report.matched[name] = None
             builder.check(block)
-            for part in allowed.parts_of(block, name, report):
+            for part in fitting.parts_of(block, name, report):
                 builder.add(part)
-        if not report.matched:
+        if not report.matched and not may_be_empty:
             raise InvalidInputError("none of the contigs of the data is in the genome: they have "
                                     f"{listing(report.skipped)}, it has {listing(contigs)}" if report.skipped else
                                     "there are no data", "map the names with --assembly-report or a table of names when the "
@@ -137,46 +119,3 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
     except BaseException:
         builder.drop()
         raise
-
-
-class _Allowed:
-    """Where values are taken: outside gaps of the genome and masks."""
-
-    def __init__(self, contigs: Contigs, mask: str | None, keep: str | None):
-        self._contigs = contigs
-        self._masked = read_bed(mask, contigs) if mask else {}
-        self._kept = read_bed(keep, contigs) if keep else None
-        self._spans: dict[str, tuple[Spans, Spans]] = {}
-
-    def _of(self, name: str) -> tuple[Spans, Spans]:
-        """What of a contig has no gap, and what of that is not masked."""
-        if name not in self._spans:
-            contig = self._contigs[name]
-            known = np.array(contig.supercontigs, np.int64).reshape(-1, 2).T
-            spans = known
-            if name in self._masked:
-                spans = intersection(spans, complement(self._masked[name], contig.length))
-            if self._kept is not None:
-                spans = intersection(spans, self._kept.get(name, np.empty((2, 0), np.int64)))
-            self._spans[name] = known, spans
-        return self._spans[name]
-
-    def parts_of(self, block: Block, name: str, report: LoadReport) -> Iterator[Block]:
-        known, spans = self._of(name)
-        data = block.data
-        whole = spans.shape == (2, 1) and spans[0, 0] == 0 and spans[1, 0] == self._contigs[name].length
-        if whole:
-            yield block
-        elif isinstance(data, Runs):
-            inside = restricted(data, known)
-            report.outside += int((data.ends - data.starts).sum() - (inside.ends - inside.starts).sum())
-            part = restricted(data, spans)
-            if len(part.starts):
-                yield Block(part, block.where)
-        else:
-            values, length = data.values.copy(), self._contigs[name].length
-            before = int(np.isnan(values).sum())
-            blank(values, data.start, complement(known, length))
-            report.outside += int(np.isnan(values).sum()) - before
-            blank(values, data.start, complement(spans, length))
-            yield Block(Values(data.contig, data.start, values), block.where)

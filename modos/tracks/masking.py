@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from modos.errors import InvalidInputError
+from modos.errors import InvalidInputError, RegionError
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
-from modos.tracks.assembly import read_bed
+from modos.tracks.conditions import Condition
 from modos.tracks.contigs import past_end
+from modos.tracks.fitting import in_a_gap, stretches
 from modos.tracks.layout import ArraySpec
+from modos.tracks.mask_files import NOTHING, MaskFile
 from modos.tracks.parsing import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, as_runs, complement, restricted, union
 from modos.tracks.stored import StoredTrack
 
-NOTHING = np.empty((2, 0), np.int64)
-COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Values that are less than, at most, ... a number: `lt`, `le`, `gt`, `ge`, `eq`, `ne`."""
-
-    comparison: str
-    number: float
-
-    def __post_init__(self) -> None:
-        if self.comparison not in COMPARISONS:
-            raise InvalidInputError(f"there is no comparison {self.comparison}", f"there are {', '.join(COMPARISONS)}")
-
-    def of(self, values: np.ndarray) -> np.ndarray:
-        """For which values it holds; for none that is NaN."""
-        return COMPARISONS[self.comparison](values, np.float32(self.number)) & ~np.isnan(values)
-
-
-def spans_of(track: StoredTrack, where: str | Condition | Spans) -> Spans:
-    """Places on the axis: the intervals of a BED file, or where a condition holds for a track's values; or as given."""
+def spans_of(track: StoredTrack, where: str | MaskFile | Condition | Spans) -> Spans:
+    """Places on the axis: those of a file, or where a condition holds for a track's values; or as given."""
     if isinstance(where, np.ndarray):
         return where
     contigs, parts = track.contigs, [NOTHING]
@@ -50,7 +30,7 @@ def spans_of(track: StoredTrack, where: str | Condition | Spans) -> Spans:
             chosen = where.of(runs.values)
             parts.append(np.stack([runs.starts[chosen], runs.ends[chosen]]) + contigs[runs.contig].offset)
     else:
-        for name, spans in read_bed(where, contigs).items():
+        for name, spans in (where if isinstance(where, MaskFile) else MaskFile(where)).on(contigs).items():
             if spans.size and spans.max() > contigs[name].length:
                 raise past_end(contigs[name], int(spans.max()))
             parts.append(spans + contigs[name].offset)
@@ -109,12 +89,21 @@ Patch = tuple[str, int, np.ndarray]  # contig, start (0-based), values
 
 
 def check_patch(track: StoredTrack, contig: str, start: int, values: np.ndarray) -> Patch:
-    """Values that are to be written; RegionError where the contig has no such positions."""
+    """Values that are to be written; RegionError where the contig has no such positions, or no room for values there."""
     place, values = track.contigs[contig], np.array(values, np.float32)
-    if start < 0 or start + len(values) > place.length:
+    if values.ndim != 1:
+        raise InvalidInputError(f"values of {values.ndim} dimensions are not those of a stretch", "give one number for each base")
+    if start < 0:
+        raise RegionError(f"position {start:,} is before the start of {place.name}", "positions are 0-based in Python")
+    if start + len(values) > place.length:
         raise past_end(place, start + len(values))
     if np.isinf(values).any():
         raise InvalidInputError("a value is infinite")
+    gaps = complement(stretches(place), place.length) - start
+    for first, last in gaps[:, (gaps[1] > 0) & (gaps[0] < len(values))].T.tolist():
+        present = ~np.isnan(values[max(first, 0):last])
+        if present.any():
+            raise in_a_gap(place, start + max(first, 0) + int(np.argmax(present)))
     return place.name, start, values
 
 

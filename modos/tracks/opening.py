@@ -136,4 +136,5 @@ def open_genome(storage: Storage, document: Document | None = None, genome: str 
     sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
     if sequence and sequence.spec.length != contigs.size:
         raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
-    return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2])
+    version = document.state.get("format_version", elements.FORMAT_VERSION)
+    return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2], version)

@@ -9,7 +9,7 @@ bedGraph and BED; they come out 0-based half-open.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -21,7 +21,7 @@ from modos.storage.base import Progress
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
-_NOISE = (b"track", b"browser", b"#")
+_NOISE = re.compile(rb"\s*(?:#|$|(?:track|browser)(?:\s|$))")
 _SETTING = re.compile(rb"(\w+)=(\S+)")
 _SHOWN = 80
 
@@ -77,7 +77,20 @@ def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[
     TruncatedStream
         A compressed file that ends before its end.
     """
-    return _Reader(shown(path)).blocks(_pieces(path, progress))
+    return parse_pieces(shown(path), read_pieces(path, progress))
+
+
+def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> Iterator[Block]:
+    """The data of text in pieces of whole lines; see `read_text`.
+
+    Parameters
+    ----------
+    name
+        What errors call the file.
+    dtype
+        Of the values: Float32, or Float64 where they are compared as they are written.
+    """
+    return _Reader(name, dtype).blocks(pieces)
 
 
 def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
@@ -88,7 +101,7 @@ def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
     return file.through(igzip.open(file, "rb")) if file.peek(2) == b"\x1f\x8b" else file
 
 
-def _pieces(path: Name | Given, progress: Progress | None) -> Iterator[bytes]:
+def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterator[bytes]:
     """Text in pieces of whole lines."""
     rest = b""
     with open_text(path, progress) as file:
@@ -144,12 +157,13 @@ class _Segment(NamedTuple):
 
 
 class _Reader:
-    def __init__(self, name: str):
+    def __init__(self, name: str, dtype: str):
         self._name = name
+        self._dtype = dtype
         self._lines = 0  # before the present piece
         self._declaration: _Declaration | None = None
 
-    def blocks(self, pieces: Iterator[bytes]) -> Iterator[Block]:
+    def blocks(self, pieces: Iterable[bytes]) -> Iterator[Block]:
         for piece in pieces:
             if b"\r" in piece:
                 piece = piece.replace(b"\r\n", b"\n")
@@ -191,13 +205,13 @@ class _Reader:
         table, bad = _parse(piece, columns)
         odd = np.flatnonzero(bad)
         lines = _lines_at(piece, odd)
-        if any(not _is_noise(line) and not _is_declaration(line) for line in lines):
+        if any(not is_noise(line) and not _is_declaration(line) for line in lines):
             tidy = b"\n".join(re.sub(rb"[ \t]+", b" ", line.strip()) for line in piece.split(b"\n"))
             table, bad = _parse(tidy, columns)
             odd = np.flatnonzero(bad)
             lines = _lines_at(piece, odd)
         for row, line in zip(odd.tolist(), lines):
-            if not _is_noise(line) and not _is_declaration(line):
+            if not is_noise(line) and not _is_declaration(line):
                 raise self._bad(before + row, line, self._reason(line, columns))
         return table, odd, lines
 
@@ -216,7 +230,7 @@ class _Reader:
         return lambda number: f"{self._name}, line {first + int(rows[number]):,}"
 
     def _bed(self, piece: bytes) -> Iterator[Block]:
-        columns = {"contig": "String", "start": "Int64", "end": "Int64", "value": "Float32"}
+        columns = {"contig": "String", "start": "Int64", "end": "Int64", "value": self._dtype}
         table, odd, lines = self._table(piece, columns, 0)
         keep = np.ones(len(table["start"]), bool)
         keep[odd] = False
@@ -230,7 +244,7 @@ class _Reader:
                 yield Block(Runs(contig, starts[first:last], ends[first:last], values[first:last]), self._where(rows[first:last], 0))
 
     def _fixed(self, piece: bytes, before: int) -> Iterator[Block]:
-        table, odd, lines = self._table(piece, {"value": "Float32"}, before)
+        table, odd, lines = self._table(piece, {"value": self._dtype}, before)
         values, segments = table["value"], list(self._segments(odd, lines, len(table["value"]), before))
         self._check_finite(piece, values, odd, before)
         if all(s.declaration.step == s.declaration.span == 1 for s in segments) and len(segments) < 256:
@@ -244,7 +258,7 @@ class _Reader:
             yield Block(Runs(group[0].declaration.contig, starts, starts + spans, values[rows]), self._where(rows, before))
 
     def _variable(self, piece: bytes, before: int) -> Iterator[Block]:
-        table, odd, lines = self._table(piece, {"start": "Int64", "value": "Float32"}, before)
+        table, odd, lines = self._table(piece, {"start": "Int64", "value": self._dtype}, before)
         segments = list(self._segments(odd, lines, len(table["value"]), before))
         self._check_finite(piece, table["value"], odd, before)
         for group in _by_contig(segments):
@@ -320,9 +334,9 @@ def _by_contig(segments: list[_Segment]) -> Iterator[list[_Segment]]:
         yield group
 
 
-def _is_noise(line: bytes) -> bool:
-    text = line.strip()
-    return not text or text.startswith(_NOISE)
+def is_noise(line: bytes) -> bool:
+    """Whether a line is no data: blank, a comment, or for a browser."""
+    return bool(_NOISE.match(line))
 
 
 def _is_declaration(line: bytes) -> bool:

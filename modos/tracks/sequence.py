@@ -24,7 +24,7 @@ Paths = str | Path | Sequence[str | Path]
 _FILL = ord("N")
 
 
-def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: str | Path | None, agp: Paths,
+def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Paths, agp: Paths,
                    reference: str | None, report: str | Path | None, style: str,
                    table: str | Path | None, folder: Path,
                    progress: Progress | None = None) -> tuple[Contigs, list[Name]]:
@@ -33,14 +33,14 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: st
     A FASTA is read twice: what comes through a pipe is copied into `folder`,
     and a FASTA of the object that is far away is fetched into it.
     """
-    fasta_paths, agp_paths = expand_paths(_listed(fasta)), expand_paths(_listed(agp))
+    fasta_paths, agp_paths, size_paths = (expand_paths(_listed(paths)) for paths in (fasta, agp, sizes))
     if reference is not None:
         fasta_paths.append(_fasta_of(storage, document, reference, folder, progress))
-    if sum(map(bool, (fasta_paths, agp_paths, sizes))) != 1:
+    if sum(map(bool, (fasta_paths, agp_paths, size_paths))) != 1:
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
     fasta_paths = [as_file(path, folder) for path in fasta_paths]
-    contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(str(sizes))
+    contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")
     if report:
@@ -51,7 +51,7 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: st
 
 
 def _listed(paths: Paths) -> list[str | Path]:
-    return [paths] if isinstance(paths, (str, Path)) else list(paths)
+    return [paths] if isinstance(paths, (str, Path)) else list(paths or ())
 
 
 def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path, progress: Progress | None) -> str:

@@ -222,8 +222,16 @@ class StoredTrack(Track):
         self.data.prefetch(chunks[:BATCH])
 
     def statistics(self) -> dict[str, Summary]:
+        return self._by_contig
+
+    @cached_property
+    def _by_contig(self) -> dict[str, Summary]:
         columns = self._table.T.tolist()
         return {name: Summary(int(n), *rest) for name, (n, *rest) in zip(self.contigs, columns) if n}
+
+    def of_contig(self, contig: str) -> Summary:
+        n, *rest = self._table[:, self.contigs.number(contig)].tolist()
+        return Summary(int(n), *rest) if n else EMPTY
 
     @cached_property
     def _table(self) -> np.ndarray:
@@ -253,7 +261,7 @@ class StoredTrack(Track):
     def summary(self, region: Region | str) -> Summary:
         contig, start, end = self.contigs.place(region)
         if (start, end) == (0, contig.length):
-            return self.statistics().get(contig.name, EMPTY)
+            return self.of_contig(contig.name)
         parts = []
         for level, first, last in zooms.cover(contig.offset + start, contig.offset + end, self._levels):
             if level is None:

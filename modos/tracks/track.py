@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ class Track(ABC):
         """The summary of all values of each contig that has any."""
 
     @abstractmethod
+    def of_contig(self, contig: str) -> Summary:
+        """The summary of all values of one contig, without a look at the others."""
+
+    @abstractmethod
     def summary(self, region: Region | str) -> Summary:
         """The exact summary of a region's values, without the sum of squares where that needs all of them."""
 
@@ -71,7 +76,7 @@ class Track(ABC):
     def prefetch(self, contig: str, start: int, end: int) -> None:
         """Have what a region takes at hand, where it is far away."""
 
-    @property
+    @cached_property
     def total(self) -> Summary:
         """The summary of all values."""
         return combine(list(self.statistics().values()))

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
-from modos.tracks.contigs import Contig
-from modos.tracks.indexing import PositionError, gathered, settle_bases
+from modos.tracks.contigs import MAX_LENGTH, Contig
+from modos.tracks.indexing import PositionError, gathered, settle_bases, settle_stretch
 from modos.tracks.sharded import pool
 from modos.tracks.track import Track
-from modos.tracks.zooms import EMPTY, Summary
+from modos.tracks.zooms import Summary
 
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
@@ -29,18 +29,18 @@ class ContigView:
     name
         Of the contig.
     start, end
-        0 and its length.
+        0 and its length; of a bigWig file, where the first value begins and
+        the last one ends.
     """
-
-    start = 0
 
     def __init__(self, genome: Genome, contig: Contig):
         self.genome = genome
         self.contig = contig
         self.name = contig.name
-        self.end = contig.length
-        self.seq = Bases(genome, contig, 0, contig.length)
-        self.continuous = Continuous(genome, contig, 0, contig.length)
+        self.start, self.end = genome.contigs.extent(contig)
+        self.seq = Bases(genome, contig, 0, contig.length, MAX_LENGTH)
+        self.continuous = Continuous(genome, contig, 0, contig.length, MAX_LENGTH)
+        self._is_open = True
 
     def __getitem__(self, key: Any) -> Any:
         return self.continuous[key]
@@ -48,13 +48,22 @@ class ContigView:
     def __setitem__(self, key: Any, values: Any) -> None:
         self.continuous[key] = values
 
+    def close(self) -> None:
+        """Nothing has to be freed; afterwards it counts as closed. The genome gives an open one again."""
+        self._is_open = False
+
+    @property
+    def isopen(self) -> bool:
+        """Whether neither it nor its genome was closed."""
+        return self._is_open and self.genome.isopen
+
     def __len__(self) -> int:
-        return self.end
+        return self.contig.length
 
     @property
     def size(self) -> int:
         """Its length in bases."""
-        return self.end
+        return self.contig.length
 
     @property
     def supercontigs(self) -> Supercontigs:
@@ -84,7 +93,7 @@ class ContigView:
         return self.genome.index_continuous(name)
 
     def _per_track(self, number: Callable[[Summary], float]) -> np.ndarray:
-        return np.array([number(track.statistics().get(self.name, EMPTY)) for track in self.genome.tracks.values()])
+        return np.array([number(track.of_contig(self.name)) for track in self.genome.tracks.values()])
 
     num_datapoints = property(lambda self: self._per_track(lambda s: s.n), doc="Values of each track, (tracks,).")
     sums = property(lambda self: self._per_track(lambda s: s.sum), doc="Their sums, (tracks,).")
@@ -93,16 +102,23 @@ class ContigView:
     maxs = property(lambda self: self._per_track(lambda s: s.max), doc="The largest, (tracks,).")
 
     def __repr__(self) -> str:
-        return f"<contig {self.name}: {self.end:,} bases>"
+        return f"<contig {self.name}: {self.size:,} bases>"
 
 
 class Continuous:
-    """The values of a stretch of a contig as a lazy array, (bases, tracks), float32; NaN where there is none."""
+    """The values of a stretch of a contig as a lazy array, (bases, tracks), float32; NaN where there is none.
+
+    Parameters
+    ----------
+    reach
+        How far a slice may go past its end: NaN there, as in Genomedata; cut
+        off, as numpy has it, where it is None.
+    """
 
     dtype = np.dtype(np.float32)
 
-    def __init__(self, genome: Genome, contig: Contig, start: int, end: int):
-        self._genome, self._contig, self._start, self._length = genome, contig, start, end - start
+    def __init__(self, genome: Genome, contig: Contig, start: int, end: int, reach: int | None = None):
+        self._genome, self._contig, self._start, self._length, self._reach = genome, contig, start, end - start, reach
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -114,7 +130,7 @@ class Continuous:
 
     def __getitem__(self, key: Any) -> Any:
         base_key, track_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-        bases, form = settle_bases(base_key, self._length)
+        bases, form = settle_bases(base_key, self._length, self._reach)
         tracks, axis = self._genome.select(track_key)
         if isinstance(bases, slice):
             block = self._slice(bases.start, bases.stop, tracks)
@@ -136,14 +152,16 @@ class Continuous:
         return out
 
     def _slice(self, start: int, stop: int, tracks: Sequence[Track]) -> np.ndarray:
-        columns = np.empty((len(tracks), stop - start), np.float32)
-        if start == stop:
+        columns, inside = np.empty((len(tracks), stop - start), np.float32), max(min(stop, self._length) - start, 0)
+        columns[:, inside:] = np.nan
+        if not inside:
             return columns.T
+        at = self._start + start
         if len(tracks) > 1:
-            list(pool("tracks", READERS).map(lambda t: t.prefetch(self._contig.name, self._start + start, self._start + stop),
+            list(pool("tracks", READERS).map(lambda t: t.prefetch(self._contig.name, at, at + inside),
                                               [track for track in tracks if track.is_far]))
         for row, track in zip(columns, tracks):
-            track.fill(row, self._contig.name, self._start + start)
+            track.fill(row[:inside], self._contig.name, at)
         return columns.T
 
     def _gather(self, positions: np.ndarray, track: Track) -> np.ndarray:
@@ -151,30 +169,36 @@ class Continuous:
 
     def __setitem__(self, key: Any, values: Any) -> None:
         base_key, track_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
-        bases, _ = settle_bases(base_key, self._length)
+        try:
+            start, stop = settle_stretch(base_key, self._length)
+        except PositionError as error:
+            raise PositionError(f"{self._named()}: {error.message}", error.hint) from None
         tracks, axis = self._genome.select(track_key)
-        if not isinstance(bases, slice) or bases.start == bases.stop:
-            raise InvalidInputError("values are written to a stretch of bases", "write contig[start:end, track] = values")
-        new = np.broadcast_to(np.asarray(values, np.float32), (bases.stop - bases.start, *(axis or ())))
-        for number, track in enumerate(tracks):
-            column = new if axis is None else new.reshape(len(new), -1)[:, number]
-            self._genome.write(self._contig.name, self._start + bases.start, track.name, np.ascontiguousarray(column))
+        if not tracks:
+            raise InvalidInputError("values are written to tracks, and none is meant", "write contig[start:end, track] = values")
+        new = np.broadcast_to(np.asarray(values, np.float32), (stop - start, *(axis or ()))).reshape(stop - start, -1)
+        self._genome.write(self._contig.name, self._start + start,
+                           {track.name: np.ascontiguousarray(column) for track, column in zip(tracks, new.T)})
+
+    def _named(self) -> str:
+        whole = self._length == self._contig.length
+        return self._contig.name if whole else f"{self._contig.name}:{self._start + 1:,}-{self._start + self._length:,}"
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         return np.asarray(self[:], dtype)
 
 
 class Bases:
-    """The bases of a stretch of a contig, uint8 (ASCII), `N` outside of what is known."""
+    """The bases of a stretch of a contig, uint8 (ASCII), `N` outside of what is known; `reach` as for `Continuous`."""
 
-    def __init__(self, genome: Genome, contig: Contig, start: int, end: int):
-        self._genome, self._contig, self._start, self._length = genome, contig, start, end - start
+    def __init__(self, genome: Genome, contig: Contig, start: int, end: int, reach: int | None = None):
+        self._genome, self._contig, self._start, self._length, self._reach = genome, contig, start, end - start, reach
 
     def __len__(self) -> int:
         return self._length
 
     def __getitem__(self, key: Any) -> Any:
-        bases, form = settle_bases(key, self._length)
+        bases, form = settle_bases(key, self._length, self._reach)
         if not isinstance(bases, slice):
             return gathered(bases, self._read, "uint8")
         found = self._read(bases.start, bases.stop)
@@ -184,16 +208,17 @@ class Bases:
         array, out = self._genome.sequence, np.full(end - start, _NO_BASE, np.uint8)
         if array is None:
             raise NotFoundError("the genome has no sequence", "give a FASTA to `modos genome init`")
-        if start == end:
+        inside = min(end, self._length) - start
+        if inside <= 0:
             return out
         at, size = self._contig.offset + self._start + start, array.spec.chunk
 
         def into(number: int, chunk: np.ndarray | None) -> None:
             if chunk is not None:
-                low, high = max(number * size, at), min((number + 1) * size, at + len(out))
+                low, high = max(number * size, at), min((number + 1) * size, at + inside)
                 out[low - at:high - at] = chunk[low - number * size:high - number * size]
 
-        array.chunks(range(at // size, (at + len(out) - 1) // size + 1), into)
+        array.chunks(range(at // size, (at + inside - 1) // size + 1), into)
         return out
 
     def __bytes__(self) -> bytes:

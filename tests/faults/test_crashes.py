@@ -12,7 +12,7 @@ from modos import checking
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
-from modos.tracks.masking import Condition
+from modos.tracks.conditions import Condition
 
 from .conftest import (
     check_whole, expected_files, fail, files, interrupted, killed_at, state, write_description,

@@ -25,7 +25,7 @@ from modos.errors import (
 from modos.region import Region
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.export import export
-from modos.tracks.masking import Condition
+from modos.tracks.conditions import Condition
 from modos.tracks.packing import same_values
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
@@ -100,18 +100,26 @@ TRACK_KEYS = st.one_of(
 @given(BASE_KEYS, TRACK_KEYS)
 def test_indices_mean_what_they_mean_to_numpy(genome, bases, tracks):
     truth, contig = whole("scaffold"), genome["scaffold"]
+    sequence = BASES["scaffold"]
+    if isinstance(bases, slice) and (bases.step or 1) > 0 and (bases.stop or 0) > 900:  # past the end is nothing, as in Genomedata
+        more = bases.stop - 900
+        truth, sequence = np.pad(truth, ((0, more), (0, 0)), constant_values=np.nan), np.pad(sequence, (0, more), constant_values=ord("N"))
+        bases = slice(bases.start if bases.start is None or bases.start >= 0 else bases.start - more, bases.stop, bases.step)
+        given = slice(bases.start if bases.start is None or bases.start >= 0 else bases.start + more, bases.stop, bases.step)
+    else:
+        given = bases
     try:
         wanted = truth[bases, tracks]
     except IndexError:
         with pytest.raises(IndexError):
-            contig[bases, tracks]
+            contig[given, tracks]
         return
-    got = contig[bases, tracks]
+    got = contig[given, tracks]
     assert np.shape(got) == np.shape(wanted) and got.dtype == np.float32
     np.testing.assert_array_equal(got, wanted)
     if bases is not Ellipsis:
-        np.testing.assert_array_equal(contig.seq[bases], BASES["scaffold"][bases])
-        np.testing.assert_array_equal(contig[bases], truth[bases])
+        np.testing.assert_array_equal(contig.seq[given], sequence[bases])
+        np.testing.assert_array_equal(contig[given], truth[bases])
 
 
 @pytest.mark.parametrize("key", [999_999, -901, (0, 3), (0, -4), ([0, 900],), ([0, 1], [0, 1, 2]), (np.ones(5, bool),), "x", (0.5,),
@@ -190,7 +198,10 @@ def test_supercontigs_and_what_is_outside(tmp_path):
     bases = {name: np.frombuffer(b"".join(found), np.uint8) for name, found in parts.items()}
     modo = MODO.create(tmp_path / "ex")
     modo.add_genome(write_fasta(tmp_path / "g.fa.gz", bases))
-    report = modo.add_track("t", {name: np.arange(len(found)) % 50 for name, found in bases.items()})
+    values = {name: np.arange(len(found)) % 50 for name, found in bases.items()}
+    with pytest.raises(InvalidInputError, match="value 2,000 of a: position 2,001 of a is in a gap of the genome, a:2,001-102,000"):
+        modo.add_track("t", values)
+    report = modo.add_track("t", values, clip=True)
     genome = modo.genome
     a, b = genome["a"], genome["b"]
     assert [(s.start, s.end) for s in a] == [(0, 2000), (102_000, 203_276)] and [(s.start, s.end) for s in b.supercontigs] == [(120_000, 120_040)]

@@ -1,0 +1,110 @@
+"""`modos track mask` and `unmask`: parts of tracks that count as having no value."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from modos.cli.input import confirm
+from modos.cli.objects import ObjectPath, open_object
+from modos.cli.output import count, progress, say
+
+if TYPE_CHECKING:
+    from modos.tracks.conditions import Condition
+    from modos.tracks.mask_files import MaskFile
+
+WordsArgument = Annotated[list[str], typer.Argument(metavar="TRACK... [FILE | lt|le|gt|ge|eq|ne NUMBER]", help="Tracks; then "
+                                                    "BED, wiggle or bigWig with places, or a condition on the tracks' values.")]
+
+
+def mask(
+    place: ObjectPath,
+    words: WordsArgument = None,
+    all_tracks: Annotated[bool, typer.Option("--all", help="All tracks; none is named then.")] = False,
+    scores: Annotated[str, typer.Option("--scores", metavar="'lt 0.5'", help="Of the file only places with such a score in the "
+                                        "file: column 5 of BED, the value of wiggle and bigWig.")] = None,
+    values: Annotated[str, typer.Option("--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as "
+                                        "the condition at the end.")] = None,
+    hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
+                                       "already.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+) -> None:
+    """Have tracks count as having no value in places, in one commit; `unmask` undoes it.
+
+    modos track mask data/ex coverage lt 0.5 --dry-run
+
+    modos track mask data/ex coverage signal mappability.bed --scores 'lt 0.5'
+    """
+    from modos.errors import listing
+    from modos.tracks.mask_files import MaskFile
+    from modos.tracks.masking import count_masked, spans_of
+
+    modo, verb = open_object(place), "removed" if hard else "masked"
+    with progress("masking") as advance, modo.track_changes(advance) as tracks:
+        names, rest = _tracks_and_rest(list(words or ()), tracks.names(), all_tracks)
+        where = _where(rest, scores, values)
+        told, plan = [], []
+        for name in names:
+            track = tracks.opened(name)
+            spans = None if where is None else spans_of(track, where)
+            number = count(0 if spans is None else count_masked(track, spans), "value")
+            unknown = where.unknown(track.contigs) if isinstance(where, MaskFile) else []
+            told.append((number, name, f"; not in the genome: {listing(unknown)}" if unknown else ""))
+            plan += [f"  {number} of {name}, and those that are masked"] if hard else []
+            if not dry_run:
+                tracks.mask(name, spans, hard=hard)
+        if not dry_run:
+            confirm(plan, yes)
+    for number, name, more in told:
+        say(f"{number} of {name} {'would be ' if dry_run else ''}{verb}{more}")
+
+
+def _tracks_and_rest(words: list[str], known: list[str], all_tracks: bool) -> tuple[list[str], list[str]]:
+    """The tracks that are named, and the words after them; the first word is a track in any case."""
+    from modos.errors import InvalidInputError
+
+    if all_tracks:
+        if not known:
+            raise InvalidInputError("the object has no tracks")
+        return known, words
+    if not words:
+        raise InvalidInputError("no track is named", "name tracks, or give --all")
+    named = 1
+    while named < len(words) and words[named] in known:
+        named += 1
+    return list(dict.fromkeys(words[:named])), words[named:]
+
+
+def _where(words: list[str], scores: str | None, values: str | None) -> MaskFile | Condition | None:
+    """The places that are meant: a file, with or without scores, or a condition on the tracks' values."""
+    from modos.errors import InvalidInputError
+    from modos.tracks.conditions import COMPARISONS, Condition
+    from modos.tracks.mask_files import MaskFile
+
+    is_condition = bool(words) and words[0] in COMPARISONS
+    if len(words) > 1 and not is_condition:
+        raise InvalidInputError(f"{' '.join(words)} is neither a file nor a condition", "a condition is written like: lt 0.5; "
+                                "tracks come first, and are named as `modos track list` does")
+    if values is not None and words:
+        raise InvalidInputError("a file, or a condition, and --values exclude each other", "give one of them")
+    if scores is not None and (is_condition or not words):
+        raise InvalidInputError("--scores is about the scores of a file, and none is given", "give a BED, wiggle or bigWig; the "
+                                "tracks' own values are tested by --values")
+    if values is not None or is_condition:
+        return Condition.parse(values if values is not None else " ".join(words))
+    return MaskFile(words[0], Condition.parse(scores) if scores is not None else None) if words else None
+
+
+def unmask(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")]) -> None:
+    """Let a track have all of its values again.
+
+    modos track unmask data/ex coverage
+
+    modos track unmask s3://my-bucket/ex coverage
+    """
+    modo = open_object(place)
+    with progress("unmasking") as advance:
+        modo.unmask_track(name, advance)
+    say(f"{name} of {modo.storage.url} has no mask any more")

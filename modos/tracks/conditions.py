@@ -1,0 +1,38 @@
+"""Conditions on numbers: less than, at most, ... another number."""
+
+from __future__ import annotations
+
+import operator
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from modos.errors import InvalidInputError
+
+COMPARISONS = {"lt": operator.lt, "le": operator.le, "gt": operator.gt, "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
+_TEXT = re.compile(rf"({'|'.join(COMPARISONS)})\s*([-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)")
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Values that are less than, at most, ... a number: `lt`, `le`, `gt`, `ge`, `eq`, `ne`."""
+
+    comparison: str
+    number: float
+
+    def __post_init__(self) -> None:
+        if self.comparison not in COMPARISONS:
+            raise InvalidInputError(f"there is no comparison {self.comparison}", f"there are {', '.join(COMPARISONS)}")
+
+    @classmethod
+    def parse(cls, text: str) -> Condition:
+        """Read `lt 0.5` or `lt0.5`; InvalidInputError for anything else."""
+        found = _TEXT.fullmatch(text.strip())
+        if not found:
+            raise InvalidInputError(f"{text} is no condition", "write it like: lt 0.5 (for a negative number: -- lt -0.5)")
+        return cls(found[1], float(found[2]))
+
+    def of(self, values: np.ndarray) -> np.ndarray:
+        """For which values it holds, in their precision; for none that is NaN."""
+        return COMPARISONS[self.comparison](values, values.dtype.type(self.number)) & ~np.isnan(values)

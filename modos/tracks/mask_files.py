@@ -1,0 +1,126 @@
+"""Files that say where values do not count: BED, and wiggle or bigWig; of all their places, or of those with some scores."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
+
+from modos.errors import InvalidInputError, listing
+from modos.given import Name, as_file, open_given, shown
+from modos.tracks.bigwig import is_bigwig, read_bigwig
+from modos.tracks.conditions import Condition
+from modos.tracks.contigs import Contigs
+from modos.tracks.parsing import Block, Runs, is_noise, parse_pieces, read_pieces
+from modos.tracks.runs import Spans, union
+
+NOTHING = np.empty((2, 0), np.int64)
+_WIGGLE = re.compile(rb"\s*(fixed|variable)Step\b")
+_AT_ONCE = 1 << 16  # rows of BED
+_SCORE = 4  # the column of BED
+
+
+class MaskFile:
+    """The places that a file names, read once.
+
+    Parameters
+    ----------
+    path
+        BED, wiggle (plain or compressed; `-` is stdin) or bigWig.
+    scores
+        Take only places whose score in the file is so: column 5 of BED, the
+        value of wiggle and bigWig.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    InvalidInputError
+        A row that is none, or has no score where scores count.
+    """
+
+    def __init__(self, path: Name, scores: Condition | None = None):
+        self.path = shown(path)
+        self._scores = scores
+        parts: dict[str, list[Spans]] = {}
+        for contig, spans in self._rows(path):
+            parts.setdefault(contig, []).append(spans)
+        self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
+
+    def on(self, contigs: Contigs) -> dict[str, Spans]:
+        """The places on a genome by contig, those that meet united; contigs that it lacks are left out.
+
+        Raises
+        ------
+        InvalidInputError
+            None of the contigs is the genome's.
+        """
+        found: dict[str, Spans] = {}
+        for name, spans in self._spans.items():
+            known = contigs.resolve(name)
+            if known is not None:
+                found[known] = union(found.get(known, NOTHING), spans)
+        if self._spans and not found:
+            raise InvalidInputError(f"{self.path} has none of the genome's contigs: it has {listing(self._spans)}",
+                                    "is it of another genome?")
+        return found
+
+    def unknown(self, contigs: Contigs) -> list[str]:
+        """The contigs that it has and a genome lacks."""
+        return [name for name in self._spans if name not in contigs]
+
+    def _rows(self, path: Name) -> Iterator[tuple[str, Spans]]:
+        with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            if is_bigwig(file):
+                yield from self._chosen(read_bigwig(as_file(file, folder, ".bw")))
+                return
+            pieces = read_pieces(file)
+            first = next(pieces, b"")
+            begin = next((line for line in first.split(b"\n") if not is_noise(line)), b"")
+            whole = chain([first], pieces)
+            yield from self._chosen(parse_pieces(self.path, whole, "Float64")) if _WIGGLE.match(begin) else self._bed(whole)
+
+    def _chosen(self, blocks: Iterable[Block]) -> Iterator[tuple[str, Spans]]:
+        for block in blocks:
+            data = block.data
+            chosen = self._scores.of(data.values) if self._scores else ~np.isnan(data.values)
+            if isinstance(data, Runs):
+                yield data.contig, np.stack([data.starts[chosen], data.ends[chosen]])
+            else:
+                borders = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(np.int8))) + data.start
+                yield data.contig, borders.reshape(-1, 2).T
+
+    def _bed(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, Spans]]:
+        number, waiting, contig = 0, [], ""
+        for piece in pieces:
+            for line in piece.split(b"\n")[:-1]:
+                number += 1
+                if is_noise(line):
+                    continue
+                name, start, end, chosen = self._row(line, number)
+                if (name != contig or len(waiting) >= _AT_ONCE) and contig:
+                    yield contig, np.array(waiting, np.int64).reshape(-1, 2).T
+                    waiting = []
+                contig = name
+                if chosen and start < end:
+                    waiting.append((start, end))
+        if contig:
+            yield contig, np.array(waiting, np.int64).reshape(-1, 2).T
+
+    def _row(self, line: bytes, number: int) -> tuple[str, int, int, bool]:
+        text = line.decode(errors="replace").rstrip("\r")
+        fields = text.split("\t" if "\t" in text else None)
+        reason = "not a row of BED"
+        try:
+            start, end = int(fields[1]), int(fields[2])
+            if not 0 <= start <= end:
+                raise ValueError
+            if self._scores is None:
+                return fields[0], start, end, True
+            reason = "no score in column 5"
+            return fields[0], start, end, bool(self._scores.of(np.array([float(fields[_SCORE])]))[0])
+        except (IndexError, ValueError):
+            raise InvalidInputError(f"{self.path}, line {number:,}: {reason}: {text[:80]!r}") from None
