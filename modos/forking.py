@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, TypeVar, overload
 from weakref import WeakKeyDictionary
 
-from modos.errors import InvalidInputError
+from modos.errors import ModosError
 
 Holder = TypeVar("Holder")
 Value = TypeVar("Value")
@@ -27,10 +27,10 @@ def begin(holder: Holder, start: Callable[[Holder], object]) -> None:
 
 
 def check_same_process(home: int) -> None:
-    """Raise InvalidInputError where this is not the process of a number, but a child of it."""
+    """Raise ModosError where this is not the process of a number, but a child of it."""
     if os.getpid() != home:
-        raise InvalidInputError("a stream that was begun before a fork cannot be gone on with in the child",
-                                "begin it anew in the child")
+        raise ModosError("a stream that was begun before a fork cannot be gone on with in the child",
+                         "begin it anew in the child")
 
 
 def _begin_anew() -> None:

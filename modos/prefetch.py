@@ -30,7 +30,7 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
 
     Raises
     ------
-    InvalidInputError
+    ModosError
         It was begun before a fork, and is gone on with by the child, which
         has none of the threads.
     """

@@ -25,6 +25,7 @@ class _Running:
         self._lock = threading.Lock()
         if self._loop is not None:
             _let_go(self._selector)
+            self._loop.set_exception_handler(lambda loop, context: None)  # that connections were not closed is no error here
             self._left.append(self._loop)
         self._loop = None
 
