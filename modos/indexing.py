@@ -34,6 +34,8 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
         The file cannot be indexed: not sorted, not BGZF, or damaged.
     """
     import pysam
+    import pysam.bcftools
+    import pysam.samtools
 
     out = folder / (path.name + format.index_suffixes[0])
     commands = {
