@@ -20,6 +20,7 @@ LAYERS = [
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations"},
+    {"proving"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
     {"referencing"},
