@@ -11,11 +11,9 @@ import threading
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
-from typing import Any
 
 from modos import selection
-from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
 from modos.index import Header, Index, Read
 from modos.index.bgzf import inflate_block, read_exactly
@@ -32,6 +30,7 @@ _STEP = 4 << 20  # bytes that are read at once
 _MAX_WINDOWS = 1 << 12  # of one record that are looked at; evenly chosen where it has more
 _REMEMBERED = 1 << 16  # windows
 _UNMAPPED = 4
+_MAX_RECORD = 1 << 28  # bytes
 _END = re.compile(rb"(?:^|;)END=([0-9]{1,18})")
 
 Row = tuple[int | str, int, int, bool]  # contig as the index has it, start, end, whether it is mapped
@@ -61,7 +60,19 @@ def check_records(format: FileFormat, read: Read, size: int, header: Header, ind
             walk.through(first + offset, data)
             if progress:
                 progress(compressed)
-    walk.finish()
+    walk.finish(size)
+
+
+def _marks(index: BinningIndex) -> Iterator[int]:
+    """All places where an index says that a record starts or ends."""
+    for target in index.targets:
+        yield from target.linear
+        for number in target.bins:
+            if index.extent(number):
+                for chunk in target.chunks(number):
+                    yield from chunk
+                if index.kind == "CSI":
+                    yield target.loffset(number)
 
 
 def _pieces(read: Read, start: int, end: int, workers: int) -> Iterator[bytes]:
@@ -91,6 +102,8 @@ class _Walk:
         self._rest = b""
         self._blocks: list[tuple[int, int]] = []  # where the data of a block start in the rest, and its file offset
         self._counts: Counter[tuple[int | str, bool]] = Counter()
+        self._marks = sorted({mark for mark in _marks(index) if mark > header.end}, reverse=True)
+        self._open: set[int] = set()  # places in the rest where the index says that a record starts
 
     def through(self, offset: int, data: bytes) -> None:
         """Go on with the data of a block."""
@@ -99,24 +112,41 @@ class _Walk:
         else:
             self._blocks.append((len(self._rest), offset))
             self._rest += data
+        if len(self._rest) > _MAX_RECORD:
+            raise IntegrityError(f"a record is larger than {_MAX_RECORD >> 20} MiB: the file is damaged")
+        self._note_marks(offset, self._blocks[-1][0], len(data))
         used, number, blocks = 0, 0, self._blocks
         for at, row in self._rows(self._rest):
             used = at
+            self._open.discard(at)
             if row is None:
                 continue
             while number + 1 < len(blocks) and blocks[number + 1][0] <= at:
                 number += 1
             self._check(row, blocks[number][1] << 16 | at - blocks[number][0])
+        if self._open and min(self._open) < used:
+            raise misfit(f"it points into a record, in or before the block at byte {offset:,}")
+        self._open = {at - used for at in self._open}
         self._rest = self._rest[used:]
         held = max((n for n, (start, _) in enumerate(blocks) if start <= used), default=0)
         self._blocks = [(start - used, offset) for start, offset in blocks[held:]]
 
-    def finish(self) -> None:
+    def _note_marks(self, offset: int, start: int, length: int) -> None:
+        """Take the places in a block that the index names; `start` is that of its data in the rest."""
+        while self._marks and self._marks[-1] >> 16 <= offset:
+            mark = self._marks.pop()
+            if mark >> 16 < offset or mark & 0xFFFF > length:
+                raise misfit(f"no block with a byte {mark & 0xFFFF:,} starts at byte {mark >> 16:,}")
+            self._open.add(start + (mark & 0xFFFF))
+
+    def finish(self, size: int) -> None:
         """What is to be seen when all records were."""
         if self._rest.strip():
             if self._rows != self._lines:
                 raise TruncatedStream("the file ends within a record")
-            self.through(self._blocks[-1][1], b"\n")
+            self.through(size, b"\n")
+        if self._marks and self._marks[0] > size << 16 or self._open - {0}:
+            raise misfit("it points beyond the last record")
         for number in range(len(self._index.targets)):
             said = self._index.counts(number)
             found = self._counts[number, True], self._counts[number, False]

@@ -17,6 +17,7 @@ from modos.index.slices import misfit
 _FIRST_READ, _MAX_HEADER = 1 << 12, 1 << 24  # bytes of a container's header
 _FEWEST, _MOST, _LANDMARK = 12, 72, 5  # bytes that a header takes, and those for each slice
 _MAX_LOOKS = 16
+_MAX_EMPTY = 64  # containers without slices that follow each other
 SEVERAL = -2
 
 T = TypeVar("T")
@@ -88,11 +89,12 @@ def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int
     if index.containers and index.containers[0] < header.end or offsets != sorted(offsets):
         raise misfit("it has containers where the file has none")
     if offsets[1] != header.end:
-        raise misfit(f"it leaves out the container at byte {header.end:,}")
+        yield lambda: _check_between(read, size, header.end, offsets[1], major)
     doubtful = [pair for pair in pairwise(offsets[1:]) if not _may_follow(index, *pair)]
     last = [offsets[-2:]] if index.containers else []
     for offset, following in (*doubtful[:_MAX_LOOKS], *last):
-        yield lambda offset=offset, following=following: _check_follows(read_container(read, size, offset, major), following)
+        yield lambda offset=offset, following=following: _check_between(
+            read, size, read_container(read, size, offset, major).end, following, major)
     rows = rows_of(index)
     for offset in some:
         yield lambda offset=offset: _check_rows(read_container(read, size, offset, major).header, offset, rows[offset])
@@ -104,9 +106,17 @@ def _may_follow(index: Crai, offset: int, following: int) -> bool:
     return _FEWEST <= following - offset - extent <= _MOST + _LANDMARK * slices
 
 
-def _check_follows(container: Container, following: int) -> None:
-    if container.end != following:
-        raise misfit(f"it leaves out what follows the container that ends at byte {container.end:,}")
+def _check_between(read: Read, size: int, offset: int, following: int, major: int) -> None:
+    """Nothing but empty containers may lie between two file offsets."""
+    for _ in range(_MAX_EMPTY):
+        if offset >= following:
+            break
+        container = read_container(read, size, offset, major)
+        if container.header.landmarks:
+            raise misfit(f"it leaves out the container at byte {offset:,}")
+        offset = container.end
+    if offset > following:
+        raise misfit(f"a container ends at byte {offset:,}, within another that it has")
 
 
 def rows_of(index: Crai) -> dict[int, list[tuple[int, int, int]]]:

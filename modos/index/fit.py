@@ -58,7 +58,7 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
         looks = containers.looks(read, size, header, index, _some(index.containers))
     else:
         bins = list(_bins(index))
-        _check_bins(index, bins)
+        _check_bins(index, bins, size << 16)
         looks = [lambda: check_covered(format, read, size, header, index),
                  *_looks_at_records(format, read, size, header, index, bins)]
     _take(looks, workers)
@@ -126,13 +126,15 @@ def _bins(index: BinningIndex) -> Iterator[_Bin]:
                 yield _Bin(number, bin, *extent, chunks)
 
 
-def _check_bins(index: BinningIndex, bins: list[_Bin]) -> None:
+def _check_bins(index: BinningIndex, bins: list[_Bin], limit: int) -> None:
     """Bins and contigs follow each other in the file, and nothing says that records start after they do."""
     spans = []
     for number, of_target in groupby(bins, key=lambda bin: bin.target):
         own = list(of_target)
         if any(start > end for bin in own for start, end in bin.chunks):
             raise misfit("it has chunks that end before they start")
+        if any(end > limit for bin in own for _, end in bin.chunks):
+            raise misfit("it points beyond the end of the file")
         spans.append((min(bin.chunks[0][0] for bin in own), max(bin.chunks[-1][1] for bin in own)))
         _check_order(own)
         if _starts_late(index, number, own):
