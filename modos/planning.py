@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
 from modos.index import Header, Index, Read, Segment, parse_index, plan_regions, read_header
+from modos.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.index.parse import MAX_INDEX
 from modos.prefetch import fetch_ahead
-from modos.region import RegionLike, Regions, settle
+from modos.region import UNMAPPED, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
 
 WORKERS = 8
@@ -66,6 +67,7 @@ class _File:
     header: Header
     index: Index | None = None
     index_info: ObjectInfo | None = None
+    is_covered: threading.Event = field(default_factory=threading.Event, compare=False)  # by the index, as was looked at
 
     @property
     def cost(self) -> int:
@@ -123,7 +125,15 @@ class Planner:
         meant = settle(regions, [*file.header.contigs, *(getattr(file.index, "names", None) or ())])
         body = plan_regions(format, self._reader(file.info), file.info.size, file.header, file.index, meant,
                             inline=inline, workers=workers if self.storage.is_remote else 1)
+        self._doubt_nothing(format, file, meant)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
+
+    def _doubt_nothing(self, format: FileFormat, file: _File, regions: Regions) -> None:
+        """Where there is nothing for a region, see that it is the file that has nothing, and not its index."""
+        if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, file.index, region)
+                                                for region in regions):
+            check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, file.index)
+            file.is_covered.set()
 
     def _plan_all(self, format: FileFormat, key: str, inline: int) -> Plan:
         info = self.storage.stat(key)
@@ -171,6 +181,7 @@ class Planner:
             return _File(*self._read_header(format, key))
         (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
                                                         lambda: self._read_index(key)])
+        check_contigs(format, header, index)
         return _File(info, header, index, index_info)
 
     def _read_header(self, format: FileFormat, key: str) -> tuple[ObjectInfo, Header]:

@@ -150,7 +150,7 @@ class BinningIndex:
         bins = self.targets[target]
         low, high = self._lower_bound(bins, start), self._upper_bound(bins, end)
         found = []
-        for first, shift, _ in self._levels():
+        for first, shift, _ in self.levels():
             left = bisect_left(bins.bins, first + (start >> shift))
             right = bisect_right(bins.bins, first + (end - 1 >> shift))
             for number in bins.bins[left:right]:
@@ -166,24 +166,36 @@ class BinningIndex:
                 return max(ends)
         return 0
 
-    def _levels(self) -> Iterator[tuple[int, int, int]]:
+    def levels(self) -> Iterator[tuple[int, int, int]]:
         """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""
         for level in range(self.depth + 1):
             yield _first_bin(level), self.min_shift + 3 * (self.depth - level), _first_bin(level + 1)
 
     def extent(self, number: int) -> tuple[int, int] | None:
         """The bases of a bin, 0-based and half-open; None where it is no bin, or one with statistics."""
-        for first, shift, following in self._levels():
+        for first, shift, following in self.levels():
             if first <= number < following:
                 return (number - first) << shift, (number - first + 1) << shift
         return None
 
     def counts(self, target: int) -> tuple[int, int] | None:
         """How many mapped and unmapped records a contig has, where the index says that."""
-        bins = self.targets[target]
-        number = _first_bin(self.depth + 1) + 1
-        statistics = bins.chunks(number) if number in bins.bins else []
-        return statistics[1] if len(statistics) == 2 else None
+        statistics = self._statistics(target)
+        return statistics[1] if statistics else None
+
+    def span(self, target: int) -> Chunk | None:
+        """Where the records of a contig are; None where it has none."""
+        if statistics := self._statistics(target):
+            return statistics[0]
+        bins, beyond = self.targets[target], _first_bin(self.depth + 1)
+        chunks = [chunk for number in bins.bins if number < beyond for chunk in bins.chunks(number)]
+        return (min(chunks)[0], max(end for _, end in chunks)) if chunks else None
+
+    def _statistics(self, target: int) -> list[Chunk]:
+        """Where the records of a contig are, and how many are mapped and unmapped; nothing where the index does not say it."""
+        bins, number = self.targets[target], _first_bin(self.depth + 1) + 1
+        statistics = bins.chunks(number) if number in bins.bins[-2:] else []
+        return statistics if len(statistics) == 2 else []
 
     def _lower_bound(self, target: _Target, start: int) -> int:
         """No record before this virtual offset reaches base `start`."""
@@ -193,7 +205,7 @@ class BinningIndex:
 
     def _left_offsets(self, target: _Target, start: int) -> Iterator[int]:
         """Of each level, the `loffset` of the nearest bin that starts at or before base `start`."""
-        for first, shift, _ in self._levels():
+        for first, shift, _ in self.levels():
             nearest = bisect_right(target.bins, first + (start >> shift)) - 1
             if nearest >= 0 and target.bins[nearest] >= first:
                 yield target.loffset(target.bins[nearest])
@@ -201,7 +213,7 @@ class BinningIndex:
     def _upper_bound(self, target: _Target, end: int) -> int:
         """No record from this virtual offset on starts before base `end`."""
         bound = 1 << 64
-        for first, shift, following in self._levels():
+        for first, shift, following in self.levels():
             nearest = bisect_right(target.bins, first + (end - 1 >> shift))
             if nearest < len(target.bins) and target.bins[nearest] < following:
                 bound = min([bound, *(start for start, _ in target.chunks(target.bins[nearest]))])

@@ -24,7 +24,7 @@ from modos.index.parse import Index
 from modos.index.places import Records
 from modos.index.slices import Chunk, misfit
 from modos.prefetch import fetch_ahead
-from modos.region import MAX_POSITION
+from modos.region import MAX_POSITION, Region
 
 INDEX_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
 _LOOKS = 16  # places of the file that are looked at
@@ -59,7 +59,7 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
     else:
         bins = list(_bins(index))
         _check_bins(index, bins, size << 16)
-        looks = [lambda: check_covered(format, read, size, header, index),
+        looks = [lambda: _check_covered(format, read, size, header, (chunk for bin in bins for chunk in bin.chunks)),
                  *_looks_at_records(format, read, size, header, index, bins)]
     _take(looks, workers)
 
@@ -79,13 +79,28 @@ def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
         raise misfit(f"it is of {len(index.targets):,} contigs, the file of {known:,}")
 
 
-def check_covered(format: FileFormat, read: Read, size: int, header: Header, index: Index) -> None:
-    """Raise IntegrityError where a file has records with a position that an index leaves out."""
+def is_empty(format: FileFormat, header: Header, index: Index, region: Region) -> bool:
+    """Whether an index has nothing for a region of a contig."""
+    number = header.target_ids.get(region.contig)
+    if isinstance(index, Crai):
+        return number is None or next(index.containers_of(number, region.start, region.limit), None) is None
+    if format.name == "VCF" and index.names:
+        number = index.names.index(region.contig) if region.contig in index.names else None
+    return number is None or not index.chunks(number, region.start, region.limit)
+
+
+def check_contigs_covered(format: FileFormat, read: Read, size: int, header: Header, index: Index) -> None:
+    """Raise IntegrityError where an index leaves out a contig, or the end of a file; it is quick for large indexes, too."""
     if isinstance(index, Crai):
         _take(containers.looks(read, size, header, index, ()), 1)
-        return
+    else:
+        _check_covered(format, read, size, header, (span for span in map(index.span, range(len(index.targets))) if span))
+
+
+def _check_covered(format: FileFormat, read: Read, size: int, header: Header, stretches: Iterable[Chunk]) -> None:
+    """Raise IntegrityError where a file has records with a position outside of what an index has of it."""
     records, reached, gaps = Records(format, Blocks(read, size), size, header), header.end, 0
-    for start, end in sorted(chunk for bin in _bins(index) for chunk in bin.chunks):
+    for start, end in sorted(stretches):
         if start > reached and gaps < _MAX_GAPS:
             gaps += 1
             with_reasons(lambda: _check_gap(records, reached, start))
@@ -119,11 +134,17 @@ def _some(items: list) -> list:
 
 
 def _bins(index: BinningIndex) -> Iterator[_Bin]:
+    levels = list(index.levels())
     for number, target in enumerate(index.targets):
+        at = 0
         for bin in target.bins:
-            extent, chunks = index.extent(bin), sorted(target.chunks(bin))
-            if extent and chunks:
-                yield _Bin(number, bin, *extent, chunks)
+            while at < len(levels) and bin >= levels[at][2]:
+                at += 1
+            if at == len(levels):
+                break  # bins with statistics
+            if chunks := target.chunks(bin):
+                first, shift, _ = levels[at]
+                yield _Bin(number, bin, bin - first << shift, bin - first + 1 << shift, sorted(chunks))
 
 
 def _check_bins(index: BinningIndex, bins: list[_Bin], limit: int) -> None:
