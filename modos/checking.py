@@ -12,6 +12,8 @@ from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.reference.fai import check_fai
+from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
 from modos.storage import Storage
 from modos.storage.base import Progress, Readable
@@ -156,15 +158,26 @@ def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: di
     """Indexes that are not of their files."""
     for element_id, path in files:
         format, view = format_of(plain_name(path)), _opened(storage, path, secret)
-        if view is None or not format or not format.streamable:
+        if view is None or not format or not (format.streamable or format.name == "FASTA"):
             continue
         for name in (name for name in index_names(path) if name in sizes):
             try:
-                indexing.check_index(view, plain_name(path), plain_name(name), thorough=thorough, progress=progress)
+                if format.streamable:
+                    indexing.check_index(view, plain_name(path), plain_name(name), thorough=thorough, progress=progress)
+                elif plain_name(name).endswith(".fai") and not is_compressed(plain_name(path)):
+                    _check_fai(view, plain_name(path), plain_name(name), thorough)
             except DecryptError as error:
                 yield Finding("unknown", element_id, error.message)
             except IntegrityError as error:
                 yield Finding("index", element_id, error.message)
+
+
+def _check_fai(files: Readable, key: str, index_key: str, thorough: bool) -> None:
+    index, _ = files.read_part(index_key, 0, files.stat(index_key).size)
+    try:
+        check_fai(lambda start, end: files.read_part(key, start, end)[0], files.stat(key).size, index, thorough=thorough)
+    except IntegrityError as error:
+        raise IntegrityError(f"{index_key} does not fit {key}: {error.message}") from None
 
 
 def _opened(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:

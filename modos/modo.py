@@ -320,8 +320,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         ------
         SchemaError, AlreadyExistsError, NotFoundError, IntegrityError
             The element does not fit; its id or file is taken; its source or
-            what it links to is missing; its source is damaged. Nothing is
-            left behind.
+            what it links to is missing; its source is damaged, or the index
+            beside it is of another file. Nothing is left behind.
         """
         with self.transaction(progress) as transaction:
             return transaction.add_element(element, source_file, part_of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from modos import elements, indexing
 from modos.elements import journal
 from modos.encryption.stored import stored_header
 from modos.errors import (
-    AlreadyExistsError, ConflictError, DecryptError, InvalidInputError, ModosError,
+    AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.reference.fai import check_fai
+from modos.reference.sequences import is_compressed
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.local import LocalStorage
@@ -99,12 +102,25 @@ def plan_indexes(source: Path, key: str) -> IndexPlan:
     if format.name == "FASTA":
         if not beside and not str(source).endswith(".gz"):
             return [(None, key + ".fai")]
+        _check_fai(source, beside)
         return [(path, key + path.suffix) for path in beside]
     if not beside and format.streamable:
         return [(None, key + format.index_suffixes[0])]
     if beside and format.streamable:
         beside = [indexing.choose_index(source, beside, format)]
     return [(path, key + path.suffix) for path in beside[:1]]
+
+
+def _check_fai(source: Path, beside: list[Path]) -> None:
+    fai = next((path for path in beside if path.suffix == ".fai"), None)
+    if fai is None or is_compressed(str(source)):
+        return
+    with open(source, "rb") as file:
+        try:
+            check_fai(lambda start, end: os.pread(file.fileno(), end - start, start), source.stat().st_size, fai.read_bytes())
+        except IntegrityError as error:
+            raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
+                                 f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
 
 
 def _sealed_index_plan(source: Path, key: str) -> IndexPlan:

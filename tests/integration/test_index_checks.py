@@ -213,3 +213,43 @@ def test_what_came_with_the_demo_is_whole(example):
 
 def test_an_object_of_sdsc_ordes_is_whole_by_its_indexes(shared_data):
     assert [p for p in MODO.open(shared_data / "modos-ex/ex").find_problems(thorough=True) if p.kind == "index"] == []
+
+
+def fasta(path, contigs: dict[str, int], width: int, end: str = "\n"):
+    """A FASTA in lines of some bases."""
+    with open(path, "w", newline="") as out:
+        for name, length in contigs.items():
+            bases = ("ACGTTGCA" * (length // 8 + 1))[:length]
+            out.write(f">{name} of a test{end}" + "".join(bases[at:at + width] + end for at in range(0, length, width)))
+    subprocess.run(["samtools", "faidx", path], check=True)
+    return path
+
+
+GENOME = {"REFERENCE": {"id": "g", "@type": "ReferenceGenome"}, "contigs": {f"c{n}": 100 + 37 * n for n in range(40)}}
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("width", [1, 7, 60, 137, 10_000])
+def test_the_index_of_a_fasta_fits(modo, tmp_path, width, end):
+    modo.add_element(GENOME["REFERENCE"], fasta(tmp_path / "g.fa", GENOME["contigs"] | {"last": 60, "one": 1}, width, end))
+    assert modo.find_problems(thorough=True) == []
+
+
+@pytest.mark.parametrize("change", [
+    lambda contigs: dict(reversed(contigs.items())), lambda contigs: {"new": 50} | contigs,
+    lambda contigs: contigs | {"c0": 99}, lambda contigs: contigs | {"c39": 5000}, lambda contigs: contigs | {"c39": 20},
+], ids=["other order", "one more", "first shorter", "last longer", "last shorter"])
+@pytest.mark.parametrize("width", [50, 60])
+def test_the_index_of_another_fasta_is_refused_and_named(modo, tmp_path, change, width):
+    """Wrong offsets would give wrong bases, in silence."""
+    source = fasta(tmp_path / "g.fa", GENOME["contigs"], 60)
+    other = (fasta(tmp_path / "other.fa", change(GENOME["contigs"]), width)).with_name("other.fa.fai").read_bytes()
+    own = (tmp_path / "g.fa.fai").read_bytes()
+    (tmp_path / "g.fa.fai").write_bytes(other)
+    with pytest.raises(IntegrityError, match="g.fa.fai does not fit g.fa: "):
+        modo.add_element(GENOME["REFERENCE"], source)
+    assert modo.list_files() == []
+    (tmp_path / "g.fa.fai").write_bytes(own)
+    modo.add_element(GENOME["REFERENCE"], source)
+    modo.storage.write("g.fa.fai", other)
+    assert [(p.kind, p.where) for p in modo.find_problems()] == [("index", "reference/g")]
