@@ -30,7 +30,6 @@ _STEP = 4 << 20  # bytes that are read at once
 _MAX_WINDOWS = 1 << 12  # of one record that are looked at; evenly chosen where it has more
 _REMEMBERED = 1 << 16  # windows
 _UNMAPPED = 4
-_MAX_RECORD = 1 << 28  # bytes
 _END = re.compile(rb"(?:^|;)END=([0-9]{1,18})")
 
 Row = tuple[int | str, int, int, bool]  # contig as the index has it, start, end, whether it is mapped
@@ -112,8 +111,8 @@ class _Walk:
         else:
             self._blocks.append((len(self._rest), offset))
             self._rest += data
-        if len(self._rest) > _MAX_RECORD:
-            raise IntegrityError(f"a record is larger than {_MAX_RECORD >> 20} MiB: the file is damaged")
+        if len(self._rest) > selection._MAX_RECORD:
+            raise IntegrityError(f"a record is larger than {selection._MAX_RECORD >> 20} MiB: the file is damaged")
         self._note_marks(offset, self._blocks[-1][0], len(data))
         used, number, blocks = 0, 0, self._blocks
         for at, row in self._rows(self._rest):

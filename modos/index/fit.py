@@ -22,11 +22,11 @@ from modos.index.crai import Crai
 from modos.index.header import Header
 from modos.index.parse import Index
 from modos.index.places import Records
+from modos.index.plan import _KINDS
 from modos.index.slices import Chunk, misfit
 from modos.prefetch import fetch_ahead
-from modos.region import MAX_POSITION, Region
+from modos.region import Region
 
-INDEX_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
 _LOOKS = 16  # places of the file that are looked at
 _SEED = 1  # the same ones each time
 _MAX_GAPS = 16
@@ -66,8 +66,8 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
 
 def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
     """Raise IntegrityError where the contigs of an index are not those of a header; nothing is read."""
-    if index.kind not in INDEX_KINDS[format.name]:
-        raise misfit(f"it is a {index.kind}, and a {format.name} has a {' or '.join(INDEX_KINDS[format.name])}")
+    if index.kind not in _KINDS[format.name]:
+        raise misfit(f"it is a {index.kind}, and a {format.name} has a {' or '.join(_KINDS[format.name])}")
     known = max(header.target_ids.values(), default=-1) + 1
     if isinstance(index, Crai):
         if max(index.slices, default=-1) >= known:
@@ -192,16 +192,17 @@ def _check_gap(records: Records, start: int, end: int) -> None:
 def _looks_at_records(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex,
                       bins: list[_Bin]) -> Iterator[Callable[[], None]]:
     chunks = sorted((start, end, bin) for bin in bins for start, end in bin.chunks)
-    names = index.names or {number: name for name, number in header.target_ids.items()}
-    known = {*names} if index.names else {*header.target_ids}
+    names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
+    known = set(names.values())
     for start, end, bin in _some(chunks):
         yield lambda start=start, end=end, bin=bin: _check_chunk(
-            Records(format, Blocks(read, size), size, header), max(start, header.end), end, names[bin.target], bin, known)
+            Records(format, Blocks(read, size), size, header), max(start, header.end), end,
+            names.get(bin.target, f"contig {bin.target}"), bin, known)
 
 
 def _check_chunk(records: Records, start: int, end: int, contig: str, bin: _Bin, known: set[str]) -> None:
     place = records.place(start)
-    if place is None or place.contig != contig or not bin.start <= place.start < min(bin.end, MAX_POSITION):
+    if place is None or place.contig != contig or not bin.start <= place.start < bin.end:
         raise misfit(f"where it has a record of {contig}:{bin.start + 1:,}-{bin.end:,}, there is {place or 'none'}")
     following = records.place(end)
     if following and following.contig is not None and following.contig not in known:
