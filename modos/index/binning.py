@@ -150,7 +150,7 @@ class BinningIndex:
         bins = self.targets[target]
         low, high = self._lower_bound(bins, start), self._upper_bound(bins, end)
         found = []
-        for first, shift, _ in self.levels():
+        for first, shift, _ in self._levels():
             left = bisect_left(bins.bins, first + (start >> shift))
             right = bisect_right(bins.bins, first + (end - 1 >> shift))
             for number in bins.bins[left:right]:
@@ -166,14 +166,14 @@ class BinningIndex:
                 return max(ends)
         return 0
 
-    def levels(self) -> Iterator[tuple[int, int, int]]:
+    def _levels(self) -> Iterator[tuple[int, int, int]]:
         """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""
         for level in range(self.depth + 1):
             yield _first_bin(level), self.min_shift + 3 * (self.depth - level), _first_bin(level + 1)
 
     def extent(self, number: int) -> tuple[int, int] | None:
         """The bases of a bin, 0-based and half-open; None where it is no bin, or one with statistics."""
-        for first, shift, following in self.levels():
+        for first, shift, following in self._levels():
             if first <= number < following:
                 return (number - first) << shift, (number - first + 1) << shift
         return None
@@ -205,7 +205,7 @@ class BinningIndex:
 
     def _left_offsets(self, target: _Target, start: int) -> Iterator[int]:
         """Of each level, the `loffset` of the nearest bin that starts at or before base `start`."""
-        for first, shift, _ in self.levels():
+        for first, shift, _ in self._levels():
             nearest = bisect_right(target.bins, first + (start >> shift)) - 1
             if nearest >= 0 and target.bins[nearest] >= first:
                 yield target.loffset(target.bins[nearest])
@@ -213,7 +213,7 @@ class BinningIndex:
     def _upper_bound(self, target: _Target, end: int) -> int:
         """No record from this virtual offset on starts before base `end`."""
         bound = 1 << 64
-        for first, shift, following in self.levels():
+        for first, shift, following in self._levels():
             nearest = bisect_right(target.bins, first + (end - 1 >> shift))
             if nearest < len(target.bins) and target.bins[nearest] < following:
                 bound = min([bound, *(start for start, _ in target.chunks(target.bins[nearest]))])

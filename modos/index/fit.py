@@ -134,7 +134,7 @@ def _some(items: list) -> list:
 
 
 def _bins(index: BinningIndex) -> Iterator[_Bin]:
-    levels = list(index.levels())
+    levels = list(index._levels())
     for number, target in enumerate(index.targets):
         at = 0
         for bin in target.bins:
