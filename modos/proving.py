@@ -6,20 +6,20 @@ the genome that it overlaps must have its bytes (BAM, BCF, VCF), or its containe
 
 from __future__ import annotations
 
-import re
 import threading
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from modos import selection
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
-from modos.index import Header, Index, Read
+from modos.index import Header, Index, Opening, Read, open_stream
 from modos.index.bgzf import inflate_block, read_exactly
 from modos.index.binning import BinningIndex
 from modos.index.containers import SEVERAL, is_covered, major_version, read_container, read_slice, rows_of
 from modos.index.crai import UNPLACED, Crai
+from modos.index.layout import MAX_RECORD, layout_of
 from modos.index.places import Place
 from modos.index.slices import misfit
 from modos.prefetch import fetch_ahead
@@ -30,9 +30,8 @@ _STEP = 4 << 20  # bytes that are read at once
 _MAX_WINDOWS = 1 << 12  # of one record that are looked at; evenly chosen where it has more
 _REMEMBERED = 1 << 16  # windows
 _UNMAPPED = 4
-_END = re.compile(rb"(?:^|;)END=([0-9]{1,18})")
-
-Row = tuple[int | str, int, int, bool]  # contig as the index has it, start, end, whether it is mapped
+_FLAG = 18  # where in a BAM record its flag is
+_NO_LINE = (b"#", b"\r", b"\n")  # what a line of a VCF that is no record starts with
 
 
 def check_records(format: FileFormat, read: Read, size: int, header: Header, index: Index, *, workers: int = 1,
@@ -53,8 +52,9 @@ def check_records(format: FileFormat, read: Read, size: int, header: Header, ind
         _check_containers(read, size, header, index, progress)
         return
     first = header.end >> 16
-    walk = _Walk(format, header, index)
-    for blocks in fetch_ahead(_inflated, selection._batches(_pieces(read, first, size, workers)), selection.THREADS):
+    opening = open_stream(format, _pieces(read, size, workers))
+    walk = _Walk(format, opening, index)
+    for blocks in fetch_ahead(_inflated, selection._batches(opening.records), selection.THREADS):
         for offset, data, compressed in blocks:
             walk.through(first + offset, data)
             if progress:
@@ -74,8 +74,8 @@ def _marks(index: BinningIndex) -> Iterator[int]:
                     yield target.loffset(number)
 
 
-def _pieces(read: Read, start: int, end: int, workers: int) -> Iterator[bytes]:
-    bounds = ((at, min(at + _STEP, end)) for at in range(start, end, _STEP))
+def _pieces(read: Read, size: int, workers: int) -> Iterator[bytes]:
+    bounds = ((at, min(at + _STEP, size)) for at in range(0, size, _STEP))
     return fetch_ahead(lambda span, _: read_exactly(read, *span), bounds, workers)
 
 
@@ -91,16 +91,18 @@ def _inflated(batch: tuple[int, list[memoryview]], _: threading.Event) -> list[t
 class _Walk:
     """Goes through the records of a BGZF file, block by block, and asks the index for each."""
 
-    def __init__(self, format: FileFormat, header: Header, index: BinningIndex):
+    def __init__(self, format: FileFormat, opening: Opening, index: BinningIndex):
+        header = opening.header
+        self._format = format.name
         self._index = index
         self._finder = _Finder(index)
+        self._layout = layout_of(format, opening)
         self._names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
-        self._rows: Callable[[bytes], Iterator[tuple[int, Row | None]]] = {"BAM": _bam_rows, "BCF": _bcf_rows}.get(
-            format.name, self._lines)
+        self._numbers = {name: number for number, name in self._names.items()}
         self._skip = header.end & 0xFFFF
         self._rest = b""
         self._blocks: list[tuple[int, int]] = []  # where the data of a block start in the rest, and its file offset
-        self._counts: Counter[tuple[int | str, bool]] = Counter()
+        self._counts: Counter[tuple[int, bool]] = Counter()
         self._marks = sorted({mark for mark in _marks(index) if mark > header.end}, reverse=True)
         self._open: set[int] = set()  # places in the rest where the index says that a record starts
 
@@ -111,18 +113,17 @@ class _Walk:
         else:
             self._blocks.append((len(self._rest), offset))
             self._rest += data
-        if len(self._rest) > selection._MAX_RECORD:
-            raise IntegrityError(f"a record is larger than {selection._MAX_RECORD >> 20} MiB: the file is damaged")
+        if len(self._rest) > MAX_RECORD:
+            raise IntegrityError(f"a record is larger than {MAX_RECORD >> 20} MiB: the file is damaged")
         self._note_marks(offset, self._blocks[-1][0], len(data))
-        used, number, blocks = 0, 0, self._blocks
-        for at, row in self._rows(self._rest):
-            used = at
+        *starts, used = self._layout.starts(self._rest)
+        number, blocks = 0, self._blocks
+        for at in starts:
             self._open.discard(at)
-            if row is None:
-                continue
             while number + 1 < len(blocks) and blocks[number + 1][0] <= at:
                 number += 1
-            self._check(row, blocks[number][1] << 16 | at - blocks[number][0])
+            self._check(at, blocks[number][1] << 16 | at - blocks[number][0])
+        self._open.discard(used)
         if self._open and min(self._open) < used:
             raise misfit(f"it points into a record, in or before the block at byte {offset:,}")
         self._open = {at - used for at in self._open}
@@ -141,7 +142,7 @@ class _Walk:
     def finish(self, size: int) -> None:
         """What is to be seen when all records were."""
         if self._rest.strip():
-            if self._rows != self._lines:
+            if self._format != "VCF":
                 raise TruncatedStream("the file ends within a record")
             self.through(size, b"\n")
         if self._marks and self._marks[0] > size << 16 or self._open - {0}:
@@ -153,54 +154,20 @@ class _Walk:
                 raise misfit(f"it counts {sum(said):,} records ({said[0]:,} mapped) of {self._names.get(number, number)}, the file "
                              f"has {sum(found):,} ({found[0]:,} mapped)")
 
-    def _check(self, row: Row, virtual: int) -> None:
-        contig, start, end, is_mapped = row
-        self._counts[contig, is_mapped] += 1
-        if not isinstance(contig, int) or not self._finder.finds(contig, start, end, virtual):
-            raise misfit(f"a query would not find the record at {Place(str(self._names.get(contig, contig)), start)}")
-
-    def _lines(self, data: bytes) -> Iterator[tuple[int, Row | None]]:
-        """The lines of a VCF."""
-        numbers = {name.encode(): number for number, name in self._names.items()}
-        at = 0
-        while (newline := data.find(b"\n", at)) >= 0:
-            yield at, _line_row(data[at:newline], numbers)
-            at = newline + 1
-        yield at, None
-
-
-def _line_row(line: bytes, numbers: dict[bytes, int]) -> Row | None:
-    if line[:1] == b"#" or not line.strip():
-        return None
-    columns = line.split(b"\t", 8)
-    try:
-        start = int(columns[1]) - 1
-        end = start + len(columns[3])
-        told = _END.search(columns[7])
-    except (IndexError, ValueError):
-        raise IntegrityError("the file has a line that is no variant") from None
-    if told and int(told[1]) > start:
-        end = int(told[1])
-    return numbers.get(columns[0], columns[0].decode("utf-8", "backslashreplace")), max(start, 0), max(end, 1), True
-
-
-def _bam_rows(data: bytes) -> Iterator[tuple[int, Row | None]]:
-    starts = selection._bam_starts(data)
-    for at in starts[:-1]:
-        target, position = selection._bam_place(data, at)
-        if target == selection._NO_TARGET:
-            yield at, None
-        else:
-            yield at, (target, max(position, 0), max(selection._bam_end(data, at), 1), not data[at + 18] & _UNMAPPED)
-    yield starts[-1], None
-
-
-def _bcf_rows(data: bytes) -> Iterator[tuple[int, Row | None]]:
-    starts = selection._bcf_starts(data)
-    for at in starts[:-1]:
-        target, position = selection._bcf_place(data, at)
-        yield at, (target, max(position, 0), max(selection._bcf_end(data, at), 1), True)
-    yield starts[-1], None
+    def _check(self, at: int, virtual: int) -> None:
+        """See that a query finds the record that starts in the rest at a place, and in the file at a virtual offset."""
+        data, layout, is_mapped = self._rest, self._layout, True
+        if self._format == "VCF" and data[at:at + 1] in _NO_LINE:
+            return
+        contig, start = layout.place(data, at)
+        if layout.is_unplaced(contig):
+            return
+        number = self._numbers.get(contig, -1) if self._format == "VCF" else contig
+        if self._format == "BAM":
+            is_mapped = not data[at + _FLAG] & _UNMAPPED
+        self._counts[number, is_mapped] += 1
+        if number < 0 or not self._finder.finds(number, max(start, 0), max(layout.end(data, at), 1), virtual):
+            raise misfit(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}")
 
 
 class _Finder:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
+from modos.blanking import PLACING
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
@@ -64,6 +65,9 @@ class Source(Protocol):
     def open_header(self) -> Iterator[bytes]:
         """The file's header, without an end marker."""
 
+    def contigs(self) -> tuple[str, ...]:
+        """The contigs of its header and, where it is known, of its index; none where there is no such file."""
+
 
 class StorageSource:
     """A file read straight from its storage, by ranges."""
@@ -95,6 +99,10 @@ class StorageSource:
         """The header, read by range."""
         return self._iter(self._planner.plan_header(self._key))
 
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the header and the index."""
+        return self._planner.contigs(self._key)
+
     def _iter(self, plan: Plan) -> Iterator[bytes]:
         return iter_plan(self._storage, plan, self._workers)
 
@@ -113,7 +121,7 @@ class HtsgetSource:
     size
         The file's size in bytes, where it is known.
     hints
-        The fields and tags that are wanted.
+        The fields and tags that are wanted; the server may send more.
     secret
         The key to open the answers with, where the server encrypts them.
     """
@@ -132,12 +140,12 @@ class HtsgetSource:
         """One stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
-            is_all = self._size and not (self._query.fields or self._query.tags or self._query.notags)
+            is_all = self._size and not self._query.is_partial
             yield Stream(None, None, self._check_size(pieces) if is_all else pieces)
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
-            yield from self._open_several(settle(regions, self._contigs() or None))
+            yield from self._open_several(settle(regions, self.contigs() or None))
 
     def open_header(self) -> Iterator[bytes]:
         """The header, as the server gives it."""
@@ -152,7 +160,7 @@ class HtsgetSource:
         try:
             stream = next(self._open_several((guess,)))
         except (NotFoundError, RegionError):
-            contigs = self._contigs()
+            contigs = self.contigs()
             meant = Region.parse(region, contigs) if contigs else guess
             if meant == guess:
                 raise
@@ -162,9 +170,11 @@ class HtsgetSource:
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
-        """Streams of regions that are in the file's order."""
+        """Streams of regions that are in the file's order, with the fields that say which reads are in them."""
         last: Region | None = None
-        for query, ticket in self._client.tickets(self.format.kind, self._file_id, replace(self._query, regions=regions)):
+        fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
+        asked = replace(self._query, regions=regions, fields=fields)
+        for query, ticket in self._client.tickets(self.format.kind, self._file_id, asked):
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 
@@ -184,8 +194,8 @@ class HtsgetSource:
         if received != self._size:
             raise TruncatedStream(f"{self.name}: {received:,} bytes arrived, the file has {self._size:,}")
 
-    def _contigs(self) -> tuple[str, ...]:
-        """The contigs of the file's header; none where there is no such file."""
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the header; none where there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
@@ -222,6 +232,10 @@ class FallbackSource:
             return self._served.open_header()
         except RemoteError as error:
             return self._instead(error).open_header()
+
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the stored file."""
+        return self._stored.contigs()
 
     def _instead(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)
