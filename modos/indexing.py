@@ -140,8 +140,9 @@ def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int
             check_records(format, read, size, header, index, workers=workers, progress=progress)
     except (IntegrityError, InvalidInputError) as error:
         reason = error.message.removeprefix("the index does not fit the file: ")
+        version = " (1.24 or newer, where variants have SVLEN)" if thorough and format.kind == "variants" else ""
         raise IntegrityError(f"{index_name} does not fit {name}: {reason}",
-                             f"make the index again: {_COMMANDS[format.name]} {name}") from None
+                             f"make the index again: {_COMMANDS[format.name]} {name}{version}") from None
 
 
 @contextmanager

@@ -166,8 +166,9 @@ class _Walk:
         if self._format == "BAM":
             is_mapped = not data[at + _FLAG] & _UNMAPPED
         self._counts[number, is_mapped] += 1
-        if number < 0 or not self._finder.finds(number, max(start, 0), max(layout.end(data, at), 1), virtual):
-            raise misfit(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}")
+        end = max(layout.end(data, at), start + 1, 1)
+        if number < 0 or not self._finder.finds(number, max(start, 0), end, virtual):
+            raise misfit(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}-{end:,}")
 
 
 class _Finder:

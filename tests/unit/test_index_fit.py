@@ -7,11 +7,13 @@ import random
 import shutil
 import struct
 import subprocess
+import zlib
 from pathlib import Path
 
 import pytest
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError
+from modos.formats import BGZF_EOF
 from modos.index import bgzf, parse_index
 from modos.index.fit import check_contigs_covered, check_fit
 from modos.proving import check_records
@@ -90,8 +92,7 @@ def indexed(source: Path, folder: Path, option: str) -> File | None:
         made = subprocess.run(["bcftools", "view", "-Ob", "-o", path, source], capture_output=True).returncode == 0
     else:
         text = source.read_bytes()
-        made = path.write_bytes(bgzf.compress(text) + bgzf.compress(b"") + bytes.fromhex(
-            "1f8b08040000000000ff0600424302001b0003000000000000000000")) > 0
+        made = path.write_bytes(bgzf.compress(text) + BGZF_EOF) > 0
     suffix = ".tbi" if option == "-t" else ".csi"
     command = ["bcftools", "index", "-f", "-t" if option == "-t" else "-c", path]
     if not made or subprocess.run(command, capture_output=True).returncode:
@@ -311,3 +312,24 @@ def test_what_going_through_all_takes_does_not_grow_with_the_file(files):
     small, large = files("bam", 6000), files("bam", 60_000)
     assert large.size > 8 * small.size
     assert peak(large) < peak(small) + 3 * (4 << 20)
+
+
+def test_a_variant_that_is_longer_than_its_index_takes_it_for_is_found_by_going_through_all(tmp_path):
+    """bcftools before SVLEN counted puts a deletion of 50,000 bases where its first base is: most regions would miss it."""
+    import pysam.bcftools
+
+    def write(lengths: str) -> File:
+        lines = ["##fileformat=VCFv4.4", '##INFO=<ID=SVLEN,Number=A,Type=Integer,Description="Length">',
+                 "##contig=<ID=c,length=1000000>", "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO",
+                 *(f"c\t{start}\t.\tA\t<DEL>\t.\t.\t{lengths}" for start in range(100, 900_000, 5_000))]
+        path = tmp_path / "a.vcf.gz"
+        text = "\n".join([*lines, ""]).encode()
+        path.write_bytes(b"".join(bgzf.frame_stored(text, zlib.crc32(text))) + BGZF_EOF)
+        pysam.bcftools.index("-f", "-t", str(path))
+        return File(path, Path(f"{path}.tbi"))
+
+    short, long = write("XVLEN=-50000"), write("SVLEN=-50000")
+    thorough(long)
+    quick(long, short.index)
+    with pytest.raises(IntegrityError, match="would not find the record at c:100-50,099"):
+        thorough(long, short.index)
