@@ -55,6 +55,21 @@ def s3_options(url: Any, services: Services, given: dict | None) -> dict | None:
     return given
 
 
+def check_no_secrets(given: dict | None) -> None:
+    """Refuse arguments of s3fs that are not to be in a pickle.
+
+    Raises
+    ------
+    AccessError
+        There are secrets in them.
+    """
+    names = {str(name).lower() for part in (given or {}, (given or {}).get("client_kwargs") or {}) for name in part}
+    if any(word in name for name in names for word in ("secret", "token", "password", "session", "renew")):
+        raise AccessError("an object that was opened with keys of S3 is not pickled: they would be in the pickle",
+                          "open it without s3_kwargs, and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which the "
+                          "processes inherit that are started")
+
+
 def _ask(services: Services, url: str, write: bool) -> dict[str, str]:
     assert services.credentials
     token = token_for(services.credentials, services.endpoint)

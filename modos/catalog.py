@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from modos import elements
+from modos import elements, forking
 from modos.access import open_remote
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
@@ -41,6 +41,9 @@ class Catalog:
         self._known: dict[str, tuple[str, dict[str, Any]]] = {}
         self._max_age = max_age
         self._listing: tuple[float, list[tuple[str, str]]] | None = None
+        forking.begin(self, Catalog._start)
+
+    def _start(self) -> None:
         self._lock, self._renewal = threading.Lock(), threading.Lock()
 
     def iter_objects(self) -> Iterator[str]:

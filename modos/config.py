@@ -19,7 +19,8 @@ from modos.errors import AccessError, InvalidInputError, ProtocolError, Transpor
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
 TOKEN_VARIABLE = "MODOS_TOKEN"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
-_MAX_ANSWER = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
+_MAX_ANSWER = 1 << 20  # bytes
+_MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,8 @@ def discover(endpoint: str) -> Services:
     ProtocolError
         What answers is not a modos server.
     """
-    answer = get_json(check_url(endpoint, "a modos server") + "/")
+    url = check_url(endpoint, "a modos server") + "/"
+    answer = fetch_json(url, token=token_for(url, None))
     if not isinstance(answer, dict) or "status" not in answer:
         raise ProtocolError(f"{endpoint} is not a modos server", "give the URL of one with --endpoint")
     try:
@@ -150,31 +152,37 @@ def discover(endpoint: str) -> Services:
 
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     """GET a JSON document from a modos server, with the user's token; the same errors as `discover`."""
-    return fetch_json(url, params, token_for(url, None))
+    return fetch_json(url, params, token_for(url, None), limit=_MAX_LISTING)
 
 
-def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None) -> Any:
-    """GET a JSON document, or POST one and get the answer; the same errors as `discover`."""
+def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None,
+               limit: int = _MAX_ANSWER) -> Any:
+    """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`."""
     import requests
     from urllib3.exceptions import HTTPError
 
+    from modos.redirects import mount
+
     try:
-        with requests.request("GET" if post is None else "POST", url, params=params, json=post, timeout=DISCOVERY_TIMEOUT,
-                              stream=True, auth=lambda request: _with_token(request, token)) as response:
-            body = response.raw.read(_MAX_ANSWER + 1, decode_content=True)
+        with mount(requests.Session()) as session, session.request(
+                "GET" if post is None else "POST", url, params=params, json=post, timeout=DISCOVERY_TIMEOUT, stream=True,
+                auth=lambda request: _with_token(request, token)) as response:
+            body = response.raw.read(limit + 1, decode_content=True)
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
                              "address right?") from None
     if response.status_code in (401, 403):
         raise AccessError(f"{url} refuses access (HTTP {response.status_code})",
                           f"log in with `modos login`, or set {TOKEN_VARIABLE}")
-    if response.status_code != 200 or len(body) > _MAX_ANSWER:
+    if len(body) > limit:
+        raise ProtocolError(f"{url} answers with more than {limit >> 20} MiB, which is too much for it")
+    if response.status_code != 200:
         raise ProtocolError(f"{url} is not a modos server: it answers HTTP {response.status_code}")
     try:
         import json
 
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
 
 

@@ -109,7 +109,7 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
     elif parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield Diagnosis("TLS", "warning", f"{endpoint} is not encrypted: tokens and data can be read on the way",
                         "use https")
-    with requests.get(endpoint, timeout=10, stream=True) as response:
+    with requests.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
         date = response.headers.get("Date")
     if date:
         yield _clock(parsedate_to_datetime(date).timestamp() - time.time())

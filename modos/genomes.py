@@ -36,7 +36,6 @@ class Genomes(ABC):
     services: Services
     metadata: Mapping[str, Mapping[str, Any]]
     _document: Document
-    _opening: tuple[Any, ...]
 
     @abstractmethod
     def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
@@ -57,7 +56,7 @@ class Genomes(ABC):
 
         known = self.__dict__.setdefault("_genomes", {})
         if id not in known or known[id][0] is not self._document:
-            reopen = partial(_reopened, type(self), self._opening, id)
+            reopen = partial(_opened, self, id)
             known[id] = self._document, open_genome(self.storage, self._document, id, partial(self._write_values, id), reopen)
         return known[id][1]
 
@@ -209,5 +208,5 @@ class Genomes(ABC):
             return tracks.unmask(name)
 
 
-def _reopened(kind: Any, opening: tuple[Any, ...], id: str | None) -> Genome:
-    return kind.open(*opening).open_genome(id)
+def _opened(modo: Genomes, id: str | None) -> Genome:
+    return modo.open_genome(id)

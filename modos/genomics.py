@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from functools import cached_property
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -11,15 +10,17 @@ from modos import coverage, selection
 from modos.bcftools import write_variants
 from modos.blanking import Blanking
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
+from modos.forking import cached_property
 from modos.formats import BGZF_EOF, FileFormat
 from modos.htsget.query import Query
 from modos.index import Opening, open_stream
 from modos.index.vcf_header import header_text, sample_names, with_contigs
 from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, check_samples, without_end
+from modos.records import RecordReader, check_end, check_header, check_samples, without_end
 from modos.region import Region, RegionLike, Regions, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
+from modos.verification import check_blocks
 from modos.writing import OutputFormat, RecordWriter
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class GenomicFile:
     ----------
     progress
         Called with the number of bytes that arrived, where it is not None.
+    reopen
+        Opens the same again in another process, which pickling takes.
     """
 
     def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
@@ -74,6 +77,12 @@ class GenomicFile:
         self._find_aliases = find_aliases
         self._find_gene = find_gene
         self.progress: Callable[[int], Any] | None = None
+        self.reopen: Callable[[], GenomicFile] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self.reopen is None:
+            raise InvalidInputError(f"{self.name} cannot be pickled", "open it in each process")
+        return self.reopen, ()
 
     def __repr__(self) -> str:
         return f"<{self.format.name} {self.name}>"
@@ -91,7 +100,8 @@ class GenomicFile:
     @cached_property
     def header(self) -> Any:
         """pysam's header object."""
-        with RecordReader(self._source.open_header(), without_end(self.format), name=self.name) as reader:
+        pieces = check_header(self._source.open_header(), self.format, self.name)
+        with RecordReader(pieces, without_end(self.format), name=self.name) as reader:
             return reader.header.copy()
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
@@ -134,7 +144,8 @@ class GenomicFile:
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
                                     "ask for one region at a time, or for exact records (without --raw)")
-        return check_end(self._noted(first.pieces), self.format, self.name)
+        pieces = first.pieces if first.is_verified else check_blocks(first.pieces, self.format, self.name)
+        return check_end(self._noted(pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
@@ -345,7 +356,7 @@ class GenomicFile:
             yield reader, iter(reader)
             return
         for stream in self._streams(regions):
-            reader = read(self._noted(stream.pieces), self.format)
+            reader = read(check_header(self._noted(stream.pieces), self.format, self.name), self.format)
             records = reader.overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from modos import forking
 from modos.errors import IntegrityError, InvalidInputError, listing
 from modos.formats import FileFormat, streamable_format
 from modos.index import Read, parse_index, read_header
@@ -22,7 +23,19 @@ WORKERS = 8  # reads of a remote file at once
 _COMMANDS = {"BAM": "samtools index", "CRAM": "samtools index", "VCF": "bcftools index -t", "BCF": "bcftools index"}
 
 logger = logging.getLogger(__name__)
-_samtools_turn = threading.Lock()  # pysam runs one samtools command at a time
+
+
+class _Turn:
+    """pysam runs one samtools command at a time."""
+
+    def __init__(self) -> None:
+        forking.begin(self, _Turn._start)
+
+    def _start(self) -> None:
+        self.lock = threading.Lock()
+
+
+_samtools = _Turn()
 
 
 def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
@@ -59,7 +72,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     }
     verbosity = pysam.set_verbosity(0)
     try:
-        with _samtools_turn:
+        with _samtools.lock:
             commands[format.name]()
     except (pysam.SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)

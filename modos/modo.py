@@ -6,23 +6,23 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos import editing, elements, model, transfer
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
-from modos.access import open_remote
+from modos.access import check_no_secrets, open_remote
 from modos.config import Services, resolve_services
 from modos.copies import Copies
-from modos.description import read_descriptions
+from modos.description import Entry, read_descriptions
 from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
+from modos.forking import cached_property
 from modos.formats import index_names
 from modos.genomes import Genomes
 from modos.reading import GenomicFiles
@@ -140,7 +140,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
 
     @classmethod
-    def from_file(cls, config_path: str | Path | Sequence[str | Path], object_path: str | Path,
+    def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
                   progress: Progress | None = None) -> MODO:
@@ -151,9 +151,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         config_path
             A YAML or JSON list of `{element: {id, "@type", ...}, args:
             {source_file, part_of}}`, or a TSV or CSV sheet with a row per
-            element and a column per slot; or several of them. A relative
-            source_file is looked up beside the file, then in the working
-            directory.
+            element and a column per slot; or several of them; `-` is stdin.
+            A relative source_file is looked up beside the file, then in the
+            working directory. Or what `modos.description.read_descriptions`
+            has read.
         no_remove
             Keep elements of the object that the description does not name.
         type
@@ -170,7 +171,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         return modo
 
     @classmethod
-    def compare_with_file(cls, config_path: str | Path | Sequence[str | Path], object_path: str | Path,
+    def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                           endpoint: str | None = None, services: Mapping[str, str] | None = None,
                           s3_kwargs: dict | None = None, no_remove: bool = True,
                           type: str | None = None) -> list[Difference]:
@@ -182,8 +183,9 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     @classmethod
     def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
                  services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None) -> MODO:
-        paths = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
-        entries = read_descriptions([Path(path) for path in paths], type)
+        given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
+        entries = [one for one in given if isinstance(one, Entry)]
+        entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type)
         modo = cls.__new__(cls)
         modo._bind(object_path, endpoint, services, s3_kwargs)
         try:
@@ -441,3 +443,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its place: who unpickles it opens it, as it is then; see `modos.access.check_no_secrets`."""
+        check_no_secrets(self._opening[3])
+        return type(self).open, self._opening

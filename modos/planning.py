@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
+from modos import forking
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
 from modos.index import (
@@ -98,6 +99,9 @@ class Planner:
         self.storage = storage
         self._revalidate = revalidate or not storage.is_remote
         self._files: OrderedDict[str, _File] = OrderedDict()
+        forking.begin(self, Planner._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
         self._turns = [threading.Lock() for _ in range(_MAX_FILES)]  # so that nothing is read twice at a time
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import TypeVar
+
+from modos.forking import check_same_process
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -24,8 +27,14 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
     work
         Called with an item and an event that is set when its result is not
         wanted any more.
+
+    Raises
+    ------
+    InvalidInputError
+        It was begun before a fork, and is gone on with by the child, which
+        has none of the threads.
     """
-    stop = threading.Event()
+    stop, home = threading.Event(), os.getpid()
     tasks: SimpleQueue[tuple[Item, Future[Result]] | None] = SimpleQueue()
     pending: deque[Future[Result]] = deque()
     threads = 0
@@ -39,8 +48,10 @@ def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable
                 threads += 1
             if len(pending) >= workers or pending[0].done():
                 yield pending.popleft().result()
+                check_same_process(home)
         while pending:
             yield pending.popleft().result()
+            check_same_process(home)
     finally:
         stop.set()
         for _ in range(threads):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
+from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modos import sources
 from modos.config import Services
 from modos.encryption.keys import SecretKey, as_secret_key
+from modos.forking import cached_property
 from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
 from modos.htsget.client import WORKERS
@@ -95,8 +96,10 @@ class GenomicFiles(ABC):
         key = self.find_file(file_path)
         services = self.services if self.storage.is_remote else None
         planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
-        return sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,
+        file = sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,
                                     workers=workers, endpoint=self._endpoint)
+        file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers)
+        return file
 
     @cached_property
     def _planner(self) -> Planner:

@@ -17,8 +17,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from modos.errors import IntegrityError, NotFoundError, TruncatedStream, did_you_mean, listing
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean, listing
+from modos.forking import check_same_process
 from modos.formats import FileFormat
+from modos.index import open_stream
 from modos.pipes import forget_end, open_pipe, write_all
 from modos.region import UNMAPPED, Region, Regions
 
@@ -48,6 +50,24 @@ def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "t
     if markers and not tail.endswith(markers):
         raise TruncatedStream(f"{name} is truncated: it does not end with the end marker of a {format.name} file",
                               "fetch or make the file again")
+
+
+def check_header(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iterator[bytes]:
+    """Pass bytes on once their header is seen to be one: htslib would read one without end until the memory is full.
+
+    Raises
+    ------
+    IntegrityError
+        It is none, or larger than 256 MiB.
+    """
+    try:
+        opening = open_stream(format, pieces)
+    except (InvalidInputError, IntegrityError) as error:
+        if name in error.message:
+            raise
+        kind = type(error) if isinstance(error, IntegrityError) else IntegrityError
+        raise kind(f"cannot decode {name}: {error.message}", error.hint) from None
+    yield from opening.pieces
 
 
 class _Feeder(threading.Thread):
@@ -110,6 +130,7 @@ class RecordReader:
         self._header: Any = None
         self._regions: Regions | None = None
         self._read_end, write_end = open_pipe()
+        self._home = os.getpid()
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
         self._file = None
@@ -142,7 +163,9 @@ class RecordReader:
         try:
             yield from self._file.fetch(until_eof=True) if self.format.kind == "reads" else self._file
         except (OSError, ValueError) as error:
+            check_same_process(self._home)
             self._fail(error)
+        check_same_process(self._home)
         self._feeder.join()
         if self._feeder.error:
             raise self._feeder.error

@@ -9,12 +9,18 @@ reads without a position.
 from __future__ import annotations
 
 import gzip
+import io
+import logging
+import os
 import re
-import sys
-from collections.abc import Collection, Iterable, Sequence
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from modos.errors import NotFoundError, RegionError, did_you_mean, listing
+from modos.given import has_name, open_given, shown
+
+logger = logging.getLogger(__name__)
 
 UNMAPPED = "*"
 MAX_POSITION = 2**44  # htslib refuses more: CSI cannot express it
@@ -145,14 +151,15 @@ def settle(regions: Iterable[RegionLike], contigs: Sequence[str] | None = None) 
     return tuple(united)
 
 
-def read_regions(path: str) -> Regions:
+def read_regions(path: str | os.PathLike[str]) -> Regions:
     """The regions of a file: `.bed` is 0-based half-open, other tables (contig, start, end) are 1-based inclusive.
 
     Parameters
     ----------
     path
         The file, which may be gzipped; `-` is stdin. A row without an end is
-        one base; one without a start is all of its contig.
+        one base; one without a start is all of its contig. `bed:` before it
+        says that it is BED, for pipes, whose names do not.
 
     Raises
     ------
@@ -161,35 +168,50 @@ def read_regions(path: str) -> Regions:
     RegionError
         A malformed row, or no row.
     """
-    is_bed = path.lower().removesuffix(".gz").endswith(".bed")
+    path, is_bed = _named(str(path))
     regions: list[Region] = []
     for number, line in enumerate(_lines(path), 1):
         fields = line.split("\t" if "\t" in line else None)
         if not fields or line.startswith(("#", "track ", "browser ")):
             continue
         if len(regions) >= MAX_REGIONS:
-            raise RegionError(f"{path} has more than {MAX_REGIONS:,} regions")
+            raise RegionError(f"{shown(path)} has more than {MAX_REGIONS:,} regions")
         try:
             regions += _row_of_bed(fields) if is_bed else [_row(fields)]
         except (ValueError, IndexError) as error:
-            raise RegionError(f"{path}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
+            raise RegionError(f"{shown(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
                               "a row has contig, start and end, with tabs between") from None
+        if not is_bed and not has_name(path):
+            _check_table(path, number, fields, is_first=len(regions) == 1)
     if not regions:
-        raise RegionError(f"{path} has no regions")
+        raise RegionError(f"{shown(path)} has no regions")
     return tuple(regions)
 
 
-def _lines(path: str) -> Iterable[str]:
-    if path == "-":
-        return sys.stdin
+def _named(path: str) -> tuple[str, bool]:
+    """A path, and whether it is said to be BED: by its end, or by `bed:` before it."""
+    if path.startswith("bed:"):
+        return path.removeprefix("bed:"), True
+    return path, path.lower().removesuffix(".gz").endswith(".bed")
+
+
+def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> None:
+    """Of a pipe, whose name does not tell what it has: refuse what is BED, and say once how positions are taken."""
+    hint = "for BED, write bed: before it, as in bed:-"
+    if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
+        raise RegionError(f"{shown(path)} is a pipe, and its line {number} looks like BED", hint)
+    if is_first and len(fields) > 2:
+        logger.warning("positions from %s are taken as 1-based; %s", shown(path), hint)
+
+
+def _lines(path: str) -> Iterator[str]:
     try:
-        with open(path, "rb") as file:
-            data = file.read()
-        return (gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data).decode().splitlines()
-    except (gzip.BadGzipFile, EOFError, UnicodeDecodeError) as error:
-        raise RegionError(f"{path} is not a file of regions: {error}") from None
-    except OSError as error:
-        raise NotFoundError(f"cannot read the regions file {path}: {error.strerror}") from None
+        with open_given(path) as file:
+            data = gzip.GzipFile(fileobj=file) if file.peek(2) == b"\x1f\x8b" else file
+            for line in io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8"):
+                yield line.rstrip("\n")
+    except (EOFError, UnicodeDecodeError, OSError, zlib.error) as error:
+        raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
 
 
 def _row_of_bed(fields: list[str]) -> list[Region]:

@@ -65,7 +65,7 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
     """
     walk = _Walk(layout_of(format, opening), regions, after)
     skip, rest = opening.header.end & 0xFFFF, b""
-    for data in fetch_ahead(_inflate, _batches(opening.records), threads):
+    for data in fetch_ahead(_inflate, block_batches(opening.records), threads):
         if walk.is_done:
             continue  # the stream is still to be seen complete
         data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
@@ -121,7 +121,7 @@ def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
     return b"".join(inflate_block(block, offset) for block in blocks)
 
 
-def _batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
+def block_batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
     """The BGZF blocks of a stream, some at a time, with the place of the first."""
     rest, offset = b"", 0
     for piece in pieces:

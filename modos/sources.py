@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import FindAliases, GenomicFile
+from modos.given import refuse_pipe
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
@@ -26,6 +28,7 @@ from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.verification import Recorded
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -92,13 +95,14 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     file_id = _htsget_id(storage, services, key) if name == key else None
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
-    stored = StorageSource(planner.storage, name, planner, workers)
+    attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
+    recorded = Recorded.of(attributes, sealed=name != key)
+    stored = StorageSource(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored
     else:
-        size = next((a.get("data_size") for a in metadata.values() if a.get("data_path") == key), None)
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
-        source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
+        source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint), hints, genes.find)
@@ -120,12 +124,16 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
+    file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
                        find_gene=GeneFinder(endpoint).find)
+    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers)
+    return file
 
 
 def check_reference(reference_filename: str | Path | None) -> None:
-    """Raise NotFoundError where a FASTA is given and does not exist."""
+    """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
+    if reference_filename is not None:
+        refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
     if reference_filename is not None and not Path(reference_filename).is_file():
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 

@@ -17,7 +17,7 @@ from modos.blanking import PLACING
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
-    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
+    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError,
 )
 from modos.formats import FORMATS, FileFormat, streamable_format
 from modos.htsget.client import WORKERS, HtsgetClient
@@ -27,6 +27,7 @@ from modos.index import open_stream
 from modos.planning import Plan, Planner, iter_plan
 from modos.region import Region, RegionLike, Regions, settle
 from modos.storage import Readable
+from modos.verification import Recorded, verify
 
 _SCHEME = "c4gh"
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
@@ -46,11 +47,15 @@ class Stream(NamedTuple):
         where there is none.
     pieces
         The bytes of a file of the source's format.
+    is_verified
+        They end in an error where they are not those that the object's
+        metadata tell of.
     """
 
     regions: Regions | None
     after: Region | None
     pieces: Iterator[bytes]
+    is_verified: bool = False
 
 
 class Source(Protocol):
@@ -70,13 +75,21 @@ class Source(Protocol):
 
 
 class StorageSource:
-    """A file read straight from its storage, by ranges."""
+    """A file read straight from its storage, by ranges.
 
-    def __init__(self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS):
+    Parameters
+    ----------
+    recorded
+        What is known of the whole file, to compare it with.
+    """
+
+    def __init__(self, storage: Readable, key: str, planner: Planner | None = None, workers: int = WORKERS,
+                 recorded: Recorded = Recorded()):
         self._storage = storage
         self._key = key
         self._planner = planner or Planner(storage)
         self._workers = workers
+        self._recorded = recorded
         self.format = streamable_format(key)
         self.name = f"{storage.url}/{key}"
 
@@ -93,7 +106,8 @@ class StorageSource:
         """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
         plan = self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
         pieces = self._iter(plan)
-        return Stream(plan.regions, None, chain(list(islice(pieces, len(plan.header) + 1)), pieces))
+        started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
+        return Stream(plan.regions, None, started) if regions is not None else _whole(started, self._recorded, self.name)
 
     def open_header(self) -> Iterator[bytes]:
         """The header, read by range."""
@@ -118,19 +132,19 @@ class HtsgetSource:
         Its id of the file.
     format
         The file's format.
-    size
-        The file's size in bytes, where it is known.
+    recorded
+        What is known of the whole file, to compare it with.
     hints
         The fields and tags that are wanted; the server may send more.
     secret
         The key to open the answers with, where the server encrypts them.
     """
 
-    def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, size: int | None = None,
+    def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, recorded: Recorded = Recorded(),
                  hints: Query = Query(), secret: SecretKey | None = None):
         self._client = client
         self._file_id = file_id
-        self._size = size
+        self._recorded = recorded
         self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
         self._secret = secret
         self.format = format
@@ -140,8 +154,7 @@ class HtsgetSource:
         """One stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
-            is_all = self._size and not self._query.is_partial
-            yield Stream(None, None, self._check_size(pieces) if is_all else pieces)
+            yield _whole(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
@@ -186,20 +199,18 @@ class HtsgetSource:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name)
 
-    def _check_size(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        received = 0
-        for piece in pieces:
-            received += len(piece)
-            yield piece
-        if received != self._size:
-            raise TruncatedStream(f"{self.name}: {received:,} bytes arrived, the file has {self._size:,}")
-
     def contigs(self) -> tuple[str, ...]:
         """Those of the header; none where there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
             return ()
+
+
+def _whole(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
+    """A stream of a whole file."""
+    known = any(recorded)
+    return Stream(None, None, verify(pieces, recorded, name) if known else pieces, recorded.checksum is not None)
 
 
 class FallbackSource:

@@ -83,7 +83,7 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
         raise TransportError(f"cannot reach {url}: {error}", "is the network there?") from None
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
         raise ProtocolError(f"{url} answers HTTP {response.status_code}, and no JSON object")

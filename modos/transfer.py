@@ -17,6 +17,7 @@ from modos.errors import (
     NotFoundError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.given import refuse_pipe
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.storage import Storage
@@ -43,9 +44,12 @@ def check_source(source: Path, key: str) -> None:
     ------
     NotFoundError
         There is no such file.
+    InvalidInputError
+        It is a pipe.
     TruncatedStream
         It lacks the end marker of its format.
     """
+    refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
     if not source.is_file():
         raise NotFoundError(f"no source file {source}", "check the path")
     format = format_of(key)

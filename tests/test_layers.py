@@ -12,14 +12,16 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
-    {"errors", "ownership", "prefetch", "hashing", "memory"},
-    {"tokens"},
+    {"errors"},
+    {"forking"},
+    {"ownership", "redirects", "prefetch", "hashing", "memory"},
+    {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "blanking", "selection", "writing", "coverage", "planning", "tracks"},
-    {"annotations", "bcftools", "proving"},
+    {"annotations", "bcftools", "proving", "verification"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
     {"referencing"},

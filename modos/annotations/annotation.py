@@ -59,13 +59,27 @@ class Annotation:
         return self._tables[kind]
 
     def gene(self, name: str) -> Feature:
-        """A gene by its id or its name; NotFoundError where there is none, or the name is that of several."""
+        """A gene by its name, its id, or a cross-reference (`GeneID:672`); NotFoundError where there is none, or several."""
         named = self.genes.named(name)
-        if len(named) == 1:
-            return named[0]
+        if not named:
+            try:
+                return self.genes[name]
+            except NotFoundError:
+                if ":" not in name or not (named := self.genes.with_xref(name)):
+                    raise
         if len(named) > 1:
             raise NotFoundError(f"{self.name} has {len(named)} genes {name}", f"give one of the ids {', '.join(gene.id for gene in named)}")
-        return self.genes[name]
+        return named[0]
+
+    def of_gene(self, kind: str, gene: str) -> Features:
+        """The features of a kind that belong to a gene, by their place; the gene itself, where these are asked for."""
+        table, found = self.table(kind), self.gene(gene)
+        if kind == "gene":
+            return Features(table, [found.row])
+        transcripts = found.transcripts
+        if kind == "transcript":
+            return transcripts
+        return Features(table, sorted(row for transcript in transcripts.rows.tolist() for row in table.children("transcript", transcript)))
 
     def mane_select(self, gene: str | None = None) -> Features:
         """The transcripts that MANE has chosen, of a gene or of all (Morales et al. 2022)."""
@@ -94,8 +108,7 @@ class Annotation:
         chosen = self.transcripts.where(condition)
         if gene is None:
             return chosen
-        own = set(self.gene(gene).transcripts.rows.tolist())
-        return Features(self.transcripts, [row for row in chosen.rows.tolist() if row in own])
+        return chosen.among(self.gene(gene).transcripts)
 
     def __repr__(self) -> str:
         return f"<annotation {self.name} of {self.assembly}: {len(self.genes):,} genes, {len(self.transcripts):,} transcripts>"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import polars as pl
 
-from modos.annotations.parts import PLACE, PREFIX, Parts
+from modos.annotations.circles import Circles
+from modos.annotations.parts import GENE_KEY, GENES, PLACE, PREFIX, Parts
 from modos.errors import InvalidInputError, listing
 
 KINDS = ("gene", "transcript", "exon", "intron", "cds", "utr")
-_GENES = ("gene", "pseudogene", "ncRNA_gene", "protein_coding_gene", "transposable_element_gene", "tRNA_gene", "rRNA_gene", "snoRNA_gene")
+_LEVELS = 8  # of what is within each other, from an exon to its gene
+_SHOWN = 5  # types that are named
 
 
 class Built(NamedTuple):
@@ -21,44 +24,36 @@ class Built(NamedTuple):
     left_out: dict[str, int]
 
 
-def place(parts: Parts, contigs: Mapping[str, int], lengths: Sequence[int], source: str, skip_unknown: bool) -> tuple[Parts, int]:
+def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: bool) -> tuple[Parts, int]:
     """Parts on the contigs of an assembly, by their numbers; and how many lines were on others.
 
     Parameters
     ----------
     contigs
         The number of each contig, by each of its names.
-    lengths
-        Of each contig, in bases, by its number.
 
     Raises
     ------
     InvalidInputError
-        There are other contigs, and they are not to be skipped; something
-        is beyond the end of a contig.
+        There are other contigs, and they are not to be skipped.
     """
     codes = pl.DataFrame({"placed": list(contigs), "code": list(contigs.values())}, schema={"placed": pl.String, "code": pl.UInt32})
-    bounds = pl.Series(lengths, dtype=pl.Int64)
     placed, skipped, unknown = [], 0, set()
-    for table in (parts.nodes, parts.exons, parts.coding):
+    for table in parts.tables:
         found = table.join(codes, left_on="contig", right_on="placed", how="left", maintain_order="left")
-        lost = found.filter(pl.col("code").is_null())
-        unknown.update(lost["contig"].unique().to_list())
-        skipped += len(lost)
-        found = found.filter(pl.col("code").is_not_null())
-        beyond = found.filter(pl.col("end") > bounds.gather(found["code"]))
-        if len(beyond):
-            contig, start, end, code = beyond.select("contig", "start", "end", "code").row(0)
-            raise InvalidInputError(f"{source}: a line has {contig}:{start + 1:,}-{end:,}, and {contig} of the assembly has {lengths[code]:,} bases",
-                                    "is it of another assembly?")
+        if found["code"].null_count():
+            lost = found.filter(pl.col("code").is_null())
+            unknown.update(lost["contig"].unique().to_list())
+            skipped += len(lost)
+            found = found.filter(pl.col("code").is_not_null())
         placed.append(found.with_columns(contig="code").drop("code"))
     if unknown and not skip_unknown:
         raise InvalidInputError(f"{source} has contigs that the assembly lacks: {listing(sorted(unknown))}",
                                 "give their names (modos reference add --names), or leave them out with --skip-unknown")
-    return Parts(*placed), skipped
+    return Parts(*placed, parts.circular, parts.unused, parts.left_out), skipped
 
 
-def build(parts: Parts) -> Built:
+def build(parts: Parts, circles: Circles) -> Built:
     """The tables, by contig and start; what they refer to each other by are row numbers.
 
     Genes are what transcripts name as their parents; transcripts are what
@@ -66,30 +61,41 @@ def build(parts: Parts) -> Built:
     one by what they say themselves. UTRs and introns are computed.
     """
     nodes, exons, coding = _told_apart(parts)
-    proteins = coding.select(key="parent", other="protein").drop_nulls().unique("key", keep="first", maintain_order=True)
-    nodes = nodes.join(proteins, on="key", how="left", maintain_order="left").with_columns(protein=pl.coalesce("protein", "other")).drop("other")
-    coding = _whole_coding(coding.drop("protein"))
+    coding = _whole_coding(coding)
     nodes, exons, coding = _with_transcripts(nodes, exons, coding)
+    nodes, coding = _by_protein(_tops(nodes), exons, coding)
+    nodes = _with_proteins(nodes, coding)
     used = pl.concat([exons["parent"], coding["parent"]]).unique().drop_nulls()
     nodes = _with_genes(nodes, used)
     transcripts, genes = _transcripts(nodes, used)
-    bare = coding.join(exons, on="parent", how="anti")  # a gene of bacteria has no exons
-    exons = pl.concat([exons, bare.select(*PLACE, "parent", gene=pl.lit(None, pl.String), id=pl.lit(None, pl.String))])
-
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
-    transcripts = transcripts.join(genes.select("gene", parent="key"), on="parent", maintain_order="left")
-    transcripts = transcripts.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
+    whole = transcripts.join(genes.select("gene", parent="key"), on="parent", maintain_order="left")
+    unused = nodes.join(pl.concat([genes["key"], whole["key"]]).unique().to_frame(), on="key", how="anti")
+    left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _of_other_types(
+        parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
+    transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
     known = transcripts.select("transcript", parent="key")
-    lost = {"lines without a transcript": len(exons.join(known, on="parent", how="anti")) + len(coding.join(known, on="parent", how="anti"))}
-    exons = _numbered(exons.join(known, on="parent", maintain_order="left"))
-    coding = _in_exons(coding.join(known, on="parent", maintain_order="left"), exons)
+    exons, coding = (table.join(known, on="parent", how="left", maintain_order="left") for table in (exons, coding))
+    left_out["lines without a transcript"] = exons["transcript"].null_count() + coding["transcript"].null_count()
+    exons, coding = (circles.unroll(table.drop("parent").drop_nulls("transcript"), transcripts) for table in (exons, coding))
+    with_exons = exons.select(pl.col("transcript").unique())
+    bare = coding.join(with_exons, on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
+    exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
+    exons = _numbered(exons)
+    coding = _in_exons(coding, exons)
     tables = {"gene": _gene_table(genes), "transcript": _transcript_table(transcripts), "exon": exons.select(*PLACE, "transcript", "number", "id"),
               "intron": _introns(exons), "cds": coding.select(*PLACE, "transcript", "number", "phase"), "utr": _utrs(exons, coding)}
-    return Built({kind: _in_order(table) for kind, table in tables.items()}, {text: count for text, count in lost.items() if count})
+    return Built({kind: _in_order(circles.roll(table)) for kind, table in tables.items()}, {text: count for text, count in left_out.items() if count})
+
+
+def _of_other_types(counts: Counter[str]) -> Counter[str]:
+    types = [type for type, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    return Counter({f"lines of which nothing is kept: {listing(types, _SHOWN)}": counts.total()} if types else {})
 
 
 def _in_order(table: pl.DataFrame) -> pl.DataFrame:
-    return table.sort("contig", "start", "end", maintain_order=True).with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
+    table = table.sort("contig", "start", "end", maintain_order=True)
+    return table.with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
 
 
 def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
@@ -100,11 +106,13 @@ def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]
     tables = []
     for table in (nodes, parts.exons, parts.coding):
         if len(copies):
-            table = table.sort("line").join_asof(copies, on="line", by=["parent", "contig", "strand"], check_sortedness=False)
-            table = table.join_asof(copies.select("line", "parent", other="copy"), on="line", by="parent", check_sortedness=False)
+            how = {"on": "line", "check_sortedness": False, "allow_exact_matches": table is not nodes}  # nothing is its own parent
+            table = table.sort("line").join_asof(copies, by=["parent", "contig", "strand"], **how)
+            table = table.join_asof(copies.select("line", "parent", other="copy"), by="parent", **how)
             table = table.with_columns(parent=_copied("parent", pl.coalesce("copy", "other", 0))).drop("copy", "other")
         tables.append(table.drop("line"))
-    return tables[0], tables[1], tables[2]
+    nodes = tables[0].with_columns(parent=pl.when(pl.col("parent") != pl.col("key")).then("parent"))
+    return nodes, tables[1], tables[2]
 
 
 def _copied(name: str, copy: str | pl.Expr) -> pl.Expr:
@@ -123,7 +131,7 @@ def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
     coding = coding.with_columns(part=(~meets.fill_null(False)).cum_sum())
     own = pl.col("phase").filter(~pl.col("is_stop"))
     return coding.group_by("part", maintain_order=True).agg(
-        pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand", "parent", "gene"),
+        pl.first("contig"), pl.min("start"), pl.max("end"), pl.first("strand", "parent", "gene"), pl.col("protein", "product").drop_nulls().first(),
         pl.coalesce(own.first(), pl.col("phase").first()).alias("phase")).drop("part")
 
 
@@ -133,8 +141,40 @@ def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataF
     orphans = pl.concat(named).join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
     loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
     loci = _keyed(loci)
-    made = loci.select(*PLACE, key="new", id="parent", parent="gene", type=pl.lit("transcript"))
+    made = loci.select(*PLACE, key="new", id="parent", parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
     return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding.drop("gene"))))
+
+
+def _tops(nodes: pl.DataFrame) -> pl.DataFrame:
+    """Nodes with genes that belong to nothing, such as an operon; what is called so within a gene is a transcript (pseudogenes of FlyBase)."""
+    is_gene = pl.col("type").is_in(GENES)
+    if not nodes.select((is_gene & pl.col("parent").is_not_null()).any()).item():
+        return nodes
+    genes = nodes.filter(is_gene)["key"].implode()
+    return nodes.with_columns(parent=pl.when(~is_gene | pl.col("parent").is_in(genes)).then("parent"))
+
+
+def _by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Nodes with a transcript for each protein of a gene that has several, and nothing else (genes of bacteria with two products)."""
+    genes = nodes.filter(pl.col("type").is_in(GENES)).select("biotype", parent="key", own="type")
+    bare = coding.filter(pl.col("protein").is_not_null()).join(genes, on="parent", maintain_order="left").join(
+        exons.select("parent"), on="parent", how="anti", maintain_order="left")
+    bare = bare.filter(pl.col("protein").n_unique().over("parent") > 1)
+    if not len(bare):
+        return nodes, coding
+    key = pl.format("{}\t{}", "parent", "protein")
+    made = bare.group_by("parent", "protein", maintain_order=True).agg(pl.first("contig", "strand", "biotype", "own"), pl.min("start"), pl.max("end"))
+    made = made.select(*PLACE, key=key, id="protein", parent="parent", type=pl.coalesce("biotype", "own"))
+    split = bare["parent"].unique().implode()
+    coding = coding.with_columns(parent=pl.when(pl.col("parent").is_in(split) & pl.col("protein").is_not_null()).then(key).otherwise("parent"))
+    return pl.concat([nodes, made], how="diagonal"), coding
+
+
+def _with_proteins(nodes: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
+    """Nodes with what their coding stretches say of the protein, where they do not say it."""
+    said = coding.filter(pl.col("protein").is_not_null() | pl.col("product").is_not_null()).unique("parent", keep="first", maintain_order=True)
+    nodes = nodes.join(said.select(key="parent", other="protein", product="product"), on="key", how="left", maintain_order="left")
+    return nodes.with_columns(protein=pl.coalesce("protein", "other"), description=pl.coalesce("description", "product")).drop("other", "product")
 
 
 def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
@@ -172,13 +212,16 @@ def _is_transcript(used: pl.Series) -> pl.Expr:
 
 def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Transcripts with the genes they belong to; a gene with exons of its own is a transcript, too."""
-    above = nodes.select(parent="key", grand="parent", high="type")
-    children = nodes.filter(pl.col("parent").is_not_null()).join(above, on="parent", how="left", maintain_order="left")
-    transcripts = children.filter(_is_transcript(used)).with_columns(parent=pl.coalesce("grand", "parent")).drop("grand", "high")
+    transcripts, above = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used)), nodes.select(parent="key", higher="parent")
+    for _ in range(_LEVELS):
+        transcripts = transcripts.join(above, on="parent", how="left", maintain_order="left").with_columns(parent=pl.coalesce("higher", "parent"))
+        if transcripts["higher"].is_null().all():
+            break
+        transcripts = transcripts.drop("higher")
     tops = nodes.filter(pl.col("parent").is_null())
-    alone = tops.filter(pl.col("key").is_in(used.implode()))
-    genes = tops.filter(pl.col("key").is_in(transcripts["parent"].implode()) | pl.col("type").is_in(_GENES) | pl.col("key").is_in(used.implode()))
-    return pl.concat([transcripts, alone.with_columns(parent="key")]), genes
+    alone = tops.filter(_is_transcript(used))
+    genes = tops.filter(pl.col("key").is_in(transcripts["parent"].implode()) | pl.col("type").is_in(GENES) | _is_transcript(used))
+    return pl.concat([transcripts.drop("higher", strict=False), alone.with_columns(parent="key")]), genes
 
 
 def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
@@ -191,7 +234,8 @@ def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
 def _in_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with the numbers of their exons."""
     exons = exons.select("transcript", "number", exon_start="start").sort("exon_start")
-    return coding.sort("start", "transcript", maintain_order=True).join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
+    coding = coding.sort("start", "transcript", maintain_order=True)
+    return coding.join_asof(exons, left_on="start", right_on="exon_start", by="transcript", check_sortedness=False)
 
 
 def _introns(exons: pl.DataFrame) -> pl.DataFrame:
@@ -215,7 +259,8 @@ def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
 
 
 def _gene_table(genes: pl.DataFrame) -> pl.DataFrame:
-    return genes.select(*PLACE, "id", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level")
+    return genes.select(*PLACE, "id", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", version="version",
+                        xrefs="xrefs", description="description")
 
 
 def _transcript_table(transcripts: pl.DataFrame) -> pl.DataFrame:
@@ -224,4 +269,5 @@ def _transcript_table(transcripts: pl.DataFrame) -> pl.DataFrame:
         tags.str.contains(r"(?:^|,)MANE[_ ]Plus[_ ]Clinical(?:,|$)")).then(pl.lit("plus_clinical"))
     return transcripts.select(
         *PLACE, "id", "gene", name=pl.coalesce("name", "id"), type=pl.coalesce("biotype", "type"), level="level", support="support",
-        appris=tags.str.extract(r"(?:^|,)appris_([A-Za-z]+_?[1-9]?)"), mane=mane, tags="tags", protein="protein", ccds="ccds")
+        appris=tags.str.extract(r"(?:^|,)appris_([A-Za-z]+_?[1-9]?)"), mane=mane, tags="tags", protein="protein", ccds="ccds", version="version",
+        xrefs="xrefs", product="description")

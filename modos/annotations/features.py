@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -36,10 +37,18 @@ class Features(Sequence):
         return len(self.table) if self._rows is None else len(self._rows)
 
     def __getitem__(self, which: Any) -> Any:
-        return Features(self.table, self.rows[which]) if isinstance(which, slice) else Feature(self.table, int(self.rows[which]))
+        if isinstance(which, slice):
+            return Features(self.table, self.rows[which])
+        return Feature(self.table, int((range(len(self.table)) if self._rows is None else self._rows)[which]))
 
     def __iter__(self) -> Iterator[Feature]:
-        return (Feature(self.table, row) for row in self.rows.tolist())
+        rows = range(len(self.table)) if self._rows is None else self._rows
+        return map(partial(Feature, self.table), rows.tolist() if isinstance(rows, np.ndarray) else rows)
+
+    def among(self, others: Features) -> Features:
+        """Those that are among others of the same table."""
+        own = set(others.rows.tolist())
+        return Features(self.table, [row for row in self.rows.tolist() if row in own])
 
     def __repr__(self) -> str:
         return f"<{len(self):,} x {self.table.kind} of {self.table.manifest.name}>"
@@ -80,10 +89,27 @@ def _need(package: str) -> None:
         raise InvalidInputError(f"this takes {package}, which is not installed", f"pip install {package}; `to_polars` takes nothing else")
 
 
+def _column(name: str, doc: str) -> Any:
+    """A column that is asked for often: without the way over `__getattr__` once it is there."""
+    def get(feature: Feature) -> Any:
+        try:
+            return feature.table.loaded[name][feature.row]
+        except KeyError:
+            return feature.__getattr__(name)
+    return property(get, doc=doc)
+
+
 class Feature:
     """One feature; its columns are attributes, positions 0-based half-open."""
 
     __slots__ = ("table", "row")
+
+    contig = _column("contig", "Its contig, by the name that the assembly has for it.")
+    start = _column("start", "Its first base.")
+    end = _column("end", "The base after its last one.")
+    strand = _column("strand", "`+` or `-`.")
+    id = _column("id", "Of a gene, a transcript or an exon.")
+    name = _column("name", "Of a gene or a transcript.")
 
     def __init__(self, table: FeatureTable, row: int):
         self.table = table
@@ -93,7 +119,7 @@ class Feature:
         if name.startswith("_"):
             raise AttributeError(name)
         try:
-            return self.table.column(name)[self.row]
+            return self.table.values(name)[self.row]
         except pl.exceptions.ColumnNotFoundError:
             raise AttributeError(f"a {self.table.kind} has no {name}") from None
 
@@ -112,8 +138,8 @@ class Feature:
         """The gene that it belongs to, or itself."""
         if self.kind == "gene":
             return self
-        transcript = self.transcript
-        return Feature(self.table.siblings["gene"], int(transcript.table.numbers("gene")[transcript.row]))
+        transcript = self if self.kind == "transcript" else self.transcript
+        return Feature(self.table.siblings["gene"], transcript.table.values("gene")[transcript.row])
 
     @property
     def transcript(self) -> Feature:
@@ -122,7 +148,7 @@ class Feature:
             return self
         if self.kind == "gene":
             raise AttributeError("a gene has transcripts")
-        return Feature(self.table.siblings["transcript"], int(self.table.numbers("transcript")[self.row]))
+        return Feature(self.table.siblings["transcript"], self.table.values("transcript")[self.row])
 
     @property
     def transcripts(self) -> Features:

@@ -6,42 +6,91 @@ Formats: The Sequence Ontology, "Generic Feature Format Version 3" 1.26; "GTF2.2
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from modos.errors import InvalidInputError
+from modos.given import Given
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
-_PIECE = 24 << 20
+_PIECE = 8 << 20
 _MAX_LINE = 64 << 20
 _GTF = re.compile(rb'\s*[A-Za-z_][\w.-]*\s+("|[^=;]+;)')
+_GTF_PAIR = r'[^\s;"]+\s+(?:"[^"]*"|[^;"]+)'
+_GFF3 = re.compile(rb'[^=;"]+=')
+_BLANK = re.compile(rb"^[ \t]*(?:\n|\Z)", re.MULTILINE)
+_BOM = b"\xef\xbb\xbf"
 
 
 @dataclass(frozen=True)
 class Lines:
-    """A piece of a file: its feature lines with their order, positions 0-based half-open, and how attributes are written."""
+    """A piece of a file: its feature lines with their order, positions 0-based half-open, and how attributes are written.
+
+    Parameters
+    ----------
+    is_escaped
+        Whether anything may be written as %28 and the like.
+    """
 
     table: pl.DataFrame
     is_gtf: bool
+    is_escaped: bool
 
     def attribute(self, name: str) -> pl.Expr:
-        """An attribute of each line as text, null where a line lacks it."""
-        pattern = rf'(?:^|;\s*){name}\s+"?([^";]*)' if self.is_gtf else rf"(?:^|;\s*){name}=([^;]*)"
-        return pl.col("attributes").str.extract(pattern)
+        """An attribute of each line as text, null where a line lacks it or has nothing for it."""
+        return pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"?([^";]+)' if self.is_gtf else rf"(?:^|;\s*){name}=([^;]+)")
 
-    def tags(self) -> pl.Expr:
-        """The values of `tag`, with commas between."""
-        if not self.is_gtf:
-            return self.attribute("tag")
-        found = pl.col("attributes").str.extract_all(r'(?:^|;\s*)tag\s+"?[^";]*').list.eval(pl.element().str.replace(r'^;?\s*tag\s+"?', ""))
-        return pl.when(found.list.len() > 0).then(found.list.join(","))
+    def words(self, name: str) -> pl.Expr:
+        """An attribute that is a text, in which GTF may have semicolons."""
+        return pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"') if self.is_gtf else self.attribute(name)
+
+    def columns(self, rows: pl.DataFrame, names: Sequence[str], lists: Sequence[str] = ()) -> pl.DataFrame:
+        """Many attributes of some of the lines, each a column; null where a line lacks it or has nothing for it.
+
+        Parameters
+        ----------
+        lists
+            Those of which all values count where there are several: commas
+            come between them. Of the others the first counts.
+        """
+        text = pl.col("attributes")
+        pairs = text.str.extract_all(_GTF_PAIR) if self.is_gtf else text.str.split(";")
+        halves = pl.col("pair").str.strip_chars_start().str.splitn(" " if self.is_gtf else "=", 2)
+        value = halves.struct[1].str.strip_chars(' "') if self.is_gtf else halves.struct[1]
+        found = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), pair=pairs).explode("pair").select("row", name=halves.struct[0], value=value)
+        by_name = found.filter(pl.col("name").is_in([*names, *lists]) & (pl.col("value") != "")).partition_by("name", as_dict=True)
+        every = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32))
+        columns = {name: pl.lit(None, pl.String).alias(name) for name in (*names, *lists)}
+        for (name,), values in by_name.items():
+            if values["row"].is_duplicated().any():
+                joined = pl.col("value").str.join(",") if name in lists else pl.col("value").first()
+                values = values.group_by("row", maintain_order=True).agg(joined)
+            columns[str(name)] = every.join(values.select("row", "value"), on="row", how="left", maintain_order="left")["value"].alias(str(name))
+        return every.with_columns(**columns).drop("row")
 
 
-def iter_lines(path: str, progress: Progress | None = None) -> Iterator[Lines]:
+@dataclass(frozen=True)
+class Piece:
+    """Whole lines of a file as bytes, the number of the first of them (from 1), and how attributes are written."""
+
+    path: str | Given
+    data: bytes
+    number: int
+    is_gtf: bool
+
+    def parse(self) -> Lines:
+        """Its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
+        table = _parse(self.data)
+        if table is None:
+            raise _first_error(self.path, self.data, self.number)
+        return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data)
+
+
+def iter_pieces(path: str | Given, progress: Progress | None = None) -> Iterator[Piece]:
     """Read a GFF3 or GTF file, plain or compressed, in pieces.
 
     Raises
@@ -49,19 +98,16 @@ def iter_lines(path: str, progress: Progress | None = None) -> Iterator[Lines]:
     NotFoundError, TruncatedStream
         There is no such file; it is compressed and ends too early.
     InvalidInputError
-        A line that is not of the format, with its number.
+        A line without an end.
     """
-    number, rows, is_gtf = 1, 0, None
+    number, is_gtf = 1, None
     for data, is_last in _whole_lines(path, progress):
+        if number == 1:
+            data = data.removeprefix(_BOM)
         if is_gtf is None:
             is_gtf = _is_gtf(data)
-        table = _parse(data)
-        if table is None:
-            raise _first_error(path, data, number)
+        yield Piece(path, data, number, bool(is_gtf))
         number += data.count(b"\n")
-        if len(table):
-            yield Lines(table.with_row_index("line", rows), bool(is_gtf))
-        rows += len(table)
         if is_last:
             return
 
@@ -77,12 +123,12 @@ def _whole_lines(path: str, progress: Progress | None) -> Iterator[tuple[bytes, 
                 if len(rest) > _MAX_LINE:
                     raise InvalidInputError(f"{path} is no GFF3 or GTF file: it has a line of more than {_MAX_LINE >> 20} MiB")
                 continue
-            whole, rest = rest + data[:end], data[end:]
+            whole, rest = b"".join((rest, memoryview(data)[:end])), data[end:]
             sequence = _sequence_at(whole)
             yield whole[:sequence], sequence is not None
             if sequence is not None:
                 return
-        if rest:
+        if rest and not rest.startswith(b">"):
             yield rest + b"\n", True
     finally:
         file.close()
@@ -90,15 +136,22 @@ def _whole_lines(path: str, progress: Progress | None) -> Iterator[tuple[bytes, 
 
 def _sequence_at(data: bytes) -> int | None:
     """Where the FASTA begins that a GFF3 may end with."""
-    found = [at for mark in (b"\n##FASTA", b"\n>") if (at := data.find(mark)) >= 0]
-    return min(found) + 1 if found else None
+    if b">" not in data:  # which is fast, where two characters are not
+        return None
+    if data.startswith(b">"):
+        return 0
+    at = data.find(b"\n>")
+    return at + 1 if at >= 0 else None
 
 
 def _is_gtf(data: bytes) -> bool | None:
+    """How attributes are written, as the first line tells whose attributes are of one form; None where none is."""
     for line in data.split(b"\n", 10_000)[:10_000]:
         fields = line.split(b"\t")
         if len(fields) == len(COLUMNS) and not line.startswith(b"#"):
-            return _GTF.match(fields[-1]) is not None
+            for pattern, is_gtf in ((_GTF, True), (_GFF3, False)):
+                if pattern.match(fields[-1]):
+                    return is_gtf
     return None
 
 
@@ -106,8 +159,13 @@ def _parse(data: bytes) -> pl.DataFrame | None:
     """The lines without comments; None where one is wrong."""
     if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
-    if b"\n\n" in data or data.startswith(b"\n"):
-        data = re.sub(rb"\n\n+", b"\n", data).lstrip(b"\n")
+    table = _table(data)
+    if table is None and _BLANK.search(data):
+        table = _table(_BLANK.sub(b"", data))
+    return table
+
+
+def _table(data: bytes) -> pl.DataFrame | None:
     try:
         table = pl.read_csv(data, separator="\t", has_header=False, comment_prefix="#", quote_char=None, empty_string_is_null=False,
                             schema={name: pl.Int64 if name in ("start", "end") else pl.String for name in COLUMNS})
@@ -133,7 +191,7 @@ def _first_error(path: str, data: bytes, number: int) -> InvalidInputError:
 
 
 def _fault(line: bytes) -> str | None:
-    if not line.rstrip(b"\r") or line.startswith(b"#"):
+    if not line.strip(b" \t\r") or line.startswith(b"#"):
         return None
     try:
         fields = line.decode().split("\t")

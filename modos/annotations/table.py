@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import partial
 from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 import polars as pl
 
+from modos.annotations.around import Find, find_around, turns
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.annotations.searching import find_aligned, find_ends, find_exact, find_within, rows_by_id
 from modos.annotations.tables import Manifest, read_columns
-from modos.errors import InvalidInputError, NotFoundError, did_you_mean
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.forking import cached_property
 from modos.region import Region
 
 _STRANDS = (None, "+", "-")
+_END = 1 << 44  # beyond every contig
+_SHIFT = 45  # of a contig's number above a place
 _new = object.__new__
 
 
@@ -38,6 +44,9 @@ class FeatureTable:
     `end`. ``within_5p``, ``within_3p``: has its 5'-most (3'-most) base in the
     query.
 
+    On a circular contig, what crosses the origin ends beyond the last base;
+    it is found on both sides, and a region may be given in the same way.
+
     Parameters
     ----------
     kind
@@ -56,10 +65,13 @@ class FeatureTable:
         self.kind, self.manifest, self.siblings = kind, manifest, siblings
         self._table, self._file = manifest.tables[kind], file
         self._codes = codes
-        self._segments: dict[str, Segments] = {}  # by name, of both strands
+        self._lengths = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)  # 0 where it is not circular
+        self._circular = {code: length for code, length in enumerate(self._lengths.tolist()) if length}
+        self._segments: dict[str | None, dict[str, Segments]] = {strand: {} for strand in _STRANDS}  # by strand and name
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
         self._indexes: dict[str | None, IntervalIndex] = {}
-        self._columns: dict[str, Any] = {}
+        self._columns: dict[Any, Any] = {}
+        self.loaded: dict[str, Any] = {}  # columns as `values` gives them
 
     def __len__(self) -> int:
         return self._table.offsets[-1]
@@ -76,7 +88,7 @@ class FeatureTable:
     def __getitem__(self, which: slice) -> Features: ...
 
     def __getitem__(self, which: int | str | slice) -> Feature | Features:
-        """By number, or by id, with or without its version; NotFoundError where there is none."""
+        """By number, or by id, with or without its version; NotFoundError where there is none, or several have it without."""
         if isinstance(which, slice):
             return Features(self, list(range(*which.indices(len(self)))))
         if isinstance(which, str):
@@ -95,21 +107,36 @@ class FeatureTable:
         columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
         return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
+    def with_xref(self, xref: str) -> Features:
+        """Those with a cross-reference, such as `GeneID:672`; none where no one has it.
+
+        Raises
+        ------
+        InvalidInputError
+            Such features have none, or an older modos has added the annotation.
+        """
+        try:
+            column = self.column("xrefs")
+        except pl.exceptions.ColumnNotFoundError:
+            raise InvalidInputError(f"a {self.kind} of {self.manifest.name} has no cross-references", "genes and transcripts have them, where the "
+                                    "annotation was added by a modos that keeps them: add it again") from None
+        return Features(self, np.flatnonzero(column.str.split(",").list.contains(xref).fill_null(False).to_numpy()).tolist())
+
     def _row_of(self, id: str) -> int:
         rows = self._rows_by_id
         if id in rows:
             return rows[id]
+        several = sorted(known for known in rows if known.rpartition(".")[0] == id)
         near = did_you_mean(id, rows)
-        raise NotFoundError(f"{self.manifest.name} has no {self.kind} {id}", f"did you mean {near}?" if near else
+        raise NotFoundError(f"{self.manifest.name} has {f'several {self.kind}s' if several else f'no {self.kind}'} {id}",
+                            f"there are {listing(several)}" if several else f"did you mean {near}?" if near else
                             "give an id as the annotation has it; names are asked for with `named`")
 
     @cached_property
     def _rows_by_id(self) -> dict[str, int]:
         if self.kind not in ("gene", "transcript", "exon"):
             raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
-        ids = self.column("id").to_list()
-        rows = [(id, row) for row, id in zip(range(len(ids) - 1, -1, -1), reversed(ids)) if id]
-        return {id.partition(".")[0]: row for id, row in rows} | dict(rows)
+        return rows_by_id(self.column("id").to_list())
 
     def column(self, name: str) -> pl.Series:
         """A column of the table."""
@@ -119,10 +146,28 @@ class FeatureTable:
 
     def numbers(self, name: str) -> np.ndarray:
         """A column of numbers as int64."""
-        key = f"{name} as numbers"
-        if key not in self._columns:
-            self._columns[key] = self.column(name).cast(pl.Int64).to_numpy()
-        return self._columns[key]
+        return np.frombuffer(self.values(name), np.int64)
+
+    def values(self, name: str) -> Any:
+        """A column as Python has it fastest: an array of numbers, or a list; what is in it often is there once."""
+        if name not in self.loaded:
+            series = self.column(name)
+            if series.dtype.is_integer() and not series.null_count():
+                self.loaded[name] = array("q", series.cast(pl.Int64).to_numpy().tobytes())
+            else:
+                once: dict[Any, Any] = {}
+                self.loaded[name] = [once.setdefault(value, value) for value in series.to_list()]
+        return self.loaded[name]
+
+    @cached_property
+    def starts(self) -> array[int]:
+        """Where each begins, in order on each contig."""
+        return self.values("start")
+
+    @cached_property
+    def ends(self) -> array[int]:
+        """Where each ends."""
+        return self.values("end")
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
@@ -138,18 +183,21 @@ class FeatureTable:
 
     def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that share a base with a region."""
-        segments = self._segments.get(contig)
-        if segments is None or strand is not None or end is None:
+        try:  # what Segments.find does, without the calls
+            cuts, first, shift, started, bounds, covering, rows, last = self._segments[strand][contig]
+        except (KeyError, TypeError):
             return self._overlap(contig, start, end, strand)
-        cuts, first, shift, started, bounds, covering, rows, last = segments  # what Segments.find does, without the calls
-        if not 0 <= start < end <= last:
+        if end is None or not 0 <= start < end <= last:
             return self._overlap(contig, start, end, strand)
         stretch = start >> shift
         at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
         found = _new(Features)
         found.table = self
-        found._rows = covering[bounds[at]:bounds[at + 1]] if end <= cuts[at] else (
-            covering[bounds[at]:bounds[at + 1]] + rows[started[at]:started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]])
+        found._rows = covering[bounds[at]:bounds[at + 1]]
+        if end > cuts[at]:
+            new, stop = started[at], started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]
+            if new < stop:
+                found._rows += rows[new:stop]
         return found
 
     def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
@@ -159,70 +207,98 @@ class FeatureTable:
             known[code] = self._index(strand).segments(code)
         segments = known[code]
         if segments is None:
-            return Features(self, self._index(strand).find_many(np.array([code]), np.array([start]), np.array([end])).row.tolist())
-        if strand is None and name in self._codes:
-            self._segments[name] = segments
+            return Features(self, self._many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
+        if code in self._circular:
+            return Features(self, self._around(segments.find, code, start, end))
+        if name in self._codes:
+            self._segments[strand][name] = segments
         return Features(self, segments.find(start, end))
 
     def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that have no base outside of a region."""
-        return self._ask(self.within_many, contig, start, end, strand)
+        code, start, end = self._place(contig, start, end)
+        if code in self._circular and start <= 0 and end >= self._circular[code]:
+            end = _END  # nothing is outside of all
+        return self._ask(find_within, code, start, end, strand)
 
     def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features that begin and end where a region does."""
-        return self._ask(self.exact_many, contig, start, end, strand)
+        return self._ask(find_exact, *self._place(contig, start, end), strand)
 
     def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5' end is that of a region."""
-        return self._ask(self.aligned_5p_many, contig, start, end, strand)
+        return self._ask_ends(True, True, contig, start, end, strand)
 
     def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3' end is that of a region."""
-        return self._ask(self.aligned_3p_many, contig, start, end, strand)
+        return self._ask_ends(False, True, contig, start, end, strand)
 
     def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 5'-most base is in a region."""
-        return self._ask(self.within_5p_many, contig, start, end, strand)
+        return self._ask_ends(True, False, contig, start, end, strand)
 
     def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
         """The features whose 3'-most base is in a region."""
-        return self._ask(self.within_3p_many, contig, start, end, strand)
+        return self._ask_ends(False, False, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`overlap` for many regions."""
-        return self._index(strand).find_many(*self._places(contigs, starts, ends))
+        return self._many(self._index(strand).find_many, *self._places(contigs, starts, ends))
 
     def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within` for many regions."""
-        return self._index(strand).find_within(*self._places(contigs, starts, ends))
+        codes, starts, ends = self._places(contigs, starts, ends)
+        is_whole = (starts <= 0) & (ends >= self._lengths[codes]) & (self._lengths[codes] > 0)
+        return self._many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
 
     def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`exact` for many regions."""
-        return self._index(strand).find_exact(*self._places(contigs, starts, ends))
+        return self._many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
 
     def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`aligned_5p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=True)
+        return self._many(partial(self._by_end, strand, True, True), *self._places(contigs, starts, ends))
 
     def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`aligned_3p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=True)
+        return self._many(partial(self._by_end, strand, False, True), *self._places(contigs, starts, ends))
 
     def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within_5p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=True, aligned=False)
+        return self._many(partial(self._by_end, strand, True, False), *self._places(contigs, starts, ends))
 
     def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
         """`within_3p` for many regions."""
-        return self._by_end(self._places(contigs, starts, ends), strand, first=False, aligned=False)
+        return self._many(partial(self._by_end, strand, False, False), *self._places(contigs, starts, ends))
 
     def take(self, rows: np.ndarray | Sequence[int]) -> Features:
         """The features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
-    def _ask(self, many: Callable[..., Pairs], contig: str, start: int, end: int | None, strand: str | None) -> Features:
+    def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
+        """What a search among the rows of a contig finds."""
+        low, high = self._table.offsets[code], self._table.offsets[code + 1]
+        if code in self._circular:
+            found = self._around(partial(find, self.starts, self.ends, low, high), code, start, end)
+        else:
+            found = find(self.starts, self.ends, low, high, start, end)
+        if _check_strand(strand) is not None:
+            strands = self.values("strand")
+            found = [row for row in found if strands[row] == strand]
+        return Features(self, found)
+
+    def _ask_ends(self, first: bool, aligned: bool, contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        """The features with their first (5') or last (3') end at that of a region, or in it."""
         code, start, end = self._place(contig, start, end)
-        return Features(self, many(np.array([code]), [start], [end], strand).row.tolist())
+        find, found = find_aligned if aligned else find_ends, []
+        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+            at_start = first == (sign == "+")
+            given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
+            found += self._around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+        return Features(self, sorted(found))
+
+    def _around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
+        return list(dict.fromkeys(row for turn in turns(start, end, self._circular[code]) for row in find(*turn)))
 
     def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
         if not start and end is None and contig not in self._codes:
@@ -231,7 +307,7 @@ class FeatureTable:
         if contig not in self._codes:
             near = did_you_mean(contig, self._codes)
             raise NotFoundError(f"{self.manifest.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
-        end = 1 << 44 if end is None else end
+        end = _END if end is None else end
         if start > end:
             raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
         return self._codes[contig], start, end
@@ -266,44 +342,59 @@ class FeatureTable:
         rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
         return np.searchsorted(rows, offsets), rows
 
-    def _by_end(self, places: tuple[np.ndarray, np.ndarray, np.ndarray], strand: str | None, first: bool, aligned: bool) -> Pairs:
+    def _many(self, find: Find, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+        return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
+
+    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
-        codes, starts, ends = places
         found = []
         for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
             at_start = first == (sign == "+")
             low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
-            keys, rows = self._ends(sign, at_start)
-            shift = codes << 45
+            keys, rows = (np.frombuffer(numbers, np.int64) for numbers in self._ends(sign, at_start))
+            shift = codes << _SHIFT
             sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
-            begin, stop = (np.searchsorted(keys, shift + np.clip(place, 0, 1 << 44), side) for place, side in zip((low, high), sides))
+            begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
             counts = np.maximum(stop - begin, 0)
             found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
         query, row = (np.concatenate(parts) for parts in zip(*found))
         order = np.lexsort((row, query))
         return Pairs(query[order], row[order])
 
-    def _ends(self, strand: str, at_start: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _ends(self, strand: str, at_start: bool) -> tuple[array[int], array[int]]:
         """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
-        key = f"{strand} {at_start}"
+        key = strand, at_start
         if key not in self._columns:
             offsets, rows = self._rows(strand)
             codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-            keys = (codes << 45) + self.numbers("start" if at_start else "end")[rows]
+            keys = (codes << _SHIFT) + self.numbers("start" if at_start else "end")[rows]
             order = np.argsort(keys, kind="stable")
-            self._columns[key] = keys[order], rows[order]
+            self._columns[key] = _packed(keys[order]), _packed(rows[order])
         return self._columns[key]
 
-    def children(self, parent: str, row: int) -> list[int]:
+    def _along(self, transcripts: np.ndarray) -> np.ndarray:
+        """A number for each part of a transcript that grows from its 5' to its 3' end."""
+        starts, table = self.numbers("start"), self.siblings["transcript"]
+        if self.manifest.circular:
+            lengths = np.repeat(self._lengths, np.diff(self._table.offsets))
+            starts = starts + lengths * (starts < table.numbers("start")[transcripts])  # those after the origin
+        return np.where((self.column("strand") == "-").to_numpy(), -starts, starts)
+
+    def children(self, parent: str, row: int) -> array[int]:
         """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
         key = f"children of {parent}"
         if key not in self._columns:
             parents = self.numbers(parent)
-            order = np.lexsort((self.numbers("number"), parents)) if parent == "transcript" else np.argsort(parents, kind="stable")
+            along = (self._along(parents), self.numbers("number")) if parent == "transcript" else ()
+            order = np.lexsort((*along, parents))
             count = len(self.siblings[parent])
-            self._columns[key] = order, np.searchsorted(parents[order], np.arange(count + 1))
+            self._columns[key] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
         order, bounds = self._columns[key]
-        return order[bounds[row]:bounds[row + 1]].tolist()
+        return order[bounds[row]:bounds[row + 1]]
+
+
+def _packed(numbers: np.ndarray) -> array[int]:
+    return array("q", numbers.astype(np.int64, copy=False).tobytes())
 
 
 def _check_strand(strand: str | None) -> str | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,9 @@ class Manifest:
         By kind: gene, transcript, exon, intron, cds, utr.
     left_out
         What of the source is not in it, in words with numbers.
+    circular
+        The contigs that are circular, with their lengths: what crosses the
+        origin of one ends beyond that.
     """
 
     name: str
@@ -55,6 +58,7 @@ class Manifest:
     source: str
     tables: Mapping[str, TableFile]
     left_out: Mapping[str, int]
+    circular: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
@@ -84,9 +88,10 @@ class Manifest:
             contigs = tuple(map(str, given["contigs"]))
             whole = set(tables) == set(KINDS) and all(len(t.offsets) == len(contigs) + 1 and t.file == Path(t.file).name and _SHA256.fullmatch(t.sha256)
                                                       and list(t.offsets) == sorted(t.offsets) for t in tables.values())
-            if whole:
+            circular = {str(contig): int(length) for contig, length in given.get("circular", {}).items()}
+            if whole and circular.keys() <= set(contigs) and all(length > 0 for length in circular.values()):
                 return cls(str(given["name"]), str(given["assembly"]), str(given["seqcol"]), contigs, str(given["source"]), tables,
-                           {str(text): int(count) for text, count in given["left_out"].items()})
+                           {str(text): int(count) for text, count in given["left_out"].items()}, circular)
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -103,7 +108,7 @@ def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path)
     offsets = table["contig"].search_sorted(pl.Series(range(len(contigs) + 1), dtype=pl.UInt32), "left").to_list()
     path = folder / f"{kind}.parquet"
     table.with_columns(contig=names.gather(table["contig"])).write_parquet(
-        path, compression="zstd", compression_level=12, statistics=False, row_group_size=1 << 20)
+        path, compression="zstd", compression_level=6, statistics=False, row_group_size=1 << 20)
     digest, size = hashlib.sha256(), path.stat().st_size
     with open(path, "rb") as file:
         while piece := file.read(1 << 20):

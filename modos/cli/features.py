@@ -34,7 +34,7 @@ def open_cached(place: str | None) -> CachedStore:
 
 
 def dna(
-    name: NameArgument,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store, or of an annotation of it.")],
     region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
     reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
     store: StoreOption = None,
@@ -59,13 +59,14 @@ def features(
     region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
     kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
     strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
+    gene: Annotated[str, typer.Option("--gene", "-g", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
     store: StoreOption = None, json: JsonOption = False,
 ) -> None:
-    """Print the features of an annotation that overlap regions: a table, positions 1-based inclusive.
+    """Print the features of an annotation that overlap regions, or of a gene: a table, positions 1-based inclusive.
 
     modos reference features gencode.v47 chr1:1,000,001-1,100,000 --kind transcript
 
-    modos reference features gencode.v47 --kind gene --json
+    modos reference features gencode.v47 --gene BRCA1 --kind exon --json
     """
     from modos.reference.annotations import known_manifest, open_annotation
 
@@ -73,6 +74,9 @@ def features(
     annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
     table = annotation.table(kind)
     found = [table.overlap(text, strand=strand) for text in region] if region else [table.all(strand)]
+    if gene:
+        own = annotation.of_gene(kind, gene)
+        found = [part.among(own) for part in found]
     if json:
         show_json([{**row, "start": row["start"] + 1} for part in found for row in part.to_polars(ids=True).to_dicts()])
         return

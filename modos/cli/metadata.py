@@ -12,6 +12,7 @@ from modos.cli.output import count, progress, say, show, show_json
 
 BaseUri = Annotated[str, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
                                       "https://example.org/ex; the object's place where it is not given.")]
+_MAX_QUERY = 1 << 20  # bytes
 
 
 def publish(
@@ -50,7 +51,7 @@ def publish(
 
 def query(
     path: ObjectPath,
-    sparql: Annotated[str, typer.Argument(metavar="SPARQL", help="The query, or @FILE.")],
+    sparql: Annotated[str, typer.Argument(metavar="SPARQL", help="The query, or @FILE; @- is stdin.")],
     format: Annotated[str, typer.Option("--format", "-O", help="tsv or json.")] = "tsv",
     base_uri: BaseUri = None,
 ) -> None:
@@ -60,21 +61,28 @@ def query(
 
     modos query data/ex @query.rq --format json
     """
-    from modos.errors import InvalidInputError, NotFoundError
+    from modos.errors import InvalidInputError
     from modos.linked_data.graph import select
 
     if format not in ("tsv", "json"):
         raise InvalidInputError(f"{format} is not a format of results", "there are tsv and json")
     if sparql.startswith("@"):
-        file = Path(sparql[1:])
-        if not file.is_file():
-            raise NotFoundError(f"no file {file}", "check the path")
-        sparql = file.read_text()
+        sparql = _query_in(sparql[1:])
     columns, rows = select(open_object(path).knowledge_graph(base_uri), sparql)
     if format == "json":
         show_json(rows)
     else:
         show("\n".join(["\t".join(columns), *("\t".join(_cell(row.get(c)) for c in columns) for row in rows)]))
+
+
+def _query_in(path: str) -> str:
+    from modos.errors import InvalidInputError
+    from modos.given import read_given, shown
+
+    try:
+        return read_given(path, _MAX_QUERY).decode()
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{shown(path)} is not text in UTF-8") from None
 
 
 def check(

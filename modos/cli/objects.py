@@ -114,6 +114,7 @@ def update(
 
     modos update data/ex sample/sample1 -e '{"sex": "Female", "collector": null}'
     """
+    from modos.description import read_descriptions
     from modos.errors import InvalidInputError
     from modos.modo import MODO
 
@@ -127,9 +128,10 @@ def update(
             changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
         say(f"updated {changed} in {modo.storage.url}")
         return
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "type": type}
+    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
     open_object(path)
-    changes = MODO.compare_with_file(config, path, **where)
+    entries = read_descriptions(config, type)
+    changes = MODO.compare_with_file(entries, path, **where)
     if dry_run:
         for change in changes:
             show_text(str(change))
@@ -137,7 +139,7 @@ def update(
         return
     confirm([str(change) for change in changes if change.kind == "removed"], yes)
     with progress("copying files") as advance:
-        MODO.from_file(config, path, progress=advance, **where)
+        MODO.from_file(entries, path, progress=advance, **where)
     say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
 
 

@@ -105,7 +105,7 @@ def add(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
     names: Annotated[str, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
                                        "other names.")] = None,
-    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF or refGene.txt; may be repeated.")] = None,
+    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated.")] = None,
     annotation: Annotated[str, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly "
                                                "lacks.")] = False,
@@ -120,28 +120,30 @@ def add(
     """
     from modos.errors import InvalidInputError
     from modos.reference.adding import add_files
+    from modos.reference.annotations import name_of
 
     if not files and not gff3:
         raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
     if annotation and len(gff3 or ()) != 1:
         raise InvalidInputError("--annotation names one annotation", "give one file with --gff3")
     known = open_store(store)
+    annotations = [(file, annotation or name_of(file)) for file in gff3 or ()]
     if files:
         with progress("reading the sequences") as advance:
             assembly = add_files(known, name, files, names, source, advance)
         _say_assembly(assembly, known)
-    for file in gff3 or ():
-        _add_annotation(known, name, file, annotation, source, skip_unknown)
+    for file, made in annotations:
+        _add_annotation(known, name, file, made, source, skip_unknown)
 
 
-def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str | None, source: str, skip_unknown: bool) -> None:
+def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str, source: str, skip_unknown: bool) -> None:
     from pathlib import Path
 
-    from modos.reference.annotations import add_annotation, name_of
+    from modos.reference.annotations import add_annotation
 
     path = Path(file)
     with progress(f"reading {path.name}", path.stat().st_size if path.is_file() else None) as advance:
-        made = add_annotation(store, name or name_of(file), store.assembly(assembly), file, source, skip_unknown, advance)
+        made = add_annotation(store, name, store.assembly(assembly), file, source, skip_unknown, advance)
     _say_annotation(made, store)
 
 

@@ -32,7 +32,7 @@ RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only th
                                                  "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
                                                  "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
-                                            "a table of contig, start and end (1-based); - is stdin.")]
+                                            "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
 SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
                                                "file with.")]
@@ -195,8 +195,8 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
     if name is None and by_name:
         return by_name
     is_pipe = output == "-" and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
-    chosen = (name or default or genomic.format.name).upper()
-    if chosen != "VCF":
+    chosen = name or default or genomic.format.name
+    if chosen.upper() != "VCF":
         return OutputFormat.named(chosen, compressed=not is_pipe)
     if name or default:
         return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed))

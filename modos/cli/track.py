@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,7 +33,7 @@ SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help=
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", help="1-based inclusive: "
                                                  "chr1:1,000-2,000. Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
-                                            "table of contig, start and end (1-based); - is stdin.")]
+                                            "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
 MaskOption = Annotated[str, typer.Option("--mask", metavar="BED", help="Leave out values there.")]
 KeepOption = Annotated[str, typer.Option("--keep", metavar="BED", help="Take only values there.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
@@ -60,9 +61,9 @@ def add(
     attributes = parse_json(element, "--element") if element else None
     files = _by_name(sources)
     modo = open_object(place)
-    with progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+    with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
-            tracks.add(name, paths, genome, part_of=parent, attributes=attributes, mask=mask, keep=keep, strict=strict)
+            tracks.add(name, paths, genome, part_of=parent, attributes=attributes, strict=strict, **places)
     _tell(tracks.reports, f"added to {modo.storage.url}")
 
 
@@ -77,9 +78,9 @@ def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None
     """
     files = _by_name(sources)
     modo = open_object(place)
-    with progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+    with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
-            tracks.replace(name, paths, mask=mask, keep=keep, strict=strict)
+            tracks.replace(name, paths, strict=strict, **places)
     _tell(tracks.reports, f"replaced in {modo.storage.url}")
 
 
@@ -95,6 +96,17 @@ def _by_name(sources: Iterable[str]) -> dict[str, list[str]]:
     if sum(path == "-" for paths in files.values() for path in paths) > 1:
         raise InvalidInputError("stdin (-) can be one file only")
     return files
+
+
+@contextmanager
+def _kept(mask: str | None, keep: str | None) -> Iterator[dict[str, Any]]:
+    """BED files to be read for each of several tracks; what comes through a pipe is copied."""
+    from tempfile import TemporaryDirectory
+
+    from modos.given import as_file
+
+    with TemporaryDirectory(prefix="modos-") as folder:
+        yield {name: as_file(path, folder) if path else None for name, path in (("mask", mask), ("keep", keep))}
 
 
 def _size(files: dict[str, list[str]]) -> int | None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from modos import model
-from modos.description.documents import load_yaml, read_description
+from modos.description.documents import load_yaml, read_description, read_whole
 from modos.description.entries import Entry
 from modos.description.sheets import is_sheet, read_sheet
 from modos.errors import InvalidInputError
 
 __all__ = ["Entry", "load_yaml", "read_descriptions"]
+_MAX_BYTES = 1 << 30
 
 
 def read_descriptions(paths: list[Path], type: str | None = None) -> list[Entry]:
@@ -31,11 +32,15 @@ def read_descriptions(paths: list[Path], type: str | None = None) -> list[Entry]
     class_name = model.default_class(type) if type in model.GROUPS else type
     if class_name is not None:
         model.describe(class_name)
-    entries = [entry for path in paths
-               for entry in (read_sheet(path, class_name) if is_sheet(path) else read_description(path))]
+    entries = [entry for path in paths for entry in _read(path, class_name)]
     seen: set[str | None] = set()
     for entry in entries:
         if entry.element_id in seen:
             raise InvalidInputError(f"{paths[-1]}: {entry.element_id or 'the MODO'} stands there twice")
         seen.add(entry.element_id)
     return entries
+
+
+def _read(path: Path, class_name: str | None) -> list[Entry]:
+    text = read_whole(path, _MAX_BYTES)
+    return read_sheet(path, text, class_name) if is_sheet(path, text) else read_description(path, text)

@@ -7,45 +7,55 @@ from typing import Any
 
 from modos import model
 from modos.description.entries import Entry, find_source
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import InvalidInputError
+from modos.given import read_given, shown
 
 _MAX_BYTES = 64 << 20
 
 
-def read_description(path: Path) -> list[Entry]:
-    """Read the list of elements of a YAML or JSON file."""
-    items = load_yaml(path)
+def read_description(path: Path, text: bytes) -> list[Entry]:
+    """Read the list of elements in the text of a YAML or JSON file."""
+    items = _parse(path, text)
     if not isinstance(items, list):
-        raise InvalidInputError(f"{path} is not a list of elements", "begin each with `- element:`")
+        raise InvalidInputError(f"{shown(path)} is not a list of elements", "begin each with `- element:`")
     return [_entry(item, number, path) for number, item in enumerate(items, 1)]
 
 
 def load_yaml(path: Path) -> Any:
-    """The content of a YAML or JSON file; InvalidInputError names the line it breaks at."""
+    """The content of a YAML or JSON file, `-` for stdin; InvalidInputError names the line it breaks at."""
+    return _parse(path, read_whole(path, _MAX_BYTES))
+
+
+def read_whole(path: Path, limit: int) -> bytes:
+    """All of a file that describes elements; see `read_given`."""
+    if path.is_dir():
+        raise InvalidInputError(f"{path} is a folder", "give a YAML or JSON file, or a TSV or CSV sheet")
+    return read_given(path, limit)
+
+
+def _parse(path: Path, text: bytes) -> Any:
     import yaml
 
+    if len(text) > _MAX_BYTES:
+        raise InvalidInputError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB")
     try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise InvalidInputError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}", "check the path") from None
+        return yaml.safe_load(text.decode())
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise InvalidInputError(f"{path}{where}: not YAML: {getattr(error, 'problem', None) or 'malformed'}") from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise InvalidInputError(f"{path} is not a YAML or JSON file") from None
+        raise InvalidInputError(f"{shown(path)}{where}: not YAML: {getattr(error, 'problem', None) or 'malformed'}") from None
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{shown(path)} is not a YAML or JSON file") from None
 
 
 def _entry(item: Any, number: int, path: Path) -> Entry:
     element = item.get("element") if isinstance(item, dict) else None
     args = (item.get("args") or {}) if isinstance(item, dict) else {}
     if not isinstance(element, dict) or not isinstance(args, dict) or "@type" not in element:
-        raise InvalidInputError(f"{path}: entry {number} is not an element",
+        raise InvalidInputError(f"{shown(path)}: entry {number} is not an element",
                                 "each has `element:` with `id` and `@type`, and maybe `args:`")
     if unknown := args.keys() - {"source_file", "part_of"}:
-        raise InvalidInputError(f"{path}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
+        raise InvalidInputError(f"{shown(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
                                 "args can have source_file and part_of")
     source = args.get("source_file")
     return Entry(model.to_attributes(element), find_source(str(source), path) if source else None, args.get("part_of"))

@@ -8,6 +8,7 @@ from typing import Any
 
 from modos import model
 from modos.errors import NotFoundError
+from modos.given import is_pipe, shown
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,6 @@ class Entry:
 def find_source(source: str, path: Path) -> Path:
     """A file that another one names: beside it, or in the working directory."""
     for candidate in (path.parent / source, Path(source)):
-        if candidate.is_file():
+        if candidate.is_file() or is_pipe(candidate):
             return candidate
-    raise NotFoundError(f"{path}: no source file {source}", "write it relative to that file")
+    raise NotFoundError(f"{shown(path)}: no source file {source}", "write it relative to that file")

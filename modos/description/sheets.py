@@ -11,16 +11,25 @@ from modos import model
 from modos.description.entries import Entry, find_source
 from modos.errors import InvalidInputError, ModosError, NotFoundError, SchemaError, did_you_mean, listing
 from modos.formats import format_of
+from modos.given import is_pipe, shown
 
 _ARGUMENTS = ("source_file", "part_of")
 _SEPARATOR = "|"
+_SUFFIXES = (".tsv", ".csv", ".tab")
 _MAX_SHOWN = 20
 _MAX_ROWS = 1_000_000
 
 
-def is_sheet(path: Path) -> bool:
-    """Whether a file's name says that it is a table."""
-    return path.suffix.lower() in (".tsv", ".csv", ".tab")
+def is_sheet(path: Path, text: bytes) -> bool:
+    """Whether a file's name says that it is a table; of a pipe, whether it begins with the names of columns."""
+    if path.suffix.lower() in _SUFFIXES or not is_pipe(path):
+        return path.suffix.lower() in _SUFFIXES
+    names = _first_line(text).replace("\t", ",").split(",")
+    return "id" in (name.strip(' "') for name in names)
+
+
+def _first_line(text: bytes) -> str:
+    return text.decode("utf-8-sig", errors="replace").partition("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -33,8 +42,8 @@ class _Cell:
         return f"row {self.row}, {self.column}: {self.message}"
 
 
-def read_sheet(path: Path, class_name: str | None) -> list[Entry]:
-    """Read the elements of a table.
+def read_sheet(path: Path, text: bytes, class_name: str | None) -> list[Entry]:
+    """Read the elements in the text of a table.
 
     The first row names the slots; `@type`, `source_file` and `part_of` may be
     columns too. Several values stand in one cell with `|` between them; empty
@@ -50,7 +59,7 @@ def read_sheet(path: Path, class_name: str | None) -> list[Entry]:
     InvalidInputError
         All bad cells at once, with row (the first row is 1) and column.
     """
-    header, rows = _read(path)
+    header, rows = _read(path, text)
     problems: list[_Cell] = []
     entries: list[Entry] = []
     seen: dict[tuple[str | None, str], int] = {}
@@ -71,26 +80,25 @@ def read_sheet(path: Path, class_name: str | None) -> list[Entry]:
     if problems:
         lines = [str(problem) for problem in problems[:_MAX_SHOWN]]
         more = len(problems) - _MAX_SHOWN
-        raise InvalidInputError(f"{path}: {len(problems)} bad cell{'s' if len(problems) > 1 else ''}: "
+        raise InvalidInputError(f"{shown(path)}: {len(problems)} bad cell{'s' if len(problems) > 1 else ''}: "
                                 + "; ".join(lines) + (f"; and {more} more" if more > 0 else ""),
                                 "nothing was changed")
     return entries
 
 
-def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+def _read(path: Path, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}", "check the path") from None
-    except (UnicodeDecodeError, IsADirectoryError):
-        raise InvalidInputError(f"{path} is not a table in UTF-8") from None
-    delimiter = "," if path.suffix.lower() == ".csv" else "\t"
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{shown(path)} is not a table in UTF-8") from None
+    is_csv = path.suffix.lower() == ".csv" or path.suffix.lower() not in _SUFFIXES and "\t" not in _first_line(data)
+    delimiter = "," if is_csv else "\t"
     try:
         rows = list(enumerate(csv.reader(text.splitlines(), delimiter=delimiter, strict=True), 1))
     except csv.Error as error:
-        raise InvalidInputError(f"{path} is not a table: {error}") from None
+        raise InvalidInputError(f"{shown(path)} is not a table: {error}") from None
     if not rows or len(rows) > _MAX_ROWS:
-        raise InvalidInputError(f"{path} has no rows" if not rows else f"{path} has more than {_MAX_ROWS:,} rows")
+        raise InvalidInputError(f"{shown(path)} has no rows" if not rows else f"{shown(path)} has more than {_MAX_ROWS:,} rows")
     header = [name.strip() for name in rows[0][1]]
     _check_header(path, header)
     return header, rows[1:]
@@ -99,14 +107,14 @@ def _read(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
 def _check_header(path: Path, header: list[str]) -> None:
     known = {slot for name in model.class_names() for slot in model.describe(name)["slots"]} | {"@type", *_ARGUMENTS}
     if twice := {name for name in header if header.count(name) > 1}:
-        raise InvalidInputError(f"{path}: the column {listing(sorted(twice))} stands there twice")
+        raise InvalidInputError(f"{shown(path)}: the column {listing(sorted(twice))} stands there twice")
     for name in header:
         if name not in known:
             near = did_you_mean(name, known)
-            raise InvalidInputError(f"{path}: there is no slot {name or '(empty)'} for a column",
+            raise InvalidInputError(f"{shown(path)}: there is no slot {name or '(empty)'} for a column",
                                     f"did you mean {near}?" if near else f"there are {listing(sorted(known), 40)}")
     if "id" not in header:
-        raise InvalidInputError(f"{path}: there is no column id", "is it separated by tabs (.tsv) or commas (.csv)?")
+        raise InvalidInputError(f"{shown(path)}: there is no column id", "is it separated by tabs (.tsv) or commas (.csv)?")
 
 
 def _entry(path: Path, number: int, cells: dict[str, str], class_name: str | None,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
-from modos.errors import AccessError, AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
+from modos.given import open_given
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -60,6 +63,9 @@ class SecretKey:
         if len(self.raw) != KEY_BYTES or not any(self.raw):
             raise InvalidInputError("not a secret key: it has not 32 bytes, or they are all zero")
 
+    def __reduce__(self) -> NoReturn:
+        raise AccessError("a secret key is not pickled", "give the path of its file, or open what it opens in each process")
+
     @property
     def public(self) -> PublicKey:
         """The public key that goes with it."""
@@ -86,13 +92,11 @@ def load_public_key(path: str | Path) -> PublicKey:
     InvalidInputError
         It is no public key, or a secret one.
     """
-    from crypt4gh.keys import get_public_key
-
     text = _read(path)
     if b"PRIVATE KEY" in text:
         raise InvalidInputError(f"{path} is a secret key", "give the public key that goes with it (.pub)")
     try:
-        return PublicKey(bytes(get_public_key(path)))
+        return PublicKey(_public_bytes(text))
     except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
         raise InvalidInputError(f"{path} is not a public key of Crypt4GH or an ed25519 key of OpenSSH",
                                 getattr(error, "hint", None)) from None
@@ -116,7 +120,6 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
         The passphrase is wrong, or there is none.
     """
     from crypt4gh import exceptions
-    from crypt4gh.keys import get_private_key
 
     exceptions.print = lambda *_, **__: None  # it would speak to stderr where a key is wrong
     text = _read(path)
@@ -125,7 +128,7 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
         raise InvalidInputError(f"{path} is {what}", "give the secret key (.sec)")
     asked = _Asked(passphrase or _from_environment)
     try:
-        return SecretKey(bytes(get_private_key(path, asked)))
+        return SecretKey(_secret_bytes(text, asked))
     except InvalidInputError:
         raise
     except (Exception, SystemExit):  # the package exits where a passphrase is wrong
@@ -134,6 +137,36 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
         if asked.was:
             raise AccessError(f"the passphrase of {path} is wrong, or the key is damaged") from None
         raise InvalidInputError(f"{path} is not a secret key of Crypt4GH or an ed25519 key of OpenSSH") from None
+
+
+def _public_bytes(text: bytes) -> bytes:
+    from crypt4gh.keys import ssh
+
+    first = text.strip().partition(b"\n")[0].strip()
+    if first.startswith(b"ssh-"):
+        return bytes(ssh.get_public_key(first))
+    if b"CRYPT4GH" not in first:
+        raise ValueError("no key of Crypt4GH or OpenSSH")
+    return _unwrap(text)
+
+
+def _secret_bytes(text: bytes, passphrase: Passphrase) -> bytes:
+    from crypt4gh.keys import c4gh, ssh
+
+    data = _unwrap(text)
+    if data.startswith(c4gh.MAGIC_WORD):
+        return bytes(c4gh.parse_private_key(io.BytesIO(data[len(c4gh.MAGIC_WORD):]), passphrase))
+    if data.startswith(ssh.MAGIC_WORD):
+        return bytes(ssh.parse_private_key(io.BytesIO(data[len(ssh.MAGIC_WORD):]), passphrase)[0])
+    raise ValueError("neither form of key")
+
+
+def _unwrap(text: bytes) -> bytes:
+    """What stands between the first and the last line of a key file."""
+    first, *lines, last = [line.strip() for line in text.splitlines() if line.strip()]
+    if not first.startswith(b"-----BEGIN ") or not last.startswith(b"-----END "):
+        raise ValueError("no key file")
+    return base64.b64decode(b"".join(lines))
 
 
 class _Asked:
@@ -228,8 +261,5 @@ def _write_new(path: Path, data: bytes, mode: int) -> None:
 
 
 def _read(path: str | Path) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            return file.read(_MAX_KEY_FILE)
-    except OSError as error:
-        raise NotFoundError(f"cannot read the key {path}: {error.strerror}", "check the path") from None
+    with open_given(path) as file:
+        return file.read(_MAX_KEY_FILE)  # no key is longer

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from modos import forking
 from modos.encryption.body import SEALED, SEGMENT, kept, plain_size, unseal_segments
 from modos.encryption.keys import SecretKey
 from modos.encryption.stored import stored_header
@@ -54,6 +55,9 @@ class DecryptedView:
         self._secret = secret
         self._files: OrderedDict[str, _Sealed] = OrderedDict()
         self._segments: OrderedDict[tuple[ObjectInfo, int], bytes] = OrderedDict()
+        forking.begin(self, DecryptedView._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
 
     @property

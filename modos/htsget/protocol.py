@@ -19,6 +19,7 @@ from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
 MAX_TICKET = 32 << 20  # bytes
+MAX_BLOCKS = 1 << 18  # of a ticket
 
 # htsget.md, "Error response", with the HTTP status each has.
 ERROR_STATUS = {
@@ -41,6 +42,9 @@ class HtsgetError(InvalidInputError):
     def __init__(self, name: str, message: str, hint: str | None = None):
         super().__init__(message, hint)
         self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HtsgetError, (self.name, self.message)
 
     @property
     def status(self) -> int:
@@ -108,7 +112,10 @@ class Ticket:
         """Read a ticket; ProtocolError for anything that is none."""
         try:
             body = json.loads(text)["htsget"]
-            blocks = tuple(_block(entry) for entry in body["urls"])
+            entries = body["urls"]
+            if len(entries) > MAX_BLOCKS:
+                raise ProtocolError(f"the htsget ticket has more than {MAX_BLOCKS:,} blocks")
+            blocks = tuple(_block(entry) for entry in entries)
             format_name = str(body.get("format", default_format))
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
@@ -174,7 +181,7 @@ def error_from_response(status: int, body: bytes, what: str) -> ModosError:
     try:
         details = json.loads(body)["htsget"]
         name, message = str(details["error"]), str(details.get("message", ""))[:500]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         name, message = "", f"HTTP {status}"
     if name == "NotFound" or (not name and status == 404):
         return NotFoundError(f"the htsget server has no {what}: {message}")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from modos.htsget.addresses import check_allowed
+from modos.redirects import mount
 
 _HARMLESS = {"accept", "accept-encoding", "connection", "range", "user-agent"}
 
@@ -33,7 +33,4 @@ class _Session(requests.Session):
 
 def open_session(server: str) -> requests.Session:
     """A session that trusts one server, and what this one may lead to."""
-    session = _Session(server)
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(pool_maxsize=32))
-    return session
+    return mount(_Session(server), pool_maxsize=32)

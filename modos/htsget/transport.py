@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import re
 import threading
@@ -12,10 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from modos import forking
 from modos.config import transport_reason
 from modos.errors import (
     AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
 )
+from modos.forking import check_same_process
 from modos.htsget.addresses import origin
 from modos.htsget.protocol import Block
 
@@ -60,11 +63,14 @@ class Transport:
     """
 
     def __init__(self, server: str, token: str | None = None) -> None:
-        from modos.htsget.session import open_session
-
         self._server = server
         self._token = token
-        self._session = open_session(server)
+        forking.begin(self, Transport._start)
+
+    def _start(self) -> None:
+        from modos.htsget.session import open_session
+
+        self._session = open_session(self._server)
 
     def ask(self, url: str, params: dict[str, str], body: bytes | None, limit: int) -> tuple[int, bytes]:
         """Status and body of a small answer, of which at most `limit` bytes are read; repeated where it fails.
@@ -152,8 +158,9 @@ class Transport:
 
     def _body(self, raw: Any, where: str, length: int | None, skip: int, wanted: int | None) -> Iterator[bytes]:
         """The body without its first bytes, and no more than are wanted."""
-        seen = given = 0
+        seen, given, home = 0, 0, os.getpid()
         while wanted is None or given < wanted:
+            check_same_process(home)
             piece = self._read(raw, PIECE, where)
             if not piece:
                 break

@@ -76,10 +76,10 @@ class Blocks:
     Parameters
     ----------
     size
-        Bytes in the file.
+        Bytes in the file; None where it ends at the first read that gives less than was asked for.
     """
 
-    def __init__(self, read: Read, size: int):
+    def __init__(self, read: Read, size: int | None):
         self._read = read
         self._size = size
         self._start = 0
@@ -115,6 +115,12 @@ class Blocks:
         at = offset - self._start
         return inflate_block(self._window[at:at + size], offset), offset + size
 
+    def is_end(self, offset: int) -> bool:
+        """Whether the file ends before an offset, or there."""
+        if self._size is None and not self._start <= offset < self._start + len(self._window):
+            self._fill(offset, offset + MAX_BLOCK)
+        return self._size is not None and offset >= self._size
+
     def hold(self, start: int, end: int) -> None:
         """Read bytes [start, end) of the file, or up to its end, where they are not held."""
         if not (self._start <= start and end <= self._start + len(self._window)):
@@ -136,9 +142,12 @@ class Blocks:
     def _fill(self, start: int, end: int) -> None:
         kept = self._window[start - self._start:] if self._start <= start else b""
         middle = start + len(kept)
-        end = min(end, self._size)
-        self._window = kept + (read_exactly(self._read, middle, end) if middle < end else b"")
-        self._start = start
+        if self._size is not None:
+            end = min(end, self._size)
+            more = read_exactly(self._read, middle, end) if middle < end else b""
+        elif len(more := self._read(middle, end)) < end - middle:
+            self._size = middle + len(more)
+        self._window, self._start = kept + more, start
 
 
 def block_size(data: bytes, at: int, offset: int) -> int | None:

@@ -13,9 +13,9 @@ import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 
 from modos.errors import InvalidInputError
+from modos.forking import cached_property
 from modos.index.slices import Chunk
 
 _MAX_DEPTH = 10  # more levels have more bins than 32 bits can number

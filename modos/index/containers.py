@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import CRAM2_EOF
 from modos.index.bgzf import Read, read_exactly
-from modos.index.cram import ContainerHeader, Cursor, container_header, decompress, read_block
+from modos.index.cram import ContainerHeader, Cursor, decompress, read_block, read_container_header
 from modos.index.crai import Crai
 from modos.index.header import Header
 from modos.index.slices import misfit
@@ -44,7 +44,7 @@ def read_container(read: Read, size: int, offset: int, major: int) -> Container:
     IntegrityError
         There is none; TruncatedStream where the file ends in it.
     """
-    cursor, header = _growing(read, size, offset, lambda cursor: container_header(cursor, major))
+    cursor, header = _growing(read, size, offset, lambda cursor: read_container_header(cursor, major))
     following = offset + cursor.at + header.length
     if header.length < 0 or following > size:
         raise _no_container(offset)

@@ -13,19 +13,19 @@ from modos.formats import CRAM2_EOF, CRAM3_EOF
 from modos.index.bgzf import Read, read_exactly
 
 _VERSIONS = {(2, 1): CRAM2_EOF, (3, 0): CRAM3_EOF, (3, 1): CRAM3_EOF}
-_FILE_DEFINITION = 26  # bytes
+FILE_DEFINITION = 26  # bytes
 _FIRST_READ = 1 << 16
 _SLACK = 64  # bytes that the blocks may go beyond the container's declared length
 _LZMA_MEMORY = 256 << 20
 
 
-def read_header(read: Read, size: int, limit: int) -> tuple[bytes, int, bytes]:
+def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, bytes]:
     """Read the SAM header.
 
     Parameters
     ----------
     size
-        Bytes in the file.
+        Bytes in the file; None where it ends at the first read that gives less than was asked for.
     limit
         Bytes a header may have.
 
@@ -41,30 +41,43 @@ def read_header(read: Read, size: int, limit: int) -> tuple[bytes, int, bytes]:
     IntegrityError
         A checksum does not match; TruncatedStream where the file ends within the header.
     """
-    data = read_exactly(read, 0, min(_FIRST_READ, size))
-    version = _version(data)
-    cursor = Cursor(data, _FILE_DEFINITION)
-    container = container_header(cursor, version[0])
+    data, size = _read_on(read, b"", _FIRST_READ, size)
+    version = read_version(data)
+    cursor = Cursor(data, FILE_DEFINITION, size)
+    container = read_container_header(cursor, version[0])
     length = container.length
     end = cursor.at + length
     if not 0 <= length <= limit:
         raise InvalidInputError(f"the header is larger than {limit >> 20} MiB, or damaged")
-    if end > size:
-        raise TruncatedStream("the file ends within its header")
-    wanted = min(end + _SLACK, size)
-    if wanted > len(data):
-        cursor.data += read_exactly(read, len(data), wanted)
+    if size is None or end <= size:
+        cursor.data, cursor.size = _read_on(read, data, end + _SLACK, size)
+    if end > len(cursor.data):
+        raise _ended()
     text = _header_text(cursor, version[0], limit)
     for _ in range(container.blocks - 1):
         read_block(cursor, version[0])
     return text, max(end, cursor.at), _VERSIONS[version]  # htslib declares 2 bytes too few in version 2.1
 
 
-def _version(data: bytes) -> tuple[int, int]:
+def _read_on(read: Read, data: bytes, end: int, size: int | None) -> tuple[bytes, int | None]:
+    """The file's bytes as far as a place or its end, some of which are there; and its size, where it is known now."""
+    if size is not None:
+        end = min(end, size)
+        return (data + read_exactly(read, len(data), end) if len(data) < end else data), size
+    data += read(len(data), end) if len(data) < end else b""
+    return data, len(data) if len(data) < end else None
+
+
+def _ended() -> TruncatedStream:
+    return TruncatedStream("the file ends within its header")
+
+
+def read_version(data: bytes) -> tuple[int, int]:
+    """The version in a file definition."""
     if data[:4] != b"CRAM"[:len(data)]:
         raise InvalidInputError("not a CRAM file")
-    if len(data) < _FILE_DEFINITION:
-        raise TruncatedStream("the file ends within its header")
+    if len(data) < FILE_DEFINITION:
+        raise _ended()
     version = data[4], data[5]
     if version not in _VERSIONS:
         raise InvalidInputError(f"CRAM version {version[0]}.{version[1]} is not supported",
@@ -73,19 +86,24 @@ def _version(data: bytes) -> tuple[int, int]:
 
 
 class Cursor:
-    """A place in some bytes, and the numbers of CRAM from there on."""
+    """A place in some bytes, and the numbers of CRAM from there on; the size is that of the file, where they are its first."""
 
-    def __init__(self, data: bytes, at: int = 0):
+    def __init__(self, data: bytes, at: int = 0, size: int | None = None):
         self.data = data
         self.at = at
+        self.size = size
 
     def take(self, count: int) -> bytes:
+        """The next bytes."""
+        if count > len(self.data) - self.at and len(self.data) == self.size:
+            raise _ended()
         if not 0 <= count <= len(self.data) - self.at:
             raise InvalidInputError("the CRAM header is damaged: a length beyond its end")
         self.at += count
         return self.data[self.at - count:self.at]
 
     def int32(self) -> int:
+        """An integer of 32 bits."""
         return int.from_bytes(self.take(4), "little", signed=True)
 
     def itf8(self) -> int:
@@ -140,7 +158,7 @@ class ContainerHeader:
     landmarks: tuple[int, ...]
 
 
-def container_header(cursor: Cursor, major: int) -> ContainerHeader:
+def read_container_header(cursor: Cursor, major: int) -> ContainerHeader:
     """Read the header of the container that starts at the cursor; leaves it at the first block."""
     at = cursor.at
     length = cursor.int32()

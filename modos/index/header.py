@@ -50,7 +50,7 @@ class Header:
     target_ids: dict[str, int] = field(repr=False)
 
 
-def read_header(format: FileFormat, read: Read, size: int) -> Header:
+def read_header(format: FileFormat, read: Read, size: int | None) -> Header:
     """Read the header of a BAM, CRAM, VCF or BCF, and no more of the file than it takes.
 
     Parameters
@@ -58,7 +58,7 @@ def read_header(format: FileFormat, read: Read, size: int) -> Header:
     read
         Gives bytes [start, end) of the file.
     size
-        Bytes in the file.
+        Bytes in the file; None where it ends at the first read that gives less than was asked for.
 
     Raises
     ------
@@ -82,21 +82,21 @@ class _Leading:
     The header always ends in the last block that was needed.
     """
 
-    def __init__(self, read: Read, size: int):
+    def __init__(self, read: Read, size: int | None):
         self.data = bytearray()
         self._blocks = Blocks(read, size)
-        self._size = size
+        self._most_ahead = 0 if size is None else _MAX_AHEAD  # a stream is not waited for
         self._next = 0
         self._last = (0, 0, 0)  # the last block with data: offsets in the file, offset in the data
 
     def grow(self) -> bool:
         """Decompress one more block; False at the end of the file."""
-        if self._next >= self._size:
+        if self._blocks.is_end(self._next):
             return False
         if max(len(self.data), self._next) > MAX_HEADER:
             raise _too_large()
         offset = self._next
-        block, self._next = self._blocks.inflate(offset, min(offset, _MAX_AHEAD))
+        block, self._next = self._blocks.inflate(offset, min(offset, self._most_ahead))
         if block:
             self._last = (offset, self._next, len(self.data))
             self.data += block
@@ -195,7 +195,7 @@ def _read_bcf(leading: _Leading) -> Header:
 _READERS = {"BAM": _read_bam, "VCF": _read_vcf, "BCF": _read_bcf}
 
 
-def _read_cram(read: Read, size: int) -> Header:
+def _read_cram(read: Read, size: int | None) -> Header:
     text, end, eof = cram.read_header(read, size, MAX_HEADER)
     contigs: dict[str, int | None] = {}
     for line in _SQ_LINE.finditer(text):

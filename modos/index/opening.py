@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
 
-from modos.errors import ModosError, TruncatedStream
+from modos.errors import TruncatedStream
 from modos.formats import FileFormat
 from modos.index.header import Header, read_header
 
@@ -36,7 +36,7 @@ class Opening:
 
 
 def open_stream(format: FileFormat, pieces: Iterator[bytes]) -> Opening:
-    """Take as much of a stream as its header needs.
+    """Take as much of a stream as its header needs, which has the limits of `read_header`.
 
     Raises
     ------
@@ -44,23 +44,12 @@ def open_stream(format: FileFormat, pieces: Iterator[bytes]) -> Opening:
         What the stream raises, and what `read_header` does.
     """
     held = bytearray()
-    enough = 1
-    for piece in pieces:
-        held += piece
-        if len(held) < enough:
-            continue
-        data = bytes(held)
-        try:
-            header = _read(format, data)
-        except ModosError:
-            header = None
-        if header and header.end >> (0 if format.name == "CRAM" else 16) < len(data):
-            return Opening(header, data, pieces)
-        enough = 2 * len(held)
-    if not held:
+
+    def read(start: int, end: int) -> bytes:
+        while len(held) < end and (piece := next(pieces, None)) is not None:
+            held.extend(piece)
+        return bytes(held[start:end])
+
+    if not read(0, 1):
         raise TruncatedStream("the stream is empty")
-    return Opening(_read(format, bytes(held)), bytes(held), pieces)
-
-
-def _read(format: FileFormat, data: bytes) -> Header:
-    return read_header(format, lambda start, end: data[start:end], len(data))
+    return Opening(read_header(format, read, None), bytes(held), pieces)

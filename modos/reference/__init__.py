@@ -15,7 +15,7 @@ def open(name: str, store: str | Path | None = None, endpoint: str | None = None
     Parameters
     ----------
     name
-        In the store.
+        In the store; that of an annotation opens its assembly, too.
     store
         A folder or `s3://bucket/prefix`; MODOS_REFERENCE_STORE, or a folder
         of the user's, where it is None.
@@ -25,7 +25,7 @@ def open(name: str, store: str | Path | None = None, endpoint: str | None = None
     Raises
     ------
     NotFoundError
-        The store has no such assembly.
+        The store has neither an assembly nor an annotation of that name.
     """
     from modos.reference.opening import open_reference
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 
 from modos.errors import InvalidInputError
+from modos.given import as_file, described, open_given
 from modos.reference.assembly import Assembly, assembly_key, sequence_key
 from modos.reference.store import Pieces, ReferenceStore, send
 from modos.reference.twobit import is_twobit, iter_twobit
@@ -19,7 +20,8 @@ _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "cus
 def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pieces:
     """The sequences of FASTA and 2bit files in pieces."""
     for path in paths:
-        yield from iter_twobit(path) if is_twobit(path) else iter_fasta(path, progress)
+        with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            yield from iter_twobit(as_file(file, folder)) if is_twobit(file) else iter_fasta(file, progress)
 
 
 def read_aliases(path: str) -> Iterator[list[str]]:
@@ -71,7 +73,7 @@ def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str
         for one in row:
             aliases.setdefault(one, []).extend(other for other in row if other != one)
     names_of = {name: tuple(dict.fromkeys(others)) for name, others in aliases.items()}
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(Path(file).name for file in files), names_of)
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(described, files)), names_of)
 
 
 def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:

@@ -12,26 +12,30 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
 from functools import partial
 from pathlib import Path
 
 from modos.annotations.annotation import Annotation
-from modos.annotations.building import build, place
-from modos.annotations.lines import iter_lines
+from modos.annotations.building import Built, build, place
+from modos.annotations.circles import Circles
+from modos.annotations.lines import iter_pieces
 from modos.annotations.parts import Parts, parts_of
 from modos.annotations.refgene import looks_like_refgene, read_refgene
 from modos.annotations.tables import FORMAT, MANIFEST, Manifest, TableFile, write_tables
 from modos.errors import (
     AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, did_you_mean, listing,
 )
+from modos.given import Given, described, has_name, shown
+from modos.prefetch import fetch_ahead
 from modos.reference.cache import has_size, table_path
 from modos.reference.assembly import Assembly, check_name
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.reference.stored import CachedStore
 from modos.storage.base import Progress
-from modos.tracks.assembly import read_rows
+from modos.tracks.parsing import look_at, open_text
 
+_WORKERS = 3  # pieces of a file that are looked through at once, or wait
+_PIECE, _MAX_HEAD = 1 << 16, 1 << 26  # bytes that are looked at to see what a file is
 _SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$", re.IGNORECASE)
 
 
@@ -41,21 +45,32 @@ def annotation_key(name: str, file: str = MANIFEST) -> str:
 
 
 def name_of(path: str) -> str:
-    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz."""
+    """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz; InvalidInputError where the file has none."""
+    if not has_name(path):
+        raise InvalidInputError(f"{shown(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
     return _SUFFIXES.sub("", Path(path).name)
 
 
 def read_parts(path: str, progress: Progress | None = None) -> Iterator[Parts]:
-    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed."""
-    if path != "-" and looks_like_refgene(_first_line(path)):
-        yield read_refgene(path, progress)
-    else:
-        yield from map(parts_of, iter_lines(path, progress))
+    """The parts of an annotation in a GFF3 or GTF file, or a table of UCSC, plain or compressed; `-` is stdin."""
+    with open_text(path, progress) as file:
+        if looks_like_refgene(_first_line(file)):
+            yield read_refgene(file)
+        else:
+            yield from fetch_ahead(lambda piece, _: parts_of(piece.parse()), iter_pieces(file), _WORKERS)
 
 
-def _first_line(path: str) -> bytes:
-    with closing(read_rows(path)) as rows:
-        return next((line.encode() for line in rows if line.strip() and not line.startswith("#")), b"")
+def _first_line(file: Given) -> bytes:
+    """The first line that is no comment, as far as it is found in the first bytes."""
+    size = _PIECE
+    while True:
+        head = look_at(file, size)
+        lines = head.split(b"\n")
+        whole = lines if len(head) < size else lines[:-1]
+        found = next((line for line in whole if line.strip() and not line.startswith(b"#")), None)
+        if found is not None or len(head) < size or size >= _MAX_HEAD:
+            return found or b""
+        size *= 4
 
 
 def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: str, source: str = "", skip_unknown: bool = False,
@@ -65,8 +80,8 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
     Parameters
     ----------
     path
-        GFF3 or GTF of GENCODE, Ensembl or NCBI, or refGene.txt of UCSC, plain
-        or compressed.
+        GFF3 or GTF of GENCODE, Ensembl, NCBI, UCSC or others, or a table of
+        UCSC (refGene.txt, refFlat.txt), plain or compressed.
     source
         Where it comes from; else the file's name.
     skip_unknown
@@ -81,25 +96,37 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
         There is another annotation of that name.
     """
     check_name(name)
-    numbers = {contig: number for number, contig in enumerate(assembly.contigs)}
-    codes = {alias: numbers[contig] for alias, contig in assembly.by_name.items()}
-    lengths, pieces, skipped = [contig.length for contig in assembly.contigs], [], 0
-    for parts in read_parts(path, progress):
-        placed, lost = place(parts, codes, lengths, path, skip_unknown)
-        pieces.append(placed)
-        skipped += lost
-    built = build(Parts.join(pieces)) if pieces else None
-    if built is None or not len(built.tables["gene"]):
-        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""), "give a GFF3, a GTF or refGene.txt")
+    built, circles = _build(path, assembly, skip_unknown, progress)
     names = [contig.name for contig in assembly.contigs]
-    left_out = {**built.left_out, **({f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {})}
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or Path(path).name, tables, left_out)
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or described(path), tables, built.left_out,
+                            {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
     _register(store, manifest)
     return manifest
+
+
+def _build(path: str, assembly: Assembly, skip_unknown: bool, progress: Progress | None) -> tuple[Built, Circles]:
+    """The tables that a file makes on an assembly, and which of its contigs are circular."""
+    names = [contig.name for contig in assembly.contigs]
+    numbers = {contig: number for number, contig in enumerate(names)}
+    codes = {alias: numbers[contig.name] for alias, contig in assembly.by_name.items()}
+    pieces, skipped = [], 0
+    for piece in read_parts(path, progress):
+        placed, lost = place(piece, codes, path, skip_unknown)
+        pieces.append(placed)
+        skipped += lost
+    parts = Parts.join(pieces) if pieces else None
+    circular = {codes[name] for name in parts.circular if name in codes} if parts else set()
+    circles = Circles(circular, [contig.length for contig in assembly.contigs])
+    built = build(circles.check(parts, names, path), circles) if parts else None
+    if built is None or not len(built.tables["gene"]):
+        raise InvalidInputError(f"{path} has no genes" + (f" on contigs of {assembly.name}" if skipped else ""),
+                                "give a GFF3, a GTF, or refGene.txt or refFlat.txt of UCSC")
+    others = {f"lines on contigs that {assembly.name} lacks": skipped} if skipped else {}
+    return Built(built.tables, {**built.left_out, **others}), circles
 
 
 def _register(store: ReferenceStore, manifest: Manifest) -> None:
@@ -189,7 +216,8 @@ def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Pro
 
 
 def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress | None = None) -> int:
-    """Have all tables on this machine; returns the bytes that were fetched."""
+    """Have all tables on this machine, and what is known of the assembly; returns the bytes of tables that were fetched."""
+    cached.assembly(manifest.assembly)
     lacking = missing_tables(cached, manifest)
     for table in lacking:
         locate_table(cached, manifest.name, table, progress)

@@ -6,11 +6,12 @@ import mmap
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modos import forking
 from modos.errors import InvalidInputError, NotFoundError
+from modos.forking import cached_property
 from modos.reference.assembly import Assembly, StoredContig
 from modos.region import Region
 
@@ -43,11 +44,15 @@ class Reference:
         Gives an annotation of the assembly by name.
     read_mask
         Gives what is soft masked, if anything is.
+    annotation
+        The name of the annotation that it was opened by.
     """
 
     def __init__(self, assembly: Assembly, locate: Callable[[StoredContig], Path | None], read_range: ReadRange,
-                 find_annotation: Callable[[str], Annotation] | None = None, read_mask: Callable[[], Mask | None] = lambda: None):
+                 find_annotation: Callable[[str], Annotation] | None = None, read_mask: Callable[[], Mask | None] = lambda: None,
+                 annotation: str | None = None):
         self.assembly = assembly
+        self._annotation = annotation
         self._find_annotation = find_annotation
         self._read_mask = read_mask
         self._annotations: dict[str, Annotation] = {}
@@ -56,6 +61,9 @@ class Reference:
         self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by MD5
         self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        forking.begin(self, Reference._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
 
     @property
@@ -127,16 +135,24 @@ class Reference:
                 answers.append(self._one(found, start, end, place[3] if len(place) > 3 else strand, pad).decode("ascii"))
         return answers
 
-    def annotation(self, name: str) -> Annotation:
+    def annotation(self, name: str | None = None) -> Annotation:
         """An annotation of the assembly, by its name in the store.
+
+        Parameters
+        ----------
+        name
+            The one that the assembly was opened by, where it is None.
 
         Raises
         ------
         NotFoundError
             There is none.
         InvalidInputError
-            It is of another assembly.
+            It is of another assembly; none is named.
         """
+        name = name or self._annotation
+        if name is None:
+            raise InvalidInputError(f"{self.name} was opened by its own name", "say which of its annotations is meant")
         if name not in self._annotations:
             if self._find_annotation is None:
                 raise NotFoundError(f"{self.name} is not from a store, and has no annotations", "open it with modos.reference.open")

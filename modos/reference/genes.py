@@ -9,11 +9,11 @@ from __future__ import annotations
 import logging
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import AccessError, NotFoundError, RegionError, RemoteError, did_you_mean, listing
+from modos.forking import cached_property
 from modos.reference.assembly import Assembly
 from modos.reference.opening import has_store, open_store
 from modos.reference.stored import CachedStore

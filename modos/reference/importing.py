@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from modos.annotations.tables import Manifest
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.given import open_given
 from modos.reference.annotations import add_annotation, name_of
 from modos.reference.adding import add_files
 from modos.reference.assembly import Assembly
@@ -121,8 +122,9 @@ def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = 
         for name in names or layout.sources:
             source = layout.sources[name]
             path = _fetch(storage, source.sequence, Path(folder))
-            if not is_twobit(path):
-                raise InvalidInputError(f"{storage.url}/{source.sequence} is no 2bit file")
+            with open_given(path) as file:
+                if not is_twobit(file):
+                    raise InvalidInputError(f"{storage.url}/{source.sequence} is no 2bit file")
             aliases = _fetch(storage, source.aliases, Path(folder)) if source.aliases else None
             assembly = add_files(store, name, [path], aliases, f"{storage.url}/{source.sequence}", progress)
             if source.sizes:

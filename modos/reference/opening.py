@@ -174,7 +174,7 @@ def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:
 
 def open_reference(name: str, place: str | Path | None = None, endpoint: str | None = None,
                    s3_kwargs: dict[str, Any] | None = None, seqcol: str | None = None) -> Reference:
-    """An assembly of a store, to be asked for its bases.
+    """An assembly of a store, to be asked for its bases; the name of an annotation opens the assembly that it is of.
 
     What is on this machine, in the store or the cache, is read from there.
     Else the parts that are asked for are fetched; `modos reference pull`
@@ -183,14 +183,32 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
     Raises
     ------
     NotFoundError
-        The store has no such assembly.
+        The store has neither an assembly nor an annotation of that name.
     ConflictError
-        It has another digest than `seqcol`.
+        It has another digest than `seqcol`, or than the annotation's.
     """
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
-    assembly = _check_digest(cached.assembly(name), seqcol)
+    assembly, annotation = _find_assembly(cached, name)
+    _check_digest(assembly, seqcol)
     return Reference(assembly, partial(_file_of, cached), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
-                     partial(_read_mask, cached, assembly))
+                     partial(_read_mask, cached, assembly), annotation)
+
+
+def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None]:
+    """The assembly of a name, or that of the annotation of the name, and this."""
+    try:
+        return cached.assembly(name), None
+    except NotFoundError:
+        from modos.reference.annotations import known_manifest, names_annotation
+
+        if not names_annotation(cached, name):
+            raise
+    manifest = known_manifest(cached, name)
+    assembly = cached.assembly(manifest.assembly)
+    if assembly.seqcol != manifest.seqcol:
+        raise ConflictError(f"the annotation {name} is of another {manifest.assembly} ({manifest.seqcol}) than the store has ({assembly.seqcol})",
+                            "add the annotation again, for that assembly")
+    return assembly, name
 
 
 def _read_mask(cached: CachedStore, assembly: Assembly) -> Mask | None:

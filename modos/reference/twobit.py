@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.given import Given, Name
 
 MAGIC = 0x1A412743
 _LETTERS = np.array([list(b"TCAG"[byte >> shift & 3] for shift in (6, 4, 2, 0)) for byte in range(256)], np.uint8)
@@ -16,17 +16,12 @@ _PIECE = 1 << 22  # bases, a multiple of 4
 _MAX_SEQUENCES = 1 << 24
 
 
-def is_twobit(path: str | Path) -> bool:
+def is_twobit(file: Given) -> bool:
     """Whether a file begins as a 2bit file does."""
-    try:
-        with open(path, "rb") as file:
-            head = file.read(4)
-    except OSError:
-        return False
-    return head in (MAGIC.to_bytes(4, "little"), MAGIC.to_bytes(4, "big"))
+    return file.peek(4) in (MAGIC.to_bytes(4, "little"), MAGIC.to_bytes(4, "big"))
 
 
-def iter_twobit(path: str | Path) -> Iterator[tuple[str, bytes]]:
+def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
     """The sequences in pieces, as `modos.tracks.assembly.iter_fasta` gives those of a FASTA; lower case is soft masking.
 
     Raises

@@ -6,7 +6,6 @@ import hashlib
 import logging
 import os
 import re
-import stat
 import threading
 import time
 from collections.abc import Mapping
@@ -21,12 +20,14 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.config import fetch_json
-from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import AccessError, InvalidInputError, ModosError
+from modos.given import is_pipe, read_given
 from modos.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
 
 SHORTEST = 16  # characters of a token
 _LONGEST = 16_384
+_MAX_TOKENS = 16 << 20  # bytes of a file
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
 _OPEN_TO_PAGES = ("/htsget/", "/files/", "/refget/", "/references/")
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -50,13 +51,10 @@ def read_tokens(path: str | Path) -> dict[str, str]:
         It has no token, or one that is short or has blanks in it.
     """
     try:
-        mode = os.stat(path).st_mode
-        text = Path(path).read_text(encoding="ascii")
-    except OSError as error:
-        raise NotFoundError(f"cannot read the token file {path}: {error.strerror}") from None
+        text = read_given(path, _MAX_TOKENS).decode("ascii")
     except UnicodeDecodeError:
         raise InvalidInputError(f"{path} is not a token file", "write one token a line, in plain letters") from None
-    if stat.S_ISREG(mode) and mode & 0o077:
+    if not is_pipe(path) and os.stat(path).st_mode & 0o077:
         raise AccessError(f"others can read the token file {path}", f"chmod 600 {path}")
     lines = [line.split() for line in text.splitlines() if line.strip() and not line.startswith("#")]
     if not lines:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import InvalidInputError
+from modos.given import read_given
 from modos.storage import check_key
 
 Action = Literal["read", "write"]
+_MAX_RULES = 16 << 20  # bytes of a file
 _WHO = re.compile(r"anyone|(user|group):.+")
 
 
@@ -105,9 +107,7 @@ def read_access(path: str | Path) -> AccessFile:
     """
     path = Path(path)
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise NotFoundError(f"cannot read the access file {path}: {error.strerror}") from None
+        document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
     _check_keys(document, {"oidc", "rule", "tokens"}, str(path))

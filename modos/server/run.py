@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from modos.config import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.given import refuse_pipe
 from modos.reference.store import ReferenceStore
 from modos.server.access import Access, read_tokens
 from modos.server.app import create_app
@@ -108,6 +109,9 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
     from uvicorn import Config, Server
     from uvicorn.supervisors import Multiprocess
 
+    for file in (settings.token_file, settings.access_file) if workers > 1 else ():
+        if file:
+            refuse_pipe(file, "every process of the server reads it", "write it to a file first, or serve with --workers 1")
     app = settings.app()
     listening = _listen(host, port)
     started(_url(listening))

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from modos.config import transport_reason
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
+from modos.storage.event_loop import Filesystem
 from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
@@ -39,12 +40,18 @@ class AnywhereStorage(ReadOnlyStorage):
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
         options: dict[str, Any] = {"client_kwargs": {"headers": {"Accept-Encoding": "identity", **(headers or {})}}} if self._is_http else {}
+        self._filesystem = Filesystem(lambda loop: fsspec.filesystem(
+            scheme, skip_instance_cache=True, **options, **{"loop": loop} if self._is_http else {}))
         try:
-            self._fs = fsspec.filesystem(scheme, **options)
+            self._filesystem.get()
         except (ValueError, ImportError) as error:
             raise InvalidInputError(f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path") from None
         self._root = self._url if self._is_http else rest
         self._sizes: dict[str, int] = {}
+
+    @property
+    def _fs(self) -> Any:
+        return self._filesystem.get()
 
     def child(self, prefix: str) -> AnywhereStorage:
         other = AnywhereStorage.__new__(AnywhereStorage)

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
+from modos.storage.event_loop import Filesystem
 
-def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
+
+def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Filesystem:
     """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
+    filesystem = Filesystem(partial(_opened, endpoint_url, s3_kwargs))
+    filesystem.get()  # what is wrong with the arguments is said now
+    return filesystem
+
+
+def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.AbstractEventLoop) -> Any:
     from s3fs import S3FileSystem
 
     options = dict(s3_kwargs or {})
@@ -32,7 +41,7 @@ def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Any:
         options["session"] = _renewing_session(renew)
     options.setdefault("max_concurrency", 1)
     filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
-                              use_listings_cache=False, **options)
+                              use_listings_cache=False, **{"loop": loop} | options)
     filesystem.client_kwargs.setdefault("endpoint_url", endpoint_url)
     filesystem.retries = 3
     return filesystem

@@ -14,11 +14,13 @@ from modos.errors import (
 )
 from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now
+from modos.storage.event_loop import Filesystem
 from modos.storage.uploading import Uploads, conditions
 
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
+_WITHOUT_RANGES = 64 << 20  # bytes that are taken of a server that gives all of a file where a range was asked for
 _CLOCK = ("RequestTimeTooSkewed", "RequestExpired")
 _EXPIRED = ("ExpiredToken", "ExpiredTokenException", "InvalidToken", "InvalidTokenId")
 
@@ -42,16 +44,16 @@ class S3Storage(Uploads):
     bucket, prefix
         Where; the prefix has no slash at its ends.
     filesystem
-        An s3fs.S3FileSystem.
+        With an s3fs.S3FileSystem in it.
     public_filesystem
         The same store as clients reach it, to sign URLs for them.
     """
 
-    def __init__(self, bucket: str, prefix: str, filesystem: Any, public_filesystem: Any = None):
+    def __init__(self, bucket: str, prefix: str, filesystem: Filesystem, public_filesystem: Filesystem | None = None):
         self._bucket = bucket
         self._prefix = prefix
-        self._fs = filesystem
-        self._public_fs = public_filesystem or filesystem
+        self._filesystem = filesystem
+        self._public_filesystem = public_filesystem or filesystem
 
     @classmethod
     def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict | None = None,
@@ -71,6 +73,14 @@ class S3Storage(Uploads):
         filesystem = open_filesystem(endpoint_url, s3_kwargs)
         public = open_filesystem(public_url, s3_kwargs) if public_url and public_url != endpoint_url else filesystem
         return cls(bucket, prefix, filesystem, public)
+
+    @property
+    def _fs(self) -> Any:
+        return self._filesystem.get()
+
+    @property
+    def _public_fs(self) -> Any:
+        return self._public_filesystem.get()
 
     @property
     def url(self) -> str:
@@ -97,7 +107,7 @@ class S3Storage(Uploads):
         return {name: value for name, value in found.items() if value}
 
     def child(self, prefix: str) -> S3Storage:
-        return S3Storage(self._bucket, self._full(prefix), self._fs, self._public_fs)
+        return S3Storage(self._bucket, self._full(prefix), self._filesystem, self._public_filesystem)
 
     def stat(self, key: str) -> ObjectInfo:
         answer = self._call("head_object", key)
@@ -111,7 +121,8 @@ class S3Storage(Uploads):
         if end <= start:
             return b"", self.stat(key)
         try:
-            answer, data = self._get(key, Range=f"bytes={start}-{end - 1}", **conditions(if_match, False))
+            answer, data = self._get(key, max(end - start, _WITHOUT_RANGES), Range=f"bytes={start}-{end - 1}",
+                                     **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
         if if_match is not None and answer["ETag"] != if_match:
@@ -200,14 +211,15 @@ class S3Storage(Uploads):
             arguments["Key"] = self._full(key)
         return self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
 
-    def _get(self, key: str, **arguments: Any) -> tuple[dict, bytes]:
+    def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict, bytes]:
         from fsspec.asyn import sync
 
         async def get() -> tuple[dict, bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if answer["ContentLength"] > MAX_READ:
-                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once")
+                if answer["ContentLength"] > most:
+                    raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
+                                      "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()
 
         full = self._full(key)

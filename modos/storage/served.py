@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
 
+from modos import forking
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
@@ -34,14 +35,17 @@ class ServedStorage(ReadOnlyStorage):
     """
 
     def __init__(self, url: str, files_url: str, token: Callable[[], str | None]):
-        import requests
-
         super().__init__(url)
         self._files_url = files_url.rstrip("/")
         self._token = token
+        self._signed: dict[str, tuple[str, float]] = {}
+        forking.begin(self, ServedStorage._start)
+
+    def _start(self) -> None:
+        import requests
+
         self._session = requests.Session()
         self._session.trust_env = False  # no netrc: the token is the only credential
-        self._signed: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
 
     @property

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
+from modos.given import Given, Name
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs, Span, merge_spans
 from modos.tracks.parsing import open_text, read_some
@@ -35,7 +36,7 @@ def expand_paths(patterns: Sequence[str | Path]) -> list[str]:
     return paths
 
 
-def iter_fasta(path: str, progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
+def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
     """The sequences of a FASTA in pieces: a name (the first word), and bases without line breaks.
 
     Every sequence begins with an empty piece.
@@ -76,7 +77,7 @@ def iter_fasta(path: str, progress: Progress | None = None) -> Iterator[tuple[st
         file.close()
 
 
-def iter_fastas(paths: Iterable[str], progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
+def iter_fastas(paths: Iterable[Name], progress: Progress | None = None) -> Iterator[tuple[str, bytes]]:
     """The sequences of several FASTA files; see `iter_fasta`."""
     for path in paths:
         yield from iter_fasta(path, progress)
@@ -85,7 +86,7 @@ def iter_fastas(paths: Iterable[str], progress: Progress | None = None) -> Itera
 _LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + b"*-"
 
 
-def measure_fasta(paths: Sequence[str], progress: Progress | None = None) -> Contigs:
+def measure_fasta(paths: Sequence[Name], progress: Progress | None = None) -> Contigs:
     """Contigs with their lengths and the stretches between gaps of 100,000 bases that are not A, C, G or T."""
     lengths: dict[str, int] = {}
     gaps: dict[str, list[Span]] = {}
@@ -194,7 +195,7 @@ def renamed(contigs: Contigs, names: Mapping[str, str], where: str) -> Contigs:
     return contigs.renamed({name: names[name] for name in contigs if name in names}).with_aliases(names)
 
 
-def read_rows(path: str) -> Iterator[str]:
+def read_rows(path: Name) -> Iterator[str]:
     """The lines of a text file, plain or compressed."""
     file = open_text(path)
     try:

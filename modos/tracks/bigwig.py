@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from modos import forking
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.given import Given, Name, refuse_pipe
 from modos.region import Region
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs
@@ -27,23 +30,20 @@ _HEADER = struct.Struct("<4sHHQQQ")  # magic, version, zoom levels, places of co
 _AT_ONCE = 1 << 16  # intervals
 
 
-def is_bigwig(path: str | Path) -> bool:
+def is_bigwig(file: Given) -> bool:
     """Whether a file begins as a bigWig does."""
-    try:
-        with open(path, "rb") as file:
-            return file.read(4) in MAGIC
-    except OSError:
-        return False
+    return file.peek(4) in MAGIC
 
 
-def _open(path: str | Path) -> Any:
+def _open(path: Name) -> Any:
     import pybigtools
 
+    refuse_pipe(path, "a bigWig is read at random", "write it to a file first")
     if not Path(path).is_file():
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
     _check_header(path)
     try:
-        file = pybigtools.open(str(path))
+        file = pybigtools.open(os.fspath(path))
         if not file.is_bigwig:
             raise InvalidInputError(f"{path} is no bigWig")
         return file
@@ -53,7 +53,7 @@ def _open(path: str | Path) -> Any:
         raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
 
 
-def _check_header(path: str | Path) -> None:
+def _check_header(path: Name) -> None:
     """Refuse what is none or was cut off, before the library says so to the terminal."""
     with open(path, "rb") as file:
         header, size = file.read(_HEADER.size), file.seek(0, 2)
@@ -64,7 +64,7 @@ def _check_header(path: str | Path) -> None:
         raise InvalidInputError(f"{path} is no bigWig, or was cut off", "copy it again")
 
 
-def read_bigwig(path: str | Path, progress: Progress | None = None) -> Iterator[Block]:
+def read_bigwig(path: Name, progress: Progress | None = None) -> Iterator[Block]:
     """The data of a bigWig, contig by contig.
 
     Raises
@@ -89,7 +89,7 @@ def read_bigwig(path: str | Path, progress: Progress | None = None) -> Iterator[
         done += length
 
 
-def _values(file: Any, path: str | Path, contig: str, length: int) -> Iterator[Block]:
+def _values(file: Any, path: Name, contig: str, length: int) -> Iterator[Block]:
     for start in range(0, length, STEP):
         values = _read(file, contig, start, min(start + STEP, length)).astype(np.float32)
         _check_finite(values, path, contig)
@@ -97,7 +97,7 @@ def _values(file: Any, path: str | Path, contig: str, length: int) -> Iterator[B
             yield Block(Values(contig, start, values), lambda number, start=start: f"{path}, {contig}:{start + number + 1:,}")
 
 
-def _intervals(file: Any, path: str | Path, contig: str, length: int) -> Iterator[Block]:
+def _intervals(file: Any, path: Name, contig: str, length: int) -> Iterator[Block]:
     records = file.records(contig, 0, length)
     form = np.dtype([("start", np.int64), ("end", np.int64), ("value", np.float32)])
     while len(rows := np.fromiter(islice(records, _AT_ONCE), form)):
@@ -109,7 +109,7 @@ def _intervals(file: Any, path: str | Path, contig: str, length: int) -> Iterato
                     lambda number, starts=starts: f"{path}, {contig}:{starts[number] + 1:,}")
 
 
-def _check_finite(values: np.ndarray, path: str | Path, contig: str) -> None:
+def _check_finite(values: np.ndarray, path: Name, contig: str) -> None:
     if np.isinf(values).any():
         raise InvalidInputError(f"{path}: a value on {contig} is infinite")
 
@@ -121,12 +121,22 @@ def _read(file: Any, contig: str, start: int, end: int) -> np.ndarray:
 class BigWigTrack(Track):
     """The one track of a bigWig file; its statistics are those that the file has of itself."""
 
-    def __init__(self, path: str | Path):
-        self._file = _open(path)
+    def __init__(self, path: Name):
         self._path = path
-        self._lock = threading.Lock()
+        forking.begin(self, BigWigTrack._start)
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
         self.contigs = Contigs(self._file.chroms())
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._opened: Any = None  # two processes that read through one descriptor would move it under each other
+
+    @property
+    def _file(self) -> Any:
+        opened = self._opened
+        if opened is None:
+            self._opened = opened = _open(self._path)
+        return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
         with self._lock:
@@ -161,7 +171,7 @@ class BigWigTrack(Track):
         return BigWigTrack, (self._path,)
 
 
-def open_bigwig(path: str | Path) -> Genome:
+def open_bigwig(path: Name) -> Genome:
     """A bigWig file as a genome with one track, named after the file."""
     track = BigWigTrack(path)
-    return Genome(track.contigs, [track], reopen=partial(open_bigwig, str(path)), id=track.name)
+    return Genome(track.contigs, [track], reopen=partial(open_bigwig, os.fspath(path)), id=track.name)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, RegionError
+from modos.forking import cached_property
 from modos.region import Region, unknown_contig
 
 CHUNK = 1 << 15  # bases

@@ -58,6 +58,11 @@ class Genome(Mapping[str, ContigView]):
         self._reopen = reopen
         self._is_open = True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        if self._reopen is None:
+            raise InvalidInputError(f"the genome {self.id} cannot be pickled", "open it in each process")
+        return self._reopen, ()
+
     def __getitem__(self, key: Any) -> Any:
         """A contig by name; or the values of a region as text, of all tracks or of some.
 

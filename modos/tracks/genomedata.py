@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.given import refuse_pipe
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Block, Values
@@ -32,6 +33,7 @@ class Archive:
             import h5py
         except ImportError:
             raise InvalidInputError("h5py is not installed", "pip install 'modos[genomedata]'") from None
+        refuse_pipe(path, "an archive is read at random", "write it to a file first, and give that")
         self._path, self._stack = Path(path), ExitStack()
         if not self._path.exists():
             raise NotFoundError(f"there is no archive {path}", "check the path")

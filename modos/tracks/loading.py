@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError, listing
+from modos.given import as_file, is_pipe, open_given
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks.arrays import Names
@@ -43,7 +45,7 @@ class LoadReport:
 
 
 def read_source(source: Source, progress: Progress | None = None) -> Iterator[Block]:
-    """The data of files (text or bigWig; `-` is stdin), of arrays by contig, or of blocks."""
+    """The data of files (text or bigWig; `-` is stdin, and a pipe will do), of arrays by contig, or of blocks."""
     if isinstance(source, Mapping):
         yield from _from_arrays(source)
     elif isinstance(source, (str, Path)):
@@ -59,7 +61,11 @@ def read_source(source: Source, progress: Progress | None = None) -> Iterator[Bl
 
 def _from_files(paths: list[str | Path], progress: Progress | None) -> Iterator[Block]:
     for path in expand_paths(paths):
-        yield from (read_bigwig if path != "-" and is_bigwig(path) else read_text)(path, progress)
+        with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            if is_bigwig(file):
+                yield from read_bigwig(as_file(file, folder, ".bw"), progress)
+            else:
+                yield from read_text(file, progress)
 
 
 def _from_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
@@ -77,10 +83,11 @@ def _from_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
 def source_size(source: Source) -> int | None:
     """Bytes of the files of a source, where that is known."""
     paths = [source] if isinstance(source, (str, Path)) else source if isinstance(source, (list, tuple)) else []
-    if not paths or any(not isinstance(path, (str, Path)) or str(path) == "-" for path in paths):
+    if not paths or any(not isinstance(path, (str, Path)) for path in paths):
         return None
     try:
-        return sum(Path(path).stat().st_size for path in expand_paths(paths))
+        files = expand_paths(paths)
+        return None if any(map(is_pipe, files)) else sum(Path(path).stat().st_size for path in files)
     except OSError:
         return None
 

@@ -9,15 +9,14 @@ bedGraph and BED; they come out 0-based half-open.
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from modos.errors import InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import InvalidInputError, TruncatedStream
+from modos.given import Given, Name, open_given, shown
 from modos.storage.base import Progress
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
@@ -61,7 +60,7 @@ class Block:
     where: Where
 
 
-def read_text(path: str | Path, progress: Progress | None = None) -> Iterator[Block]:
+def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[Block]:
     """The data of a track's file, plain or compressed with gzip or bgzip; `-` is stdin.
 
     Parameters
@@ -78,97 +77,50 @@ def read_text(path: str | Path, progress: Progress | None = None) -> Iterator[Bl
     TruncatedStream
         A compressed file that ends before its end.
     """
-    return _Reader("stdin" if str(path) == "-" else str(path)).blocks(_pieces(path, progress))
+    return _Reader(shown(path)).blocks(_pieces(path, progress))
 
 
-def open_text(path: str | Path, progress: Progress | None = None) -> BinaryIO:
+def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
     """A file, decompressed where it begins like gzip; `-` is stdin."""
     from isal import igzip
 
-    try:
-        file: BinaryIO = sys.stdin.buffer if str(path) == "-" else open(path, "rb", buffering=0)
-    except OSError as error:
-        raise NotFoundError(f"cannot read {path}: {error.strerror}", "check the path") from None
-    counted = _Counted(file, progress)
-    return igzip.open(counted, "rb") if counted.starts_with(b"\x1f\x8b") else counted  # type: ignore[return-value]
+    file = open_given(path, progress)
+    return file.through(igzip.open(file, "rb")) if file.peek(2) == b"\x1f\x8b" else file
 
 
-class _Counted:
-    """A file that tells how much is read of it."""
-
-    def __init__(self, file: BinaryIO, progress: Progress | None):
-        self._file = file
-        self._progress = progress
-        self._head = b""
-
-    def starts_with(self, magic: bytes) -> bool:
-        while len(self._head) < len(magic) and (more := self._file.read(len(magic) - len(self._head))):
-            self._head += more
-        return self._head == magic
-
-    def read(self, count: int = -1) -> bytes:
-        if self._head:
-            data, self._head = self._head, b""
-        else:
-            data = self._file.read(count)
-        if self._progress and data:
-            self._progress(len(data))
-        return data
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        self._file.close()
-
-    @property
-    def closed(self) -> bool:
-        return self._file.closed
-
-    def readinto(self, buffer: bytearray) -> int:
-        data = self.read(len(buffer))
-        buffer[:len(data)] = data
-        return len(data)
-
-
-def _pieces(path: str | Path, progress: Progress | None) -> Iterator[bytes]:
+def _pieces(path: Name | Given, progress: Progress | None) -> Iterator[bytes]:
     """Text in pieces of whole lines."""
-    file, rest = open_text(path, progress), b""
-    try:
-        while data := _read_up_to(file, path):
+    rest = b""
+    with open_text(path, progress) as file:
+        while data := read_some(file, path, _PIECE):
             data = rest + data
             cut = data.rfind(b"\n") + 1
             if not cut and len(data) > _PIECE:
-                raise InvalidInputError(f"{path} is not text: it has no lines")
+                raise InvalidInputError(f"{file} is not text: it has no lines")
             rest = data[cut:]
             if cut:
                 yield data[:cut]
-    finally:
-        if str(path) != "-":
-            file.close()
     if rest:
         yield rest + b"\n"
 
 
-def _read_up_to(file: BinaryIO, path: str | Path) -> bytes:
-    parts, size = [], 0
-    while size < _PIECE and (part := read_some(file, path, _PIECE - size)):
-        parts.append(part)
-        size += len(part)
-    return b"".join(parts)
-
-
-def read_some(file: BinaryIO, path: str | Path, count: int) -> bytes:
+def read_some(file: Given, path: Name | Given, count: int) -> bytes:
     """Up to `count` bytes of a file from `open_text`, nothing at its end; an error where it cannot be read."""
+    return _tried(file.read, path, count)
+
+
+def look_at(file: Given, count: int) -> bytes:
+    """The next bytes of a file from `open_text`, which stay to be read; an error where it cannot be read."""
+    return _tried(file.peek, file, count)
+
+
+def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
     try:
-        return file.read(count)
+        return read(count)
     except EOFError:
-        raise TruncatedStream(f"{path} is truncated: its compressed data end too early", "copy it again") from None
+        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
     except (OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} cannot be read: {error}") from None
+        raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 
 @dataclass

@@ -10,6 +10,7 @@ import numpy as np
 from modos.elements import Document
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import is_array_path
+from modos.given import Name, as_file
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks.arrays import ArrayWriter, Names
@@ -26,10 +27,11 @@ _FILL = ord("N")
 def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: str | Path | None, agp: Paths,
                    reference: str | None, report: str | Path | None, style: str,
                    table: str | Path | None, folder: Path,
-                   progress: Progress | None = None) -> tuple[Contigs, list[str]]:
+                   progress: Progress | None = None) -> tuple[Contigs, list[Name]]:
     """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
 
-    A FASTA of the object that is far away is fetched into `folder`.
+    A FASTA is read twice: what comes through a pipe is copied into `folder`,
+    and a FASTA of the object that is far away is fetched into it.
     """
     fasta_paths, agp_paths = expand_paths(_listed(fasta)), expand_paths(_listed(agp))
     if reference is not None:
@@ -37,6 +39,7 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: st
     if sum(map(bool, (fasta_paths, agp_paths, sizes))) != 1:
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
+    fasta_paths = [as_file(path, folder) for path in fasta_paths]
     contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(str(sizes))
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from modos import forking
 from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage import Storage
 from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
@@ -32,9 +33,12 @@ class Cache:
 
     def __init__(self, limit: int):
         self._limit = limit
-        self._size = 0
         self._kept: OrderedDict[tuple, tuple[Any, int]] = OrderedDict()
+        forking.begin(self, Cache._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
+        self._size = sum(size for _, size in self._kept.values())
 
     def get(self, key: tuple) -> Any:
         """What is kept at a key, or None."""
@@ -295,6 +299,9 @@ class _OpenFiles:
     def __init__(self, storage: Storage):
         self._storage = storage
         self._files: OrderedDict[str, FileIO] = OrderedDict()
+        forking.begin(self, _OpenFiles._start)
+
+    def _start(self) -> None:
         self._lock = threading.Lock()
 
     def read(self, key: str, size: int, start: int, end: int) -> bytes:
@@ -334,14 +341,26 @@ def _gone(storage: Storage, key: str) -> ConflictError:
                          "open the object again")
 
 
-_pools: dict[str, ThreadPoolExecutor] = {}
-_pools_lock = threading.Lock()
-os.register_at_fork(after_in_child=_pools.clear)  # a child has none of their threads
+class _Pools:
+    """Threads that stay, by what they are for."""
+
+    def __init__(self) -> None:
+        forking.begin(self, _Pools._start)
+
+    def _start(self) -> None:
+        self._lock = threading.Lock()
+        self._pools: dict[str, ThreadPoolExecutor] = {}
+
+    def get(self, name: str, workers: int) -> ThreadPoolExecutor:
+        with self._lock:
+            if name not in self._pools:
+                self._pools[name] = ThreadPoolExecutor(workers, f"tracks-{name}")
+            return self._pools[name]
+
+
+_pools = _Pools()
 
 
 def pool(name: str, workers: int) -> ThreadPoolExecutor:
     """Threads for one kind of work, shared by all who do it."""
-    with _pools_lock:
-        if name not in _pools:
-            _pools[name] = ThreadPoolExecutor(workers, f"tracks-{name}")  # they stay
-        return _pools[name]
+    return _pools.get(name, workers)

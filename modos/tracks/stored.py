@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.forking import cached_property
 from modos.region import Region
 from modos.tracks import zooms
 from modos.tracks.contigs import CHUNK, Contigs

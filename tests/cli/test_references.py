@@ -68,7 +68,7 @@ def test_help_has_two_examples():
         assert text.count("modos reference ") >= 2, command
 
 
-GFF3 = "".join(f"chr2\tT\t{kind}\t2\t6\t.\t-\t.\t{more}\n" for kind, more in (("gene", "ID=g1;gene_name=ABC"), ("mRNA", "ID=t1;Parent=g1"),
+GFF3 = "".join(f"chr2\tT\t{kind}\t2\t6\t.\t-\t.\t{more}\n" for kind, more in (("gene", "ID=g1;gene_name=ABC;Dbxref=GeneID:5"), ("mRNA", "ID=t1;Parent=g1"),
                                                                                ("exon", "ID=e1;Parent=t1")))
 
 
@@ -76,14 +76,19 @@ def test_an_annotation_comes_and_goes(run, tmp_path):
     (tmp_path / "genes.gff3").write_text(GFF3)
     run("add", "mini", "--gff3", "genes.gff3", said="added genes of mini to refs: 1 gene, 1 transcript")
     assert json.loads(run("list", "--json"))["annotations"]["genes"]["rows"]["exon"] == 1 and "genes" in run("list")
-    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\nchr2\t2\t6\t-\tg1\tABC\tgene\t\n"
+    assert run("features", "genes", "chr2:1-3") == "contig\tstart\tend\tstrand\tid\tname\ttype\tlevel\tversion\txrefs\tdescription\nchr2\t2\t6\t-\tg1\tABC\tgene\t\t\tGeneID:5\t\n"
     assert run("features", "genes", "--kind", "exon", "--strand=-").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
     assert json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1" and run("features", "genes", "--strand=+").count("\n") == 1
+    assert run("features", "genes", "--gene", "ABC", "-k", "exon").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
+    assert run("features", "genes", "chr2:7-7", "-g", "GeneID:5").count("\n") == 1 and '"GeneID:5"' in run("features", "genes", "-g", "GeneID:5", "--json")
+    run("features", "genes", "--gene", "GeneID:50", code=3, said="no gene GeneID:50")
     run("features", "genes", "--strand=x", code=2, said="neither + nor -")
     run("features", "genes", "chr9:1-3", code=3, said="chr9")
     run("features", "genes", "--kind", "genes", code=2, said="gene, transcript, exon")
     run("features", "gene", code=3, said="did you mean genes")
     assert run("dna", "mini", "chr2:2-6", "--reverse").splitlines()[0] == ">chr2:2-6/rc"
+    assert run("dna", "genes", "chr2:2-6") == run("dna", "mini", "chr2:2-6")
+    run("dna", "genez", "chr2:2-6", code=3, said="did you mean genes")
     assert "transcript  1" in run("show", "genes") and json.loads(run("show", "genes", "--json"))["assembly"] == "mini"
     run("push", "genes", "other", code=3, said="no assembly mini")
     run("push", "mini", "other")

@@ -1,6 +1,6 @@
 """Says as JSON what GenomeKit finds: a program of its own, as GenomeKit fetches what it lacks and keeps it for the process.
 
-genomekit_oracle.py FOLDER ASSEMBLY ANNOTATION GFF3 < queries.json > answers.json
+genomekit_oracle.py FOLDER ASSEMBLY ANNOTATION GFF3 BUILDER < queries.json > answers.json
 """
 
 import contextlib
@@ -9,7 +9,7 @@ import os
 import sys
 from pathlib import Path
 
-folder, assembly, name, gff3 = sys.argv[1:5]
+folder, assembly, name, gff3, builder = sys.argv[1:6]
 os.environ["GENOMEKIT_DATA_DIR"] = folder
 
 import genome_kit.gk_data as data  # noqa: E402
@@ -29,7 +29,7 @@ def key(feature):
 
 
 def describe(transcript):
-    return {"id": transcript.id, "gene": transcript.gene.id, "place": key(transcript), "exons": [key(x) for x in transcript.exons],
+    return {"id": transcript.id, "protein": transcript.protein_id, "product": transcript.product, "gene": transcript.gene.id, "place": key(transcript), "exons": [key(x) for x in transcript.exons],
             "introns": [key(x) for x in transcript.introns], "cds": [[*key(x), x.phase] for x in transcript.cdss],
             "5'": [key(x) for x in transcript.utr5s], "3'": [key(x) for x in transcript.utr3s]}
 
@@ -37,7 +37,7 @@ def describe(transcript):
 data.get_file = get_file
 queries = json.load(sys.stdin)
 with contextlib.redirect_stdout(sys.stderr):
-    GenomeAnnotation.build_gencode(gff3, f"{folder}/{name}", Genome(assembly))
+    getattr(GenomeAnnotation, builder)(gff3, f"{folder}/{name}", Genome(assembly))
 genome = Genome(name)
 answers = []
 for contig, start, end, strand in queries:

@@ -56,6 +56,33 @@ def test_the_same_bases_and_features(folder, tmp_path, assembly):
             _check_many(found.exons, method, [q for q in queries if q[3] == strand], strand)
 
 
+def test_what_ncbi_says(folder, tmp_path):
+    """The GeneID, by which GenomeKit calls a gene, the protein and the product."""
+    text = "##gff-version 3\n" + "".join("\t".join(("NC_000001.10", "BestRefSeq", kind, str(start), str(end), ".", strand, phase, more)) + "\n" for kind, start, end, strand, phase, more in (
+        ("gene", 101, 900, "+", ".", "ID=gene-ABC1;Dbxref=GeneID:17,HGNC:HGNC:5;Name=ABC1;gbkey=Gene;gene=ABC1;gene_biotype=protein_coding"),
+        ("mRNA", 101, 900, "+", ".", "ID=rna-NM_1.1;Parent=gene-ABC1;Dbxref=GeneID:17,GenBank:NM_1.1;Name=NM_1.1;gbkey=mRNA;gene=ABC1;product=alpha;transcript_id=NM_1.1"),
+        ("exon", 101, 200, "+", ".", "ID=exon-NM_1.1-1;Parent=rna-NM_1.1;Dbxref=GeneID:17;gbkey=mRNA;transcript_id=NM_1.1"),
+        ("exon", 801, 900, "+", ".", "ID=exon-NM_1.1-2;Parent=rna-NM_1.1;Dbxref=GeneID:17;gbkey=mRNA;transcript_id=NM_1.1"),
+        ("CDS", 151, 200, "+", "0", "ID=cds-NP_1.1;Parent=rna-NM_1.1;Dbxref=GeneID:17,GenBank:NP_1.1;Name=NP_1.1;product=alpha;protein_id=NP_1.1"),
+        ("CDS", 801, 850, "+", "1", "ID=cds-NP_1.1;Parent=rna-NM_1.1;Dbxref=GeneID:17,GenBank:NP_1.1;Name=NP_1.1;product=alpha;protein_id=NP_1.1"),
+        ("gene", 2001, 2500, "-", ".", "ID=gene-NCR;Dbxref=GeneID:18;Name=NCR;gbkey=Gene;gene=NCR;gene_biotype=lncRNA"),
+        ("lnc_RNA", 2001, 2500, "-", ".", "ID=rna-NR_2.1;Parent=gene-NCR;Dbxref=GeneID:18,GenBank:NR_2.1;Name=NR_2.1;gbkey=ncRNA;gene=NCR;product=beta;transcript_id=NR_2.1"),
+        ("exon", 2001, 2500, "-", ".", "ID=exon-NR_2.1-1;Parent=rna-NR_2.1;Dbxref=GeneID:18;gbkey=ncRNA;transcript_id=NR_2.1")))
+    shutil.copytree(folder, tmp_path / "files")
+    (tmp_path / "files/ncbi.gff3").write_text(text)
+    store = open_store(tmp_path / "refs")
+    list(import_from(open_storage(folder), store, ["hg19.mini"]))
+    add_annotation(store, "ncbi", store.assembly("hg19.mini"), str(tmp_path / "files/ncbi.gff3"))
+    found = open_reference("ncbi", tmp_path / "refs").annotation()
+    theirs = _ask_genomekit(tmp_path / "files", tmp_path / "genomekit", "hg19.mini", "ncbi", "ncbi.gff3", [], "build_ncbi_refseq")
+    assert sorted((found.gene(f"GeneID:{id}").name, name) for id, name, *_ in theirs["genes"]) == [("ABC1", "ABC1"), ("NCR", "NCR")]
+    for transcript in theirs["transcripts"]:
+        mine = found.transcripts[transcript["id"]]
+        assert f"GeneID:{transcript.pop('gene')}" in mine.gene.xrefs.split(",")
+        product = transcript.pop("product")
+        assert product in (mine.product, None) and {key: value for key, value in _describe(mine).items() if key in transcript} == transcript
+
+
 def _queries(reference, found):
     """Places of features with their ends moved a little, and any."""
     source, queries = random.Random(8), []
@@ -72,11 +99,11 @@ def _queries(reference, found):
     return queries
 
 
-def _ask_genomekit(folder, copy, assembly, name, gff3, queries):
+def _ask_genomekit(folder, copy, assembly, name, gff3, queries, builder="build_gencode"):
     shutil.copytree(folder, copy)
     (copy / f"{name}.cfg").unlink(missing_ok=True)
     script = Path(__file__).with_name("genomekit_oracle.py")
-    result = subprocess.run([sys.executable, script, copy, assembly, name, copy / gff3], input=json.dumps(queries), capture_output=True, text=True,
+    result = subprocess.run([sys.executable, script, copy, assembly, name, copy / gff3, builder], input=json.dumps(queries), capture_output=True, text=True,
                             timeout=300)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
@@ -87,7 +114,7 @@ def _key(feature):
 
 
 def _describe(t):
-    return {"id": t.id, "gene": t.gene.id, "place": _key(t), "exons": [_key(x) for x in t.exons], "introns": [_key(x) for x in t.introns],
+    return {"id": t.id, "protein": t.protein, "product": t.product, "gene": t.gene.id, "place": _key(t), "exons": [_key(x) for x in t.exons], "introns": [_key(x) for x in t.introns],
             "cds": [[*_key(x), x.phase] for x in t.cds], "5'": [_key(x) for x in t.utrs if x.side == "5'"], "3'": [_key(x) for x in t.utrs if x.side == "3'"]}
 
 

@@ -323,7 +323,9 @@ def test_what_cannot_be_asked(annotate):
     found = annotate(GENCODE)
     for ask, kind, said in ((lambda: found.exons.overlap("chr9", 0, 5), NotFoundError, "no contig chr9"),
                             (lambda: found.exons.overlap("chr1", 9, 5), InvalidInputError, "no region"),
-                            (lambda: found.exons.overlap("chr1", 1, 5, "x"), InvalidInputError, "neither"),
+                            *((lambda how=how: getattr(found.exons, how)("chr2", 1, 2, "x"), InvalidInputError, "neither") for how in
+                              ("overlap", "within", "exact", "aligned_5p", "within_3p")),
+                            *((lambda how=how: getattr(found.exons, how)("chr9", 1, 2), NotFoundError, "chr9") for how in ("within", "aligned_3p")),
                             (lambda: found.exons.overlap_many(["chr1"], [1, 2], [3, 4]), InvalidInputError, "1 contigs, 2 starts"),
                             (lambda: found.exons.overlap_many(["chr1"], [5], [4]), InvalidInputError, "ends before"),
                             (lambda: found.exons.overlap_many(["chr9"], [5], [6]), NotFoundError, "chr9"),
@@ -424,6 +426,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
     from tempfile import TemporaryDirectory
 
     from modos.annotations.building import build, place
+    from modos.annotations.circles import Circles
     from modos.annotations.parts import Parts
     from modos.errors import ModosError
     from modos.reference.annotations import read_parts
@@ -436,11 +439,13 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
         path = Path(folder, "x.gff3")
         path.write_bytes(text)
         try:
-            pieces = [place(parts, {"chr1": 0, "NC_1.1": 0, "chr2": 1}, [2000, 1500], "x", True)[0] for parts in read_parts(str(path))]
+            pieces = [place(parts, {"chr1": 0, "NC_1.1": 0, "chr2": 1}, "x", True)[0] for parts in read_parts(str(path))]
+            circles = Circles({0}, [2000, 1500])
+            whole = circles.check(Parts.join(pieces), ["chr1", "chr2"], "x") if pieces else None
         except ModosError:
             return
-        if pieces:
-            tables = build(Parts.join(pieces)).tables
+        if whole:
+            tables = build(whole, circles).tables
             transcripts, exons = tables["transcript"], tables["exon"]
             assert (transcripts["gene"] < len(tables["gene"])).all() and (exons["transcript"] < len(transcripts)).all()
             for table in tables.values():
@@ -470,3 +475,28 @@ def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tm
     there.change_index("annotations", lambda index: index["test"].update(versions=[2]))
     with pytest.raises(InvalidInputError, match="of format 2, and this modos reads 1"):
         read_manifest(there, "test")
+
+
+def test_an_annotation_opens_its_assembly_from_afar_and_offline(store, tmp_path, stack, monkeypatch):
+    from modos.demo.stack import BUCKET, CREDENTIALS
+    from modos.reference.adding import push
+    from modos.reference.annotations import known_manifest, pull_annotation, push_annotation
+
+    (tmp_path / "a.gff3").write_text(GENCODE)
+    add_annotation(store, "test", store.assembly("mini"), str(tmp_path / "a.gff3"))
+    place = f"s3://{BUCKET}/opens/{tmp_path.name}"
+    there = open_store(place, stack.endpoint, CREDENTIALS)
+    push(store, there, "mini")
+    push_annotation(store, there, "test")
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))
+    opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
+    assert opened.dna("chr1", 0, 4) == "ACGT" and opened.annotation().gene("ABC1").id == "G1.2"
+    monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "other"))
+    pull_annotation(CachedStore(there), known_manifest(CachedStore(there), "test"))
+    monkeypatch.setenv("MODOS_OFFLINE", "1")
+    opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
+    assert opened.annotation().transcripts["T1"].exons[0].id == "E801.1"
+    with pytest.raises(NotFoundError, match="MODOS_OFFLINE"):
+        opened.dna("chr1", 0, 4)
+    with pytest.raises(NotFoundError, match="not in the cache"):
+        open_reference("tesst", place, stack.endpoint, CREDENTIALS)

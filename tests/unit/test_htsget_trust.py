@@ -18,6 +18,7 @@ from modos.htsget.protocol import Block, Ticket
 from modos.htsget.query import Query
 from modos.region import Region
 from modos.streaming import HtsgetSource
+from modos.verification import Recorded
 
 REGIONS = (Region("chr1", 0, 10), Region("chr1", 50, 60), Region("chr2"))
 
@@ -227,7 +228,7 @@ def test_another_format_than_asked_for_is_refused(host):
 
 def test_the_hints_are_passed_on(host):
     host.on("/reads/x", ticket("data:,x"))
-    hinted = HtsgetSource(HtsgetClient(host.url), "x", FORMATS["BAM"], size=5,
+    hinted = HtsgetSource(HtsgetClient(host.url), "x", FORMATS["BAM"], recorded=Recorded(5),
                           hints=Query(fields=("QNAME", "POS"), tags=("NM",), notags=("MD",)))
     assert b"".join(next(hinted.open(None)).pieces) == b"x"  # whose size is another then
     assert asked(host) == [("GET", "format=BAM&fields=QNAME%2CPOS&tags=NM&notags=MD")]
