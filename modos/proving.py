@@ -11,7 +11,6 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from modos import selection
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import FORMATS, FileFormat
 from modos.index import Header, Index, Opening, Read, open_stream
@@ -24,6 +23,7 @@ from modos.index.places import Place
 from modos.index.slices import misfit
 from modos.prefetch import fetch_ahead
 from modos.records import RecordReader
+from modos.selection import THREADS, block_batches
 from modos.storage.base import ByteRange, Progress
 
 _STEP = 4 << 20  # bytes that are read at once
@@ -54,7 +54,7 @@ def check_records(format: FileFormat, read: Read, size: int, header: Header, ind
     first = header.end >> 16
     opening = open_stream(format, _pieces(read, size, workers))
     walk = _Walk(format, opening, index)
-    for blocks in fetch_ahead(_inflated, selection._batches(opening.records), selection.THREADS):
+    for blocks in fetch_ahead(_inflated, block_batches(opening.records), THREADS):
         for offset, data, compressed in blocks:
             walk.through(first + offset, data)
             if progress:
