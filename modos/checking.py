@@ -6,14 +6,17 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from modos import elements, model, ownership, transfer
+from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
-from modos.errors import ModosError, NotFoundError, SchemaError
-from modos.formats import format_of, index_names, is_array_path
+from modos.encryption.keys import SecretKey
+from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
+from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.reference.fai import check_fai
+from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, Readable
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Finding:
         `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`,
         `sequence`: the object is not what it says. `leftover`, `mirror`: what an interrupted
         change left; `fix` mends these. `unknown`: a file that no element
-        names, or a reference that cannot be compared; it stays.
+        names, or a reference or an index that cannot be
+        compared; it stays.
     where
         The element, or the file.
     message
@@ -51,19 +55,25 @@ class Finding:
         return f"{self.kind:<9}{self.where}: {self.message}"
 
 
-def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ownership.ABANDONED_AFTER,
-                  progress: Progress | None = None, endpoint: str | None = None) -> Iterator[Finding]:
+def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = False, limit: float = ownership.ABANDONED_AFTER,
+                  progress: Progress | None = None, endpoint: str | None = None, secret: SecretKey | None = None) -> Iterator[Finding]:
     """Compare an object with what its metadata say.
 
     Parameters
     ----------
     checksums
         Read every file and compare its checksum.
+    thorough
+        Go through the records of every file and see that its index leads to
+        each; else look at some places of it.
     limit
         Seconds after which a change under way on another machine counts as
         abandoned.
     endpoint
         Whose reference store may be asked.
+    secret
+        A key to open sealed files with; without it their indexes are not
+        looked at.
 
     Raises
     ------
@@ -73,7 +83,9 @@ def find_problems(storage: Storage, *, checksums: bool = True, limit: float = ow
     document = elements.load(storage)
     yield from _check_elements(document)
     sizes = {info.key: info.size for info in storage.iter_files()}
-    yield from _check_data(storage, document, sizes, checksums, progress)
+    sound: list[tuple[str, str]] = []
+    yield from _check_data(storage, document, sizes, checksums, sound, progress)
+    yield from _check_indexes(storage, sound, sizes, thorough, secret, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)
     yield from _check_references(storage, document, endpoint)
     yield from _find_leftovers(storage, document, sizes, limit)
@@ -109,8 +121,9 @@ def _check_elements(document: Document) -> Iterator[Finding]:
                     yield Finding("link", element_id, f"{slot} links to {link}, which is not there")
 
 
-def _check_data(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
+def _check_data(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool, sound: list[tuple[str, str]],
                 progress: Progress | None) -> Iterator[Finding]:
+    """Also puts elements and their files into `sound` where nothing is wrong with the file."""
     seen: dict[str, str] = {}
     for element_id in document.ids():
         attributes = document.element(element_id)
@@ -133,9 +146,49 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
         elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
+        else:
+            sound.append((element_id, path))
         format = format_of(path)
         if format and format.streamable and not any(name in sizes for name in index_names(path)):
             yield Finding("index", element_id, f"{path} has no index")
+
+
+def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: dict[str, int], thorough: bool,
+                   secret: SecretKey | None, progress: Progress | None) -> Iterator[Finding]:
+    """Indexes that are not of their files."""
+    for element_id, path in files:
+        format, view = format_of(plain_name(path)), _opened(storage, path, secret)
+        if view is None or not format or not (format.streamable or format.name == "FASTA"):
+            continue
+        for name in (name for name in index_names(path) if name in sizes):
+            try:
+                if format.streamable:
+                    indexing.check_index(view, plain_name(path), plain_name(name), thorough=thorough, progress=progress)
+                elif plain_name(name).endswith(".fai") and not is_compressed(plain_name(path)):
+                    _check_fai(view, plain_name(path), plain_name(name), thorough)
+            except DecryptError as error:
+                yield Finding("unknown", element_id, error.message)
+            except IntegrityError as error:
+                yield Finding("index", element_id, error.message)
+
+
+def _check_fai(files: Readable, key: str, index_key: str, thorough: bool) -> None:
+    index, _ = files.read_part(index_key, 0, files.stat(index_key).size)
+    try:
+        check_fai(lambda start, end: files.read_part(key, start, end)[0], files.stat(key).size, index, thorough=thorough)
+    except IntegrityError as error:
+        raise IntegrityError(f"{index_key} does not fit {key}: {error.message}") from None
+
+
+def _opened(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:
+    """What a file can be read through; None where it is sealed, and there is no key."""
+    if not is_encrypted(path):
+        return storage
+    if secret is None:
+        return None
+    from modos.encryption.view import DecryptedView
+
+    return DecryptedView(storage, secret)
 
 
 def _check_references(storage: Storage, document: Document, endpoint: str | None) -> Iterator[Finding]:

@@ -53,17 +53,18 @@ class NewFile:
 
     source: Path
     key: str
+    indexes: transfer.IndexPlan
     change: Add | Update
     replaces: bool = True
 
     def keys(self) -> list[str]:
-        return transfer.planned_keys(self.source, self.key)
+        return [self.key, *(key for _, key in self.indexes)]
 
     def folders(self) -> list[str]:
         return []
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, written, progress)
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
         return {"data_size": staged.size, "data_checksum": staged.checksum}
 
 
@@ -255,7 +256,7 @@ class Transaction:
                                     "give a data_path with the right ending")
         transfer.check_source(source, key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
-        self._files.append(NewFile(source, key, change))
+        self._files.append(NewFile(source, key, transfer.plan_indexes(source, key), change))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:

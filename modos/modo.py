@@ -19,6 +19,7 @@ from modos.description import Entry, read_descriptions
 from modos.editing import Transaction, bring_up_to_date
 from modos.elements import Document, journal
 from modos.encrypting import EncryptedFiles
+from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.forking import cached_property
@@ -321,8 +322,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         ------
         SchemaError, AlreadyExistsError, NotFoundError, IntegrityError
             The element does not fit; its id or file is taken; its source or
-            what it links to is missing; its source is damaged. Nothing is
-            left behind.
+            what it links to is missing; its source is damaged, or the index
+            beside it is of another file. Nothing is left behind.
         """
         with self.transaction(progress) as transaction:
             return transaction.add_element(element, source_file, part_of)
@@ -398,9 +399,21 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
                    for i, a in self.metadata.items()}
         return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
-    def find_problems(self, checksums: bool = True, progress: Progress | None = None) -> list[Finding]:
-        """Compare the object with what its metadata say; see `modos.checking`."""
-        return list(find_problems(self.storage, checksums=checksums, progress=progress, endpoint=self.services.endpoint))
+    def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
+                      secret_key: SecretKey | str | Path | None = None) -> list[Finding]:
+        """Compare the object with what its metadata say; see `modos.checking`.
+
+        Parameters
+        ----------
+        thorough
+            Go through the records of every file and see that its index leads
+            to each.
+        secret_key
+            The key, or its file, to look at the indexes of sealed files with.
+        """
+        secret = None if secret_key is None else as_secret_key(secret_key)
+        return list(find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
+                                  endpoint=self.services.endpoint, secret=secret))
 
     def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
         """The metadata as an RDF graph.

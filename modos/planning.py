@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import TypeVar
 
@@ -20,9 +20,10 @@ from modos.formats import FileFormat, index_names, streamable_format
 from modos.index import (
     BinningIndex, Chunk, Header, Index, Read, Segment, cut, find_chunks, parse_index, plan_regions, read_header, split_chunks,
 )
+from modos.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.index.parse import MAX_INDEX
 from modos.prefetch import fetch_ahead
-from modos.region import RegionLike, Regions, settle
+from modos.region import UNMAPPED, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
 
 WORKERS = 8
@@ -70,6 +71,7 @@ class _File:
     header: Header
     index: Index | None = None
     index_info: ObjectInfo | None = None
+    is_covered: threading.Event = field(default_factory=threading.Event, compare=False)  # by the index, as was looked at
 
     @property
     def contigs(self) -> tuple[str, ...]:
@@ -135,7 +137,15 @@ class Planner:
         meant = settle(regions, file.contigs)
         body = plan_regions(format, self._reader(file.info), file.info.size, file.header, file.index, meant,
                             inline=inline, workers=workers if self.storage.is_remote else 1)
+        self._doubt_nothing(format, file, meant)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
+
+    def _doubt_nothing(self, format: FileFormat, file: _File, regions: Regions) -> None:
+        """Where there is nothing for a region, see that it is the file that has nothing, and not its index."""
+        if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, file.index, region)
+                                                for region in regions):
+            check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, file.index)
+            file.is_covered.set()
 
     def _plan_all(self, format: FileFormat, key: str, inline: int) -> Plan:
         info = self.storage.stat(key)
@@ -169,6 +179,8 @@ class Planner:
         file = self._file(format, key, with_index=regions is not None)
         meant = None if regions is None else settle(regions, list(file.header.contigs))
         chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, file.index, meant)
+        if meant is not None:
+            self._doubt_nothing(format, file, meant)
         if any((end >> 16) - (start >> 16) > size for start, end in chunks):
             with suppress(NotFoundError):
                 file = self._file(format, key, with_index=True)
@@ -232,6 +244,7 @@ class Planner:
             return _File(*self._read_header(format, key))
         (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
                                                         lambda: self._read_index(key)])
+        check_contigs(format, header, index)
         return _File(info, header, index, index_info)
 
     def _read_header(self, format: FileFormat, key: str) -> tuple[ObjectInfo, Header]:

@@ -24,6 +24,8 @@ from modos.index import open_stream
 from modos.pipes import forget_end, open_pipe, write_all
 from modos.region import UNMAPPED, Region, Regions
 
+_PLACES = [b"required_fields=0x2e"]  # of htslib: flag, contig, position and CIGAR
+
 
 def quiet_htslib() -> None:
     """Keep htslib from writing to stderr: what goes wrong is raised."""
@@ -108,6 +110,9 @@ class RecordReader:
         What to call it in messages.
     samples
         The samples of a VCF or BCF to decode; all where it is None.
+    places_only
+        Decode of reads only where they lie, and their flags; a CRAM needs no
+        reference then.
 
     Raises
     ------
@@ -119,7 +124,7 @@ class RecordReader:
     """
 
     def __init__(self, pieces: Iterable[bytes], format: FileFormat, reference_filename: str | Path | None = None,
-                 name: str = "the stream", samples: Iterable[str] | None = None):
+                 name: str = "the stream", samples: Iterable[str] | None = None, places_only: bool = False):
         self.format = format
         self._name = name
         self._header: Any = None
@@ -130,7 +135,7 @@ class RecordReader:
         self._feeder.start()
         self._file = None
         try:
-            self._file = _open(self._read_end, format, reference_filename)
+            self._file = _open(self._read_end, format, reference_filename, _PLACES if places_only else None)
         except (OSError, ValueError, TypeError) as error:
             with suppress(OSError):
                 os.close(self._read_end)
@@ -264,13 +269,13 @@ def _overlap(regions: list[tuple], after: tuple | None) -> Callable[[Any, int, i
     return overlaps
 
 
-def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | None) -> Any:
+def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | None, options: list[bytes] | None) -> Any:
     import pysam
 
     if format.kind == "reads":
         reference = str(reference_filename) if reference_filename else None
         return pysam.AlignmentFile(descriptor, "r", check_sq=False, reference_filename=reference,
-                                   duplicate_filehandle=False)
+                                   duplicate_filehandle=False, format_options=options)
     return pysam.VariantFile(descriptor, "r", duplicate_filehandle=False)
 
 

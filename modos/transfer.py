@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +13,18 @@ from modos import elements, indexing
 from modos.elements import journal
 from modos.encryption.stored import stored_header
 from modos.errors import (
-    AlreadyExistsError, ConflictError, DecryptError, InvalidInputError, ModosError,
+    AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.given import refuse_pipe
+from modos.reference.fai import check_fai
+from modos.reference.sequences import is_compressed
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.storage.local import LocalStorage
+
+IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
 
 _PIECE = 1 << 20  # bytes that are read at once
 
@@ -52,19 +57,14 @@ def check_source(source: Path, key: str) -> None:
         indexing.check_complete(source, format)
 
 
-def planned_keys(source: Path, key: str) -> list[str]:
-    """The keys that a file and its index will have in an object."""
-    return [key, *(index_key for _, index_key in _index_plan(source, key))]
-
-
-def stage_file(storage: Storage, source: Path, key: str, written: list[str], progress: Progress | None) -> StagedFile:
+def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
+               progress: Progress | None) -> StagedFile:
     """Copy a file of this machine, with its index, to a key that is free.
-
-    The index beside the source comes along under its canonical name; where
-    there is none, it is built.
 
     Parameters
     ----------
+    indexes
+        As `plan_indexes` gives them.
     written
         Gets the keys that were written, as they are.
 
@@ -77,7 +77,7 @@ def stage_file(storage: Storage, source: Path, key: str, written: list[str], pro
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         index = [(path or indexing.build_index(source, format_of(key), Path(folder)), index_key)
-                 for path, index_key in _index_plan(source, key)]
+                 for path, index_key in indexes]
         size, checksum = _put(storage, source, key, progress)
         written.append(key)
         for path, index_key in index:
@@ -86,8 +86,17 @@ def stage_file(storage: Storage, source: Path, key: str, written: list[str], pro
     return StagedFile(size, checksum)
 
 
-def _index_plan(source: Path, key: str) -> list[tuple[Path | None, str]]:
-    """Index files to bring with a file and their keys; None for one that is to be built."""
+def plan_indexes(source: Path, key: str) -> IndexPlan:
+    """Index files to bring with a file, and their keys.
+
+    The index beside the source comes along under its canonical name; where
+    there is none, it is built.
+
+    Raises
+    ------
+    IntegrityError
+        There are some, and none is of the file.
+    """
     if is_encrypted(key):
         return _sealed_index_plan(source, key)
     format = format_of(key)
@@ -97,13 +106,28 @@ def _index_plan(source: Path, key: str) -> list[tuple[Path | None, str]]:
     if format.name == "FASTA":
         if not beside and not str(source).endswith(".gz"):
             return [(None, key + ".fai")]
+        _check_fai(source, beside)
         return [(path, key + path.suffix) for path in beside]
     if not beside and format.streamable:
         return [(None, key + format.index_suffixes[0])]
+    if beside and format.streamable:
+        beside = [indexing.choose_index(source, beside, format)]
     return [(path, key + path.suffix) for path in beside[:1]]
 
 
-def _sealed_index_plan(source: Path, key: str) -> list[tuple[Path, str]]:
+def _check_fai(source: Path, beside: list[Path]) -> None:
+    fai = next((path for path in beside if path.suffix == ".fai"), None)
+    if fai is None or is_compressed(str(source)):
+        return
+    with open(source, "rb") as file:
+        try:
+            check_fai(lambda start, end: os.pread(file.fileno(), end - start, start), source.stat().st_size, fai.read_bytes())
+        except IntegrityError as error:
+            raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
+                                 f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
+
+
+def _sealed_index_plan(source: Path, key: str) -> IndexPlan:
     """Indexes that are sealed as the file is; none can be built."""
     beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
     return [(path, plain_name(key) + Path(plain_name(path)).suffix + ENCRYPTED_SUFFIX) for path in beside[:1]]

@@ -89,6 +89,10 @@ def check(
     path: ObjectPath,
     fix: Annotated[bool, typer.Option("--fix", help="Remove what interrupted changes left; nothing else.")] = False,
     checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
+    thorough: Annotated[bool, typer.Option("--thorough", help="Go through all records, and see that the indexes lead to "
+                                           "each.")] = False,
+    secret_key: Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
+                                             "encrypted files with.")] = None,
     hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes under way on other "
                                          "machines as interrupted after so long.")] = 24.0,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -98,14 +102,18 @@ def check(
     modos check data/ex
 
     modos check s3://my-bucket/ex --quick --fix
+
+    modos check data/ex --thorough
     """
     from modos import checking
+    from modos.cli.secrets import load_secret
     from modos.errors import IntegrityError
 
     modo, limit = open_object(path), hours * 3600
+    secret = load_secret(secret_key) if secret_key else None
     with progress("reading files") as advance:
-        findings = list(checking.find_problems(modo.storage, checksums=checksums, limit=limit, progress=advance,
-                                              endpoint=modo.services.endpoint))
+        findings = list(checking.find_problems(modo.storage, checksums=checksums, thorough=thorough, limit=limit,
+                                              progress=advance, endpoint=modo.services.endpoint, secret=secret))
     if json:
         show_json([vars(finding) for finding in findings])
     elif findings:

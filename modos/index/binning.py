@@ -78,6 +78,11 @@ class _Target:
         """CSI: no record before this virtual offset reaches the bin's first base."""
         return struct.unpack_from("<Q", self._data, self._positions[number] - 8)[0]
 
+    @property
+    def linear(self) -> tuple[int, ...]:
+        """BAI and TBI: the linear index, 0 in windows that say nothing."""
+        return struct.unpack_from(f"<{self._windows}Q", self._data, self._linear)
+
     def linear_offset(self, base: int) -> int:
         """BAI and TBI: no record before this virtual offset reaches `base` or what follows."""
         for window in range(min(base >> _WINDOW_SHIFT, self._windows - 1), -1, -1):
@@ -167,6 +172,32 @@ class BinningIndex:
         """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""
         for level in range(self.depth + 1):
             yield _first_bin(level), self.min_shift + 3 * (self.depth - level), _first_bin(level + 1)
+
+    def extent(self, number: int) -> tuple[int, int] | None:
+        """The bases of a bin, 0-based and half-open; None where it is no bin, or one with statistics."""
+        for first, shift, following in self._levels():
+            if first <= number < following:
+                return (number - first) << shift, (number - first + 1) << shift
+        return None
+
+    def counts(self, target: int) -> tuple[int, int] | None:
+        """How many mapped and unmapped records a contig has, where the index says that."""
+        statistics = self._statistics(target)
+        return statistics[1] if statistics else None
+
+    def span(self, target: int) -> Chunk | None:
+        """Where the records of a contig are; None where it has none."""
+        if statistics := self._statistics(target):
+            return statistics[0]
+        bins, beyond = self.targets[target], _first_bin(self.depth + 1)
+        chunks = [chunk for number in bins.bins if number < beyond for chunk in bins.chunks(number)]
+        return (min(chunks)[0], max(end for _, end in chunks)) if chunks else None
+
+    def _statistics(self, target: int) -> list[Chunk]:
+        """Where the records of a contig are, and how many are mapped and unmapped; nothing where the index does not say it."""
+        bins, number = self.targets[target], _first_bin(self.depth + 1) + 1
+        statistics = bins.chunks(number) if number in bins.bins[-2:] else []
+        return statistics if len(statistics) == 2 else []
 
     def _lower_bound(self, target: _Target, start: int) -> int:
         """No record before this virtual offset reaches base `start`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modos.errors import InvalidInputError
 
@@ -23,10 +23,13 @@ class Crai:
         By reference id: start (0-based), end, and file offset of the container.
     containers
         File offsets of all containers, sorted.
+    extents
+        By container: where its last slice ends, in bytes from the end of the container's header on, and how many slices it has.
     """
 
     slices: dict[int, list[tuple[int, int, int]]]
     containers: list[int]
+    extents: dict[int, tuple[int, int]] = field(default_factory=dict, repr=False)
 
     kind = "CRAI"
 
@@ -42,6 +45,7 @@ class Crai:
         if len(text) > _MAX_TEXT:
             raise InvalidInputError(f"the CRAI index is larger than {_MAX_TEXT >> 20} MiB")
         slices: dict[int, list[tuple[int, int, int]]] = {}
+        ends: dict[int, set[int]] = {}
         for number, line in enumerate(text.splitlines(), 1):
             try:
                 reference, start, span, container, slice_offset, slice_size = map(int, line.split(b"\t"))
@@ -50,7 +54,8 @@ class Crai:
             if min(container, slice_offset, slice_size) < 0:
                 raise InvalidInputError(f"the CRAI index has a negative offset in line {number}")
             slices.setdefault(reference, []).append((start - 1, start - 1 + max(span, 1), container))
-        return cls(slices, sorted({offset for rows in slices.values() for *_, offset in rows}))
+            ends.setdefault(container, set()).add(slice_offset + slice_size)
+        return cls(slices, sorted(ends), {container: (max(of), len(of)) for container, of in ends.items()})
 
     def containers_of(self, reference: int, start: int, end: int) -> Iterator[int]:
         """File offsets of the containers that may have records of one reference in [start, end), 0-based."""

@@ -6,6 +6,7 @@ import bz2
 import lzma
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import CRAM2_EOF, CRAM3_EOF
@@ -43,7 +44,8 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
     data, size = _read_on(read, b"", _FIRST_READ, size)
     version = read_version(data)
     cursor = Cursor(data, FILE_DEFINITION, size)
-    length, blocks = read_container_header(cursor, version[0])
+    container = read_container_header(cursor, version[0])
+    length = container.length
     end = cursor.at + length
     if not 0 <= length <= limit:
         raise InvalidInputError(f"the header is larger than {limit >> 20} MiB, or damaged")
@@ -52,8 +54,8 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
     if end > len(cursor.data):
         raise _ended()
     text = _header_text(cursor, version[0], limit)
-    for _ in range(blocks - 1):
-        _block(cursor, version[0])
+    for _ in range(container.blocks - 1):
+        read_block(cursor, version[0])
     return text, max(end, cursor.at), _VERSIONS[version]  # htslib declares 2 bytes too few in version 2.1
 
 
@@ -131,23 +133,46 @@ def _leading_ones(bits: int, width: int) -> int:
     return width - (~bits & (1 << width) - 1).bit_length()
 
 
-def read_container_header(cursor: Cursor, major: int) -> tuple[int, int]:
-    """Bytes and number of the blocks of the container that starts at the cursor; leaves it at the first block."""
-    start = cursor.at
+@dataclass(frozen=True)
+class ContainerHeader:
+    """What a container says of itself (CRAMv3 section 7).
+
+    Parameters
+    ----------
+    length
+        Bytes of its blocks.
+    reference, start, span
+        The reference sequence it is of, its first base (1-based) and how many; -1 for reads without a position, -2 for
+        several sequences.
+    blocks
+        How many they are.
+    landmarks
+        Where its slices start, from the first block on.
+    """
+
+    length: int
+    reference: int
+    start: int
+    span: int
+    blocks: int
+    landmarks: tuple[int, ...]
+
+
+def read_container_header(cursor: Cursor, major: int) -> ContainerHeader:
+    """Read the header of the container that starts at the cursor; leaves it at the first block."""
+    at = cursor.at
     length = cursor.int32()
-    for _ in range(4):  # reference id, start, span, number of records
-        cursor.itf8()
+    reference, start, span, _records = (cursor.itf8() for _ in range(4))
     cursor.ltf8() if major >= 3 else cursor.itf8()  # record counter
     cursor.ltf8()  # bases
     blocks = cursor.itf8()
-    for _ in range(cursor.itf8()):  # landmarks
-        cursor.itf8()
+    landmarks = tuple(cursor.itf8() for _ in range(cursor.itf8()))
     if major >= 3:
-        cursor.check_crc32(start)
-    return length, blocks
+        cursor.check_crc32(at)
+    return ContainerHeader(length, reference, start, span, blocks, landmarks)
 
 
-def _block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
+def read_block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
     """Method, content type, decompressed size and payload of the block at the cursor; leaves it after the block."""
     start = cursor.at
     method, content_type = cursor.take(2)
@@ -161,14 +186,14 @@ def _block(cursor: Cursor, major: int) -> tuple[int, int, int, bytes]:
 
 def _header_text(cursor: Cursor, major: int, limit: int) -> bytes:
     """The text in the block at the cursor; leaves it after the block."""
-    method, content_type, size, payload = _block(cursor, major)
+    method, content_type, size, payload = read_block(cursor, major)
     if content_type != 0 or not 0 <= size <= limit:
         raise InvalidInputError("the CRAM header is damaged: its first block is no SAM header")
-    content = Cursor(_decompress(method, payload, size))
+    content = Cursor(decompress(method, payload, size))
     return content.take(content.int32())
 
 
-def _decompress(method: int, payload: bytes, size: int) -> bytes:
+def decompress(method: int, payload: bytes, size: int) -> bytes:
     """A block's content; never more than its declared size."""
     if method == 0:
         data = payload

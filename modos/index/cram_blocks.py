@@ -67,7 +67,8 @@ class _Check:
         if self._held.startswith(_ENDS):
             del self._held[:len(CRAM3_EOF)]
             return
-        length, blocks = yield from self._parse(lambda cursor: read_container_header(cursor, major))
+        container = yield from self._parse(lambda cursor: read_container_header(cursor, major))
+        length, blocks = container.length, container.blocks
         while blocks and length > 0:  # some writers count blocks that are not there
             blocks, length = blocks - 1, length - (yield from self._block())
         if length < 0:

@@ -133,6 +133,11 @@ def _inflate(blocks: Blocks, offset: int, within: int, ahead: int = 0) -> tuple[
     return data, following
 
 
+def misfit(reason: str) -> IntegrityError:
+    """The error for an index that is not of its file."""
+    return IntegrityError(f"the index does not fit the file: {reason}", "make the index again")
+
+
 def _misfit(offset: int) -> IntegrityError:
     return IntegrityError(f"the index does not fit the file at byte {offset:,}", "make the index again")
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pysam
@@ -81,6 +83,26 @@ def test_a_missing_index_is_built(modo, source, tmp_path, file, index, class_nam
     modo.add_element({"id": "x", "@type": class_name}, tmp_path / file)
     assert names(modo) == [file, f"{file}.{index}"]
     assert not (tmp_path / f"{file}.{index}").exists(), "the folder of the source stays as it was"
+
+
+@pytest.mark.parametrize("command", [
+    [sys.executable, "-c", "import sys; from modos.api import MODO; MODO(sys.argv[1]).add_element("
+     "{'id': 'x', '@type': sys.argv[2]}, sys.argv[3])"],
+    [sys.executable, "-c", "from modos.cli import main; main()", "add"],
+], ids=["python", "command"])
+@pytest.mark.parametrize(("file", "type"), [
+    ("demo1.cram", "AlignmentSet"), ("demo2.bam", "AlignmentSet"), ("calls.vcf.gz", "VariantSet"), ("cohort.bcf", "VariantSet"),
+    ("reference.fa", "ReferenceGenome"),
+])
+def test_a_missing_index_is_built_in_a_process_that_did_nothing_else(modo, source, tmp_path, command, file, type):
+    shutil.copy(source / file, tmp_path)
+    words = [modo.path, type, tmp_path / file]
+    if "add" in command:
+        group = "reference" if file == "reference.fa" else "data"
+        words = [modo.path, group, "-e", f'{{"id": "x", "@type": "{type}"}}', "-s", tmp_path / file]
+    done = subprocess.run([*command, *map(str, words)], capture_output=True, text=True)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    assert len(names(MODO.open(modo.path))) == 2
 
 
 def test_a_built_index_answers_regions(modo, source, tmp_path):

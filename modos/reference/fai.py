@@ -1,0 +1,65 @@
+"""Is a .fai the index of a FASTA? It is looked at around the first and the last base of its sequences."""
+
+from __future__ import annotations
+
+import random
+
+from modos.errors import IntegrityError
+from modos.index import Read
+from modos.reference.sequences import FaiEntry, parse_fai
+
+_LOOKS = 16  # sequences that are looked at
+_SEED = 1
+_HEADER = 1 << 12  # bytes before a sequence that are looked at
+_ENDS = b"\r\n"
+
+
+def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> None:
+    """Raise IntegrityError where a .fai is not that of a plain FASTA.
+
+    Parameters
+    ----------
+    read
+        Gives bytes [start, end) of the FASTA.
+    size
+        Bytes in the FASTA.
+    thorough
+        Look at all sequences; else at the first, the last, and some in
+        between.
+    """
+    entries = list(parse_fai(text).items())
+    if not thorough and len(entries) > _LOOKS:
+        between = random.Random(_SEED).sample(range(1, len(entries) - 1), _LOOKS - 2)
+        entries = [entries[0], *(entries[at] for at in sorted(between)), entries[-1]]
+
+    def part(start: int, end: int) -> bytes:
+        start, end = max(start, 0), min(end, size)
+        return read(start, end) if start < end else b""
+
+    for name, entry in entries:
+        if entry.byte_of(entry.length) > size:
+            raise IntegrityError(f"{name} ends beyond the end of the file")
+        before = part(entry.offset - _HEADER, entry.offset)
+        if not _is_header(before, name, entry.offset <= _HEADER):
+            raise IntegrityError(f"no sequence {name} starts at byte {entry.offset:,}")
+        if entry.length and not _has_lines(part, entry):
+            raise IntegrityError(f"the lines of {name} are not as it says")
+
+
+def _is_header(before: bytes, name: str, is_all: bool) -> bool:
+    """Whether a sequence of this name starts after some bytes, as far as they tell."""
+    _, newline, line = before.rstrip(_ENDS).rpartition(b"\n")
+    if before[-1:] != b"\n":
+        return False
+    return not newline and not is_all or line[:1] == b">" and (line[1:].split() or [b""])[0] == name.encode()
+
+
+def _has_lines(part: Read, entry: FaiEntry) -> bool:
+    """Whether the first and the last line of a sequence end where they should."""
+    end = entry.byte_of(entry.length)
+    first = part(entry.offset, min(entry.offset + entry.line_width, end))
+    bases, ending = first[:entry.line_bases], first[entry.line_bases:]
+    last = entry.byte_of((entry.length - 1) // entry.line_bases * entry.line_bases + 1) - 1
+    tail, following = part(last - 1, end), part(end, end + _HEADER)
+    return (b"\n" not in bases and ending.strip(_ENDS) == b"" and tail[:1] == b"\n" and b"\n" not in tail[1:]
+            and (not following or following[:1] in (b"\r", b"\n", b" ")) and following.lstrip()[:1] in (b"", b">"))
