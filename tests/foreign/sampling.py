@@ -1,0 +1,40 @@
+"""How much is compared: everything where MODOS_ALL is set, else a sample that is the same each time."""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Sequence
+from typing import TypeVar
+
+from .files import Foreign
+from .known import KNOWN
+
+Item = TypeVar("Item")
+_OF_A_FOLDER = 6
+
+
+def is_all() -> bool:
+    """Whether everything is asked for."""
+    return os.environ.get("MODOS_ALL", "") not in ("", "0")
+
+
+# Read before a test's own environment hides it.
+ALL = is_all()
+
+
+def some(items: Sequence[Item], count: int) -> list[Item]:
+    """All, or some of them in their order."""
+    if ALL or len(items) <= count:
+        return list(items)
+    chosen = set(random.Random(len(items)).sample(range(len(items)), count))
+    return [item for number, item in enumerate(items) if number in chosen]
+
+
+def some_files(files: Sequence[Foreign]) -> list[Foreign]:
+    """All, or some of each folder and kind."""
+    groups: dict[tuple[str, str], list[Foreign]] = {}
+    for file in files:
+        groups.setdefault((file.name.rpartition("/")[0], file.kind), []).append(file)
+    chosen = [file for group in groups.values() for file in some(group, _OF_A_FOLDER)]
+    return chosen
