@@ -168,14 +168,14 @@ def _forms_of_reads(file: Foreign, oracle: Oracle, folder: Path):
             shutil.copy(file.path, path)
             path.chmod(0o644)
         else:
-            oracle.run("samtools", "view", "--no-PG", "-O", form.lower(), *words, "-o", path, file.path)
+            oracle.run("samtools", "view", "--no-PG", "-O", _output(form), *words, "-o", path, file.path)
         index = path.with_name(path.name + (".crai" if form == "CRAM" else ".csi" if "-c" in options else ".bai"))
         try:
             oracle.run("samtools", "index", *options, "-o", index, path)
         except Refused:
             unsorted = path.with_name(f"unsorted.{path.name}")
             path.rename(unsorted)
-            oracle.run("samtools", "sort", "--no-PG", "-O", form.lower(), *words, "-o", path, unsorted)
+            oracle.run("samtools", "sort", "--no-PG", "-O", _output(form), *words, "-o", path, unsorted)
             oracle.run("samtools", "index", *options, "-o", index, path)
         return Form(path, index, reference)
 
@@ -186,4 +186,9 @@ def _forms_of_reads(file: Foreign, oracle: Oracle, folder: Path):
     if file.kind == "CRAM":
         return {"crai": lambda: make("crai.cram", "CRAM")} | (
             {"given": given} if Path(f"{file.path}.crai").is_file() else {})
-    return {"bai": lambda: make("bai.bam", "BAM"), "csi": lambda: make("csi.bam", "BAM", "-c")}
+    return {"bai": lambda: make("bai.bam", "BAM"), "csi": lambda: make("csi.bam", "BAM", "-c"), "crai": lambda: make("crai.cram", "CRAM")}
+
+
+def _output(form: str) -> str:
+    """The format to write; a CRAM with its bases, so that reading it takes no reference."""
+    return "cram,no_ref=1" if form == "CRAM" else form.lower()

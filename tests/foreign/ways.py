@@ -25,8 +25,8 @@ class Ways:
     """A folder for objects, the server over it, and the services of the demo."""
 
     objects: Path
-    server: str
-    stack: Stack
+    server: str = ""
+    stack: Stack | None = None
 
     def put(self, name: str, forms: list[Form]) -> tuple[Object, dict[str, Exception]]:
         """Make an object of some forms of a file; those that are refused are told with the reason."""
@@ -37,6 +37,8 @@ class Ways:
                 modo.add_element({"id": form.path.name.partition(".")[0], "@type": kind}, form.path)
             except Exception as error:
                 refused[form.name] = error
+        if self.stack is None:
+            return Object(name, self.server, {"folder": modo}), refused
         modo.upload(f"s3://{BUCKET}/{name}", endpoint=self.stack.endpoint, s3_kwargs=CREDENTIALS)
         remote = f"s3://{BUCKET}/{name}"
         return Object(name, self.server, {
