@@ -8,12 +8,14 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from modos import coverage, selection
+from modos.bcftools import write_variants
 from modos.errors import IntegrityError, InvalidInputError, RegionError
-from modos.formats import FileFormat
+from modos.formats import BGZF_EOF, FileFormat
 from modos.index import Opening, open_stream
+from modos.index.vcf_header import header_text, sample_names, with_contigs
 from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, without_end
-from modos.region import Region, RegionLike, as_regions, settle
+from modos.records import RecordReader, check_end, check_samples, without_end
+from modos.region import Region, RegionLike, Regions, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
 from modos.writing import OutputFormat, RecordWriter
@@ -210,12 +212,14 @@ class GenomicFile:
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         is_own = output.name == self.format.name and samples is None
-        if is_own and regions is None and (output.compressed or output.name in selection.FORMATS):
+        if is_own and regions is None and (output.compressed or output.name != "VCF"):
             self.write_raw(descriptor)
         elif is_own and output.name in selection.FORMATS:
             widen(descriptor)
-            for parts in self._iter_selected(regions, output.compressed, threads):
+            for parts in self._iter_selected(regions, output, threads):
                 write_parts(descriptor, parts)
+        elif output.kind == "variants":
+            self._convert(descriptor, regions, output, samples, threads)
         else:
             writer = None
             for reader, records in self._readers(regions, samples):
@@ -232,7 +236,16 @@ class GenomicFile:
 
     def write_header(self, descriptor: int, output: OutputFormat) -> None:
         """Write the header alone."""
-        RecordWriter(self.header, output, descriptor).close()
+        if output.kind == "reads":
+            RecordWriter(self.header, output, descriptor).close()
+            return
+        opening = open_stream(self.format, self._source.open_header())
+        if output.name != self.format.name:
+            write_variants([opening.header_bytes], descriptor, output, name=self.name)
+        elif output.is_text:
+            write_all(descriptor, header_text(opening, self.format))
+        else:
+            write_all(descriptor, opening.header_bytes + BGZF_EOF)
 
     @property
     def _lengths(self) -> dict[str, int]:
@@ -243,36 +256,54 @@ class GenomicFile:
     def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[
             tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
-        wanted = None if samples is None else tuple(samples)
-        if wanted is not None and self.format.kind != "variants":
-            raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
+        wanted = self._wanted(samples)
         reference = self._find_reference(regions)
 
-        def read(pieces: Iterator[bytes]) -> RecordReader:
-            return RecordReader(pieces, self.format, reference, self.name, wanted)
+        def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
+            return RecordReader(pieces, format, reference, self.name, wanted)
 
         if regions is not None and self.format.name in selection.FORMATS:
-            reader = read(map(b"".join, self._iter_selected(regions, False, 0)))
+            parts = self._iter_selected(regions, OutputFormat(self.format.name, compressed=False))
+            reader = read(map(b"".join, parts), without_end(self.format) if self.format.name == "VCF" else self.format)
             yield reader, iter(reader)
             return
         for stream in self._source.open(regions):
-            reader = read(self._noted(stream.pieces))
+            reader = read(self._noted(stream.pieces), self.format)
             yield reader, reader.overlapping(stream.regions, stream.after)
 
-    def _iter_selected(self, regions: tuple[RegionLike, ...] | None, compress: bool,
-                       threads: int) -> Iterator[Parts]:
-        """Exactly the records of some regions as a BAM or BCF, without decoding them."""
-        header, runs = self._select(regions)
-        return chain(([header],), selection.compressed(runs, threads) if compress else selection.stored(runs))
+    def _wanted(self, samples: Iterable[str] | None) -> tuple[str, ...] | None:
+        if samples is not None and self.format.kind != "variants":
+            raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
+        return None if samples is None else tuple(samples)
 
-    def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[bytes, Iterator[Run]]:
-        """The header of a BAM or BCF, and the records of some regions."""
+    def _convert(self, descriptor: int, regions: tuple[RegionLike, ...] | None, output: OutputFormat,
+                 samples: Iterable[str] | None, threads: int) -> None:
+        """Write variants as `bcftools view` does."""
+        wanted = self._wanted(samples)
+        opening, runs, settled = self._select(regions)
+        if wanted is not None:
+            check_samples(wanted, sample_names(header_text(opening, self.format)), self.name)
+        header = opening.header_bytes
+        if self.format.name == "VCF":
+            used = [*self._source.contigs(), *(region.contig for region in settled)]
+            header = with_contigs(header_text(opening, self.format), opening.header.contigs, used)
+        pieces = chain((header,), map(b"".join, _encode(runs, OutputFormat(self.format.name, compressed=False))))
+        write_variants(pieces, descriptor, output, wanted, name=self.name, threads=threads)
+
+    def _iter_selected(self, regions: tuple[RegionLike, ...] | None, output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
+        """Exactly the records of some regions as a file of their own format, without decoding them."""
+        opening, runs, _ = self._select(regions)
+        header = header_text(opening, self.format) if output.is_text else opening.header_bytes
+        return chain(([header],), _encode(runs, output, threads))
+
+    def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[Opening, Iterator[Run], Regions]:
+        """The header of a BAM, BCF or VCF, the records of some regions, and those of the first stream."""
         streams = self._source.open(regions)
         first = next(streams)
         opening = self._opened(first)
         later = (selection.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
         runs = chain(selection.select(opening, self.format, first.regions), chain.from_iterable(later))
-        return opening.header_bytes, self._named(runs)
+        return opening, self._named(runs), first.regions or ()
 
     def _opened(self, stream: Stream) -> Opening:
         return open_stream(self.format, check_end(self._noted(stream.pieces), self.format, self.name))
@@ -289,3 +320,10 @@ class GenomicFile:
             if self.name in error.message:
                 raise
             raise type(error)(f"{self.name}: {error.message}", error.hint) from None
+
+
+def _encode(runs: Iterator[Run], output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
+    """Records of a BAM, BCF or VCF as they are written in their own format."""
+    if output.is_text:
+        return selection.plain(runs)
+    return selection.compressed(runs, threads) if output.compressed else selection.stored(runs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import select
 from contextlib import suppress
 
 PIPE_BYTES = 1 << 20
@@ -60,3 +61,10 @@ def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
     written = os.writev(descriptor, parts)
     if written < size:
         write_all(descriptor, b"".join(parts)[written:])
+
+
+def is_closed_pipe(descriptor: int) -> bool:
+    """Whether nobody reads a pipe any more."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -68,6 +68,11 @@ class _File:
     index_info: ObjectInfo | None = None
 
     @property
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the header, and those that only the index of a VCF has."""
+        return tuple(dict.fromkeys([*self.header.contigs, *(getattr(self.index, "names", None) or ())]))
+
+    @property
     def cost(self) -> int:
         return _FIRST + (self.index_info.size if self.index_info else 0)
 
@@ -120,7 +125,7 @@ class Planner:
         if regions is None:
             return self._plan_all(format, key, inline)
         file = self._file(format, key, with_index=True)
-        meant = settle(regions, [*file.header.contigs, *(getattr(file.index, "names", None) or ())])
+        meant = settle(regions, file.contigs)
         body = plan_regions(format, self._reader(file.info), file.info.size, file.header, file.index, meant,
                             inline=inline, workers=workers if self.storage.is_remote else 1)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
@@ -135,6 +140,14 @@ class Planner:
         format = streamable_format(key)
         file = self._file(format, key, with_index=False)
         return Plan(format, file.info, (), file.header.segments, (), b"")
+
+    def contigs(self, key: str) -> tuple[str, ...]:
+        """The contigs that a file's header has, and its index where there is one."""
+        format = streamable_format(key)
+        try:
+            return self._file(format, key, with_index=True).contigs
+        except NotFoundError:
+            return self._file(format, key, with_index=False).contigs
 
     def forget(self, key: str) -> None:
         """Read header and index again the next time."""

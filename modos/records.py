@@ -117,7 +117,7 @@ class RecordReader:
         self._header = self._file.header
         if samples is not None:
             try:
-                self._file.subset_samples(_known_samples(samples, self._file.header.samples, name))
+                self._file.subset_samples(check_samples(samples, self._file.header.samples, name))
             except BaseException:
                 self.close()
                 raise
@@ -135,8 +135,7 @@ class RecordReader:
     def __iter__(self) -> Iterator[Any]:
         """All records; raises after the last one where the stream was not complete."""
         try:
-            for record in self._file:
-                yield record
+            yield from self._file.fetch(until_eof=True) if self.format.kind == "reads" else self._file
         except (OSError, ValueError) as error:
             self._fail(error)
         self._feeder.join()
@@ -144,22 +143,18 @@ class RecordReader:
             raise self._feeder.error
 
     def overlapping(self, regions: Regions | None, after: Region | None = None) -> Iterator[Any]:
-        """The records that overlap some regions and no others, as samtools and bcftools select them.
+        """The reads that overlap some regions and no others, as samtools selects them.
 
         Parameters
         ----------
         regions
-            In the file's order and apart from each other; None for all records.
+            Apart from each other; None for all records.
         after
             A region before these, whose records are left out.
         """
         records, self._regions = iter(self), regions
         if regions is None:
             return records
-        return self._reads(records, regions, after) if self.format.kind == "reads" else self._variants(
-            records, regions, after)
-
-    def _reads(self, records: Iterator[Any], regions: Regions, after: Region | None) -> Iterator[Any]:
         number_of = self._file.get_tid
         numbered = [(-1, -1, r.limit) if r.contig == UNMAPPED else (number_of(r.contig), r.start, r.limit) for r in regions]
         if len(numbered) == 1 and after is None:
@@ -167,11 +162,6 @@ class RecordReader:
         overlaps = _overlap(numbered, after and (number_of(after.contig), after.start, after.limit))
         return (record for record in records
                 if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
-
-    def _variants(self, records: Iterator[Any], regions: Regions, after: Region | None) -> Iterator[Any]:
-        overlaps = _overlap([(r.contig, r.start, r.limit) for r in regions],
-                            after and (after.contig, after.start, after.limit))
-        return (record for record in records if overlaps(record.contig, record.start, record.stop))
 
     def close(self) -> None:
         """Stop reading; ends the thread that feeds."""
@@ -208,7 +198,8 @@ class RecordReader:
         return f"the reference of {listing(named, 3)}" if named else "its reference"
 
 
-def _known_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
+def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
+    """The samples that are wanted; NotFoundError where a file does not have one of them."""
     wanted, known = list(wanted), list(known)
     for sample in wanted:
         if sample not in known:

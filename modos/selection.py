@@ -1,18 +1,17 @@
-"""The records of some regions in a BAM or BCF, found by their bytes: no record is decoded.
+"""The records of some regions in a BAM, BCF or VCF, found by their bytes: no record is decoded.
 
-Both formats are sorted and both begin a record with its length, its contig and
-its position (SAMv1 section 4.2, VCFv4.3 section 6.3). So the records that start
-within a region follow each other, and only those that start before it need a
-look at where they end.
+A file that can be indexed has the records of a contig together and sorted by
+position; the contigs may have any order. So the records that start within a
+region follow each other, and only those that start before it need a look at
+where they end.
 """
 
 from __future__ import annotations
 
-import struct
 import threading
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -20,25 +19,15 @@ from isal import isal_zlib
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import BGZF_EOF, FileFormat
 from modos.index import Opening
+from modos.index.layout import MAX_RECORD, Layout, layout_of
 from modos.index.bgzf import PAYLOAD, block_size, frame, frame_stored, inflate_block
 from modos.prefetch import fetch_ahead
 from modos.region import MAX_POSITION, UNMAPPED, Region, Regions
 
-FORMATS = ("BAM", "BCF")  # whose records can be found so
+FORMATS = ("BAM", "BCF", "VCF")  # whose records can be found so
 THREADS = 3
 _BATCH = 1 << 17  # compressed bytes that a thread inflates at once
 _BLOCKS = 64  # that are handled at once
-_MAX_RECORD = 1 << 28  # bytes
-_NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
-_BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
-_CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
-
-_length = struct.Struct("<I").unpack_from
-_lengths = struct.Struct("<II").unpack_from
-_bam_place = struct.Struct("<4xIi").unpack_from  # contig, position
-_bam_cigar = struct.Struct("<8xiB3xHH").unpack_from  # position, bytes of the name, operations, flag
-_bcf_place = struct.Struct("<8xIi").unpack_from
-_bcf_span = struct.Struct("<12xii").unpack_from  # position, bases of the reference
 
 
 Parts = list[bytes | memoryview]  # to be written one after the other
@@ -58,9 +47,9 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
     Parameters
     ----------
     opening
-        A BAM or BCF whose header was read; its records are used up.
+        A BAM, BCF or VCF whose header was read; its records are used up.
     regions
-        In the file's order and apart from each other; None for all records.
+        Those of a contig sorted and apart from each other; None for all records.
     after
         A region before these, whose records are left out.
     threads
@@ -69,12 +58,12 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
     Raises
     ------
     IntegrityError
-        A block or record is damaged; TruncatedStream where the stream ends
-        within one.
+        A block or record is damaged, or the records are not sorted;
+        TruncatedStream where the stream ends within one.
     ModosError
         What the stream raises.
     """
-    walk = _Walk(format, opening.header.target_ids, regions, after)
+    walk = _Walk(layout_of(format, opening), regions, after)
     skip, rest = opening.header.end & 0xFFFF, b""
     for data in fetch_ahead(_inflate, _batches(opening.records), threads):
         if walk.is_done:
@@ -84,7 +73,14 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
         rest = data[used:]
         yield from runs
     if rest and not walk.is_done:
-        raise TruncatedStream("the stream ends within a record")
+        if format.name != "VCF":
+            raise TruncatedStream("the stream ends within a record")
+        yield from walk.through(rest + b"\n")[1]  # a last line may do without its end
+
+
+def plain(runs: Iterable[Run]) -> Iterator[Parts]:
+    """The records as text."""
+    return ([run.data] for run in runs)
 
 
 def stored(runs: Iterable[Run]) -> Iterator[Parts]:
@@ -145,107 +141,104 @@ def _batches(pieces: Iterable[bytes]) -> Iterator[tuple[int, list[memoryview]]]:
 
 
 class _Walk:
-    """Goes from record to record, with the region that is the next to end."""
+    """Goes from record to record, in whatever order the file has its contigs."""
 
-    def __init__(self, format: FileFormat, target_ids: dict[str, int], regions: Regions | None, after: Region | None):
-        is_bam = format.name == "BAM"
-        self._place: Callable = _bam_place if is_bam else _bcf_place
-        self._end_of: Callable = _bam_end if is_bam else _bcf_end
-        self._starts: Callable = _bam_starts if is_bam else _bcf_starts
+    def __init__(self, layout: Layout, regions: Regions | None, after: Region | None):
+        self._layout = layout
         self._takes_all = regions is None
-        self._regions = sorted(_numbered(region, target_ids) for region in regions or ())
-        self._after = _numbered(after, target_ids) if after else None
-        self._at = 0
+        self._spans: dict[Hashable, list[tuple[int, int]]] = {}
+        for region in regions or ():
+            self._spans.setdefault(layout.contig(region.contig), []).append(_span(region))
+        self._left = set(self._spans)  # contigs with regions that may still have records
+        self._after = (layout.contig(after.contig), *_span(after)) if after else None
+        self._contig: Hashable = None
+        self._passed: set[Hashable] = set()
+        self._position = -1  # of the last record
+        self._at = 0  # the next span of the contig
 
     @property
     def is_done(self) -> bool:
         """Whether no record further on can overlap."""
-        return not self._takes_all and self._at == len(self._regions)
+        return not self._takes_all and not self._left
 
     def through(self, data: bytes) -> tuple[int, list[Run]]:
         """Walk the whole records at the start of some data; returns the bytes they have, and the records to keep."""
-        starts = self._starts(data)
-        if len(data) - starts[-1] > _MAX_RECORD:
-            raise IntegrityError(f"a record is larger than {_MAX_RECORD >> 20} MiB: the file is damaged")
+        starts = self._layout.starts(data)
+        if len(data) - starts[-1] > MAX_RECORD:
+            raise IntegrityError(f"a record is larger than {MAX_RECORD >> 20} MiB: the file is damaged")
         view, used = memoryview(data), starts[-1]
         if self._takes_all:
             return used, [Run(view[:used], len(starts) - 1)] if used else []
-        stretches, number = [], 0
+        stretches: list[tuple[int, int]] = []
+        number = 0
         while number < len(starts) - 1 and not self.is_done:
-            number = self._through_region(data, starts, number, stretches)
+            number = self._through_contig(data, starts, number, stretches)
         return used, [Run(view[starts[first]:starts[beyond]], beyond - first) for first, beyond in stretches]
 
-    def _through_region(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
-        """Go on to the end of a region, or of the data; adds the stretches of records to keep, by their numbers."""
-        target, start, end = self._regions[self._at]
-        count, place = len(starts) - 1, self._place
+    def _through_contig(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
+        """Go on to the end of a contig, or of the data; adds the stretches of records to keep, by their numbers."""
+        place = self._layout.place
+        contig, position = place(data, starts[number])
+        if contig != self._contig:
+            self._enter(contig)
+        beyond = bisect_left(starts, True, number, len(starts) - 1, key=lambda at: place(data, at)[0] != contig)
+        if position < self._position and not self._layout.is_unplaced(contig):
+            raise _unsorted()
+        self._position = place(data, starts[beyond - 1])[1]
+        if contig in self._left:
+            self._through_spans(data, starts, number, beyond, stretches)
+        return beyond
 
-        def first_from(position: int) -> int:
-            return bisect_left(starts, (target, position), number, count, key=lambda at: place(data, at))
+    def _enter(self, contig: Hashable) -> None:
+        if contig in self._passed:
+            raise _unsorted()
+        self._passed.add(contig)
+        self._left.discard(self._contig)
+        self._contig, self._position, self._at = contig, -1, 0
 
-        begin, within, beyond = first_from(-2), first_from(start + 1), first_from(end)
-        reaching = [n for n in range(begin, within) if self._end_of(data, starts[n]) > start]
-        if self._after is None:
-            stretches += ((n, n + 1) for n in reaching)
-            if within < beyond:
-                stretches.append((within, beyond))
-        else:
-            stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(data, starts[n]))
-        if beyond < count:
-            self._at += 1
-        return max(beyond, number)
+    def _through_spans(self, data: bytes, starts: list[int], number: int, last: int, stretches: list[tuple[int, int]]) -> None:
+        """The records [number, last) of a contig that overlap its spans."""
+        place, end_of = self._layout.place, self._layout.end
+        spans = self._spans[self._contig]
+        while number < last and self._at < len(spans):
+            start, end = spans[self._at]
+            within = bisect_left(starts, start + 1, number, last, key=lambda at: place(data, at)[1])
+            beyond = bisect_left(starts, end, within, last, key=lambda at: place(data, at)[1])
+            reaching = [n for n in range(number, within) if end_of(data, starts[n]) > start]
+            if self._after is None:
+                stretches += _joined([*((n, n + 1) for n in reaching), (within, beyond)])
+            else:
+                stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(data, starts[n]))
+            number = beyond
+            self._at += beyond < last
+        if self._at == len(spans):
+            self._left.discard(self._contig)
 
     def _is_earlier(self, data: bytes, at: int) -> bool:
         target, start, end = self._after
-        contig, position = self._place(data, at)
-        return contig == target and position < end and self._end_of(data, at) > start
+        contig, position = self._layout.place(data, at)
+        return contig == target and position < end and self._layout.end(data, at) > start
 
 
-def _numbered(region: Region, target_ids: dict[str, int]) -> tuple[int, int, int]:
-    """A region by the number of its contig; one whose contig the header leaves out has no records."""
-    if region.contig == UNMAPPED:
-        return _NO_TARGET, -2, MAX_POSITION
-    return target_ids.get(region.contig, _NO_TARGET - 1), region.start, region.limit
+def _span(region: Region) -> tuple[int, int]:
+    """The bases of a region; for the reads without a position all, also those before the first base."""
+    return (-2, MAX_POSITION) if region.contig == UNMAPPED else (region.start, region.limit)
 
 
-def _bam_starts(data: bytes) -> list[int]:
-    """Where the whole records start, and where the last one ends."""
-    at, limit, starts = 0, len(data) - _BAM_FIXED, []
-    add, length = starts.append, _length
-    while at <= limit:
-        add(at)
-        at += length(data, at)[0] + 4
-    if at > len(data):
-        at = starts.pop()
-    add(at)
-    return starts
+def _joined(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The stretches that are not empty, those that follow each other as one."""
+    first = last = -1
+    for start, end in stretches:
+        if start == last:
+            last = end
+            continue
+        if first < last:
+            yield first, last
+        first, last = start, end
+    if first < last:
+        yield first, last
 
 
-def _bcf_starts(data: bytes) -> list[int]:
-    """Where the whole records start, and where the last one ends."""
-    at, limit, starts = 0, len(data) - _BCF_FIXED, []
-    add, lengths = starts.append, _lengths
-    while at <= limit:
-        add(at)
-        at += sum(lengths(data, at)) + 8
-    if at > len(data):
-        at = starts.pop()
-    add(at)
-    return starts
-
-
-def _bam_end(data: bytes, at: int) -> int:
-    """End of a read on the reference; a read that takes none of it counts as one base (htslib, bam_endpos)."""
-    position, name, operations, flag = _bam_cigar(data, at)
-    if flag & 4 or not operations:
-        return position + 1
-    if operations == 1:
-        cigar = _length(data, at + 36 + name)
-    else:
-        cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
-    return position + (sum([op >> 4 for op in cigar if _CONSUMES_REFERENCE >> (op & 15) & 1]) or 1)
-
-
-def _bcf_end(data: bytes, at: int) -> int:
-    start, bases = _bcf_span(data, at)
-    return start + bases
+def _unsorted() -> IntegrityError:
+    return IntegrityError("the records are not sorted by contig and position, so that regions cannot be found",
+                          "sort the file (samtools sort, bcftools sort), and make its index again")

@@ -64,6 +64,9 @@ class Source(Protocol):
     def open_header(self) -> Iterator[bytes]:
         """The file's header, without an end marker."""
 
+    def contigs(self) -> tuple[str, ...]:
+        """The contigs of its header and, where it is known, of its index; none where there is no such file."""
+
 
 class StorageSource:
     """A file read straight from its storage, by ranges."""
@@ -94,6 +97,10 @@ class StorageSource:
     def open_header(self) -> Iterator[bytes]:
         """The header, read by range."""
         return self._iter(self._planner.plan_header(self._key))
+
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the header and the index."""
+        return self._planner.contigs(self._key)
 
     def _iter(self, plan: Plan) -> Iterator[bytes]:
         return iter_plan(self._storage, plan, self._workers)
@@ -137,7 +144,7 @@ class HtsgetSource:
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
-            yield from self._open_several(settle(regions, self._contigs() or None))
+            yield from self._open_several(settle(regions, self.contigs() or None))
 
     def open_header(self) -> Iterator[bytes]:
         """The header, as the server gives it."""
@@ -152,7 +159,7 @@ class HtsgetSource:
         try:
             stream = next(self._open_several((guess,)))
         except (NotFoundError, RegionError):
-            contigs = self._contigs()
+            contigs = self.contigs()
             meant = Region.parse(region, contigs) if contigs else guess
             if meant == guess:
                 raise
@@ -184,8 +191,8 @@ class HtsgetSource:
         if received != self._size:
             raise TruncatedStream(f"{self.name}: {received:,} bytes arrived, the file has {self._size:,}")
 
-    def _contigs(self) -> tuple[str, ...]:
-        """The contigs of the file's header; none where there is no such file."""
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the header; none where there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
@@ -222,6 +229,10 @@ class FallbackSource:
             return self._served.open_header()
         except RemoteError as error:
             return self._instead(error).open_header()
+
+    def contigs(self) -> tuple[str, ...]:
+        """Those of the stored file."""
+        return self._stored.contigs()
 
     def _instead(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)

@@ -1,4 +1,4 @@
-"""Records into files and pipes, in any format that htslib writes."""
+"""Reads into files and pipes, in any format that htslib writes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from modos.errors import InvalidInputError, ModosError
 from modos.formats import RecordKind
+from modos.pipes import is_closed_pipe
 
 _KINDS: dict[str, RecordKind] = {"SAM": "reads", "BAM": "reads", "CRAM": "reads", "VCF": "variants", "BCF": "variants"}
 _ENDINGS = {".sam": ("SAM", False), ".bam": ("BAM", True), ".cram": ("CRAM", True), ".vcf": ("VCF", False),
@@ -18,8 +19,6 @@ _MODES = {  # by format: compressed, uncompressed
     "SAM": ("wh", "wh"),
     "BAM": ("wb", "wbu"),
     "CRAM": ("wc", "wc"),
-    "VCF": ("wz", "w"),
-    "BCF": ("wb", "wb0"),
 }
 
 
@@ -61,7 +60,7 @@ class OutputFormat:
 
 
 class RecordWriter:
-    """Writes records into an open file or pipe, which stays open.
+    """Writes reads into an open file or pipe, which stays open.
 
     Where anything fails, no end marker is written, so that the output cannot
     pass for a complete file.
@@ -107,7 +106,7 @@ class RecordWriter:
             raise self._reason(error) from error
 
     def _reason(self, error: Exception) -> Exception:
-        return BrokenPipeError() if _is_closed_pipe(self._descriptor) else ModosError(f"cannot write: {error}")
+        return BrokenPipeError() if is_closed_pipe(self._descriptor) else ModosError(f"cannot write: {error}")
 
     def _abandon(self) -> None:
         """Close with the last bytes, the end marker among them, going nowhere."""
@@ -122,17 +121,7 @@ def _open(header: Any, output: OutputFormat, descriptor: int, threads: int) -> A
     import pysam
 
     mode = _MODES[output.name][0 if output.compressed else 1]
-    if output.kind == "variants":
-        return pysam.VariantFile(descriptor, mode, header=header, duplicate_filehandle=False, threads=max(threads, 1))
     # With its bases, so that reading it takes no reference.
     options = [b"version=3.0", b"no_ref=1"] if output.name == "CRAM" else None
     return pysam.AlignmentFile(descriptor, mode, header=header, format_options=options, duplicate_filehandle=False,
                                threads=max(threads, 1))
-
-
-def _is_closed_pipe(descriptor: int) -> bool:
-    import select
-
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -18,7 +18,7 @@ LAYERS = [
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
-    {"annotations"},
+    {"annotations", "bcftools"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
     {"referencing"},

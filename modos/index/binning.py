@@ -155,11 +155,8 @@ class BinningIndex:
     def end_of_placed(self) -> int:
         """Virtual offset after the last record that has a position, or 0 where there is none."""
         beyond = _first_bin(self.depth + 1)  # a bin with statistics in place of chunks may follow
-        for target in reversed(self.targets):
-            ends = [end for number in target.bins if number < beyond for _, end in target.chunks(number)]
-            if ends:
-                return max(ends)
-        return 0
+        return max((end for target in self.targets for number in target.bins if number < beyond for _, end in target.chunks(number)),
+                   default=0)
 
     def _levels(self) -> Iterator[tuple[int, int, int]]:
         """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""

@@ -211,9 +211,14 @@ def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, in
     for number, line in enumerate(_CONTIG_LINE.finditer(text)):
         if number >= MAX_CONTIGS:
             raise _too_many()
-        fields = {field["key"]: field["value"].strip('"') for field in _FIELD.finditer(_text(line[1]))}
+        fields = header_fields(line[1])
         if "ID" in fields:
             yield fields["ID"], _length(fields.get("length", "")), _length(fields.get("IDX", ""))
+
+
+def header_fields(text: bytes | bytearray) -> dict[str, str]:
+    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket."""
+    return {field["key"]: field["value"].strip('"') for field in _FIELD.finditer(_text(text))}
 
 
 def _add(contigs: dict[str, int | None], name: str, length: int | None) -> None:

@@ -99,7 +99,10 @@ def _find_chunks(
     if region.contig == UNMAPPED:
         if format.kind != "reads":
             raise InvalidInputError("variants have no region `*`: it stands for reads without a position")
-        return [(index.end_of_placed(), _check_end(read, size, header.eof) << 16)]
+        start, end = index.end_of_placed(), _check_end(read, size, header.eof) << 16
+        if start > size << 16:
+            raise beyond_end(size)
+        return [(start, end)] if start < end else []
     target = _target_id(format, header, index, region.contig)
     return [] if target is None else index.chunks(target, region.start, region.limit)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-from dataclasses import replace
 
 import pysam
 import pytest
@@ -138,11 +137,11 @@ def test_a_cram_without_its_reference_says_so(example, monkeypatch, tmp_path):
         reference.rename(example / "source/reference.fa")
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", ["BAM", "CRAM"])
 def test_what_is_written_reads_the_same(name, example, tmp_path):
     folder = example / "source"
     data, fasta, out = (folder / FILES[name]).read_bytes(), str(folder / "reference.fa"), tmp_path / FILES[name]
-    region = Region("chr1", 20_000, 25_000) if name in ("BAM", "CRAM") else Region("chr2", 0, 20_000)
+    region = Region("chr1", 20_000, 25_000)
     for compress in (True, False):
         with open(out, "wb") as target, reader(name, data, fasta) as records:
             writer = RecordWriter(records.header, OutputFormat(name, compress), target.fileno())
@@ -150,13 +149,8 @@ def test_what_is_written_reads_the_same(name, example, tmp_path):
             writer.close()
         with reader(name, data, fasta) as records:
             kept = [str(record) for record in records.overlapping((region,))]
-        with RecordReader(pieces(out.read_bytes()), text_of(FORMATS[name], compress), fasta) as again:
+        with RecordReader(pieces(out.read_bytes()), FORMATS[name], fasta) as again:
             assert [str(record) for record in again] == kept != []
-
-
-def text_of(format, compressed):
-    """The format of what is written: a VCF that is not compressed has no end marker."""
-    return format if compressed or format.name != "VCF" else replace(format, eof_markers=())
 
 
 def test_a_failure_leaves_no_end_marker(example, tmp_path):

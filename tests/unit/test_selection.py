@@ -125,7 +125,7 @@ def test_damage_is_one_of_our_errors(bam, data):
 
 
 def test_a_record_of_absurd_size_is_refused(tmp_path, monkeypatch, bam):
-    monkeypatch.setattr("modos.selection._MAX_RECORD", 100)
+    monkeypatch.setattr("modos.selection.MAX_RECORD", 100)
     with pytest.raises(IntegrityError, match="record"):
         list(select(opened(bam), bam.format, None))
 
