@@ -36,18 +36,21 @@ class Difference:
     form
         The form of the file: `tbi.vcf.gz`.
     what
-        What was compared: `records`, `several`, `count`, `own`, `vcf`, ...
+        What was compared: `records`, `count`, `write VCF`, `samples BCF`, ...
+    how
+        `more`, `fewer`, `other` records, or `error`.
     """
 
     form: str
     way: str
     what: str
     regions: str
+    how: str
     ours: str
     theirs: str
 
     def __str__(self) -> str:
-        return f"{self.form} {self.way} {self.what} {self.regions}\n    ours:   {self.ours}\n    oracle: {self.theirs}"
+        return f"{self.form} {self.way} {self.what} {self.how} {self.regions}\n    ours:   {self.ours}\n    oracle: {self.theirs}"
 
 
 @dataclass
@@ -151,17 +154,25 @@ class Comparer:
         if _are_refusals(ours, theirs):
             return
         if ours != theirs:
-            self._differ(form, way, what, few, *_first_difference(ours, theirs))
+            self._differ(form, way, what, few, ours, theirs)
 
-    def _differ(self, form: Form, way: str, what: str, few: tuple[Region, ...], ours: str, theirs: str) -> None:
+    def _differ(self, form: Form, way: str, what: str, few: tuple[Region, ...], ours: Any, theirs: Any) -> None:
         regions = ",".join(map(str, few)) or "-"
-        self.result.differences.append(Difference(form.name, way, what, regions, ours, theirs))
+        difference = Difference(form.name, way, what, regions, _how(ours, theirs), *_first_difference(ours, theirs))
+        self.result.differences.append(difference)
 
 
 def _are_refusals(ours: Any, theirs: Any) -> bool:
     """Whether both say no, and we with an error of our own."""
     return (isinstance(ours, str) and isinstance(theirs, str) and theirs.startswith("refused:")
             and ": " in ours and not ours.startswith(("!", "refused:")))
+
+
+def _how(ours: Any, theirs: Any) -> str:
+    if isinstance(ours, str) or isinstance(theirs, str):
+        return "error"
+    ours, theirs = (value if isinstance(value, int) else len(value) for value in (ours, theirs))
+    return "more" if ours > theirs else "fewer" if ours < theirs else "other"
 
 
 def _first_difference(ours: Any, theirs: Any) -> tuple[str, str]:
@@ -224,22 +235,33 @@ class Asked:
             words = ["--no-PG", *(["-h"] if header else []), *(["-T", form.reference] if form.reference else [])]
             words += ["-M"] if len(few) > 1 else []
             return self.oracle.lines("samtools", "view", *words, form.path, *map(text_of, few))
-        words = ["--no-version", *([] if header else ["-H"]), *(["-I", "-s", ",".join(samples)] if samples else [])]
+        words = ["--no-version", *([] if header else ["-H"]), *(["-s", ",".join(samples)] if samples else [])]
         words += ["-r", ",".join(map(text_of, few))] if few else []
         return self.oracle.lines("bcftools", "view", *words, form.path)
 
     def converted(self, few: tuple[Region, ...], name: str, samples: tuple[str, ...] = ()) -> list[str]:
         """Header and records of some regions, after a way through a format."""
-        if name != "BCF" or self.form.has_reads:
-            return self.view(few, True, samples)
-        self._through_bcf(samples)
+        if name == "CRAM":
+            through = dict(zip(self.view((), True), self._through_cram()))
+            return [through[line] for line in self.view(few, True)]
+        if name == "BCF":
+            self._through_bcf(samples)
         return self.view(few, True, samples)
+
+    def _through_cram(self) -> list[str]:
+        """Header and records after a way through a CRAM, which keeps no `=` and `X`."""
+        if "CRAM" not in self.known:
+            words = ["-T", self.form.reference] if self.form.reference else []
+            cram = self.form.path.with_name("through.cram")
+            self.oracle.run("samtools", "view", "--no-PG", "-O", "cram,no_ref=1", *words, "-o", cram, self.form.path)
+            self.known["CRAM"] = self.oracle.lines("samtools", "view", "--no-PG", "-h", cram)
+        return self.known["CRAM"]
 
     def _through_bcf(self, samples: tuple[str, ...]) -> None:
         """Raise Refused where the oracle cannot write the file as a BCF."""
         key = "BCF", samples
         if key not in self.known:
-            words = ["-I", "-s", ",".join(samples)] if samples else []
+            words = ["-s", ",".join(samples)] if samples else []
             try:
                 self.known[key] = self.oracle.lines("bcftools", "view", "--no-version", "-Ou", *words, self.form.path) and []
             except Refused as refusal:
