@@ -20,14 +20,13 @@ from modos.pipes import is_closed_pipe
 from modos.writing import OutputFormat
 
 _PROGRAM = "import sys; from pysam import bcftools; bcftools.view(*sys.argv[1:], catch_stdout=False)"
-_TYPES = {("VCF", True): "z", ("VCF", False): "v", ("BCF", True): "b", ("BCF", False): "u"}
 _MAX_MESSAGES = 1 << 20  # bytes
 _UNDECLARED = re.compile(r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[^\n]* is not defined in the header", re.IGNORECASE)
 
 
 def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputFormat, samples: Sequence[str] | None = None,
                    *, name: str = "the stream", threads: int = 0) -> None:
-    """Write a VCF or BCF as `bcftools view` does, with AC and AN of the samples that are kept.
+    """Write a VCF or BCF as `bcftools view` does, with INFO as it is (`-I`).
 
     Where anything fails, the output has no end marker.
 
@@ -53,13 +52,13 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
     ModosError
         What the pieces raise.
     """
-    arguments = ["--no-version", f"-O{_TYPES[output.name, output.compressed]}", "--threads", str(threads)]
+    arguments = ["--no-version", f"-O{_output_type(output)}", "--threads", str(threads)]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder, tempfile.TemporaryFile() as messages:
         if samples is not None:
             path = f"{folder}/samples"
             with open(path, "w", encoding="utf-8") as file:
                 file.writelines(f"{sample}\n" for sample in samples)
-            arguments += ["-S", path]
+            arguments += ["-I", "-S", path]
         process = subprocess.Popen([sys.executable, "-P", "-c", _PROGRAM, *arguments, "-"], stdin=subprocess.PIPE,
                                    stdout=descriptor, stderr=messages)
         try:
@@ -73,6 +72,12 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
             raise
         if code:
             raise _reason(messages, descriptor, name, output)
+
+
+def _output_type(output: OutputFormat) -> str:
+    if output.name == "BCF":
+        return "b" if output.compressed else "u"
+    return "v" if output.is_text else "z" if output.compressed else "z0"
 
 
 def _feed(pipe: IO[bytes], pieces: Iterable[bytes]) -> None:

@@ -81,7 +81,8 @@ class GenomicFile:
         Parameters
         ----------
         samples
-            The samples of a VCF or BCF to decode; all where it is None.
+            The samples of a VCF or BCF to decode; all where it is None. INFO
+            stays as it is, also AC and AN, which are of all samples.
 
         Returns
         -------
@@ -195,16 +196,19 @@ class GenomicFile:
         descriptor
             An open file or pipe; it stays open.
         output
-            The format. All of the file in its own format is copied as it is.
+            The format. Its own takes the bytes of header and records as they
+            are; another one makes variants what `bcftools view` makes them.
         samples
-            As for `fetch`.
+            The samples of a VCF or BCF to keep, in this order; all where it
+            is None. INFO stays as it is.
         threads
             How many threads compress, beside this one.
 
         Raises
         ------
         InvalidInputError
-            Reads cannot be written as variants, nor variants as reads.
+            Reads cannot be written as variants, nor variants as reads; or
+            bcftools refuses, as the header leaves something out.
         BrokenPipeError
             Nobody reads the pipe any more.
         """

@@ -30,10 +30,14 @@ class OutputFormat:
     ----------
     compressed
         Whether BAM, VCF and BCF are; a pipe is faster without.
+    blocks
+        Whether a VCF that is not compressed comes in BGZF blocks all the
+        same, for whoever reads a `.vcf.gz`; else it is text.
     """
 
     name: str
     compressed: bool = True
+    blocks: bool = False
 
     @classmethod
     def named(cls, name: str, *, compressed: bool) -> OutputFormat:
@@ -56,7 +60,7 @@ class OutputFormat:
     @property
     def is_text(self) -> bool:
         """Whether it is for eyes."""
-        return self.name == "SAM" or (self.name == "VCF" and not self.compressed)
+        return self.name == "SAM" or (self.name == "VCF" and not self.compressed and not self.blocks)
 
 
 class RecordWriter:

@@ -187,10 +187,12 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
     if name is None and by_name:
         return by_name
     is_pipe = output == "-" and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
-    chosen = name or default or genomic.format.name
-    is_text = (name or default or "").upper() == "VCF"
-    return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed) if is_text else (
-        not is_pipe or chosen.upper() == "VCF"))
+    chosen = (name or default or genomic.format.name).upper()
+    if chosen != "VCF":
+        return OutputFormat.named(chosen, compressed=not is_pipe)
+    if name or default:
+        return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed))
+    return OutputFormat(chosen, compressed=not is_pipe, blocks=True)
 
 
 @contextmanager

@@ -34,6 +34,8 @@ HTSGET = str(Path(sys.executable).with_name("htsget"))
 READ_IN_TURN = ("import requests, sys\nfor block in requests.get(sys.argv[1]).json()['htsget']['urls']:\n"
                 "    with requests.get(block['url'], headers=block.get('headers'), stream=True) as answer:\n"
                 "        while piece := answer.raw.read(1 << 16):\n            sys.stdout.buffer.write(piece)\n")
+DECODED = ("import pysam, sys\nfile = pysam.VariantFile(sys.argv[2])\nout = pysam.VariantFile('-', 'w', header=file.header)\n"
+           "for record in file.fetch(region=sys.argv[1]):\n    out.write(record)\nout.close()\n")  # how regions were written before
 DELAY = 0.05  # seconds
 
 
@@ -56,10 +58,29 @@ def write_short_reads(path: Path, count: int, length: int = 100_000_000) -> None
     subprocess.run(["samtools", "index", str(path)], check=True)
 
 
-def add(place: Path, name: str, source: Path) -> MODO:
+def write_genotypes(path: Path, count: int, samples: int = 20, length: int = 100_000_000) -> None:
+    """A VCF of sorted variants with the genotype, depth and quality of each sample, and its index."""
+    chance = np.random.default_rng(2)
+    genotypes = [f"{call}:{depth}:{99 - depth}" for depth in range(90) for call in ("0/0", "0/1", "1/1")]
+    header = ["##fileformat=VCFv4.3", f"##contig=<ID=chr1,length={length}>",
+              '##INFO=<ID=DP,Number=1,Type=Integer,Description="Depth">', '##FORMAT=<ID=GT,Number=1,Type=String,Description="Genotype">',
+              '##FORMAT=<ID=DP,Number=1,Type=Integer,Description="Depth">', '##FORMAT=<ID=GQ,Number=1,Type=Integer,Description="Quality">',
+              "\t".join(["#CHROM", "POS", "ID", "REF", "ALT", "QUAL", "FILTER", "INFO", "FORMAT", *(f"s{n}" for n in range(samples))])]
+    with open(path, "wb") as target:
+        writer = subprocess.Popen(["bgzip", "-c"], stdin=subprocess.PIPE, stdout=target, text=True)
+        writer.stdin.write("\n".join(header) + "\n")
+        for number, place in enumerate(np.sort(chance.integers(1, length, count))):
+            calls = "\t".join(genotypes[at] for at in chance.integers(0, len(genotypes), samples))
+            writer.stdin.write(f"chr1\t{place}\tv{number}\tA\tC\t50\tPASS\tDP=500\tGT:DP:GQ\t{calls}\n")
+        writer.stdin.close()
+        assert writer.wait() == 0
+    subprocess.run(["tabix", "-p", "vcf", str(path)], check=True)
+
+
+def add(place: Path, name: str, source: Path, kind: str = "AlignmentSet") -> MODO:
     """An object at a place with one file."""
     modo = MODO(place)
-    modo.add_element({"id": name, "@type": "AlignmentSet"}, source)
+    modo.add_element({"id": name, "@type": kind}, source)
     return modo
 
 
@@ -153,6 +174,22 @@ def bench_exact(folder: Path) -> None:
         report("records into Python, served", "pysam, local", lambda: sum(1 for _ in served.fetch(region)), iterate, 0.9)
 
 
+def bench_variants(folder: Path) -> None:
+    """Exactly the variants of a region, as text, for a pipe and as a file; today's way against records that are decoded."""
+    write_genotypes(folder / "calls.vcf.gz", 500_000)
+    add(folder / "exact/ex", "calls", folder / "calls.vcf.gz", "VariantSet")
+    local, region = folder / "exact/ex/calls.vcf.gz", "chr1:5000000-95000000"
+    text, bcftools = [MODOS, "stream", "-O", "vcf", "-r", region, local], ["bcftools", "view", "-r", region, local]
+    lines = {subprocess.run(f"{' '.join(map(str, one))} | grep -v '^#' | md5sum", shell=True, capture_output=True).stdout
+             for one in (text, bcftools)}
+    assert len(lines) == 1, "the records differ"
+    decoded = [sys.executable, "-c", DECODED, region, local]
+    report("a region of a VCF as text", "bcftools", command(*text), command(*bcftools), 0.8)
+    report("a region of a VCF as text", "decoded", command(*text), command(*decoded), 3)
+    piped = [MODOS, "stream", "-r", region, local]
+    report("a region of a VCF into a pipe", "bcftools -Oz", command(*piped), command(*bcftools, "-Oz"), 3)
+
+
 def bench_s3(folder: Path) -> None:
     """Requests and bytes of a small region, straight from S3."""
     with running() as services, Proxy(services.s3) as proxy:
@@ -215,10 +252,10 @@ def bench_tickets(folder: Path) -> None:
 
 def main() -> None:
     """Run all."""
-    for program in ("curl", "samtools", HTSGET):
+    for program in ("curl", "samtools", "bcftools", "bgzip", "tabix", HTSGET):
         if not shutil.which(program):
             sys.exit(f"these benchmarks compare with {os.path.basename(program)}: install it")
     with tempfile.TemporaryDirectory(prefix="modos-bench-") as name:
         folder = Path(name)
-        for bench in (bench_raw, bench_far, bench_memory, bench_exact, bench_tickets, bench_s3):
+        for bench in (bench_raw, bench_far, bench_memory, bench_exact, bench_variants, bench_tickets, bench_s3):
             bench(folder)

@@ -53,7 +53,7 @@ def test_samples_are_those_of_bcftools(tmp_path, samples):
     (tmp_path / "in.vcf").write_bytes(TEXT)
     (tmp_path / "names").write_text("".join(f"{name}\n" for name in samples))
     out = write(tmp_path / "out", OutputFormat("VCF", False), samples)
-    assert out.read_text() == view(tmp_path / "in.vcf", "-S", str(tmp_path / "names"))
+    assert out.read_text() == view(tmp_path / "in.vcf", "-I", "-S", str(tmp_path / "names"))
 
 
 def test_what_the_header_leaves_out_is_named(tmp_path):
