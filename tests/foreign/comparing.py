@@ -6,6 +6,7 @@ import gzip
 import itertools
 import tempfile
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from modos.errors import ModosError
 from modos.region import Region
 from modos.writing import OutputFormat
 
-from .files import Foreign, Form, make_forms
+from .files import Foreign, Form, bgzipped, make_forms
 from .oracle import Oracle, Refused, lines_of
 from .regions import several, some_regions
 from .ways import WAYS, Object, Ways
@@ -137,8 +138,9 @@ class Comparer:
             what = f"write {target.name}{'' if target.compressed else ' plain'}"
             write = partial(file.write, region=few or None, output=target)
             if target.name == "VCF" and file.format.name == "VCF":
-                self._check(form, way, f"{what} untouched", few, attempt(lambda: asked.untouched(write, target.compressed)), "lines of the file")
-                ours, theirs = attempt(lambda: asked.written(write, header=False)), attempt(lambda: asked.view(few))
+                data = attempt(lambda: _bytes_of(write))
+                self._check(form, way, f"{what} untouched", few, data if isinstance(data, str) else asked.untouched(data), "lines of the file")
+                ours, theirs = data if isinstance(data, str) else attempt(lambda: asked.reread(data)), attempt(lambda: asked.view(few))
             else:
                 ours, theirs = attempt(lambda: asked.written(write)), attempt(lambda: asked.converted(few, target.name))
             self._check(form, way, what, few, ours, theirs)
@@ -195,6 +197,13 @@ def attempt(call: Callable[[], Any]) -> Any:
         return f"!{type(error).__name__}: {error}"
 
 
+def _bytes_of(write: Callable[[int], None]) -> bytes:
+    with tempfile.TemporaryFile() as file:
+        write(file.fileno())
+        file.seek(0)
+        return file.read()
+
+
 def texts(records: Iterable[Any]) -> list[str]:
     """Records as the lines of SAM or VCF."""
     return [(record.to_string() if hasattr(record, "to_string") else str(record)).rstrip("\n") for record in records]
@@ -235,7 +244,7 @@ class Asked:
             words = ["--no-PG", *(["-h"] if header else []), *(["-T", form.reference] if form.reference else [])]
             words += ["-M"] if len(few) > 1 else []
             return self.oracle.lines("samtools", "view", *words, form.path, *map(text_of, few))
-        words = ["--no-version", *([] if header else ["-H"]), *(["-s", ",".join(samples)] if samples else [])]
+        words = ["--no-version", *([] if header else ["-H"]), *(["-I", "-s", ",".join(samples)] if samples else [])]
         words += ["-r", ",".join(map(text_of, few))] if few else []
         return self.oracle.lines("bcftools", "view", *words, form.path)
 
@@ -261,7 +270,7 @@ class Asked:
         """Raise Refused where the oracle cannot write the file as a BCF."""
         key = "BCF", samples
         if key not in self.known:
-            words = ["-s", ",".join(samples)] if samples else []
+            words = ["-I", "-s", ",".join(samples)] if samples else []
             try:
                 self.known[key] = self.oracle.lines("bcftools", "view", "--no-version", "-Ou", *words, self.form.path) and []
             except Refused as refusal:
@@ -282,22 +291,27 @@ class Asked:
     def samples(self) -> list[str]:
         return [] if self.form.has_reads else self.oracle.lines("bcftools", "query", "-l", self.form.path)
 
-    def written(self, write: Callable[[int], None], header: bool = True) -> list[str]:
+    def written(self, write: Callable[[int], None]) -> list[str]:
         """What is written, as the oracle reads it."""
         with tempfile.NamedTemporaryFile() as file:
             write(file.fileno())
             if self.form.has_reads:
                 words = ["-T", self.form.reference] if self.form.reference else []
                 return self.oracle.lines("samtools", "view", "--no-PG", "-h", *words, file.name)
-            return self.oracle.lines("bcftools", "view", "--no-version", *([] if header else ["-H"]), file.name)
+            return self.oracle.lines("bcftools", "view", "--no-version", file.name)
 
-    def untouched(self, write: Callable[[int], None], compressed: bool) -> str:
+    def reread(self, data: bytes) -> list[str]:
+        """The records of a VCF that was written, as the oracle reads them; with an index, so that contigs need no declaration."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "written.vcf.gz"
+            path.write_bytes(bgzipped(data))
+            with suppress(Refused):
+                self.oracle.run("bcftools", "index", "-t", path)
+            return self.oracle.lines("bcftools", "view", "-H", path)
+
+    def untouched(self, data: bytes) -> str:
         """Whether what is written of a VCF is its header and some of its lines, byte for byte and in order."""
-        with tempfile.TemporaryFile() as file:
-            write(file.fileno())
-            file.seek(0)
-            data = file.read()
-        ours = lines_of(gzip.decompress(data) if compressed else data)
+        ours = lines_of(gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data)
         theirs = lines_of(gzip.decompress(self.form.path.read_bytes()))
         for line in theirs:
             if line.startswith("#") and (not ours or ours.pop(0) != line):

@@ -123,8 +123,9 @@ def make_forms(file: Foreign, oracle: Oracle, folder: Path) -> Forms:
 
 
 def _forms_of_variants(file: Foreign, oracle: Oracle, folder: Path):
-    def bgzipped(name: str) -> Path:
-        return bgzip(file.path, folder / name)
+    def compressed(name: str) -> Path:
+        (folder / name).write_bytes(bgzipped(file.path.read_bytes()))
+        return folder / name
 
     def bcf(name: str) -> Path:
         oracle.run("bcftools", "view", "--no-version", "-Ob", "-o", folder / name, file.path)
@@ -142,20 +143,17 @@ def _forms_of_variants(file: Foreign, oracle: Oracle, folder: Path):
 
     if file.kind == "BCF":
         return {"bcf": lambda: index(Path(shutil.copy(file.path, folder / "csi.bcf")))}
-    return {"tbi": lambda: index(bgzipped("tbi.vcf.gz"), "-t"),
-            "csi": lambda: index(bgzipped("csi.vcf.gz"), "-c"),
+    return {"tbi": lambda: index(compressed("tbi.vcf.gz"), "-t"),
+            "csi": lambda: index(compressed("csi.vcf.gz"), "-c"),
             "bcf": lambda: index(bcf("bcf.bcf"))}
 
 
-def bgzip(path: Path, target: Path) -> Path:
-    """The same text in BGZF blocks."""
-    data = path.read_bytes()
+def bgzipped(data: bytes) -> bytes:
+    """The same text in BGZF blocks; as it is where it lies in them."""
     if data[:2] == b"\x1f\x8b" and data[3:4] == b"\x04" and data[12:14] == b"BC":
-        target.write_bytes(data)
-        return target
+        return data
     text = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
-    target.write_bytes(subprocess.run(["bgzip", "-c"], input=text, capture_output=True, check=True).stdout)
-    return target
+    return subprocess.run(["bgzip", "-c"], input=text, capture_output=True, check=True).stdout
 
 
 def _forms_of_reads(file: Foreign, oracle: Oracle, folder: Path):

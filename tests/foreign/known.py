@@ -39,9 +39,31 @@ class Known:
 
 
 KNOWN: tuple[Known, ...] = (
-    Known("A CRAM whose reads are not sorted", "samtools indexes it without a word and stops at the first read beyond the region; modos reads on",
-          ("*/cram-3.0/passed/0709_tag.cram", "*/cram-3.0/passed/0710_tag.cram", "*/cram-3.0/passed/090?_comp_*.cram"),
-          r"^(crai|given)\.cram .* more "),
-    Known("A file without its end marker", "samtools reads it with a warning, as it may have lost records; modos does not take it",
-          ("*/failed/0000_empty_noeof.cram",), "TruncatedStream"),
+    Known("A region without an end, `chr1:1000`",
+          "samtools takes all from there to the end of the contig, and so does modos for reads and variants; bcftools takes one base",
+          shown_by="test_bcftools_takes_a_position_as_one_base"),
+    Known("The order of several regions",
+          "`bcftools view -r` gives contigs as they are listed, `samtools view` without `-M` each region by itself; modos gives each record once, "
+          "in the file's order, as `samtools view -M`",
+          shown_by="test_bcftools_gives_contigs_as_they_are_listed"),
+    Known("`samtools view -M FILE chr1:1000-`",
+          "samtools leaves out a region without an end, with a warning and exit code 0; modos gives its records",
+          shown_by="test_samtools_leaves_out_a_region_without_an_end"),
+    Known("`samtools view -M` of a BAM with unplaced reads only",
+          "samtools cannot look for `*` there and ends with an error; modos gives the reads",
+          shown_by="test_samtools_refuses_regions_of_unplaced_reads_only"),
+    Known("bcftools before 1.20, and an index that it made",
+          "they do not know of SVLEN and LEN, so that long deletions are missed within a region; modos takes what bcftools 1.24 does",
+          shown_by="test_old_bcftools_does_not_look_at_svlen"),
+    Known("A CRAM whose reads are not sorted",
+          "samtools indexes it without a word and stops at the first read beyond the region; modos reads on",
+          files=("*/cram-3.0/passed/0709_tag.cram", "*/cram-3.0/passed/0710_tag.cram", "*/cram-3.0/passed/090?_comp_*.cram"),
+          what=r"^(crai|given)\.cram .* more "),
+    Known("A file without its end marker",
+          "samtools takes it with a warning, though records may be lost; modos does not",
+          files=("*/failed/0000_empty_noeof.cram",), what="^crai.cram folder add .*\n.*TruncatedStream"),
+    Known("A VCF with lines that are none",
+          "what modos writes as VCF are the file's own lines; records in Python are those of pysam, which refuses a contig with a comma or a FORMAT "
+          "key given twice (IntegrityError) where bcftools goes on with a warning",
+          files=("*/failed/failed_body_chrom_003.vcf", "*/failed/failed_body_format_005.vcf"), what=r"^(tbi|csi)\.vcf\.gz .* records error .*\n.*IntegrityError"),
 )
