@@ -8,19 +8,12 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from .files import Foreign
-from .known import KNOWN
 
 Item = TypeVar("Item")
-_OF_A_FOLDER = 6
+_OF_A_FOLDER = 5
 
 
-def is_all() -> bool:
-    """Whether everything is asked for."""
-    return os.environ.get("MODOS_ALL", "") not in ("", "0")
-
-
-# Read before a test's own environment hides it.
-ALL = is_all()
+ALL = os.environ.get("MODOS_ALL", "") not in ("", "0")  # read before a test's own environment hides it
 
 
 def some(items: Sequence[Item], count: int) -> list[Item]:
@@ -36,5 +29,4 @@ def some_files(files: Sequence[Foreign]) -> list[Foreign]:
     groups: dict[tuple[str, str], list[Foreign]] = {}
     for file in files:
         groups.setdefault((file.name.rpartition("/")[0], file.kind), []).append(file)
-    chosen = [file for group in groups.values() for file in some(group, _OF_A_FOLDER)]
-    return chosen
+    return [file for group in groups.values() for file in some(group, _OF_A_FOLDER)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 
+import pysam
 import pytest
 
 from .comparing import Comparer
@@ -28,6 +29,13 @@ def ways(tmp_path_factory, stack):
         yield ways
 
 
+@pytest.fixture(autouse=True)
+def quiet():
+    verbosity = pysam.set_verbosity(0)
+    yield
+    pysam.set_verbosity(verbosity)
+
+
 @pytest.fixture(scope="module")
 def oracle():
     with consulted() as oracle:
@@ -36,7 +44,9 @@ def oracle():
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.name)
 def test_a_foreign_file_is_what_the_oracle_says(file: Foreign, ways, oracle, tmp_path, record_property):
-    found = Comparer(file, oracle, count=12 if ALL else 5, ways=WAYS).compare(ways, f"o{FILES.index(file)}", tmp_path)
+    number = FILES.index(file)
+    taken = WAYS if ALL else ("folder", WAYS[1 + number % 3])
+    found = Comparer(file, oracle, 12 if ALL else 4, taken, WAYS if ALL else taken[number % 2:][:1]).compare(ways, f"o{number}", tmp_path)
     record_property("foreign", json.dumps({"files": 1, "regions": found.regions, "comparisons": found.comparisons,
                                            "forms left out": len(found.left_out), "forms refused": len(found.refused)}))
     known = [entry for entry in KNOWN if entry.is_of(file.name)]
