@@ -16,6 +16,7 @@ from modos.region import Region
 from modos.storage import ByteRange
 
 CONTIGS = {"chr1": 1_000_000, "chr2": 200_000, "HLA-A*01:01": 3_000, "empty": 5_000, "chr10": 400_000}
+OTHER_ORDER = ["chr10", "HLA-A*01:01", "empty", "chr1", "chr2"]  # of the records, under a header with the contigs as above
 HUGE = {"small": 10_000, "huge": 1_900_000_000, "last": 50_000}
 MANY = {f"contig{number}": 2_000 for number in range(300)}
 
@@ -73,6 +74,11 @@ class File:
             records = file.fetch(until_eof=True) if self.format.kind == "reads" else file
             return [text_of(r) for r in records if any(overlaps(r, region) for region in regions)]
 
+    def filtered_in_turn(self, path: Path, *regions: Region) -> list[str]:
+        """The same, contig by contig in the order of the regions, as when they are asked for one at a time."""
+        contigs = dict.fromkeys(region.contig for region in regions)
+        return [text for contig in contigs for text in self.filtered(path, *(r for r in regions if r.contig == contig))]
+
     def all(self, path: Path) -> list[str]:
         """All records of a file."""
         with self.open(path) as file:
@@ -97,11 +103,13 @@ def overlaps(record, region: Region) -> bool:
 
 
 def write_reads(path: Path, contigs: dict[str, int], count: int, unplaced: int = 50, mode: str = "wb",
-                options: list[bytes] | None = None, sparse: tuple[str, ...] = ("empty",)) -> Path:
+                options: list[bytes] | None = None, sparse: tuple[str, ...] = ("empty",), order: list[str] | None = None) -> Path:
     rng = random.Random(1)
     header = pysam.AlignmentHeader.from_references(list(contigs), list(contigs.values()))
-    places = sorted((tid, rng.randrange(size - 500)) for _ in range(count)
-                    for tid, (name, size) in [rng.choice(list(enumerate(contigs.items())))] if name not in sparse)
+    rank = {list(contigs).index(name): number for number, name in enumerate(order or contigs)}
+    places = sorted(((tid, rng.randrange(size - 500)) for _ in range(count)
+                     for tid, (name, size) in [rng.choice(list(enumerate(contigs.items())))] if name not in sparse),
+                    key=lambda place: (rank[place[0]], place[1]))
     with pysam.AlignmentFile(str(path), mode, header=header, format_options=options) as out:
         for number, (tid, start) in enumerate(places + [(-1, -1)] * unplaced):
             out.write(make_read(header, rng, number, tid, start))
@@ -124,13 +132,14 @@ def make_read(header, rng: random.Random, number: int, tid: int, start: int) -> 
     return read
 
 
-def write_variants(path: Path, contigs: dict[str, int], count: int, mode: str, declare: bool = True) -> Path:
+def write_variants(path: Path, contigs: dict[str, int], count: int, mode: str, declare: bool = True,
+                   order: list[str] | None = None) -> Path:
     rng = random.Random(2)
     lines = ["##fileformat=VCFv4.3", '##INFO=<ID=END,Number=1,Type=Integer,Description="End">',
              '##INFO=<ID=T,Number=1,Type=String,Description="ID=x,length=y">']
     lines += [f"##contig=<ID={name},length={size}>" for name, size in contigs.items()] if declare else []
     lines += ["#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO"]
-    for name, size in contigs.items():
+    for name, size in [(name, contigs[name]) for name in order or contigs]:
         for start in sorted(rng.randrange(size - 500) for _ in range(0 if name == "empty" else count // len(contigs))):
             end = f"END={min(start + rng.randrange(2, 90_000), size)};" if rng.random() < 0.03 else ""
             ref = "A" * (rng.randrange(2, 300) if not end and rng.random() < 0.1 else 1)
@@ -185,6 +194,8 @@ CASES = {
     "bam-tiny-blocks": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 1000), 61)),
     "bam-reblocked-csi": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 4000), 1000), "-c"),
     "bam-full-blocks": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 3000), 0xFF00)),
+    "bam-other-order": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 4000, order=OTHER_ORDER)),
+    "bam-other-order-tiny-blocks": lambda p: index_reads(reblock(write_reads(p / "a.bam", CONTIGS, 600, order=OTHER_ORDER), 97), "-c"),
     "bam-no-unplaced": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 1000, unplaced=0)),
     "bam-only-unplaced": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 0)),
     "bam-no-records": lambda p: index_reads(write_reads(p / "a.bam", CONTIGS, 0, unplaced=0)),
@@ -194,6 +205,9 @@ CASES = {
     "cram-3.1": cram("3.1", 100),
     "cram-2.1": cram("2.1", 100),
     "cram-slices": cram("3.0", 50, slices_per_container="4"),
+    "cram-other-order": lambda p: index_reads(write_reads(
+        p / "a.cram", CONTIGS, 2000, mode="wc", options=[b"no_ref=1", b"seqs_per_slice=100"], order=OTHER_ORDER)),
+    "cram-no-contigs": lambda p: index_reads(write_reads(p / "a.cram", {}, 0, mode="wc")),
     "cram-multi-reference": cram("3.0", 200, MANY, multi_seq_per_slice="1"),
     "cram-multi-reference-2.1": cram("2.1", 200, MANY, multi_seq_per_slice="1"),
     "cram-multi-slices": cram("3.1", 60, MANY, multi_seq_per_slice="1", slices_per_container="3"),
@@ -203,21 +217,28 @@ CASES = {
         reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-t", ".tbi"),
     "vcf-reblocked-csi": lambda p: index_variants(
         reblock(write_variants(p / "a.vcf.gz", CONTIGS, 3000, "vcf"), 200), "-c", ".csi"),
+    "vcf-other-order": lambda p: index_variants(
+        reblock(write_variants(p / "a.vcf.gz", CONTIGS, 2000, "vcf", order=OTHER_ORDER), 500), "-t", ".tbi"),
+    "vcf-no-contig-lines": lambda p: index_variants(write_variants(p / "a.vcf.gz", CONTIGS, 1000, "vcf", declare=False), "-t", ".tbi"),
     "vcf-huge-contig": lambda p: index_variants(write_variants(p / "a.vcf.gz", HUGE, 3000, "vcf"), "-c", ".csi"),
     "bcf": lambda p: index_variants(write_variants(p / "a.bcf", CONTIGS, 5000, "bcf"), "-c", ".csi"),
     "bcf-reblocked": lambda p: index_variants(
         reblock(write_variants(p / "a.bcf", CONTIGS, 3000, "bcf"), 300), "-c", ".csi"),
+    "bcf-other-order": lambda p: index_variants(
+        reblock(write_variants(p / "a.bcf", CONTIGS, 2000, "bcf", order=OTHER_ORDER), 900), "-c", ".csi"),
     "bcf-huge-contig": lambda p: index_variants(write_variants(p / "a.bcf", HUGE, 3000, "bcf"), "-c", ".csi"),
 }
+WITHOUT_CONTIGS = {"cram-no-contigs", "vcf-no-contig-lines"}  # in their headers: pysam adds some, or refuses to go through the file
 
 
 def some_regions(file: File, count: int = 25, seed: int = 3) -> list[Region]:
     rng = random.Random(seed)
-    names = rng.sample(list(file.header.contigs), min(len(file.header.contigs), 8))
+    known = list(file.header.contigs) or list(getattr(file.index, "names", ()))
+    names = rng.sample(known, min(len(known), 8))
     regions = [Region(name) for name in names]
     for _ in range(count if names else 0):
         name = rng.choice(names)
-        size = file.header.contigs[name] or 100_000
+        size = file.header.contigs.get(name) or 100_000
         start = rng.randrange(size)
         width = rng.choice([1, 10, 1_000, 50_000, size])
         regions.append(Region(name, start, rng.choice([None, min(start + width, size + 5)])))

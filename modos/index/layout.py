@@ -149,7 +149,7 @@ class _Vcf(Layout):
         return data[at:tab].decode("utf-8", "backslashreplace"), int(position) - 1
 
     def end(self, data: bytes, at: int) -> int:
-        columns = data[at:data.find(b"\n", at)].split(b"\t")
+        columns = data[at:data.find(b"\n", at)].rstrip(b"\r").split(b"\t")
         if len(columns) < 8:
             _refuse(data, at)
         position, reference, alleles, info = columns[1], columns[3], columns[4], columns[7]

@@ -77,6 +77,8 @@ def test_regions_together_have_each_record_once(served, way):
     regions += regions[:2]
     random.Random(1).shuffle(regions)
     expected = served.file.filtered(served.file.path, *regions)
+    if way == "server without POST":  # asked for one at a time, in the order of the header
+        expected = served.file.filtered_in_turn(served.file.path, *settle(regions, list(served.file.header.contigs)))
     genomic = served.genomic(way)
     assert [text_of(record) for record in genomic.fetch(regions)] == expected
     assert genomic.count(regions) == len(expected)
@@ -98,7 +100,7 @@ def test_what_is_served_is_a_file_of_whole_records(served, way, tmp_path):
 
 
 def test_what_is_written_is_what_is_read(served, tmp_path):
-    region = (some_regions(served.file, 3, seed=11) or [Region("*")])[0]
+    region = next(iter(some_regions(served.file, 3, seed=11)), None)
     expected = [text_of(record) for record in served.modo.file(served.file.path.name).fetch(region)]
     for compressed in (True, False):
         out = tmp_path / served.file.path.name.replace(".vcf.gz", ".vcf.gz" if compressed else ".vcf")

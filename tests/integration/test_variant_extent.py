@@ -52,7 +52,8 @@ def documents(draw):
         format, samples = draw(st.sampled_from([("GT", "0/1\t1/1"), ("GT:LEN", "0/1:{}\t1/1"), ("LEN:GT", "{}:0/0\t{}:0/0"), ("LEN", ".\t{}")]))
         samples = samples.format(*(draw(number) for _ in range(samples.count("{}"))))
         lines.append(f"1\t{position}\tv{at}\t{reference}\t{alleles}\t.\t.\t{info}\t{format}\t{samples}")
-    return "\n".join(lines) + "\n"
+    newline, last = draw(st.sampled_from(["\n", "\n", "\r\n"])), draw(st.booleans())
+    return newline.join(lines) + newline * last
 
 
 def said_by_bcftools(path, regions):
@@ -66,7 +67,7 @@ def said_by_bcftools(path, regions):
 def test_the_same_variants_overlap(text, form, tmp_path_factory):
     folder = tmp_path_factory.mktemp("extent")
     plain, path = folder / "a.vcf", folder / ("a.vcf.gz" if form == "vcf" else "a.bcf")
-    plain.write_text(text)
+    plain.write_text(text, newline="")
     code = "import sys; from pysam import bcftools; bcftools.view('-O', sys.argv[1], '-o', sys.argv[2], sys.argv[3], catch_stdout=False)"
     if form == "vcf":
         path.write_bytes(subprocess.run(["bgzip", "-c", plain], check=True, capture_output=True).stdout)

@@ -23,10 +23,10 @@ from modos.index import parse_index, plan_regions
 from modos.region import Region
 from modos.storage import ByteRange
 
-from ..hard_files import CASES, CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants
+from ..hard_files import CASES, CONTIGS, WITHOUT_CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=[name for name in CASES if name not in WITHOUT_CONTIGS])
 def file(request, tmp_path_factory) -> File:
     return CASES[request.param](tmp_path_factory.mktemp("data"))
 
