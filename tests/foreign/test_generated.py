@@ -55,7 +55,7 @@ def _gzipped(path: Path) -> Path:
 
 
 @bounded
-@given(text=hard_text.variants())
+@given(text=hard_text.variants(newlines=("\n", "\n", "\r\n")))
 def test_any_variants_are_what_the_oracle_says(text, oracle):
     check(text, "VCF", oracle)
 
