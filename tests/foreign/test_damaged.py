@@ -13,7 +13,7 @@ from modos.formats import BGZF_EOF, CRAM3_EOF
 from modos.index import bgzf
 
 from ..hard_files import reblock
-from .comparing import Asked, attempt, texts
+from .asking import Asked, attempt, texts
 from .files import Foreign, find_foreign, foreign_folders, make_forms
 from .oracle import consulted
 from .regions import several, some_regions
