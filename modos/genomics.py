@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modos import coverage, selection
 from modos.bcftools import write_variants
-from modos.errors import IntegrityError, InvalidInputError, RegionError
+from modos.blanking import Blanking
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
 from modos.formats import BGZF_EOF, FileFormat
+from modos.htsget.query import Query
 from modos.index import Opening, open_stream
 from modos.index.vcf_header import header_text, sample_names, with_contigs
 from modos.pipes import widen, write_all, write_parts
@@ -27,6 +29,8 @@ RegionsLike = RegionLike | Iterable[RegionLike] | None
 
 FindAliases = Callable[[], Mapping[str, Collection[str]]]
 FindReference = Callable[["tuple[RegionLike, ...] | None"], "str | None"]
+FindGene = Callable[[str, "Mapping[str, tuple[int | None, str | None]]"], "Region | None"]
+Result = TypeVar("Result")
 
 
 class GenomicFile:
@@ -43,6 +47,18 @@ class GenomicFile:
         Gives the FASTA to decode regions of a CRAM with, or None.
     find_aliases
         Gives all names of each contig, by each of them, where the genome is known.
+    hints
+        The fields and tags of reads that are wanted; the others are left out,
+        whether the source sends them or not.
+    find_gene
+        Gives the region of a gene, by its name, on contigs of which length
+        and MD5 are given; None where no genes are known. It is asked for what
+        is no contig of the file.
+
+    Raises
+    ------
+    InvalidInputError
+        Fields or tags of variants.
 
     Attributes
     ----------
@@ -50,10 +66,13 @@ class GenomicFile:
         Called with the number of bytes that arrived, where it is not None.
     """
 
-    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None):
+    def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
+                 hints: Query = Query(), find_gene: FindGene | None = None):
+        self._blanking = Blanking.of(hints, source.format, source.name)
         self._source = source
         self._find_reference = find_reference
         self._find_aliases = find_aliases
+        self._find_gene = find_gene
         self.progress: Callable[[int], Any] | None = None
 
     def __repr__(self) -> str:
@@ -105,9 +124,12 @@ class GenomicFile:
         Raises
         ------
         InvalidInputError
-            The server has no single stream of several regions.
+            The server has no single stream of several regions; or some fields
+            or tags are not wanted.
         """
-        streams = self._source.open(self._meant(region))
+        if self._blanking:
+            raise InvalidInputError(f"the bytes of {self.name} have all fields and tags", "ask for records (without --raw)")
+        streams = self._streams(self._meant(region))
         first = next(streams)
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
@@ -137,6 +159,52 @@ class GenomicFile:
             return region
         known = [name for name in self._find_aliases().get(given.contig, ()) if name in names]
         return Region(known[0], given.start, given.end) if known else region
+
+    def _streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
+        """Streams of some regions, the first of which is there."""
+        def begin(regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
+            streams = self._source.open(regions)
+            return chain((next(streams),), streams)
+
+        return self._attempt(regions, begin)
+
+    def _attempt(self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]) -> Result:
+        """What comes of some regions; where one is not known, of those where the genes of these names are."""
+        try:
+            return attempt(regions)
+        except NotFoundError:
+            meant = self._without_genes(regions)
+            if meant is None:
+                raise
+        return attempt(meant)
+
+    def _without_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
+        """Regions where the genes are that stand among some; None where there is none of them."""
+        try:
+            genes = [] if self._find_gene is None else [text for text in regions or () if isinstance(text, str) and self._is_unknown(text)]
+        except ModosError:
+            return None
+        found = {text: self._find_gene(text.strip(), self._contigs) for text in genes}
+        if not found or None in found.values():
+            return None
+        return tuple(found.get(region, region) for region in regions)
+
+    def _is_unknown(self, text: str) -> bool:
+        try:
+            Region.parse(text, self._names)
+        except NotFoundError:
+            return True
+        except RegionError:
+            pass
+        return False
+
+    @property
+    def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
+        """Length and MD5 of the contigs, where the header has them."""
+        if self.format.kind == "variants":
+            return {name: (contig.length or None, None) for name, contig in self.header.contigs.items()}
+        digests = {line["SN"]: line.get("M5") for line in self.header.to_dict().get("SQ", [])}
+        return {name: (length, digests.get(name)) for name, length in self._lengths.items()}
 
     @cached_property
     def _names(self) -> frozenset[str]:
@@ -173,8 +241,10 @@ class GenomicFile:
 
     def measure(self, region: RegionLike, bins: int | None = 1) -> coverage.Coverage:
         """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
+        if self._blanking:
+            raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
         lengths = self._lengths
-        (meant,) = settle(self._meant(region) or (), tuple(lengths))
+        (meant,) = self._attempt(self._meant(region), lambda regions: settle(regions or (), tuple(lengths)))
         if meant.contig not in lengths:
             raise InvalidInputError(f"the region {meant} has no depth", "it is for reads without a position")
         length = lengths[meant.contig]
@@ -207,16 +277,19 @@ class GenomicFile:
         Raises
         ------
         InvalidInputError
-            Reads cannot be written as variants, nor variants as reads; or
-            bcftools refuses, as the header leaves something out.
+            Reads cannot be written as variants, nor variants as reads, nor
+            reads without some fields as CRAM; or bcftools refuses, as the
+            header leaves something out.
         BrokenPipeError
             Nobody reads the pipe any more.
         """
         regions, output = self._meant(region), output or OutputFormat(self.format.name)
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
+        if self._blanking and not self._blanking.has_all_fields and output.name == "CRAM":
+            raise InvalidInputError("a CRAM has no room for reads without some of their fields", "write BAM or SAM (-O bam, -O sam)")
         is_own = output.name == self.format.name and samples is None
-        if is_own and regions is None and (output.compressed or output.name != "VCF"):
+        if is_own and regions is None and not self._blanking and (output.compressed or output.name != "VCF"):
             self.write_raw(descriptor)
         elif is_own and output.name in selection.FORMATS:
             widen(descriptor)
@@ -261,19 +334,20 @@ class GenomicFile:
             tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
         wanted = self._wanted(samples)
-        reference = self._find_reference(regions)
+        regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant)))
 
         def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
             return RecordReader(pieces, format, reference, self.name, wanted)
 
-        if regions is not None and self.format.name in selection.FORMATS:
+        if (regions is not None or self._blanking) and self.format.name in selection.FORMATS:
             parts = self._iter_selected(regions, OutputFormat(self.format.name, compressed=False))
             reader = read(map(b"".join, parts), without_end(self.format) if self.format.name == "VCF" else self.format)
             yield reader, iter(reader)
             return
-        for stream in self._source.open(regions):
+        for stream in self._streams(regions):
             reader = read(self._noted(stream.pieces), self.format)
-            yield reader, reader.overlapping(stream.regions, stream.after)
+            records = reader.overlapping(stream.regions, stream.after)
+            yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 
     def _wanted(self, samples: Iterable[str] | None) -> tuple[str, ...] | None:
         if samples is not None and self.format.kind != "variants":
@@ -302,7 +376,7 @@ class GenomicFile:
 
     def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[Opening, Iterator[Run], Regions]:
         """The header of a BAM, BCF or VCF, the records of some regions, and those of the first stream."""
-        streams = self._source.open(regions)
+        streams = self._streams(regions)
         first = next(streams)
         opening = self._opened(first)
         later = (selection.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
@@ -318,8 +392,9 @@ class GenomicFile:
         return (piece for piece in pieces if self.progress(len(piece)) or True)
 
     def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
+        blanking = self._blanking
         try:
-            yield from runs
+            yield from (Run(memoryview(blanking.apply(bytes(run.data))), run.count) for run in runs) if blanking else runs
         except IntegrityError as error:
             if self.name in error.message:
                 raise

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from typing import TypeVar
 
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
-from modos.index import Header, Index, Read, Segment, parse_index, plan_regions, read_header
+from modos.index import (
+    BinningIndex, Chunk, Header, Index, Read, Segment, cut, find_chunks, parse_index, plan_regions, read_header, split_chunks,
+)
 from modos.index.parse import MAX_INDEX
 from modos.prefetch import fetch_ahead
 from modos.region import RegionLike, Regions, settle
@@ -148,6 +151,47 @@ class Planner:
             return self._file(format, key, with_index=True).contigs
         except NotFoundError:
             return self._file(format, key, with_index=False).contigs
+
+    def find_chunks(self, key: str, regions: Iterable[RegionLike] | None, size: int) -> tuple[ObjectInfo, list[Chunk]]:
+        """The file, and where in it the records of some regions are, or all; for a BAM. The errors are those of `plan`.
+
+        Parameters
+        ----------
+        size
+            Bytes of the file above which a chunk is split, where an index
+            tells how.
+        """
+        format = streamable_format(key)
+        file = self._file(format, key, with_index=regions is not None)
+        meant = None if regions is None else settle(regions, list(file.header.contigs))
+        chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, file.index, meant)
+        if any((end >> 16) - (start >> 16) > size for start, end in chunks):
+            with suppress(NotFoundError):
+                file = self._file(format, key, with_index=True)
+                chunks = list(split_chunks(chunks, file.index.starts() if isinstance(file.index, BinningIndex) else (), size))
+        return file.info, chunks
+
+    def plan_chunks(self, key: str, chunks: Sequence[Chunk], tag: str) -> tuple[Plan, Header]:
+        """Plan the records between virtual offsets of a BAM, without header and end marker; and its header.
+
+        Raises
+        ------
+        ConflictError
+            The file has not that tag any more.
+        InvalidInputError
+            The offsets are not apart and in order, or are before the records.
+        """
+        format = streamable_format(key)
+        file = self._file(format, key, with_index=False)
+        if file.info.etag != tag:
+            raise ConflictError(f"{key} was changed since it was planned for", "plan anew")
+        last = file.header.end
+        for start, end in chunks:
+            if not last <= start < end:
+                raise InvalidInputError(f"there are no records from {start:x} to {end:x}")
+            last = end
+        body = cut(self._reader(file.info), file.info.size, chunks)
+        return Plan(format, file.info, None, (), body, b""), file.header
 
     def forget(self, key: str) -> None:
         """Read header and index again the next time."""

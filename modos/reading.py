@@ -30,6 +30,7 @@ class GenomicFiles(ABC):
     storage: Storage
     services: Services
     metadata: Mapping[str, Mapping[str, Any]]
+    _endpoint: str | None
 
     @abstractmethod
     def find_element(self, element: str) -> str:
@@ -48,8 +49,9 @@ class GenomicFiles(ABC):
         file_path
             The file, as a path within the object or as `list_files` gives it.
         region
-            `chr1:1,000-2,000`, 1-based inclusive, or a Region, or several of
-            them; all records where it is None.
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region, or the name or
+            id of a gene where the file's reference has an annotation; or
+            several of them. All records where it is None.
         reference_filename
             FASTA to decode a CRAM with; the object's own reference, then
             REF_PATH and REF_CACHE, where it is None.
@@ -94,7 +96,7 @@ class GenomicFiles(ABC):
         services = self.services if self.storage.is_remote else None
         planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
         return sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,
-                                    workers=workers)
+                                    workers=workers, endpoint=self._endpoint)
 
     @cached_property
     def _planner(self) -> Planner:

@@ -18,6 +18,7 @@ from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
 from modos.reference.cache import search_in
+from modos.reference.genes import GeneFinder
 from modos.reference.opening import provide, stored_assembly
 from modos.reference.sequences import cache_sequences, is_compressed
 from modos.reference.assembly import StoredContig
@@ -55,7 +56,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
 
 def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
                  reference_filename: str | Path | None = None, *, hints: Query = Query(),
-                 workers: int = WORKERS) -> GenomicFile:
+                 workers: int = WORKERS, endpoint: str | None = None) -> GenomicFile:
     """A data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
@@ -68,9 +69,11 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     reference_filename
         FASTA for a CRAM; the object's own, where it is None.
     hints
-        The SAM fields and tags that are wanted of an htsget server.
+        The fields and tags of reads that are wanted.
     workers
         How many parts are fetched at once.
+    endpoint
+        The server whose annotations count where there are no services.
 
     Raises
     ------
@@ -87,6 +90,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
+    genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
     stored = StorageSource(planner.storage, name, planner, workers)
     if file_id is None:
@@ -97,7 +101,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         source = FallbackSource(HtsgetSource(client, file_id, format, size, hints), stored)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
-                       _find_aliases(metadata, key, endpoint))
+                       _find_aliases(metadata, key, endpoint), hints, genes.find)
     return file
 
 
@@ -116,7 +120,8 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
-    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None)
+    return GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
+                       find_gene=GeneFinder(endpoint).find)
 
 
 def check_reference(reference_filename: str | Path | None) -> None:
@@ -152,6 +157,19 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAli
         return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
 
     return find
+
+
+def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GeneFinder:
+    """Knows the genes of a file's references: in GFF3 files of the object, and in a store."""
+    links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
+    references = _references_of(metadata, key)
+    files = [(storage, a["data_path"]) for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
+             and not is_encrypted(a["data_path"]) and not is_array_path(a["data_path"]) and links & set(a.get("has_reference", ()))]
+
+    def digests() -> set[str]:
+        return {stored_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
+
+    return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint))
 
 
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
+from modos.blanking import PLACING
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
@@ -120,7 +121,7 @@ class HtsgetSource:
     size
         The file's size in bytes, where it is known.
     hints
-        The fields and tags that are wanted.
+        The fields and tags that are wanted; the server may send more.
     secret
         The key to open the answers with, where the server encrypts them.
     """
@@ -139,7 +140,7 @@ class HtsgetSource:
         """One stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
-            is_all = self._size and not (self._query.fields or self._query.tags or self._query.notags)
+            is_all = self._size and not self._query.is_partial
             yield Stream(None, None, self._check_size(pieces) if is_all else pieces)
         elif len(regions) == 1:
             yield self._open_one(regions[0])
@@ -169,9 +170,11 @@ class HtsgetSource:
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
-        """Streams of regions that are in the file's order."""
+        """Streams of regions that are in the file's order, with the fields that say which reads are in them."""
         last: Region | None = None
-        for query, ticket in self._client.tickets(self.format.kind, self._file_id, replace(self._query, regions=regions)):
+        fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
+        asked = replace(self._query, regions=regions, fields=fields)
+        for query, ticket in self._client.tickets(self.format.kind, self._file_id, asked):
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 

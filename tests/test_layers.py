@@ -17,7 +17,7 @@ LAYERS = [
     {"storage", "model", "login"},
     {"access"},
     {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
-    {"records", "selection", "writing", "coverage", "planning", "tracks"},
+    {"records", "blanking", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations", "bcftools"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},

@@ -29,7 +29,8 @@ _WIDTH = 60  # columns of a picture
 FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file of an object, or the address of one "
                                              "on an htsget server (http://server/htsget/reads/ID).")]
 RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
-                                                 "inclusive: chr1:1,000-2,000. Can be given several times.")]
+                                                 "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+                                                 "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
                                             "a table of contig, start and end (1-based); - is stdin.")]
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
@@ -55,9 +56,10 @@ def stream(
     raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and "
                                       "neighbours.")] = False,
     threads: WorkersOption = 8,
-    fields: Annotated[str, typer.Option(metavar="NAMES", help="SAM fields to ask an htsget server for.")] = "",
-    tags: Annotated[str, typer.Option(metavar="NAMES", help="SAM tags to ask it for.")] = "",
-    notags: Annotated[str, typer.Option(metavar="NAMES", help="SAM tags to ask it to leave out.")] = "",
+    fields: Annotated[str, typer.Option(metavar="NAMES", help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
+                                        "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.")] = None,
+    tags: Annotated[str, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
+    notags: Annotated[str, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
 ) -> None:
     """Stream a file, or exactly the records of some regions, ready for samtools and bcftools.
 
@@ -70,6 +72,8 @@ def stream(
     _check_together(count=count, header_only=header, raw=raw)
     _check_together(raw=raw, output_format=output_format)
     _check_together(raw=raw, count=count, samples=samples)
+    for name, names in {"fields": fields, "tags": tags, "notags": notags}.items():
+        _check_together(raw=raw, **{name: names is not None})
     if not raw:
         quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
@@ -160,10 +164,14 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
     return [*(texts or ()), *(read_regions(path) if path is not None else ())]
 
 
-def _open(file: str, reference: Path | None, secret_key: Path | None, workers: int, hints: dict[str, str]) -> GenomicFile:
-    from modos.htsget.query import Query
+def _open(file: str, reference: Path | None, secret_key: Path | None, workers: int, hints: dict[str, str | None]) -> GenomicFile:
+    from modos.errors import InvalidInputError
+    from modos.htsget.query import FIELDS, Query
 
-    query = Query(**{name: tuple(text.split(",")) for name, text in hints.items() if text})
+    if hints.get("fields") is not None and not hints["fields"].strip(", "):
+        raise InvalidInputError("--fields names no field", f"give some of {', '.join(FIELDS)}")
+    query = Query(**{name: tuple(word.strip() for word in text.split(",") if word.strip()) for name, text in hints.items()
+                     if text is not None})
     secret = None
     if secret_key:
         from modos.cli.secrets import load_secret

@@ -38,8 +38,8 @@ class HtsgetError(InvalidInputError):
 
     kind = "htsget"
 
-    def __init__(self, name: str, message: str):
-        super().__init__(message)
+    def __init__(self, name: str, message: str, hint: str | None = None):
+        super().__init__(message, hint)
         self.name = name
 
     @property

@@ -8,13 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from modos.errors import RegionError
+from modos.errors import RegionError, did_you_mean
 from modos.formats import FORMATS, RecordKind
 from modos.htsget.protocol import HtsgetError
 from modos.region import UNMAPPED, Region, Regions
 
 HEADER_CLASS = "header"
+FIELDS = ("QNAME", "FLAG", "RNAME", "POS", "MAPQ", "CIGAR", "RNEXT", "PNEXT", "TLEN", "SEQ", "QUAL")
 _LISTS = ("fields", "tags", "notags")
+_TAG = re.compile("[A-Za-z][A-Za-z0-9]")
 
 
 @dataclass(frozen=True)
@@ -34,17 +36,41 @@ class Query:
         How the answer may be encrypted, such as c4gh; None for not at all
         (hts-specs pull request 808, htsget-rs).
     fields, tags, notags
-        SAM fields and tags that are wanted, and tags that are not; empty for
-        all. Hints: a server may send more.
+        SAM fields that are wanted, empty for all; tags that are wanted, None
+        for all and empty for none; and tags that are not. Hints: a server may
+        send more.
+
+    Raises
+    ------
+    HtsgetError
+        There is no such field; a tag is not of two letters, or both wanted
+        and not.
     """
 
     format: str | None = None
     regions: Regions = ()
     header_only: bool = False
     fields: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
+    tags: tuple[str, ...] | None = None
     notags: tuple[str, ...] = ()
     encryption_scheme: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.fields:
+            if name not in FIELDS:
+                near = did_you_mean(name, FIELDS)
+                raise HtsgetError("InvalidInput", f"there is no field {name[:50]}", f"did you mean {near}?" if near else
+                                  f"the fields are {', '.join(FIELDS)}")
+        for name in (*(self.tags or ()), *self.notags):
+            if not _TAG.fullmatch(name):
+                raise HtsgetError("InvalidInput", f"{name[:50]!r} is not the name of a tag", "a tag is named like NM, with two letters")
+        if both := set(self.tags or ()) & set(self.notags):
+            raise HtsgetError("InvalidInput", f"{', '.join(sorted(both))} stands in both tags and notags")
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether not all fields and tags are wanted."""
+        return bool(self.fields or self.tags is not None or self.notags)
 
     @classmethod
     def from_params(cls, params: Mapping[str, str], kind: RecordKind) -> Query:
@@ -54,9 +80,9 @@ class Query:
         if contig is None and (start is not None or end is not None):
             raise HtsgetError("InvalidInput", "start and end need a referenceName")
         regions = () if contig is None else (_region(contig, start, end),)
-        lists = {name: tuple(item for item in params.get(name, "").split(",") if item) for name in _LISTS}
+        lists = {name: tuple(item for item in params[name].split(",") if item) for name in _LISTS if name in params}
         return cls._checked(kind, params.get("format"), params.get("class"), regions, lists,
-                            narrows=contig is not None or any(name in params for name in _LISTS))
+                            narrows=contig is not None or bool(lists))
 
     @classmethod
     def from_body(cls, body: bytes, kind: RecordKind) -> Query:
@@ -67,13 +93,13 @@ class Query:
             raise HtsgetError("InvalidInput", "the request is not JSON") from None
         if not isinstance(content, dict):
             raise HtsgetError("InvalidInput", "the request is not a JSON object")
-        lists = {name: _strings(content.get(name), name) for name in _LISTS}
+        lists = {name: _strings(content[name], name) for name in _LISTS if content.get(name) is not None}
         regions = content.get("regions")
         if regions is not None and (not isinstance(regions, list) or not regions):
             raise HtsgetError("InvalidInput", "regions is not a list of at least one region")
         return cls._checked(kind, _text(content, "format"), _text(content, "class"),
                             tuple(_region_of(entry) for entry in regions or ()), lists,
-                            narrows=regions is not None or any(lists.values()))
+                            narrows=regions is not None or bool(lists))
 
     @classmethod
     def _checked(cls, kind: RecordKind, format_name: str | None, class_name: str | None, regions: Regions,
@@ -84,8 +110,8 @@ class Query:
             raise HtsgetError("InvalidInput", "class can only be header")
         if class_name and narrows:
             raise HtsgetError("InvalidInput", "class=header goes with no other parameter than format")
-        if both := set(lists["tags"]) & set(lists["notags"]):
-            raise HtsgetError("InvalidInput", f"{', '.join(sorted(both))} stands in both tags and notags")
+        if lists.get("fields") == ():
+            raise HtsgetError("InvalidInput", "fields has no field", "leave it out for all of them")
         return cls(format_name, regions, bool(class_name), **lists)
 
     def to_params(self) -> dict[str, str]:
@@ -95,7 +121,11 @@ class Query:
             return params | {"class": HEADER_CLASS}
         for region in self.regions:
             params |= {name: str(value) for name, value in _region_to_json(region).items()}
-        return params | {name: ",".join(getattr(self, name)) for name in _LISTS if getattr(self, name)}
+        return params | {name: ",".join(names) for name, names in self.lists().items()}
+
+    def lists(self) -> dict[str, tuple[str, ...]]:
+        """The fields and tags that are wanted, and not, by parameter; without those that are not given."""
+        return {name: getattr(self, name) for name in _LISTS if getattr(self, name) or name == "tags" and self.tags is not None}
 
     def _what(self) -> dict[str, str]:
         named = {"format": self.format, "encryptionScheme": self.encryption_scheme}
@@ -106,7 +136,7 @@ class Query:
         content: dict[str, Any] = self._what()
         if self.header_only:
             content["class"] = HEADER_CLASS
-        content |= {name: list(getattr(self, name)) for name in _LISTS if getattr(self, name)}
+        content |= {name: list(names) for name, names in self.lists().items()}
         if self.regions:
             content["regions"] = [_region_to_json(region) for region in self.regions]
         return json.dumps(content).encode()
@@ -153,8 +183,6 @@ def _position(text: str | None, name: str) -> int | None:
 
 
 def _strings(value: Any, name: str) -> tuple[str, ...]:
-    if value is None:
-        return ()
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise HtsgetError("InvalidInput", f"{name} is not a list of names")
     return tuple(value)

@@ -18,10 +18,10 @@ from modos.index.crai import Crai
 from modos.index.header import Header, read_header
 from modos.index.opening import Opening, open_stream
 from modos.index.parse import Index, parse_index
-from modos.index.plan import plan_regions
-from modos.index.slices import Segment
+from modos.index.plan import find_chunks, plan_regions
+from modos.index.slices import Chunk, Segment, cut, split_chunks
 
 __all__ = [
-    "BinningIndex", "Crai", "Header", "Index", "Opening", "Read", "Segment", "open_stream", "parse_index", "plan_regions",
-    "read_header",
+    "BinningIndex", "Chunk", "Crai", "Header", "Index", "Opening", "Read", "Segment", "cut", "find_chunks", "open_stream",
+    "parse_index", "plan_regions", "read_header", "split_chunks",
 ]

@@ -158,6 +158,11 @@ class BinningIndex:
         return max((end for target in self.targets for number in target.bins if number < beyond for _, end in target.chunks(number)),
                    default=0)
 
+    def starts(self) -> list[int]:
+        """Virtual offsets at which records start, sorted: where the chunks begin."""
+        beyond = _first_bin(self.depth + 1)
+        return sorted({start for target in self.targets for number in target.bins if number < beyond for start, _ in target.chunks(number)})
+
     def _levels(self) -> Iterator[tuple[int, int, int]]:
         """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""
         for level in range(self.depth + 1):

@@ -64,9 +64,18 @@ def plan_regions(
                                 f"give a {' or '.join(_KINDS[format.name])} index")
     if isinstance(index, Crai):
         return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
-    chunks = [chunk for region in _joined(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
-    after_header = ((max(start, header.end), end) for start, end in chunks if end > header.end)
-    return cut(read, size, merge_chunks(after_header), inline=inline, workers=workers)
+    return cut(read, size, find_chunks(format, read, size, header, index, regions), inline=inline, workers=workers)
+
+
+def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None,
+                regions: Iterable[Region] | None) -> list[Chunk]:
+    """Where in a BGZF file the records of some regions are, or of all: virtual offsets between records, in order and apart."""
+    if regions is None:
+        chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
+    else:
+        assert index is not None
+        chunks = [chunk for region in _joined(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
+    return merge_chunks((max(start, header.end), end) for start, end in chunks if end > header.end)
 
 
 def _joined(regions: Iterable[Region]) -> Iterator[Region]:

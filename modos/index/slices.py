@@ -7,7 +7,8 @@ is cut and compressed again.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
 
 from modos.errors import IntegrityError, TruncatedStream
 from modos.index.bgzf import MAX_BLOCK, Blocks, Read, compress
@@ -30,6 +31,24 @@ def merge_chunks(chunks: Iterable[Chunk]) -> list[Chunk]:
         else:
             merged.append((start, end))
     return merged
+
+
+def split_chunks(chunks: Iterable[Chunk], starts: Sequence[int], size: int) -> Iterator[Chunk]:
+    """The chunks, those of more than some compressed bytes in several.
+
+    Parameters
+    ----------
+    starts
+        Virtual offsets at which records start, sorted.
+    """
+    for start, end in chunks:
+        while _block(end) - _block(start) > size:
+            at = bisect_left(starts, start + (size << 16))
+            if at == len(starts) or starts[at] >= end:
+                break
+            yield start, starts[at]
+            start = starts[at]
+        yield start, end
 
 
 def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, workers: int = 1) -> Iterator[Segment]:

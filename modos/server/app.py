@@ -18,7 +18,7 @@ from modos.elements import ROOT_KEY
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
-from modos.server import catalogue, discovery, drs, files, htsget, refget
+from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
 from modos.server.observing import Observed, metrics
 from modos.storage import Storage
@@ -68,6 +68,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None))
     app.include_router(catalogue.create_router(catalog, access, s3))
     app.include_router(htsget.create_router(catalog, access, public_url))
+    app.include_router(partial.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))

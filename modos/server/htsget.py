@@ -12,12 +12,13 @@ from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
 from modos.catalog import Catalog
-from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import FORMATS, RecordKind
+from modos.errors import ConflictError, InvalidInputError, NotFoundError
+from modos.formats import BGZF_EOF, FORMATS, RecordKind, streamable_format
 from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.htsget.query import HEADER_CLASS, Query
 from modos.index import Segment
 from modos.planning import Planner
+from modos.server import partial
 from modos.server.access import Access, caller_of
 from modos.storage import ByteRange, check_key
 
@@ -55,8 +56,8 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
             "description": "Regions of the files of multi-omics digital objects",
             "type": {"group": "org.ga4gh", "artifact": "htsget", "version": "1.3.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
-            "htsget": {"datatype": kind, "formats": list(_PREFERENCE[kind]), "fieldsParameterEffective": False,
-                       "tagsParametersEffective": False},
+            "htsget": {"datatype": kind, "formats": list(_PREFERENCE[kind]), "fieldsParameterEffective": kind == "reads",
+                       "tagsParametersEffective": kind == "reads"},
         }
 
     @router.get(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket")
@@ -99,6 +100,8 @@ class _Tickets:
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """The ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format)
+        if partial.is_made(query, streamable_format(key).name):
+            return Ticket("BAM", tuple(self._made_blocks(key, query)))
         if query.header_only:
             plan, block_class = self._planner.plan_header(key), HEADER_CLASS
         else:
@@ -117,13 +120,29 @@ class _Tickets:
                     part = ByteRange(start, min(start + MAX_BLOCK, segment.end))
                     yield Block(url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class)
 
+    def _made_blocks(self, key: str, query: Query) -> Iterator[Block]:
+        """Blocks of the header, and of what is made of the records."""
+        info, chunks = self._planner.find_chunks(key, query.regions or None, partial.SPLIT)
+        header = self._planner.plan_header(key)
+        if header.info.etag != info.etag:
+            raise ConflictError(f"{key} was changed while it was planned for")
+        yield from self._blocks(key, header.segments, None)
+        for url in partial.addresses(self._base_url, key, info.etag, chunks, query):
+            yield Block(url, self._credentials)
+        if not chunks:
+            yield Block("", content=BGZF_EOF)
+
     def _address(self, key: str) -> tuple[str, dict[str, str]]:
         """Where a client gets the file's bytes, and what it has to send for that."""
         signed = self._catalog.storage.presign(key, EXPIRES)
         if signed:
             return signed, {}
-        return f"{self._base_url}/files/{quote(key)}", (
-            {"Authorization": self._authorization} if self._authorization else {})
+        return f"{self._base_url}/files/{quote(key)}", self._credentials
+
+    @property
+    def _credentials(self) -> dict[str, str]:
+        """What a client has to send to this server."""
+        return {"Authorization": self._authorization} if self._authorization else {}
 
 
 def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None) -> str:

@@ -90,13 +90,6 @@ def test_a_small_region_comes_with_its_ticket(url):
     assert all(block.url.startswith("data:") for block in ticket.blocks)
 
 
-def test_fields_and_tags_are_accepted(url):
-    answer = requests.get(f"{url}/htsget/reads/ex/demo2", {"fields": "QNAME,POS", "tags": "NM", "notags": "MD"}, timeout=20)
-    assert answer.status_code == 200
-    effective = requests.get(f"{url}/htsget/reads/service-info", timeout=20).json()["htsget"]
-    assert effective["fieldsParameterEffective"] is effective["tagsParametersEffective"] is False
-
-
 @pytest.mark.parametrize("kind", ["reads", "variants"])
 def test_service_info_has_what_ga4gh_wants(url, kind):
     info = HtsgetClient(f"{url}/htsget").service_info(kind)

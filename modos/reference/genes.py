@@ -1,0 +1,198 @@
+"""A gene in the place of a region: where it is on the contigs of a file, by the annotations of the file's assembly.
+
+No annotation is taken that is not of this assembly: the lengths and digests
+of the file's contigs are held against it.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from modos.errors import AccessError, NotFoundError, RegionError, RemoteError, did_you_mean, listing
+from modos.reference.assembly import Assembly
+from modos.reference.opening import has_store, open_store
+from modos.reference.stored import CachedStore
+from modos.region import MAX_POSITION, Region
+from modos.storage import Readable, Storage
+
+if TYPE_CHECKING:
+    import polars as pl
+
+Contigs = Mapping[str, tuple["int | None", "str | None"]]  # of a file: length and MD5, where they are known
+Names = Callable[[], Mapping[str, Sequence[str]]]
+
+logger = logging.getLogger(__name__)
+
+
+class _Genes(NamedTuple):
+    """The genes of an annotation, and all names of their contigs by each of these."""
+
+    label: str
+    table: pl.DataFrame
+    names: Mapping[str, Sequence[str]]
+
+
+class _Hit(NamedTuple):
+    """A gene that was found, and in which annotation."""
+
+    region: Region
+    id: str
+    label: str
+
+
+class GeneFinder:
+    """Finds where genes are on the contigs of a file.
+
+    Parameters
+    ----------
+    endpoint
+        Of a modos server, whose store may have annotations.
+    seqcols
+        Gives the digests of the assemblies that the file is said to be of;
+        none where nothing is said of it, and its contigs have to tell.
+    files
+        GFF3 or GTF files of its reference: their storage and keys.
+    find_aliases
+        Gives all names of the reference's contigs, by each of them.
+    """
+
+    def __init__(self, endpoint: str | None = None, seqcols: Callable[[], set[str]] = set, files: Sequence[tuple[Storage, str]] = (),
+                 find_aliases: Names | None = None):
+        self._endpoint = endpoint
+        self._seqcols = seqcols
+        self._files = files
+        self._find_aliases = find_aliases
+
+    def find(self, text: str, contigs: Contigs) -> Region | None:
+        """The region of a gene, given its name or id, on a contig as the file names it; None where there are no annotations.
+
+        Raises
+        ------
+        NotFoundError
+            There is no such gene, or none on these contigs; the annotations
+            are of other assemblies than the file, or cannot be asked.
+        RegionError
+            There are several.
+        """
+        wrong: list[str] = []
+        try:
+            known = list(self._annotations(contigs, wrong))
+        except (RemoteError, AccessError) as error:
+            raise NotFoundError(f"no contig {text}, and whether it is a gene cannot be asked: {error.message}", error.hint) from None
+        if not known and wrong:
+            raise NotFoundError(f"no contig {text}, and no annotation is of the assembly of the file: {listing(wrong, 3)}",
+                                f"the file has {listing(contigs)}")
+        if not known:
+            return None
+        from modos.annotations.genes import find_genes, near_gene
+
+        rows = [(genes, row) for genes in known for row in find_genes(genes.table, text).iter_rows(named=True)]
+        hits = [_Hit(Region(name, row["start"], row["end"]), row["id"], genes.label) for genes, row in rows
+                for name in dict.fromkeys((row["contig"], *genes.names.get(row["contig"], ()))) if name in contigs]
+        if hits:
+            return _only(text, hits)
+        if rows:
+            raise NotFoundError(f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
+                                f"it has {listing(contigs)}")
+        near = did_you_mean(text, contigs) or next(filter(None, (near_gene(genes.table, text) for genes in known)), None)
+        raise NotFoundError(f"there is neither a contig nor a gene {text}", f"did you mean {near}?" if near else
+                            f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}")
+
+    def _annotations(self, contigs: Contigs, wrong: list[str]) -> Iterator[_Genes]:
+        """Those of the file's assembly; why others are not is added to `wrong`."""
+        for storage, key in self._files:
+            yield _genes_of_file(storage, key, contigs, self._find_aliases() if self._find_aliases else {})
+        if self._cached is None:
+            return
+        known = _known_annotations(self._cached)
+        stated = self._seqcols() if known else set()
+        for name, seqcol in known.items():
+            if stated and seqcol not in stated:
+                continue
+            genes, misfit = self._open(name, contigs, bool(stated))
+            if genes is None:
+                wrong.append(f"{name} ({misfit})")
+            else:
+                yield genes
+
+    @cached_property
+    def _cached(self) -> CachedStore | None:
+        return CachedStore(open_store(endpoint=self._endpoint)) if has_store(self._endpoint) else None
+
+    def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
+        """The genes of an annotation of the store, or why it is not of the file's assembly."""
+        from modos.annotations.genes import COLUMNS
+        from modos.reference.annotations import known_manifest, open_annotation
+
+        assert self._cached is not None
+        assembly = self._cached.assembly(known_manifest(self._cached, name).assembly)
+        misfit = _misfit(contigs, assembly, is_stated)
+        if misfit:
+            return None, misfit
+        table = open_annotation(self._cached, name, assembly).genes
+        names = {contig.name: (contig.name, *contig.aliases) for contig in assembly.contigs}
+        return _Genes(name, table.to_polars().select(COLUMNS), names), ""
+
+
+def _misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
+    """How the contigs of a file are others than those of an assembly; nothing where those that both have are the same, and there are some.
+
+    Where it is stated that the file is of the assembly, names may do without lengths.
+    """
+    shared = 0
+    for name, (length, md5) in contigs.items():
+        other = assembly.by_name.get(name)
+        if other is None:
+            continue
+        if length is not None and length != other.length:
+            return f"{name} has {length:,} bases in the file and {other.length:,} in {assembly.name}"
+        if md5 is not None and md5 != other.md5:
+            return f"{name} has the MD5 {md5} in the file and {other.md5} in {assembly.name}"
+        shared += is_stated or length is not None
+    return "" if shared else f"{assembly.name} has no contig of the file" + ("" if is_stated else " with its length")
+
+
+def _only(text: str, hits: Sequence[_Hit]) -> Region:
+    """The region, where all have the same."""
+    regions = {hit.region for hit in hits}
+    if len(regions) > 1:
+        raise RegionError(f"{text} is at {len(regions)} places: {listing(f'{hit.id} at {hit.region} ({hit.label})' for hit in hits)}",
+                          "give the id of one of the genes, or a region")
+    logger.info("%s is %s at %s (%s)", text, hits[0].id, hits[0].region, hits[0].label)
+    return hits[0].region
+
+
+def _known_annotations(cached: CachedStore) -> dict[str, str]:
+    """The annotations of a store and the digests of their assemblies; those that were fetched, where it cannot be asked."""
+    from modos.annotations.tables import Manifest
+
+    try:
+        return {name: str(facts["seqcol"]) for name, facts in cached.store.annotations().items()}
+    except (RemoteError, AccessError):
+        kept = [Manifest.from_bytes(path.read_bytes(), str(path)) for path in sorted(cached.names.glob("*.annotation.json"))]
+        if not kept:
+            raise
+        return {manifest.name: manifest.seqcol for manifest in kept}
+
+
+def _genes_of_file(storage: Readable, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
+    """The genes of a GFF3 or GTF file, on the contigs of another file."""
+    from modos.annotations.genes import genes_of
+    from modos.reference.annotations import read_parts
+
+    lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
+    names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}
+    with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+        path = storage.local_path(key)
+        if path is None:
+            path = Path(folder) / Path(key).name
+            with open(path, "wb") as file:
+                for piece in storage.iter_range(key, 0, storage.stat(key).size):
+                    file.write(piece)
+        table = genes_of(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
+    return _Genes(key, table, {})

@@ -1,0 +1,135 @@
+"""Reads with some of their fields and tags only: made anew for each request, where a ticket leads for them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from urllib.parse import quote, urlencode
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse, Response, StreamingResponse
+
+from modos import selection
+from modos.blanking import Blanking
+from modos.catalog import Catalog
+from modos.errors import ConflictError, InvalidInputError, NotFoundError
+from modos.formats import BGZF_EOF, FORMATS, format_of
+from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
+from modos.htsget.query import Query
+from modos.index import Chunk, Header, Opening
+from modos.index.bgzf import PAYLOAD, compress
+from modos.planning import Plan, Planner, iter_plan
+from modos.server.access import Access, caller_of
+from modos.storage import Storage, check_key
+
+PATH = "/htsget/data"
+_FORMAT = FORMATS["BAM"]
+_MOST = 100  # chunks of an address
+SPLIT = 256 << 20  # bytes of the file, about, that one address is for
+_WORKERS = 2  # parts of the file that are read at once for a request
+_CHUNK = re.compile("([0-9a-f]{1,16})-([0-9a-f]{1,16})")
+
+
+def is_made(query: Query, format_name: str) -> bool:
+    """Whether what a query asks for has to be made: some fields or tags of a BAM."""
+    return format_name == _FORMAT.name and query.is_partial and not query.header_only
+
+
+def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query: Query) -> list[str]:
+    """Where the records between some virtual offsets of a file are given out, in parts; the last has the end marker.
+
+    Parameters
+    ----------
+    tag
+        The file's, so that no other file is taken for it.
+    """
+    parts = list(_grouped(chunks))
+    lists = {name: ",".join(names) for name, names in query.lists().items()}
+    found = []
+    for number, part in enumerate(parts, 1):
+        params = {"tag": tag, "chunks": ",".join(f"{start:x}-{end:x}" for start, end in part)} | lists
+        last = {"last": "1"} if number == len(parts) else {}
+        found.append(f"{base_url}{PATH}/{quote(key)}?{urlencode(params | last)}")
+    return found
+
+
+def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+    """Some chunks at a time, of not too many bytes."""
+    part: list[Chunk] = []
+    size = 0
+    for chunk in chunks:
+        cost = (chunk[1] >> 16) - (chunk[0] >> 16)
+        if part and (len(part) == _MOST or size + cost > SPLIT):
+            yield part
+            part, size = [], 0
+        part.append(chunk)
+        size += cost
+    if part:
+        yield part
+
+
+def create_router(catalog: Catalog, access: Access) -> APIRouter:
+    """The endpoint over a catalogue."""
+    router = APIRouter()
+    planner = Planner(catalog.storage, revalidate=True)
+
+    @router.get(PATH + "/{key:path}", name="reads with some fields")
+    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False) -> Response:
+        """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
+        access.check(caller_of(request), "read", _checked(key))
+        _find_bam(catalog, key)
+        query = Query.from_params({name: value for name, value in request.query_params.items() if name in ("fields", "tags", "notags")}, "reads")
+        try:
+            plan, header = planner.plan_chunks(key, _parse(chunks), tag)
+            pieces = _iter_made(catalog.storage, plan, header, Blanking(query), last)
+            first = next(pieces, b"")
+        except ConflictError:
+            return JSONResponse(error_to_json("InvalidInput", f"{key} was changed: ask for a new ticket"), 412, media_type=MEDIA_TYPE)
+        digest = hashlib.sha256(tag.encode()).hexdigest()
+        return StreamingResponse(chain((first,), pieces), media_type="application/octet-stream", headers={"ETag": f'"{digest[:32]}"'})
+
+    return router
+
+
+def _checked(key: str) -> str:
+    try:
+        return check_key(key)
+    except InvalidInputError:
+        raise NotFoundError(f"there is no file {key}") from None
+
+
+def _find_bam(catalog: Catalog, key: str) -> None:
+    """Raise NotFoundError for what is not a BAM that an object names as its data."""
+    try:
+        object_key, path = catalog.find_object(key)
+        if format_of(path) == _FORMAT and path in catalog.data_paths(object_key):
+            return
+    except (NotFoundError, InvalidInputError):
+        pass
+    raise NotFoundError(f"there is no file {key}")
+
+
+def _parse(text: str) -> list[Chunk]:
+    matches = [_CHUNK.fullmatch(part) for part in text.split(",", _MOST)]
+    if not all(matches):
+        raise HtsgetError("InvalidInput", "chunks is not a list of virtual offsets")
+    return [(int(match[1], 16), int(match[2], 16)) for match in matches if match]
+
+
+def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Iterator[bytes]:
+    """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
+    opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
+    held = b""
+    for run in selection.select(opening, _FORMAT, None, threads=1):
+        held += blanking.apply(bytes(run.data))
+        whole = len(held) - len(held) % PAYLOAD
+        if whole:
+            yield compress(held[:whole])
+            held = held[whole:]
+    if held:
+        yield compress(held)
+    if is_last:
+        yield BGZF_EOF
