@@ -105,7 +105,7 @@ def test_old_bcftools_does_not_look_at_svlen(variants):
     if not shutil.which("bcftools"):
         pytest.skip("bcftools is not installed")
     version = subprocess.run(["bcftools", "--version"], capture_output=True, text=True, check=True).stdout.split()[1]
-    if tuple(map(int, version.split(".")[:2])) >= (1, 20):
+    if tuple(map(int, version.split(".")[:2])) > (1, 16):
         pytest.skip(f"bcftools {version} is new")
     subprocess.run(["bcftools", "index", "-f", "-c", variants], check=True)
     old = subprocess.run(["bcftools", "view", "-H", "-r", "1:50-60", f"{variants}##idx##{variants}.csi"], capture_output=True, text=True, check=True)
