@@ -10,7 +10,7 @@ from typing import TypeVar
 from .files import Foreign
 
 Item = TypeVar("Item")
-_OF_A_FOLDER = 5
+_OF_A_FOLDER = 3
 
 
 ALL = os.environ.get("MODOS_ALL", "") not in ("", "0")  # read before a test's own environment hides it

@@ -32,7 +32,7 @@ if not shutil.which("bgzip"):
 
 MOST = 20  # files of a kind
 OF_A_KIND = [[file for file in SUITABLE if file.kind == kind] for kind in KINDS]
-FILES = [file for files in OF_A_KIND for file in some(files[::-(-len(files) // MOST) or 1], 2)]
+FILES = [file for files in OF_A_KIND for file in some(files[::-(-len(files) // MOST) or 1], 1)]
 DAMAGES = {
     "cut": lambda data, rng: data[:rng.randrange(len(data) // 3, len(data) - 30)],
     "cut between blocks, with an end marker": lambda data, rng: cut_between_blocks(data, rng),

@@ -13,7 +13,7 @@ from .tracks import differing, find_tracks, load_with_genomedata, load_with_modo
 
 pytest.importorskip("genomedata", reason="genomedata is not installed")
 
-TRACKS = some(find_tracks(foreign_folders()), 5)
+TRACKS = some(find_tracks(foreign_folders()), 4)
 
 if not TRACKS:
     pytest.skip("there are no foreign tracks here (MODOS_FOREIGN, MODOS_SHARED_DATA)", allow_module_level=True)
