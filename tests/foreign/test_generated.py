@@ -21,7 +21,7 @@ from .ways import Ways
 if not shutil.which("bgzip"):
     pytest.skip("bgzip is not installed", allow_module_level=True)
 
-bounded = settings(max_examples=150 if ALL else 5, deadline=None, derandomize=not ALL,
+bounded = settings(max_examples=150 if ALL else 3, deadline=None, derandomize=not ALL,
                    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large])
 
 

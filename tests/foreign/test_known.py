@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 
 from modos.api import MODO
+from modos.errors import InvalidInputError
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.sources import served_file
+from modos.storage import open_storage
+from modos.writing import OutputFormat
 
+from .files import bgzipped
 from .known import KNOWN
 from .oracle import Refused, consulted
 
@@ -111,3 +118,16 @@ def test_old_bcftools_does_not_look_at_svlen(variants):
     old = subprocess.run(["bcftools", "view", "-H", "-r", "1:50-60", f"{variants}##idx##{variants}.csi"], capture_output=True, text=True, check=True)
     assert old.stdout == ""
     assert named(variants, "1:50-60") == ["a"]
+
+
+def test_a_server_does_not_tell_the_contigs_of_the_index(oracle, tmp_path):
+    text = "".join(line for line in VCF.splitlines(keepends=True) if not line.startswith("##contig"))
+    path = tmp_path / "a.vcf.gz"
+    path.write_bytes(bgzipped(text.encode()))
+    oracle.run("bcftools", "index", "-t", path)
+    oracle.run("bcftools", "view", "-Ou", path)
+    MODO(tmp_path / "objects/ex").add_element({"id": "a", "@type": "VariantSet"}, path)
+    with BackgroundServer(create_app(open_storage(tmp_path / "objects"))) as server, open(tmp_path / "out", "wb") as out:
+        served = served_file(f"{server.url}/htsget/variants/ex/a", None)
+        with pytest.raises(InvalidInputError, match="does not declare"):
+            served.write(out.fileno(), output=OutputFormat("BCF"))
