@@ -2,13 +2,16 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test stack test-stack bench schema clean
+.PHONY: demo test test-all stack test-stack bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
 
 test: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+
+test-all: $(VENV)/.test
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 ALL_FAULTS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
 
 stack: $(VENV)/.stack
 	deploy/native/install

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -50,3 +52,14 @@ def stack(example):
     with running() as services:
         MODO.open(example / "ex").upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         yield services
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A line that says how much was compared with files written by others."""
+    made: Counter[str] = Counter()
+    for report in (report for reports in terminalreporter.stats.values() for report in reports):
+        if getattr(report, "when", None) == "call":
+            for name, counts in report.user_properties:
+                made.update(json.loads(counts) if name == "foreign" else {})
+    if made:
+        terminalreporter.write_line("foreign files: " + ", ".join(f"{count:,} {what}" for what, count in made.items()))

@@ -31,7 +31,7 @@ def folder(shared_data) -> Path:
 
 
 @pytest.mark.parametrize("assembly", CASES)
-def test_the_same_bases_and_features(folder, tmp_path, assembly):
+def test_the_same_bases_and_features(folder, tmp_path, assembly, record_property):
     name, gff3 = CASES[assembly]
     store = open_store(tmp_path / "refs")
     list(import_from(open_storage(folder), store, [assembly]))
@@ -41,6 +41,7 @@ def test_the_same_bases_and_features(folder, tmp_path, assembly):
     found = reference.annotation(name)
     queries = _queries(reference, found)
     theirs = _ask_genomekit(folder, tmp_path / "genomekit", assembly, name, gff3, queries)
+    record_property("foreign", json.dumps({"files": 2, "regions": len(queries), "comparisons": len(queries) * (1 + len(KINDS) * len(HOW))}))
 
     assert sorted([g.id, g.name, g.type, *_key(g)] for g in found.genes) == sorted(theirs["genes"])
     assert sorted(map(_describe, found.transcripts), key=str) == sorted(theirs["transcripts"], key=str)
