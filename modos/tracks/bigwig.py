@@ -133,10 +133,11 @@ class BigWigTrack(Track):
     def __init__(self, path: Name):
         self._path = path
         forking.begin(self, BigWigTrack._start)
+        lengths = self._file.chroms()
         self._blocks = BigWigBlocks(path)
         self._known: dict[str, Summary] = {}
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
-        self.contigs = _Reached(self._file.chroms(), self._blocks)
+        self.contigs = _Reached(lengths, self._blocks)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
