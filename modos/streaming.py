@@ -17,7 +17,7 @@ from modos.blanking import PLACING
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
-    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError,
+    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
 )
 from modos.formats import FORMATS, FileFormat, streamable_format
 from modos.htsget.client import WORKERS, HtsgetClient
@@ -105,6 +105,9 @@ class StorageSource:
     def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
         """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
         plan = self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
+        if self._recorded.size not in (None, plan.info.size):
+            raise TruncatedStream(f"{self.name} has {plan.info.size:,} bytes, recorded are {self._recorded.size:,}: it is damaged, or was replaced",
+                                  "`modos check` says more; open the object again where somebody else has changed it")
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
         return Stream(plan.regions, None, started) if regions is not None else _whole(started, self._recorded, self.name)

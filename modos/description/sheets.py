@@ -9,7 +9,7 @@ from typing import Any
 
 from modos import model
 from modos.description.entries import Entry, find_source
-from modos.errors import InvalidInputError, ModosError, NotFoundError, SchemaError, did_you_mean, listing
+from modos.errors import InvalidInputError, ModosError, SchemaError, did_you_mean, listing
 from modos.formats import format_of
 from modos.given import is_pipe, shown
 

@@ -20,6 +20,7 @@ from modos.tracks.parsing import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, as_runs, complement, restricted, union
 from modos.tracks.stored import StoredTrack
 
+
 def spans_of(track: StoredTrack, where: str | MaskFile | Condition | Spans) -> Spans:
     """Places on the axis: those of a file, or where a condition holds for a track's values; or as given."""
     if isinstance(where, np.ndarray):
