@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modos import __version__
 from modos.catalog import Catalog
 from modos.elements import ROOT_KEY
-from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
+from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
@@ -115,7 +115,8 @@ def _answer_error(request: Request, error: Exception) -> JSONResponse:
     message = str(error)
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.url.path, error)
-        message = "the server cannot read what was asked for"
+        message = "the server cannot read what was asked for" + (
+            ": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else None
     if request.url.path.startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
