@@ -48,9 +48,9 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
     BrokenPipeError
         Nobody reads the pipe any more.
     InvalidInputError
-        bcftools refuses to write it so.
+        The header does not declare all that is written.
     ModosError
-        What the pieces raise.
+        bcftools cannot write it so; or what the pieces raise.
     """
     arguments = ["--no-version", f"-O{_output_type(output)}", "--threads", str(threads)]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder, tempfile.TemporaryFile() as messages:
@@ -71,7 +71,7 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
                 process.stdin.close()
             raise
         if code:
-            raise _reason(messages, descriptor, name, output)
+            raise _reason(code, messages, descriptor, name, output)
 
 
 def _output_type(output: OutputFormat) -> str:
@@ -91,7 +91,7 @@ def _feed(pipe: IO[bytes], pieces: Iterable[bytes]) -> None:
         pipe.close()
 
 
-def _reason(messages: IO[bytes], descriptor: int, name: str, output: OutputFormat) -> Exception:
+def _reason(code: int, messages: IO[bytes], descriptor: int, name: str, output: OutputFormat) -> Exception:
     if is_closed_pipe(descriptor):
         return BrokenPipeError()
     messages.seek(0)
@@ -99,13 +99,16 @@ def _reason(messages: IO[bytes], descriptor: int, name: str, output: OutputForma
     if "No space left" in text:
         return ModosError("cannot write: No space left on device")
     undeclared = dict.fromkeys(f"{kind} {key}" for kind, key in _UNDECLARED.findall(text))
+    if code < 0:
+        return ModosError(f"bcftools was ended by signal {-code} while it wrote {name} as {output.name}", "is there room for it?")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("[W::")]
     said = lines[-1].rpartition("stderr=")[2].strip("'") if lines else "it does not say why"
     reason = f"its header does not declare {listing(undeclared)}" if undeclared else said.removesuffix("\\n")
+    message = f"bcftools cannot write {name} as {output.name}: {_printable(reason)}"
+    if not undeclared:
+        return ModosError(message, "is there room for it? else stream the file in its own format")
     return InvalidInputError(
-        f"bcftools cannot write {name} as {output.name}: {_printable(reason)}",
-        "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format",
-    )
+        message, "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format")
 
 
 def _printable(text: str) -> str:

@@ -227,8 +227,10 @@ class RecordReader:
 
 
 def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
-    """The samples that are wanted; NotFoundError where a file does not have one of them."""
+    """The samples that are wanted; NotFoundError where a file does not have one, InvalidInputError where one is named twice."""
     wanted, known = list(wanted), list(known)
+    if twice := [sample for sample in dict.fromkeys(wanted) if wanted.count(sample) > 1]:
+        raise InvalidInputError(f"samples are named twice: {listing(twice)}", "name each once")
     for sample in wanted:
         if sample not in known:
             near = did_you_mean(sample, known)

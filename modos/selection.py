@@ -73,9 +73,9 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
         rest = data[used:]
         yield from runs
     if rest and not walk.is_done:
-        if format.name != "VCF":
-            raise TruncatedStream("the stream ends within a record")
-        yield from walk.through(rest + b"\n")[1]  # a last line may do without its end
+        if format.name != "VCF" or regions is not None:
+            raise TruncatedStream("the stream ends within a record", "the file is truncated, or its index is of another file")
+        yield from walk.through(rest + b"\n")[1]  # the last line of a file may do without its end
 
 
 def plain(runs: Iterable[Run]) -> Iterator[Parts]:

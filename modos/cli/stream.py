@@ -212,7 +212,8 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         if binary and sys.stdout.isatty():
             raise InvalidInputError("these are binary data, not for a terminal", "pipe them into samtools or bcftools, "
                                     "write a file with -o, or text with -O sam or -O vcf")
-        yield sys.stdout.fileno()
+        with _failures_told("stdout"):
+            yield sys.stdout.fileno()
         return
     target = Path(output)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
@@ -221,9 +222,23 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
     except OSError as error:
         raise AccessError(f"cannot write {target}: {error.strerror}", "choose another place with -o") from None
     try:
-        yield descriptor
-        os.fsync(descriptor)
-        os.replace(part, target)
+        with _failures_told(str(target)):
+            yield descriptor
+            os.fsync(descriptor)
+            os.replace(part, target)
     finally:
         os.close(descriptor)
         part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _failures_told(target: str) -> Iterator[None]:
+    """Say where the system does not take what is written, as when a disk is full."""
+    from modos.errors import ModosError
+
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, (ModosError, BrokenPipeError)):
+            raise
+        raise ModosError(f"cannot write {target}: {error.strerror or error}", "what was written of it is not whole") from error

@@ -17,6 +17,7 @@ Read = Callable[[int, int], bytes]
 
 MAX_BLOCK = 1 << 16  # bytes of a block, compressed and decompressed
 PAYLOAD = 0xFF00  # decompressed bytes per block that we write: what does not compress grows by a few bytes only
+_MAGIC = b"\x1f\x8b\x08\x04"
 _HEADER = struct.Struct("<4BI2BH")
 _FOOTER = struct.Struct("<II")
 _OUR_HEADER = struct.Struct("<4BI2BH2BHH")
@@ -159,7 +160,7 @@ def block_size(data: bytes, at: int, offset: int) -> int | None:
         The block's place in the file, for messages.
     """
     prefix = data[at:at + 4]
-    if prefix != b"\x1f\x8b\x08\x04"[:len(prefix)]:
+    if prefix != _MAGIC[:len(prefix)]:
         raise InvalidInputError(f"no BGZF block at byte {offset:,}",
                                 "the file is not compressed with bgzip, or its index is of another file")
     if len(data) - at < _HEADER.size:
@@ -177,6 +178,24 @@ def block_size(data: bytes, at: int, offset: int) -> int | None:
             return size
         extra += 4 + length
     raise InvalidInputError(f"the gzip block at byte {offset:,} is not BGZF", "compress the file with bgzip")
+
+
+def last_block(data: bytes, offset: int) -> tuple[int, bytes]:
+    """The block that some bytes of a file end with: its place in the file, and its data; nothing where there is none.
+
+    Parameters
+    ----------
+    offset
+        The place of the bytes in the file.
+    """
+    at = len(data)
+    while (at := data.rfind(_MAGIC, 0, at)) >= 0:
+        try:
+            if block_size(data, at, offset + at) == len(data) - at:
+                return offset + at, inflate_block(data[at:], offset + at)
+        except (InvalidInputError, IntegrityError):
+            continue  # what looks like a block in the middle of one
+    return offset + len(data), b""
 
 
 def inflate_block(block: bytes | memoryview, offset: int) -> bytes:

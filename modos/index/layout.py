@@ -31,7 +31,7 @@ _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in 
 _CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
 _NEWLINE = re.compile(b"\n")
 _DECLARATION = re.compile(rb"^##(INFO|FORMAT)=<([^\n]*ID=(?:END|SVLEN|LEN)\b[^\n]*)", re.MULTILINE)
-_END = re.compile(rb"(?:^|;)END=([+-]?\d+)(?=;|$)")
+_END = re.compile(rb"(?:^|;)END=([+-]?\d+)(?![^;]*,)")  # one number: of several none counts, of what follows it nothing
 _SVLEN = re.compile(rb"(?:^|;)SVLEN=([^;]*)")
 _SPANNING = re.compile(rb"<(?:DEL|DUP|CNV|INV)[:>]")  # alleles whose SVLEN lies on the reference
 _BLOCK = re.compile(rb"(?:^|,)<(?:\*|NON_REF)>")  # alleles of a block without variants

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import BGZF_EOF, FileFormat, cram_eof_forms
-from modos.index.bgzf import Read, read_exactly
+from modos.index.bgzf import MAX_BLOCK, Read, compress, last_block, read_exactly
 from modos.index.binning import BinningIndex
 from modos.index.crai import UNPLACED, Crai
 from modos.index.header import Header
@@ -64,7 +64,22 @@ def plan_regions(
                                 f"give a {' or '.join(_KINDS[format.name])} index")
     if isinstance(index, Crai):
         return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
-    return cut(read, size, find_chunks(format, read, size, header, index, regions), inline=inline, workers=workers)
+    chunks = find_chunks(format, read, size, header, index, regions)
+    segments = cut(read, size, chunks, inline=inline, workers=workers)
+    return _with_last_newline(segments, read, size, header, chunks[-1][1]) if format.name == "VCF" and chunks else segments
+
+
+def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, header: Header, end: int) -> Iterator[Segment]:
+    """The segments of a VCF up to a virtual offset, and the end of the line where the file ends there and leaves it out."""
+    yield from segments
+    beyond = size - len(header.eof)
+    first = max(beyond - MAX_BLOCK, 0)
+    if end >> 16 < first:
+        return
+    at, data = last_block(read_exactly(read, first, beyond), first)
+    is_end = end >> 16 >= beyond or end >> 16 == at and end & 0xFFFF == len(data)
+    if is_end and data and data[-1:] != b"\n":
+        yield compress(b"\n")
 
 
 def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None,

@@ -7,11 +7,15 @@ import gzip
 import pytest
 
 from modos.api import MODO
-from modos.errors import IntegrityError
+from modos.errors import IntegrityError, ModosError
 from modos.formats import BGZF_EOF
 from modos.index import bgzf
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.sources import served_file
+from modos.storage import open_storage
 
-from ..hard_files import CASES
+from ..hard_files import CASES, index_variants
 
 
 def cut_between_records(path) -> None:
@@ -29,3 +33,30 @@ def test_a_shorter_file_is_noticed(tmp_path, region):
     for ask in (lambda file: list(file.fetch(region)), lambda file: file.count(region), lambda file: b"".join(file.iter_bytes(region))):
         with pytest.raises(IntegrityError, match="recorded"):
             ask(MODO.open(tmp_path / "ex").file("a.vcf.gz"))
+
+
+HEADER = "##fileformat=VCFv4.3\n##contig=<ID=1>\n##contig=<ID=2>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"
+
+
+@pytest.mark.parametrize("way", ["folder", "server"])
+@pytest.mark.parametrize("block", [40, 0xFF00])
+def test_a_last_line_without_its_end_is_whole_and_any_other_is_not(tmp_path, way, block):
+    """A chunk of an index that ends within a line is of another file, where the file goes on."""
+    lines = [f"{contig}\t{at}\tv{at}\tA\tC\t.\t.\tDP={at}" for contig in "12" for at in range(1000, 1040)]
+    path = tmp_path / "a.vcf.gz"
+    text = (HEADER + "\n".join(lines)).encode()
+    path.write_bytes(b"".join(bgzf.compress(text[at:at + block]) for at in range(0, len(text), block)) + BGZF_EOF)
+    index_variants(path, "-t", ".tbi")
+    modo = MODO(tmp_path / "objects/ex")
+    modo.add_element({"id": "a", "@type": "VariantSet"}, path)
+    server = BackgroundServer(create_app(open_storage(tmp_path / "objects")))
+    try:
+        file = modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)
+        assert [str(record).rstrip("\n") for record in file.fetch("2")] == lines[40:]
+        assert file.count("2:1039") == 1 and file.count("1") == 40
+        stored, longer = tmp_path / "objects/ex/a.vcf.gz", text.replace(b"DP=1039", b"DP=1039;MORE=1")
+        stored.write_bytes(b"".join(bgzf.compress(longer[at:at + block]) for at in range(0, len(longer), block)) + BGZF_EOF)
+        with pytest.raises(ModosError):
+            list((modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)).fetch("1:1039"))
+    finally:
+        server.stop()

@@ -24,7 +24,7 @@ OTHERWISE = {
 }
 ALLELES = ["C", "<DEL>", "<DEL:ME>", "<INS>", "<DUP>", "<DUP:TANDEM>", "<INV>", "<CNV>", "<CN0>", "<del>", "<DELX>", "*", "<*>", "<NON_REF>",
            "A[1:900[", "."]
-INFO = ["DP=3", "END={}", "SVLEN={}", "SVLEN=-{},{}", "SVTYPE=DEL", "XEND={}", "IMPRECISE", "END=.", "SVLEN=.", "END=2", "END=7,9"]
+INFO = ["DP=3", "END={}", "SVLEN={}", "SVLEN=-{},{}", "SVTYPE=DEL", "XEND={}", "IMPRECISE", "END=.", "SVLEN=.", "END=2", "END=7,9", "END={}.0", "END={}x"]
 CODE = """
 import sys
 from pysam import bcftools

@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from modos.bcftools import write_variants
-from modos.errors import InvalidInputError, TransportError, TruncatedStream
+from modos.errors import InvalidInputError, ModosError, TransportError, TruncatedStream
 from modos.formats import FORMATS
 from modos.indexing import check_complete
 from modos.writing import OutputFormat
@@ -86,5 +86,5 @@ def test_a_closed_pipe_is_no_error_of_the_file():
 
 
 def test_a_damaged_file_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError):
+    with pytest.raises(ModosError, match="cannot write"):
         write(tmp_path / "out", OutputFormat("VCF", False), pieces=[b"no VCF at all\n"])
