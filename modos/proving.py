@@ -144,6 +144,7 @@ class _Walk:
         if self._rest.strip():
             if self._format != "VCF":
                 raise TruncatedStream("the file ends within a record")
+            self._open.discard(len(self._rest))
             self.through(size, b"\n")
         if self._marks and self._marks[0] > size << 16 or self._open - {0}:
             raise misfit("it points beyond the last record")

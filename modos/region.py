@@ -208,7 +208,7 @@ def _lines(path: str) -> Iterator[str]:
     try:
         with open_given(path) as file:
             data = gzip.GzipFile(fileobj=file) if file.peek(2) == b"\x1f\x8b" else file
-            for line in io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8"):
+            for line in io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig"):
                 yield line.rstrip("\n")
     except (EOFError, UnicodeDecodeError, OSError, zlib.error) as error:
         raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None

@@ -63,19 +63,20 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
     ModosError
         What the stream raises.
     """
-    walk = _Walk(layout_of(format, opening), regions, after)
+    layout = layout_of(format, opening)
+    walk = _Walk(layout, regions, after)
     skip, rest = opening.header.end & 0xFFFF, b""
     for data in fetch_ahead(_inflate, block_batches(opening.records), threads):
         if walk.is_done:
             continue  # the stream is still to be seen complete
         data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
-        used, runs = walk.through(data)
+        used, runs = walk.through(data := layout.cleaned(data))
         rest = data[used:]
         yield from runs
     if rest and not walk.is_done:
         if format.name != "VCF" or regions is not None:
             raise TruncatedStream("the stream ends within a record", "the file is truncated, or its index is of another file")
-        yield from walk.through(rest + b"\n")[1]  # the last line of a file may do without its end
+        yield from walk.through(layout.cleaned(rest + b"\n"))[1]  # the last line of a file may do without its end
 
 
 def plain(runs: Iterable[Run]) -> Iterator[Parts]:

@@ -161,7 +161,10 @@ class HtsgetSource:
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
-            yield from self._open_several(settle(regions, self.contigs() or None))
+            contigs = self.contigs()
+            if self.format.name == "VCF":
+                regions = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
+            yield from self._open_several(settle(regions, contigs or None))
 
     def open_header(self) -> Iterator[bytes]:
         """The header, as the server gives it."""

@@ -124,6 +124,7 @@ def _tell(reports: dict[str, LoadReport], what: str) -> None:
 
     for name, report in reports.items():
         skipped = f"; not in the genome and left out: {listing(report.skipped)}" if report.skipped else ""
+        skipped += f"; places on contigs that are not in it: {listing(report.unmasked)}" if report.unmasked else ""
         outside = f"; {count(report.outside, 'value')} past the end of a contig or in a gap left out" if report.outside else ""
         say(f"{name} {what}: {count(len(report.matched), 'contig')}{skipped}{outside}")
 

@@ -30,6 +30,7 @@ _BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
 _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
 _CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
 _NEWLINE = re.compile(b"\n")
+_COMMENT = re.compile(rb"^#[^\n]*\n", re.MULTILINE)
 _DECLARATION = re.compile(rb"^##(INFO|FORMAT)=<([^\n]*ID=(?:END|SVLEN|LEN)\b[^\n]*)", re.MULTILINE)
 _END = re.compile(rb"(?:^|;)END=([+-]?\d+)(?![^;]*,)")  # one number: of several none counts, of what follows it nothing
 _SVLEN = re.compile(rb"(?:^|;)SVLEN=([^;]*)")
@@ -51,6 +52,10 @@ class Layout(ABC):
     @abstractmethod
     def starts(self, data: bytes) -> list[int]:
         """Where the whole records start, and where the last one ends."""
+
+    def cleaned(self, data: bytes) -> bytes:
+        """The data without what is between records and belongs to none."""
+        return data
 
     @abstractmethod
     def place(self, data: bytes, at: int) -> tuple[Hashable, int]:
@@ -140,11 +145,14 @@ class _Vcf(Layout):
     def starts(self, data: bytes) -> list[int]:
         return [0, *(newline.end() for newline in _NEWLINE.finditer(data))]
 
+    def cleaned(self, data: bytes) -> bytes:
+        return _COMMENT.sub(b"", data) if data.startswith(b"#") or b"\n#" in data else data
+
     def place(self, data: bytes, at: int) -> tuple[str, int]:
         tab = data.find(b"\t", at)
         end = data.find(b"\t", tab + 1)
         position = data[tab + 1:end]
-        if not 0 <= tab < end or not position.isdigit():
+        if not 0 <= tab < end or not position.isdigit() or b"\n" in data[at:tab]:
             _refuse(data, at)
         return data[at:tab].decode("utf-8", "backslashreplace"), int(position) - 1
 

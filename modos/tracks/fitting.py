@@ -22,6 +22,8 @@ class LoadReport:
     ----------
     matched, skipped
         Contigs of the source that the genome has, and that it has not.
+    unmasked
+        Contigs of the files of places that the genome has not.
     outside
         Values past the end of a contig or in a gap of the genome that were
         left out, as was asked for.
@@ -29,6 +31,7 @@ class LoadReport:
 
     matched: dict[str, None] = field(default_factory=dict)
     skipped: dict[str, None] = field(default_factory=dict)
+    unmasked: dict[str, None] = field(default_factory=dict)
     outside: int = 0
 
 
@@ -59,8 +62,10 @@ class Fitting:
 
     def __init__(self, contigs: Contigs, mask: str | None, keep: str | None, clip: bool):
         self._contigs, self._clip = contigs, clip
-        self._masked = MaskFile(mask).on(contigs) if mask else {}
-        self._kept = MaskFile(keep).on(contigs) if keep else None
+        files = [MaskFile(path) if path else None for path in (mask, keep)]
+        self.unknown = {name: None for file in files if file for name in file.unknown(contigs)}  # contigs that they have, and the genome lacks
+        masked, kept = (file.on(contigs) if file else None for file in files)
+        self._masked, self._kept = masked or {}, kept
         self._spans: dict[str, tuple[Spans, Spans]] = {}
 
     def parts_of(self, block: Block, name: str, report: LoadReport) -> Iterator[Block]:

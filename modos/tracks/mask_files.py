@@ -39,7 +39,7 @@ class MaskFile:
     NotFoundError
         There is no such file.
     InvalidInputError
-        A row that is none, or has no score where scores count.
+        A row that is none, or has no score where scores count; or no row.
     """
 
     def __init__(self, path: Name, scores: Condition | None = None):
@@ -48,6 +48,8 @@ class MaskFile:
         parts: dict[str, list[Spans]] = {}
         for contig, spans in self._rows(path):
             parts.setdefault(contig, []).append(spans)
+        if not parts:
+            raise InvalidInputError(f"{self.path} has no rows", "where nothing is meant, leave it out; a pipe is empty where its program failed")
         self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
 
     def on(self, contigs: Contigs) -> dict[str, Spans]:

@@ -9,6 +9,7 @@ bedGraph and BED; they come out 0-based half-open.
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -94,11 +95,15 @@ def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> 
 
 
 def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
-    """A file, decompressed where it begins like gzip; `-` is stdin."""
+    """A file, decompressed where it begins like gzip, without a mark of its byte order; `-` is stdin."""
     from isal import igzip
 
     file = open_given(path, progress)
-    return file.through(igzip.open(file, "rb")) if file.peek(2) == b"\x1f\x8b" else file
+    if file.peek(2) == b"\x1f\x8b":
+        file = file.through(igzip.open(file, "rb"))
+    if look_at(file, len(BOM_UTF8)) == BOM_UTF8:
+        file.read(len(BOM_UTF8))
+    return file
 
 
 def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterator[bytes]:

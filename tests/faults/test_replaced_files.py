@@ -60,3 +60,15 @@ def test_a_last_line_without_its_end_is_whole_and_any_other_is_not(tmp_path, way
             list((modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)).fetch("1:1039"))
     finally:
         server.stop()
+
+
+def test_what_is_no_record_between_records_is_passed_over(tmp_path):
+    """As bcftools does, which goes by the index."""
+    path = tmp_path / "a.vcf.gz"
+    path.write_bytes(bgzf.compress((HEADER + "1\t5\ta\tA\tC\t.\t.\t.\n#a\tremark\n1\t9\tb\tA\tC\t.\t.\t.\n#1\t9\n2\t7\tc\tA\tC\t.\t.\t.\n").encode()) + BGZF_EOF)
+    index_variants(path, "-t", ".tbi")
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "a", "@type": "VariantSet"}, path)
+    file = modo.file("a.vcf.gz")
+    assert [[record.id for record in file.fetch(region)] for region in ("1", "2", ["1:9", "2"])] == [["a", "b"], ["c"], ["b", "c"]]
+    assert (file.count("1"), file.count()) == (2, 3)
