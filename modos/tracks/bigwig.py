@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -42,7 +43,8 @@ def _open(path: Name) -> Any:
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
     BigWigBlocks(path).close()  # refuses what is none before the library says so to the terminal
     try:
-        file = pybigtools.open(os.fspath(path))
+        with _panics_told(path):
+            file = pybigtools.open(os.fspath(path))
         if not file.is_bigwig:
             raise InvalidInputError(f"{path} is no bigWig")
         return file
@@ -50,6 +52,17 @@ def _open(path: Name) -> Any:
         if isinstance(error, InvalidInputError):
             raise
         raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
+
+
+@contextmanager
+def _panics_told(path: Name) -> Iterator[None]:
+    """Raise IntegrityError where the library, which is written in Rust, panics: that is no Exception."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise IntegrityError(f"{path} is damaged", "copy it again") from None
 
 
 def read_bigwig(path: Name, progress: Progress | None = None) -> Iterator[Block]:
@@ -69,7 +82,8 @@ def read_bigwig(path: Name, progress: Progress | None = None) -> Iterator[Block]
     size, done, total = Path(path).stat().st_size, 0, sum(sizes.values())
     for contig, length in sizes.items():
         try:
-            yield from read(file, path, contig, length)
+            with _panics_told(path):
+                yield from read(file, path, contig, length)
         except (pybigtools.BBIReadError, OSError, RuntimeError) as error:
             raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
         if progress:
@@ -151,7 +165,7 @@ class BigWigTrack(Track):
         return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
-        with self._lock:
+        with self._lock, _panics_told(self._path):
             out[:] = _read(self._file, contig, start, start + len(out))
 
     @cached_property
@@ -179,7 +193,7 @@ class BigWigTrack(Track):
     def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
         contig, start, end = self.contigs.place(region)
         out = np.full((4, bins), np.nan)
-        with self._lock:
+        with self._lock, _panics_told(self._path):
             for row, kind in enumerate(("mean", "min", "max"), 1):
                 out[row] = self._file.values(contig.name, start, end, bins=bins, summary=kind, fillna=np.nan)
             out[0] = self._file.values(contig.name, start, end, bins=bins, summary="bases_covered", fillna=0)
