@@ -201,8 +201,12 @@ class GenomicFile:
         return tuple(found.get(region, region) for region in regions)
 
     def _is_unknown(self, text: str) -> bool:
+        """Whether neither the header nor, for a VCF, the index has a contig that a region names."""
         try:
-            Region.parse(text, self._names)
+            if self.format.name == "VCF":
+                next(self._source.open((text,)))
+            else:
+                Region.parse(text, self._names)
         except NotFoundError:
             return True
         except RegionError:

@@ -164,6 +164,9 @@ class HtsgetSource:
             contigs = self.contigs()
             if self.format.name == "VCF":
                 regions = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
+                for region in regions:
+                    if region.contig not in contigs:  # which only the index may know
+                        self._ask(replace(self._query, regions=(region,)))
             yield from self._open_several(settle(regions, contigs or None))
 
     def open_header(self) -> Iterator[bytes]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +81,8 @@ class RecordWriter:
     def __init__(self, header: Any, output: OutputFormat, descriptor: int, threads: int = 0):
         self._descriptor = descriptor
         self._own = os.dup(descriptor)
-        self._file = _open(header, output, self._own, threads)
+        with redirect_stderr(io.StringIO()):  # pysam prints what it raises anyway
+            self._file = _open(header, output, self._own, threads)
 
     def write(self, records: Iterable[Any]) -> None:
         """Write some records.
@@ -107,6 +109,7 @@ class RecordWriter:
         try:
             self._file.close()
         except OSError as error:
+            self._abandon()
             raise self._reason(error) from error
 
     def _reason(self, error: Exception) -> Exception:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from modos.annotations.building import build, place
+from modos.annotations.circles import Circles
 from modos.annotations.parts import Parts
 from modos.errors import did_you_mean
 
@@ -44,6 +45,7 @@ def genes_of(parts: list[Parts], names: dict[str, str], lengths: dict[str, int],
     """
     numbers = {contig: number for number, contig in enumerate(lengths)}
     codes = {name: numbers[contig] for name, contig in names.items()}
-    placed = [place(part, codes, list(lengths.values()), source, True)[0] for part in parts]
-    genes = build(Parts.join(placed)).tables["gene"]
+    placed = Parts.join([place(part, codes, source, True)[0] for part in parts])
+    circles = Circles({codes[name] for name in placed.circular if name in codes}, list(lengths.values()))
+    genes = build(circles.check(placed, list(lengths), source), circles).tables["gene"]
     return genes.with_columns(contig=pl.Series(list(lengths), dtype=pl.String).gather(genes["contig"])).select(COLUMNS)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import signal
 import sys
 
 from modos.memory import keep_freed
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main() -> None:
@@ -33,10 +36,13 @@ def main() -> None:
         _leave(EXIT_BROKEN_PIPE)
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED)
-    except Exception as error:  # a defect of ours: still one line
+    except Exception as error:
         if options.debug:
             raise
-        show_error(f"{type(error).__name__}: {error}", "this is a defect of modos; --debug shows where")
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            show_error(f"cannot write: {error.strerror}", "what was written is not whole")
+        else:  # a defect of ours: still one line
+            show_error(f"{type(error).__name__}: {error}", "this is a defect of modos; --debug shows where")
         _leave(1)
 
 

@@ -77,7 +77,7 @@ class GeneFinder:
             There is no such gene, or none on these contigs; the annotations
             are of other assemblies than the file, or cannot be asked.
         RegionError
-            There are several.
+            There are several; or it lies over the origin of a circular contig.
         """
         wrong: list[str] = []
         try:
@@ -95,7 +95,7 @@ class GeneFinder:
         hits = [_Hit(Region(name, row["start"], row["end"]), row["id"], genes.label) for genes, row in rows
                 for name in dict.fromkeys((row["contig"], *genes.names.get(row["contig"], ()))) if name in contigs]
         if hits:
-            return _only(text, hits)
+            return _on_contig(text, _only(text, hits), contigs)
         if rows:
             raise NotFoundError(f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
                                 f"it has {listing(contigs)}")
@@ -155,6 +155,15 @@ def _misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
             return f"{name} has the MD5 {md5} in the file and {other.md5} in {assembly.name}"
         shared += is_stated or length is not None
     return "" if shared else f"{assembly.name} has no contig of the file" + ("" if is_stated else " with its length")
+
+
+def _on_contig(text: str, region: Region, contigs: Contigs) -> Region:
+    """The region; RegionError for a gene over the origin of a circular contig, which is two."""
+    length = contigs[region.contig][0]
+    if length is None or region.limit <= length:
+        return region
+    parts = [Region(region.contig, region.start, length), Region(region.contig, 0, region.limit - length)]
+    raise RegionError(f"the gene {text} lies over the origin of {region.contig}", f"give its two parts: {parts[0]} and {parts[1]}")
 
 
 def _only(text: str, hits: Sequence[_Hit]) -> Region:

@@ -307,3 +307,41 @@ def test_the_commands(modo, refs, endpoint, plain, tmp_path, monkeypatch):
 
 def counted_all(path):
     return int(subprocess.run(["samtools", "view", "-c", path], capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize("way", ["folder", "server"])
+def test_a_contig_that_only_the_index_has_wins_too(example, refs, tmp_path, monkeypatch, way):
+    """Also beside a region that is a gene, in either order."""
+    monkeypatch.setenv("MODOS_REFERENCE_STORE", str(refs / "refs"))
+    text = subprocess.run(["bcftools", "view", example / "ex/calls.vcf.gz"], capture_output=True, text=True, check=True).stdout
+    body = [line for line in text.splitlines() if not line.startswith("##")]
+    head = [line for line in text.splitlines() if line.startswith("##")]
+    own = "\t".join(["PARX", "7", "own", *body[1].split("\t")[3:]])
+    plain, path = tmp_path / "a.vcf", tmp_path / "a.vcf.gz"
+    plain.write_text("\n".join([*head, *body, own]) + "\n")
+    path.write_bytes(subprocess.run(["bgzip", "-c", plain], capture_output=True, check=True).stdout)
+    modo = MODO(tmp_path / "objects/ex")
+    modo.add_element({"id": "a", "@type": "VariantSet"}, path)
+    server = BackgroundServer(create_app(open_storage(tmp_path / "objects")))
+    try:
+        file = modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)
+        gene = counted(example / "ex/calls.vcf.gz", "chr1:20001-25000")
+        for regions in (["PARX", "BRCA1"], ["BRCA1", "PARX:1-10"]):
+            found = list(file.fetch(regions))
+            assert len(found) == gene + 1 and [record.id for record in found if record.contig == "PARX"] == ["own"], regions
+    finally:
+        server.stop()
+
+
+def test_a_gene_over_the_origin_is_two_regions(example, tmp_path):
+    length = MODO.open(example / "ex").file("demo2.bam").header.get_reference_length("chr2")
+    (tmp_path / "genes.gff3").write_text(f"chr2\tT\tregion\t1\t{length}\t.\t+\t.\tID=chr2;Is_circular=true\n" + "".join(
+        f"chr2\tT\t{kind}\t{length - 99}\t{length + 50}\t.\t+\t.\t{more}\n" for kind, more in (
+            ("gene", "ID=g;gene_name=AROUND"), ("mRNA", "ID=t;Parent=g"), ("exon", "ID=e;Parent=t"))))
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "genome", "@type": "ReferenceGenome"}, example / "source/reference.fa")
+    modo.add_element({"id": "reads", "@type": "AlignmentSet", "has_reference": ["reference/genome"]}, example / "source/demo2.bam")
+    modo.add_element({"id": "genes", "@type": "DataEntity", "has_reference": ["reference/genome"]}, tmp_path / "genes.gff3")
+    with pytest.raises(RegionError, match="origin of chr2") as caught:
+        list(modo.stream_genomics("demo2.bam", "AROUND"))
+    assert f"chr2:{length - 99}-{length} and chr2:1-50" in caught.value.hint
