@@ -132,7 +132,8 @@ class Comparer:
         self._check(form, way, "records", few, ours, theirs)
         if isinstance(theirs, list):
             self._check(form, way, "count", few, attempt(lambda: thing.file(way, form).count(few or None)), len(theirs))
-        if form.has_reads and way == "folder" and len(few) > 1 and all(region.end or not region.start for region in few):
+        if form.has_reads and way == "folder" and len(few) > 1 and all(region.end or not region.start for region in few) and not (
+                any(":" in region.contig for region in few)):
             together = attempt(lambda: asked.ask(few))  # samtools view -M
             if isinstance(together, list):
                 self._check(form, way, "-M", few, ours, together)

@@ -101,6 +101,12 @@ def test_samtools_leaves_out_a_region_without_an_end(oracle, tmp_path):
     assert named(path, ["1:400-", "1:1-20"]) == ["r10", "r500"]
 
 
+def test_samtools_leaves_out_a_name_in_braces(oracle, tmp_path):
+    path = reads(oracle, tmp_path, SAM.replace("SN:1\t", "SN:a:1\t").replace("\t1\t10\t", "\ta:1\t10\t").replace("\t1\t500\t", "\ta:1\t500\t"))
+    assert said(oracle, path, "{a:1}:400-600", "{a:1}:1-20") == []
+    assert named(path, ["{a:1}:400-600", "{a:1}:1-20"]) == ["r10", "r500"]
+
+
 def test_samtools_refuses_regions_of_unplaced_reads_only(oracle, tmp_path):
     path = reads(oracle, tmp_path, UNPLACED)
     with pytest.raises(Refused, match="retrieval of region"):
