@@ -433,3 +433,13 @@ def test_the_name_of_an_annotation_opens_its_assembly(annotate, store, tmp_path)
     with pytest.raises(NotFoundError, match="neither an assembly nor an annotation genes.v2") as raised:
         open_reference("genes.v2", tmp_path / "refs")
     assert raised.value.hint == "did you mean genes.v1?"
+
+
+@pytest.mark.parametrize(("attributes", "expected"), [
+    ('a "x"; level 2; exon_number 12; tag "y";', False), ('a "x"; b "y"', False), ('a "x;y"; level 2;', True), ('a "; level 2;"; b "y";', True),
+    ('a "x"; note "q; exon_number 2; z";', True)])
+def test_semicolons_within_quotes_are_noticed(attributes, expected):
+    """With another line before that has all that is without quotes; a false alarm costs time only."""
+    from modos.annotations.lines import _has_quoted_ends
+
+    assert _has_quoted_ends(f'a "b"; level 1; exon_number 3; c "d";\n{attributes}\n'.encode()) == expected
