@@ -222,6 +222,8 @@ def test_one_transcript_id_of_several_genes(annotate, with_genes, with_transcrip
         assert [(t.id, t.gene.id, places(t.exons, "number"), places(t.cds)) for t in found.transcripts] == [
             (name, gene, [(start - 1, end, 1)], [(start - 1, end - 3)]) for gene, start, end in genes]
         assert places(found.genes, "id") == [(start - 1, end, gene) for gene, start, end in genes] and not len(found.introns)
+        with pytest.raises(NotFoundError, match=f"several transcripts {name}"):
+            found.transcripts[name]
         assert dict(found.manifest.left_out) == {}
 
 
