@@ -9,6 +9,7 @@ from typing import NamedTuple
 import polars as pl
 
 from modos.annotations.circles import Circles
+from modos.annotations.linking import copied, has_strand, id_of, link
 from modos.annotations.parts import GENE_KEY, GENES, PLACE, PREFIX, Parts
 from modos.errors import InvalidInputError, listing
 
@@ -60,7 +61,7 @@ def build(parts: Parts, circles: Circles) -> Built:
     exons and coding stretches do. Exons without a transcript line are given
     one by what they say themselves. UTRs and introns are computed.
     """
-    nodes, exons, coding = _told_apart(parts)
+    nodes, exons, coding = link(parts, circles)
     coding = _whole_coding(coding)
     nodes, exons, coding = _with_transcripts(nodes, exons, coding)
     nodes, coding = _by_protein(_tops(nodes), exons, coding)
@@ -69,15 +70,13 @@ def build(parts: Parts, circles: Circles) -> Built:
     nodes = _with_genes(nodes, used)
     transcripts, genes = _transcripts(nodes, used)
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
-    whole = transcripts.join(genes.select("gene", parent="key"), on="parent", maintain_order="left")
+    whole = transcripts.join(genes.select("gene", "contig", parent="key"), on=["parent", "contig"], maintain_order="left")
     unused = nodes.join(pl.concat([genes["key"], whole["key"]]).unique().to_frame(), on="key", how="anti")
     left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _of_other_types(
         parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
     transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
-    known = transcripts.select("transcript", parent="key")
-    exons, coding = (table.join(known, on="parent", how="left", maintain_order="left") for table in (exons, coding))
-    left_out["lines without a transcript"] = exons["transcript"].null_count() + coding["transcript"].null_count()
-    exons, coding = (circles.unroll(table.drop("parent").drop_nulls("transcript"), transcripts) for table in (exons, coding))
+    exons, coding = (_placed(table, transcripts, circles, left_out) for table in (exons, coding))
+    exons, coding = (circles.unroll(table, transcripts) for table in (exons, coding))
     with_exons = exons.select(pl.col("transcript").unique())
     bare = coding.join(with_exons, on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
     exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
@@ -98,35 +97,12 @@ def _in_order(table: pl.DataFrame) -> pl.DataFrame:
     return table.with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
 
 
-def _told_apart(parts: Parts) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Nodes with keys of their own: of those that share one, each has the parts that follow it on its strand."""
-    nodes = parts.nodes.with_columns(copy=pl.int_range(pl.len()).over("key"))
-    copies = nodes.filter(pl.col("key").is_duplicated()).select("line", "contig", "strand", "copy", parent="key").sort("line")
-    nodes = nodes.with_columns(key=_copied("key", "copy")).drop("copy")
-    tables = []
-    for table in (nodes, parts.exons, parts.coding):
-        if len(copies):
-            how = {"on": "line", "check_sortedness": False, "allow_exact_matches": table is not nodes}  # nothing is its own parent
-            table = table.sort("line").join_asof(copies, by=["parent", "contig", "strand"], **how)
-            table = table.join_asof(copies.select("line", "parent", other="copy"), by="parent", **how)
-            table = table.with_columns(parent=_copied("parent", pl.coalesce("copy", "other", 0))).drop("copy", "other")
-        tables.append(table.drop("line"))
-    nodes = tables[0].with_columns(parent=pl.when(pl.col("parent") != pl.col("key")).then("parent"))
-    return nodes, tables[1], tables[2]
-
-
-def _copied(name: str, copy: str | pl.Expr) -> pl.Expr:
-    """A key, with a number where it is not the first of its kind."""
-    number = pl.col(copy) if isinstance(copy, str) else copy
-    return pl.when(number > 0).then(pl.format("{}\t{}", name, number)).otherwise(name)
-
-
 def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with their stop codons, which GTF keeps apart."""
     if not coding["is_stop"].any():
         return coding.drop("is_stop")
-    coding = coding.sort("contig", "parent", "start", maintain_order=True)
-    meets = (pl.col("parent") == pl.col("parent").shift()) & (pl.col("contig") == pl.col("contig").shift()) & \
+    coding = coding.sort("contig", "strand", "parent", "start", maintain_order=True)
+    meets = pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift()) & \
         (pl.col("start") <= pl.col("end").shift()) & (pl.col("is_stop") | pl.col("is_stop").shift())
     coding = coding.with_columns(part=(~meets.fill_null(False)).cum_sum())
     own = pl.col("phase").filter(~pl.col("is_stop"))
@@ -138,10 +114,12 @@ def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
 def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
     """Nodes with the transcripts that only their parts name (GTF of UCSC and others), one on each contig and strand."""
     named = [table.filter(pl.col("gene").is_not_null() & (pl.col("parent") != "")).select(*PLACE, "parent", "gene") for table in (exons, coding)]
-    orphans = pl.concat(named).join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
+    strands = pl.when(has_strand("strand")).then(pl.concat_list("strand")).otherwise(pl.lit(["+", "-", ".", "?"]))
+    there = nodes.select("contig", parent="key", strand=strands).explode("strand")
+    orphans = pl.concat(named).join(there, on=["parent", "contig", "strand"], how="anti", maintain_order="left")
     loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
-    loci = _keyed(loci)
-    made = loci.select(*PLACE, key="new", id="parent", parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
+    loci = _keyed(loci, nodes)
+    made = loci.select(*PLACE, key="new", id=id_of("parent"), parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
     return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding.drop("gene"))))
 
 
@@ -180,20 +158,22 @@ def _with_proteins(nodes: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
 def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
     """Nodes with the genes that only transcripts name, one wherever some of them meet."""
     children = nodes.filter(pl.col("parent").is_not_null() & _is_transcript(used))
-    orphans = children.join(nodes, left_on="parent", right_on="key", how="anti", maintain_order="left")
+    orphans = children.join(nodes, left_on=["parent", "contig"], right_on=["key", "contig"], how="anti", maintain_order="left")
     orphans = orphans.sort("parent", "contig", "strand", "start", "end", maintain_order=True)
     same = pl.all_horizontal(pl.col("parent", "contig", "strand") == pl.col("parent", "contig", "strand").shift())
     reach = pl.col("end").cum_max().over("parent", "contig", "strand").shift()
     orphans = orphans.with_columns(locus=(~(same & (pl.col("start") < reach)).fill_null(False)).cum_sum())
     loci = orphans.group_by("locus", maintain_order=True).agg(pl.first("parent", "contig", "strand"), pl.min("start"), pl.max("end")).drop("locus")
-    loci = _keyed(loci)
+    loci = _keyed(loci, nodes)
     made = loci.select(*PLACE, key="new", id=pl.col("parent").str.replace(PREFIX, ""), type=pl.lit("gene"))
     return pl.concat([_moved(nodes, loci), made], how="diagonal")
 
 
-def _keyed(loci: pl.DataFrame) -> pl.DataFrame:
+def _keyed(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
     """What is made for a parent that is not there, with a `new` key for each place."""
-    return loci.with_columns(new=_copied("parent", pl.int_range(pl.len()).over("parent")))
+    number = pl.int_range(pl.len()).over("parent")
+    elsewhere = pl.col("parent").is_in(nodes["key"].implode())
+    return loci.with_columns(new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copied("parent", number)))
 
 
 def _moved(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
@@ -222,6 +202,19 @@ def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl
     alone = tops.filter(_is_transcript(used))
     genes = tops.filter(pl.col("key").is_in(transcripts["parent"].implode()) | pl.col("type").is_in(GENES) | _is_transcript(used))
     return pl.concat([transcripts.drop("higher", strict=False), alone.with_columns(parent="key")]), genes
+
+
+def _placed(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circles, left_out: Counter[str]) -> pl.DataFrame:
+    """Parts with the rows of their transcripts; those that have none, or that lie elsewhere, are counted."""
+    known = transcripts.select("transcript", parent="key", of="contig", way="strand", low="start", high="end")
+    table = table.join(known, on="parent", how="left", maintain_order="left")
+    is_along = (pl.col("way") == pl.col("strand")) | (~has_strand("way") & (pl.col("strand").n_unique().over("transcript") == 1))
+    is_there = (pl.col("of") == pl.col("contig")) & is_along & circles.holds("low", "high")
+    found = table.drop_nulls("transcript")
+    inside = found.filter(is_there)
+    left_out["lines without a transcript"] += len(table) - len(found)
+    left_out["lines that are not within their transcripts"] += len(found) - len(inside)
+    return inside.drop("parent", "of", "way", "low", "high")
 
 
 def _numbered(exons: pl.DataFrame) -> pl.DataFrame:

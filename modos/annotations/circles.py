@@ -60,3 +60,12 @@ class Circles:
         crosses = (transcripts["end"] > lengths.gather(transcripts["contig"])).gather(parts["transcript"])
         turn = (crosses & (parts["start"] < first)).cast(pl.Int64) * lengths.gather(parts["contig"])
         return parts.with_columns(start=pl.col("start") + turn, end=pl.col("end") + turn)
+
+    def holds(self, low: str, high: str) -> pl.Expr:
+        """Whether each row is within the place from one of its columns to another, on its contig; false where there is none."""
+        within = (pl.col("start") >= pl.col(low)) & (pl.col("end") <= pl.col(high))
+        if self.circular:
+            turn = pl.col("contig").replace_strict({code: self.lengths[code] for code in self.circular},
+                                                   default=0, return_dtype=pl.Int64)
+            within |= (pl.col("start") + turn >= pl.col(low)) & (pl.col("end") + turn <= pl.col(high))
+        return within.fill_null(False)

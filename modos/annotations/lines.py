@@ -22,6 +22,10 @@ _MAX_LINE = 64 << 20
 _GTF = re.compile(rb'\s*[A-Za-z_][\w.-]*\s+("|[^=;]+;)')
 _GTF_PAIR = r'[^\s;"]+\s+(?:"[^"]*"|[^;"]+)'
 _GFF3 = re.compile(rb'[^=;"]+=')
+_QUOTED = re.compile(r'"[^"]*"')
+_QUOTED_END = r'^(?:[^"]*"[^";]*")*[^"]*"[^";]*;'
+_EXON_NUMBER = re.compile(rb"; exon_number \d+;")
+_SEMICOLON = "\x1f"  # in the place of those within quotes
 _BLANK = re.compile(rb"^[ \t]*(?:\n|\Z)", re.MULTILINE)
 _BOM = b"\xef\xbb\xbf"
 
@@ -34,19 +38,27 @@ class Lines:
     ----------
     is_escaped
         Whether anything may be written as %28 and the like.
+    has_quoted_ends
+        Whether GTF has semicolons within quotes, which the table has as another character.
     """
 
     table: pl.DataFrame
     is_gtf: bool
     is_escaped: bool
+    has_quoted_ends: bool = False
 
     def attribute(self, name: str) -> pl.Expr:
         """An attribute of each line as text, null where a line lacks it or has nothing for it."""
-        return pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"?([^";]+)' if self.is_gtf else rf"(?:^|;\s*){name}=([^;]+)")
+        if not self.is_gtf:
+            return pl.col("attributes").str.extract(rf"(?:^|;\s*){name}=([^;]+)")
+        return self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"?([^";]+)'))
 
     def words(self, name: str) -> pl.Expr:
         """An attribute that is a text, in which GTF may have semicolons."""
-        return pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"') if self.is_gtf else self.attribute(name)
+        return self._with_ends(pl.col("attributes").str.extract(rf'(?:^|;\s*){name}\s+"([^"]+)"')) if self.is_gtf else self.attribute(name)
+
+    def _with_ends(self, value: pl.Expr) -> pl.Expr:
+        return value.str.replace_all(_SEMICOLON, ";", literal=True) if self.has_quoted_ends else value
 
     def columns(self, rows: pl.DataFrame, names: Sequence[str], lists: Sequence[str] = ()) -> pl.DataFrame:
         """Many attributes of some of the lines, each a column; null where a line lacks it or has nothing for it.
@@ -60,7 +72,7 @@ class Lines:
         text = pl.col("attributes")
         pairs = text.str.extract_all(_GTF_PAIR) if self.is_gtf else text.str.split(";")
         halves = pl.col("pair").str.strip_chars_start().str.splitn(" " if self.is_gtf else "=", 2)
-        value = halves.struct[1].str.strip_chars(' "') if self.is_gtf else halves.struct[1]
+        value = self._with_ends(halves.struct[1].str.strip_chars(' "')) if self.is_gtf else halves.struct[1]
         found = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), pair=pairs).explode("pair").select("row", name=halves.struct[0], value=value)
         by_name = found.filter(pl.col("name").is_in([*names, *lists]) & (pl.col("value") != "")).partition_by("name", as_dict=True)
         every = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32))
@@ -87,7 +99,22 @@ class Piece:
         table = _parse(self.data)
         if table is None:
             raise _first_error(self.path, self.data, self.number)
-        return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data)
+        has_quoted_ends = self.is_gtf and _has_quoted_ends(self.data)
+        if has_quoted_ends:
+            text = pl.col("attributes")
+            table = table.with_columns(attributes=pl.when(text.str.contains(_QUOTED_END)).then(text.map_elements(_without_ends, pl.String)).otherwise(text))
+        return Lines(table.with_row_index("line", self.number), self.is_gtf, b"%" in self.data, has_quoted_ends)
+
+
+def _has_quoted_ends(data: bytes) -> bool:
+    """Whether there may be a semicolon within quotes: one that follows neither a quote nor what GENCODE has without quotes."""
+    others = data.count(b";") - data.count(b'";') - sum(data.count(b"; level %d;" % level) for level in (1, 2, 3))
+    return others != len(_EXON_NUMBER.findall(data)) or b' ";' in data
+
+
+def _without_ends(attributes: str) -> str:
+    """GTF attributes with another character for the semicolons within quotes: they end none."""
+    return _QUOTED.sub(lambda text: text[0].replace(";", _SEMICOLON), attributes)
 
 
 def iter_pieces(path: str | Given, progress: Progress | None = None) -> Iterator[Piece]:

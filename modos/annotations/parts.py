@@ -17,6 +17,7 @@ NODE = ("key", "id", "parent", "type", "name", "biotype", "level", "support", "t
 GENES = ("gene", "pseudogene", "ncRNA_gene", "protein_coding_gene", "transposable_element_gene", "tRNA_gene", "rRNA_gene",
          "snoRNA_gene")
 GENE_KEY = "gene\t"  # before the names of genes: a transcript may have the same
+OWN_KEY = "CDS\t"  # before the ids of coding stretches that are genes of their own
 PREFIX = r"^(?:gene\t)?(?:[Gg]ene:|[Tt]ranscript:|Pseudogene:|gene-|rna-)?"  # what Ensembl, NCBI and WormBase put before names, too
 _EXON, _CDS, _STOP = ("exon", "pseudogenic_exon"), "CDS", "stop_codon"
 _COMPUTED = ("five_prime_UTR", "three_prime_UTR", "UTR", "five_prime_utr", "three_prime_utr", "start_codon", "intron", "5UTR", "3UTR")
@@ -84,9 +85,11 @@ def parts_of(lines: Lines) -> Parts:
     several = nodes.filter(pl.col("parent").str.contains(",", literal=True).fill_null(False))
     nodes = nodes.with_columns(parent=pl.col("parent").str.extract("^([^,]+)"))
     named = nodes.filter(pl.col("key").is_not_null())
+    if not lines.is_gtf:
+        coding, own = _own_genes(lines, coding, table.filter(type == _CDS))
     unused = Counter(dict(rest["type"].value_counts().iter_rows())) - Counter(dict(named["type"].value_counts().iter_rows()))
     circular = rest.filter(pl.col("attributes").str.contains(_CIRCULAR))["contig"]
-    tables = named, exons, coding
+    tables = named if lines.is_gtf else pl.concat([named, own]), exons, coding
     if lines.is_escaped and not lines.is_gtf:
         tables, circular = tuple(map(_decoded, tables)), _decoded(circular.to_frame())["contig"]
     further = {"further parents of a line that has one already": len(several)} if len(several) else {}
@@ -113,6 +116,19 @@ def _coding_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
     coding = table.select(
         *LINE, parent=parent, gene=gene, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=protein, product=product)
     return coding if lines.is_gtf else _one_parent(coding)
+
+
+def _own_genes(lines: Lines, coding: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Coding stretches, and nodes for those that name no parent (Prokka has no genes); what is derived from another gene is no gene."""
+    text = pl.col("attributes")
+    alone = table.filter(lines.attribute("Parent").is_null() & ~text.str.contains(r"(?:^|;\s*)Derives_from="))
+    keys = alone.select("line", own=pl.format(OWN_KEY + "{}", pl.coalesce(lines.attribute("ID"), lines.attribute("locus_tag")))).drop_nulls()
+    alone = alone.join(keys, on="line", how="semi", maintain_order="left")
+    coding = coding.join(keys, on="line", how="left", maintain_order="left").with_columns(parent=pl.coalesce("parent", "own")).drop("own")
+    tag, gene = lines.attribute("locus_tag"), pl.coalesce(lines.attribute("gene"), lines.attribute("Name"))
+    more = alone.select(tag=tag, gene=gene)
+    own = _nodes_of(lines, alone).with_columns(key=keys["own"], id=pl.coalesce(more["tag"], pl.col("id")), type=pl.lit("gene"))
+    return coding, own.with_columns(name=pl.coalesce(more["gene"], "name"), parent=pl.lit(None, pl.String))
 
 
 def _mentions(table: pl.DataFrame, word: str) -> bool:

@@ -88,7 +88,7 @@ class FeatureTable:
     def __getitem__(self, which: slice) -> Features: ...
 
     def __getitem__(self, which: int | str | slice) -> Feature | Features:
-        """By number, or by id, with or without its version; NotFoundError where there is none, or several have it without."""
+        """By number, or by id, with or without its version; NotFoundError where there is none, or several."""
         if isinstance(which, slice):
             return Features(self, list(range(*which.indices(len(self)))))
         if isinstance(which, str):
@@ -124,6 +124,8 @@ class FeatureTable:
 
     def _row_of(self, id: str) -> int:
         rows = self._rows_by_id
+        if id in self._repeated:
+            raise NotFoundError(f"{self.manifest.name} has several {self.kind}s {id}", "ask by place, or from their genes by name")
         if id in rows:
             return rows[id]
         several = sorted(known for known in rows if known.rpartition(".")[0] == id)
@@ -137,6 +139,12 @@ class FeatureTable:
         if self.kind not in ("gene", "transcript", "exon"):
             raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
         return rows_by_id(self.column("id").to_list())
+
+    @cached_property
+    def _repeated(self) -> frozenset[str]:
+        """The ids of several genes, or transcripts; transcripts may well share an exon."""
+        ids = self.column("id")
+        return frozenset() if self.kind == "exon" else frozenset(ids.filter(ids.is_duplicated()).drop_nulls().to_list())
 
     def column(self, name: str) -> pl.Series:
         """A column of the table."""

@@ -10,6 +10,7 @@ from modos.cli.output import options, show, show_json
 
 if TYPE_CHECKING:
     from modos.reference.store import ReferenceStore
+    from modos.reference.assembly import Assembly
     from modos.reference.stored import CachedStore
 
 StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
@@ -71,7 +72,9 @@ def features(
     from modos.reference.annotations import known_manifest, open_annotation
 
     cached = open_cached(store)
-    annotation = open_annotation(cached, name, cached.assembly(known_manifest(cached, name).assembly))
+    assembly = cached.assembly(known_manifest(cached, name).assembly)
+    annotation = open_annotation(cached, name, assembly)
+    _check_places(region or [], assembly)
     table = annotation.table(kind)
     found = [table.overlap(text, strand=strand) for text in region] if region else [table.all(strand)]
     if gene:
@@ -86,3 +89,15 @@ def features(
             show("\t".join(rows.columns))
         for row in rows.iter_rows(named=True):
             show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
+
+
+def _check_places(regions: list[str], assembly: Assembly) -> None:
+    """RegionError for a region past the end of its contig."""
+    from modos.errors import RegionError
+    from modos.region import Region
+
+    for text in regions:
+        region = Region.parse(text, assembly.by_name)
+        contig = assembly.by_name.get(region.contig)
+        if contig is not None and region.start and region.start >= contig.length:
+            raise RegionError(f"the region {text} is beyond the {contig.length:,} bases of {region.contig}")

@@ -84,6 +84,7 @@ def test_an_annotation_comes_and_goes(run, tmp_path):
     run("features", "genes", "--gene", "GeneID:50", code=3, said="no gene GeneID:50")
     run("features", "genes", "--strand=x", code=2, said="neither + nor -")
     run("features", "genes", "chr9:1-3", code=3, said="chr9")
+    run("features", "genes", "chr2:9,000-9,100", code=2, said="is beyond the")
     run("features", "genes", "--kind", "genes", code=2, said="gene, transcript, exon")
     run("features", "gene", code=3, said="did you mean genes")
     assert run("dna", "mini", "chr2:2-6", "--reverse").splitlines()[0] == ">chr2:2-6/rc"

@@ -203,6 +203,92 @@ def test_a_gene_with_two_products(annotate):
         ("NP_1", "dnaX", "NP_1", [(100, 400)]), ("NP_2", "dnaX", "NP_2", [(100, 300), (299, 310)])]
 
 
+def gtf(gene, transcript, *lines, contig="chr1", strand="+"):
+    """Lines of a gene and a transcript: kind, start, end."""
+    return "".join(line(kind, start, end, strand, f'gene_id "{gene}"; transcript_id "{transcript}";', contig=contig) for kind, start, end in lines)
+
+
+@pytest.mark.parametrize("with_genes", [True, False])
+@pytest.mark.parametrize("with_transcripts", [True, False])
+def test_one_transcript_id_of_several_genes(annotate, with_genes, with_transcripts):
+    """NCBI's GTF has `unknown_transcript_1` for the genes of mitochondria; no intron goes from one gene to the next."""
+    name = "unknown_transcript_1"
+    genes = ("ND1", 1, 300), ("ND2", 701, 1000), ("1", 1101, 1200)
+    parts = [(line("gene", start, end, "+", f'gene_id "{gene}"; transcript_id "";') if with_genes else "")
+             + gtf(gene, name, *([("transcript", start, end)] if with_transcripts else []), ("exon", start, end), ("CDS", start, end - 3)) for gene, start, end in genes]
+    mixed = sorted("".join(parts).splitlines(keepends=True), key=lambda text: text.split("\t")[2], reverse=True)
+    for number, text in enumerate(("".join(parts), "".join(mixed))):
+        found = annotate(text, name=f"test{number}", file="x.gtf")
+        assert [(t.id, t.gene.id, places(t.exons, "number"), places(t.cds)) for t in found.transcripts] == [
+            (name, gene, [(start - 1, end, 1)], [(start - 1, end - 3)]) for gene, start, end in genes]
+        assert places(found.genes, "id") == [(start - 1, end, gene) for gene, start, end in genes] and not len(found.introns)
+        with pytest.raises(NotFoundError, match=f"several transcripts {name}"):
+            found.transcripts[name]
+        assert dict(found.manifest.left_out) == {}
+
+
+def test_parts_elsewhere_than_their_transcript_join_it_not(annotate):
+    """On another contig or strand GTF tells of a transcript of its own there; GFF3, and what lies beyond, is counted. No number shifts."""
+    found = annotate(line("gene", 101, 900, "+", 'gene_id "G";') + gtf("G", "T", ("transcript", 101, 900), ("exon", 101, 200), ("CDS", 151, 200), ("exon", 801, 900),
+                                                                      ("exon", 1801, 1900)) + gtf("G", "T", ("exon", 501, 600), strand="-")
+                     + gtf("G", "T", ("exon", 301, 400), ("CDS", 301, 390), contig="chr2"), file="x.gtf")
+    assert [(t.contig, t.strand, t.gene.contig, places(t.exons, "number"), places(t.cds, "number")) for t in found.transcripts] == [
+        ("chr1", "+", "chr1", [(100, 200, 1), (800, 900, 2)], [(150, 200, 1)]), ("chr1", "-", "chr1", [(500, 600, 1)], []),
+        ("chr2", "+", "chr2", [(300, 400, 1)], [(300, 390, 1)])]
+    assert places(found.introns, "contig") == [(200, 800, "chr1")] and dict(found.manifest.left_out) == {"lines that are not within their transcripts": 1}
+    gff3 = annotate(line("exon", 1, 50, "+", "Parent=t") + line("mRNA", 1, 100, "+", "ID=t;Parent=g") + line("gene", 1, 100, "+", "ID=g") + line(
+        "exon", 80, 100, ".", "Parent=t") + line("exon", 1, 50, "+", "Parent=t", contig="chr2") + line("exon", 60, 70, "-", "Parent=t")
+        + line("CDS", 201, 300, "+", "Parent=t", "0"), name="gff3")
+    (transcript,) = gff3.transcripts
+    assert places(transcript.exons, "number") == [(0, 50, 1), (79, 100, 2)] and not len(gff3.cds)
+    assert dict(gff3.manifest.left_out) == {"lines that are not within their transcripts": 3}
+
+
+@pytest.mark.parametrize("strand", ["+", "-"])
+@pytest.mark.parametrize("genes_first", [True, False])
+def test_a_gene_in_two_places(annotate, strand, genes_first):
+    """Trans-splicing (NCBI: two lines of one ID): each place has what lies there, wherever the lines are."""
+    genes = line("gene", 101, 200, "+", "ID=gene-nad5;part=1/2") + line("gene", 1001, 1900, strand, "ID=gene-nad5;part=2/2")
+    coding = line("CDS", 101, 200, "+", "ID=c;Parent=gene-nad5;protein_id=P", "0") + line("CDS", 1001, 1500, strand, "ID=c;Parent=gene-nad5;protein_id=P", "1")
+    found = annotate(genes + coding if genes_first else coding + genes)
+    assert [(t.id, places([t]), places(t.exons), places(t.cds)) for t in found.transcripts] == [
+        ("nad5", [(100, 200)], [(100, 200)], [(100, 200)]), ("nad5", [(1000, 1900)], [(1000, 1500)], [(1000, 1500)])]
+    assert [t.start for t in found.transcripts.overlap("chr1:150-160")] == [100] and dict(found.manifest.left_out) == {}
+
+
+PROKKA = line("CDS", 10, 99, "+", "ID=PK_1;Name=abc;gene=abc;locus_tag=PK_1;product=P one;protein_id=X.1", "0") + line(
+    "CDS", 200, 299, "-", "ID=PK_2;locus_tag=PK_2;product=hypothetical protein", "0") + line("CDS", 300, 350, "-", "ID=PK_2;locus_tag=PK_2", "0")
+
+
+@pytest.mark.parametrize("more", ["", line("tRNA", 400, 470, "+", "ID=PK_3;locus_tag=PK_3")])
+def test_coding_stretches_alone_are_genes(annotate, more):
+    """Prokka writes no genes, nor parents."""
+    found = annotate(PROKKA + more)
+    assert places(found.genes, "id", "name", "strand")[:2] == [(9, 99, "PK_1", "abc", "+"), (199, 350, "PK_2", "PK_2", "-")]
+    assert [(t.id, t.gene.id, t.protein, t.product, places(t.exons, "number"), places(t.cds)) for t in found.transcripts][:2] == [
+        ("PK_1", "PK_1", "X.1", "P one", [(9, 99, 1)], [(9, 99)]),
+        ("PK_2", "PK_2", None, "hypothetical protein", [(299, 350, 1), (199, 299, 2)], [(299, 350), (199, 299)])]
+    assert len(found.genes) == 2 + bool(more) and dict(found.manifest.left_out) == {}
+
+
+def test_coding_stretches_without_a_parent_beside_genes(annotate):
+    """In the place of a gene they are its own; within another one, derived from one or without an ID they are counted."""
+    found = annotate(line("gene", 101, 400, "+", "ID=g;Name=n") + line("CDS", 101, 400, "+", "ID=c", "0") + line("CDS", 201, 300, "+", "ID=d", "0")
+                     + line("CDS", 501, 600, "+", "ID=e;Derives_from=g", "0") + line("CDS", 601, 700, "+", "note=x", "0") + line("CDS", 801, 900, "+", "ID=g", "0"))
+    assert places(found.genes, "id", "name") == [(100, 400, "g", "n"), (800, 900, "g", "g")] and places(found.cds) == [(100, 400), (800, 900)]
+    assert dict(found.manifest.left_out) == {"lines without a transcript": 3}
+
+
+def test_semicolons_within_quotes_end_no_attribute(annotate):
+    more = 'note "was; gene_id OLD; transcript_id OLDT"; '
+    own = 'gene_id "A; a"; gene_name "N"; transcript_id "T;1";'
+    found = annotate(line("gene", 101, 400, "+", more + own) + line("exon", 101, 200, "+", more + own) + line("exon", 301, 400, "+", own + ' note "x; exon_id y"')
+                     + line("CDS", 301, 399, "+", 'note "; product \'no\'"; ' + own + ' product "one; two";', "0"), file="x.gtf")
+    (transcript,) = found.transcripts
+    assert (transcript.id, transcript.gene.id, transcript.gene.name, transcript.product) == ("T;1", "A; a", "N", "one; two")
+    assert places(transcript.exons, "id") == [(100, 200, None), (300, 400, None)] and dict(found.manifest.left_out) == {}
+
+
 @pytest.mark.parametrize("ends", ["\n", "\r\n"])
 def test_blank_lines_and_a_mark_of_unicode(annotate, ends):
     text = "\ufeff##gff-version 3\n\n" + line("gene", 1, 90, "+", "ID=g;Name=caf%C3%A9") + "\n   \n\t\n" + line("mRNA", 1, 90, "+", "ID=t;Parent=g;") + line("exon", 1, 90, "+", "Parent=t")
@@ -349,3 +435,13 @@ def test_the_name_of_an_annotation_opens_its_assembly(annotate, store, tmp_path)
     with pytest.raises(NotFoundError, match="neither an assembly nor an annotation genes.v2") as raised:
         open_reference("genes.v2", tmp_path / "refs")
     assert raised.value.hint == "did you mean genes.v1?"
+
+
+@pytest.mark.parametrize(("attributes", "expected"), [
+    ('a "x"; level 2; exon_number 12; tag "y";', False), ('a "x"; b "y"', False), ('a "x;y"; level 2;', True), ('a "; level 2;"; b "y";', True),
+    ('a "x"; note "q; exon_number 2; z";', True)])
+def test_semicolons_within_quotes_are_noticed(attributes, expected):
+    """With another line before that has all that is without quotes; a false alarm costs time only."""
+    from modos.annotations.lines import _has_quoted_ends
+
+    assert _has_quoted_ends(f'a "b"; level 1; exon_number 3; c "d";\n{attributes}\n'.encode()) == expected

@@ -414,7 +414,7 @@ def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_
     if wrong:
         assert f"line {wrong[0] + 1}:" in module._first_error("x", text.encode(), 1).message
     else:
-        features = [one.split("\t") for one in lines if one and not one.startswith("#")]
+        features = [one.split("\t") for one in lines if one.strip(" \t") and not one.startswith("#")]
         assert table.select("contig", "start", "end", "attributes").rows() == [(f[0], int(f[3]) - 1, int(f[4]), f[8]) for f in features]
 
 
