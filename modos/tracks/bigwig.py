@@ -19,10 +19,10 @@ from modos.forking import cached_property
 from modos.given import Given, Name, refuse_pipe
 from modos.region import Region
 from modos.storage.base import Progress
-from modos.tracks.bigwig_blocks import MAGIC, BigWigBlocks
+from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.genome import Genome
-from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.parsing import BIGWIG, Block, Runs, Values
 from modos.tracks.track import STEP, Track
 from modos.tracks.zooms import EMPTY, Summary, combine
 
@@ -32,7 +32,7 @@ _AT_ONCE = 64  # blocks
 
 def is_bigwig(file: Given) -> bool:
     """Whether a file begins as a bigWig does."""
-    return file.peek(4) in MAGIC
+    return file.peek(4) in BIGWIG
 
 
 def _blocks_of(path: Name) -> BigWigBlocks:

@@ -21,10 +21,10 @@ from isal import isal_zlib
 from modos.errors import IntegrityError, InvalidInputError
 from modos.forking import cached_property
 from modos.tracks.contigs import Contig, past_end
+from modos.tracks.parsing import BIGWIG
 from modos.tracks.runs import expanded
 from modos.tracks.zooms import EMPTY, Summary, combine
 
-MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 _HEADER = "4sHHQQQHHQQIQ"  # magic, version, zoom levels, places of contigs, data and index, fields, ..., place of the summary
 _SUMMARY = "Qdddd"
 _CONTIG_TREE, _INDEX = (0x78CA8C91, 32), (0x2468ACE0, 48)  # what each begins with, and the size of its header
@@ -69,8 +69,8 @@ class BigWigBlocks:
         self._file = open(path, "rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
         head = os.pread(self._file.fileno(), 64, 0)
-        self._order = ">" if head[:4] == MAGIC[1] else "<"
-        if head[:4] not in MAGIC or len(head) < 64:
+        self._order = ">" if head[:4] == BIGWIG[1] else "<"
+        if head[:4] not in BIGWIG or len(head) < 64:
             raise self._cut_off()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
         self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[3:6], *fields[9:11]
@@ -268,10 +268,11 @@ class BigWigBlocks:
             wrong = (ends > contig.length) & ~np.isnan(values)
             if wrong.any():
                 number = int(np.argmax(wrong))
-                raise self._bad(contig, starts[number], past_end(contig, int(ends[number])).message)
+                raise self._bad(contig, starts[number], past_end(contig, int(ends[number])).message,
+                                "is it damaged? `modos track add --clip` leaves out what has no place, and says how much")
 
-    def _bad(self, contig: Contig, start: int, reason: str) -> InvalidInputError:
-        return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", "have it made again")
+    def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
+        return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
     def _block(self, place: _Place) -> Rows:
         """The rows of a block."""
@@ -282,7 +283,7 @@ class BigWigBlocks:
             try:
                 data = isal_zlib.decompressobj().decompress(data, _MAX_BLOCK)
             except isal_zlib.error as error:
-                raise self._damaged(str(error)) from None
+                raise self._damaged(f"a block cannot be decompressed: {error}") from None
         if len(data) < 24:
             raise self._damaged("a block is too short")
         of, start, _, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
