@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ _BLOCK = "IIIIIBBH"  # contig, start, end, step, span, form, -, number of rows
 _BEDGRAPH, _VARIABLE, _FIXED = 1, 2, 3
 _MAX_BLOCK = 24 + 65_535 * 12  # bytes
 _DEEPEST = 24
+_RECENT = 16  # blocks that are kept for windows that lie next to each other
 
 
 class Rows(NamedTuple):
@@ -76,6 +78,7 @@ class BigWigBlocks:
         self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[3:6], *fields[9:11]
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
             raise self._cut_off()
+        self._recent = lru_cache(_RECENT)(self._block)
         self._indexes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def close(self) -> None:
@@ -249,7 +252,7 @@ class BigWigBlocks:
         reached: dict[int, int] = {}
         for part in parts:
             for place in map(_Place._make, part.tolist()):
-                contig, rows = self._contig(place.first), self._block(place)
+                contig, rows = self._contig(place.first), self._recent(place)
                 if len(rows.values):
                     self._check(contig, rows, reached.get(place.first, 0), clip)
                     reached[place.first] = int(rows.ends[-1])
