@@ -1,7 +1,7 @@
 """What a bigWig file says of itself and where its data are: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
-The index is gone down only where a contig has data, so that the statistics of
-one contig cost what its own data cost. Nothing of a block is believed before
+The index is read once, so that the statistics of one contig cost what its own
+data cost. Nothing of a block is believed before
 it is seen that its rows are in order, apart from each other, and where the
 contig and the index have them: a program that does not look adds up what lies
 on top of each other.
@@ -141,23 +141,21 @@ class BigWigBlocks:
             raise self._damaged("its index has no end")
         return self._unpack("BBH", at)
 
-    def _leaves(self, contig: int | None = None) -> Iterator[np.ndarray]:
-        """The rows of the index for the blocks of a contig, or of all, in order and some at a time."""
+    def _leaves(self) -> Iterator[np.ndarray]:
+        """The rows of the index for all blocks, some at a time."""
         if self._unpack("I", self._index_at)[0] != _INDEX[0]:
             raise self._damaged("its index is none")
-        yield from self._leaves_below(self._index_at + _INDEX[1], contig, _DEEPEST)
+        yield from self._leaves_below(self._index_at + _INDEX[1], _DEEPEST)
 
-    def _leaves_below(self, at: int, contig: int | None, depth: int) -> Iterator[np.ndarray]:
+    def _leaves_below(self, at: int, depth: int) -> Iterator[np.ndarray]:
         is_leaf, _, count = self._node(at, depth)
         form = np.dtype(_LEAF if is_leaf else _INNER).newbyteorder(self._order)
         rows = np.frombuffer(self._read(at + 4, count * form.itemsize), form)
-        if contig is not None:
-            rows = rows[(rows["first"] <= contig) & (rows["last"] >= contig)]
         if is_leaf:
             yield rows
             return
         for place in rows["at"].tolist():
-            yield from self._leaves_below(place, contig, depth - 1)
+            yield from self._leaves_below(place, depth - 1)
 
     def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
         """Where the first value of a contig begins and the last one ends, None where it has none; see `rows`."""
@@ -177,12 +175,17 @@ class BigWigBlocks:
         The ends in the index do not do: of values apart from each other some
         programs note where the next one would begin.
         """
-        found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves()])
-        found = found[np.lexsort((found["start"], found["first"]))]
+        found = self._all
         first = np.flatnonzero(np.diff(found["first"].astype(np.int64), prepend=-1))
         last = np.append(first[1:], len(found)) - 1
         return {self._contig(place[0]).name: (start, _Place(*place))
                 for start, place in zip(found["start"][first].tolist(), found[last[:len(first)]].tolist())}
+
+    @cached_property
+    def _all(self) -> np.ndarray:
+        """The rows of the index, by contig and start: what an inner node says of those below it is not relied upon."""
+        found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves()])
+        return found[np.lexsort((found["start"], found["first"]))]
 
     def _contig(self, number: int) -> Contig:
         if number not in self._contigs:
@@ -197,11 +200,10 @@ class BigWigBlocks:
         IntegrityError, InvalidInputError
             The file is damaged; rows overlap, or lie past the contig's end.
         """
-        number = None if contig is None else self._numbers.get(contig)
-        if contig is not None and number is None:
+        if contig is not None and contig not in self._numbers:
             return {}
         found: dict[str, Summary] = {}
-        for name, rows in self._through(self._leaves(number)):
+        for name, rows in self._through([self._all if contig is None else self._index(contig)[0]]):
             found[name] = combine([found.get(name, EMPTY), _summarised(rows.values, rows.ends - rows.starts)])
         return {name: summary for name, summary in found.items() if summary.n}
 
@@ -242,8 +244,8 @@ class BigWigBlocks:
     def _index(self, contig: str) -> tuple[np.ndarray, np.ndarray]:
         """The rows of the index for the blocks of a contig in order, and what is reached with each."""
         if contig not in self._indexes:
-            found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._numbers[contig])])
-            found = found[np.argsort(found["start"], kind="stable")]
+            number = self._numbers[contig]
+            found = self._all[slice(*np.searchsorted(self._all["first"], [number, number + 1]))]
             self._indexes[contig] = found, np.maximum.accumulate(found["end"])
         return self._indexes[contig]
 

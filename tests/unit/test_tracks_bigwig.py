@@ -172,6 +172,16 @@ def test_an_index_that_does_not_fit_its_blocks(tmp_path):
             work()
 
 
+def test_a_block_that_its_index_has_on_another_contig(tmp_path):
+    """It is not left out in silence."""
+    path = forge(tmp_path / "x.bw", 100, [(0, 40, 1)], [(50, 60, 2)])
+    data = bytearray(path.read_bytes())
+    data[-36:-32] = data[-28:-24] = struct.pack("<I", 7)
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="x.bw is damaged: it has data of a contig that it does not name"):
+        empty_object(tmp_path).add_track("x", path)
+
+
 def test_damaged_blocks_are_told_in_one_line(tmp_path):
     """Without words of the library that other programs read bigWig with."""
     path = forge(tmp_path / "x.bw", 100, [(0, 40, 1), (50, 60, 2)])
