@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from modos.errors import NotFoundError, RegionError, did_you_mean, listing
+from modos.errors import NotFoundError, RegionError, TruncatedStream, did_you_mean, listing
 from modos.given import has_name, open_given, shown
 
 logger = logging.getLogger(__name__)
@@ -167,6 +167,8 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
         No such file.
     RegionError
         A malformed row, or no row.
+    TruncatedStream
+        A compressed file that ends before its end.
     """
     path, is_bed = _named(str(path))
     regions: list[Region] = []
@@ -210,7 +212,9 @@ def _lines(path: str) -> Iterator[str]:
             data = gzip.GzipFile(fileobj=file) if file.peek(2) == b"\x1f\x8b" else file
             for line in io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig"):
                 yield line.rstrip("\n")
-    except (EOFError, UnicodeDecodeError, OSError, zlib.error) as error:
+    except EOFError:
+        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
+    except (UnicodeDecodeError, OSError, zlib.error) as error:
         raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
 
 

@@ -327,7 +327,7 @@ class TrackChanges:
         self.reports[name] = report
 
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
-            return build_track(storage, contigs, names, read_source(source, progress), written,
+            return build_track(storage, contigs, names, read_source(source, progress, options.get("clip", False)), written,
                                report=report, **options)
 
         arrays = SetArrays(change.element_id, frozenset(replaced.values()))

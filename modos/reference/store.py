@@ -144,7 +144,7 @@ class ReferenceStore:
                 if not found.length:
                     raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
                 if any(contig == other.name for other in contigs):
-                    raise AlreadyExistsError(f"there are two sequences {contig}", "leave one out")
+                    raise InvalidInputError(f"there are two sequences {contig}", "leave one out")
                 self.put_sequence(digests.md5, found.length, iter_file(path))
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
             if not contigs:

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
+from modos.errors import InvalidInputError, NotFoundError, listing
 from modos.given import Given, Name
 from modos.storage.base import Progress
 from modos.tracks.contigs import Contigs, Span, merge_spans
-from modos.tracks.parsing import open_text, read_some
+from modos.tracks.parsing import open_text, read_some, whole_number
 
 GAP = 100_000  # bases without a known base that divide a contig
 NAME_STYLES = ("UCSC-style-name", "Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "Assigned-Molecule")
@@ -94,7 +94,7 @@ def measure_fasta(paths: Sequence[Name], progress: Progress | None = None) -> Co
         for name, bases in iter_fasta(path, progress):
             if not bases:
                 if name in lengths:
-                    raise AlreadyExistsError(f"{path}: there are two sequences {name}", "leave one out")
+                    raise InvalidInputError(f"{path}: there are two sequences {name}", "leave one out")
                 lengths[name], gaps[name] = 0, []
                 continue
             known = _IS_BASE[np.frombuffer(bases, np.uint8)]
@@ -129,7 +129,7 @@ def read_agp(paths: Sequence[str]) -> Contigs:
     for path in paths:
         for number, fields in _rows(path):
             try:
-                name, start, end, kind = fields[0], int(fields[1]) - 1, int(fields[2]), fields[4]
+                name, start, end, kind = fields[0], whole_number(fields[1]) - 1, whole_number(fields[2]), fields[4]
                 if not 0 <= start < end:
                     raise ValueError
             except (IndexError, ValueError):
@@ -146,11 +146,11 @@ def read_sizes(paths: Sequence[str]) -> Contigs:
     for path in paths:
         for number, fields in _rows(path):
             try:
-                name, length = fields[0], int(fields[1])
+                name, length = fields[0], whole_number(fields[1])
             except (IndexError, ValueError):
                 raise InvalidInputError(f"{path}, line {number}: not a name and a length: {' '.join(fields)[:80]!r}") from None
             if name in lengths:
-                raise AlreadyExistsError(f"{path}, line {number}: contig {name} is there twice", "leave one out")
+                raise InvalidInputError(f"{path}, line {number}: contig {name} is there twice", "leave one out")
             lengths[name] = length
     return Contigs(lengths)
 

@@ -19,38 +19,37 @@ from modos.forking import cached_property
 from modos.given import Given, Name, refuse_pipe
 from modos.region import Region
 from modos.storage.base import Progress
-from modos.tracks.bigwig_blocks import MAGIC, BigWigBlocks
+from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.genome import Genome
-from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.parsing import BIGWIG, Block, Runs, Values
 from modos.tracks.track import STEP, Track
 from modos.tracks.zooms import EMPTY, Summary, combine
 
 _DENSE = 1 / 8  # of the bases of a file have a value: read as values, not as intervals
-_AT_ONCE = 1 << 16  # intervals
+_AT_ONCE = 64  # blocks
 
 
 def is_bigwig(file: Given) -> bool:
     """Whether a file begins as a bigWig does."""
-    return file.peek(4) in MAGIC
+    return file.peek(4) in BIGWIG
 
 
-def _open(path: Name) -> Any:
-    import pybigtools
-
+def _blocks_of(path: Name) -> BigWigBlocks:
     refuse_pipe(path, "a bigWig is read at random", "write it to a file first")
     if not Path(path).is_file():
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
-    BigWigBlocks(path).close()  # refuses what is none before the library says so to the terminal
+    return BigWigBlocks(path)
+
+
+def _open(path: Name) -> Any:
+    """The file as the library has it, which knows its zoom levels."""
+    import pybigtools
+
     try:
         with _panics_told(path):
-            file = pybigtools.open(os.fspath(path))
-        if not file.is_bigwig:
-            raise InvalidInputError(f"{path} is no bigWig")
-        return file
+            return pybigtools.open(os.fspath(path))
     except (pybigtools.BBIReadError, OSError, ValueError) as error:
-        if isinstance(error, InvalidInputError):
-            raise
         raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
 
 
@@ -65,59 +64,47 @@ def _panics_told(path: Name) -> Iterator[None]:
         raise IntegrityError(f"{path} is damaged", "copy it again") from None
 
 
-def read_bigwig(path: Name, progress: Progress | None = None) -> Iterator[Block]:
+def read_bigwig(path: Name, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
     """The data of a bigWig, contig by contig.
+
+    Parameters
+    ----------
+    clip
+        Whether data past the end of a contig, as the file has it, come out as
+        they are; else they are an error.
 
     Raises
     ------
     NotFoundError, InvalidInputError, IntegrityError
-        There is no such file; it is none; it is damaged.
+        There is no such file; it is none, or its intervals overlap; it is damaged.
     """
-    import pybigtools
-
-    file = _open(path)
-    sizes = file.chroms()
-    covered = file.info()["summary"]["basesCovered"]
-    read = _values if covered > sum(sizes.values()) * _DENSE else _intervals
-    size, done, total = Path(path).stat().st_size, 0, sum(sizes.values())
-    for contig, length in sizes.items():
-        try:
-            with _panics_told(path):
-                yield from read(file, path, contig, length)
-        except (pybigtools.BBIReadError, OSError, RuntimeError) as error:
-            raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
-        if progress:
-            progress(size * (done + length) // total - size * done // total)
-        done += length
+    blocks = _blocks_of(path)
+    size, done, total = Path(path).stat().st_size, 0, sum(blocks.lengths.values())
+    read = _values if blocks.total and blocks.total.n > total * _DENSE else _intervals
+    try:
+        for contig, length in blocks.lengths.items():
+            yield from read(blocks, path, contig, clip)
+            if progress:
+                progress(size * (done + length) // total - size * done // total)
+            done += length
+    finally:
+        blocks.close()
 
 
-def _values(file: Any, path: Name, contig: str, length: int) -> Iterator[Block]:
-    for start in range(0, length, STEP):
-        values = _read(file, contig, start, min(start + STEP, length)).astype(np.float32)
-        _check_finite(values, path, contig)
+def _values(blocks: BigWigBlocks, path: Name, contig: str, clip: bool) -> Iterator[Block]:
+    begin, end = blocks.extent(contig, clip) or (0, 0)
+    for start in range(begin - begin % STEP, end, STEP):
+        values = np.empty(min(STEP, end - start), np.float32)
+        blocks.fill(values, contig, start, clip)
         if not np.isnan(values).all():
             yield Block(Values(contig, start, values), lambda number, start=start: f"{path}, {contig}:{start + number + 1:,}")
 
 
-def _intervals(file: Any, path: Name, contig: str, length: int) -> Iterator[Block]:
-    records = file.records(contig, 0, length)
-    form = np.dtype([("start", np.int64), ("end", np.int64), ("value", np.float32)])
-    while len(rows := np.fromiter(islice(records, _AT_ONCE), form)):
-        _check_finite(rows["value"], path, contig)
-        starts = rows["start"].copy()
-        if (starts[1:] < rows["end"][:-1]).any() or (rows["end"] <= starts).any():
-            raise InvalidInputError(f"{path}: its intervals on {contig} overlap or are not in order")
-        yield Block(Runs(contig, starts, rows["end"].copy(), rows["value"].copy()),
-                    lambda number, starts=starts: f"{path}, {contig}:{starts[number] + 1:,}")
-
-
-def _check_finite(values: np.ndarray, path: Name, contig: str) -> None:
-    if np.isinf(values).any():
-        raise InvalidInputError(f"{path}: a value on {contig} is infinite")
-
-
-def _read(file: Any, contig: str, start: int, end: int) -> np.ndarray:
-    return file.values(contig, start, end, fillna=np.nan, oob=np.nan)
+def _intervals(blocks: BigWigBlocks, path: Name, contig: str, clip: bool) -> Iterator[Block]:
+    rows = blocks.rows(contig, clip=clip)
+    while some := list(islice(rows, _AT_ONCE)):
+        starts, ends, values = (np.concatenate(column) for column in zip(*some))
+        yield Block(Runs(contig, starts, ends, values), lambda number, starts=starts: f"{path}, {contig}:{starts[number] + 1:,}")
 
 
 class _Reached(Contigs):
@@ -132,8 +119,8 @@ class _Reached(Contigs):
         if name not in self._known:
             contig = super().__getitem__(name)
             found = self._blocks.extent(contig.name)
-            if found and not found[0] < found[1] <= contig.length:
-                raise IntegrityError(f"the bigWig is damaged: it has data past the end of {contig.name}", "copy it again")
+            if found and not found[0] < found[1]:
+                found = None
             self._known[name] = contig._replace(supercontigs=(found,) if found else ())
         return self._known[name]
 
@@ -147,11 +134,10 @@ class BigWigTrack(Track):
     def __init__(self, path: Name):
         self._path = path
         forking.begin(self, BigWigTrack._start)
-        lengths = self._file.chroms()
-        self._blocks = BigWigBlocks(path)
+        self._blocks = _blocks_of(path)
         self._known: dict[str, Summary] = {}
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
-        self.contigs = _Reached(lengths, self._blocks)
+        self.contigs = _Reached(self._blocks.lengths, self._blocks)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
@@ -165,8 +151,7 @@ class BigWigTrack(Track):
         return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
-        with self._lock, _panics_told(self._path):
-            out[:] = _read(self._file, contig, start, start + len(out))
+        self._blocks.fill(out, contig, start)
 
     @cached_property
     def total(self) -> Summary:

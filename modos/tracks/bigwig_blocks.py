@@ -1,24 +1,31 @@
 """What a bigWig file says of itself and where its data are: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
-The index is gone down only where a contig has data, so that the statistics of
-one contig cost what its own data cost.
+The index is read once, so that the statistics of one contig cost what its own
+data cost. Nothing of a block is believed before
+it is seen that its rows are in order, apart from each other, and where the
+contig and the index have them: a program that does not look adds up what lies
+on top of each other.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from isal import isal_zlib
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.forking import cached_property
+from modos.tracks.contigs import Contig, past_end
+from modos.tracks.parsing import BIGWIG
+from modos.tracks.runs import expanded
 from modos.tracks.zooms import EMPTY, Summary, combine
 
-MAGIC = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")
 _HEADER = "4sHHQQQHHQQIQ"  # magic, version, zoom levels, places of contigs, data and index, fields, ..., place of the summary
 _SUMMARY = "Qdddd"
 _CONTIG_TREE, _INDEX = (0x78CA8C91, 32), (0x2468ACE0, 48)  # what each begins with, and the size of its header
@@ -28,6 +35,26 @@ _BLOCK = "IIIIIBBH"  # contig, start, end, step, span, form, -, number of rows
 _BEDGRAPH, _VARIABLE, _FIXED = 1, 2, 3
 _MAX_BLOCK = 24 + 65_535 * 12  # bytes
 _DEEPEST = 24
+_RECENT = 16  # blocks that are kept for windows that lie next to each other
+
+
+class Rows(NamedTuple):
+    """Rows of a block: starts, ends (int64, 0-based half-open), values (float32)."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    values: np.ndarray
+
+
+class _Place(NamedTuple):
+    """A row of the index: contigs and bases that a block is for, and where it is."""
+
+    first: int
+    start: int
+    last: int
+    end: int
+    at: int
+    size: int
 
 
 class BigWigBlocks:
@@ -44,13 +71,15 @@ class BigWigBlocks:
         self._file = open(path, "rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
         head = os.pread(self._file.fileno(), 64, 0)
-        self._order = ">" if head[:4] == MAGIC[1] else "<"
-        if head[:4] not in MAGIC or len(head) < 64:
+        self._order = ">" if head[:4] == BIGWIG[1] else "<"
+        if head[:4] not in BIGWIG or len(head) < 64:
             raise self._cut_off()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
         self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[3:6], *fields[9:11]
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
             raise self._cut_off()
+        self._recent = lru_cache(_RECENT)(self._block)
+        self._indexes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def close(self) -> None:
         """Read no more."""
@@ -80,114 +109,198 @@ class BigWigBlocks:
         return Summary(n, total, squares, low, high) if n else None
 
     @cached_property
-    def _names(self) -> dict[int, str]:
+    def _contigs(self) -> dict[int, Contig]:
         """The contigs by the number that each has in the file."""
         magic, _, key, value, _, _ = self._unpack("IIIIQQ", self._contigs_at)
         if magic != _CONTIG_TREE[0] or value != 8 or not 0 < key <= 1 << 16:
             raise self._damaged("its list of contigs is none")
-        return dict(self._names_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST))
+        return dict(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST))
+
+    @cached_property
+    def lengths(self) -> dict[str, int]:
+        """The contigs with their lengths."""
+        return {contig.name: contig.length for contig in self._contigs.values()}
 
     @cached_property
     def _numbers(self) -> dict[str, int]:
-        return {name: number for number, name in self._names.items()}
+        return {contig.name: number for number, contig in self._contigs.items()}
 
-    def _names_below(self, at: int, key: int, depth: int) -> Iterator[tuple[int, str]]:
+    def _contigs_below(self, at: int, key: int, depth: int) -> Iterator[tuple[int, Contig]]:
         is_leaf, _, count = self._node(at, depth)
         rows = self._read(at + 4, count * (key + 8))
         for low in range(0, len(rows), key + 8):
             name, rest = rows[low:low + key], rows[low + key:low + key + 8]
             if is_leaf:
-                yield struct.unpack(self._order + "II", rest)[0], name.rstrip(b"\0").decode(errors="replace")
+                number, length = struct.unpack(self._order + "II", rest)
+                yield number, Contig(name.rstrip(b"\0").decode(errors="replace"), length, 0, ())
             else:
-                yield from self._names_below(struct.unpack(self._order + "Q", rest)[0], key, depth - 1)
+                yield from self._contigs_below(struct.unpack(self._order + "Q", rest)[0], key, depth - 1)
 
     def _node(self, at: int, depth: int) -> tuple[int, int, int]:
         if not depth:
             raise self._damaged("its index has no end")
         return self._unpack("BBH", at)
 
-    def _leaves(self, contig: int | None = None) -> Iterator[np.ndarray]:
-        """The rows of the index for the blocks of a contig, or of all, in order and some at a time."""
+    def _leaves(self) -> Iterator[np.ndarray]:
+        """The rows of the index for all blocks, some at a time."""
         if self._unpack("I", self._index_at)[0] != _INDEX[0]:
             raise self._damaged("its index is none")
-        yield from self._leaves_below(self._index_at + _INDEX[1], contig, _DEEPEST)
+        yield from self._leaves_below(self._index_at + _INDEX[1], _DEEPEST)
 
-    def _leaves_below(self, at: int, contig: int | None, depth: int) -> Iterator[np.ndarray]:
+    def _leaves_below(self, at: int, depth: int) -> Iterator[np.ndarray]:
         is_leaf, _, count = self._node(at, depth)
         form = np.dtype(_LEAF if is_leaf else _INNER).newbyteorder(self._order)
         rows = np.frombuffer(self._read(at + 4, count * form.itemsize), form)
-        if contig is not None:
-            rows = rows[(rows["first"] <= contig) & (rows["last"] >= contig)]
         if is_leaf:
             yield rows
             return
         for place in rows["at"].tolist():
-            yield from self._leaves_below(place, contig, depth - 1)
+            yield from self._leaves_below(place, depth - 1)
 
-    def extent(self, contig: str) -> tuple[int, int] | None:
-        """Where the first value of a contig begins and the last one ends; None where it has none."""
+    def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
+        """Where the first value of a contig begins and the last one ends, None where it has none; see `rows`."""
         if contig not in self._borders:
             return None
-        start, *last = self._borders[contig]
-        return start, self._block(*last)[2]
+        start, place = self._borders[contig]
+        known, rows = self._contig(place.first), self._block(place)
+        if not len(rows.ends):
+            return start, min(place.end, known.length)
+        self._check(known, rows, 0, clip)
+        return start, int(rows.ends[-1]) if clip else min(int(rows.ends[-1]), known.length)
 
     @cached_property
-    def _borders(self) -> dict[str, tuple[int, int, int, int]]:
-        """Where the first value of each contig that has any begins, and which its last block is: number, place, size.
+    def _borders(self) -> dict[str, tuple[int, _Place]]:
+        """Where the first value of each contig that has any begins, and its last row of the index.
 
         The ends in the index do not do: of values apart from each other some
         programs note where the next one would begin.
         """
-        names = ("first", "start", "at", "size")
-        parts = [np.stack([rows[name].astype(np.int64) for name in names]) for rows in self._leaves()]
-        found = np.concatenate([np.empty((4, 0), np.int64), *parts], axis=1)
-        found = found[:, np.lexsort((found[1], found[0]))]
-        first = np.flatnonzero(np.diff(found[0], prepend=-1))
-        last = np.append(first[1:], found.shape[1]) - 1
-        return {self._names[number]: (start, number, *place) for number, start, place in zip(
-            found[0, first].tolist(), found[1, first].tolist(), found[2:, last].T.tolist() if len(first) else [])
-            if number in self._names}
+        found = self._all
+        first = np.flatnonzero(np.diff(found["first"].astype(np.int64), prepend=-1))
+        last = np.append(first[1:], len(found)) - 1
+        return {self._contig(place[0]).name: (start, _Place(*place))
+                for start, place in zip(found["start"][first].tolist(), found[last[:len(first)]].tolist())}
+
+    @cached_property
+    def _all(self) -> np.ndarray:
+        """The rows of the index, by contig and start: what an inner node says of those below it is not relied upon."""
+        found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves()])
+        return found[np.lexsort((found["start"], found["first"]))]
+
+    def _contig(self, number: int) -> Contig:
+        if number not in self._contigs:
+            raise self._damaged("it has data of a contig that it does not name")
+        return self._contigs[number]
 
     def statistics(self, contig: str | None = None) -> dict[str, Summary]:
         """The summary of the values of one contig, or of each that has any.
 
         Raises
         ------
-        IntegrityError
-            The file is damaged.
+        IntegrityError, InvalidInputError
+            The file is damaged; rows overlap, or lie past the contig's end.
         """
-        number = None if contig is None else self._numbers.get(contig)
-        if contig is not None and number is None:
+        if contig is not None and contig not in self._numbers:
             return {}
-        found: dict[int, Summary] = {}
-        for rows in self._leaves(number):
-            for of, at, size in zip(rows["first"].tolist(), rows["at"].tolist(), rows["size"].tolist()):
-                found[of] = combine([found.get(of, EMPTY), _summarised(*self._block(of, at, size)[:2])])
-        return {self._names[of]: summary for of, summary in found.items() if summary.n and of in self._names}
+        found: dict[str, Summary] = {}
+        for name, rows in self._through([self._all if contig is None else self._index(contig)[0]]):
+            found[name] = combine([found.get(name, EMPTY), _summarised(rows.values, rows.ends - rows.starts)])
+        return {name: summary for name, summary in found.items() if summary.n}
 
-    def _block(self, contig: int, at: int, size: int) -> tuple[np.ndarray, np.ndarray, int]:
-        """Values of a block of a contig, for how many bases each of them is, and where the last one ends."""
-        if size > 2 * _MAX_BLOCK:
+    def rows(self, contig: str, start: int = 0, end: int | None = None, clip: bool = False) -> Iterator[Rows]:
+        """The rows of the blocks of a contig that can have values in [start, end), in order.
+
+        Parameters
+        ----------
+        clip
+            Whether rows past the contig's end come out as they are; else they
+            are an error.
+
+        Raises
+        ------
+        IntegrityError, InvalidInputError
+            The file is damaged; rows overlap, or lie past the contig's end.
+        """
+        index, reached = self._index(contig)
+        first = int(np.searchsorted(reached, start, "right"))
+        last = len(index) if end is None else int(np.searchsorted(index["start"], end, "left"))
+        return (rows for _, rows in self._through([index[first:last]], clip))
+
+    def fill(self, out: np.ndarray, contig: str, start: int, clip: bool = False) -> None:
+        """The values from a base of a contig on, NaN where there is none; see `rows`."""
+        end, filled = start + len(out), start
+        for rows in self.rows(contig, start, end, clip):
+            first, last = max(int(rows.starts[0]), start), min(int(rows.ends[-1]), end)
+            if first < last:
+                out[filled - start:first - start] = np.nan
+                part = out[first - start:last - start]
+                if rows.ends[-1] - rows.starts[0] == len(rows.values):  # a value per base
+                    part[:] = rows.values[first - rows.starts[0]:last - rows.starts[0]]
+                else:
+                    expanded(*rows, first, last, part)
+                filled = last
+        out[filled - start:] = np.nan
+
+    def _index(self, contig: str) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of the index for the blocks of a contig in order, and what is reached with each."""
+        if contig not in self._indexes:
+            number = self._numbers[contig]
+            found = self._all[slice(*np.searchsorted(self._all["first"], [number, number + 1]))]
+            self._indexes[contig] = found, np.maximum.accumulate(found["end"])
+        return self._indexes[contig]
+
+    def _through(self, parts: Iterable[np.ndarray], clip: bool = False) -> Iterator[tuple[str, Rows]]:
+        """The rows of blocks, which are in order and apart from each other, with the contig of each."""
+        reached: dict[int, int] = {}
+        for part in parts:
+            for place in map(_Place._make, part.tolist()):
+                contig, rows = self._contig(place.first), self._recent(place)
+                if len(rows.values):
+                    self._check(contig, rows, reached.get(place.first, 0), clip)
+                    reached[place.first] = int(rows.ends[-1])
+                    yield contig.name, rows
+
+    def _check(self, contig: Contig, rows: Rows, reached: int, clip: bool) -> None:
+        starts, ends, values = rows
+        if (ends <= starts).any():
+            raise self._bad(contig, starts[np.argmax(ends <= starts)], "the end is not after the start")
+        if starts[0] < reached or (starts[1:] < ends[:-1]).any():
+            wrong = np.concatenate(([starts[0] < reached], starts[1:] < ends[:-1]))
+            raise self._bad(contig, starts[np.argmax(wrong)], "it overlaps what is before it, or is not in order")
+        if np.isinf(values).any():
+            raise self._bad(contig, starts[np.argmax(np.isinf(values))], "a value is infinite")
+        if ends[-1] > contig.length and not clip:
+            wrong = (ends > contig.length) & ~np.isnan(values)
+            if wrong.any():
+                number = int(np.argmax(wrong))
+                raise self._bad(contig, starts[number], past_end(contig, int(ends[number])).message,
+                                "is it damaged? `modos track add --clip` leaves out what has no place, and says how much")
+
+    def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
+        return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
+
+    def _block(self, place: _Place) -> Rows:
+        """The rows of a block."""
+        if place.size > 2 * _MAX_BLOCK:
             raise self._damaged("a block is too large")
-        data = self._read(at, size)
+        data = self._read(place.at, place.size)
         if self._unpacked:
             try:
-                data = zlib.decompressobj().decompress(data, _MAX_BLOCK)
-            except zlib.error as error:
-                raise self._damaged(str(error)) from None
+                data = isal_zlib.decompressobj().decompress(data, _MAX_BLOCK)
+            except isal_zlib.error as error:
+                raise self._damaged(f"a block cannot be decompressed: {error}") from None
         if len(data) < 24:
             raise self._damaged("a block is too short")
-        of, start, end, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
+        of, start, _, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
         places = {_BEDGRAPH: ["start", "end"], _VARIABLE: ["start"], _FIXED: []}.get(form)
-        if of != contig or places is None or len(data) < 24 + count * (len(places) * 4 + 4):
+        if of != place.first or places is None or len(data) < 24 + count * (len(places) * 4 + 4):
             raise self._damaged("a block is not what its index says")
         rows = np.frombuffer(data, [(name, self._order + "u4") for name in places] + [("value", self._order + "f4")], count, 24)
-        if form == _BEDGRAPH:
-            starts, ends = rows["start"].astype(np.int64), rows["end"].astype(np.int64)
-        else:
-            starts = rows["start"].astype(np.int64) if places else start + np.arange(count, dtype=np.int64) * step
-            ends = starts + span
-        return rows["value"], ends - starts, int(ends[-1]) if count else end
+        starts = rows["start"].astype(np.int64) if places else start + np.arange(count, dtype=np.int64) * step
+        ends = rows["end"].astype(np.int64) if form == _BEDGRAPH else starts + span
+        if count and (starts[0] < place.start or ends[-1] > place.end):
+            raise self._damaged("a block is not what its index says")
+        return Rows(starts, ends, rows["value"].astype(np.float32))
 
 
 def _summarised(values: np.ndarray, lengths: np.ndarray) -> Summary:

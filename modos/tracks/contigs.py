@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, RegionError
+from modos.errors import IntegrityError, InvalidInputError, RegionError
 from modos.forking import cached_property
 from modos.region import Region, unknown_contig
 
@@ -182,7 +182,7 @@ class Contigs(Mapping[str, Contig]):
         new = [names.get(name, name) for name in self.lengths]
         if len(set(new)) < len(new):
             twice = next(name for name in new if new.count(name) > 1)
-            raise AlreadyExistsError(f"two contigs would be named {twice}", "look at the names they are mapped to")
+            raise InvalidInputError(f"two contigs would be named {twice}", "look at the names they are mapped to")
         to_new = dict(zip(self.lengths, new))
         aliases = {alias: to_new[name] for alias, name in self.aliases.items()}
         aliases |= {old: name for old, name in to_new.items() if old != name}

@@ -26,26 +26,32 @@ Source = Any  # a path, `-`, several of them, a mapping of contigs to arrays, or
 _ARRAY_PIECE = 1 << 22
 
 
-def read_source(source: Source, progress: Progress | None = None) -> Iterator[Block]:
-    """The data of files (text or bigWig; `-` is stdin, and a pipe will do), of arrays by contig, or of blocks."""
+def read_source(source: Source, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
+    """The data of files (text or bigWig; `-` is stdin, and a pipe will do), of arrays by contig, or of blocks.
+
+    Parameters
+    ----------
+    clip
+        Whether data past the end that a bigWig says a contig has come out too; else they are an error.
+    """
     if isinstance(source, Mapping):
         yield from _from_arrays(source)
     elif isinstance(source, (str, Path)):
-        yield from _from_files([source], progress)
+        yield from _from_files([source], progress, clip)
     else:
         source = list(source) if isinstance(source, (list, tuple)) else source
         if isinstance(source, list) and all(isinstance(one, (str, Path)) for one in source):
-            yield from _from_files(source, progress)
+            yield from _from_files(source, progress, clip)
         else:
             for one in source:
                 yield one if isinstance(one, Block) else Block(one, lambda number: f"value {number}")
 
 
-def _from_files(paths: list[str | Path], progress: Progress | None) -> Iterator[Block]:
+def _from_files(paths: list[str | Path], progress: Progress | None, clip: bool) -> Iterator[Block]:
     for path in expand_paths(paths):
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             if is_bigwig(file):
-                yield from read_bigwig(as_file(file, folder, ".bw"), progress)
+                yield from read_bigwig(as_file(file, folder, ".bw"), progress, clip)
             else:
                 yield from read_text(file, progress)
 

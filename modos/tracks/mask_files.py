@@ -9,12 +9,12 @@ from itertools import chain
 
 import numpy as np
 
-from modos.errors import InvalidInputError, listing
+from modos.errors import InvalidInputError, RegionError, listing
 from modos.given import Name, as_file, open_given, shown
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
-from modos.tracks.contigs import Contigs
-from modos.tracks.parsing import Block, Runs, is_noise, parse_pieces, read_pieces
+from modos.tracks.contigs import Contigs, past_end
+from modos.tracks.parsing import Block, Runs, Where, is_noise, parse_pieces, read_pieces, whole_number
 from modos.tracks.runs import Spans, union
 
 NOTHING = np.empty((2, 0), np.int64)
@@ -46,8 +46,11 @@ class MaskFile:
         self.path = shown(path)
         self._scores = scores
         parts: dict[str, list[Spans]] = {}
-        for contig, spans in self._rows(path):
+        self._last: dict[str, tuple[int, str]] = {}  # by contig the furthest end, and where it stands in the file
+        for contig, spans, where in self._rows(path):
             parts.setdefault(contig, []).append(spans)
+            if spans.size and spans[1].max() > self._last.get(contig, (0, ""))[0]:
+                self._last[contig] = int(spans[1].max()), where(int(spans[1].argmax()))
         if not parts:
             raise InvalidInputError(f"{self.path} has no rows", "where nothing is meant, leave it out; a pipe is empty where its program failed")
         self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
@@ -70,11 +73,19 @@ class MaskFile:
                                     "is it of another genome?")
         return found
 
+    def check_ends(self, contigs: Contigs) -> None:
+        """Raise RegionError where a place is past the end of its contig."""
+        for name, (end, where) in self._last.items():
+            known = contigs.resolve(name)
+            if known is not None and end > contigs[known].length:
+                error = past_end(contigs[known], end)
+                raise RegionError(f"{where}: {error.message}", "is it of another genome?")
+
     def unknown(self, contigs: Contigs) -> list[str]:
         """The contigs that it has and a genome lacks."""
         return [name for name in self._spans if name not in contigs]
 
-    def _rows(self, path: Name) -> Iterator[tuple[str, Spans]]:
+    def _rows(self, path: Name) -> Iterator[tuple[str, Spans, Where]]:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             if is_bigwig(file):
                 yield from self._chosen(read_bigwig(as_file(file, folder, ".bw")))
@@ -85,18 +96,24 @@ class MaskFile:
             whole = chain([first], pieces)
             yield from self._chosen(parse_pieces(self.path, whole, "Float64")) if _WIGGLE.match(begin) else self._bed(whole)
 
-    def _chosen(self, blocks: Iterable[Block]) -> Iterator[tuple[str, Spans]]:
+    def _chosen(self, blocks: Iterable[Block]) -> Iterator[tuple[str, Spans, Where]]:
         for block in blocks:
             data = block.data
             chosen = self._scores.of(data.values) if self._scores else ~np.isnan(data.values)
             if isinstance(data, Runs):
-                yield data.contig, np.stack([data.starts[chosen], data.ends[chosen]])
+                rows = np.flatnonzero(chosen)
+                yield data.contig, np.stack([data.starts[rows], data.ends[rows]]), lambda number, b=block, rows=rows: b.where(int(rows[number]))
             else:
-                borders = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(np.int8))) + data.start
-                yield data.contig, borders.reshape(-1, 2).T
+                borders = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(np.int8))).reshape(-1, 2).T
+                yield data.contig, borders + data.start, lambda number, b=block, ends=borders[1]: b.where(int(ends[number]) - 1)
 
-    def _bed(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, Spans]]:
+    def _bed(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, Spans, Where]]:
         number, waiting, contig = 0, [], ""
+
+        def gathered() -> tuple[str, Spans, Where]:
+            *spans, lines = np.array(waiting, np.int64).reshape(-1, 3).T
+            return contig, np.stack(spans), lambda row: f"{self.path}, line {lines[row]:,}"
+
         for piece in pieces:
             for line in piece.split(b"\n")[:-1]:
                 number += 1
@@ -104,25 +121,27 @@ class MaskFile:
                     continue
                 name, start, end, chosen = self._row(line, number)
                 if (name != contig or len(waiting) >= _AT_ONCE) and contig:
-                    yield contig, np.array(waiting, np.int64).reshape(-1, 2).T
+                    yield gathered()
                     waiting = []
                 contig = name
                 if chosen and start < end:
-                    waiting.append((start, end))
+                    waiting.append((start, end, number))
         if contig:
-            yield contig, np.array(waiting, np.int64).reshape(-1, 2).T
+            yield gathered()
 
     def _row(self, line: bytes, number: int) -> tuple[str, int, int, bool]:
         text = line.decode(errors="replace").rstrip("\r")
         fields = text.split("\t" if "\t" in text else None)
         reason = "not a row of BED"
         try:
-            start, end = int(fields[1]), int(fields[2])
+            start, end = whole_number(fields[1]), whole_number(fields[2])
             if not 0 <= start <= end:
                 raise ValueError
             if self._scores is None:
                 return fields[0], start, end, True
             reason = "no score in column 5"
+            if "_" in fields[_SCORE]:  # Python takes 1_0 as 10
+                raise ValueError
             return fields[0], start, end, bool(self._scores.of(np.array([float(fields[_SCORE])]))[0])
         except (IndexError, ValueError):
             raise InvalidInputError(f"{self.path}, line {number:,}: {reason}: {text[:80]!r}") from None

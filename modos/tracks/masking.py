@@ -31,10 +31,9 @@ def spans_of(track: StoredTrack, where: str | MaskFile | Condition | Spans) -> S
             chosen = where.of(runs.values)
             parts.append(np.stack([runs.starts[chosen], runs.ends[chosen]]) + contigs[runs.contig].offset)
     else:
-        for name, spans in (where if isinstance(where, MaskFile) else MaskFile(where)).on(contigs).items():
-            if spans.size and spans.max() > contigs[name].length:
-                raise past_end(contigs[name], int(spans.max()))
-            parts.append(spans + contigs[name].offset)
+        file = where if isinstance(where, MaskFile) else MaskFile(where)
+        file.check_ends(contigs)
+        parts += [spans + contigs[name].offset for name, spans in file.on(contigs).items()]
     return union(NOTHING, np.concatenate(parts, axis=1))
 
 

@@ -24,7 +24,18 @@ _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
 _NOISE = re.compile(rb"\s*(?:#|$|(?:track|browser)(?:\s|$))")
 _SETTING = re.compile(rb"(\w+)=(\S+)")
+_WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 _SHOWN = 80
+BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # how a bigWig begins
+_NO_TEXT = {re.compile(begin): (what, hint) for begin, what, hint in (
+    (b"|".join(map(re.escape, BIGWIG)), "it is a bigWig", "tracks and masks are read of a bigWig, where it is not compressed: gzip -d"),
+    (rb"BZh[1-9]1AY&SY", "it is compressed with bzip2", "decompress it first: bzip2 -d"),
+    (rb"\xfd7zXZ", "it is compressed with xz", "decompress it first: xz -d"),
+    (rb"\x28\xb5\x2f\xfd", "it is compressed with zstd", "decompress it first: zstd -d"),
+    (rb"\x1f\x8b", "it is compressed with gzip twice", "decompress it first: gzip -d"),
+    (rb"PK\x03\x04", "it is a zip file", "unpack it first"),
+    (rb"\xff\xfe|\xfe\xff", "it is in UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"))}
+_LONGEST = 10  # bytes that tell
 
 Where = Callable[[int], str]
 
@@ -95,15 +106,34 @@ def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> 
 
 
 def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
-    """A file, decompressed where it begins like gzip, without a mark of its byte order; `-` is stdin."""
+    """A file, decompressed where it begins like gzip, without a mark of its byte order; `-` is stdin.
+
+    Raises
+    ------
+    InvalidInputError
+        It begins like something else than text.
+    """
     from isal import igzip
 
     file = open_given(path, progress)
-    if file.peek(2) == b"\x1f\x8b":
+    packed = file.peek(2) == b"\x1f\x8b"
+    if packed:
         file = file.through(igzip.open(file, "rb"))
-    if look_at(file, len(BOM_UTF8)) == BOM_UTF8:
+    head = look_at(file, _LONGEST)
+    if head.startswith(BOM_UTF8):
         file.read(len(BOM_UTF8))
+    for begin, (what, hint) in _NO_TEXT.items():
+        if begin.match(head):
+            file.close()
+            raise InvalidInputError(f"{file} is not text: {'within gzip ' if packed and 'gzip' not in what else ''}{what}", hint)
     return file
+
+
+def whole_number(text: str) -> int:
+    """A whole number; ValueError for anything else, also for `4_0`, which Python takes."""
+    if not _WHOLE.fullmatch(text.strip()):
+        raise ValueError(f"{text[:_SHOWN]!r} is not a whole number")
+    return int(text)
 
 
 def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterator[bytes]:
@@ -207,12 +237,12 @@ class _Reader:
 
     def _table(self, piece: bytes, columns: dict[str, str], before: int) -> tuple[dict[str, Any], np.ndarray, list[bytes]]:
         """Columns of a piece of text, the rows that are no data, and their lines."""
-        table, bad = _parse(piece, columns)
+        table, bad = _parse(self._name, piece, columns)
         odd = np.flatnonzero(bad)
         lines = _lines_at(piece, odd)
         if any(not is_noise(line) and not _is_declaration(line) for line in lines):
             tidy = b"\n".join(re.sub(rb"[ \t]+", b" ", line.strip()) for line in piece.split(b"\n"))
-            table, bad = _parse(tidy, columns)
+            table, bad = _parse(self._name, tidy, columns)
             odd = np.flatnonzero(bad)
             lines = _lines_at(piece, odd)
         for row, line in zip(odd.tolist(), lines):
@@ -290,8 +320,8 @@ class _Reader:
         fixed = line.lstrip().startswith(b"fixedStep")
         try:
             contig = settings["chrom"]
-            start = int(settings["start"]) - 1 if fixed else 0
-            step, span = int(settings.get("step", 1)), int(settings.get("span", 1))
+            start = whole_number(settings["start"]) - 1 if fixed else 0
+            step, span = (whole_number(settings.get(name, "1")) for name in ("step", "span"))
         except (KeyError, ValueError) as error:
             missing = f"it lacks {error}" if isinstance(error, KeyError) else "a number is none"
             raise self._bad(row, line, missing) from None
@@ -356,7 +386,7 @@ def _lines_at(piece: bytes, rows: np.ndarray) -> list[bytes]:
     return [piece[starts[row]:breaks[row]] for row in rows.tolist()]
 
 
-def _parse(piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.ndarray]:
+def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.ndarray]:
     """Columns of a text, and which rows lack one or have too many."""
     import polars as pl
 
@@ -367,7 +397,7 @@ def _parse(piece: bytes, columns: dict[str, str]) -> tuple[dict[str, Any], np.nd
         table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
                             truncate_ragged_lines=True, quote_char=None)[1:]
     except pl.exceptions.PolarsError:
-        raise InvalidInputError("the file is not text") from None
+        raise InvalidInputError(f"{source} is not text") from None
     bad = table["more"].is_not_null().to_numpy().copy()
     result = {}
     for name in columns:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from modos.api import MODO
-from modos.errors import AlreadyExistsError, InvalidInputError, RegionError
+from modos.errors import InvalidInputError, RegionError
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.packing import same_values
@@ -164,7 +164,7 @@ def test_sizes_several_at_once_and_with_blank_lines(run, tmp_path):
     modo = MODO.open(tmp_path / "ex")
     modo.add_genome(sizes=str(tmp_path / "*.sizes"), id="pattern")
     assert dict(modo.open_genome("pattern").contigs.lengths) == {"chr1": 100, "chr2": 50, "chr3": 7}
-    with pytest.raises(AlreadyExistsError, match="one.sizes, line 1: contig chr1 is there twice"):
+    with pytest.raises(InvalidInputError, match="one.sizes, line 1: contig chr1 is there twice"):
         modo.add_genome(sizes=[tmp_path / "one.sizes"] * 2, id="twice")
 
 

@@ -1,5 +1,8 @@
 """What is written where a contig has no bases, or a genome no data, is an error that names the place: nothing vanishes."""
 
+import bz2
+import gzip
+import lzma
 import subprocess
 import sys
 
@@ -8,7 +11,11 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import InvalidInputError, ModosError, RegionError
+from modos.tracks.assembly import measure_fasta, read_agp, read_sizes
+from modos.tracks.conditions import Condition
+from modos.tracks.mask_files import MaskFile
 from modos.tracks.packing import same_values
+from modos.tracks.parsing import read_text
 
 pyBigWig = pytest.importorskip("pyBigWig")
 GAP = (2000, 102_000)
@@ -219,3 +226,66 @@ def test_a_hard_mask_of_everything_leaves_an_empty_track(base, tmp_path):
     with pytest.raises(ModosError):
         now.mask_tracks(Condition("ge", 0), ["s", "none"])
     assert not MODO.open(modo.path).genome.track("s").is_masked
+
+
+# --- input that is not what it should be ---
+
+
+def packed_bigwig(folder):
+    return gzip.compress(write_bigwig(folder / "x.bw", [(0, 5, 1.0)], LENGTH).read_bytes())
+
+
+STRANGE = {
+    "a bigWig": (packed_bigwig, "is not text: within gzip it is a bigWig"),
+    "bzip2": (lambda _: bz2.compress(b"a 0 5 1\n"), "is not text: it is compressed with bzip2"),
+    "xz": (lambda _: lzma.compress(b"a 0 5 1\n"), "is not text: it is compressed with xz"),
+    "gzip": (lambda _: gzip.compress(gzip.compress(b"a 0 5 1\n")), "is not text: it is compressed with gzip twice"),
+    "UTF-16": (lambda _: "a 0 5 1\n".encode("utf-16"), "is not text: it is in UTF-16"),
+    "noise": (lambda _: b"\xf7\xc1\x00\n" * 99, "is not text|: not contig, start, end and value"),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGE)
+def test_what_is_not_text_is_named(modo, tmp_path, kind):
+    """The file, what it looks like and what to do, for tracks, sizes and masks."""
+    make, words = STRANGE[kind]
+    path = tmp_path / "strange.txt"
+    path.write_bytes(make(tmp_path))
+    with pytest.raises(InvalidInputError, match=f"strange.txt.*({words})") as error:
+        modo.add_track("new", path)
+    if kind != "noise":
+        assert error.value.hint
+        for work in (lambda: read_sizes([str(path)]), lambda: measure_fasta([path]), lambda: MaskFile(path)):
+            with pytest.raises(InvalidInputError, match=words):
+                work()
+
+
+@pytest.mark.parametrize(("name", "text", "read"), [
+    ("x.bed", "a\t4_0\t50\n", MaskFile), ("x.sizes", "a\t1_0\n", lambda path: read_sizes([path])),
+    ("x.agp", "a\t1\t1_0\t1\tW\tx\t1\t10\t+\n", lambda path: read_agp([path])),
+    ("x.wig", "fixedStep chrom=a start=1_0\n1\n", lambda path: list(read_text(path))),
+    ("x.wig", "fixedStep chrom=a start=1 step=1_0\n1\n", lambda path: list(read_text(path))),
+    ("x.bed", "a\t4\t50\tn\t1_0\n", lambda path: MaskFile(path, Condition("gt", 5))),
+])
+def test_numbers_are_not_those_of_python(tmp_path, name, text, read):
+    """4_0 is no number in a file, though int() takes it."""
+    with pytest.raises(InvalidInputError, match=f"{name}, line 1: "):
+        read(str(write(tmp_path, name, text)))
+
+
+@pytest.mark.parametrize(("name", "text", "line"), [
+    ("x.bed", "b 0 5\na 0 2\na 102990 103001\na 5 7\n", 3), ("x.wig", "fixedStep chrom=a start=102999\n1\n2\n3\n", 4),
+    ("x.wig", "variableStep chrom=a\n5 nan\n102999 1\n103001 2\n", 4),
+])
+def test_a_mask_past_the_end_names_its_line(modo, tmp_path, name, text, line):
+    path = write(tmp_path, name, text)
+    with pytest.raises(RegionError, match=f"{name}, line {line}: position 103,001 is past the end of a, which has 103,000 bases"):
+        modo.mask_track("s", str(path))
+
+
+def test_contigs_that_are_there_twice_are_input_that_is_wrong(tmp_path):
+    for name, text, read in (("x.sizes", "a\t5\na\t5\n", lambda path: read_sizes([path])),
+                             ("x.fa", ">a\nAC\n>a\nAC\n", lambda path: measure_fasta([path]))):
+        with pytest.raises(InvalidInputError, match="twice|two sequences a") as error:
+            read(str(write(tmp_path, name, text)))
+        assert error.value.exit_code == 2

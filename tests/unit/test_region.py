@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream
 from modos.region import UNMAPPED, Region, as_regions, read_regions, settle
 
 
@@ -101,12 +101,21 @@ def test_files_of_regions(tmp_path, name, text, expected):
 @pytest.mark.parametrize(("name", "data", "words"), [
     ("a.bed", b"chr1\t5\n", "line 1"), ("a.bed", b"chr1\tx\t5\n", "line 1"), ("a.bed", b"\n#\n", "no regions"),
     ("a.bed", b"chr1\t9\t5\n", "line 1"), ("a.bed", b"chr1\t-1\t5\n", "line 1"), ("a.txt", b"chr1\t9\t5\n", "line 1"),
-    ("a.bed", b"\x1f\x8b\x08nothing", "not a file of regions"), ("a.bed", b"\xff\xfe\x00", "not a file of regions"),
+    ("a.bed", b"\x1f\x8b\x00nothing", "not a file of regions"), ("a.bed", b"\xff\xfe\x00", "not a file of regions"),
 ])
 def test_malformed_files_of_regions_say_where(tmp_path, name, data, words):
     (tmp_path / name).write_bytes(data)
     with pytest.raises(RegionError, match=words):
         read_regions(str(tmp_path / name))
+
+
+def test_a_truncated_file_of_regions(tmp_path):
+    """What is missing may be regions: the error is that of other files that were cut off."""
+    path = tmp_path / "x.bed.gz"
+    path.write_bytes(gzip.compress(b"".join(b"c1\t%d\t%d\n" % (i, i + 1) for i in range(999)))[:-20])
+    with pytest.raises(TruncatedStream, match="x.bed.gz is truncated") as error:
+        read_regions(path)
+    assert error.value.exit_code == 6
 
 
 def test_a_file_of_regions_that_is_not_there(tmp_path):
@@ -120,5 +129,5 @@ def test_any_file_of_regions_is_read_or_refused(tmp_path_factory, data):
     path.write_bytes(data)
     try:
         assert read_regions(str(path))
-    except RegionError:
+    except (RegionError, TruncatedStream):
         pass

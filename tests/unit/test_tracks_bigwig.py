@@ -1,13 +1,16 @@
 """bigWig files as they are: index, extents, statistics; and statistics of a contig without a look at the others."""
 
 import struct
+import subprocess
+import sys
 import time
+import zlib
 
 import numpy as np
 import pytest
 
 from modos.api import MODO
-from modos.errors import ModosError
+from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.region import Region
 from modos.tracks.bigwig import BigWigTrack, open_bigwig
 from modos.tracks.bigwig_blocks import BigWigBlocks
@@ -105,6 +108,93 @@ def test_damaged_files_are_told(mixed, tmp_path):
         BigWigBlocks(tmp_path / "d.bw").extent("c1")
 
 
+def forge(path, length, *blocks, covered=None):
+    """A bigWig with rows (start, end, value) as no program writes them, block by block, on a contig `a`."""
+    contigs = struct.pack("<IIIIQQ", 0x78CA8C91, 1, 1, 8, 1, 0) + struct.pack("<BBH1sII", 1, 0, 1, b"a", 0, length)
+    data, leaves = struct.pack("<I", len(blocks)), b""
+    for rows in blocks:
+        start, end = min(row[0] for row in rows), max(row[1] for row in rows)
+        packed = zlib.compress(struct.pack("<IIIIIBBH", 0, start, end, 0, 0, 1, 0, len(rows))
+                               + b"".join(struct.pack("<IIf", *row) for row in rows))
+        leaves += struct.pack("<IIIIQQ", 0, start, 0, end, 104 + len(contigs) + len(data), len(packed))
+        data += packed
+    index = 104 + len(contigs) + len(data)
+    n = sum(max(end - start, 0) for rows in blocks for start, end, _ in rows) if covered is None else covered
+    path.write_bytes(struct.pack("<IHHQQQHHQQIQ", 0x888FFC26, 4, 0, 104, 104 + len(contigs), index, 0, 0, 0, 64, 1 << 15, 0)
+                     + struct.pack("<Qdddd", n, 1, 2, n, n) + contigs + data
+                     + struct.pack("<IIQIIIIQII", 0x2468ACE0, 256, len(blocks), 0, 0, 0, length, index, 1024, 0)
+                     + struct.pack("<BBH", 1, 0, len(blocks)) + leaves + struct.pack("<I", 0x888FFC26))
+    return path
+
+
+def empty_object(folder):
+    (folder / "sizes").write_text("a\t100\n")
+    modo = MODO.create(folder / "ex")
+    modo.add_genome(sizes=folder / "sizes")
+    return modo
+
+
+OVERLAPS = "it overlaps what is before it, or is not in order"
+WRONG = {
+    "overlap": ([(0, 40, 1), (20, 60, 2)],), "overlap of blocks": ([(0, 40, 1)], [(20, 60, 2)]), "not in order": ([(50, 60, 1), (20, 30, 2)],),
+    "end before start": ([(0, 40, 1), (60, 50, 2)],), "past the end": ([(0, 5, 1), (98, 140, 2)],),
+}
+SAID = {"overlap": f"a:21: {OVERLAPS}", "overlap of blocks": f"a:21: {OVERLAPS}", "not in order": f"a:21: {OVERLAPS}",
+        "end before start": "a:61: the end is not after the start", "past the end": "a:99: position 140 is past the end of a, which has 100 bases"}
+
+
+@pytest.mark.parametrize("covered", [1, 90], ids=["sparse", "dense"])
+@pytest.mark.parametrize("kind", WRONG)
+def test_rows_that_cannot_be_are_refused_everywhere(tmp_path, kind, covered):
+    """In loading, statistics and reading, whether a value per base is asked for or intervals are; never summed up, cut or left out."""
+    path = forge(tmp_path / "x.bw", 100, *WRONG[kind], covered=covered)
+    modo = empty_object(tmp_path)
+    works = [lambda: modo.add_track("x", path), lambda: BigWigBlocks(path).statistics(), lambda: open_bigwig(path)["a"].num_datapoints,
+             lambda: open_bigwig(path)["a"][0:100], lambda: open_bigwig(path).track("x").mean("a:20-100")]
+    for work in works:
+        with pytest.raises(InvalidInputError) as error:
+            work()
+        assert error.value.message == f"{path}, {SAID[kind]}"
+    if kind != "past the end":
+        return
+    assert modo.add_track("x", path, clip=True).outside == 40
+    np.testing.assert_array_equal(modo.genome["a"][96:100, "x"], [np.nan, np.nan, 2, 2])
+
+
+def test_an_index_that_does_not_fit_its_blocks(tmp_path):
+    """What a search of the index would miss is no gap."""
+    path = forge(tmp_path / "x.bw", 100, [(0, 40, 1), (50, 60, 2)])
+    data = bytearray(path.read_bytes())
+    data[-24:-20] = struct.pack("<I", 45)  # where its block ends
+    path.write_bytes(data)
+    for work in (lambda: open_bigwig(path)["a"][0:10], BigWigBlocks(path).statistics):
+        with pytest.raises(IntegrityError, match="x.bw is damaged: a block is not what its index says"):
+            work()
+
+
+def test_a_block_that_its_index_has_on_another_contig(tmp_path):
+    """It is not left out in silence."""
+    path = forge(tmp_path / "x.bw", 100, [(0, 40, 1)], [(50, 60, 2)])
+    data = bytearray(path.read_bytes())
+    data[-36:-32] = data[-28:-24] = struct.pack("<I", 7)
+    path.write_bytes(data)
+    with pytest.raises(IntegrityError, match="x.bw is damaged: it has data of a contig that it does not name"):
+        empty_object(tmp_path).add_track("x", path)
+
+
+def test_damaged_blocks_are_told_in_one_line(tmp_path):
+    """Without words of the library that other programs read bigWig with."""
+    path = forge(tmp_path / "x.bw", 100, [(0, 40, 1), (50, 60, 2)])
+    data = bytearray(path.read_bytes())
+    at = data.index(zlib.compress(b"")[:2], 104)
+    data[at + 8] ^= 0xFF
+    path.write_bytes(data)
+    empty_object(tmp_path)
+    done = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "track", "add", tmp_path / "ex",
+                           f"x={path}"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 6 and done.stderr.splitlines()[0].startswith(f"error: {path} is damaged: ") and "panicked" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def scaffolds(tmp_path_factory):
     """A genome of many contigs: an object with a track of each kind, and a bigWig."""
@@ -151,7 +241,7 @@ def test_what_one_contig_reads(scaffolds, monkeypatch):
     """Of a bigWig its own blocks; of an object nothing once one was asked for."""
     read = []
     original = BigWigBlocks._block
-    monkeypatch.setattr(BigWigBlocks, "_block", lambda self, *place: read.append(place) or original(self, *place))
+    monkeypatch.setattr(BigWigBlocks, "_block", lambda self, place: read.append(place) or original(self, place))
     genome = open_bigwig(scaffolds / "s.bw")
     assert genome["s00100"].sums == [200] and set(read) == {read[0]}
     assert genome["s00100"].maxs == [50] and len(read) == 2 and genome.sums is not None  # its one block: where it ends, and its values
