@@ -17,7 +17,7 @@ from modos.blanking import PLACING
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
-    ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
+    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
 )
 from modos.formats import FORMATS, FileFormat, streamable_format
 from modos.htsget.client import WORKERS, HtsgetClient
@@ -254,8 +254,11 @@ class FallbackSource:
             return self._instead(error).open_header()
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the stored file."""
-        return self._stored.contigs()
+        """Those of the stored file, or else what the server says."""
+        try:
+            return self._stored.contigs()
+        except (AccessError, RemoteError):
+            return self._served.contigs()
 
     def _instead(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)
