@@ -107,6 +107,15 @@ def test_samtools_leaves_out_a_name_in_braces(oracle, tmp_path):
     assert named(path, ["{a:1}:400-600", "{a:1}:1-20"]) == ["r10", "r500"]
 
 
+def test_samtools_loses_a_contig_of_a_cram(oracle, tmp_path):
+    (tmp_path / "a.sam").write_text(SAM.replace("@SQ", "@SQ\tSN:2\tLN:1000\n@SQ", 1) + "r2\t0\t2\t10\t9\t4M\t*\t0\t0\tACGT\tIIII\n")
+    path = tmp_path / "a.cram"
+    oracle.run("samtools", "view", "--no-PG", "-C", "--output-fmt-option", "no_ref=1", "-o", path, tmp_path / "a.sam")
+    oracle.run("samtools", "index", path)
+    assert said(oracle, path, "1", "2") != ["r10", "r500", "r2"]
+    assert named(path, ["1", "2"]) == ["r10", "r500", "r2"]
+
+
 def test_samtools_refuses_regions_of_unplaced_reads_only(oracle, tmp_path):
     path = reads(oracle, tmp_path, UNPLACED)
     with pytest.raises(Refused, match="retrieval of region"):
