@@ -128,8 +128,14 @@ class GenomicFile:
             with reader:
                 yield from records
 
-    def iter_bytes(self, region: RegionsLike = None) -> Iterator[bytes]:
+    def iter_bytes(self, region: RegionsLike = None, *, verify: bool = True) -> Iterator[bytes]:
         """The bytes as they are served: whole records, neighbours of the regions among them; complete, or an error.
+
+        Parameters
+        ----------
+        verify
+            Whether the checksums within the file are compared, where none is
+            recorded of all of it; its readers compare them, too.
 
         Raises
         ------
@@ -144,7 +150,7 @@ class GenomicFile:
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
                                     "ask for one region at a time, or for exact records (without --raw)")
-        pieces = first.pieces if first.is_verified else check_blocks(first.pieces, self.format, self.name)
+        pieces = check_blocks(first.pieces, self.format, self.name) if verify and not first.is_verified else first.pieces
         return check_end(self._noted(pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
@@ -305,7 +311,7 @@ class GenomicFile:
             raise InvalidInputError("a CRAM has no room for reads without some of their fields", "write BAM or SAM (-O bam, -O sam)")
         is_own = output.name == self.format.name and samples is None
         if is_own and regions is None and not self._blanking and (output.compressed or output.name != "VCF"):
-            self.write_raw(descriptor)
+            self._pass_on(descriptor, self.iter_bytes())
         elif is_own and output.name in selection.FORMATS:
             widen(descriptor)
             for parts in self._iter_selected(regions, output, threads):
@@ -321,9 +327,13 @@ class GenomicFile:
             writer.close()
 
     def write_raw(self, descriptor: int, region: RegionsLike = None) -> None:
-        """Write the bytes as they are served; see `iter_bytes`."""
+        """Write the bytes as they are served, for a reader that looks at their checksums; see `iter_bytes`."""
+        self._pass_on(descriptor, self.iter_bytes(region, verify=False))
+
+    @staticmethod
+    def _pass_on(descriptor: int, pieces: Iterator[bytes]) -> None:
         widen(descriptor)
-        for piece in self.iter_bytes(region):
+        for piece in pieces:
             write_all(descriptor, piece)
 
     def write_header(self, descriptor: int, output: OutputFormat) -> None:

@@ -30,6 +30,7 @@ _BAM_FIXED, _BCF_FIXED = 36, 32  # bytes of a record whose place in it is fixed
 _NO_TARGET = 0xFFFFFFFF  # the contig of a read without a position: the last in the file
 _CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
 _NEWLINE = re.compile(b"\n")
+_AFTER_NEWLINE = re.compile(rb"\n[#\r\n]")
 _NO_RECORD = re.compile(rb"^(?:#[^\n]*|\r?)\n", re.MULTILINE)
 _DECLARATION = re.compile(rb"^##(INFO|FORMAT)=<([^\n]*ID=(?:END|SVLEN|LEN)\b[^\n]*)", re.MULTILINE)
 _END = re.compile(rb"(?:^|;)END=([+-]?\d+)(?![^;]*,)")  # one number: of several none counts, of what follows it nothing
@@ -146,9 +147,8 @@ class _Vcf(Layout):
         return [0, *(newline.end() for newline in _NEWLINE.finditer(data))]
 
     def cleaned(self, data: bytes) -> bytes:
-        if data.startswith((b"#", b"\n", b"\r")) or b"\n#" in data or b"\n\n" in data or b"\n\r" in data:
-            return _NO_RECORD.sub(b"", data)
-        return data
+        has_other = data.startswith((b"#", b"\n", b"\r")) or _AFTER_NEWLINE.search(data)
+        return _NO_RECORD.sub(b"", data) if has_other else data
 
     def place(self, data: bytes, at: int) -> tuple[str, int]:
         tab = data.find(b"\t", at)

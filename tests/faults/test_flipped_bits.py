@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from contextlib import contextmanager
 
 import pytest
 
@@ -20,6 +21,7 @@ from modos.server.access import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
+from modos.sources import served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.verification import Recorded, check_blocks, verify
@@ -104,26 +106,48 @@ def format_of(name):
     return {"cram": "CRAM", "bam": "BAM", "vcf": "VCF", "bcf": "BCF"}[name.split(".")[1]]
 
 
-@pytest.mark.parametrize(("name", "region"), [("demo1.cram", []), ("demo2.bam", []), ("calls.vcf.gz", []),
-                                              ("demo1.cram", ["-r", "chr1", "--raw"]), ("demo2.bam", ["-r", "chr1", "--raw"])])
-def test_a_file_without_an_object(example, tmp_path, monkeypatch, name, region):
-    """Nothing is recorded: the checksums within the file are looked at."""
+@contextmanager
+def flipping(folder, monkeypatch):
+    """A server over a folder behind a proxy that flips a bit of each file once it is told to; gives the proxy and the fault."""
     monkeypatch.setattr(server_module, "INLINE", 0)
-    shutil.copytree(example / "ex", tmp_path / "ex")
 
     def fault(proxy, handler, answer):
         if handler.path.startswith("/files/") and len(answer.body) > 500:
             answer.body = flipped(answer.body, len(answer.body) * 2 // 3)
 
-    with BackgroundServer(create_app(open_storage(tmp_path))) as server, Proxy(server.url) as proxy:
+    with BackgroundServer(create_app(open_storage(folder))) as server, Proxy(server.url) as proxy:
+        yield proxy, fault
+
+
+@pytest.mark.parametrize("name", ["demo1.cram", "demo2.bam", "calls.vcf.gz"])
+def test_a_file_without_an_object(example, tmp_path, monkeypatch, name):
+    """Nothing is recorded: the checksums within the file are looked at."""
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    with flipping(tmp_path, monkeypatch) as (proxy, fault):
         address = f"{proxy.url}/htsget/{'variants' if 'vcf' in name else 'reads'}/ex/{name.partition('.')[0]}"
-        good = run("stream", *region, address)
+        good = run("stream", address)
         assert good.returncode == 0, good.stderr
         proxy.fault = fault
-        result = run("stream", *region, address)
+        result = run("stream", address)
     assert result.returncode == 6, result.stderr
     assert not good.stdout.startswith(result.stdout) or len(result.stdout) < len(good.stdout)
     assert not result.stdout.endswith(FORMATS[format_of(name)].eof_markers)
+
+
+@pytest.mark.parametrize("name", ["demo1", "demo2"])
+def test_the_bytes_of_a_region_without_an_object(example, tmp_path, monkeypatch, name):
+    """They are looked at, too; `--raw` leaves it to samtools, which does not take them."""
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    with flipping(tmp_path, monkeypatch) as (proxy, fault):
+        address = f"{proxy.url}/htsget/reads/ex/{name}"
+        assert b"".join(served_file(address, None).iter_bytes("chr1"))
+        proxy.fault = fault
+        with pytest.raises(IntegrityError):
+            b"".join(served_file(address, None).iter_bytes("chr1"))
+        raw = run("stream", "--raw", "-r", "chr1", address)
+    assert raw.returncode == 0
+    reference = ["-T", str(example / "source/reference.fa")] if name == "demo1" else []
+    assert subprocess.run(["samtools", "view", "-c", *reference, "-"], input=raw.stdout, capture_output=True).returncode != 0
 
 
 def test_records_of_a_file_with_a_bit_that_no_decoder_looks_at(example, tmp_path):
