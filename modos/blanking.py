@@ -8,12 +8,13 @@ wanted could not be written are N.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FileFormat
 from modos.htsget.query import FIELDS, Query
+from modos.selection import Run
 
 PLACING = ("FLAG", "RNAME", "POS", "CIGAR")  # the fields that say which regions a read overlaps
 
@@ -75,6 +76,10 @@ class Blanking:
             return b"".join(self._parts(data))
         except (struct.error, IndexError, ValueError, KeyError):
             raise IntegrityError("a read is damaged: its fields do not fit into it") from None
+
+    def apply_to_runs(self, runs: Iterable[Run]) -> Iterator[Run]:
+        """Runs of reads of a BAM with what is wanted of each; see `apply`."""
+        return (run._replace(data=memoryview(self.apply(bytes(run.data)))) for run in runs)
 
     def _parts(self, data: bytes) -> Iterator[bytes]:
         (has_name, has_flag, has_target, has_position, has_quality, has_cigar, has_next, has_next_position, has_length, has_bases,

@@ -384,12 +384,12 @@ class GenomicFile:
         """Write variants as `bcftools view` does."""
         wanted = self._wanted(samples)
         opening, runs, settled = self._select(regions)
+        header, text = opening.header_bytes, header_text(opening, self.format)
         if wanted is not None:
-            check_samples(wanted, sample_names(header_text(opening, self.format)), self.name)
-        header = opening.header_bytes
+            check_samples(wanted, sample_names(text), self.name)
         if self.format.name == "VCF":
             used = [*self._source.contigs(), *(region.contig for region in settled)]
-            header = with_contigs(header_text(opening, self.format), opening.header.contigs, used)
+            header = with_contigs(text, opening.header.contigs, used)
         pieces = chain((header,), map(b"".join, _encode(runs, OutputFormat(self.format.name, compressed=False))))
         write_variants(pieces, descriptor, output, wanted, name=self.name, threads=threads)
 
@@ -417,9 +417,8 @@ class GenomicFile:
         return (piece for piece in pieces if self.progress(len(piece)) or True)
 
     def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
-        blanking = self._blanking
         try:
-            yield from (Run(memoryview(blanking.apply(bytes(run.data))), run.count) for run in runs) if blanking else runs
+            yield from self._blanking.apply_to_runs(runs) if self._blanking else runs
         except IntegrityError as error:
             if self.name in error.message:
                 raise

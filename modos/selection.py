@@ -96,7 +96,7 @@ def stored(runs: Iterable[Run]) -> Iterator[Parts]:
 
 def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
     """The records in BGZF blocks, and an end marker."""
-    yield from fetch_ahead(_deflate, _filled(runs), max(threads, 1))
+    yield from fetch_ahead(_deflate, filled(runs), max(threads, 1))
     yield [BGZF_EOF]
 
 
@@ -105,7 +105,7 @@ def _deflate(data: bytes, _: threading.Event) -> Parts:
     return [*frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data))]
 
 
-def _filled(runs: Iterable[Run]) -> Iterator[bytes]:
+def filled(runs: Iterable[Run]) -> Iterator[bytes]:
     """The records in pieces that fill a block."""
     held = b""
     for run in runs:

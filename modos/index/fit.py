@@ -22,7 +22,7 @@ from modos.index.crai import Crai
 from modos.index.header import Header
 from modos.index.parse import Index
 from modos.index.places import Records
-from modos.index.plan import _KINDS
+from modos.index.plan import INDEX_KINDS
 from modos.index.slices import Chunk, misfit
 from modos.prefetch import fetch_ahead
 from modos.region import Region
@@ -66,8 +66,8 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
 
 def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
     """Raise IntegrityError where the contigs of an index are not those of a header; nothing is read."""
-    if index.kind not in _KINDS[format.name]:
-        raise misfit(f"it is a {index.kind}, and a {format.name} has a {' or '.join(_KINDS[format.name])}")
+    if index.kind not in INDEX_KINDS[format.name]:
+        raise misfit(f"it is a {index.kind}, and a {format.name} has a {' or '.join(INDEX_KINDS[format.name])}")
     known = max(header.target_ids.values(), default=-1) + 1
     if isinstance(index, Crai):
         if max(index.slices, default=-1) >= known:

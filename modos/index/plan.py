@@ -16,7 +16,7 @@ from modos.region import UNMAPPED, Region, unknown_contig
 from modos.storage.base import ByteRange
 
 _WINDOW = 1 << 14  # bases, of the smallest bins of BAI and TBI
-_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
+INDEX_KINDS = {"BAM": ("BAI", "CSI"), "CRAM": ("CRAI",), "VCF": ("TBI", "CSI"), "BCF": ("CSI",)}
 
 
 def plan_regions(
@@ -59,9 +59,9 @@ def plan_regions(
         Index and file do not fit; TruncatedStream where the file ends early.
         Also while iterating.
     """
-    if index.kind not in _KINDS[format.name]:
+    if index.kind not in INDEX_KINDS[format.name]:
         raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
-                                f"give a {' or '.join(_KINDS[format.name])} index")
+                                f"give a {' or '.join(INDEX_KINDS[format.name])} index")
     if isinstance(index, Crai):
         return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
     chunks = find_chunks(format, read, size, header, index, regions)

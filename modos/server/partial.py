@@ -20,7 +20,7 @@ from modos.formats import BGZF_EOF, FORMATS, format_of
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.htsget.query import Query
 from modos.index import Chunk, Header, Opening
-from modos.index.bgzf import PAYLOAD, compress
+from modos.index.bgzf import compress
 from modos.planning import Plan, Planner, iter_plan
 from modos.server.access import Access, caller_of
 from modos.storage import Storage, check_key
@@ -122,14 +122,7 @@ def _parse(text: str) -> list[Chunk]:
 def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Iterator[bytes]:
     """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
-    held = b""
-    for run in selection.select(opening, _FORMAT, None, threads=1):
-        held += blanking.apply(bytes(run.data))
-        whole = len(held) - len(held) % PAYLOAD
-        if whole:
-            yield compress(held[:whole])
-            held = held[whole:]
-    if held:
-        yield compress(held)
+    runs = blanking.apply_to_runs(selection.select(opening, _FORMAT, None, threads=1))
+    yield from map(compress, selection.filled(runs))
     if is_last:
         yield BGZF_EOF
