@@ -34,7 +34,7 @@ class Opened:
     keys
         The keys of the body; almost always one.
     edits
-        Lengths to skip and to keep, in turn; None where all counts.
+        Lengths to skip and to keep, in turn; None, or none at all, where all counts.
     """
 
     keys: tuple[bytes, ...] = field(repr=False)
@@ -147,7 +147,7 @@ def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Secre
     from crypt4gh import header
 
     contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
-    if opened.edits is not None:
+    if opened.edits:
         contents.append(header.make_packet_data_edit_list(opened.edits))
     method = _NUMBER.pack(_X25519_CHACHA20)
     return [method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))
