@@ -75,7 +75,7 @@ def public_bytes(lines: list[bytes]) -> bytes:
         return data
     if lines[0] != b"-----BEGIN PUBLIC KEY-----":
         raise UnusableKey(_label(lines[0]))
-    return _pem_key(data, "public")
+    return _pem_public(data)
 
 
 def secret_bytes(lines: list[bytes], passphrase: Passphrase) -> bytes:
@@ -96,9 +96,9 @@ def secret_bytes(lines: list[bytes], passphrase: Passphrase) -> bytes:
     if data.startswith(ssh.MAGIC_WORD):
         return _ssh_secret(data, passphrase)
     if lines[0] == b"-----BEGIN PRIVATE KEY-----":
-        return _pem_key(data, "private", password=None)
+        return _pem_secret(data, None)
     if lines[0] == b"-----BEGIN ENCRYPTED PRIVATE KEY-----":
-        return _pem_key(data, "private", password=passphrase().encode())
+        return _pem_secret(data, passphrase().encode())
     if b"CRYPT4GH" in lines[0] or b"OPENSSH" in lines[0]:
         raise ValueError("damaged")
     raise UnusableKey(_label(lines[0]))
@@ -121,19 +121,30 @@ def _label(line: bytes) -> str:
     return f"a key of another kind ({words})" if is_key else "a file of another kind"
 
 
-def _pem_key(data: bytes, kind: str, **password: bytes | None) -> bytes:
+def _x25519(load: Callable[[], Any]) -> Any:
+    """The key that is loaded, if it is of this kind."""
     from cryptography.exceptions import UnsupportedAlgorithm
-    from cryptography.hazmat.primitives import serialization
 
-    load = serialization.load_der_public_key if kind == "public" else serialization.load_der_private_key
     try:
-        key: Any = load(data, **password)
+        key = load()
     except UnsupportedAlgorithm:
-        raise UnusableKey(f"a {'secret' if password else kind} key of a kind, or locked in a way, that is not supported") from None
+        raise UnusableKey("a key of a kind, or locked in a way, that is not supported") from None
     name = type(key).__name__.removesuffix("Key").removesuffix("Public").removesuffix("Private")
     if name != "X25519":
         raise UnusableKey(f"a key of another kind ({name})")
-    return key.public_bytes_raw() if kind == "public" else key.private_bytes_raw()
+    return key
+
+
+def _pem_public(data: bytes) -> bytes:
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    return _x25519(lambda: load_der_public_key(data)).public_bytes_raw()
+
+
+def _pem_secret(data: bytes, password: bytes | None) -> bytes:
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+    return _x25519(lambda: load_der_private_key(data, password)).private_bytes_raw()
 
 
 def _ssh_public(lines: list[bytes]) -> bytes:

@@ -69,8 +69,8 @@ class SecretKey:
             raise InvalidInputError("not a secret key: it has not 32 bytes, or they are all zero")
 
     def __reduce__(self) -> NoReturn:
-        raise AccessError("a secret key is not pickled", f"give the path of its file (its passphrase in {PASSPHRASE_VARIABLE}), or open "
-                          "what it opens in each process")
+        raise AccessError("a secret key is not pickled", f"give the path of its file (its passphrase in {PASSPHRASE_VARIABLE}), "
+                          "or open what it opens in each process")
 
     @property
     def public(self) -> PublicKey:
@@ -166,7 +166,7 @@ def refuse_readable(path: str | Path) -> None:
         return
     status = os.stat(path)
     if status.st_uid == os.getuid() and status.st_mode & 0o077:
-        raise AccessError(f"permissions {stat.S_IMODE(status.st_mode):04o} of {path} are too open: others could read what is secret",
+        raise AccessError(f"permissions {stat.S_IMODE(status.st_mode):04o} of {path} are too open: it is secret",
                           f"chmod 600 {shlex.quote(str(path))}")
 
 
@@ -260,8 +260,7 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
     from crypt4gh.keys.c4gh import MAGIC_WORD, encode_private_key, encode_string
 
     if passphrase == "":
-        raise InvalidInputError("the passphrase is empty", "for a secret key that is open to who has its file, say so: --no-passphrase, "
-                                "or None for the passphrase")
+        raise InvalidInputError("the passphrase is empty", "for a secret key that is open to who has its file, give None")
     secret = SecretKey.random()
     note = comment.encode() if comment else None
     if passphrase is not None:

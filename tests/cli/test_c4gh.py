@@ -123,7 +123,8 @@ def test_every_function_with_a_secret_key_takes_a_passphrase():
         for name, thing in vars(importlib.import_module(module.name)).items():
             for label, function in ([(name, thing), *((f"{name}.{n}", f) for n, f in vars(thing).items())]
                                     if inspect.isclass(thing) else [(name, thing)]):
-                if inspect.isfunction(function) and "modos.cli" not in function.__module__ and not label.split(".")[-1].startswith("_"):
+                if (inspect.isfunction(function) and not function.__module__.startswith("modos.cli")
+                        and not label.rpartition(".")[2].startswith("_")):
                     keys = [p for p in inspect.signature(function).parameters.values()
                             if "SecretKey" in str(p.annotation) and "Path" in str(p.annotation)]
                     if keys:

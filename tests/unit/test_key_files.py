@@ -17,7 +17,7 @@ from modos.errors import AccessError, InvalidInputError
 
 PASSPHRASE = "correct horse"
 BOM = b"\xef\xbb\xbf"
-SUPPORTED = ["aes128-ctr", "aes192-ctr", "aes256-ctr", "aes128-cbc", "aes192-cbc", "aes256-cbc", "3des-cbc", "aes256-gcm@openssh.com"]
+SUPPORTED = [*(f"aes{bits}-{mode}" for bits in (128, 192, 256) for mode in ("ctr", "cbc")), "3des-cbc", "aes256-gcm@openssh.com"]
 NOT_SUPPORTED = ["aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com"]
 needs_ssh = pytest.mark.skipif(not shutil.which("ssh-keygen"), reason="ssh-keygen is not installed")
 
@@ -101,7 +101,8 @@ def test_the_old_form_of_openssl_is_named(write):
 
 
 def ssh_keygen(folder, *options, kind="ed25519", passphrase=PASSPHRASE, name="k"):
-    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "somebody with  blanks", *options, "-f", folder / name], check=True)
+    subprocess.run(["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "somebody with  blanks", *options, "-f", folder / name],
+                   check=True)
     return folder / name
 
 
@@ -222,8 +223,10 @@ def test_a_passphrase_is_the_first_line_of_its_file(write, data, wanted):
     assert read_passphrase(write(data)) == wanted
 
 
-@pytest.mark.parametrize(("data", "words"), [(b"", "no passphrase"), (BOM, "no passphrase"), (b"\nmore\n", "no passphrase"),
-                                             (BOM + b"\r\n", "no passphrase"), (b"gr\xfcn\n", "UTF-8"), ("x".encode("utf-16"), "UTF-8")])
+@pytest.mark.parametrize(("data", "words"), [
+    (b"", "no passphrase"), (BOM, "no passphrase"), (b"\nmore\n", "no passphrase"), (BOM + b"\r\n", "no passphrase"),
+    (b"gr\xfcn\n", "UTF-8"), ("x".encode("utf-16"), "UTF-8"),
+])
 def test_files_without_a_passphrase(write, data, words):
     with pytest.raises(InvalidInputError, match=words):
         read_passphrase(write(data))
