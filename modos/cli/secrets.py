@@ -46,7 +46,6 @@ def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | No
     from modos.encryption.keys import PASSPHRASE_VARIABLE, read_passphrase
     from modos.errors import InvalidInputError
 
-    hint = "for a key that is open to who has its file, say --no-passphrase"
     if none and passphrase_file is not None:
         raise InvalidInputError("--no-passphrase and --passphrase-file do not go together", "give one of them")
     if none:
@@ -62,5 +61,5 @@ def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | No
         if given != getpass.getpass("Again: "):
             raise InvalidInputError("the passphrases differ")
     if not given:
-        raise InvalidInputError("the passphrase is empty", hint)
+        raise InvalidInputError("the passphrase is empty", "for a key that is open to who has its file, say --no-passphrase")
     return given

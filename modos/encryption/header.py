@@ -78,9 +78,13 @@ class Header:
         return any(_open_packet(packet, secret, None) is not None for packet in self.packets)
 
     def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
-        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is."""
+        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
+
+        Whose key opens it has all that is needed: a second edit list would
+        lock them out.
+        """
         opened = self.open(secret)
-        new = _seal_packets(opened, recipients, secret)
+        new = _seal_packets(opened, (one for one in recipients if not (keep and one == secret.public)), secret)
         return _serialise([*(self.packets if keep else ()), *new])
 
 

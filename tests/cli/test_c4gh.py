@@ -111,7 +111,9 @@ def test_every_command_with_a_secret_key_takes_a_passphrase_file():
             yield from walk(below, (*name, word))
         yield name, {p.name for p in command.params}
 
-    commands = {name: names for name, names in walk(typer.main.get_command(app)) if "secret_key" in names}
+    everything = dict(walk(typer.main.get_command(app)))
+    assert not any("passphrase" in names for names in everything.values()), "everybody can see what is on a command line"
+    commands = {name: names for name, names in everything.items() if "secret_key" in names}
     assert len(commands) >= 9
     assert [name for name, names in commands.items() if "passphrase_file" not in names] == []
 

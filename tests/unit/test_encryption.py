@@ -210,6 +210,13 @@ def test_edit_lists_that_are_refused(lists, words):
         opened(with_edit_lists(b"some data", *lists), FIXED)
 
 
+def test_a_header_for_who_has_one_already_gets_no_second_edit_list():
+    file, friend = with_edit_lists(b"some data", [5, 4]), SecretKey.random()
+    header = header_of(file)
+    shared = header.resealed(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size:]
+    assert opened(shared, FIXED) == opened(shared, friend) == b"data"
+
+
 def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
     """A file whose kept part is over early is whole, or it fails; and its digest is that of all segments."""
     file = with_edit_lists(PLAIN * 15, [0, 10])
