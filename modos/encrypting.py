@@ -92,22 +92,26 @@ class EncryptedFiles(ABC):
 
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-              elements: Sequence[str] | None = None) -> list[str]:
+              elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
         """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
 
         Parameters
         ----------
         seckey_path
             A secret key that opens them.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         from modos import sealing
 
         with self.transaction() as transaction:
-            return sealing.share_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements)
+            return sealing.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                          elements)
 
     def revoke(self, seckey_path: str | Path | SecretKey,
                recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None) -> list[str]:
+               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
+               passphrase: str | None = None) -> list[str]:
         """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
 
         Who has a copy, or has kept the key of the body, can still read that;
@@ -117,22 +121,32 @@ class EncryptedFiles(ABC):
         ----------
         seckey_path
             The secret key of a recipient who remains.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         from modos import sealing
 
         with self.transaction(progress) as transaction:
-            return sealing.revoke_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements,
-                                   rotate=rotate)
+            return sealing.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                           elements, rotate=rotate)
 
-    def recipients(self, secret_key: str | Path | SecretKey | None = None) -> list[Recipients]:
+    def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
         """For whom each encrypted file is, and whether a key opens it."""
         from modos import sealing
 
-        return sealing.find_recipients(self.storage, self.metadata, None if secret_key is None else as_secret_key(secret_key))
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return sealing.find_recipients(self.storage, self.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
-                          progress: Progress | None = None) -> list[str]:
+                          progress: Progress | None = None, passphrase: str | None = None) -> list[str]:
         """Open all of the encrypted files; returns their elements.
+
+        Parameters
+        ----------
+        secret_key
+            The secret key of a recipient, or its file.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
 
         Raises
         ------
@@ -144,4 +158,4 @@ class EncryptedFiles(ABC):
 
         metadata = self.metadata
         chosen = metadata if not elements else [self.find_element(element) for element in elements]
-        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key), progress)
+        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress)

@@ -400,7 +400,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
-                      secret_key: SecretKey | str | Path | None = None) -> list[Finding]:
+                      secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Finding]:
         """Compare the object with what its metadata say; see `modos.checking`.
 
         Parameters
@@ -410,8 +410,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             to each.
         secret_key
             The key, or its file, to look at the indexes of sealed files with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        secret = None if secret_key is None else as_secret_key(secret_key)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return list(find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
                                   endpoint=self.services.endpoint, secret=secret))
 

@@ -9,6 +9,7 @@ import typer
 
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.secrets import PassphraseOption
 
 app = typer.Typer()
 
@@ -16,8 +17,6 @@ ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
                                                   "given several times.")]
-PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
-                                                "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 @app.command()
@@ -38,7 +37,7 @@ def keygen(
     from modos.encryption.keys import generate
 
     public = public or secret.with_suffix(".pub")
-    key = generate(secret, public, None if no_passphrase else new_passphrase(passphrase_file), comment)
+    key = generate(secret, public, new_passphrase(passphrase_file, no_passphrase), comment)
     say(f"made {secret} and {public}: {key.fingerprint}")
 
 
@@ -158,9 +157,9 @@ def recipients(
 
     modos c4gh recipients -s me.sec --json data/ex
     """
-    from modos.cli.secrets import load_secret
+    from modos.cli.secrets import load_optional_secret
 
-    secret = load_secret(secret_key, passphrase_file) if secret_key else None
+    secret = load_optional_secret(secret_key, passphrase_file)
     modo = open_object(place)
     found = modo.recipients(secret)
     if as_json:

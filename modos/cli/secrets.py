@@ -5,12 +5,18 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from modos.cli.input import is_terminal
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
+
+
+PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
+                                                "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
@@ -24,19 +30,36 @@ def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
     return load_secret_key(path)
 
 
-def new_passphrase(passphrase_file: Path | None) -> str | None:
-    """The passphrase for a new key; None for none."""
+def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> SecretKey | None:
+    """The secret key in a file, where one is given."""
+    from modos.errors import InvalidInputError
+
+    if path is not None:
+        return load_secret(path, passphrase_file)
+    if passphrase_file is not None:
+        raise InvalidInputError("--passphrase-file goes with a secret key", "give --secret-key, too")
+    return None
+
+
+def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | None:
+    """The passphrase for a new key; None where it shall have none."""
     from modos.encryption.keys import PASSPHRASE_VARIABLE, read_passphrase
     from modos.errors import InvalidInputError
 
+    if none and passphrase_file is not None:
+        raise InvalidInputError("--no-passphrase and --passphrase-file do not go together", "give one of them")
+    if none:
+        return None
     if passphrase_file is not None:
         return read_passphrase(passphrase_file)
-    if os.environ.get(PASSPHRASE_VARIABLE):
-        return os.environ[PASSPHRASE_VARIABLE]
-    if not is_terminal():
+    given = os.environ.get(PASSPHRASE_VARIABLE)
+    if given is None and not is_terminal():
         raise InvalidInputError("nobody is there to be asked for a passphrase",
                                 f"set {PASSPHRASE_VARIABLE}, give --passphrase-file, or --no-passphrase")
-    first = getpass.getpass("Passphrase: ")
-    if first != getpass.getpass("Again: "):
-        raise InvalidInputError("the passphrases differ")
-    return first or None
+    if given is None:
+        given = getpass.getpass("Passphrase: ")
+        if given != getpass.getpass("Again: "):
+            raise InvalidInputError("the passphrases differ")
+    if not given:
+        raise InvalidInputError("the passphrase is empty", "for a key that is open to who has its file, say --no-passphrase")
+    return given
