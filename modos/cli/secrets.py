@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modos.cli.input import is_terminal
+from modos.cli.input import is_terminal, read_answer
 
 if TYPE_CHECKING:
-    from modos.encryption.keys import SecretKey
+    from modos.encryption.keys import PublicKey, SecretKey
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
@@ -40,3 +41,32 @@ def new_passphrase(passphrase_file: Path | None) -> str | None:
     if first != getpass.getpass("Again: "):
         raise InvalidInputError("the passphrases differ")
     return first or None
+
+
+def refuse_lockout(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path], place: str, *,
+                   may_go_on: bool) -> bool:
+    """Warn where no key at hand opens what is encrypted for some recipients, and ask whoever sits there.
+
+    Returns whether one does.
+
+    Parameters
+    ----------
+    secret
+        A key that is at hand for certain.
+    public_files
+        Those of the recipients, beside which secret keys may be.
+    may_go_on
+        Do not ask.
+    """
+    from modos.cli.output import say
+    from modos.encryption.at_hand import keys_at_hand
+
+    if secret and secret.public in recipients:
+        return True
+    if not set(keys_at_hand(public_files).values()).isdisjoint(recipients):
+        return True
+    say(f"warning: no key at hand opens the files of {place} afterwards: you may not be able to read them again "
+        "(-s me.sec or --also-me encrypts them for you, too)")
+    if not may_go_on and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
+        raise KeyboardInterrupt
+    return False
