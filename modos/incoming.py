@@ -98,8 +98,9 @@ class NewSealedFile:
         except ModosError:
             return
         if packets > len(self.recipients):
-            logger.warning("%s: the header had %d packets, and %d recipients are recorded: whoever else could open it cannot "
-                           "open the new file", self.change.element_id, packets, len(self.recipients))
+            logger.warning("%s: the header had %d packets, and %d of its recipients %s recorded: whoever else could open it "
+                           "cannot open the new file", self.change.element_id, packets, len(self.recipients),
+                           "is" if len(self.recipients) == 1 else "are")
 
 
 def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:

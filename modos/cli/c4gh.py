@@ -61,7 +61,7 @@ def encrypt(
 
     modos c4gh encrypt -p her.pub -p his.pub -s me.sec s3://bucket/ex data/demo1
     """
-    from modos.cli.secrets import load_secret, refuse_lockout
+    from modos.cli.secrets import load_secret, opens_for_me, warn_of_lockout
     from modos.encryption.at_hand import own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
@@ -73,9 +73,9 @@ def encrypt(
         recipients.append(sender.public if sender else own_key())
     recipients = list(dict.fromkeys(recipients))
     modo = open_object(place)
-    mine = False
-    if modo.find_plain(recipients, elements):
-        mine = refuse_lockout(recipients, sender, public_key or [], place, may_go_on=yes or keep)
+    mine = opens_for_me(recipients, sender, public_key or [])
+    if modo.find_plain(recipients, elements) and not mine and not keep:
+        warn_of_lockout(place, ask=not yes)
     with progress("encrypting") as advance:
         changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance, also_me=False)
     among = "" if not mine else ", you" if len(recipients) == 1 else ", you among them"

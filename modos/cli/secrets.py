@@ -43,30 +43,28 @@ def new_passphrase(passphrase_file: Path | None) -> str | None:
     return first or None
 
 
-def refuse_lockout(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path], place: str, *,
-                   may_go_on: bool) -> bool:
-    """Warn where no key at hand opens what is encrypted for some recipients, and ask whoever sits there.
-
-    Returns whether one does.
+def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path]) -> bool:
+    """Whether some key at hand is that of a recipient, as far as can be told without a passphrase.
 
     Parameters
     ----------
     secret
-        A key that is at hand for certain.
+        One that was given.
     public_files
         Those of the recipients, beside which secret keys may be.
-    may_go_on
-        Do not ask.
     """
-    from modos.cli.output import say
     from modos.encryption.at_hand import keys_at_hand
 
     if secret and secret.public in recipients:
         return True
-    if not set(keys_at_hand(public_files).values()).isdisjoint(recipients):
-        return True
-    say(f"warning: no key at hand opens the files of {place} afterwards: you may not be able to read them again "
-        "(-s me.sec or --also-me encrypts them for you, too)")
-    if not may_go_on and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
+    return not set(keys_at_hand(public_files).values()).isdisjoint(recipients)
+
+
+def warn_of_lockout(place: str, *, ask: bool) -> None:
+    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; KeyboardInterrupt is a no."""
+    from modos.cli.output import warn
+
+    warn(f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
+         "(-s me.sec or --also-me encrypts them for you, too)")
+    if ask and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
         raise KeyboardInterrupt
-    return False
