@@ -131,7 +131,8 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     wanted = changes.get("data_path", path)
     if sealing:
         same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))
-        return same_place and base.get("plain_size") == size and base.get("plain_checksum") == transfer.checksum(source, source.name)
+        return (same_place and base.get("plain_size") == size
+                and base.get("plain_checksum") == transfer.checksum(source, plain_name(path)))
     if wanted != path or base.get("data_size") != size or base.get("data_checksum") != transfer.checksum(source, path):
         return False
     return not is_encrypted(path) or stored_header(storage, path)[0] == source_header(source)
