@@ -14,12 +14,13 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos import elements, model, transfer
+from modos import elements, incoming, model, transfer
 from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
 from modos.description import Entry
 from modos.elements import Document, journal
-from modos.errors import InvalidInputError, NotFoundError, SchemaError, listing
-from modos.formats import format_of, plain_name, stem_of
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, SchemaError, listing
+from modos.formats import ENCRYPTED_SUFFIX, format_of, is_encrypted, plain_name, stem_of
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -45,27 +46,6 @@ class Staged(Protocol):
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         """Write them, and append each to `written` when it is there; returns what the element says of them."""
-
-
-@dataclass(frozen=True)
-class NewFile:
-    """A file of this machine that becomes an element's data, at a key that is free."""
-
-    source: Path
-    key: str
-    indexes: transfer.IndexPlan
-    change: Add | Update
-    replaces: bool = True
-
-    def keys(self) -> list[str]:
-        return [self.key, *(key for _, key in self.indexes)]
-
-    def folders(self) -> list[str]:
-        return []
-
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
-        return {"data_size": staged.size, "data_checksum": staged.checksum}
 
 
 @dataclass
@@ -110,8 +90,11 @@ class Transaction:
                 attributes.setdefault("data_format", format.name)
         prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
         model.validate(prepared, element_id)
+        incoming.refuse_by_hand(element_id, prepared, {})
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
+            if source is None and is_encrypted(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
+                self._refuse_damaged(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
         self._make(change)
         if part_of or group == "assay":
@@ -121,20 +104,24 @@ class Transaction:
         return element_id
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None) -> str:
+                       part_of: str | None = None, plain: bool = False) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
         element_id = self.view.find(element_id)
         base = self.view.element(element_id)
-        changes = self._settled(element_id, new, base)
+        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, new, base), base)
         source = Path(source_file) if source_file is not None else None
         if "data_path" in changes and changes["data_path"]:
             check_data_path(element_id, changes["data_path"])
-        if source is not None and not self._is_same_file(source, base, changes):
-            changes |= self._place(source, base, changes)
-        else:
+        sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
+        if source is not None and incoming.is_same_file(self.storage, source, base, changes, sealing):
             source = None
-            if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
-                changes |= self._present_file(element_id, changes["data_path"])
+            changes = {slot: value for slot, value in changes.items() if slot != "data_path"}
+        if source is not None:
+            changes |= self._place(source, base, changes, sealing)
+        elif changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            changes |= self._present_file(element_id, changes["data_path"])
+        if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}  # they are of the file before
         if "seqcol_digest" in base and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
@@ -144,7 +131,7 @@ class Transaction:
         if part_of:
             self._links.append((part_of, element_id))
         if source is not None:
-            self._bring(source, changes["data_path"], change)
+            self._bring(source, changes["data_path"], change, sealing)
         return element_id
 
     def remove_element(self, element_id: str) -> str:
@@ -250,13 +237,15 @@ class Transaction:
         if not any("last_update_date" in change.attributes for change in own):
             document.attributes["last_update_date"] = now()
 
-    def _bring(self, source: Path, key: str, change: Add | Update) -> None:
-        if format_of(source) and format_of(key) and format_of(source) != format_of(key):
-            raise InvalidInputError(f"{source} is {format_of(source).name}, and its data_path {key} says {format_of(key).name}",
+    def _bring(self, source: Path, key: str, change: Add | Update, sealing: bool = False) -> None:
+        is_, says = format_of(plain_name(source)), format_of(plain_name(key))
+        if is_ and says and is_ != says:
+            raise InvalidInputError(f"{source} is {is_.name}, and its data_path {key} says {says.name}",
                                     "give a data_path with the right ending")
-        transfer.check_source(source, key)
+        transfer.check_source(source, plain_name(key) if sealing else key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
-        self._files.append(NewFile(source, key, transfer.plan_indexes(source, key), change))
+        self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
+            source, key, transfer.plan_indexes(source, key), change))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:
@@ -294,12 +283,6 @@ class Transaction:
         values = model.normalise(model.to_attributes({"@type": class_name} | given))
         return values | unset
 
-    def _is_same_file(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
-        transfer.check_source(source, source.name)
-        same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
-        return (same_place and base.get("data_size") == source.stat().st_size
-                and base.get("data_checksum") == transfer.checksum(source, base["data_path"]))
-
     def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Size and checksum of a file that is in the object already."""
         if data_path is None:
@@ -309,17 +292,25 @@ class Transaction:
         except NotFoundError:
             raise InvalidInputError(f"{element_id}: there is no file {data_path} in the object",
                                     "give the file with source_file (-s)") from None
+        self._refuse_damaged(element_id, data_path)
         return {"data_size": size, "data_checksum": checksum}
 
-    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
+    def _refuse_damaged(self, element_id: str, data_path: str) -> None:
+        if damage := find_damage(self.storage, data_path):
+            raise IntegrityError(f"{element_id}: {damage}", "give the file with source_file (-s)")
+
+    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> dict[str, str]:
         """Where a file goes that replaces another: a free key of its format, and that format."""
-        before = base.get("data_path") or source.name
-        format = format_of(source)
-        if format is not None and format != format_of(before):
+        before, wanted = base.get("data_path") or source.name, changes.get("data_path")
+        format = format_of(plain_name(source))
+        sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
+        if format is not None and format != format_of(plain_name(before)):
             before = (PurePosixPath(before).parent / source.name).as_posix()
-        key = changes.get("data_path") or self.free_key(before)
+        if wanted is None or sealing:
+            wanted = plain_name(wanted or before) + (ENCRYPTED_SUFFIX if sealed else "")
+            wanted = self.free_key(wanted) if not changes.get("data_path") or wanted == base["data_path"] else wanted
         known = format is not None and "data_format" in base and "data_format" not in changes
-        return {"data_path": key} | ({"data_format": format.name} if known else {})
+        return {"data_path": wanted} | ({"data_format": format.name} if known else {})
 
     def free_key(self, data_path: str) -> str:
         """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""

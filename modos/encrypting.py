@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.editing import Transaction
+from modos.elements import load
 from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
 from modos.storage import Storage
 
@@ -34,7 +35,7 @@ class EncryptedFiles(ABC):
 
     def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                 seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
-                elements: Sequence[str] | None = None, progress: Progress | None = None) -> list[str]:
+                elements: Sequence[str] | None = None, progress: Progress | None = None, *, also_me: bool = True) -> list[str]:
         """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
 
         Parameters
@@ -42,24 +43,38 @@ class EncryptedFiles(ABC):
         recipient_pubkeys
             Public keys, or their files, of those who can decrypt.
         seckey_path
-            The sender's secret key; a key for this use where it is None.
+            Your secret key, as the sender's; it can decrypt them, too. A key
+            for this use where it is None.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         delete
             Remove the plain files when the object has the encrypted ones.
         elements
             Ids; None for all data, without references.
+        also_me
+            Whether `seckey_path` is a recipient's key as well.
 
         Raises
         ------
         ChecksumMismatch
             A file is not what the metadata say; nothing is changed.
+        InvalidInputError
+            Some file is encrypted already, and not for all of the recipients
+            (see `share`); nothing is changed.
         """
         from modos import sealing
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
+        recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
         with self.transaction(progress) as transaction:
-            return sealing.seal_elements(transaction, as_public_keys(recipient_pubkeys), sender, elements, delete=delete)
+            return sealing.seal_elements(transaction, recipients, sender, elements, delete=delete)
+
+    def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+                   elements: Sequence[str] | None = None) -> list[str]:
+        """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
+        from modos import sealing
+
+        return sealing.find_plain(Transaction(self.storage, load(self.storage)), as_public_keys(recipient_pubkeys), elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,

@@ -329,7 +329,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             return transaction.add_element(element, source_file, part_of)
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None) -> str:
+                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False) -> str:
         """Change slots of an element in one commit; returns its id.
 
         Parameters
@@ -341,17 +341,24 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             schema class. Others stay; None or [] unsets a slot.
         source_file
             A file that replaces the element's. It gets a new name where the
-            old one is taken, as somebody may be reading it.
+            old one is taken, as somebody may be reading it. A plain one that
+            replaces an encrypted one is encrypted for the recorded
+            recipients.
         part_of
             Id of an element that is to link to it.
+        plain
+            Leave a plain source file plain, also where it replaces an
+            encrypted one.
 
         Raises
         ------
         SchemaError, NotFoundError, ConflictError, IntegrityError
             As for `add_element`; somebody else changed the element meanwhile.
+        InvalidInputError
+            It is encrypted, and for whom is not recorded.
         """
         with self.transaction(progress) as transaction:
-            return transaction.update_element(element_id, new, source_file, part_of)
+            return transaction.update_element(element_id, new, source_file, part_of, plain)
 
     def remove_element(self, element_id: str) -> str:
         """Remove an element, its file and index, and every link to it; returns its id."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -103,7 +103,10 @@ def update(
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
                                         "one.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's.")] = None,
+    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's. Where that is encrypted, "
+                                         "it is encrypted for the same recipients.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is "
+                                        "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
@@ -120,13 +123,12 @@ def update(
 
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    if plain and source is None:
+        raise InvalidInputError("--plain goes with --source")
     if element:
         if dry_run or prune:
             raise InvalidInputError("--dry-run and --prune go with --config")
-        modo = open_object(path)
-        with progress("copying files") as advance:
-            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
-        say(f"updated {changed} in {modo.storage.url}")
+        _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
     open_object(path)
@@ -141,6 +143,19 @@ def update(
     with progress("copying files") as advance:
         MODO.from_file(entries, path, progress=advance, **where)
     say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
+
+
+def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool) -> None:
+    before = modo.metadata
+    with progress("copying files") as advance:
+        changed = modo.update_element(element, values, source, progress=advance, plain=plain)
+    now = modo.metadata[changed]
+    if now == before.get(changed):
+        say(f"nothing to change: {changed} in {modo.storage.url} is so already")
+    elif source and "recipients" in now and now["data_path"] != before[changed].get("data_path"):
+        say(f"updated {changed} in {modo.storage.url}, encrypted for its {count(len(now['recipients']), 'recipient')}")
+    else:
+        say(f"updated {changed} in {modo.storage.url}")
 
 
 def remove(

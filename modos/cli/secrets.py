@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.input import is_terminal
+from modos.cli.input import is_terminal, read_answer
 
 if TYPE_CHECKING:
-    from modos.encryption.keys import SecretKey
+    from modos.encryption.keys import PublicKey, SecretKey
 
 
 PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
@@ -63,3 +64,30 @@ def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | No
     if not given:
         raise InvalidInputError("the passphrase is empty", "for a key that is open to who has its file, say --no-passphrase")
     return given
+
+
+def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path]) -> bool:
+    """Whether some key at hand is that of a recipient, as far as can be told without a passphrase.
+
+    Parameters
+    ----------
+    secret
+        One that was given.
+    public_files
+        Those of the recipients, beside which secret keys may be.
+    """
+    from modos.encryption.at_hand import keys_at_hand
+
+    if secret and secret.public in recipients:
+        return True
+    return not set(keys_at_hand(public_files).values()).isdisjoint(recipients)
+
+
+def warn_of_lockout(place: str, *, ask: bool) -> None:
+    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; KeyboardInterrupt is a no."""
+    from modos.cli.output import warn
+
+    warn(f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
+         "(-s me.sec or --also-me encrypts them for you, too)")
+    if ask and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
+        raise KeyboardInterrupt

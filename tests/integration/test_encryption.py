@@ -123,12 +123,15 @@ def test_several_recipients_and_a_sender(modo, key):
     friend, me = SecretKey.random(), SecretKey.random()
     modo.encrypt([public, friend.public, public], me)
     found = modo.recipients(friend)
-    assert [(one.packets, one.opens, len(one.fingerprints)) for one in found] == [(2, True, 2)] * 4
+    assert [(one.packets, one.opens, len(one.fingerprints)) for one in found] == [(3, True, 3)] * 4
+    assert [one.opens for one in modo.recipients(me)] == [True] * 4
     assert not any(one.opens for one in modo.recipients(SecretKey.random()))
     with pytest.raises(DecryptError, match="by that sender"):
         modo.decrypt(friend, friend.public)
     modo.decrypt(friend, me.public)
     assert modo.recipients() == []
+    modo.encrypt([public, friend.public], me, also_me=False)
+    assert [(one.packets, one.opens) for one in modo.recipients(me)] == [(2, False)] * 4
 
 
 def test_sharing_and_revoking(modo, key, example):
