@@ -64,7 +64,8 @@ class NewFile:
         return []
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
+        replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced)
         return {"data_size": staged.size, "data_checksum": staged.checksum}
 
 

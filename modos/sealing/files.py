@@ -72,7 +72,7 @@ class Seal(_Conversion):
                 raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
                                        "the file was changed or damaged: see `modos check`")
 
-        told = _seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress)
+        told = _seal_pieces(storage, pieces(), size, source, target, self.recipients, self.sender, progress)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
                        "recipients": [str(recipient) for recipient in self.recipients]}
 
@@ -87,7 +87,7 @@ class Unseal(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret, self.sender)
-        _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size)
+        _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size, source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(_OF_SEALED)
 
 
@@ -101,7 +101,8 @@ class Rotate(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret)
-        told = _seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
+        told = _seal_pieces(storage, opened.iter_plain(recorded), opened.size, source, target, self.recipients,
+                            self.secret, progress)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
 
 
@@ -130,9 +131,9 @@ class Reseal(_Conversion):
         return {"data_size": storage.stat(target).size}
 
 
-def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
+def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, source: str, target: str, recipients: Sequence[PublicKey],
                  sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it."""
+    """Seal plain bytes into a new file that replaces their source; returns what there is to say of it."""
     key = os.urandom(32)
     head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
 
@@ -144,7 +145,7 @@ def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: s
             yield part
 
     whole = len(head) + body.sealed_size(size)
-    _write(storage, target, parts(), whole)
+    _write(storage, target, parts(), whole, source)
     return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
 
 
@@ -208,9 +209,9 @@ def _told(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]
             progress(len(piece))
 
 
-def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> None:
+def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str) -> None:
     try:
-        storage.write_stream(key, pieces, size=size)
+        storage.write_stream(key, pieces, size=size, like=like)
     except ConflictError:
         raise _taken(storage, key) from None
 

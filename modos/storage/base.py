@@ -134,7 +134,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
 
         Parameters
@@ -142,6 +143,9 @@ class Storage(ABC):
         resume
             Whether what a broken connection or an interruption leaves is kept,
             and what was kept is used: see `kept`.
+        like
+            The file that it replaces, under another key: whose mode and group
+            it gets, where the storage has such.
         """
 
     def kept(self, key: str) -> int:
@@ -165,7 +169,7 @@ class Storage(ABC):
         ConflictError where it exists.
         """
         size = self.stat(source).size
-        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start)
+        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start, like=source)
 
     @abstractmethod
     def delete(self, key: str) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from modos import ownership
 from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _PART_SUFFIX = ".part"
@@ -103,7 +104,7 @@ class LocalStorage(Storage):
               durable: bool = True) -> str:
         path = self._resolve(key)
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
@@ -116,7 +117,7 @@ class LocalStorage(Storage):
 
     def _replace(self, path: Path, data: bytes, durable: bool) -> tuple[int, ...]:
         with _part_of(path) as part:
-            with open(part, "xb") as file:
+            with open(modes.create_file(part, path), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -146,25 +147,27 @@ class LocalStorage(Storage):
         from filelock import FileLock, Timeout
 
         path = self._root / _LOCK_KEY
-        path.parent.mkdir(parents=True, exist_ok=True)
+        modes.make_folders(path.parent, self._root)
         try:
-            with FileLock(path, timeout=LOCK_TIMEOUT):
+            with FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        path = self._resolve(key)
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
+        path, model = self._resolve(key), self._model(like)
         with _translated(path):
             if os.path.lexists(path):
                 raise _taken(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
-                    with open(part, "ab" if kept else "xb", buffering=0) as file:
+                    opened = modes.create_file(part, model, flags=os.O_APPEND if kept else os.O_EXCL)
+                    with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
@@ -172,6 +175,11 @@ class LocalStorage(Storage):
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
+
+    def _model(self, like: str | None) -> Path | None:
+        with suppress(InvalidInputError):  # a link that leads out of the folder is replaced as any other
+            return self._resolve(like) if like else None
+        return None
 
     def kept(self, key: str) -> int:
         part = self._kept_part(self._resolve(key))
