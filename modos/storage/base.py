@@ -103,6 +103,11 @@ class Storage(ABC):
     def read(self, key: str) -> tuple[bytes, str]:
         """All bytes of a small file and the tag of just these bytes."""
 
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """As `read`, or None where the file still has a tag; then its bytes are not read, where that can be told without."""
+        data, now = self.read(key)
+        return None if now == tag else (data, now)
+
     @abstractmethod
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Bytes [start, end), fewer only where the file ends before, and what is known of the file.
@@ -205,10 +210,6 @@ class Storage(ABC):
     @abstractmethod
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
-
-    def seems_current(self, key: str, tag: str) -> bool:
-        """Whether a file probably still has a tag, where that can be told without reading it."""
-        return False
 
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""

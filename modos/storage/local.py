@@ -24,6 +24,7 @@ _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
+_TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -37,7 +38,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path):
         self._root = Path(root)
         self._real_root = os.path.realpath(self._root)
-        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system said of the file
+        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
 
     @property
     def url(self) -> str:
@@ -69,15 +70,28 @@ class LocalStorage(Storage):
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
         with _translated(path), open(path, "rb") as file:
-            data, marks = file.read(), _marks(os.fstat(file.fileno()))
+            now, marks = time.time_ns(), _marks(os.fstat(file.fileno()))
+            data = file.read()
         tag = _content_tag(data)
-        self._seen[key] = tag, marks
+        if _are_unique(marks, now):
+            self._seen[key] = tag, marks
         return data, tag
 
-    def seems_current(self, key: str, tag: str) -> bool:
-        with suppress(OSError):
-            return self._seen.get(key) == (tag, _marks(os.stat(self._resolve(key))))
-        return False
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        seen = self._seen.get(key)
+        if seen and seen[0] == tag and seen[1] == self._marks_of(key):
+            return None
+        return super().read_changed(key, tag)
+
+    def _marks_of(self, key: str) -> tuple[int, ...] | None:
+        try:
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NONBLOCK)  # opening asks also a server of files anew
+        except OSError:
+            return None
+        try:
+            return _marks(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
@@ -110,23 +124,19 @@ class LocalStorage(Storage):
                 return _content_tag(data)
             with self._locked():
                 _check_condition(path, if_match)
-                marks = self._replace(path, data, durable)
-        tag = _content_tag(data)
-        self._seen[key] = tag, marks
-        return tag
+                self._replace(path, data, durable)
+        return _content_tag(data)
 
-    def _replace(self, path: Path, data: bytes, durable: bool) -> tuple[int, ...]:
+    def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
             with open(modes.create_file(part, path), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            marks = _marks(os.stat(part))
             os.replace(part, path)
         if durable:
             _sync_folder(path.parent)
-        return marks
 
     def _rename_new(self, part: Path, path: Path) -> None:
         """Rename without ever replacing a file that is there."""
@@ -292,7 +302,13 @@ def _content_tag(data: bytes) -> str:
 
 
 def _marks(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _are_unique(marks: tuple[int, ...], now: int) -> bool:
+    """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
+    changed = marks[-1]
+    return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
