@@ -271,6 +271,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def list_files(self) -> list[Path]:
         """Every file of the object with its indexes, below the object's own path."""
+        self._newest.get()  # an object that was removed has not merely no files
         return [self.path / key for key, _ in transfer.object_files(self.storage)]
 
     def files_of(self, element: str) -> list[str]:

@@ -90,9 +90,11 @@ class ConfirmedSource:
         self.name = source.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Its streams."""
+        """Its streams; each is asked for and there before the file is another."""
         self._confirm()
-        yield from self._source.open(regions)
+        for stream in self._source.open(regions):
+            self._confirm()
+            yield stream
 
     def open_header(self) -> Iterator[bytes]:
         """Its header."""
