@@ -20,6 +20,7 @@ from modos.storage.modes import file_mode
 
 from ..hard_files import CASES
 
+MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 LAB, A, B, STRANGER = 61_000, 61_001, 61_002, 61_003
 as_root = pytest.mark.skipif(os.getuid() != 0, reason="only root can be several people")
 
@@ -233,7 +234,7 @@ def test_root_writes_for_the_owner_of_a_folder(tmp_path, umask):
 
 
 def test_access_lists_of_a_folder_stay_in_force(tmp_path, umask):
-    acl = bytes.fromhex("02000000" "01000700ffffffff" "02000700 4aee0000" "04000500ffffffff" "10000700ffffffff" "20000000ffffffff".replace(" ", ""))
+    acl = bytes.fromhex("02000000 01000700ffffffff 020007004aee0000 04000500ffffffff 10000700ffffffff 20000000ffffffff")
     folder = tmp_path / "ex"
     folder.mkdir()
     try:
@@ -269,6 +270,18 @@ def test_a_system_that_takes_no_modes_is_no_reason_to_fail(tmp_path, monkeypatch
     assert storage.read("in/a")[0] == b"y" and storage.read("in/b")[0] == b"z"
 
 
+def test_a_link_that_leads_out_is_replaced_without_taking_anything_from_where_it_leads(tmp_path, umask):
+    modo = MODO(tmp_path / "ex")
+    (tmp_path / "ex").chmod(0o755)
+    modo.add_element({"id": "a", "@type": "VariantSet"}, CASES["vcf-tbi"](tmp_path).path)
+    (tmp_path / "ex/a.vcf.gz").rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").chmod(0o666)
+    (tmp_path / "ex/a.vcf.gz").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "other").mkdir()
+    modo.update_element("a", {"data_path": "b.vcf.gz"}, CASES["vcf-other-order"](tmp_path / "other").path)
+    assert mode(tmp_path / "ex/b.vcf.gz") == 0o644 and (tmp_path / "elsewhere").is_file()
+
+
 def test_two_threads_that_make_the_same_folders_do_not_narrow_them(tmp_path, umask):
     from concurrent.futures import ThreadPoolExecutor
 
@@ -291,7 +304,7 @@ def test_what_is_written_with_o_has_the_mode_of_what_was_there_else_by_the_umask
         target.chmod(there)
     before = os.umask(0o027)
     try:
-        subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "stream", tmp_path / "ex/a.vcf.gz", "-o", target], check=True, timeout=100)
+        subprocess.run([*MODOS, "stream", tmp_path / "ex/a.vcf.gz", "-o", target], check=True, timeout=100)
     finally:
         os.umask(before)
     assert mode(target) == expected and target.read_bytes().startswith(b"##fileformat")
