@@ -123,6 +123,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
         Somebody else changed the target at the same time.
     """
     target, keys = plan.target, [file.key for file in plan.files]
+    replaced = _replaced(plan)
     if plan.base is None:
         keys += map(elements.mirror_key, plan.document.nodes)
     small = [file for file in plan.files if file.size <= _SMALL]
@@ -130,7 +131,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
     try:
         with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as written:
             def send(file: FileToSend) -> None:
-                _send(plan, file, progress)
+                _send(plan, file, replaced.get(file.key), progress)
                 written.append(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
@@ -155,7 +156,21 @@ def _commit(plan: CopyPlan) -> None:
                                                    if document.nodes.get(path) != base.nodes.get(path)})
 
 
-def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
+def _replaced(plan: CopyPlan) -> dict[str, str]:
+    """By the key of a file to be sent, that of the file at the target whose place it takes."""
+    found: dict[str, str] = {}
+    if plan.base is None or plan.target.is_remote:
+        return found
+    before = {element_id: path for path, element_id in plan.base.data_paths().items()}
+    sent = {file.key for file in plan.files}
+    for path, element_id in plan.document.data_paths().items():
+        if path in sent and (old := before.get(element_id)):
+            indexes = dict.fromkeys(index_names(path), old) | dict(zip(index_names(path), index_names(old)))
+            found |= {path: old} | {index: name if plan.target.exists(name) else old for index, name in indexes.items()}
+    return found
+
+
+def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, progress: Progress | None) -> None:
     """Bring one file over, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
@@ -167,12 +182,12 @@ def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
     kept = target.kept(file.key)
     try:
         target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
-                            resume=True)
+                            resume=True, like=replaced)
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
             raise
-        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True)
+        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True, like=replaced)
 
 
 def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:

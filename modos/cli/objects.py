@@ -232,7 +232,6 @@ def show(
         listed = [str(file) for file in modo.list_files()]
         show_json(listed) if json else show_text("\n".join(listed))
     elif json:
-        metadata = modo.metadata
-        show_json(metadata if element is None else {i: metadata[i] for i in [modo.find_element(element)]})
+        show_json(modo.metadata if element is None else {view.id: dict(view) for view in [modo[element]]})
     else:
         show_text(modo.show_contents(element))

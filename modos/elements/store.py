@@ -32,8 +32,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     Parameters
     ----------
     known
-        What was read before; it is given back where nothing has changed, as
-        far as can be seen. A commit looks more closely.
+        What was read before; it is given back where nothing has changed.
 
     Raises
     ------
@@ -42,23 +41,29 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     IntegrityError
         The root document is damaged.
     """
-    if known is not None and known.tag and storage.seems_current(ROOT_KEY, known.tag):
-        return known
     try:
-        data, tag = storage.read(ROOT_KEY)
-        if known is not None and known.tag == tag:
-            return known
-        document = Document.from_bytes(data, tag, storage.url)
+        read = _read_changed(storage, ROOT_KEY, known, 3)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
-        return _load_zarr2(storage)
+        return _load_zarr2(storage, known)
+    if read is None:
+        return known
+    document = Document.from_bytes(*read, storage.url)
     return document if document.nodes else _with_nodes(storage, document)
 
 
-def _load_zarr2(storage: Storage) -> Document:
+def _read_changed(storage: Storage, key: str, known: Document | None, zarr_format: int) -> tuple[bytes, str] | None:
+    """A root and its tag, or None where it is the known one."""
+    if known is None or not known.tag or known.zarr_format != zarr_format:
+        return storage.read(key)
+    return storage.read_changed(key, known.tag)
+
+
+def _load_zarr2(storage: Storage, known: Document | None) -> Document:
     try:
-        return Document.from_zarr2(*storage.read(_OLD_ROOT_KEY), storage.url)
+        read = _read_changed(storage, _OLD_ROOT_KEY, known, 2)
+        return known if read is None else Document.from_zarr2(*read, storage.url)
     except NotFoundError:
         hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
                 "check the path, or make one with `modos create`")

@@ -103,6 +103,11 @@ class Storage(ABC):
     def read(self, key: str) -> tuple[bytes, str]:
         """All bytes of a small file and the tag of just these bytes."""
 
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """As `read`, or None where the file still has a tag; then its bytes are not read, where that can be told without."""
+        data, now = self.read(key)
+        return None if now == tag else (data, now)
+
     @abstractmethod
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Bytes [start, end), fewer only where the file ends before, and what is known of the file.
@@ -134,7 +139,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
 
         Parameters
@@ -142,6 +148,9 @@ class Storage(ABC):
         resume
             Whether what a broken connection or an interruption leaves is kept,
             and what was kept is used: see `kept`.
+        like
+            The file that it replaces, under another key: whose mode and group
+            it gets, where the storage has such.
         """
 
     def kept(self, key: str) -> int:
@@ -165,7 +174,7 @@ class Storage(ABC):
         ConflictError where it exists.
         """
         size = self.stat(source).size
-        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start)
+        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start, like=source)
 
     @abstractmethod
     def delete(self, key: str) -> None:
@@ -201,10 +210,6 @@ class Storage(ABC):
     @abstractmethod
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
-
-    def seems_current(self, key: str, tag: str) -> bool:
-        """Whether a file probably still has a tag, where that can be told without reading it."""
-        return False
 
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from modos import ownership
 from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _PART_SUFFIX = ".part"
@@ -23,6 +24,7 @@ _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
+_TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -36,7 +38,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path):
         self._root = Path(root)
         self._real_root = os.path.realpath(self._root)
-        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system said of the file
+        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
 
     @property
     def url(self) -> str:
@@ -68,15 +70,28 @@ class LocalStorage(Storage):
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
         with _translated(path), open(path, "rb") as file:
-            data, marks = file.read(), _marks(os.fstat(file.fileno()))
+            now, marks = time.time_ns(), _marks(os.fstat(file.fileno()))
+            data = file.read()
         tag = _content_tag(data)
-        self._seen[key] = tag, marks
+        if _are_unique(marks, now):
+            self._seen[key] = tag, marks
         return data, tag
 
-    def seems_current(self, key: str, tag: str) -> bool:
-        with suppress(OSError):
-            return self._seen.get(key) == (tag, _marks(os.stat(self._resolve(key))))
-        return False
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        seen = self._seen.get(key)
+        if seen and seen[0] == tag and seen[1] == self._marks_of(key):
+            return None
+        return super().read_changed(key, tag)
+
+    def _marks_of(self, key: str) -> tuple[int, ...] | None:
+        try:
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NONBLOCK)  # opening asks also a server of files anew
+        except OSError:
+            return None
+        try:
+            return _marks(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
@@ -103,29 +118,25 @@ class LocalStorage(Storage):
               durable: bool = True) -> str:
         path = self._resolve(key)
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
             with self._locked():
                 _check_condition(path, if_match)
-                marks = self._replace(path, data, durable)
-        tag = _content_tag(data)
-        self._seen[key] = tag, marks
-        return tag
+                self._replace(path, data, durable)
+        return _content_tag(data)
 
-    def _replace(self, path: Path, data: bytes, durable: bool) -> tuple[int, ...]:
+    def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
-            with open(part, "xb") as file:
+            with open(modes.create_file(part, path), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            marks = _marks(os.stat(part))
             os.replace(part, path)
         if durable:
             _sync_folder(path.parent)
-        return marks
 
     def _rename_new(self, part: Path, path: Path) -> None:
         """Rename without ever replacing a file that is there."""
@@ -146,25 +157,27 @@ class LocalStorage(Storage):
         from filelock import FileLock, Timeout
 
         path = self._root / _LOCK_KEY
-        path.parent.mkdir(parents=True, exist_ok=True)
+        modes.make_folders(path.parent, self._root)
         try:
-            with FileLock(path, timeout=LOCK_TIMEOUT):
+            with FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        path = self._resolve(key)
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
+        path, model = self._resolve(key), self._model(like)
         with _translated(path):
             if os.path.lexists(path):
                 raise _taken(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
-                    with open(part, "ab" if kept else "xb", buffering=0) as file:
+                    opened = modes.create_file(part, model, flags=os.O_APPEND if kept else os.O_EXCL)
+                    with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
@@ -172,6 +185,11 @@ class LocalStorage(Storage):
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
+
+    def _model(self, like: str | None) -> Path | None:
+        with suppress(InvalidInputError):  # a link that leads out of the folder is replaced as any other
+            return self._resolve(like) if like else None
+        return None
 
     def kept(self, key: str) -> int:
         part = self._kept_part(self._resolve(key))
@@ -284,7 +302,13 @@ def _content_tag(data: bytes) -> str:
 
 
 def _marks(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _are_unique(marks: tuple[int, ...], now: int) -> bool:
+    """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
+    changed = marks[-1]
+    return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:

@@ -117,6 +117,13 @@ class S3Storage(Uploads):
         answer, data = self._get(key)
         return data, answer["ETag"]
 
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        try:
+            answer, data = self._get(key, IfNoneMatch=tag)
+        except _NotModified:
+            return None
+        return None if answer["ETag"] == tag else (data, answer["ETag"])
+
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
             return b"", self.stat(key)
@@ -245,6 +252,8 @@ class S3Storage(Uploads):
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "BucketAlreadyExists",
                     "BucketAlreadyOwnedByYou", "OperationAborted"):
             return ConflictError(f"{where} exists already or was changed by somebody else")
+        if code in ("304", "NotModified"):
+            return _NotModified(f"{where} is what it was")
         if code in _CLOCK:
             return AccessError(f"{self._server} refuses what this machine signs: their clocks are too far apart",
                                "set the clock, or start NTP; `modos doctor` shows by how much it is off")
@@ -272,6 +281,10 @@ class S3Storage(Uploads):
 
 class _RangeBeyondEnd(RemoteError):
     """The range begins after the file's last byte."""
+
+
+class _NotModified(RemoteError):
+    """The file still has the tag that was given."""
 
 
 def _code(error: BaseException) -> str:
