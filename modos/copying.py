@@ -128,27 +128,32 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
     small = [file for file in plan.files if file.size <= _SMALL]
     large = [file for file in plan.files if file.size > _SMALL]
     try:
-        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as written:
+        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
+            change.adopt()
+
             def send(file: FileToSend) -> None:
                 _send(plan, file, progress)
-                written.append(file.key)
+                change.written.append(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
                 list(pool.map(send, small))
             for file in large:
                 send(file)
-            _commit(plan)
+            _commit(plan, change)
         journal.recover(target)
     finally:
         target.tidy()
 
 
-def _commit(plan: CopyPlan) -> None:
+def _commit(plan: CopyPlan, change: journal.Journal) -> None:
     """Make the target the object that the source is, in one step: the root document."""
     target, document, base = plan.target, plan.document, plan.base
     if base is None:
         elements.write_mirrors(target, document, document.nodes, strict=True)
+    change.check({file.key: file.size for file in plan.files})
+    if base is None:
         target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
+        change.check_created()
     elif _last(base) != _last(document):
         target.write(elements.ROOT_KEY, document.to_bytes(), if_match=base.tag)
         elements.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
