@@ -183,12 +183,12 @@ def _claim(storage: Storage, entry: Entry, mark: str) -> bool:
 def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
     """What changes have left, as nothing can be committed any more that has it."""
     document = _document_in(storage)
-    proven = [entry for entry in left if entry.is_ours or document]
+    proven = [entry for entry in left if entry.is_ours]
     files = {key for entry in proven for key in entry.files if not any(other.covers(key) for other in busy)}
     folders = {folder for entry in proven for folder in entry.folders} - {folder for other in busy for folder in other.folders}
     is_owned = ownership_of(document)
     found = [info.key for info in _unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
-    if found and document and any(storage.is_remote or not entry.has_ended for entry in left):
+    if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
         is_owned = ownership_of(fence(storage))
     for key in files:
         if not is_owned(key):

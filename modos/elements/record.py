@@ -148,12 +148,11 @@ class Entry:
         """Whether a file that belongs to no element was certainly written, or to be removed, by this change.
 
         A file that the change was to write, and that is older, is somebody
-        else's. Of a record from elsewhere only files among the metadata count.
+        else's. A record from elsewhere proves nothing.
         """
-        if not self.covers(info.key) or not (self.is_ours or info.key.startswith(f"{ZARR}/")):
+        if not self.is_ours or not self.covers(info.key):
             return False
-        is_new = info.key in self.new
-        return not is_new or (info.modified is not None and info.modified >= self.began - _SLACK)
+        return info.key not in self.new or (info.modified is not None and info.modified >= self.began - _SLACK)
 
     def claim(self, storage: Storage, mark: str) -> bool:
         """Take the change over, to clean up after it; False where somebody else has, or it goes on."""

@@ -411,6 +411,5 @@ def _translated(path: Path) -> Iterator[None]:
         raise AccessError(f"no permission for {error.filename or path}", "ask its owner, or use another place") from None
     except OSError as error:
         if error.errno in _FULL:
-            raise StorageFullError(f"cannot write {path}: {error.strerror}",
-                                   "nothing was changed: free some space, and try again") from error
+            raise StorageFullError(f"cannot write {path}: {error.strerror}", "free some space, and try again") from error
         raise ModosError(f"cannot use {path}: {error.strerror or error}") from error
