@@ -217,9 +217,10 @@ class Transaction:
 
     def _commit_in_no_space(self, result: Document, progress: Progress | None) -> Document:
         """Make a change that brings no files on a full disk: the mirrors make room for the new root beside the old one."""
-        elements.drop_mirrors(self.storage, self.start)
         document = self.start
         try:
+            elements.drop_mirrors(self.storage, self.start)
+            journal.recover(self.storage)
             document = self._commit(result, progress)
         finally:
             elements.write_mirrors(self.storage, document, document.nodes)

@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 
 from modos import ownership
 from modos.elements.document import ZARR, Document
-from modos.elements.record import FOLDER, Entry, Record, read_entries
+from modos.elements.record import FOLDER, Entry, Record, entries
 from modos.elements.store import fence, load, mirror_key
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
 from modos.formats import index_names
@@ -43,6 +43,7 @@ class Journal:
 
     def __init__(self, storage: Storage, record: Record | None):
         self.written: list[str] = []
+        self._adopted: list[Entry] = []
         self._storage = storage
         self._record = record
 
@@ -94,9 +95,15 @@ class Journal:
 
     def adopt(self) -> None:
         """Take over what other changes have left, to go on with it; ConflictError where somebody cleans it up."""
-        for entry in read_entries(self._storage):
-            if self._record and entry.abandoned and not entry.claim(self._storage, self._record.mark):
+        self._adopted = [entry for entry in entries(self._storage) if entry.abandoned and entry.is_ours] if self._record else []
+        for entry in self._adopted:
+            if self._record and not entry.claim(self._storage, self._record.mark):
                 raise ConflictError(f"somebody else cleans up after {entry.key} in {self._storage.url}", "try again")
+
+    def has_adopted(self, key: str) -> bool:
+        """Whether a file was certainly left by a change that was taken over."""
+        info = self._storage.stat(key)
+        return any(entry.may_delete(info) for entry in self._adopted)
 
 
 @contextmanager
@@ -135,9 +142,7 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
         except keep:
             raise
         except BaseException:
-            with suppress(ModosError):
-                if journal.is_ours():
-                    _clean_up(storage, record, old.union(journal.written), old_folders)
+            _clean_up_after_error(storage, journal, record, old.union(journal.written), old_folders)
             raise
         _clean_up(storage, record, old.union(journal.written), old_folders)
     finally:
@@ -150,24 +155,29 @@ def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterab
         record.delete()
 
 
-def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:
-    """The changes on record."""
-    return read_entries(storage, limit)
+def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, files: set[str], folders: Iterable[str]) -> None:
+    with suppress(ModosError):
+        if journal.is_ours():
+            _clean_up(storage, record, files, folders)
+        else:  # what was written since may be anybody's by now
+            record.leave()
+            recover(storage)
 
 
 def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
     """Clean up after changes that were left; returns the keys of the files that were deleted."""
-    known = [entry for entry in read_entries(storage, limit) if entry.abandoned]
+    known = [entry for entry in entries(storage, limit) if entry.abandoned]
     if not known:
         return []
     mark = ownership.new_mark()
     try:
         left = [entry for entry in known if _claim(storage, entry, mark)]
         claimed = {entry.key for entry in left}
-        busy = [entry for entry in read_entries(storage, limit) if not entry.abandoned and entry.key not in claimed]
+        busy = [entry for entry in entries(storage, limit) if not entry.abandoned and entry.key not in claimed]
         deleted = _delete(storage, _garbage(storage, left, busy))
         for entry in left:
-            storage.delete(entry.key)
+            if not any(other.covers(file) for other in busy for file in entry.files):
+                storage.delete(entry.key)
         return deleted
     finally:
         ownership.release(mark)

@@ -44,7 +44,7 @@ class Record:
         self.key = f"{FOLDER}/{self.mark}.json"
         new = sorted(set(new))
         self._content: dict[str, Any] = {"place": "", "files": sorted({*old, *new}), "new": new, "folders": sorted(set(folders))}
-        self._tag, self._renewals = "", 0
+        self._tag, self._renewals, self._started = "", 0, time.monotonic()
         self._lock, self._ended = threading.Lock(), threading.Event()
 
     def begin(self) -> None:
@@ -52,6 +52,13 @@ class Record:
         self._content |= {"place": self._storage.place(make=True), "time": time.time()}
         self._tag = self._storage.write(self.key, json.dumps(self._content).encode())
         threading.Thread(target=self._keep_renewing, name="modos-record", daemon=True).start()
+
+    def leave(self) -> None:
+        """Put what was written on record once more, for anyone to clean up, after somebody has done so too early."""
+        began = self._content.get("began") or self._storage.now() - (time.monotonic() - self._started)
+        mark = ownership.new_mark()
+        ownership.release(mark)
+        self._storage.write(f"{FOLDER}/{mark}.json", json.dumps(self._content | {"began": began, "files": self._content["new"]}).encode())
 
     def end(self) -> None:
         """Say that the change has ended, well or not; the record stays where it is not deleted."""
@@ -71,8 +78,9 @@ class Record:
             if self._ended.is_set():
                 return
             self._renewals += 1
-            self._content.setdefault("began", self._storage.stat(self.key).modified)
-            data = json.dumps(self._content | {"renewals": self._renewals}).encode()
+            if "began" not in self._content:
+                self._content["began"] = self._storage.stat(self.key).modified
+            data = json.dumps(self._content | {"renewals": self._renewals, "time": time.time()}).encode()
             try:
                 self._tag = self._storage.write(self.key, data, if_match=self._tag)
             except (ConflictError, NotFoundError):
@@ -169,7 +177,7 @@ class Entry:
         return any(key.startswith(f"{folder}/") for folder in self.folders)
 
 
-def read_entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:
+def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:
     """The changes on record."""
     infos = [info for info in storage.iter_files(FOLDER) if "/" not in info.key.removeprefix(f"{FOLDER}/")]
     if not infos:
@@ -185,19 +193,19 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
     except NotFoundError:
         return None
     try:
-        files, new = (frozenset(map(_checked, content.get(name, ()))) for name in ("files", "new"))
-        folders = tuple(map(_checked, content.get("folders", ())))
+        files, new, folders = (frozenset(filter(_is_of_one_object, content.get(name, ()))) for name in ("files", "new", "folders"))
         if not all(folder.startswith(f"{ZARR}/") for folder in folders):
             raise ValueError
         began = float(content.get("began", info.modified))
     except (ValueError, TypeError, AttributeError, InvalidInputError):
-        content, files, new, folders, began = {}, frozenset(), frozenset(), (), now
-    name = info.key.removeprefix(f"{FOLDER}/").removesuffix(".json")
-    mark = content.get("claimed", name)
-    mark = mark if isinstance(mark, str) else name
+        content, files, new, folders, began = {}, frozenset(), frozenset(), frozenset(), now
+    writer = info.key.removeprefix(f"{FOLDER}/").removesuffix(".json")
+    claimed = content.get("claimed")
+    mark = claimed if isinstance(claimed, str) else writer
     age = now - (info.modified if info.modified is not None else now)
-    return Entry(info.key, files, folders, new, began, ownership.is_abandoned(mark, age, limit),
-                 ownership.is_at_work(mark) is False, bool(here) and content.get("place") == here, content, tag)
+    return Entry(info.key, files, tuple(folders), new, began, ownership.is_abandoned(mark, age, limit),
+                 all(ownership.is_at_work(one) is False for one in (writer, mark)),
+                 bool(here) and content.get("place") == here, content, tag)
 
 
 def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], str]:
@@ -212,9 +220,7 @@ def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], s
     return content if isinstance(content, dict) else {}, tag
 
 
-def _checked(key: str) -> str:
-    """A key that a change of an object may write: none of another object below it, nor of records."""
+def _is_of_one_object(key: str) -> bool:
+    """Whether a change of an object may write a key: it is no record, and not of another object below it."""
     parts = check_key(key).split("/")
-    if FOLDER in parts or ZARR in parts[1:]:
-        raise ValueError
-    return key
+    return FOLDER not in parts and ZARR not in parts[1:]

@@ -320,3 +320,39 @@ def test_an_old_record_is_understood(tmp_path, bams):
         ("leftover", ".modos/9f3a01c2-1-5be0c1d2.json"), ("unknown", "old.bam"), ("unknown", "data.zarr/data/x/values-1/c/0")}
     assert journal.recover(storage) == [] and not list(storage.iter_files(".modos"))
     assert storage.exists("old.bam")
+
+
+def test_what_is_written_after_the_change_was_taken_for_abandoned_is_cleaned_up(place, path, bams):
+    """By the writer itself, when it sees that, and nothing that another change has put there since."""
+    before = place.open(path)
+    before_files = files(before.storage)
+    with writing(place, path, bams) as process:
+        storage = place.open(path).storage
+        other(place, path, MACHINE, limit=0)
+        storage.write("b.bam", b"written by one that did not know")
+        assert go_on(process) == "conflict"
+    assert files(storage) == before_files
+
+
+def test_a_copy_does_not_replace_what_is_not_known_to_be_left(place, bams, tmp_path):
+    """A record from elsewhere names a file that the user has put there."""
+    source = MODO.create(tmp_path / "source")
+    source.add_element({"id": "d", "@type": "AlignmentSet"}, bams / "a.bam")
+    target = place.new()
+    storage = LocalStorage(target) if not place.is_remote else place_storage(place, target)
+    storage.write("a.bam", b"the user's")
+    storage.write(".modos/x.json", json.dumps({"files": ["a.bam"], "folders": [], "time": 0, "claimed": ownership_of_the_dead()}).encode())
+    with pytest.raises(journal.ModosError, match="exists already|another file"):
+        source.upload(target, **place.options) if place.is_remote else source.download(target)
+    assert storage.read("a.bam")[0] == b"the user's"
+
+
+def place_storage(place, url):
+    return S3Storage.from_url(url, endpoint_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"])
+
+
+def ownership_of_the_dead() -> str:
+    """A mark of a process of this place that has ended."""
+    mark = ownership.new_mark()
+    ownership.release(mark)
+    return mark
