@@ -39,10 +39,13 @@ class Journal:
     written
         The caller appends the keys of files that it has written; others may
         be somebody else's.
+    tried
+        Whether the commit was tried.
     """
 
     def __init__(self, storage: Storage, record: Record | None):
         self.written: list[str] = []
+        self.tried = False
         self._adopted: list[Entry] = []
         self._storage = storage
         self._record = record
@@ -61,6 +64,7 @@ class Journal:
         ConflictError
             Somebody took the change for abandoned, or files are gone.
         """
+        self.tried = True
         if self._record is None:
             return
         with ThreadPoolExecutor(1) as pool:
@@ -149,16 +153,21 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
         record.end()
 
 
-def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterable[str]) -> None:
+def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterable[str], fenced: bool = False) -> None:
     with suppress(ModosError):
-        _delete(storage, (info.key for info in _unowned(storage, files, folders, is_owned_in(storage))))
+        document = _document_in(storage)
+        found = [info.key for info in _unowned(storage, files, folders, ownership_of(document))]
+        if found and document and fenced:
+            is_owned = ownership_of(fence(storage))
+            found = [key for key in found if not is_owned(key)]
+        _delete(storage, found)
         record.delete()
 
 
 def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, files: set[str], folders: Iterable[str]) -> None:
     with suppress(ModosError):
-        if journal.is_ours():
-            _clean_up(storage, record, files, folders)
+        if journal.is_ours():  # a commit without an answer may still be on its way
+            _clean_up(storage, record, files, folders, fenced=journal.tried and storage.is_remote)
         else:  # what was written since may be anybody's by now
             record.leave()
             recover(storage)
@@ -200,9 +209,9 @@ def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str
     found = [info.key for info in _unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
     if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
         is_owned = ownership_of(fence(storage))
-    for key in files:
-        if not is_owned(key):
-            storage.drop_kept(key)
+    kept = {key for entry in proven for key in entry.new & files if not is_owned(key)}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(storage.drop_kept, kept))
     return [key for key in found if not is_owned(key)]
 
 

@@ -58,7 +58,8 @@ class Record:
         began = self._content.get("began") or self._storage.now() - (time.monotonic() - self._started)
         mark = ownership.new_mark()
         ownership.release(mark)
-        self._storage.write(f"{FOLDER}/{mark}.json", json.dumps(self._content | {"began": began, "files": self._content["new"]}).encode())
+        content = self._content | {"began": began, "files": self._content["new"]}
+        self._storage.write(f"{FOLDER}/{mark}.json", json.dumps(content).encode())
 
     def end(self) -> None:
         """Say that the change has ended, well or not; the record stays where it is not deleted."""

@@ -1,4 +1,4 @@
-"""On a disk without one free block: what brings no files is done, by the space of the mirrors; all else fails and changes nothing."""
+"""On a disk without one free block: what brings no files is done, in the space of the mirrors; all else changes nothing."""
 
 from __future__ import annotations
 
@@ -68,7 +68,8 @@ def fill(disk: Path) -> None:
     probe.unlink()
 
 
-CHANGES = {"remove with a file": lambda modo: modo.remove_element("data/old"), "remove": lambda modo: modo.remove_element("sample/s3"),
+CHANGES = {"remove with a file": lambda modo: modo.remove_element("data/old"),
+           "remove": lambda modo: modo.remove_element("sample/s3"),
            "update": lambda modo: modo.update_element("sample/s3", {"description": "y"})}
 
 

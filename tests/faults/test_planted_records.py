@@ -87,8 +87,8 @@ def act_and_mend(modo, bams):
 
 @pytest.mark.parametrize("data", PLANTED.values(), ids=PLANTED)
 def test_nothing_of_the_user_is_deleted(received, bams, data, tmp_path):
-    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*")) if path.is_file() and "data.zarr/zarr.json" not in str(path)
-              and ".modos" not in path.parts}
+    before = {path: path.read_bytes() for path in sorted(tmp_path.rglob("*"))
+              if path.is_file() and "data.zarr/zarr.json" not in str(path) and ".modos" not in path.parts}
     for name in NAMES if len(data) < 1 << 20 else NAMES[:1]:
         plant(received, name, data)
     act_and_mend(received, bams)
