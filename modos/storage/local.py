@@ -234,16 +234,13 @@ class LocalStorage(Storage):
                     continue
 
     def partial_writes(self) -> list[Partial]:
-        found, now = [], self.now()
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                match = _PART.fullmatch(name)
-                if match:
-                    path = Path(folder, name)
-                    with suppress(FileNotFoundError):
-                        age = now - path.lstat().st_mtime
-                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"], age))
-        return found
+        found = [(Path(folder, name), match["mark"]) for folder, _, names in os.walk(self._root) for name in names
+                 if (match := _PART.fullmatch(name))]
+        now, partials = self.now() if found else 0.0, []
+        for path, mark in found:
+            with suppress(FileNotFoundError):
+                partials.append(Partial(path.relative_to(self._root).as_posix(), mark, now - path.lstat().st_mtime))
+        return partials
 
     def drop_partial(self, partial: Partial) -> None:
         self.delete(partial.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 from pathlib import Path
@@ -149,3 +150,15 @@ def test_what_was_left_on_a_full_disk_is_cleaned_up_there(disk, bams):
     fill(disk)
     assert set(journal.recover(modo.storage)) == {"b.bam", "b.bam.bai"}
     assert check_whole(modo.storage) == []
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_used_up_quota_is_a_full_disk(tmp_path, monkeypatch, code):
+    def refuse(descriptor):
+        raise OSError(code, os.strerror(code))
+
+    storage = MODO.create(tmp_path / "ex").storage
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(StorageFullError, match=os.strerror(code)):
+        storage.write("a", b"a")
+    assert not storage.exists("a") and not storage.partial_writes()
