@@ -16,7 +16,7 @@ from modos.encryption.stored import stored_header
 from modos.encryption.structure import check_source_seal
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
-    NotFoundError,
+    NotFoundError, StorageFullError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.given import refuse_pipe
@@ -247,11 +247,20 @@ def remove_object(storage: Storage) -> list[str]:
     owned = journal.files_of(document)
     inner = [key for key in present if key.startswith((f"{elements.ZARR}/", f"{journal.FOLDER}/"))]
     metadata = [key for key in inner if key.startswith(f"{elements.ZARR}/")]
-    with journal.recorded(storage, (), [*metadata, *(key for key in present if key in owned)]):
-        storage.delete(elements.ROOT_KEY)
-        storage.delete(f"{elements.ZARR}/.zmetadata")
+    superfluous = [*metadata, *(key for key in present if key in owned)]
+    try:
+        _remove(storage, superfluous)
+    except StorageFullError:
+        elements.drop_mirrors(storage, document)  # they go anyway, and make room for the record
+        _remove(storage, superfluous)
     storage.tidy()
     return [key for key in present if key not in owned and key not in inner]
+
+
+def _remove(storage: Storage, superfluous: list[str]) -> None:
+    with journal.recorded(storage, (), superfluous):
+        storage.delete(elements.ROOT_KEY)
+        storage.delete(f"{elements.ZARR}/.zmetadata")
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:

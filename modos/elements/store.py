@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, ZARR, Document, group_node
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, group_node
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
 )
@@ -82,12 +82,20 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
     return document
 
 
-def create(storage: Storage, document: Document) -> Document:
-    """Write a new object's metadata; AlreadyExistsError where there is one."""
+def create(storage: Storage, document: Document, check: Callable[[Document], object] | None = None) -> Document:
+    """Write a new object's metadata; AlreadyExistsError where there is one.
+
+    Parameters
+    ----------
+    check
+        Called right before the root is written; what it raises ends it.
+    """
     document = document.copy()
     for group in model.GROUPS:
         document.nodes.setdefault(group, group_node({}))
     document.stamp(uuid.uuid4().hex)
+    if check:
+        check(document)
     try:
         document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_absent=True)
     except ConflictError:
@@ -96,7 +104,8 @@ def create(storage: Storage, document: Document) -> Document:
     return document
 
 
-def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None) -> Document:
+def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None,
+           check: Callable[[Document], object] | None = None) -> Document:
     """Apply a change to the newest document and replace it, or fail and change nothing.
 
     Parameters
@@ -106,6 +115,9 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         somebody else committed in between.
     start
         A document that is probably the newest.
+    check
+        Called right before each attempt to replace the root, and after that
+        was read; what it raises ends it.
 
     Returns
     -------
@@ -128,6 +140,8 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         change(document)
         _refuse_newer_or_older(storage, document)
         document.stamp(commit_id)
+        if check:
+            check(document)
         try:
             document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
         except ConflictError:
@@ -140,6 +154,24 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
                         "try again later")
+
+
+def fence(storage: Storage) -> Document:
+    """Write the root anew, as it is, so that no commit that was begun on it before can still be made; returns it.
+
+    Who waits for the answer to a commit reads the root again, and what is on
+    record of the change.
+    """
+    for _ in range(_ATTEMPTS):
+        document = load(storage).copy()
+        _refuse_newer_or_older(storage, document)
+        document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
+        try:
+            document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
+        except ConflictError:
+            continue
+        return document
+    raise ConflictError(f"{storage.url} is changed by others all the time", "try again later")
 
 
 def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
@@ -204,6 +236,12 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         return
     with ThreadPoolExecutor(_MIRROR_WORKERS) as pool:
         list(pool.map(write, paths))
+
+
+def drop_mirrors(storage: Storage, document: Document) -> None:
+    """Remove the mirrors, for their space; `write_mirrors` brings them again."""
+    for path in document.nodes:
+        storage.delete(mirror_key(path))
 
 
 def mirror_key(path: str) -> str:

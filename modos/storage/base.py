@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -35,11 +36,16 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a storage knows of one key: size in bytes and a tag that changes with the content."""
+    """What a storage knows of one key: size in bytes, a tag that changes with the content, when it was written.
+
+    The time is by the storage's own clock, see `Storage.now`; None where it
+    is not told.
+    """
 
     key: str
     size: int
     etag: str
+    modified: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -210,6 +216,20 @@ class Storage(ABC):
     @abstractmethod
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
+
+    def now(self) -> float:
+        """The time by the clock that gives files theirs: that of the machine that holds them, not of who asks."""
+        return time.time()
+
+    def place(self, make: bool = False) -> str:
+        """What tells this place from one that its files were copied to, or come from; empty where there is none.
+
+        Parameters
+        ----------
+        make
+            Whether the place is made where there is none.
+        """
+        return self.url
 
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""

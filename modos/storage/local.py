@@ -14,7 +14,9 @@ from io import FileIO
 from pathlib import Path
 
 from modos import ownership
-from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.errors import (
+    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, StorageFullError, TruncatedStream,
+)
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
 
@@ -22,6 +24,7 @@ _PART_SUFFIX = ".part"
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
 _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
@@ -181,6 +184,8 @@ class LocalStorage(Storage):
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
+                    if not part.exists():
+                        raise ConflictError(f"{part} was removed before it was whole", "nothing was changed: try again")
                     self._rename_new(part, path)
             finally:
                 self._prune(path.parent)
@@ -206,16 +211,15 @@ class LocalStorage(Storage):
         while part := self._kept_part(self._resolve(key)):
             part.unlink()
 
-    @staticmethod
-    def _kept_part(path: Path) -> Path | None:
+    def _kept_part(self, path: Path) -> Path | None:
         """The largest of the parts that ended processes have left of a file."""
         found = []
         with suppress(OSError):
             for entry in os.scandir(path.parent):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
-                    size, age = entry.stat().st_size, time.time() - entry.stat().st_mtime
-                    if ownership.is_abandoned(match["mark"], age):
+                    size, written = entry.stat().st_size, entry.stat().st_mtime
+                    if ownership.is_abandoned(match["mark"], self.now() - written):
                         found.append((size, Path(entry.path)))
         return max(found)[1] if found else None
 
@@ -248,19 +252,34 @@ class LocalStorage(Storage):
                     continue
 
     def partial_writes(self) -> list[Partial]:
-        found = []
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                match = _PART.fullmatch(name)
-                if match:
-                    path = Path(folder, name)
-                    with suppress(FileNotFoundError):
-                        age = time.time() - path.lstat().st_mtime
-                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"], age))
-        return found
+        found = [(Path(folder, name), match["mark"]) for folder, _, names in os.walk(self._root) for name in names
+                 if (match := _PART.fullmatch(name))]
+        now, partials = self.now() if found else 0.0, []
+        for path, mark in found:
+            with suppress(FileNotFoundError):
+                partials.append(Partial(path.relative_to(self._root).as_posix(), mark, now - path.lstat().st_mtime))
+        return partials
 
     def drop_partial(self, partial: Partial) -> None:
         self.delete(partial.name)
+
+    def now(self) -> float:
+        """By the clock of the file system, which may be another machine's: a file is made to see it."""
+        try:
+            with _part_of(self._root / "clock") as part, open(part, "xb") as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:  # it is only read
+            return time.time()
+
+    def place(self, make: bool = False) -> str:
+        """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
+        if make:
+            with _translated(self._root):
+                self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            return f"folder {os.stat(self._root).st_ino}"
+        except OSError:
+            return ""
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         for folder, folders, _ in os.walk(self._root):
@@ -316,7 +335,7 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
 
     if not modes.S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
-    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)
 
 
 def _read_up_to(file: FileIO, count: int) -> bytes:
@@ -412,4 +431,6 @@ def _translated(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise AccessError(f"no permission for {error.filename or path}", "ask its owner, or use another place") from None
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(f"cannot write {path}: {error.strerror}", "free some space, and try again") from error
         raise ModosError(f"cannot use {path}: {error.strerror or error}") from error
