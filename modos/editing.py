@@ -18,6 +18,7 @@ from modos import elements, model, transfer
 from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
 from modos.description import Entry
 from modos.elements import Document, journal
+from modos.encryption.keys import SecretKey
 from modos.errors import InvalidInputError, NotFoundError, SchemaError, listing
 from modos.formats import format_of, plain_name, stem_of
 from modos.storage import Storage
@@ -56,6 +57,7 @@ class NewFile:
     indexes: transfer.IndexPlan
     change: Add | Update
     replaces: bool = True
+    secret: SecretKey | None = None
 
     def keys(self) -> list[str]:
         return [self.key, *(key for _, key in self.indexes)]
@@ -64,8 +66,8 @@ class NewFile:
         return []
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
-        return {"data_size": staged.size, "data_checksum": staged.checksum}
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, self.secret)
+        return {"data_size": staged.size, "data_checksum": staged.checksum} | staged.sealed
 
 
 @dataclass
@@ -80,10 +82,13 @@ class Transaction:
         Holds the object.
     start
         Its document as it is now; one without a tag makes a new object.
+    secret
+        Opens sealed files that are added, to seal their indexes with.
     """
 
     storage: Storage
     start: Document
+    secret: SecretKey | None = None
     view: Document = field(init=False)
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
@@ -256,7 +261,7 @@ class Transaction:
                                     "give a data_path with the right ending")
         transfer.check_source(source, key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
-        self._files.append(NewFile(source, key, transfer.plan_indexes(source, key), change))
+        self._files.append(NewFile(source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:

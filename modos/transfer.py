@@ -6,17 +6,19 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from modos import elements, indexing
+from modos import elements, indexing, sealed_index
 from modos.elements import journal
+from modos.encryption.keys import SecretKey
 from modos.encryption.stored import stored_header
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError,
 )
-from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.formats import format_of, index_names, is_encrypted
 from modos.given import refuse_pipe
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
@@ -31,10 +33,11 @@ _PIECE = 1 << 20  # bytes that are read at once
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A data file in place: its size in bytes and its BLAKE2b checksum."""
+    """A data file in place: its size in bytes, its BLAKE2b checksum, and what there is to say of it as a sealed one."""
 
     size: int
     checksum: str
+    sealed: dict[str, Any] = field(default_factory=dict)
 
 
 def check_source(source: Path, key: str) -> None:
@@ -58,7 +61,7 @@ def check_source(source: Path, key: str) -> None:
 
 
 def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
-               progress: Progress | None) -> StagedFile:
+               progress: Progress | None, secret: SecretKey | None = None) -> StagedFile:
     """Copy a file of this machine, with its index, to a key that is free.
 
     Parameters
@@ -67,6 +70,8 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         As `plan_indexes` gives them.
     written
         Gets the keys that were written, as they are.
+    secret
+        To seal an index with that is plain, where the source is sealed.
 
     Raises
     ------
@@ -76,29 +81,46 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = [(path or indexing.build_index(source, format_of(key), Path(folder)), index_key)
-                 for path, index_key in indexes]
+        index = [(_index_file(source, key, path, index_key, Path(folder), secret), index_key) for path, index_key in indexes]
+        sealed = sealed_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
         size, checksum = _put(storage, source, key, progress)
         written.append(key)
         for path, index_key in index:
             _put(storage, path, index_key, progress)
             written.append(index_key)
-    return StagedFile(size, checksum)
+    return StagedFile(size, checksum, sealed)
 
 
-def plan_indexes(source: Path, key: str) -> IndexPlan:
+def _index_file(source: Path, key: str, path: Path | None, index_key: str, folder: Path, secret: SecretKey | None) -> Path:
+    """The index to bring: as it is, or built, or sealed as the source is."""
+    if path is None:
+        return indexing.build_index(source, format_of(key), folder)
+    if is_encrypted(index_key) and not sealed_index.is_sealed(path):
+        return sealed_index.seal(source, path, folder, secret)
+    return path
+
+
+def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> IndexPlan:
     """Index files to bring with a file, and their keys.
 
     The index beside the source comes along under its canonical name; where
     there is none, it is built.
 
+    Parameters
+    ----------
+    secret
+        Opens a sealed source, so that an index that is plain can be sealed
+        as it is.
+
     Raises
     ------
     IntegrityError
         There are some, and none is of the file.
+    AccessError
+        The source is sealed, its index is plain, and there is no key.
     """
     if is_encrypted(key):
-        return _sealed_index_plan(source, key)
+        return sealed_index.plan(source, key, secret)
     format = format_of(key)
     if format is None or not format.index_suffixes:
         return []
@@ -125,12 +147,6 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
         except IntegrityError as error:
             raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
                                  f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
-
-
-def _sealed_index_plan(source: Path, key: str) -> IndexPlan:
-    """Indexes that are sealed as the file is; none can be built."""
-    beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
-    return [(path, plain_name(key) + Path(plain_name(path)).suffix + ENCRYPTED_SUFFIX) for path in beside[:1]]
 
 
 def checksum(source: Path, key: str) -> str:

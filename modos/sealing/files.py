@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -10,15 +11,18 @@ from typing import Any
 
 from modos.changes import Update
 from modos.encryption import body
-from modos.encryption.header import Opened, seal_header
+from modos.encryption.beside import seal_beside
+from modos.encryption.header import Header, Opened, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import stored_header
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError
+from modos.formats import is_encrypted
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
 
-_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "recipients")
+_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender")
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,13 @@ class _Conversion(ABC):
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         told: dict[str, Any] = {}
+        headers = []
         for source, target in self.pairs:
             found = self._convert(storage, source, target, {} if told else self.change.base, progress)
             written.append(target)
+            headers += [found.pop("header_digest")] if "header_digest" in found else []
             told = told or found
-        return told
+        return told | ({"header_digests": headers} if headers else {})
 
     @abstractmethod
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
@@ -82,11 +88,11 @@ class Unseal(_Conversion):
     """Opens a sealed file and its indexes."""
 
     secret: SecretKey
-    sender: PublicKey | None
+    senders: tuple[PublicKey, ...] | None
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        opened = SealedFile(storage, source, self.secret, self.sender)
+        opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
         _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(_OF_SEALED)
 
@@ -100,9 +106,12 @@ class Rotate(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        opened = SealedFile(storage, source, self.secret)
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+        opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
         told = _seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
-        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
+        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum,
+                       "sender": str(self.secret.public)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +121,7 @@ class Reseal(_Conversion):
     Parameters
     ----------
     recipients
-        All of them, where packets are not kept; else those to add.
+        All of them but who has the key, where packets are not kept; else those to add.
     """
 
     secret: SecretKey
@@ -121,13 +130,37 @@ class Reseal(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = stored_header(storage, source)
-        head = header.resealed(self.secret, self.recipients, keep=self.keeps_packets)
+        _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
+        if self.keeps_packets:
+            head = header.resealed(self.secret, self.recipients, keep=True)
+        else:
+            head = header.reduced(self.secret, [key for key in self.recipients if key != self.secret.public])
         try:
             storage.splice(target, head, source, header.size)
         except ConflictError:
             raise _taken(storage, target) from None
-        return {"data_size": storage.stat(target).size}
+        return {"data_size": storage.stat(target).size, "header_digest": _digest(head)}
+
+
+def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
+    """What is recorded of the headers of a data file, or of those of its indexes."""
+    return SealRecord.of(recorded) if recorded else SealRecord.of_index(change.base)
+
+
+def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+    """Seal an index that is plain for those that the data file beside it is sealed for."""
+    header, _, _ = stored_header(storage, beside)
+    plain = storage.iter_range(source, 0, storage.stat(source).size, body.PIECE)
+    sealed = b"".join(seal_beside(header, secret, plain))
+    _write(storage, target, iter([sealed]), len(sealed))
+    return {"header_digest": header.digest}
+
+
+def _digest(head: bytes) -> str:
+    return hashlib.blake2b(head).hexdigest()
 
 
 def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
@@ -145,14 +178,24 @@ def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: s
 
     whole = len(head) + body.sealed_size(size)
     _write(storage, target, parts(), whole)
-    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
+    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest(),
+            "header_digest": _digest(head)}
 
 
 class SealedFile:
     """A sealed file of a storage, opened with a key.
 
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed it; anybody may where it is None.
+    headers
+        What is recorded of its header.
+
     Attributes
     ----------
+    header
+        As it is.
     size
         Plain bytes.
     plain_checksum
@@ -160,21 +203,23 @@ class SealedFile:
 
     Raises
     ------
-    DecryptError
-        The key does not open it, or it is damaged.
+    IntegrityError
+        The key does not open it, or it is damaged, or not what is recorded.
     """
 
-    def __init__(self, storage: Storage, key: str, secret: SecretKey, sender: PublicKey | None = None):
+    def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
+                 headers: SealRecord = SealRecord()):
         self._storage = storage
         self._key = key
         self.plain_checksum = ""
         try:
-            self._header, _, info = stored_header(storage, key)
-            self._bytes = info.size
-            self._opened: Opened = self._header.open(secret, sender)
-            total = body.plain_size(self._bytes - self._header.size)
+            self.header: Header = (found := stored_header(storage, key))[0]
+            self._bytes = found[2].size
+            self._opened: Opened = self.header.open(secret, senders)
+            total = body.plain_size(self._bytes - self.header.size)
         except DecryptError as error:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
+        headers.check_header(self.header, f"{storage.url}/{key}")
         self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
@@ -186,18 +231,12 @@ class SealedFile:
             A segment was changed, or segments are missing, repeated or moved;
             or the plain file is not the one that was sealed.
         """
-        digest, plain = body.Digest(), ThreadedHash()
-        pieces = self._storage.iter_range(self._key, self._header.size, self._bytes, body.SEALED_PIECE)
-        try:
-            yield from plain.over(body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits))
-        except DecryptError as error:
-            raise DecryptError(f"{self._storage.url}/{self._key}: {error.message}", error.hint) from None
+        plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
+        pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
+        yield from plain.over(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
         self.plain_checksum = plain.hexdigest()
-        if recorded.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
-            raise DecryptError(f"{self._storage.url}/{self._key}: segments are missing, repeated or moved",
-                               "restore the file from a copy")
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
-            raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
+            raise DecryptError(f"{name}: what is in it is not what was sealed")
 
 
 def _told(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
