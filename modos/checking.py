@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
+from modos.encryption.recorded import find_record
+from modos.encryption.stored import stored_header
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
 from modos.reference.fai import check_fai
@@ -146,11 +149,28 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
         elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
+        elif other := [name for name in (path, *index_names(path)) if name in sizes and not _has_recorded_header(storage, name, attributes)]:
+            yield from (Finding("checksum", element_id, f"{name} does not have the recorded header") for name in other)
         else:
             sound.append((element_id, path))
-        format = format_of(path)
-        if format and format.streamable and not any(name in sizes for name in index_names(path)):
+        format = format_of(plain_name(path))
+        plain = [name for name in index_names(plain_name(path)) if is_encrypted(path) and name in sizes]
+        if plain and not any(name in sizes for name in index_names(path)):
+            yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain[0]} is not: `modos c4gh revoke --rotate` "
+                                                 "encrypts it")
+        elif format and format.streamable and not any(name in sizes for name in index_names(path)):
             yield Finding("index", element_id, f"{path} has no index")
+
+
+def _has_recorded_header(storage: Storage, key: str, attributes: Mapping[str, Any]) -> bool:
+    """Whether a sealed file or index has the header that is recorded, where one is."""
+    if not is_encrypted(key):
+        return True
+    try:
+        find_record({"": attributes}, key).check_header(stored_header(storage, key)[0], key)
+    except IntegrityError:
+        return not attributes.get("header_digests")
+    return True
 
 
 def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: dict[str, int], thorough: bool,

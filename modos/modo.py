@@ -305,7 +305,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         self._document = transaction.commit(progress)
 
     def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
-                    progress: Progress | None = None) -> str:
+                    progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None) -> str:
         """Add an element, with its file, in one commit; returns its id.
 
         Parameters
@@ -317,6 +317,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             index comes along, or is built.
         part_of
             Id of the element that links to it. Assays belong to the object.
+        secret_key
+            The key, or its file, of a recipient of a source that is
+            encrypted: an index beside it that is not is encrypted for the
+            same recipients.
 
         Raises
         ------
@@ -326,10 +330,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             beside it is of another file. Nothing is left behind.
         """
         with self.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key)
             return transaction.add_element(element, source_file, part_of)
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None) -> str:
+                       part_of: str | None = None, progress: Progress | None = None,
+                       secret_key: SecretKey | str | Path | None = None) -> str:
         """Change slots of an element in one commit; returns its id.
 
         Parameters
@@ -344,6 +350,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             old one is taken, as somebody may be reading it.
         part_of
             Id of an element that is to link to it.
+        secret_key
+            As for `add_element`.
 
         Raises
         ------
@@ -351,6 +359,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             As for `add_element`; somebody else changed the element meanwhile.
         """
         with self.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key)
             return transaction.update_element(element_id, new, source_file, part_of)
 
     def remove_element(self, element_id: str) -> str:

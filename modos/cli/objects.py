@@ -10,11 +10,16 @@ import typer
 from modos.cli.input import ask_element, confirm, is_terminal, parse_json
 from modos.cli.output import count, options, progress, say, show_json
 from modos.cli.output import show as show_text
+from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
     from modos.modo import MODO
 
 ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
+
+
+SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
+                                                  "source, whose index beside it is not encrypted yet.")]
 
 
 def open_object(path: str) -> MODO:
@@ -64,6 +69,8 @@ def add(
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Add an element, with its file and index; asks for its attributes where none are given.
 
@@ -75,6 +82,7 @@ def add(
     from modos.description import load_yaml
     from modos.errors import InvalidInputError
 
+    secret = load_optional_secret(secret_key, passphrase_file)
     class_name = model.default_class(type)
     if element and file:
         raise InvalidInputError("--element and --file exclude each other")
@@ -91,7 +99,7 @@ def add(
         raise InvalidInputError("the element is not a mapping of attributes")
     attributes.setdefault("@type", class_name)
     with progress("copying files") as advance:
-        element_id = modo.add_element(attributes, source, parent, progress=advance)
+        element_id = modo.add_element(attributes, source, parent, progress=advance, secret_key=secret)
     say(f"added {element_id} to {modo.storage.url}")
 
 
@@ -107,6 +115,8 @@ def update(
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Bring an object up to date with files, or change one element; in one commit.
 
@@ -123,9 +133,9 @@ def update(
     if element:
         if dry_run or prune:
             raise InvalidInputError("--dry-run and --prune go with --config")
-        modo = open_object(path)
+        modo, secret = open_object(path), load_optional_secret(secret_key, passphrase_file)
         with progress("copying files") as advance:
-            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
+            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance, secret_key=secret)
         say(f"updated {changed} in {modo.storage.url}")
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}

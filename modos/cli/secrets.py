@@ -5,12 +5,18 @@ from __future__ import annotations
 import getpass
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from modos.cli.input import is_terminal
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
+
+
+PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
+                                                "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
@@ -22,6 +28,17 @@ def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
     if PASSPHRASE_VARIABLE not in os.environ and is_terminal():
         return load_secret_key(path, lambda: getpass.getpass(f"Passphrase of {path}: "))
     return load_secret_key(path)
+
+
+def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> SecretKey | None:
+    """The secret key in a file, where one is given."""
+    from modos.errors import InvalidInputError
+
+    if path is not None:
+        return load_secret(path, passphrase_file)
+    if passphrase_file is not None:
+        raise InvalidInputError("--passphrase-file goes with a secret key", "give --secret-key, too")
+    return None
 
 
 def new_passphrase(passphrase_file: Path | None) -> str | None:

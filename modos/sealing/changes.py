@@ -11,7 +11,7 @@ from modos.changes import Update
 from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
-from modos.errors import InvalidInputError, NotFoundError
+from modos.errors import DecryptError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.sealing.packets import Packets, sealed_elements
@@ -34,7 +34,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
     verified = []
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
-        for key, _ in _pairs(storage, path, path):
+        for key, _ in _with_plain_indexes(storage, _pairs(storage, path, path)):
             if not is_encrypted(key):
                 logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
                 continue
@@ -105,7 +105,11 @@ def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence
             continue
         SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
         target = plain_name(path)
-        pairs = tuple(pair for pair in _pairs(storage, path, target) if is_encrypted(pair[0]))
+        beside = _with_plain_indexes(storage, _pairs(storage, path, target))
+        if senders is not None and (plain := [source for source, _ in beside if not is_encrypted(source)]):
+            raise DecryptError(f"{storage.url}/{plain[0]} is not sealed: nothing says who made it", "leave the sender out, or "
+                               "remove that index and make another one")
+        pairs = tuple(pair for pair in beside if pair[0] != pair[1])
         allowed = None if senders is None else tuple(senders)
         transaction.convert_file(element_id, {"data_path": target},
                                  lambda change, pairs=pairs: Unseal(change, pairs, secret, allowed))
@@ -188,11 +192,14 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs, keys = _pairs(storage, path, target), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        pairs, keys = _with_plain_indexes(storage, _pairs(storage, path, target)), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
             return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
 
+        for source, beside in pairs:
+            if not is_encrypted(source):
+                logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
         transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
         changed.append(element_id)
     return changed
@@ -200,13 +207,15 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
 
 def _pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
     """A file and those of its indexes that are there, each with the name that it has beside another file."""
-    pairs = [(path, target)]
-    for name, beside in zip(index_names(path), index_names(target), strict=True):
-        if storage.exists(name):
-            pairs.append((name, beside))
-        elif is_encrypted(path) and storage.exists(plain_name(name)):
-            pairs.append((plain_name(name), beside))
-    return tuple(pairs)
+    indexes = zip(index_names(path), index_names(target), strict=True)
+    return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
+
+
+def _with_plain_indexes(storage: Storage, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs of a sealed file, and of the plain indexes that it has in the place of sealed ones."""
+    there = {source for source, _ in pairs}
+    beside = zip(index_names(pairs[0][0]), index_names(pairs[0][1]), strict=True)
+    return *pairs, *((plain_name(name), new) for name, new in beside if name not in there and storage.exists(plain_name(name)))
 
 
 def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[

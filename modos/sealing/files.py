@@ -92,6 +92,10 @@ class Unseal(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            size = storage.stat(source).size
+            _write(storage, target, storage.iter_range(source, 0, size, body.PIECE), size)
+            return {}
         opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
         _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(_OF_SEALED)
