@@ -140,6 +140,8 @@ class Transaction:
             source = None
             if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
                 changes |= self._present_file(element_id, changes["data_path"])
+        if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            changes |= {slot: None for slot in ("seal_digest", "header_digests", "sender") if slot in base}  # of the file before
         if "seqcol_digest" in base and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)

@@ -269,6 +269,14 @@ def test_plain_files_keep_nothing_of_a_seal(modo):
     assert modo.metadata["data/demo2"] == before
 
 
+def test_another_file_that_is_there_already_has_a_header_of_its_own(modo):
+    modo.encrypt(ME.public, FRIEND)
+    modo.storage.write("other.bam.c4gh", sealed(b"", ME))
+    modo.update_element("data/demo2", {"data_path": "other.bam.c4gh"})
+    told = modo.metadata["data/demo2"]
+    assert not {"header_digests", "seal_digest", "sender"} & told.keys()
+
+
 # -- who sealed it ------------------------------------------------------------------------------------------------------
 
 def test_the_sender_is_recorded_and_survives(modo):
