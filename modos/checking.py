@@ -11,7 +11,7 @@ from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
-from modos.encryption.recorded import find_record
+from modos.encryption.recorded import SealRecord, find_record
 from modos.encryption.stored import stored_header
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
@@ -155,7 +155,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             sound.append((element_id, path))
         format = format_of(plain_name(path))
         plain = [name for name in index_names(plain_name(path)) if is_encrypted(path) and name in sizes]
-        if plain and not any(name in sizes for name in index_names(path)):
+        if plain and not any(name in sizes for name in index_names(path)) and not SealRecord.of_index(attributes).headers:
             yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain[0]} is not: `modos c4gh revoke --rotate` "
                                                  "encrypts it")
         elif format and format.streamable and not any(name in sizes for name in index_names(path)):

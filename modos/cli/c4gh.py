@@ -122,7 +122,8 @@ def share(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
-    say(f"shared {count(len(changed), 'file')} of {place}" if changed else "nothing to do: they can open every file already")
+    say(f"shared {count(len(changed), 'file')} of {place}" if changed
+        else "nothing to do: they are recorded as recipients of every file already")
 
 
 @app.command()
@@ -148,7 +149,7 @@ def revoke(
     modo = open_object(place)
     with progress("encrypting") as advance:
         changed = modo.revoke(secret, public_key, elements, rotate, advance)
-    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed 
+    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed
         else "nothing to do: no file is encrypted for them, as every packet is of a recorded recipient who remains")
 
 

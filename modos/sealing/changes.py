@@ -15,9 +15,9 @@ from modos.errors import DecryptError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.sealing.packets import Packets, sealed_elements
+from modos.sealing.plain_indexes import refuse_plain, with_plain_indexes
 from modos.storage import Storage
 from modos.storage.base import Progress
-
 
 logger = logging.getLogger(__name__)
 
@@ -34,8 +34,10 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
     verified = []
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
-        for key, _ in _with_plain_indexes(storage, _pairs(storage, path, path)):
+        for key, _ in with_plain_indexes(storage, _pairs(storage, path, path), attributes):
             if not is_encrypted(key):
+                if senders is not None:
+                    raise refuse_plain(storage, key)
                 logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
                 continue
             headers = SealRecord.of(attributes) if key == path else SealRecord.of_index(attributes)
@@ -105,10 +107,9 @@ def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence
             continue
         SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
         target = plain_name(path)
-        beside = _with_plain_indexes(storage, _pairs(storage, path, target))
-        if senders is not None and (plain := [source for source, _ in beside if not is_encrypted(source)]):
-            raise DecryptError(f"{storage.url}/{plain[0]} is not sealed: nothing says who made it", "leave the sender out, or "
-                               "remove that index and make another one")
+        beside = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
+            raise refuse_plain(storage, plain)
         pairs = tuple(pair for pair in beside if pair[0] != pair[1])
         allowed = None if senders is None else tuple(senders)
         transaction.convert_file(element_id, {"data_path": target},
@@ -132,7 +133,7 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
         raise InvalidInputError("no recipient is given", "give at least one public key")
 
     def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
-        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded]
+        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
         if new and packets.unknown:
             logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.text_of_unknown(),
                            "s" if packets.unknown == 1 else "")
@@ -160,9 +161,7 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
     DecryptError
         The key does not open a file; nothing is changed.
     """
-    gone = {str(key) for key in revoked}
-
-    own = str(secret.public)
+    gone, own = {str(key) for key in revoked}, str(secret.public)
 
     def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         if own in gone:
@@ -179,7 +178,8 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
 
 
 def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
-            for_whom: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool, rotate: bool) -> list[str]:
+            for_whom: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
+            rotate: bool) -> list[str]:
     """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
     storage, changed = transaction.storage, []
     for element_id, attributes in _with_files(transaction, chosen, every=True):
@@ -192,7 +192,8 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs, keys = _with_plain_indexes(storage, _pairs(storage, path, target)), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        pairs = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
             return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
@@ -209,13 +210,6 @@ def _pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], .
     """A file and those of its indexes that are there, each with the name that it has beside another file."""
     indexes = zip(index_names(path), index_names(target), strict=True)
     return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
-
-
-def _with_plain_indexes(storage: Storage, pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """Pairs of a sealed file, and of the plain indexes that it has in the place of sealed ones."""
-    there = {source for source, _ in pairs}
-    beside = zip(index_names(pairs[0][0]), index_names(pairs[0][1]), strict=True)
-    return *pairs, *((plain_name(name), new) for name, new in beside if name not in there and storage.exists(plain_name(name)))
 
 
 def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[

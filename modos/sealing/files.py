@@ -12,7 +12,7 @@ from typing import Any
 from modos.changes import Update
 from modos.encryption import body
 from modos.encryption.beside import seal_beside
-from modos.encryption.header import Header, Opened, seal_header
+from modos.encryption.header import Opened, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import stored_header
@@ -157,9 +157,9 @@ def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord
 def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
     """Seal an index that is plain for those that the data file beside it is sealed for."""
     header, _, _ = stored_header(storage, beside)
-    plain = storage.iter_range(source, 0, storage.stat(source).size, body.PIECE)
-    sealed = b"".join(seal_beside(header, secret, plain))
-    _write(storage, target, iter([sealed]), len(sealed))
+    size = storage.stat(source).size
+    sealed = seal_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
+    _write(storage, target, sealed, header.size + body.sealed_size(size))
     return {"header_digest": header.digest}
 
 
@@ -217,8 +217,8 @@ class SealedFile:
         self._key = key
         self.plain_checksum = ""
         try:
-            self.header: Header = (found := stored_header(storage, key))[0]
-            self._bytes = found[2].size
+            self.header, _, info = stored_header(storage, key)
+            self._bytes = info.size
             self._opened: Opened = self.header.open(secret, senders)
             total = body.plain_size(self._bytes - self.header.size)
         except DecryptError as error:

@@ -14,7 +14,7 @@ from modos.api import MODO
 from modos.encryption.body import SEALED, seal
 from modos.encryption.header import Header, read_header, seal_header, writer_of
 from modos.encryption.keys import SecretKey
-from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, TruncatedStream
+from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 INDEXES = {"demo1.cram": ".crai", "demo2.bam": ".bai", "calls.vcf.gz": ".tbi", "cohort.bcf": ".csi"}
@@ -114,6 +114,10 @@ def test_packets_that_are_missing_are_told(modo):
     put(modo, "demo2.bam.c4gh", header.reduced(ME, []) + data[header.size:])
     found = {one.element_id: one for one in modo.recipients(ME)}
     assert (found["data/demo2"].missing, found["data/demo2"].unknown, found["data/demo1"].missing) == (1, 0, 0)
+    with modo.transaction() as transaction:
+        transaction.update_element("data/demo2", {"data_size": modo.storage.stat("demo2.bam.c4gh").size})
+    assert modo.share(ME, FRIEND.public) == ["data/demo2"]
+    assert [one.opens for one in modo.recipients(FRIEND)] == [True] * 4
 
 
 @pytest.mark.parametrize("rotate", [False, True])
@@ -175,8 +179,8 @@ def test_sharing_records_who_shares(example, tmp_path):
 
 # -- what was sealed there ----------------------------------------------------------------------------------------------
 
-def substitute(modo, name, path=None):
-    """Another file of the same size, for the same recipient: whoever can write there can make it."""
+def substitute(modo, name, path=None, recipients=(ME,)):
+    """Another file of the same size, for the same recipients: whoever can write there can make it."""
     path = path or f"{name}.c4gh"
     plain = modo.storage.read(path)[0]
     header = header_of(modo, path)
@@ -184,7 +188,7 @@ def substitute(modo, name, path=None):
     from modos.encryption.body import unseal
 
     data = b"".join(unseal(iter([plain[header.size:]]), opened.keys))
-    put(modo, path, sealed(data, ME))
+    put(modo, path, sealed(data, *recipients))
     assert modo.storage.stat(path).size == len(plain)
 
 
@@ -218,8 +222,13 @@ def test_another_index_in_its_place_is_refused(modo, name):
     assert [(finding.kind, finding.where) for finding in modo.find_problems()] == [("checksum", FILES[name])]
     modo.storage.delete(f"{index}.c4gh")
     modo.storage.write(index, b"anything")
-    with pytest.raises(Exception, match="no index"):
-        MODO.open(modo.storage.url).count(name, "chr1:1-9000", secret_key=ME)
+    modo = MODO.open(modo.storage.url)
+    with pytest.raises(NotFoundError, match="no index"):
+        modo.count(name, "chr1:1-9000", secret_key=ME)
+    for change in (lambda: modo.verify_encryption(ME), lambda: modo.share(ME, FRIEND.public), lambda: modo.decrypt(ME)):
+        with pytest.raises(DecryptError, match="is gone"):
+            change()
+    assert "index" in {finding.kind for finding in modo.find_problems()}
 
 
 def test_a_file_that_is_cut_is_refused_for_a_region(modo):
@@ -418,6 +427,26 @@ def test_an_object_with_a_plain_index_beside_a_sealed_file_is_read(example, tmp_
     assert modo.find_problems() == []
     modo.decrypt(STRANGER)
     assert counted(modo, modo.metadata["data/theirs"]["data_path"], None, example) == wanted and modo.find_problems() == []
+
+
+def test_a_plain_index_on_s3(example, tmp_path, stack):
+    from modos.demo.stack import CREDENTIALS
+
+    source = foreign(example, tmp_path, ME)
+    source.with_name("demo2.bam.bai.c4gh").unlink()
+    where = {"services": {"s3": stack.s3}, "s3_kwargs": CREDENTIALS}
+    modo = MODO.create(f"s3://modos-demo/plain/{tmp_path.name}", **where)
+    modo.add_element({"id": "theirs", "@type": "DataEntity"}, source)
+    modo.storage.write("demo2.bam.bai", (example / "ex/demo2.bam.bai").read_bytes())
+    plain = MODO.open(example / "ex")
+    for region in ("chr1:1-9000", None):
+        assert modo.count("demo2.bam", region, secret_key=ME) == plain.count("demo2.bam", region)
+    modo.share(ME, FRIEND.public)
+    name = modo.metadata["data/theirs"]["data_path"]
+    assert modo.count(name, "chr1:1-9000", secret_key=FRIEND) == plain.count("demo2.bam", "chr1:1-9000")
+    substitute(modo, name, name, (ME, FRIEND))
+    with pytest.raises(ChecksumMismatch):
+        MODO.open(modo.storage.url, **where).count(name, "chr1:1-9000", secret_key=ME)
 
 
 def test_decrypting_keeps_a_plain_index(example, tmp_path):
