@@ -149,17 +149,24 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
         elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
-        elif other := [name for name in (path, *index_names(path)) if name in sizes and not _has_recorded_header(storage, name, attributes)]:
+        elif other := [name for name in (path, *index_names(path))
+                       if name in sizes and not _has_recorded_header(storage, name, attributes)]:
             yield from (Finding("checksum", element_id, f"{name} does not have the recorded header") for name in other)
         else:
             sound.append((element_id, path))
         format = format_of(plain_name(path))
-        plain = [name for name in index_names(plain_name(path)) if is_encrypted(path) and name in sizes]
-        if plain and not any(name in sizes for name in index_names(path)) and not SealRecord.of_index(attributes).headers:
-            yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain[0]} is not: `modos c4gh revoke --rotate` "
+        if plain := _plain_index(path, sizes, attributes):
+            yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain} is not: `modos c4gh revoke --rotate` "
                                                  "encrypts it")
         elif format and format.streamable and not any(name in sizes for name in index_names(path)):
             yield Finding("index", element_id, f"{path} has no index")
+
+
+def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> str | None:
+    """The index of a sealed file that is not sealed, where it has no other and had none."""
+    if not is_encrypted(path) or SealRecord.of_index(attributes).headers or any(name in sizes for name in index_names(path)):
+        return None
+    return next((name for name in index_names(plain_name(path)) if name in sizes), None)
 
 
 def _has_recorded_header(storage: Storage, key: str, attributes: Mapping[str, Any]) -> bool:

@@ -143,7 +143,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
-                  progress: Progress | None = None) -> MODO:
+                  progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None) -> MODO:
         """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
@@ -160,29 +160,32 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         type
             What the rows of a sheet are that have no `@type`: a class, or a
             group such as `sample`.
+        secret_key
+            As for `add_element`.
 
         Raises
         ------
         InvalidInputError
             The file is malformed, or an element does not fit the schema.
         """
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key)
         modo._commit(modo._prepared, progress)
         return modo
 
     @classmethod
     def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                           endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                          s3_kwargs: dict | None = None, no_remove: bool = True,
-                          type: str | None = None) -> list[Difference]:
+                          s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
+                          secret_key: SecretKey | str | Path | None = None) -> list[Difference]:
         """What `from_file` would change; nothing is changed."""
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key)
         before = modo._prepared.start.metadata() if modo._prepared.start.tag else {}
         return compare(before, modo._prepared.preview().metadata(), ignore=frozenset({"last_update_date"}))
 
     @classmethod
     def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
-                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None) -> MODO:
+                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None,
+                 secret_key: SecretKey | str | Path | None) -> MODO:
         given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
         entries = [one for one in given if isinstance(one, Entry)]
         entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type)
@@ -195,7 +198,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
             document = Document(modo._own_attributes(**(own[0] if own else {})))
         modo._document = document
-        modo._prepared = Transaction(modo.storage, document)
+        modo._prepared = Transaction(modo.storage, document, None if secret_key is None else as_secret_key(secret_key))
         bring_up_to_date(modo._prepared, entries, prune=not no_remove)
         return modo
 

@@ -299,7 +299,8 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     for kind in ("reads", "variants"):
         server, found, file_id = url.partition(f"/{kind}/")
         if found and file_id:
-            client = HtsgetClient(server, workers=workers, token=token, public_key=None if secret is None else secret.public.to_pem())
+            key = None if secret is None else secret.public.to_pem()
+            client = HtsgetClient(server, workers=workers, token=token, public_key=key)
             format = _offered(client, kind, file_id, _SCHEME if secret else None)
             return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
     raise InvalidInputError(f"{url} is not the address of a file on an htsget server",

@@ -36,6 +36,8 @@ def create(
     type: Annotated[str, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
                                       "sequence.")] = None,
     meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Create an object: from files, from JSON, or by answering questions.
 
@@ -53,8 +55,9 @@ def create(
         if MODO.exists(path, **where):
             raise AlreadyExistsError(f"{path} exists already",
                                      f"bring it up to date with `modos update {path} -c {file[0]}`")
+        secret = load_optional_secret(secret_key, passphrase_file)
         with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, **where)
+            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, **where)
     else:
         attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
         attributes.pop("@type", None)
@@ -130,15 +133,17 @@ def update(
 
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    secret = load_optional_secret(secret_key, passphrase_file)
     if element:
         if dry_run or prune:
             raise InvalidInputError("--dry-run and --prune go with --config")
-        modo, secret = open_object(path), load_optional_secret(secret_key, passphrase_file)
+        modo = open_object(path)
         with progress("copying files") as advance:
-            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance, secret_key=secret)
+            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance,
+                                          secret_key=secret)
         say(f"updated {changed} in {modo.storage.url}")
         return
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
+    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
     open_object(path)
     entries = read_descriptions(config, type)
     changes = MODO.compare_with_file(entries, path, **where)

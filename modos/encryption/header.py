@@ -75,8 +75,9 @@ class Header:
         if not found:
             raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
         if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
-            raise DecryptError(f"the file is not sealed for this key by that sender, but by {_listed(writer_of(packet) for packet, _ in found)}",
-                               "who shares a file or revokes writes packets, too: give the keys of all whose word you take")
+            raise DecryptError("the file is not sealed for this key by that sender, but by "
+                               + _listed(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
+                               "writes packets, too: give the keys of all whose word you take")
         if any(_kind(content) == _EDIT_LIST for _, content in found if content not in plain):
             raise DecryptError("what counts of the file is said by somebody else than that sender")
         keys = tuple(dict.fromkeys(_data_key(content) for content in plain if _kind(content) == _DATA_KEY))

@@ -14,7 +14,9 @@ from modos.api import MODO
 from modos.encryption.body import SEALED, seal
 from modos.encryption.header import Header, read_header, seal_header, writer_of
 from modos.encryption.keys import SecretKey
-from modos.errors import AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.errors import (
+    AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
+)
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 INDEXES = {"demo1.cram": ".crai", "demo2.bam": ".bai", "calls.vcf.gz": ".tbi", "cohort.bcf": ".csi"}
@@ -374,6 +376,18 @@ def test_a_plain_index_beside_a_sealed_source_is_taken_and_sealed(example, tmp_p
     for reader in (ME, STRANGER):
         assert counted(modo, name, reader, example) == wanted > 0
     assert modo.find_problems() == [] and modo.find_problems(secret_key=ME) == [] and modo.verify_encryption(STRANGER)
+
+
+def test_a_description_may_name_sealed_sources_with_plain_indexes(example, tmp_path):
+    source = foreign(example, tmp_path, ME, sealed_index=False)
+    described = tmp_path / "modo.yaml"
+    described.write_text(f"- element: {{id: own, '@type': MODO}}\n- element: {{id: a, '@type': AlignmentSet}}\n"
+                         f"  args: {{source_file: {source}}}\n")
+    with pytest.raises(AccessError, match="is not sealed"):
+        MODO.from_file(described, tmp_path / "own")
+    assert not MODO.exists(tmp_path / "own")
+    modo = MODO.from_file(described, tmp_path / "own", secret_key=ME)
+    assert modo.count("demo2.bam", "chr1:1-9000", secret_key=ME) == MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")
 
 
 def test_the_package_opens_an_index_that_was_sealed_so(example, tmp_path, monkeypatch):
