@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
+from modos.encryption.recorded import SealRecord
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
@@ -146,16 +148,27 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             continue
         if attributes.get("data_size", size) != size:
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
-        elif damage := find_damage(storage, path):
+        elif damage := find_damage(storage, path, SealRecord.of(attributes)):
             yield Finding("seal", element_id, damage)
         elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
         else:
             sound.append((element_id, path))
-        indexes, format = [name for name in index_names(path) if name in sizes], format_of(path)
-        yield from (Finding("seal", element_id, damage) for name in indexes if (damage := find_damage(storage, name)))
-        if format and format.streamable and not indexes:
+        indexes, format = [name for name in index_names(path) if name in sizes], format_of(plain_name(path))
+        yield from (Finding("seal", element_id, damage) for name in indexes
+                    if (damage := find_damage(storage, name, SealRecord.of_index(attributes))))
+        if plain := _plain_index(path, sizes, attributes):
+            yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain} is not: `modos c4gh revoke --rotate` "
+                                                 "encrypts it")
+        elif format and format.streamable and not indexes:
             yield Finding("index", element_id, f"{path} has no index")
+
+
+def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> str | None:
+    """The index of a sealed file that is not sealed, where it has no other and had none."""
+    if not is_encrypted(path) or SealRecord.of_index(attributes).headers or any(name in sizes for name in index_names(path)):
+        return None
+    return next((name for name in index_names(plain_name(path)) if name in sizes), None)
 
 
 def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: dict[str, int], thorough: bool,

@@ -18,6 +18,7 @@ from modos import elements, incoming, model, transfer
 from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
 from modos.description import Entry
 from modos.elements import Document, journal
+from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError, listing
 from modos.formats import ENCRYPTED_SUFFIX, format_of, is_encrypted, plain_name, stem_of
@@ -60,10 +61,13 @@ class Transaction:
         Holds the object.
     start
         Its document as it is now; one without a tag makes a new object.
+    secret
+        Opens sealed files that are added, to seal their indexes with.
     """
 
     storage: Storage
     start: Document
+    secret: SecretKey | None = None
     view: Document = field(init=False)
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
@@ -270,7 +274,7 @@ class Transaction:
         transfer.check_source(source, plain_name(key) if sealing else key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
         self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
-            source, key, transfer.plan_indexes(source, key), change))
+            source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:

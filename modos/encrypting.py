@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos.editing import Transaction
 from modos.elements import Document
-from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
+from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
 from modos.storage import Storage
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class EncryptedFiles(ABC):
 
         return sealing.find_plain(Transaction(self.storage, self._document), as_public_keys(recipient_pubkeys), elements)
 
-    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
+    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
                 progress: Progress | None = None) -> list[str]:
         """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
@@ -83,7 +83,8 @@ class EncryptedFiles(ABC):
         seckey_path
             The secret key of a recipient, or its file.
         sender_pubkey
-            Who must have encrypted them; anybody may where it is None.
+            Who must have encrypted them, or several of whom one must; anybody
+            may where it is None.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         elements
@@ -98,14 +99,17 @@ class EncryptedFiles(ABC):
         from modos import sealing
 
         secret = as_secret_key(seckey_path, passphrase)
-        senders = as_public_keys(sender_pubkey) if sender_pubkey is not None else [None]
+        senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
         with self.transaction(progress) as transaction:
-            return sealing.open_elements(transaction, secret, senders[0], elements)
+            return sealing.open_elements(transaction, secret, senders, elements)
 
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
               elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
         """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+
+        The packets of others stay; those that are added are sealed with the
+        key that is given, and not by who encrypted the file.
 
         Parameters
         ----------
@@ -126,8 +130,10 @@ class EncryptedFiles(ABC):
                passphrase: str | None = None) -> list[str]:
         """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
 
-        Who has a copy, or has kept the key of the body, can still read that;
-        with `rotate` the bodies are sealed under new keys.
+        The header is made anew for the recipients in the metadata and for
+        the key that is given; packets of others go. Who has a copy, or has
+        kept the key of the body, can still read that; with `rotate` the
+        bodies are sealed under new keys.
 
         Parameters
         ----------
@@ -150,7 +156,8 @@ class EncryptedFiles(ABC):
         return sealing.find_recipients(self.storage, self.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
-                          progress: Progress | None = None, passphrase: str | None = None) -> list[str]:
+                          progress: Progress | None = None, passphrase: str | None = None,
+                          sender_pubkey: PublicKeys | None = None) -> list[str]:
         """Open all of the encrypted files; returns their elements.
 
         Parameters
@@ -159,6 +166,9 @@ class EncryptedFiles(ABC):
             The secret key of a recipient, or its file.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        sender_pubkey
+            Who must have encrypted them, or several of whom one must; anybody
+            may where it is None.
 
         Raises
         ------
@@ -171,4 +181,5 @@ class EncryptedFiles(ABC):
         document = self._document
         metadata = document.metadata()
         chosen = [document.find(element) for element in elements] if elements else metadata
-        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress)
+        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
+                              None if sender_pubkey is None else as_public_keys(sender_pubkey))

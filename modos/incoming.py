@@ -35,6 +35,7 @@ class NewFile:
     indexes: transfer.IndexPlan
     change: Add | Update
     replaces: bool = True
+    secret: SecretKey | None = None  # to seal an index with that is plain, where the source is sealed
 
     def keys(self) -> list[str]:
         return [self.key, *(key for _, key in self.indexes)]
@@ -44,12 +45,12 @@ class NewFile:
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced)
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
             logger.warning("%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
                            "it does not say so", self.change.element_id, packets, "" if packets == 1 else "s")
-        return {"data_size": staged.size, "data_checksum": staged.checksum}
+        return {"data_size": staged.size, "data_checksum": staged.checksum} | staged.sealed
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,14 @@ class NewSealedFile:
             index = transfer.built(self.source, plain_name(self.key), self.indexes, Path(folder))
             replaced = self.change.base["data_path"]
             told = self._seal(storage, self.source, self.key, replaced, progress)
+            headers = [told.pop("header_digest")]
             written.append(self.key)
             old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
-                self._seal(storage, path, index_key, old_index or replaced, progress)
+                of_index = self._seal(storage, path, index_key, old_index or replaced, progress)
+                headers.append(of_index["header_digest"])
                 written.append(index_key)
-        return told | {"recipients": [str(recipient) for recipient in self.recipients]}
+        return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
 
     def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
         from modos.encryption.writing import seal_pieces

@@ -132,8 +132,14 @@ def check_index(files: Readable, key: str, index_key: str, *, thorough: bool = F
     IntegrityError
         It is not.
     """
-    info = files.stat(key)
     data, _ = files.read_part(index_key, 0, MAX_INDEX + 1)
+    check_bytes(files, key, index_key, data, thorough=thorough, progress=progress)
+
+
+def check_bytes(files: Readable, key: str, index_key: str, data: bytes, *, thorough: bool = False,
+                progress: Progress | None = None) -> None:
+    """Look whether the bytes of an index are of a file in a storage; see `check_index`."""
+    info = files.stat(key)
     _check(key, index_key, streamable_format(key), lambda start, end: files.read_part(key, start, end, if_match=info.etag)[0],
            info.size, data, thorough, WORKERS if files.is_remote else 1, progress)
 

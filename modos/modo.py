@@ -143,7 +143,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
-                  progress: Progress | None = None) -> MODO:
+                  progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
+                  passphrase: str | None = None) -> MODO:
         """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
@@ -160,29 +161,32 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         type
             What the rows of a sheet are that have no `@type`: a class, or a
             group such as `sample`.
+        secret_key, passphrase
+            As for `add_element`.
 
         Raises
         ------
         InvalidInputError
             The file is malformed, or an element does not fit the schema.
         """
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase)
         modo._commit(modo._prepared, progress)
         return modo
 
     @classmethod
     def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                           endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                          s3_kwargs: dict | None = None, no_remove: bool = True,
-                          type: str | None = None) -> list[Difference]:
+                          s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
+                          secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Difference]:
         """What `from_file` would change; nothing is changed."""
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase)
         before = modo._prepared.start.metadata() if modo._prepared.start.tag else {}
         return compare(before, modo._prepared.preview().metadata(), ignore=frozenset({"last_update_date"}))
 
     @classmethod
     def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
-                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None) -> MODO:
+                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None,
+                 secret_key: SecretKey | str | Path | None, passphrase: str | None) -> MODO:
         given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
         entries = [one for one in given if isinstance(one, Entry)]
         entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type)
@@ -195,7 +199,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
             document = Document(modo._own_attributes(**(own[0] if own else {})))
         modo._document = document
-        modo._prepared = Transaction(modo.storage, document)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        modo._prepared = Transaction(modo.storage, document, secret)
         bring_up_to_date(modo._prepared, entries, prune=not no_remove)
         return modo
 
@@ -335,7 +340,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         self._document = transaction.commit(progress)
 
     def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
-                    progress: Progress | None = None) -> str:
+                    progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
+                    passphrase: str | None = None) -> str:
         """Add an element, with its file, in one commit; returns its id.
 
         Parameters
@@ -347,6 +353,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             index comes along, or is built.
         part_of
             Id of the element that links to it. Assays belong to the object.
+        secret_key
+            The key, or its file, of a recipient of a source that is
+            encrypted: an index beside it that is not is encrypted for the
+            same recipients.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
 
         Raises
         ------
@@ -356,10 +368,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             beside it is of another file. Nothing is left behind.
         """
         with self.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             return transaction.add_element(element, source_file, part_of)
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False) -> str:
+                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False,
+                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> str:
         """Change slots of an element in one commit; returns its id.
 
         Parameters
@@ -379,6 +393,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         plain
             Leave a plain source file plain, also where it replaces an
             encrypted one.
+        secret_key, passphrase
+            As for `add_element`.
 
         Raises
         ------
@@ -388,6 +404,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             It is encrypted, and for whom is not recorded.
         """
         with self.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             return transaction.update_element(element_id, new, source_file, part_of, plain)
 
     def remove_element(self, element_id: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from modos import sources
 from modos.config import Services
 from modos.elements import Document
-from modos.encryption.keys import SecretKey, as_secret_key
-from modos.errors import ConflictError
+from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
+from modos.errors import ConflictError, DecryptError
 from modos.forking import cached_property
 from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
@@ -37,7 +37,8 @@ class GenomicFiles:
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
-                        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> Iterator[Any]:
+                        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+                        sender_pubkey: PublicKeys | None = None) -> Iterator[Any]:
         """The records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
@@ -60,6 +61,9 @@ class GenomicFiles:
             The key, or its file, to open an encrypted file with.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        sender_pubkey
+            Public keys, or their files, of whom one must have encrypted it;
+            anybody may where it is None.
 
         Returns
         -------
@@ -72,25 +76,29 @@ class GenomicFiles:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        return self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase).fetch(region, samples)
+        file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
+        return file.fetch(region, samples)
 
     def count(self, file_path: str | PurePath, region: RegionsLike = None,
-              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> int:
+              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+              sender_pubkey: PublicKeys | None = None) -> int:
         """How many records of a file overlap some regions, or are in all of it."""
-        return self.file(file_path, secret_key=secret_key, passphrase=passphrase).count(region)
+        return self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey).count(region)
 
     def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
                  reference_filename: str | Path | None = None,
-                 secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> np.ndarray:
+                 secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+                 sender_pubkey: PublicKeys | None = None) -> np.ndarray:
         """The depth of reads over a region: the mean of each of some bins, or that of each base.
 
         See `modos.genomics.GenomicFile.coverage`.
         """
-        return self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase).coverage(region, bins)
+        file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
+        return file.coverage(region, bins)
 
     def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
-             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, hints: Query = Query(),
-             workers: int = WORKERS) -> GenomicFile:
+             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+             sender_pubkey: PublicKeys | None = None, hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
         """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`.
 
         With a passphrase it is not pickled, as that would be in the pickle.
@@ -98,13 +106,18 @@ class GenomicFiles:
         document = self._document
         metadata = document.metadata()
         key = sources.find_file(self.storage, metadata, str(file_path))
+        senders = None if sender_pubkey is None else tuple(as_public_keys(sender_pubkey))
+        if senders is not None and not is_encrypted(key):
+            raise DecryptError(f"{self.storage.url}/{key} is not encrypted: nothing says who sent it",
+                               "leave the sender out to read it all the same")
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self.services if self.storage.is_remote else None
-        planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
+        planner = self._planner_with(secret_key, senders) if is_encrypted(key) else self._planner
         file = sources.genomic_file(self.storage, planner, services, metadata, key, reference_filename, hints=hints,
                                     workers=workers, endpoint=self._endpoint, confirm=_Unchanged(self, document, key).confirm)
-        file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers)
+        file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
+                              sender_pubkey=senders)
         return file
 
     @cached_property
@@ -112,18 +125,20 @@ class GenomicFiles:
         return Planner(self.storage)
 
     @cached_property
-    def _opened(self) -> dict[SecretKey, Planner]:
+    def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
         return {}
 
-    def _planner_with(self, secret_key: SecretKey | str | Path | None) -> Planner:
+    def _planner_with(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
         """The planner over what a key opens."""
         if secret_key is None:
             return self._planner
+        from modos.encryption.recorded import find_record
         from modos.encryption.view import DecryptedView
 
-        key = as_secret_key(secret_key)
+        key = as_secret_key(secret_key), senders
         if key not in self._opened:
-            self._opened[key] = Planner(DecryptedView(self.storage, key))
+            view = DecryptedView(self.storage, key[0], lambda name: find_record(self.metadata, name), senders)
+            self._opened[key] = Planner(view)
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from modos.config import Services, check_url, token_for
-from modos.encryption.keys import SecretKey
+from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
@@ -28,6 +28,7 @@ from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.streaming import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.unsealing import UnsealedSource
 from modos.verification import Recorded
 
 Metadata = Mapping[str, Mapping[str, Any]]
@@ -102,7 +103,8 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.of(attributes, sealed=name != key)
     planner.expect(name, recorded)
-    stored = StorageSource(planner.storage, name, planner, workers, recorded)
+    kind = StorageSource if name == key else UnsealedSource
+    stored = kind(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored
     else:
@@ -117,7 +119,8 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
 
 
 def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
-                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS) -> GenomicFile:
+                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
+                senders: Sequence[PublicKey] | None = None) -> GenomicFile:
     """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
 
     Parameters
@@ -127,13 +130,16 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
         URL where it is None.
     secret
         The key to open the answers with, where the server encrypts them.
+    senders
+        Of whom one must have sealed the answers; None for anybody.
     """
     check_reference(reference_filename)
     check_url(url, "an htsget server")
-    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers)
+    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
     file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
                        find_gene=GeneFinder(endpoint).find)
-    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers)
+    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
+                          senders=senders)
     return file
 
 

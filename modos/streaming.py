@@ -8,13 +8,13 @@ format that hold all of their records, and neighbours.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
 
 from modos.blanking import PLACING
-from modos.encryption.keys import SecretKey
+from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
@@ -137,13 +137,16 @@ class StorageSource:
 
     def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
         """A stream whose first bytes are there, so that what was remembered of the file is known to hold."""
-        plan = self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
+        plan = self._plan(regions)
         if self._recorded.size not in (None, plan.info.size):
             raise TruncatedStream(f"{self.name} has {plan.info.size:,} bytes, recorded are {self._recorded.size:,}: it is damaged, or was replaced",
                                   "`modos check` says more; open the object again where somebody else has changed it")
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
         return Stream(plan.regions, None, started) if regions is not None else _whole(started, self._recorded, self.name)
+
+    def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
+        return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
 
     def open_header(self) -> Iterator[bytes]:
         """The header, read by range."""
@@ -174,15 +177,19 @@ class HtsgetSource:
         The fields and tags that are wanted; the server may send more.
     secret
         The key to open the answers with, where the server encrypts them.
+    senders
+        Of whom one must have sealed them; anybody may, and they may be
+        plain, where it is None.
     """
 
     def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, recorded: Recorded = Recorded(),
-                 hints: Query = Query(), secret: SecretKey | None = None):
+                 hints: Query = Query(), secret: SecretKey | None = None, senders: Sequence[PublicKey] | None = None):
         self._client = client
         self._file_id = file_id
         self._recorded = recorded
         self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
         self._secret = secret
+        self._senders = senders
         self.format = format
         self.name = f"{client.url}/{format.kind}/{file_id}"
 
@@ -239,7 +246,7 @@ class HtsgetSource:
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
             raise InvalidInputError(f"the htsget server offers {self.name} as {ticket.format} only")
-        return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name)
+        return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:
         """Those of the header; none where there is no such file."""
@@ -306,7 +313,7 @@ def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
 
 
 def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None, secret: SecretKey | None = None,
-                  workers: int = WORKERS) -> HtsgetSource:
+                  workers: int = WORKERS, senders: Sequence[PublicKey] | None = None) -> HtsgetSource:
     """The source behind `http://server/reads/ID` or `.../variants/ID`.
 
     Parameters
@@ -319,13 +326,16 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
         The key to open the answers with, where the server encrypts them.
     workers
         How many parts are fetched at once.
+    senders
+        Of whom one must have sealed the answers; None for anybody.
     """
     for kind in ("reads", "variants"):
         server, found, file_id = url.partition(f"/{kind}/")
         if found and file_id:
-            client = HtsgetClient(server, workers=workers, token=token)
+            key = None if secret is None else secret.public.to_pem()
+            client = HtsgetClient(server, workers=workers, token=token, public_key=key)
             format = _offered(client, kind, file_id, _SCHEME if secret else None)
-            return HtsgetSource(client, file_id, format, hints=hints, secret=secret)
+            return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
     raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
                             "it ends with /reads/ID or /variants/ID")
 

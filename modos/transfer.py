@@ -7,18 +7,20 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from modos import elements, indexing
+from modos import elements, indexing, sealed_index
 from modos.elements import journal
+from modos.encryption.keys import SecretKey
 from modos.encryption.stored import stored_header
-from modos.encryption.structure import check_source_seal
+from modos.encryption.structure import check_source_seal, is_sealed
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError, StorageFullError,
 )
-from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.formats import format_of, index_names, is_encrypted
 from modos.given import refuse_pipe
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
@@ -33,10 +35,11 @@ _PIECE = 1 << 20  # bytes that are read at once
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A data file in place: its size in bytes and its BLAKE2b checksum."""
+    """A data file in place: its size in bytes, its BLAKE2b checksum, and what there is to say of it as a sealed one."""
 
     size: int
     checksum: str
+    sealed: dict[str, Any] = field(default_factory=dict)
 
 
 def check_present(source: Path) -> None:
@@ -68,7 +71,7 @@ def check_source(source: Path, key: str) -> None:
 
 
 def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
-               progress: Progress | None, replaced: str | None = None) -> StagedFile:
+               progress: Progress | None, replaced: str | None = None, secret: SecretKey | None = None) -> StagedFile:
     """Copy a file of this machine, with its index, to a key that is free.
 
     Parameters
@@ -80,6 +83,8 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
     replaced
         The file that it replaces; see `Storage.write_stream`. Its index is
         replaced by the new index.
+    secret
+        To seal an index with that is plain, where the source is sealed.
 
     Raises
     ------
@@ -89,19 +94,28 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = built(source, key, indexes, Path(folder))
+        index = built(source, key, indexes, Path(folder), secret)
+        sealed = sealed_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
         size, checksum = _put(storage, source, key, progress, replaced)
         written.append(key)
         old_index = index_of(storage, replaced) if index else None
         for path, index_key in index:
             _put(storage, path, index_key, progress, old_index or replaced)
             written.append(index_key)
-    return StagedFile(size, checksum)
+    return StagedFile(size, checksum, sealed)
 
 
-def built(source: Path, key: str, indexes: IndexPlan, folder: Path) -> list[tuple[Path, str]]:
-    """The index files of a plan and their keys; those that are not there are built in a folder."""
-    return [(path or indexing.build_index(source, format_of(key), folder), index_key) for path, index_key in indexes]
+def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
+    """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
+    return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
+
+
+def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret: SecretKey | None) -> Path:
+    if path is None:
+        return indexing.build_index(source, format_of(key), folder)
+    if is_encrypted(key) and not is_sealed(path):
+        return sealed_index.seal(source, path, folder, secret)
+    return path
 
 
 def index_of(storage: Storage, key: str | None) -> str | None:
@@ -112,19 +126,29 @@ def index_of(storage: Storage, key: str | None) -> str | None:
     return None
 
 
-def plan_indexes(source: Path, key: str) -> IndexPlan:
+def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> IndexPlan:
     """Index files to bring with a file, and their keys.
 
     The index beside the source comes along under its canonical name; where
     there is none, it is built.
+
+    Parameters
+    ----------
+    secret
+        Opens a sealed source, so that an index that is plain can be sealed
+        as it is.
 
     Raises
     ------
     IntegrityError
         There are some, and none is of the file; or one is not sealed as its
         name says.
+    AccessError
+        The source is sealed, its index is plain, and there is no key.
     """
-    plan = _sealed_index_plan(source, key) if is_encrypted(key) else _plain_index_plan(source, key)
+    if is_encrypted(key):
+        return sealed_index.plan(source, key, secret)
+    plan = _plain_index_plan(source, key)
     for path, index_key in plan:
         if path is not None:
             check_source_seal(path, index_key)
@@ -158,12 +182,6 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
         except IntegrityError as error:
             raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
                                  f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
-
-
-def _sealed_index_plan(source: Path, key: str) -> IndexPlan:
-    """Indexes that are sealed as the file is; none can be built."""
-    beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
-    return [(path, plain_name(key) + Path(plain_name(path)).suffix + ENCRYPTED_SUFFIX) for path in beside[:1]]
 
 
 def checksum(source: Path, key: str) -> str:

@@ -23,6 +23,7 @@ LAYERS = [
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},
+    {"sealed_index", "unsealing"},
     {"genomics", "transfer", "changes"},
     {"referencing", "incoming"},
     {"editing", "sources", "checking", "views", "copying"},

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,12 +12,17 @@ from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show, show_json
 from modos.cli.secrets import PassphraseOption
 
+if TYPE_CHECKING:
+    from modos.sealing import Recipients
+
 app = typer.Typer()
 
 ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
                                                   "given several times.")]
+SenderOption = Annotated[list[Path], typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
+                                                  "them; can be given several times: one of them must.")]
 
 
 @app.command()
@@ -90,8 +96,7 @@ def decrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
-    sender: Annotated[Path, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
-                                         "them.")] = None,
+    sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Decrypt the data files of an object with their indexes, in one commit.
@@ -105,7 +110,7 @@ def decrypt(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("decrypting") as advance:
-        changed = modo.decrypt(secret, sender, elements=elements, progress=advance)
+        changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
         else f"nothing to do: no file of {place} is encrypted")
 
@@ -129,7 +134,8 @@ def share(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
-    say(f"shared {count(len(changed), 'file')} of {place}" if changed else "nothing to do: they can open every file already")
+    say(f"shared {count(len(changed), 'file')} of {place}" if changed
+        else "nothing to do: they are recorded as recipients of every file already")
 
 
 @app.command()
@@ -143,6 +149,8 @@ def revoke(
 ) -> None:
     """Take recipients off the encrypted files. Copies that they have stay readable for them.
 
+    Who remains is recorded in the metadata; packets of others go as well, as they do not say whose they are.
+
     modos c4gh revoke -s me.sec -p his.pub data/ex
 
     modos c4gh revoke --rotate -s me.sec -p his.pub data/ex
@@ -153,7 +161,8 @@ def revoke(
     modo = open_object(place)
     with progress("encrypting") as advance:
         changed = modo.revoke(secret, public_key, elements, rotate, advance)
-    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed else "nothing to do: no file is encrypted for them")
+    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed
+        else "nothing to do: no file is encrypted for them, as every packet is of a recorded recipient who remains")
 
 
 @app.command()
@@ -175,16 +184,32 @@ def recipients(
     modo = open_object(place)
     found = modo.recipients(secret)
     if as_json:
-        show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens}
-                   for one in found})
+        show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens,
+                                    "opened_packets": one.own, "unknown_packets": one.unknown, "missing_packets": one.missing,
+                                    "sender": one.sender, "written_by": list(one.writers)} for one in found})
         return
     for one in found:
-        opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
-        show(f"{one.element_id}: {count(one.packets, 'packet')}{opens}")
-        for fingerprint in one.fingerprints:
-            show(f"  {fingerprint}")
+        show("\n".join(_lines_of(one)))
     if not found:
         say(f"no file of {place} is encrypted")
+
+
+def _lines_of(one: Recipients) -> Iterator[str]:
+    """For whom a file is, as far as that can be said."""
+    opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
+    recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
+    if one.unknown:
+        recorded += f"; whose {'1 is' if one.unknown == 1 else f'{one.unknown:,} are'} cannot be said"
+    elif one.missing:
+        recorded += "; that is too few for all of them"
+    else:
+        recorded = ""
+    yield f"{one.element_id}: {count(one.packets, 'packet')}{recorded}{opens}"
+    yield from (f"  {fingerprint}" for fingerprint in one.fingerprints)
+    if one.sender:
+        yield f"  encrypted by {one.sender}, as is recorded"
+    if one.writers:
+        yield f"  your packet was written by {', '.join(one.writers)}"
 
 
 @app.command()
@@ -192,18 +217,19 @@ def verify(
     place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
+    sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Open every segment of the encrypted files, and see that none was changed, removed or moved.
 
     modos c4gh verify -s me.sec data/ex
 
-    modos c4gh verify -s me.sec data/ex data/demo1
+    modos c4gh verify -s me.sec --sender her.pub data/ex data/demo1
     """
     from modos.cli.secrets import load_secret
 
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("verifying") as advance:
-        verified = modo.verify_encryption(secret, elements, progress=advance)
+        verified = modo.verify_encryption(secret, elements, advance, sender or None)
     say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")

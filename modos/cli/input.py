@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "recipients", "creation_date",
-             "last_update_date")
+_COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
+             "creation_date", "last_update_date")
 _MAX_LISTED = 15
 
 

@@ -10,11 +10,15 @@ import typer
 from modos.cli.input import ask_element, confirm, is_terminal, parse_json
 from modos.cli.output import count, options, progress, say, show_json
 from modos.cli.output import show as show_text
+from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
+    from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
 ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
+SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
+                                                  "source, whose index beside it is not encrypted yet.")]
 
 
 def open_object(path: str) -> MODO:
@@ -31,6 +35,8 @@ def create(
     type: Annotated[str, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
                                       "sequence.")] = None,
     meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Create an object: from files, from JSON, or by answering questions.
 
@@ -48,8 +54,9 @@ def create(
         if MODO.exists(path, **where):
             raise AlreadyExistsError(f"{path} exists already",
                                      f"bring it up to date with `modos update {path} -c {file[0]}`")
+        secret = load_optional_secret(secret_key, passphrase_file)
         with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, **where)
+            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, **where)
     else:
         attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
         attributes.pop("@type", None)
@@ -64,6 +71,8 @@ def add(
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Add an element, with its file and index; asks for its attributes where none are given.
 
@@ -75,6 +84,7 @@ def add(
     from modos.description import load_yaml
     from modos.errors import InvalidInputError
 
+    secret = load_optional_secret(secret_key, passphrase_file)
     class_name = model.default_class(type)
     if element and file:
         raise InvalidInputError("--element and --file exclude each other")
@@ -91,7 +101,7 @@ def add(
         raise InvalidInputError("the element is not a mapping of attributes")
     attributes.setdefault("@type", class_name)
     with progress("copying files") as advance:
-        element_id = modo.add_element(attributes, source, parent, progress=advance)
+        element_id = modo.add_element(attributes, source, parent, progress=advance, secret_key=secret)
     say(f"added {element_id} to {modo.storage.url}")
 
 
@@ -110,6 +120,8 @@ def update(
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+    secret_key: SealedSourceOption = None,
+    passphrase_file: PassphraseOption = None,
 ) -> None:
     """Bring an object up to date with files, or change one element; in one commit.
 
@@ -125,12 +137,13 @@ def update(
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
     if plain and source is None:
         raise InvalidInputError("--plain goes with --source")
+    secret = load_optional_secret(secret_key, passphrase_file)
     if element:
         if dry_run or prune:
             raise InvalidInputError("--dry-run and --prune go with --config")
-        _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain)
+        _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain, secret)
         return
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
+    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
     open_object(path)
     entries = read_descriptions(config, type)
     changes = MODO.compare_with_file(entries, path, **where)
@@ -145,10 +158,11 @@ def update(
     say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
 
 
-def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool) -> None:
+def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool,
+                secret: SecretKey | None) -> None:
     before = modo.metadata
     with progress("copying files") as advance:
-        changed = modo.update_element(element, values, source, progress=advance, plain=plain)
+        changed = modo.update_element(element, values, source, progress=advance, plain=plain, secret_key=secret)
     now = modo.metadata[changed]
     if now == before.get(changed):
         say(f"nothing to change: {changed} in {modo.storage.url} is so already")

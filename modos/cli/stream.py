@@ -37,6 +37,8 @@ RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FIL
 ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
 SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
                                                "file with.")]
+SenderOption = Annotated[list[Path], typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
+                                                  "it; of several one must.")]
 WorkersOption = Annotated[int, typer.Option("--threads", "-@", min=1, max=64, metavar="N",
                                             help="Connections, and threads that compress.")]
 
@@ -51,6 +53,7 @@ def stream(
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
     passphrase_file: PassphraseOption = None,
+    sender: SenderOption = None,
     samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
                                          "between.")] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
@@ -79,7 +82,8 @@ def stream(
     if not raw:
         quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
-    genomic = _open(file, reference, secret_key, passphrase_file, threads, {"fields": fields, "tags": tags, "notags": notags})
+    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads,
+                    {"fields": fields, "tags": tags, "notags": notags})
     if count:
         with progress("counting") as genomic.progress:
             number = genomic.count(regions)
@@ -105,6 +109,7 @@ def coverage(
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
     passphrase_file: PassphraseOption = None,
+    sender: SenderOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
@@ -119,7 +124,7 @@ def coverage(
     from modos.records import quiet_htslib
 
     quiet_htslib()
-    genomic = _open(file, reference, secret_key, passphrase_file, threads, {})
+    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, {})
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
         show("\t".join(_COLUMNS))
@@ -167,8 +172,9 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
     return [*(texts or ()), *(read_regions(path) if path is not None else ())]
 
 
-def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, workers: int,
-          hints: dict[str, str | None]) -> GenomicFile:
+def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, sender: list[Path] | None,
+          workers: int, hints: dict[str, str | None]) -> GenomicFile:
+    from modos.encryption.keys import as_public_keys
     from modos.errors import InvalidInputError
     from modos.htsget.query import FIELDS, Query
 
@@ -177,14 +183,16 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
     query = Query(**{name: tuple(word.strip() for word in text.split(",") if word.strip()) for name, text in hints.items()
                      if text is not None})
     secret = load_optional_secret(secret_key, passphrase_file)
+    senders = as_public_keys(sender) if sender else None
     if file.startswith(("http://", "https://")):
         from modos.sources import served_file
 
-        return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers)
+        return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers,
+                           senders=senders)
     from modos.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
-    return modo.file(key, reference, secret_key=secret, hints=query, workers=workers)
+    return modo.file(key, reference, secret_key=secret, hints=query, workers=workers, sender_pubkey=senders)
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:

@@ -6,11 +6,12 @@ for whom they are: a key is tried on each.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from modos.encryption.keys import KEY_BYTES, PublicKey, SecretKey
+from modos.encryption.keys import KEY_BYTES, PublicKey, SecretKey, as_public_keys
 from modos.errors import DecryptError, InvalidInputError
 
 MAGIC, VERSION = b"crypt4gh", 1
@@ -48,34 +49,55 @@ class Header:
     packets: tuple[bytes, ...]
     size: int
 
-    def open(self, secret: SecretKey, sender: PublicKey | None = None) -> Opened:
+    @property
+    def digest(self) -> str:
+        """BLAKE2b-512 of its bytes, in hexadecimal digits."""
+        return digest_of(self.to_bytes())
+
+    def open(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
         """Open it.
 
         Parameters
         ----------
         sender
-            Who must have sealed it; anybody may where it is None.
+            Who must have sealed it, or of whom one must; anybody may where
+            it is None. Data keys of others do not count.
 
         Raises
         ------
         DecryptError
             The key opens no packet, or none with a data key; or what is in
-            them is not what it should be.
+            them is not what it should be, or an edit list is of somebody else.
         """
-        plain = [content for packet in self.packets if (content := _open_packet(packet, secret, sender)) is not None]
-        if not plain:
-            raise DecryptError("the file is not sealed for this key" if sender is None else
-                               "the file is not sealed for this key by that sender",
-                               f"the key's fingerprint is {secret.public.fingerprint}")
+        senders = None if sender is None else as_public_keys(sender)
+        found = self._opened(secret)
+        plain = [content for packet, content in found if senders is None or writer_of(packet) in senders]
+        if not found:
+            raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
+        if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
+            raise DecryptError("the file is not sealed for this key by that sender, but by "
+                               + _listed(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
+                               "writes packets, too: give the keys of all whose word you take")
+        if any(_kind(content) == _EDIT_LIST for _, content in found if content not in plain):
+            raise DecryptError("what counts of the file is said by somebody else than that sender")
         keys = tuple(dict.fromkeys(_data_key(content) for content in plain if _kind(content) == _DATA_KEY))
         edits = [_edit_list(content) for content in plain if _kind(content) == _EDIT_LIST]
         if not keys or len(edits) > 1 or any(_kind(content) not in (_DATA_KEY, _EDIT_LIST) for content in plain):
             raise DecryptError("the header is damaged: it has no data key, several edit lists, or unknown packets")
         return Opened(keys, edits[0] if edits else None)
 
+    def packets_for(self, secret: SecretKey) -> tuple[bytes, ...]:
+        """Those that a key opens."""
+        return tuple(packet for packet, _ in self._opened(secret))
+
+    def _opened(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
+        """The packets that a key opens, with what is in them."""
+        found = ((packet, _open_packet(packet, secret)) for packet in self.packets)
+        return [(packet, content) for packet, content in found if content is not None]
+
     def opens(self, secret: SecretKey) -> bool:
         """Whether a key opens any packet."""
-        return any(_open_packet(packet, secret, None) is not None for packet in self.packets)
+        return bool(self._opened(secret))
 
     def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
         """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
@@ -83,9 +105,34 @@ class Header:
         Whose key opens it has all that is needed: a second edit list would
         lock them out.
         """
-        opened = self.open(secret)
-        new = _seal_packets(opened, (one for one in recipients if not (keep and one == secret.public)), secret)
-        return _serialise([*(self.packets if keep else ()), *new])
+        return self._with(self.packets if keep else (), secret, recipients)
+
+    def reduced(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
+        """The header for who has the key, whose packets stay as they are, and for others alone, as bytes."""
+        return self._with(self.packets_for(secret), secret, others)
+
+    def _with(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
+        new = (one for one in recipients if not (packets and one == secret.public))
+        return _serialise([*packets, *_seal_packets(self.open(secret), new, secret)])
+
+    def to_bytes(self) -> bytes:
+        """It, as it is in the file."""
+        return _serialise(self.packets)
+
+
+def digest_of(head: bytes) -> str:
+    """BLAKE2b-512 of the bytes of a header, in hexadecimal digits."""
+    return hashlib.blake2b(head).hexdigest()
+
+
+def writer_of(packet: bytes) -> PublicKey | None:
+    """Whose key a packet says that it was sealed with: true where one has opened it, else no more than said."""
+    key = packet[4:4 + KEY_BYTES]
+    return PublicKey(key) if any(key) else None
+
+
+def _listed(writers: Iterable[PublicKey | None]) -> str:
+    return ", ".join(dict.fromkeys(writer.fingerprint for writer in writers if writer))
 
 
 def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
@@ -158,14 +205,14 @@ def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Secre
             for recipient in recipients for content in contents]
 
 
-def _open_packet(packet: bytes, secret: SecretKey, sender: PublicKey | None) -> bytes | None:
+def _open_packet(packet: bytes, secret: SecretKey) -> bytes | None:
     """The content of a packet, None where the key does not open it."""
     from crypt4gh import header
 
     if _NUMBER.unpack_from(packet)[0] != _X25519_CHACHA20:
         return None
     try:
-        content = header.decrypt_X25519_Chacha20_Poly1305(packet[4:], secret.raw, sender.raw if sender else None)
+        content = header.decrypt_X25519_Chacha20_Poly1305(packet[4:], secret.raw)
     except Exception:  # the package has one for each way to fail
         return None
     return bytes(content) if len(content) >= 4 else None

@@ -51,6 +51,10 @@ class PublicKey:
     def __str__(self) -> str:
         return base64.b64encode(self.raw).decode()
 
+    def to_pem(self) -> bytes:
+        """It, as its file has it."""
+        return _pem("PUBLIC", self.raw)
+
 
 @dataclass(frozen=True)
 class SecretKey:
@@ -83,6 +87,9 @@ class SecretKey:
     def random(cls) -> SecretKey:
         """A key for one use."""
         return cls(os.urandom(KEY_BYTES))
+
+
+PublicKeys = PublicKey | str | Path | Iterable[PublicKey | str | Path]  # such, or their files
 
 
 def load_public_key(path: str | Path) -> PublicKey:
@@ -194,7 +201,7 @@ def as_secret_key(given: SecretKey | str | Path, passphrase: str | None = None) 
     return load_secret_key(given, None if passphrase is None else lambda: passphrase)
 
 
-def as_public_keys(given: PublicKey | str | Path | Iterable[PublicKey | str | Path]) -> list[PublicKey]:
+def as_public_keys(given: PublicKeys) -> list[PublicKey]:
     """Public keys, given as such or as their files."""
     several = [given] if isinstance(given, (PublicKey, str, Path)) else list(given)
     return [one if isinstance(one, PublicKey) else load_public_key(one) for one in several]

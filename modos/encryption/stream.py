@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 
 from modos.encryption.header import MAGIC, Header, read_header
-from modos.encryption.keys import SecretKey
+from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, DecryptError
 
 
-def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str) -> Iterator[bytes]:
+def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str,
+                 senders: Sequence[PublicKey] | None = None) -> Iterator[bytes]:
     """The plain bytes of a stream; what its edit list leaves out is left out.
+
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed it; anybody may, and it may be plain,
+        where it is None.
 
     Raises
     ------
     AccessError
         It is sealed, and there is no key.
     DecryptError
-        The key does not open it, or it was changed.
+        The key does not open it, or it was changed; or it is of nobody of
+        the senders.
     """
     held = b""
     for piece in pieces:
@@ -26,6 +34,8 @@ def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str) -
         if len(held) >= len(MAGIC):
             break
     if not held.startswith(MAGIC):
+        if senders is not None:
+            raise DecryptError(f"{name} is not sealed: nothing says who sent it", "leave the sender out to take it all the same")
         yield from chain((held,) if held else (), pieces)
         return
     if secret is None:
@@ -34,7 +44,7 @@ def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str) -
 
     try:
         header, rest = _header(held, pieces)
-        opened = header.open(secret)
+        opened = header.open(secret, senders)
         yield from apply_edits(unseal(chain((rest,), pieces), opened.keys), opened.edits)
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None

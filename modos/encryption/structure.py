@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from modos.encryption.header import MAGIC, Header
+from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import stored_header
-from modos.errors import DecryptError, InvalidInputError
+from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted
 from modos.storage import Readable
 from modos.storage.local import LocalStorage
 
-SLOTS_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "recipients")  # of an element, beside those of any file
+# of an element, beside those of any file
+SLOTS_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender")
 _DATA_KEY_PACKET = 104  # bytes of the smallest packet that holds a data key, without its length
 
 
-@dataclass(frozen=True)
-class Structure:
-    """Of a sealed file: packets in its header, and the bytes that its body opens to."""
-
-    packets: int
-    plain_size: int
-
-
-def read_structure(storage: Readable, key: str) -> Structure:
-    """Look at the header of a sealed file, and at the length of its body.
+def check_structure(storage: Readable, key: str) -> Header:
+    """Look at the header of a sealed file, which is given back, and at the length of its body.
 
     Raises
     ------
@@ -38,7 +31,8 @@ def read_structure(storage: Readable, key: str) -> Structure:
     header, _, info = stored_header(storage, key)
     if not any(_may_hold_a_key(packet) for packet in header.packets):
         raise DecryptError("the header is damaged: none of its packets can hold a data key")
-    return Structure(len(header.packets), plain_size(info.size - header.size))
+    plain_size(info.size - header.size)
+    return header
 
 
 def _may_hold_a_key(packet: bytes) -> bool:
@@ -77,20 +71,28 @@ def check_source_seal(source: Path, key: str) -> None:
         return
     real = source.resolve()
     try:
-        read_structure(LocalStorage(real.parent), real.name)
+        check_structure(LocalStorage(real.parent), real.name)
     except DecryptError as error:
         raise DecryptError(f"{source} is no whole Crypt4GH file, as {key} has to be: {error.message}",
                            f"encrypt it, or take {ENCRYPTED_SUFFIX} off its name and data_path; get it again where it was cut"
                            ) from None
 
 
-def find_damage(storage: Readable, key: str) -> str | None:
-    """What is wrong with a file of a storage, sealed or plain by its name; None where nothing can be seen, in small reads."""
+def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:
+    """What is wrong with a file of a storage, sealed or plain by its name; None where nothing can be seen, in small reads.
+
+    Parameters
+    ----------
+    record
+        What is known of a sealed file, whose header is compared.
+    """
     if not is_encrypted(key):
         sealed = storage.read_part(key, 0, len(MAGIC))[0] == MAGIC
         return f"{key} is encrypted (Crypt4GH), and its name says that it is not" if sealed else None
     try:
-        read_structure(storage, key)
+        record.check_header(check_structure(storage, key), key)
     except DecryptError as error:
         return f"{key} is no whole Crypt4GH file: {error.message}"
+    except ChecksumMismatch as error:
+        return error.message
     return None

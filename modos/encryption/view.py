@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from modos import forking
-from modos.encryption.body import SEALED, SEGMENT, kept, plain_size, unseal_segments
-from modos.encryption.keys import SecretKey
+from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, kept, plain_size, unseal_segments
+from modos.encryption.header import Opened
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
 from modos.encryption.stored import stored_header
-from modos.errors import DecryptError
-from modos.formats import ENCRYPTED_SUFFIX
+from modos.errors import DecryptError, NotFoundError
+from modos.formats import ENCRYPTED_SUFFIX, is_index
+from modos.prefetch import fetch_ahead
 from modos.storage import ObjectInfo, Storage
 
 _MAX_FILES = 64
+_PART = 4 * SEALED_PIECE  # bytes of a whole file that are fetched at once
 _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 
@@ -25,7 +30,7 @@ class _Sealed:
 
     info: ObjectInfo
     start: int  # of the body
-    keys: tuple[bytes, ...] = field(repr=False)
+    opened: Opened
     stretches: tuple[tuple[int, int], ...]  # plain bytes [start, end) that count, in order
     first: bytes  # of the file
 
@@ -43,16 +48,24 @@ class DecryptedView:
         Holds the sealed files.
     secret
         The key to open them with.
+    find_record
+        Tells what is recorded of a sealed file, to compare it with.
+    senders
+        Of whom one must have sealed them; anybody may where it is None.
 
     Raises
     ------
-    DecryptError
-        From every method: a file is not sealed for the key, or was changed.
+    IntegrityError
+        From every method: a file is not sealed for the key, or by nobody of
+        the senders; or it was changed, or is not the one that is recorded.
     """
 
-    def __init__(self, storage: Storage, secret: SecretKey):
+    def __init__(self, storage: Storage, secret: SecretKey, find_record: FindRecord = lambda name: SealRecord(),
+                 senders: Iterable[PublicKey] | None = None):
         self._storage = storage
         self._secret = secret
+        self._find_record = find_record
+        self._senders = None if senders is None else tuple(senders)
         self._files: OrderedDict[str, _Sealed] = OrderedDict()
         self._segments: OrderedDict[tuple[ObjectInfo, int], bytes] = OrderedDict()
         forking.begin(self, DecryptedView._start)
@@ -76,16 +89,51 @@ class DecryptedView:
 
     def stat(self, key: str) -> ObjectInfo:
         """Plain size, and the tag of the sealed file."""
-        info = self._storage.stat(key + ENCRYPTED_SUFFIX)
+        try:
+            info = self._storage.stat(key + ENCRYPTED_SUFFIX)
+        except NotFoundError:
+            self._check_plain(key)
+            return self._storage.stat(key)
         sealed = self._sealed(key, info.etag)
         return ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Plain bytes [start, end), fewer only where the file ends before; see `Storage.read_part`."""
-        sealed = self._sealed(key, if_match)
+        try:
+            sealed = self._sealed(key, if_match)
+        except NotFoundError:
+            self._check_plain(key)
+            return self._storage.read_part(key, start, end, if_match=if_match)
         end = min(end, sealed.size)
         data = b"".join(self._plain(sealed, *stretch) for stretch in _cut(sealed.stretches, start, end))
         return data, ObjectInfo(key, sealed.size, sealed.info.etag)
+
+    def find_record(self, key: str) -> SealRecord:
+        """What is recorded of the sealed file."""
+        return self._find_record(key + ENCRYPTED_SUFFIX)
+
+    def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:
+        """All plain bytes of a file as `stat` found it, compared as a whole; see `modos.encryption.recorded.iter_whole`."""
+        sealed = self._sealed(info.key, info.etag)
+        name, size = sealed.info.key, sealed.info.size
+
+        def fetch(start: int, _: threading.Event) -> bytes:
+            end = min(start + _PART, size)
+            data, _info = self._storage.read_part(name, start, end, if_match=sealed.info.etag)
+            if len(data) != end - start:
+                raise DecryptError(f"{self.url}/{name}: the file ends before its size")
+            return data
+
+        pieces = fetch_ahead(fetch, range(sealed.start, size, _PART), workers)
+        return iter_whole(pieces, sealed.opened, self.find_record(info.key), f"{self.url}/{name}")
+
+    def _check_plain(self, key: str) -> None:
+        """An index that is not sealed, as htsget-rs takes one, may be read where nothing is known of a sealed one."""
+        if not is_index(key):
+            raise NotFoundError(f"no {key}{ENCRYPTED_SUFFIX} in {self.url}")
+        if self._senders is not None or self.find_record(key).headers:
+            raise NotFoundError(f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
+                                "an index that is not sealed is not read in its place, as anybody can have made it")
 
     def _sealed(self, key: str, if_match: str | None) -> _Sealed:
         with self._lock:
@@ -103,11 +151,14 @@ class DecryptedView:
         name = key + ENCRYPTED_SUFFIX
         try:
             header, first, info = stored_header(self._storage, name, SEALED, if_match)
-            opened = header.open(self._secret)
+            record = self._find_record(name)
+            record.check_header(header, f"{self.url}/{name}")
+            record.check_size(info.size, f"{self.url}/{name}")
+            opened = header.open(self._secret, self._senders)
             stretches = kept(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
-        return _Sealed(info, header.size, opened.keys, stretches, first)
+        return _Sealed(info, header.size, opened, stretches, first)
 
     def _plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
         """Plain bytes [start, end) of the body."""
@@ -144,7 +195,7 @@ class DecryptedView:
         try:
             if len(data) != high - low:
                 raise DecryptError("the file ends before its size")
-            plain = bytes(unseal_segments(data, sealed.keys, begin))
+            plain = bytes(unseal_segments(data, sealed.opened.keys, begin))
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
         if beyond - begin <= _FEW:

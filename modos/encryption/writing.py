@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from modos.encryption import body
-from modos.encryption.header import seal_header
+from modos.encryption.header import digest_of, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.hashing import ThreadedHash
@@ -36,7 +36,8 @@ def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: st
 
     whole = len(head) + body.sealed_size(size)
     write_new(storage, target, parts(), whole, like)
-    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
+    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest(),
+            "header_digest": digest_of(head)}
 
 
 def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:

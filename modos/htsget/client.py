@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import threading
@@ -15,7 +16,7 @@ from urllib.parse import quote
 from modos.config import check_url
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import RecordKind
-from modos.htsget.protocol import MAX_TICKET, Ticket, error_from_response
+from modos.htsget.protocol import MAX_TICKET, PUBLIC_KEY_HEADER, Ticket, error_from_response
 from modos.htsget.query import Query
 from modos.htsget.transport import Expired, Seen, Transport, is_splittable
 from modos.prefetch import fetch_ahead
@@ -51,11 +52,14 @@ class HtsgetClient:
         How many parts are fetched at once.
     token
         Bearer token for the server; it is told to no other.
+    public_key
+        File of the Crypt4GH key that the server may seal its answers for.
     """
 
-    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None):
+    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None, public_key: bytes | None = None):
         self.url = check_url(url, "an htsget server")
-        self._transport = Transport(self.url, token)
+        self._transport = Transport(self.url, token, {} if public_key is None else {
+            PUBLIC_KEY_HEADER: base64.b64encode(public_key).decode()})
         self._workers = workers
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
@@ -79,7 +83,7 @@ class HtsgetClient:
             raise error_from_response(status, answer, file_id)
         if len(answer) > MAX_TICKET:
             raise ProtocolError(f"{url} answers with a ticket of more than {MAX_TICKET >> 20} MiB")
-        return Ticket.from_json(answer, "BAM" if kind == "reads" else "VCF")
+        return Ticket.from_json(answer, "BAM" if kind == "reads" else "VCF", query.format)
 
     def tickets(self, kind: RecordKind, file_id: str, query: Query) -> Iterator[tuple[Query, Ticket]]:
         """Tickets that together are the query's regions, each with the part of the query that it answers.

@@ -18,6 +18,8 @@ from modos.formats import FORMATS
 from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
+PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the file of who asks
+SCHEMES = ("c4gh", "crypt4gh")  # names of Crypt4GH, in any case
 MAX_TICKET = 32 << 20  # bytes
 MAX_BLOCKS = 1 << 18  # of a ticket
 
@@ -108,17 +110,29 @@ class Ticket:
     blocks: tuple[Block, ...]
 
     @classmethod
-    def from_json(cls, text: bytes, default_format: str) -> Ticket:
-        """Read a ticket; ProtocolError for anything that is none."""
+    def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
+        """Read a ticket; ProtocolError for anything that is none.
+
+        Parameters
+        ----------
+        asked
+            The format that was asked for, where the ticket names Crypt4GH in
+            the place of one.
+        """
         try:
             body = json.loads(text)["htsget"]
             entries = body["urls"]
             if len(entries) > MAX_BLOCKS:
                 raise ProtocolError(f"the htsget ticket has more than {MAX_BLOCKS:,} blocks")
             blocks = tuple(_block(entry) for entry in entries)
-            format_name = str(body.get("format", default_format))
+            format_name, scheme = str(body.get("format", default_format)), body.get("encryptionScheme")
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
+        if scheme is not None and str(scheme).lower() not in SCHEMES:
+            raise ProtocolError(f"the htsget server encrypts its answers in a way that is not known: {str(scheme)[:50]!r}",
+                                f"known is Crypt4GH ({' or '.join(SCHEMES)})")
+        if format_name.lower() in SCHEMES:
+            format_name = asked or default_format
         if format_name not in FORMATS or not FORMATS[format_name].streamable:
             raise ProtocolError(f"the htsget server answers in a format that is not known: {format_name[:50]!r}")
         return cls(format_name, blocks)

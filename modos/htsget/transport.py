@@ -8,8 +8,9 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -60,11 +61,14 @@ class Transport:
         the token is for it alone.
     token
         Bearer token.
+    headers
+        To send with each question, and to nobody but the server.
     """
 
-    def __init__(self, server: str, token: str | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None, headers: Mapping[str, str] = MappingProxyType({})) -> None:
         self._server = server
         self._token = token
+        self._headers = dict(headers)
         forking.begin(self, Transport._start)
 
     def _start(self) -> None:
@@ -81,6 +85,8 @@ class Transport:
         headers = {"Accept": "application/json, */*"} | ({"Content-Type": "application/json"} if body else {})
         if self._token and origin(url) == origin(self._server):
             headers["Authorization"] = f"Bearer {self._token}"
+        if origin(url) == origin(self._server):
+            headers |= self._headers
         for wait in _waits():
             try:
                 with self._open(url, headers, params, body) as response:

@@ -309,7 +309,9 @@ class DataEntity(NamedThing):
     plain_checksum: Optional[str] = None
     plain_size: Optional[int] = None
     seal_digest: Optional[str] = None
+    header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
+    sender: Optional[str] = None
 
     def __post_init__(self, *_: str, **kwargs: Any):
         if self._is_empty(self.id):
@@ -350,9 +352,16 @@ class DataEntity(NamedThing):
         if self.seal_digest is not None and not isinstance(self.seal_digest, str):
             self.seal_digest = str(self.seal_digest)
 
+        if not isinstance(self.header_digests, list):
+            self.header_digests = [self.header_digests] if self.header_digests is not None else []
+        self.header_digests = [v if isinstance(v, str) else str(v) for v in self.header_digests]
+
         if not isinstance(self.recipients, list):
             self.recipients = [self.recipients] if self.recipients is not None else []
         self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
+
+        if self.sender is not None and not isinstance(self.sender, str):
+            self.sender = str(self.sender)
 
         super().__post_init__(**kwargs)
 
@@ -483,7 +492,9 @@ class ReferenceGenome(NamedThing):
     plain_checksum: Optional[str] = None
     plain_size: Optional[int] = None
     seal_digest: Optional[str] = None
+    header_digests: Optional[Union[str, list[str]]] = empty_list()
     recipients: Optional[Union[str, list[str]]] = empty_list()
+    sender: Optional[str] = None
 
     def __post_init__(self, *_: str, **kwargs: Any):
         if self._is_empty(self.id):
@@ -532,9 +543,16 @@ class ReferenceGenome(NamedThing):
         if self.seal_digest is not None and not isinstance(self.seal_digest, str):
             self.seal_digest = str(self.seal_digest)
 
+        if not isinstance(self.header_digests, list):
+            self.header_digests = [self.header_digests] if self.header_digests is not None else []
+        self.header_digests = [v if isinstance(v, str) else str(v) for v in self.header_digests]
+
         if not isinstance(self.recipients, list):
             self.recipients = [self.recipients] if self.recipients is not None else []
         self.recipients = [v if isinstance(v, str) else str(v) for v in self.recipients]
+
+        if self.sender is not None and not isinstance(self.sender, str):
+            self.sender = str(self.sender)
 
         super().__post_init__(**kwargs)
 
@@ -743,6 +761,14 @@ slots.plain_size = Slot(uri=MODOS.plain_size, name="plain_size", curie=MODOS.cur
 slots.seal_digest = Slot(uri=MODOS.seal_digest, name="seal_digest", curie=MODOS.curie('seal_digest'),
                    model_uri=MODOS.seal_digest, domain=None, range=Optional[str],
                    pattern=re.compile(r'^[a-f0-9]{128}$'))
+
+slots.header_digests = Slot(uri=MODOS.header_digests, name="header_digests", curie=MODOS.curie('header_digests'),
+                   model_uri=MODOS.header_digests, domain=None, range=Optional[Union[str, list[str]]],
+                   pattern=re.compile(r'^[a-f0-9]{128}$'))
+
+slots.sender = Slot(uri=MODOS.sender, name="sender", curie=MODOS.curie('sender'),
+                   model_uri=MODOS.sender, domain=None, range=Optional[str],
+                   pattern=re.compile(r'^[A-Za-z0-9+/]{43}=$'))
 
 slots.recipients = Slot(uri=MODOS.recipients, name="recipients", curie=MODOS.curie('recipients'),
                    model_uri=MODOS.recipients, domain=None, range=Optional[Union[str, list[str]]],

@@ -1,72 +1,52 @@
-"""Which files of an object are sealed, opened, or given to others; and for whom they are."""
+"""Which files of an object are sealed, opened, or given to others."""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from modos.changes import Update
 from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.stored import stored_header
+from modos.encryption.recorded import SealRecord
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
+from modos.sealing.packets import Packets, sealed_elements
+from modos.sealing.plain_indexes import refuse_plain, with_plain_indexes
 from modos.sealing.planning import to_be_sealed
 from modos.storage import Storage
 from modos.storage.base import Progress
 
-
-@dataclass(frozen=True)
-class Recipients:
-    """For whom the file of an element is sealed.
-
-    Parameters
-    ----------
-    packets
-        In the header, which does not say for whom they are.
-    fingerprints
-        Of the public keys in the metadata.
-    opens
-        Whether a key opens it; None where none was given.
-    """
-
-    element_id: str
-    packets: int
-    fingerprints: tuple[str, ...]
-    opens: bool | None
-
-
-def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[
-        Recipients]:
-    """For whom each sealed file is."""
-    found = []
-    for element_id, attributes in _sealed(metadata):
-        header, _, _ = stored_header(storage, attributes["data_path"])
-        keys = (PublicKey(base64.b64decode(key)) for key in attributes.get("recipients", ()))
-        found.append(Recipients(element_id, len(header.packets), tuple(key.fingerprint for key in keys),
-                                None if secret is None else header.opens(secret)))
-    return found
+logger = logging.getLogger(__name__)
 
 
 def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
-           progress: Progress | None) -> list[str]:
-    """Open all of the sealed files and their indexes; returns the elements, DecryptError for the first that is damaged."""
+           progress: Progress | None, senders: Sequence[PublicKey] | None = None) -> list[str]:
+    """Open all of the sealed files and their indexes; returns the elements, an IntegrityError for the first that is damaged.
+
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed them; anybody may where it is None.
+    """
     verified = []
-    for element_id, attributes in _sealed(metadata):
+    for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
-        for key, _ in _pairs(storage, path, path):
-            for piece in SealedFile(storage, key, secret).iter_plain(attributes if key == path else {}):
+        for key, _ in with_plain_indexes(storage, _pairs(storage, path, path), attributes):
+            if not is_encrypted(key):
+                if senders is not None:
+                    raise refuse_plain(storage, key)
+                logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
+                continue
+            headers = SealRecord.of(attributes) if key == path else SealRecord.of_index(attributes)
+            for piece in SealedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
                 if progress:
                     progress(len(piece))
         verified.append(element_id)
     return verified
-
-
-def _sealed(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    return ((element_id, a) for element_id, a in metadata.items() if is_encrypted(a.get("data_path") or ""))
 
 
 def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
@@ -78,7 +58,7 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
     recipients
         Who can open them.
     sender
-        Whose key seals the headers; one for this use where it is None.
+        Whose key seals the headers, and is recorded; one for this use where it is None.
     chosen
         The elements; None for all data, without references.
     delete
@@ -94,7 +74,8 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
         path = attributes["data_path"]
         target = path + ENCRYPTED_SUFFIX
         pairs = _pairs(transaction.storage, path, target)
-        transaction.convert_file(element_id, {"data_path": target}, lambda change, pairs=pairs: Seal(
+        by = {} if sender is None else {"sender": str(sender.public)}
+        transaction.convert_file(element_id, {"data_path": target} | by, lambda change, pairs=pairs: Seal(
             change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
     return changed
@@ -105,14 +86,14 @@ def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen
     return [i for i, _ in to_be_sealed(transaction.storage, _with_files(transaction, chosen), recipients)]
 
 
-def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey | None = None,
+def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
                   chosen: Iterable[str] | None = None) -> list[str]:
     """Open the sealed files of elements with their indexes; returns the elements that are changed.
 
     Parameters
     ----------
-    sender
-        Who must have sealed them; anybody may where it is None.
+    senders
+        Of whom one must have sealed them; anybody may where it is None.
     chosen
         The elements; None for all.
 
@@ -126,11 +107,15 @@ def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        SealedFile(storage, path, secret, sender)
+        SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
         target = plain_name(path)
-        pairs = _pairs(storage, path, target)
+        beside = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
+            raise refuse_plain(storage, plain)
+        pairs = tuple(pair for pair in beside if pair[0] != pair[1])
+        allowed = None if senders is None else tuple(senders)
         transaction.convert_file(element_id, {"data_path": target},
-                                 lambda change, pairs=pairs: Unseal(change, pairs, secret, sender))
+                                 lambda change, pairs=pairs: Unseal(change, pairs, secret, allowed))
         changed.append(element_id)
     return changed
 
@@ -149,9 +134,12 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
 
-    def for_whom(recorded: list[str]) -> tuple[list[str], list[str]]:
-        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded]
-        return new, [*recorded, *new]
+    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
+        if new and packets.unknown:
+            logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.text_of_unknown(),
+                           "s" if packets.unknown == 1 else "")
+        return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
 
     return _reseal(transaction, secret, chosen, for_whom, keeps_packets=True, rotate=False)
 
@@ -159,6 +147,9 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
 def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
                     chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
     """Seal the headers of sealed files for those who remain; returns the elements that are changed.
+
+    Those who remain are the recipients in the metadata, and who has the key.
+    Packets of others go, as they may be of somebody who is revoked.
 
     Parameters
     ----------
@@ -172,38 +163,46 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
     DecryptError
         The key does not open a file; nothing is changed.
     """
-    gone = {str(key) for key in revoked}
+    gone, own = {str(key) for key in revoked}, str(secret.public)
 
-    def for_whom(recorded: list[str]) -> tuple[list[str], list[str]]:
-        if not gone & set(recorded) and not (rotate and not gone):
-            return [], recorded
-        rest = [key for key in recorded if key not in gone]
-        if str(secret.public) not in rest:
+    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+        if own in gone:
             raise InvalidInputError("you would not be able to open the files any more, or nobody would",
                                     "use the secret key of a recipient who remains")
+        if gone.isdisjoint(recorded) and packets.are_accounted_for and not (rotate and not gone):
+            return [], recorded
+        for line in packets.lost_by_a_new_header():
+            logger.warning("%s: %s", element_id, line)
+        rest = [key for key in dict.fromkeys([*recorded, own]) if key not in gone]
         return rest, rest
 
     return _reseal(transaction, secret, chosen, for_whom, keeps_packets=False, rotate=rotate)
 
 
 def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
-            for_whom: Callable[[list[str]], tuple[list[str], list[str]]], *, keeps_packets: bool, rotate: bool) -> list[str]:
+            for_whom: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
+            rotate: bool) -> list[str]:
     """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
     storage, changed = transaction.storage, []
     for element_id, attributes in _with_files(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        SealedFile(storage, path, secret)
-        sealed_for, recorded = for_whom(list(attributes.get("recipients", ())))
+        opened = SealedFile(storage, path, secret, headers=SealRecord.of(attributes))
+        sealed_for, recorded = for_whom(element_id, list(attributes.get("recipients", ())),
+                                        Packets.of(opened.header, attributes, secret))
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs, keys = _pairs(storage, path, target), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        pairs = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
             return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
 
+        for source, beside in pairs:
+            if not is_encrypted(source):
+                logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
         transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
         changed.append(element_id)
     return changed

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from modos.changes import Update
 from modos.encryption import body
-from modos.encryption.header import Opened
+from modos.encryption.beside import seal_beside
+from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord, iter_whole
 from modos.encryption.stored import stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import seal_pieces, taken, with_progress, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
+from modos.formats import is_encrypted
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -42,11 +45,13 @@ class _Conversion(ABC):
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         told: dict[str, Any] = {}
+        headers = []
         for source, target in self.pairs:
             found = self._convert(storage, source, target, {} if told else self.change.base, progress)
             written.append(target)
+            headers += [found.pop("header_digest")] if "header_digest" in found else []
             told = told or found
-        return told
+        return told | ({"header_digests": headers} if headers else {})
 
     @abstractmethod
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
@@ -81,11 +86,15 @@ class Unseal(_Conversion):
     """Opens a sealed file and its indexes."""
 
     secret: SecretKey
-    sender: PublicKey | None
+    senders: tuple[PublicKey, ...] | None
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        opened = SealedFile(storage, source, self.secret, self.sender)
+        if not is_encrypted(source):
+            size = storage.stat(source).size
+            write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
+            return {}
+        opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
         write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
@@ -99,10 +108,12 @@ class Rotate(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        opened = SealedFile(storage, source, self.secret)
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+        opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
         told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
                            like=source)
-        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
+        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
 
 
 @dataclass(frozen=True)
@@ -112,7 +123,7 @@ class Reseal(_Conversion):
     Parameters
     ----------
     recipients
-        All of them, where packets are not kept; else those to add.
+        All of them but who has the key, where packets are not kept; else those to add.
     """
 
     secret: SecretKey
@@ -121,20 +132,49 @@ class Reseal(_Conversion):
 
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = stored_header(storage, source)
-        head = header.resealed(self.secret, self.recipients, keep=self.keeps_packets)
+        _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
+        if self.keeps_packets:
+            head = header.resealed(self.secret, self.recipients, keep=True)
+        else:
+            head = header.reduced(self.secret, [key for key in self.recipients if key != self.secret.public])
         try:
             storage.splice(target, head, source, header.size)
         except ConflictError:
             raise taken(storage, target) from None
-        return {"data_size": storage.stat(target).size}
+        return {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
+
+
+def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
+    """What is recorded of the headers of a data file, or of those of its indexes."""
+    return SealRecord.of(recorded) if recorded else SealRecord.of_index(change.base)
+
+
+def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+    """Seal an index that is plain for those that the data file beside it is sealed for."""
+    header, _, _ = stored_header(storage, beside)
+    size = storage.stat(source).size
+    sealed = seal_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
+    write_new(storage, target, sealed, header.size + body.sealed_size(size), like=source)
+    return {"header_digest": header.digest}
 
 
 class SealedFile:
     """A sealed file of a storage, opened with a key.
 
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed it; anybody may where it is None.
+    headers
+        What is recorded of its header.
+
     Attributes
     ----------
+    header
+        As it is.
     size
         Plain bytes.
     plain_checksum
@@ -142,21 +182,23 @@ class SealedFile:
 
     Raises
     ------
-    DecryptError
-        The key does not open it, or it is damaged.
+    IntegrityError
+        The key does not open it, or it is damaged, or not what is recorded.
     """
 
-    def __init__(self, storage: Storage, key: str, secret: SecretKey, sender: PublicKey | None = None):
+    def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
+                 headers: SealRecord = SealRecord()):
         self._storage = storage
         self._key = key
         self.plain_checksum = ""
         try:
-            self._header, _, info = stored_header(storage, key)
+            self.header, _, info = stored_header(storage, key)
             self._bytes = info.size
-            self._opened: Opened = self._header.open(secret, sender)
-            total = body.plain_size(self._bytes - self._header.size)
+            self._opened: Opened = self.header.open(secret, senders)
+            total = body.plain_size(self._bytes - self.header.size)
         except DecryptError as error:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
+        headers.check_header(self.header, f"{storage.url}/{key}")
         self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
@@ -168,15 +210,9 @@ class SealedFile:
             A segment was changed, or segments are missing, repeated or moved;
             or the plain file is not the one that was sealed.
         """
-        digest, plain = body.Digest(), ThreadedHash()
-        pieces = self._storage.iter_range(self._key, self._header.size, self._bytes, body.SEALED_PIECE)
-        try:
-            yield from plain.over(body.apply_edits(body.unseal(pieces, self._opened.keys, digest), self._opened.edits))
-        except DecryptError as error:
-            raise DecryptError(f"{self._storage.url}/{self._key}: {error.message}", error.hint) from None
+        plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
+        pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
+        yield from plain.over(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
         self.plain_checksum = plain.hexdigest()
-        if recorded.get("seal_digest", digest.hexdigest()) != digest.hexdigest():
-            raise DecryptError(f"{self._storage.url}/{self._key}: segments are missing, repeated or moved",
-                               "restore the file from a copy")
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
-            raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
+            raise DecryptError(f"{name}: what is in it is not what was sealed")

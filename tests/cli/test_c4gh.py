@@ -63,7 +63,7 @@ def test_from_keys_to_a_region_and_back(ex, keys):
     told = json.loads(modos("c4gh", "recipients", "-s", keys / "her.sec", "--json", ex).stdout)
     assert {name: (entry["packets"], entry["opens"]) for name, entry in told.items()} == {
         f"data/{name}": (2, True) for name in ("calls", "cohort", "demo1", "demo2")}
-    assert modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout.count("SHA256:") == 8
+    assert modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout.count("\n  SHA256:") == 8
     assert "whole" in modos("c4gh", "verify", "-s", keys / "her.sec", ex).stderr
     modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
     modos("c4gh", "verify", "-s", keys / "her.sec", ex, code=6)
@@ -72,6 +72,66 @@ def test_from_keys_to_a_region_and_back(ex, keys):
     assert "nothing to do" in modos("c4gh", "decrypt", "-s", keys / "me.sec", ex).stderr
     assert sorted(contents(ex).values()) == sorted(before.values())
     modos("check", ex)
+
+
+def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, example):
+    """Here one more than the recipients in the metadata, and all of them of a file that somebody else has sealed."""
+    theirs = ex.parent / "theirs.bam.c4gh"
+    package = [sys.executable, "-m", "crypt4gh", "encrypt", "--recipient_pk", keys / "me.pub", "--recipient_pk", keys / "her.pub"]
+    theirs.write_bytes(subprocess.run(package, input=(example / "ex/demo2.bam").read_bytes(), capture_output=True, check=True).stdout)
+    shutil.copy(example / "ex/demo2.bam.bai", ex.parent / "theirs.bam.bai")
+    described = ("-e", '{"id": "theirs", "@type": "AlignmentSet"}', "-s", theirs)
+    refused = modos("add", ex, "data", *described, code=4)
+    assert "theirs.bam.bai is not sealed" in refused.stderr and "--secret-key" in refused.stderr
+    modos("add", ex, "data", *described, "--secret-key", keys / "me.sec")
+    assert (ex / "theirs.bam.bai.c4gh").is_file() and not (ex / "theirs.bam.bai").exists()
+    told = modos("c4gh", "recipients", ex).stdout
+    assert told == "data/theirs: 2 packets, 0 recorded recipients; whose 2 are cannot be said\n"
+    told = modos("c4gh", "recipients", "-s", keys / "me.sec", ex).stdout
+    assert told.startswith("data/theirs: 2 packets, 0 recorded recipients; whose 1 is cannot be said  (the key opens it)\n")
+    entry = json.loads(modos("c4gh", "recipients", "-s", keys / "me.sec", "--json", ex).stdout)["data/theirs"]
+    assert (entry["packets"], entry["opened_packets"], entry["unknown_packets"], entry["sender"]) == (2, 1, 1, None)
+    modos("c4gh", "keygen", "--no-passphrase", keys / "third.sec")
+    shared = modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "third.pub", ex, "data/theirs").stderr
+    assert "1 packet of an unknown recipient stays" in shared and "shared 1 file" in shared
+    revoked = modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
+    assert "1 packet of an unknown recipient was removed as well" in revoked and "revoked for 1 file" in revoked
+    again = modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
+    assert "every packet is of a recorded recipient" in again
+    modos("c4gh", "verify", "-s", keys / "third.sec", ex)
+    modos("c4gh", "verify", "-s", keys / "her.sec", ex, code=6)
+    modos("check", ex)
+
+
+def test_a_sender_is_asked_for_on_every_way(ex, keys):
+    modos("c4gh", "encrypt", "-s", keys / "me.sec", "-p", keys / "her.pub", ex)
+    by_me, by_her = ("--sender", keys / "me.pub"), ("--sender", keys / "her.pub")
+    reading = ("--secret-key", keys / "her.sec")
+    for command in (("stream", "-c", *reading), ("stream", "-c", "-r", "chr1:1-9,000", *reading), ("stream", "-H", *reading),
+                    ("coverage", "-r", "chr1:1-9,000", *reading)):
+        modos(*command, *by_me, ex / "demo2.bam")
+        modos(*command, *by_her, *by_me, ex / "demo2.bam")
+        refused = modos(*command, *by_her, ex / "demo2.bam", code=6)
+        assert "by that sender, but by SHA256:" in refused.stderr
+    modos("c4gh", "verify", "-s", keys / "her.sec", *by_me, ex)
+    modos("c4gh", "verify", "-s", keys / "her.sec", *by_her, ex, code=6)
+    told = modos("c4gh", "recipients", "-s", keys / "her.sec", ex).stdout
+    assert told.count("encrypted by SHA256:") == told.count("your packet was written by SHA256:") == 4
+    modos("c4gh", "decrypt", "-s", keys / "her.sec", *by_her, ex, code=6)
+    modos("c4gh", "decrypt", "-s", keys / "her.sec", *by_her, *by_me, ex)
+    assert "nothing says who sent it" in modos("stream", "-c", *by_me, ex / "demo2.bam", code=6).stderr
+
+
+def test_another_file_in_the_place_of_a_sealed_one(ex, keys):
+    """Of the same size, for the same recipient, by whoever can write there."""
+    modos("c4gh", "encrypt", "-p", keys / "me.pub", ex)
+    plain = modos("stream", "--raw", "--secret-key", keys / "me.sec", ex / "demo2.bam", text=False).stdout
+    package = [sys.executable, "-m", "crypt4gh", "encrypt", "--recipient_pk", keys / "me.pub"]
+    (ex / "demo2.bam.c4gh").write_bytes(subprocess.run(package, input=plain, capture_output=True, check=True).stdout)
+    for what in ((), ("-r", "chr1:1-9,000"), ("-H",)):
+        refused = modos("stream", *what, "--secret-key", keys / "me.sec", ex / "demo2.bam", code=6, text=False)
+        assert b"header that is recorded" in refused.stderr and refused.stdout == b""
+    assert "demo2.bam.c4gh does not have the recorded" in modos("check", ex, code=6).stdout
 
 
 def test_a_key_with_a_passphrase(ex, keys, tmp_path):

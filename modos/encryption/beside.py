@@ -1,0 +1,27 @@
+"""Indexes that are sealed as the file beside which they lie: for the same recipients, though nobody knows who they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from modos.encryption import body
+from modos.encryption.header import Header
+from modos.encryption.keys import SecretKey
+from modos.errors import DecryptError
+
+
+def seal_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> Iterator[bytes]:
+    """Seal plain bytes under the header of a sealed file, with its data key: who opens that file opens these.
+
+    Raises
+    ------
+    DecryptError
+        The key does not open the header, or the header has an edit list,
+        which would hold for these bytes, too.
+    """
+    opened = header.open(secret)
+    if opened.edits is not None:
+        raise DecryptError("an index cannot be sealed as the file is, whose header has an edit list",
+                           "seal the file anew: modos c4gh revoke --rotate")
+    yield header.to_bytes()
+    yield from body.seal(plain, opened.keys[0])

@@ -1,0 +1,141 @@
+"""Whose the packets of a header are, as far as that can be said: a packet does not say for whom it is."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from modos.encryption.header import Header, writer_of
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord
+from modos.encryption.stored import stored_header
+from modos.errors import InvalidInputError
+from modos.formats import is_encrypted
+from modos.storage import Storage
+
+
+@dataclass(frozen=True)
+class Packets:
+    """The packets of a header, beside the recipients that are recorded.
+
+    Parameters
+    ----------
+    count
+        All of them.
+    recorded
+        Recipients in the metadata.
+    own
+        Packets that a key opens; None where none was given.
+    unknown
+        Packets beyond those that the recipients in the metadata, and who has
+        the key, account for: at least so many are of somebody else.
+    missing
+        Packets that the recipients in the metadata would have to have, and
+        that are not there.
+    is_as_recorded
+        The header has the digest that is recorded.
+    """
+
+    count: int
+    recorded: int
+    own: int | None
+    unknown: int
+    missing: int
+    is_as_recorded: bool
+
+    @classmethod
+    def of(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
+        """Count them; each recipient has as many as the key opens, and one where there is no key."""
+        recorded, digests = set(attributes.get("recipients", ())), SealRecord.of(attributes).headers
+        own = None if secret is None else len(header.packets_for(secret))
+        others = recorded if not own else recorded - {str(secret.public)}
+        left = len(header.packets) - (own or 0) - len(others) * (own or 1)
+        return cls(len(header.packets), len(recorded), own, max(left, 0), max(-left, 0), header.digest in digests)
+
+    @property
+    def are_accounted_for(self) -> bool:
+        """Whether no packet can be of somebody who is not recorded, as far as the metadata are to be believed."""
+        return self.count == self.own or (self.is_as_recorded and not self.unknown)
+
+    def text_of_unknown(self) -> str:
+        """`1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
+        return "1 packet of an unknown recipient" if self.unknown == 1 else f"{self.unknown:,} packets of unknown recipients"
+
+    def lost_by_a_new_header(self) -> Iterator[str]:
+        """What to say where the header is made anew for those who are recorded, and who has the key."""
+        if self.unknown:
+            yield (f"{self.text_of_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
+                   "be told from another")
+        elif not self.are_accounted_for:
+            yield "sealed anew for the recorded recipients, as its packets do not say for whom they are"
+        if not self.recorded:
+            yield "no recipient was recorded: it is sealed for your key alone now"
+
+
+@dataclass(frozen=True)
+class Recipients:
+    """For whom the file of an element is sealed.
+
+    Parameters
+    ----------
+    packets
+        In the header, which does not say for whom they are.
+    fingerprints
+        Of the public keys in the metadata; only the header's writer knows
+        whether it was sealed for them.
+    opens
+        Whether a key opens it; None where none was given.
+    own
+        Packets that the key opens; None where none was given.
+    unknown
+        Packets beyond those that these recipients and the key account for.
+    missing
+        Packets that these recipients would have to have, and that are not
+        there.
+    sender
+        Fingerprint of who sealed it, as recorded; None where nobody is.
+    writers
+        Fingerprints of who wrote the packets that the key opens.
+    """
+
+    element_id: str
+    packets: int
+    fingerprints: tuple[str, ...]
+    opens: bool | None
+    own: int | None = None
+    unknown: int = 0
+    missing: int = 0
+    sender: str | None = None
+    writers: tuple[str, ...] = ()
+
+
+def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[
+        Recipients]:
+    """For whom each sealed file is."""
+    found = []
+    for element_id, attributes in sealed_elements(metadata):
+        header, _, _ = stored_header(storage, attributes["data_path"])
+        packets = Packets.of(header, attributes, secret)
+        fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
+        writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
+        sender = attributes.get("sender")
+        found.append(Recipients(
+            element_id, packets.count, fingerprints, None if packets.own is None else packets.own > 0, packets.own,
+            packets.unknown, packets.missing, None if sender is None else _fingerprint(sender),
+            tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer))))
+    return found
+
+
+def sealed_elements(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The elements that have a sealed file, with what they say."""
+    return ((element_id, a) for element_id, a in metadata.items() if is_encrypted(a.get("data_path") or ""))
+
+
+def _fingerprint(key: str) -> str:
+    try:
+        return PublicKey(base64.b64decode(key)).fingerprint
+    except (binascii.Error, ValueError, InvalidInputError):
+        return f"not a key: {key[:60]!r}"

@@ -1,0 +1,38 @@
+"""Indexes that lie plain beside a sealed file, in the place of sealed ones, as htsget-rs takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modos.encryption.recorded import SealRecord
+from modos.errors import DecryptError
+from modos.formats import index_names, is_encrypted, plain_name
+from modos.storage import Storage
+
+Pairs = tuple[tuple[str, str], ...]  # what is there and what will be
+
+
+def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, Any]) -> Pairs:
+    """Pairs of a file and its indexes with a plain index, where the file is sealed and has no other.
+
+    Raises
+    ------
+    DecryptError
+        It had a sealed one, as is recorded.
+    """
+    (path, target), indexes = pairs[0], pairs[1:]
+    if not is_encrypted(path) or indexes:
+        return pairs
+    names = zip(map(plain_name, index_names(path)), index_names(target), strict=True)
+    found = tuple((name, beside) for name, beside in names if storage.exists(name))
+    if found and SealRecord.of_index(attributes).headers:
+        raise DecryptError(f"the encrypted index of {storage.url}/{path} is gone, and {found[0][0]} is not taken in its place, "
+                           "as anybody can have made it", "restore the encrypted index from a copy")
+    return pairs + found
+
+
+def refuse_plain(storage: Storage, index: str) -> DecryptError:
+    """That nobody knows who made an index."""
+    return DecryptError(f"{storage.url}/{index} is not encrypted: nothing says who made it",
+                        "leave the sender out, or remove that index and make another one")
