@@ -11,15 +11,20 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos import elements, model, transfer
-from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
+from modos import elements, model, moving, transfer
+from modos.changes import (
+    Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, check_names, merge,
+)
 from modos.description import Entry
 from modos.elements import Document, journal
-from modos.errors import InvalidInputError, NotFoundError, SchemaError, listing
-from modos.formats import format_of, plain_name, stem_of
+from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, listing
+from modos.formats import (
+    ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
+)
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -88,6 +93,8 @@ class Transaction:
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
     _files: list[Staged] = field(default_factory=list)
+    _named: set[str] = field(default_factory=set)  # ids of elements whose files get a name
+    _taken: set[str] | None = None  # keys that files have, or are to have
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
@@ -112,6 +119,7 @@ class Transaction:
         model.validate(prepared, element_id)
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
+            self._named.add(element_id)
         change = Add(element_id, prepared)
         self._make(change)
         if part_of or group == "assay":
@@ -127,15 +135,17 @@ class Transaction:
         base = self.view.element(element_id)
         changes = self._settled(element_id, new, base)
         source = Path(source_file) if source_file is not None else None
-        if "data_path" in changes and changes["data_path"]:
-            check_data_path(element_id, changes["data_path"])
-        if source is not None and not self._is_same_file(source, base, changes):
-            changes |= self._place(source, base, changes)
-        else:
-            source = None
-            if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
-                changes |= self._present_file(element_id, changes["data_path"])
-        if "seqcol_digest" in base and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+        target = changes.get("data_path")
+        if target and target != base.get("data_path"):
+            check_data_path(element_id, target)
+        move = None
+        if source is not None:
+            source = self._settle_source(source, element_id, base, changes)
+        elif "data_path" in changes and target != base.get("data_path"):
+            move = self._settle_path(element_id, base, changes)
+        if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
+            self._named.add(element_id)
+        if "seqcol_digest" in base and move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
         model.validate(merge(base, changes), element_id)
@@ -145,6 +155,8 @@ class Transaction:
             self._links.append((part_of, element_id))
         if source is not None:
             self._bring(source, changes["data_path"], change)
+        elif move is not None:
+            self._files.append(moving.MovedFile(change, move))
         return element_id
 
     def remove_element(self, element_id: str) -> str:
@@ -242,6 +254,7 @@ class Transaction:
             document.link(document.find(parent), child)
         touched = {change.element_id for change in self._changes}
         check_files(document, touched)
+        check_names(document, self._named)
         check_links(document, touched)
 
     def _apply_now(self, document: Document) -> None:
@@ -294,11 +307,57 @@ class Transaction:
         values = model.normalise(model.to_attributes({"@type": class_name} | given))
         return values | unset
 
-    def _is_same_file(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> bool:
+    def _settle_source(self, source: Path, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> Path | None:
+        """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
         transfer.check_source(source, source.name)
-        same_place = changes.get("data_path", base.get("data_path")) == base.get("data_path")
-        return (same_place and base.get("data_size") == source.stat().st_size
-                and base.get("data_checksum") == transfer.checksum(source, base["data_path"]))
+        before, wanted = base.get("data_path"), changes.get("data_path")
+        if before and wanted and keys_named([before], wanted):
+            del changes["data_path"]
+        if "data_path" not in changes and base.get("data_size") == source.stat().st_size and (
+                base.get("data_checksum") == transfer.checksum(source, before)):
+            return None
+        changes |= self._place(source, element_id, base, changes)
+        return source
+
+    def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+        """Settle what another data_path without a file means: what is to be moved, or None.
+
+        A file of that path that is there and belongs to no element becomes
+        the element's; else the element's own gets the name.
+        """
+        wanted, before = changes["data_path"], base.get("data_path")
+        if before and is_array_path(before):
+            raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
+        self._refuse_owned(element_id, wanted)
+        if wanted is None or not before or self._is_for_adoption(wanted, before):
+            changes |= self._present_file(element_id, wanted)
+            return None
+        target = moving.target_of(element_id, base, wanted)
+        self._refuse_owned(element_id, target)
+        if any(self.storage.exists(key) for key in {wanted, target} - {before}):
+            raise AlreadyExistsError(f"{element_id}: there is another file {wanted} in {self.storage.url}",
+                                     "choose another name, or look at that file and remove it")
+        if target == before:
+            del changes["data_path"]
+            return None
+        if any(file.change.element_id == element_id for file in self._files):
+            raise InvalidInputError(f"{element_id} is changed twice in one transaction", "make the changes one after another")
+        changes["data_path"] = target
+        return moving.find_pairs(self.storage, before, target)
+
+    def _refuse_owned(self, element_id: str, path: str | None) -> None:
+        owner = self.view.data_paths().get(path, element_id)
+        if owner != element_id:
+            raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
+
+    def _is_for_adoption(self, wanted: str, before: str) -> bool:
+        """Whether there is a file of a path that is not the element's own by another version."""
+        journal.recover(self.storage)
+        if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
+            return False
+        if any(entry.covers(wanted) for entry in journal.entries(self.storage)):
+            raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
+        return True
 
     def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Size and checksum of a file that is in the object already."""
@@ -311,24 +370,35 @@ class Transaction:
                                     "give the file with source_file (-s)") from None
         return {"data_size": size, "data_checksum": checksum}
 
-    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
+    def _place(self, source: Path, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
         """Where a file goes that replaces another: a free key of its format, and that format."""
-        before = base.get("data_path") or source.name
-        format = format_of(source)
-        if format is not None and format != format_of(before):
-            before = (PurePosixPath(before).parent / source.name).as_posix()
-        key = changes.get("data_path") or self.free_key(before)
+        before, wanted = base.get("data_path") or source.name, changes.get("data_path")
+        format = format_of(plain_name(source))
+        if wanted and is_encrypted(wanted) and format_of(source):
+            raise InvalidInputError(f"{element_id}: {source} is not encrypted, as {wanted} says", "leave out the .c4gh, and encrypt it then")
+        sealed = is_encrypted(source) or not format_of(source) and is_encrypted(wanted or before)
+        name = name_of(wanted or before)
+        if not wanted and format is not None and format != format_of(name):
+            name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
+        key = name + (ENCRYPTED_SUFFIX if sealed else "")
+        if not wanted:
+            key = self.free_key(key, version_of(before) + 1 if name == name_of(before) and "data_path" in base else 1)
         known = format is not None and "data_format" in base and "data_format" not in changes
         return {"data_path": key} | ({"data_format": format.name} if known else {})
 
-    def free_key(self, data_path: str) -> str:
-        """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
-        stem = stem_of(plain_name(data_path))
-        suffix = data_path[len(stem):]
-        journal.recover(self.storage)
-        taken = journal.files_of(self.view) | journal.files_of(self.start)
-        candidates = (data_path, *(f"{stem}-{number}{suffix}" for number in range(2, 10_000)))
-        return next(key for key in candidates if key not in taken and not self.storage.exists(key))
+    def free_key(self, key: str, version: int | None = None) -> str:
+        """A key that no file has or had, for a file of the name of another: that one, or a later version.
+
+        A file that is replaced may still be read at its old key.
+        """
+        if self._taken is None:
+            journal.recover(self.storage)
+            self._taken = journal.files_of(self.start)
+        name = name_of(key) + (ENCRYPTED_SUFFIX if is_encrypted(key) else "")
+        candidates = (key_of(name, number) for number in count(version or version_of(key)))
+        free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
+        self._taken.add(free)
+        return free
 
 
 def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:
@@ -347,7 +417,7 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
     wrong: list[SchemaError] = []
     view = transaction.view
     for entry in entries:
-        attributes = entry.attributes
+        attributes = _by_name(entry, view)
         try:
             if entry.element_id is None:
                 own = {slot: value for slot, value in attributes.items() if slot not in ("id", "last_update_date")}
@@ -366,3 +436,15 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
         described = {entry.element_id for entry in entries}
         for element_id in [i for i in view.ids() if i not in described]:
             transaction.remove_element(element_id)
+
+
+def _by_name(entry: Entry, view: Document) -> dict[str, Any]:
+    """What is described, with the name of its file rather than where that lay when it was written down."""
+    path = entry.attributes.get("data_path")
+    if not isinstance(path, str) or not path or is_array_path(path):
+        return entry.attributes
+    if entry.element_id in view and (before := view.element(entry.element_id).get("data_path")) and name_of(before) == name_of(path):
+        return {slot: value for slot, value in entry.attributes.items() if slot != "data_path"}
+    if entry.source_file is None or not (format_of(entry.source_file) and is_encrypted(path)):
+        return entry.attributes | {"data_path": name_of(path) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")}
+    return entry.attributes | {"data_path": name_of(path)}

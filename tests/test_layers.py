@@ -24,7 +24,7 @@ LAYERS = [
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
-    {"referencing"},
+    {"referencing", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "reading", "sealing", "track_changes"},
     {"encrypting", "copies", "genomes"},

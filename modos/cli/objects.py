@@ -102,8 +102,9 @@ def update(
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
-                                        "one.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's.")] = None,
+                                        "one, another data_path renames the file.")] = None,
+    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's, "
+                                         "under the same name.")] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
@@ -113,6 +114,10 @@ def update(
     modos update data/ex -c modo.yaml --dry-run
 
     modos update data/ex sample/sample1 -e '{"sex": "Female", "collector": null}'
+
+    modos update data/ex demo1 -s new.cram
+
+    modos update data/ex demo1 -e '{"data_path": "reads/patient1.cram"}'
     """
     from modos.description import read_descriptions
     from modos.errors import InvalidInputError
@@ -125,8 +130,10 @@ def update(
             raise InvalidInputError("--dry-run and --prune go with --config")
         modo = open_object(path)
         with progress("copying files") as advance:
+            before = modo.metadata
             changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
         say(f"updated {changed} in {modo.storage.url}")
+        _tell_of_left(modo, before[changed].get("data_path"), changed)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
     open_object(path)
@@ -141,6 +148,14 @@ def update(
     with progress("copying files") as advance:
         MODO.from_file(entries, path, progress=advance, **where)
     say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
+
+
+def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
+    """Say what becomes of the file that an element had, where that stays."""
+    after = modo.metadata[element].get("data_path")
+    if before and after != before and modo.storage.exists(before):
+        say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
+            f"{before} stays, and belongs to no element")
 
 
 def remove(
@@ -215,9 +230,16 @@ def show(
         show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays()))
     elif files:
         listed = [str(file) for file in modo.list_files()]
-        show_json(listed) if json else show_text("\n".join(listed))
+        show_json(listed) if json else show_text("\n".join(map(_file_line, listed)))
     elif json:
         metadata = modo.metadata
         show_json(metadata if element is None else {i: metadata[i] for i in [modo.find_element(element)]})
     else:
         show_text(modo.show_contents(element))
+
+
+def _file_line(path: str) -> str:
+    from modos.formats import name_of
+
+    name = name_of(path)
+    return path if name == path else f"{name}  (stored as {path.rpartition('/')[2]})"

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from modos.config import check_url
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
-from modos.formats import RecordKind
+from modos.formats import STORED_KEY_HEADER, RecordKind
 from modos.htsget.protocol import MAX_TICKET, Ticket, error_from_response
 from modos.htsget.query import Query
 from modos.htsget.transport import Expired, Seen, Transport, is_splittable
@@ -51,11 +51,14 @@ class HtsgetClient:
         How many parts are fetched at once.
     token
         Bearer token for the server; it is told to no other.
+    stored
+        Whether ids are of keys: a modos server is told so, and gives no other
+        file that has the name.
     """
 
-    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None):
+    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None, *, stored: bool = False):
         self.url = check_url(url, "an htsget server")
-        self._transport = Transport(self.url, token)
+        self._transport = Transport(self.url, token, {STORED_KEY_HEADER: "1"} if stored else {})
         self._workers = workers
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:

@@ -8,7 +8,7 @@ import random
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -60,11 +60,14 @@ class Transport:
         the token is for it alone.
     token
         Bearer token.
+    headers
+        What else goes with each question to the server.
     """
 
-    def __init__(self, server: str, token: str | None = None) -> None:
+    def __init__(self, server: str, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
         self._server = server
         self._token = token
+        self._headers = dict(headers or {})
         forking.begin(self, Transport._start)
 
     def _start(self) -> None:
@@ -78,7 +81,7 @@ class Transport:
         A GET request, or a POST where there is a body.
         """
         where = url.partition("?")[0]
-        headers = {"Accept": "application/json, */*"} | ({"Content-Type": "application/json"} if body else {})
+        headers = {"Accept": "application/json, */*"} | ({"Content-Type": "application/json"} if body else {}) | self._headers
         if self._token and origin(url) == origin(self._server):
             headers["Authorization"] = f"Bearer {self._token}"
         for wait in _waits():

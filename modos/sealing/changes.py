@@ -12,7 +12,8 @@ from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stored import stored_header
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
+from modos.moving import find_pairs
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -56,7 +57,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
     verified = []
     for element_id, attributes in _sealed(metadata):
         path = attributes["data_path"]
-        for key, _ in _pairs(storage, path, path):
+        for key, _ in find_pairs(storage, path, path):
             for piece in SealedFile(storage, key, secret).iter_plain(attributes if key == path else {}):
                 if progress:
                     progress(len(piece))
@@ -95,8 +96,8 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
         path = attributes["data_path"]
         if is_encrypted(path):
             continue
-        target = path + ENCRYPTED_SUFFIX
-        pairs = _pairs(transaction.storage, path, target)
+        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+        pairs = find_pairs(transaction.storage, path, target)
         transaction.convert_file(element_id, {"data_path": target}, lambda change, pairs=pairs: Seal(
             change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
@@ -125,8 +126,8 @@ def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey
         if not is_encrypted(path):
             continue
         SealedFile(storage, path, secret, sender)
-        target = plain_name(path)
-        pairs = _pairs(storage, path, target)
+        target = transaction.free_key(plain_name(path))
+        pairs = find_pairs(storage, path, target)
         transaction.convert_file(element_id, {"data_path": target},
                                  lambda change, pairs=pairs: Unseal(change, pairs, secret, sender))
         changed.append(element_id)
@@ -197,7 +198,7 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs, keys = _pairs(storage, path, target), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        pairs, keys = find_pairs(storage, path, target), tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
             return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
@@ -205,12 +206,6 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
         changed.append(element_id)
     return changed
-
-
-def _pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """A file and those of its indexes that are there, each with the name that it has beside another file."""
-    indexes = zip(index_names(path), index_names(target), strict=True)
-    return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
 
 
 def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[

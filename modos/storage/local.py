@@ -23,6 +23,7 @@ _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)  # where there are no hard links
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -134,7 +135,7 @@ class LocalStorage(Storage):
         except FileExistsError:
             raise _taken(path) from None
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            if error.errno not in _NO_LINKS:
                 raise
             with self._locked():  # a file system without hard links
                 _check_condition(path, None)
@@ -172,6 +173,24 @@ class LocalStorage(Storage):
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
+
+    def copy(self, key: str, source: str) -> None:
+        """One more name for the bytes, where the file system has hard links."""
+        path, real = self._resolve(key), os.path.realpath(self._resolve(source))
+        with _translated(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                os.link(real, path)
+            except FileExistsError:
+                raise _taken(path) from None
+            except OSError as error:
+                self._prune(path.parent)
+                if error.errno not in _NO_LINKS:
+                    raise
+            else:
+                _sync_folder(path.parent)
+                return
+        super().copy(key, source)
 
     def kept(self, key: str) -> int:
         part = self._kept_part(self._resolve(key))
