@@ -15,8 +15,9 @@ from modos.comparison import Difference, compare
 from modos.access import check_no_secrets, open_remote
 from modos.config import Services, resolve_services
 from modos.copies import Copies
+from modos.describing import bring_up_to_date
 from modos.description import Entry, read_descriptions
-from modos.editing import Transaction, bring_up_to_date
+from modos.editing import Transaction
 from modos.elements import Document, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key

@@ -26,7 +26,7 @@ LAYERS = [
     {"genomics", "transfer", "changes"},
     {"referencing", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
-    {"enrichment", "reading", "sealing", "track_changes"},
+    {"enrichment", "describing", "reading", "sealing", "track_changes"},
     {"encrypting", "copies", "genomes"},
     {"modo", "catalog", "doctor"},
     {"api", "server"},
