@@ -94,7 +94,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
     if name != key and planner.storage is storage:
-        raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
+        raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, "
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)

@@ -239,7 +239,7 @@ def show(
 
 
 def _file_line(path: str) -> str:
-    from modos.formats import name_of
+    from modos.formats import name_of, plain_name
 
     name = name_of(path)
-    return path if name == path else f"{name}  (stored as {path.rpartition('/')[2]})"
+    return path if name == plain_name(path) else f"{name}  (stored as {path.rpartition('/')[2]})"
