@@ -26,6 +26,8 @@ from modos.sources import served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 
+from ..proxy import Proxy
+
 MODOS = str(Path(sys.executable).parent / "modos")
 OTHER = SecretKey(bytes(range(1, 33)))
 
@@ -163,6 +165,8 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
     with pytest.raises(NotFoundError):
         by_key.ticket("reads", old_id, Query("CRAM"))
     by_key.ticket("reads", f"{place.id}/demo1~2", Query("CRAM"))
+    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.inline() is None]
+    assert led and set(led) == {404}
     with pytest.raises(ModosError):
         b"".join(by_key.iter_bytes(ticket))
     headers = dict(line.split(": ", 1) for line in access.get("headers", ()))
@@ -180,11 +184,12 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams):
         old = MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS)
         before = wanted(crams[0 if key(place) == "demo1.cram" else 1])
         assert old.count("demo1.cram", "chr1:20,001-30,000") == before
-        old = MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS)
         stale = old.file("demo1.cram")
+        assert stale.count("chr1:20,001-30,000") == before
         modo.update_element("r", {}, crams[1 if before == wanted(crams[0]) else 2])
-        with pytest.raises(ModosError):
-            stale.count("chr1:20,001-30,000")
+        for read in (lambda: stale.count("chr1:20,001-30,000"), lambda: list(stale.fetch("chr1:20,001-30,000")), lambda: list(stale.fetch())):
+            with pytest.raises(NotFoundError):
+                read()
         assert MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS).count("demo1.cram", "chr1:20,001-30,000") != before
 
 
@@ -332,6 +337,29 @@ def test_a_link_keeps_the_bytes_where_they_are(modo):
     inode = (modo.path / "demo1.cram").stat().st_ino
     modo.update_element("r", {"data_path": "x.cram"})
     assert (modo.path / "x.cram").stat().st_ino == inode and (modo.path / "x.cram").stat().st_nlink == 1
+
+
+def test_a_large_file_is_renamed_by_the_s3_server(stack, tmp_path):
+    (tmp_path / "large.tsv").write_bytes(os.urandom(25_000_000))
+    with Proxy(stack.s3) as proxy:
+        modo = MODO.create(f"s3://{BUCKET}/{tmp_path.name}/ex", services={"s3": proxy.url}, s3_kwargs=CREDENTIALS)
+        modo.add_element({"id": "large", "@type": "DataEntity", "data_format": "TSV"}, tmp_path / "large.tsv")
+        proxy.answered = proxy.received = 0
+        modo.update_element("large", {"data_path": "tables/l.tsv"})
+        assert proxy.answered + proxy.received < 12_000_000
+        assert modo.find_problems() == [] and modo.storage.read("tables/l.tsv")[0] == (tmp_path / "large.tsv").read_bytes()
+
+
+def test_two_that_rename_to_one_name(place, crams):
+    """The second fails, and the first keeps its bytes."""
+    modo = place.open()
+    modo.add_element({"id": "s", "@type": "AlignmentSet", "data_path": "s.cram"}, crams[1])
+    data, other = modo.storage.read("demo1.cram")[0], place.open()
+    with pytest.raises(ModosError), other.transaction() as tx:
+        tx.update_element("s", {"data_path": "x.cram"})
+        place.open().update_element("r", {"data_path": "x.cram"})
+    assert place.open().storage.read("x.cram")[0] == data and place.open().find_problems() == []
+    assert place.open().metadata["data/s"]["data_path"] == "s.cram"
 
 
 def test_the_fasta_of_a_reference_is_renamed(tmp_path, example):
