@@ -10,6 +10,7 @@ from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
+from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
 from modos.reference.fai import check_fai
@@ -26,8 +27,8 @@ class Finding:
     Parameters
     ----------
     kind
-        `missing`, `size`, `checksum`, `index`, `path`, `schema`, `link`,
-        `sequence`: the object is not what it says. `leftover`, `mirror`: what an interrupted
+        `missing`, `size`, `seal`, `checksum`, `index`, `path`, `schema`,
+        `link`, `sequence`: the object is not what it says. `leftover`, `mirror`: what an interrupted
         change left; `fix` mends these. `unknown`: a file that no element
         names, or a reference or an index that cannot be
         compared; it stays.
@@ -144,12 +145,15 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             continue
         if attributes.get("data_size", size) != size:
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
+        elif damage := find_damage(storage, path):
+            yield Finding("seal", element_id, damage)
         elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
         else:
             sound.append((element_id, path))
-        format = format_of(path)
-        if format and format.streamable and not any(name in sizes for name in index_names(path)):
+        indexes, format = [name for name in index_names(path) if name in sizes], format_of(path)
+        yield from (Finding("seal", element_id, damage) for name in indexes if (damage := find_damage(storage, name)))
+        if format and format.streamable and not indexes:
             yield Finding("index", element_id, f"{path} has no index")
 
 

@@ -15,12 +15,15 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos import elements, model, moving, transfer
+from modos import elements, incoming, model, moving, transfer
 from modos.changes import (
     Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, check_names, merge,
 )
 from modos.elements import Document, journal
-from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, listing
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
+from modos.errors import (
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, listing,
+)
 from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
 )
@@ -49,27 +52,6 @@ class Staged(Protocol):
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         """Write them, and append each to `written` when it is there; returns what the element says of them."""
-
-
-@dataclass(frozen=True)
-class NewFile:
-    """A file of this machine that becomes an element's data, at a key that is free."""
-
-    source: Path
-    key: str
-    indexes: transfer.IndexPlan
-    change: Add | Update
-    replaces: bool = True
-
-    def keys(self) -> list[str]:
-        return [self.key, *(key for _, key in self.indexes)]
-
-    def folders(self) -> list[str]:
-        return []
-
-    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
-        return {"data_size": staged.size, "data_checksum": staged.checksum}
 
 
 @dataclass
@@ -116,9 +98,12 @@ class Transaction:
                 attributes.setdefault("data_format", format.name)
         prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
         model.validate(prepared, element_id)
+        incoming.refuse_by_hand(element_id, prepared, {})
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
             self._named.add(element_id)
+            if source is None and is_encrypted(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
+                self._refuse_damaged(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
         self._make(change)
         if part_of or group == "assay":
@@ -128,22 +113,25 @@ class Transaction:
         return element_id
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None) -> str:
+                       part_of: str | None = None, plain: bool = False) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
         element_id = self.view.find(element_id)
         base = self.view.element(element_id)
-        changes = self._settled(element_id, new, base)
+        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, new, base), base)
         source = Path(source_file) if source_file is not None else None
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
+        sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
         move = None
         if source is not None:
-            source = self._settle_source(source, element_id, base, changes)
+            source = self._settle_source(source, base, changes, sealing)
         elif "data_path" in changes and target != base.get("data_path"):
             move = self._settle_path(element_id, base, changes)
         if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
             self._named.add(element_id)
+        if move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}  # they are of the file before
         if "seqcol_digest" in base and move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
@@ -153,7 +141,7 @@ class Transaction:
         if part_of:
             self._links.append((part_of, element_id))
         if source is not None:
-            self._bring(source, changes["data_path"], change)
+            self._bring(source, changes["data_path"], change, sealing)
         elif move is not None:
             self._files.append(moving.MovedFile(change, move))
         return element_id
@@ -262,13 +250,15 @@ class Transaction:
         if not any("last_update_date" in change.attributes for change in own):
             document.attributes["last_update_date"] = now()
 
-    def _bring(self, source: Path, key: str, change: Add | Update) -> None:
-        if format_of(source) and format_of(key) and format_of(source) != format_of(key):
-            raise InvalidInputError(f"{source} is {format_of(source).name}, and its data_path {key} says {format_of(key).name}",
+    def _bring(self, source: Path, key: str, change: Add | Update, sealing: bool = False) -> None:
+        is_, says = format_of(plain_name(source)), format_of(plain_name(key))
+        if is_ and says and is_ != says:
+            raise InvalidInputError(f"{source} is {is_.name}, and its data_path {key} says {says.name}",
                                     "give a data_path with the right ending")
-        transfer.check_source(source, key)
+        transfer.check_source(source, plain_name(key) if sealing else key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
-        self._files.append(NewFile(source, key, transfer.plan_indexes(source, key), change))
+        self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
+            source, key, transfer.plan_indexes(source, key), change))
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:
@@ -306,16 +296,15 @@ class Transaction:
         values = model.normalise(model.to_attributes({"@type": class_name} | given))
         return values | unset
 
-    def _settle_source(self, source: Path, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> Path | None:
+    def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
         """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
-        transfer.check_source(source, source.name)
         before, wanted = base.get("data_path"), changes.get("data_path")
         if before and wanted and keys_named([before], wanted):
             del changes["data_path"]
-        if "data_path" not in changes and base.get("data_size") == source.stat().st_size and (
-                base.get("data_checksum") == transfer.checksum(source, before)):
+        if incoming.is_same_file(self.storage, source, base, changes, sealing):
+            changes.pop("data_path", None)
             return None
-        changes |= self._place(source, element_id, base, changes)
+        changes |= self._place(source, base, changes, sealing)
         return source
 
     def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
@@ -367,21 +356,26 @@ class Transaction:
         except NotFoundError:
             raise InvalidInputError(f"{element_id}: there is no file {data_path} in the object",
                                     "give the file with source_file (-s)") from None
+        self._refuse_damaged(element_id, data_path)
         return {"data_size": size, "data_checksum": checksum}
 
-    def _place(self, source: Path, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, str]:
+    def _refuse_damaged(self, element_id: str, data_path: str) -> None:
+        if damage := find_damage(self.storage, data_path):
+            raise IntegrityError(f"{element_id}: {damage}", "give the file with source_file (-s)")
+
+    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> dict[str, str]:
         """Where a file goes that replaces another: a free key of its format, and that format."""
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
-        if wanted and is_encrypted(wanted) and format_of(source):
-            raise InvalidInputError(f"{element_id}: {source} is not encrypted, as {wanted} says", "leave out the .c4gh, and encrypt it then")
-        sealed = is_encrypted(source) or not format_of(source) and is_encrypted(wanted or before)
-        name = name_of(wanted or before)
-        if not wanted and format is not None and format != format_of(name):
-            name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
-        key = name + (ENCRYPTED_SUFFIX if sealed else "")
-        if not wanted:
-            key = self.free_key(key, version_of(before) + 1 if name == name_of(before) and "data_path" in base else 1)
+        sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
+        if wanted:
+            key = plain_name(wanted) + (ENCRYPTED_SUFFIX if sealed or is_encrypted(wanted) else "")
+        else:
+            name = name_of(before)
+            if format is not None and format != format_of(name):
+                name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
+            replaced = name == name_of(before) and "data_path" in base
+            key = self.free_key(name + (ENCRYPTED_SUFFIX if sealed else ""), version_of(before) + 1 if replaced else 1)
         known = format is not None and "data_format" in base and "data_format" not in changes
         return {"data_path": key} | ({"data_format": format.name} if known else {})
 

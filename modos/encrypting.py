@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.editing import Transaction
+from modos.elements import load
 from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
 from modos.storage import Storage
 
@@ -34,7 +35,7 @@ class EncryptedFiles(ABC):
 
     def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                 seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
-                elements: Sequence[str] | None = None, progress: Progress | None = None) -> list[str]:
+                elements: Sequence[str] | None = None, progress: Progress | None = None, *, also_me: bool = True) -> list[str]:
         """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
 
         Parameters
@@ -42,24 +43,38 @@ class EncryptedFiles(ABC):
         recipient_pubkeys
             Public keys, or their files, of those who can decrypt.
         seckey_path
-            The sender's secret key; a key for this use where it is None.
+            Your secret key, as the sender's; it can decrypt them, too. A key
+            for this use where it is None.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         delete
             Remove the plain files when the object has the encrypted ones.
         elements
             Ids; None for all data, without references.
+        also_me
+            Whether `seckey_path` is a recipient's key as well.
 
         Raises
         ------
         ChecksumMismatch
             A file is not what the metadata say; nothing is changed.
+        InvalidInputError
+            Some file is encrypted already, and not for all of the recipients
+            (see `share`); nothing is changed.
         """
         from modos import sealing
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
+        recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
         with self.transaction(progress) as transaction:
-            return sealing.seal_elements(transaction, as_public_keys(recipient_pubkeys), sender, elements, delete=delete)
+            return sealing.seal_elements(transaction, recipients, sender, elements, delete=delete)
+
+    def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+                   elements: Sequence[str] | None = None) -> list[str]:
+        """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
+        from modos import sealing
+
+        return sealing.find_plain(Transaction(self.storage, load(self.storage)), as_public_keys(recipient_pubkeys), elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -92,22 +107,26 @@ class EncryptedFiles(ABC):
 
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-              elements: Sequence[str] | None = None) -> list[str]:
+              elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
         """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
 
         Parameters
         ----------
         seckey_path
             A secret key that opens them.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         from modos import sealing
 
         with self.transaction() as transaction:
-            return sealing.share_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements)
+            return sealing.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                          elements)
 
     def revoke(self, seckey_path: str | Path | SecretKey,
                recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
-               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None) -> list[str]:
+               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
+               passphrase: str | None = None) -> list[str]:
         """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
 
         Who has a copy, or has kept the key of the body, can still read that;
@@ -117,22 +136,32 @@ class EncryptedFiles(ABC):
         ----------
         seckey_path
             The secret key of a recipient who remains.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         from modos import sealing
 
         with self.transaction(progress) as transaction:
-            return sealing.revoke_elements(transaction, as_secret_key(seckey_path), as_public_keys(recipient_pubkeys), elements,
-                                   rotate=rotate)
+            return sealing.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                           elements, rotate=rotate)
 
-    def recipients(self, secret_key: str | Path | SecretKey | None = None) -> list[Recipients]:
+    def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
         """For whom each encrypted file is, and whether a key opens it."""
         from modos import sealing
 
-        return sealing.find_recipients(self.storage, self.metadata, None if secret_key is None else as_secret_key(secret_key))
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return sealing.find_recipients(self.storage, self.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
-                          progress: Progress | None = None) -> list[str]:
+                          progress: Progress | None = None, passphrase: str | None = None) -> list[str]:
         """Open all of the encrypted files; returns their elements.
+
+        Parameters
+        ----------
+        secret_key
+            The secret key of a recipient, or its file.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
 
         Raises
         ------
@@ -144,4 +173,4 @@ class EncryptedFiles(ABC):
 
         metadata = self.metadata
         chosen = metadata if not elements else [self.find_element(element) for element in elements]
-        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key), progress)
+        return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress)

@@ -333,7 +333,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             return transaction.add_element(element, source_file, part_of)
 
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None) -> str:
+                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False) -> str:
         """Change slots of an element in one commit; returns its id.
 
         Parameters
@@ -347,17 +347,24 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             object and belongs to no element.
         source_file
             A file that replaces the element's, under the same name; it is
-            stored at a new key, as somebody may be reading the old one.
+            stored at a new key, as somebody may be reading the old one. A plain one that
+            replaces an encrypted one is encrypted for the recorded
+            recipients.
         part_of
             Id of an element that is to link to it.
+        plain
+            Leave a plain source file plain, also where it replaces an
+            encrypted one.
 
         Raises
         ------
         SchemaError, NotFoundError, ConflictError, IntegrityError
             As for `add_element`; somebody else changed the element meanwhile.
+        InvalidInputError
+            It is encrypted, and for whom is not recorded.
         """
         with self.transaction(progress) as transaction:
-            return transaction.update_element(element_id, new, source_file, part_of)
+            return transaction.update_element(element_id, new, source_file, part_of, plain)
 
     def remove_element(self, element_id: str) -> str:
         """Remove an element, its file and index, and every link to it; returns its id."""
@@ -406,7 +413,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
-                      secret_key: SecretKey | str | Path | None = None) -> list[Finding]:
+                      secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Finding]:
         """Compare the object with what its metadata say; see `modos.checking`.
 
         Parameters
@@ -416,8 +423,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             to each.
         secret_key
             The key, or its file, to look at the indexes of sealed files with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        secret = None if secret_key is None else as_secret_key(secret_key)
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return list(find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
                                   endpoint=self.services.endpoint, secret=secret))
 

@@ -39,7 +39,7 @@ class GenomicFiles(ABC):
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
-                        secret_key: SecretKey | str | Path | None = None) -> Iterator[Any]:
+                        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> Iterator[Any]:
         """The records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
@@ -59,8 +59,9 @@ class GenomicFiles(ABC):
         samples
             The samples of a VCF or BCF to decode; all where it is None.
         secret_key
-            The key, or its file, to open an encrypted file with; a
-            passphrase is taken from `C4GH_PASSPHRASE`.
+            The key, or its file, to open an encrypted file with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
 
         Returns
         -------
@@ -73,27 +74,32 @@ class GenomicFiles(ABC):
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        return self.file(file_path, reference_filename, secret_key=secret_key).fetch(region, samples)
+        return self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase).fetch(region, samples)
 
     def count(self, file_path: str | PurePath, region: RegionsLike = None,
-              secret_key: SecretKey | str | Path | None = None) -> int:
+              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> int:
         """How many records of a file overlap some regions, or are in all of it."""
-        return self.file(file_path, secret_key=secret_key).count(region)
+        return self.file(file_path, secret_key=secret_key, passphrase=passphrase).count(region)
 
     def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
                  reference_filename: str | Path | None = None,
-                 secret_key: SecretKey | str | Path | None = None) -> np.ndarray:
+                 secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> np.ndarray:
         """The depth of reads over a region: the mean of each of some bins, or that of each base.
 
         See `modos.genomics.GenomicFile.coverage`.
         """
-        return self.file(file_path, reference_filename, secret_key=secret_key).coverage(region, bins)
+        return self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase).coverage(region, bins)
 
     def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
-             secret_key: SecretKey | str | Path | None = None, hints: Query = Query(),
+             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, hints: Query = Query(),
              workers: int = WORKERS) -> GenomicFile:
-        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`."""
+        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.sources.genomic_file`.
+
+        With a passphrase it is not pickled, as that would be in the pickle.
+        """
         key = self.find_file(file_path)
+        if secret_key is not None and passphrase is not None and is_encrypted(key):
+            secret_key = as_secret_key(secret_key, passphrase)
         services = self.services if self.storage.is_remote else None
         planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
         file = sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,

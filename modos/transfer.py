@@ -12,6 +12,7 @@ from pathlib import Path
 from modos import elements, indexing
 from modos.elements import journal
 from modos.encryption.stored import stored_header
+from modos.encryption.structure import check_source_seal
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError,
@@ -37,6 +38,13 @@ class StagedFile:
     checksum: str
 
 
+def check_present(source: Path) -> None:
+    """Refuse a pipe, and what is no file of this machine."""
+    refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
+    if not source.is_file():
+        raise NotFoundError(f"no source file {source}", "check the path")
+
+
 def check_source(source: Path, key: str) -> None:
     """Look at a file of this machine before it is brought into an object.
 
@@ -45,13 +53,14 @@ def check_source(source: Path, key: str) -> None:
     NotFoundError
         There is no such file.
     InvalidInputError
-        It is a pipe.
+        It is a pipe, or Crypt4GH under a key that does not say so.
     TruncatedStream
         It lacks the end marker of its format.
+    DecryptError
+        Its key ends with `.c4gh`, and it is no whole Crypt4GH file.
     """
-    refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
-    if not source.is_file():
-        raise NotFoundError(f"no source file {source}", "check the path")
+    check_present(source)
+    check_source_seal(source, key)
     format = format_of(key)
     if format:
         indexing.check_complete(source, format)
@@ -76,14 +85,18 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = [(path or indexing.build_index(source, format_of(key), Path(folder)), index_key)
-                 for path, index_key in indexes]
+        index = built(source, key, indexes, Path(folder))
         size, checksum = _put(storage, source, key, progress)
         written.append(key)
         for path, index_key in index:
             _put(storage, path, index_key, progress)
             written.append(index_key)
     return StagedFile(size, checksum)
+
+
+def built(source: Path, key: str, indexes: IndexPlan, folder: Path) -> list[tuple[Path, str]]:
+    """The index files of a plan and their keys; those that are not there are built in a folder."""
+    return [(path or indexing.build_index(source, format_of(key), folder), index_key) for path, index_key in indexes]
 
 
 def plan_indexes(source: Path, key: str) -> IndexPlan:
@@ -95,10 +108,17 @@ def plan_indexes(source: Path, key: str) -> IndexPlan:
     Raises
     ------
     IntegrityError
-        There are some, and none is of the file.
+        There are some, and none is of the file; or one is not sealed as its
+        name says.
     """
-    if is_encrypted(key):
-        return _sealed_index_plan(source, key)
+    plan = _sealed_index_plan(source, key) if is_encrypted(key) else _plain_index_plan(source, key)
+    for path, index_key in plan:
+        if path is not None:
+            check_source_seal(path, index_key)
+    return plan
+
+
+def _plain_index_plan(source: Path, key: str) -> IndexPlan:
     format = format_of(key)
     if format is None or not format.index_suffixes:
         return []

@@ -24,7 +24,7 @@ LAYERS = [
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},
     {"genomics", "transfer", "changes"},
-    {"referencing", "moving"},
+    {"referencing", "incoming", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "describing", "reading", "sealing", "track_changes"},
     {"encrypting", "copies", "genomes"},

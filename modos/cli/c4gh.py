@@ -9,6 +9,7 @@ import typer
 
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.secrets import PassphraseOption
 
 app = typer.Typer()
 
@@ -16,8 +17,6 @@ ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
                                                   "given several times.")]
-PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
-                                                "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 @app.command()
@@ -38,7 +37,7 @@ def keygen(
     from modos.encryption.keys import generate
 
     public = public or secret.with_suffix(".pub")
-    key = generate(secret, public, None if no_passphrase else new_passphrase(passphrase_file), comment)
+    key = generate(secret, public, new_passphrase(passphrase_file, no_passphrase), comment)
     say(f"made {secret} and {public}: {key.fingerprint}")
 
 
@@ -49,7 +48,11 @@ def encrypt(
     public_key: PublicOption = None,
     secret_key: SecretOption = None,
     passphrase_file: PassphraseOption = None,
+    also_me: Annotated[bool, typer.Option("--also-me/--no-also-me", help="Encrypt for your own key, too: that of --secret-key, "
+                                          "MODOS_SECRET_KEY or the key folder. With --secret-key this is so unless it is "
+                                          "forbidden.", show_default=False)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where no key at hand opens the result.")] = False,
 ) -> None:
     """Encrypt the data files of an object with their indexes, in one commit.
 
@@ -57,17 +60,25 @@ def encrypt(
 
     modos c4gh encrypt -p her.pub -p his.pub -s me.sec s3://bucket/ex data/demo1
     """
-    from modos.cli.secrets import load_secret
+    from modos.cli.secrets import load_optional_secret, opens_for_me, warn_of_lockout
+    from modos.encryption.at_hand import own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
     from modos.formats import is_array_path
 
     recipients = as_public_keys(public_key or [])
-    sender = load_secret(secret_key, passphrase_file) if secret_key else None
+    sender = load_optional_secret(secret_key, passphrase_file)
+    if also_me or (also_me is None and sender):
+        recipients.append(sender.public if sender else own_key())
+    recipients = list(dict.fromkeys(recipients))
     modo = open_object(place)
+    mine = opens_for_me(recipients, sender, public_key or [])
+    if modo.find_plain(recipients, elements) and not mine and not keep:
+        warn_of_lockout(place, ask=not yes)
     with progress("encrypting") as advance:
-        changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance)
-    say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}" if changed
+        changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance, also_me=False)
+    among = "" if not mine else ", you" if len(recipients) == 1 else ", you among them"
+    say(f"encrypted {count(len(changed), 'file')} of {place} for {count(len(recipients), 'recipient')}{among}" if changed
         else f"nothing to do: every file of {place} is encrypted already")
     plain = [i for i, a in modo.metadata.items() if is_array_path(a.get("data_path") or "")]
     if plain and not elements:
@@ -158,9 +169,9 @@ def recipients(
 
     modos c4gh recipients -s me.sec --json data/ex
     """
-    from modos.cli.secrets import load_secret
+    from modos.cli.secrets import load_optional_secret
 
-    secret = load_secret(secret_key, passphrase_file) if secret_key else None
+    secret = load_optional_secret(secret_key, passphrase_file)
     modo = open_object(place)
     found = modo.recipients(secret)
     if as_json:

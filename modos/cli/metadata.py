@@ -9,6 +9,7 @@ import typer
 
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 BaseUri = Annotated[str, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
                                       "https://example.org/ex; the object's place where it is not given.")]
@@ -93,6 +94,7 @@ def check(
                                            "each.")] = False,
     secret_key: Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
                                              "encrypted files with.")] = None,
+    passphrase_file: PassphraseOption = None,
     hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes under way on other "
                                          "machines as interrupted after so long.")] = 24.0,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
@@ -106,11 +108,10 @@ def check(
     modos check data/ex --thorough
     """
     from modos import checking
-    from modos.cli.secrets import load_secret
     from modos.errors import IntegrityError
 
     modo, limit = open_object(path), hours * 3600
-    secret = load_secret(secret_key) if secret_key else None
+    secret = load_optional_secret(secret_key, passphrase_file)
     with progress("reading files") as advance:
         findings = list(checking.find_problems(modo.storage, checksums=checksums, thorough=thorough, limit=limit,
                                               progress=advance, endpoint=modo.services.endpoint, secret=secret))

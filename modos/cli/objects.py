@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -103,8 +103,11 @@ def update(
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
                                         "one, another data_path renames the file.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's, "
-                                         "under the same name.")] = None,
+    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's, under its "
+                                         "name. Where that is encrypted, "
+                                         "it is encrypted for the same recipients.")] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is "
+                                        "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
@@ -125,15 +128,12 @@ def update(
 
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    if plain and source is None:
+        raise InvalidInputError("--plain goes with --source")
     if element:
         if dry_run or prune:
             raise InvalidInputError("--dry-run and --prune go with --config")
-        modo = open_object(path)
-        with progress("copying files") as advance:
-            before = modo.metadata
-            changed = modo.update_element(element, parse_json(values or "{}", "--element"), source, progress=advance)
-        say(f"updated {changed} in {modo.storage.url}")
-        _tell_of_left(modo, before[changed].get("data_path"), changed)
+        _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune}
     open_object(path)
@@ -156,6 +156,20 @@ def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
     if before and after != before and modo.storage.exists(before):
         say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
             f"{before} stays, and belongs to no element")
+
+
+def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool) -> None:
+    before = modo.metadata
+    with progress("copying files") as advance:
+        changed = modo.update_element(element, values, source, progress=advance, plain=plain)
+    now = modo.metadata[changed]
+    if now == before.get(changed):
+        say(f"nothing to change: {changed} in {modo.storage.url} is so already")
+    elif source and "recipients" in now and now["data_path"] != before[changed].get("data_path"):
+        say(f"updated {changed} in {modo.storage.url}, encrypted for its {count(len(now['recipients']), 'recipient')}")
+    else:
+        say(f"updated {changed} in {modo.storage.url}")
+    _tell_of_left(modo, before[changed].get("data_path"), changed)
 
 
 def remove(

@@ -62,6 +62,11 @@ def say(text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """What may be lost otherwise, to stderr, also where status is not wanted."""
+    print(f"warning: {text}", file=sys.stderr, flush=True)
+
+
 def show_log() -> None:
     """What modos notes on its way, to stderr."""
     import logging

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import getpass
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from modos.cli.input import is_terminal
+import typer
+
+from modos.cli.input import is_terminal, read_answer
 
 if TYPE_CHECKING:
-    from modos.encryption.keys import SecretKey
+    from modos.encryption.keys import PublicKey, SecretKey
+
+
+PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
+                                                "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
@@ -24,19 +31,63 @@ def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
     return load_secret_key(path)
 
 
-def new_passphrase(passphrase_file: Path | None) -> str | None:
-    """The passphrase for a new key; None for none."""
+def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> SecretKey | None:
+    """The secret key in a file, where one is given."""
+    from modos.errors import InvalidInputError
+
+    if path is not None:
+        return load_secret(path, passphrase_file)
+    if passphrase_file is not None:
+        raise InvalidInputError("--passphrase-file goes with a secret key", "give --secret-key, too")
+    return None
+
+
+def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | None:
+    """The passphrase for a new key; None where it shall have none."""
     from modos.encryption.keys import PASSPHRASE_VARIABLE, read_passphrase
     from modos.errors import InvalidInputError
 
+    if none and passphrase_file is not None:
+        raise InvalidInputError("--no-passphrase and --passphrase-file do not go together", "give one of them")
+    if none:
+        return None
     if passphrase_file is not None:
         return read_passphrase(passphrase_file)
-    if os.environ.get(PASSPHRASE_VARIABLE):
-        return os.environ[PASSPHRASE_VARIABLE]
-    if not is_terminal():
+    given = os.environ.get(PASSPHRASE_VARIABLE)
+    if given is None and not is_terminal():
         raise InvalidInputError("nobody is there to be asked for a passphrase",
                                 f"set {PASSPHRASE_VARIABLE}, give --passphrase-file, or --no-passphrase")
-    first = getpass.getpass("Passphrase: ")
-    if first != getpass.getpass("Again: "):
-        raise InvalidInputError("the passphrases differ")
-    return first or None
+    if given is None:
+        given = getpass.getpass("Passphrase: ")
+        if given != getpass.getpass("Again: "):
+            raise InvalidInputError("the passphrases differ")
+    if not given:
+        raise InvalidInputError("the passphrase is empty", "for a key that is open to who has its file, say --no-passphrase")
+    return given
+
+
+def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path]) -> bool:
+    """Whether some key at hand is that of a recipient, as far as can be told without a passphrase.
+
+    Parameters
+    ----------
+    secret
+        One that was given.
+    public_files
+        Those of the recipients, beside which secret keys may be.
+    """
+    from modos.encryption.at_hand import keys_at_hand
+
+    if secret and secret.public in recipients:
+        return True
+    return not set(keys_at_hand(public_files).values()).isdisjoint(recipients)
+
+
+def warn_of_lockout(place: str, *, ask: bool) -> None:
+    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; KeyboardInterrupt is a no."""
+    from modos.cli.output import warn
+
+    warn(f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
+         "(-s me.sec or --also-me encrypts them for you, too)")
+    if ask and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
+        raise KeyboardInterrupt

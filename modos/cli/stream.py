@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.output import closed_pipe_told, options, progress, show, show_json
+from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
     from modos.coverage import Coverage
@@ -49,6 +50,7 @@ def stream(
                                                "bcf; else as FILE ends, or the file's own.")] = None,
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
                                          "between.")] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
@@ -77,7 +79,7 @@ def stream(
     if not raw:
         quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
-    genomic = _open(file, reference, secret_key, threads, {"fields": fields, "tags": tags, "notags": notags})
+    genomic = _open(file, reference, secret_key, passphrase_file, threads, {"fields": fields, "tags": tags, "notags": notags})
     if count:
         with progress("counting") as genomic.progress:
             number = genomic.count(regions)
@@ -102,6 +104,7 @@ def coverage(
     regions_file: RegionsOption = None,
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
+    passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
@@ -116,7 +119,7 @@ def coverage(
     from modos.records import quiet_htslib
 
     quiet_htslib()
-    genomic = _open(file, reference, secret_key, threads, {})
+    genomic = _open(file, reference, secret_key, passphrase_file, threads, {})
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
         show("\t".join(_COLUMNS))
@@ -164,7 +167,8 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
     return [*(texts or ()), *(read_regions(path) if path is not None else ())]
 
 
-def _open(file: str, reference: Path | None, secret_key: Path | None, workers: int, hints: dict[str, str | None]) -> GenomicFile:
+def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, workers: int,
+          hints: dict[str, str | None]) -> GenomicFile:
     from modos.errors import InvalidInputError
     from modos.htsget.query import FIELDS, Query
 
@@ -172,11 +176,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, workers: i
         raise InvalidInputError("--fields names no field", f"give some of {', '.join(FIELDS)}")
     query = Query(**{name: tuple(word.strip() for word in text.split(",") if word.strip()) for name, text in hints.items()
                      if text is not None})
-    secret = None
-    if secret_key:
-        from modos.cli.secrets import load_secret
-
-        secret = load_secret(secret_key)
+    secret = load_optional_secret(secret_key, passphrase_file)
     if file.startswith(("http://", "https://")):
         from modos.sources import served_file
 

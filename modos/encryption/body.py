@@ -180,9 +180,10 @@ def kept(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
     ----------
     edits
         Lengths to skip and to keep in turn; after an odd number of them the
-        rest is kept. All counts where it is None.
+        rest is kept. All counts where it is None or has no lengths, as the
+        specification has it.
     """
-    if edits is None:
+    if not edits:
         return ((0, size),) if size else ()
     found, at = [], 0
     for number, length in enumerate(edits):
@@ -195,8 +196,12 @@ def kept(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
 
 
 def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
-    """What counts of plain bytes that come in pieces; see `kept`."""
-    if edits is None:
+    """What counts of plain bytes that come in pieces; see `kept`.
+
+    The others are taken, too, up to the last, so that whoever opens and checks
+    them sees all.
+    """
+    if not edits:
         yield from pieces
         return
     stretches, at = deque(kept(_ENDLESS, edits)), 0
@@ -208,6 +213,4 @@ def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterato
             if high > end:
                 break
             stretches.popleft()
-        if not stretches:
-            return
         at = end

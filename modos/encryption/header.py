@@ -34,7 +34,7 @@ class Opened:
     keys
         The keys of the body; almost always one.
     edits
-        Lengths to skip and to keep, in turn; None where all counts.
+        Lengths to skip and to keep, in turn; None, or none at all, where all counts.
     """
 
     keys: tuple[bytes, ...] = field(repr=False)
@@ -78,9 +78,13 @@ class Header:
         return any(_open_packet(packet, secret, None) is not None for packet in self.packets)
 
     def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
-        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is."""
+        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
+
+        Whose key opens it has all that is needed: a second edit list would
+        lock them out.
+        """
         opened = self.open(secret)
-        new = _seal_packets(opened, recipients, secret)
+        new = _seal_packets(opened, (one for one in recipients if not (keep and one == secret.public)), secret)
         return _serialise([*(self.packets if keep else ()), *new])
 
 
@@ -147,7 +151,7 @@ def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Secre
     from crypt4gh import header
 
     contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
-    if opened.edits is not None:
+    if opened.edits:
         contents.append(header.make_packet_data_edit_list(opened.edits))
     method = _NUMBER.pack(_X25519_CHACHA20)
     return [method + bytes(header.encrypt_X25519_Chacha20_Poly1305(content, sender.raw, recipient.raw))

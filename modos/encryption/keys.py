@@ -1,19 +1,24 @@
-"""Key files: those of Crypt4GH and the ed25519 keys of OpenSSH, with or without a passphrase."""
+"""Keys and their files, with or without a passphrase."""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import io
 import logging
 import os
-from collections.abc import Callable, Iterable
+import shlex
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
+from modos.encryption.keyforms import (
+    TAKEN, Passphrase, UnusableKey, is_public, is_secret, lines_of, public_bytes, secret_bytes,
+)
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
-from modos.given import open_given
+from modos.given import has_name, is_pipe, open_given, shown
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -64,7 +69,8 @@ class SecretKey:
             raise InvalidInputError("not a secret key: it has not 32 bytes, or they are all zero")
 
     def __reduce__(self) -> NoReturn:
-        raise AccessError("a secret key is not pickled", "give the path of its file, or open what it opens in each process")
+        raise AccessError("a secret key is not pickled", f"give the path of its file (its passphrase in {PASSPHRASE_VARIABLE}), "
+                          "or open what it opens in each process")
 
     @property
     def public(self) -> PublicKey:
@@ -79,11 +85,8 @@ class SecretKey:
         return cls(os.urandom(KEY_BYTES))
 
 
-Passphrase = Callable[[], str]
-
-
 def load_public_key(path: str | Path) -> PublicKey:
-    """Read a public key file: Crypt4GH, or OpenSSH ed25519.
+    """Read a public key file of any of the forms in `modos.encryption.keyforms`.
 
     Raises
     ------
@@ -92,18 +95,19 @@ def load_public_key(path: str | Path) -> PublicKey:
     InvalidInputError
         It is no public key, or a secret one.
     """
-    text = _read(path)
-    if b"PRIVATE KEY" in text:
-        raise InvalidInputError(f"{path} is a secret key", "give the public key that goes with it (.pub)")
-    try:
-        return PublicKey(_public_bytes(text))
-    except (ValueError, NotImplementedError, AssertionError, IndexError) as error:
-        raise InvalidInputError(f"{path} is not a public key of Crypt4GH or an ed25519 key of OpenSSH",
-                                getattr(error, "hint", None)) from None
+    data = _read(path)
+    with _named(path):
+        lines = lines_of(data)
+        if is_secret(lines):
+            raise UnusableKey("a secret key", "give the public key that goes with it (.pub)")
+        try:
+            return PublicKey(public_bytes(lines))
+        except (ValueError, NotImplementedError, AssertionError, IndexError):
+            raise UnusableKey("not a public key", TAKEN) from None
 
 
 def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> SecretKey:
-    """Read a secret key file: Crypt4GH, or OpenSSH ed25519.
+    """Read a secret key file of any of the forms in `modos.encryption.keyforms`.
 
     Parameters
     ----------
@@ -117,56 +121,53 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
     InvalidInputError
         It is no secret key, or a public one.
     AccessError
-        The passphrase is wrong, or there is none.
+        The passphrase is wrong, or there is none; or others can read the file.
     """
     from crypt4gh import exceptions
 
     exceptions.print = lambda *_, **__: None  # it would speak to stderr where a key is wrong
-    text = _read(path)
-    if b"PRIVATE KEY" not in text:
-        what = "a public key" if b"PUBLIC KEY" in text or text.startswith(b"ssh-") else "not a key file"
-        raise InvalidInputError(f"{path} is {what}", "give the secret key (.sec)")
-    asked = _Asked(passphrase or _from_environment)
+    data = _read(path)
+    with _named(path):
+        lines = lines_of(data)
+        if not is_secret(lines):
+            raise UnusableKey("a public key" if is_public(lines) else "not a key file", "give the secret key (.sec)")
+        refuse_readable(path)
+        asked = _Asked(passphrase or _from_environment)
+        try:
+            return SecretKey(secret_bytes(lines, asked))
+        except UnusableKey:
+            raise
+        except (Exception, SystemExit):  # the package exits where a passphrase is wrong
+            if asked.refusal:
+                raise asked.refusal from None
+            if asked.was:
+                raise AccessError(f"the passphrase of {path} is wrong, or the key is damaged") from None
+            raise UnusableKey("not a secret key", TAKEN) from None
+
+
+@contextmanager
+def _named(path: str | Path) -> Iterator[None]:
+    """Say of which file it is that it cannot be used."""
     try:
-        return SecretKey(_secret_bytes(text, asked))
-    except InvalidInputError:
-        raise
-    except (Exception, SystemExit):  # the package exits where a passphrase is wrong
-        if asked.refusal:
-            raise asked.refusal from None
-        if asked.was:
-            raise AccessError(f"the passphrase of {path} is wrong, or the key is damaged") from None
-        raise InvalidInputError(f"{path} is not a secret key of Crypt4GH or an ed25519 key of OpenSSH") from None
+        yield
+    except UnusableKey as error:
+        raise InvalidInputError(f"{shown(path)} is {error}", error.hint.format(path=shown(path))) from None
 
 
-def _public_bytes(text: bytes) -> bytes:
-    from crypt4gh.keys import ssh
+def refuse_readable(path: str | Path) -> None:
+    """Refuse a file of secrets that others can read, as ssh does: a file of this user's, and no pipe.
 
-    first = text.strip().partition(b"\n")[0].strip()
-    if first.startswith(b"ssh-"):
-        return bytes(ssh.get_public_key(first))
-    if b"CRYPT4GH" not in first:
-        raise ValueError("no key of Crypt4GH or OpenSSH")
-    return _unwrap(text)
-
-
-def _secret_bytes(text: bytes, passphrase: Passphrase) -> bytes:
-    from crypt4gh.keys import c4gh, ssh
-
-    data = _unwrap(text)
-    if data.startswith(c4gh.MAGIC_WORD):
-        return bytes(c4gh.parse_private_key(io.BytesIO(data[len(c4gh.MAGIC_WORD):]), passphrase))
-    if data.startswith(ssh.MAGIC_WORD):
-        return bytes(ssh.parse_private_key(io.BytesIO(data[len(ssh.MAGIC_WORD):]), passphrase)[0])
-    raise ValueError("neither form of key")
-
-
-def _unwrap(text: bytes) -> bytes:
-    """What stands between the first and the last line of a key file."""
-    first, *lines, last = [line.strip() for line in text.splitlines() if line.strip()]
-    if not first.startswith(b"-----BEGIN ") or not last.startswith(b"-----END "):
-        raise ValueError("no key file")
-    return base64.b64decode(b"".join(lines))
+    Raises
+    ------
+    AccessError
+        It has permissions for its group or for everybody.
+    """
+    if os.name == "nt" or is_pipe(path) or not has_name(path):
+        return
+    status = os.stat(path)
+    if status.st_uid == os.getuid() and status.st_mode & 0o077:
+        raise AccessError(f"permissions {stat.S_IMODE(status.st_mode):04o} of {path} are too open: it is secret",
+                          f"chmod 600 {shlex.quote(str(path))}")
 
 
 class _Asked:
@@ -180,7 +181,7 @@ class _Asked:
     def __call__(self) -> str:
         self.was = True
         try:
-            return self._passphrase()
+            return _encodable(self._passphrase())
         except Exception as error:
             self.refusal = error
             raise
@@ -201,24 +202,56 @@ def as_public_keys(given: PublicKey | str | Path | Iterable[PublicKey | str | Pa
 
 def _from_environment() -> str:
     passphrase = os.environ.get(PASSPHRASE_VARIABLE)
-    if passphrase is None:
-        raise AccessError("the secret key has a passphrase", f"set {PASSPHRASE_VARIABLE}, or give a passphrase file")
+    if not passphrase:
+        raise AccessError("the secret key has a passphrase" if passphrase is None else f"{PASSPHRASE_VARIABLE} is empty",
+                          f"set {PASSPHRASE_VARIABLE}, or give a passphrase file")
+    return passphrase
+
+
+def _encodable(passphrase: str) -> str:
+    try:
+        passphrase.encode()
+    except UnicodeEncodeError:
+        raise InvalidInputError("the passphrase is not text in UTF-8") from None
     return passphrase
 
 
 def read_passphrase(path: str | Path) -> str:
-    """The passphrase in a file: its first line, without the end of the line."""
-    lines = _read(path).decode("utf-8", "surrogateescape").splitlines()
-    if not lines or not lines[0]:
-        raise InvalidInputError(f"{path} has no passphrase in its first line")
-    return lines[0]
+    """The passphrase in a file: its first line, without the end of the line and a byte order mark.
+
+    Raises
+    ------
+    NotFoundError
+        No such file.
+    InvalidInputError
+        There is none in its first line, or it is not in UTF-8.
+    AccessError
+        Others can read the file.
+    """
+    data = _read(path)
+    refuse_readable(path)
+    try:
+        first = (data.splitlines() or [b""])[0].decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise InvalidInputError(f"{shown(path)} is not text in UTF-8", "save it as UTF-8") from None
+    if not first:
+        raise InvalidInputError(f"{shown(path)} has no passphrase in its first line",
+                                "write it there; a new key is open to who has its file with --no-passphrase alone")
+    return first
 
 
 def generate(secret_path: str | Path, public_path: str | Path, passphrase: str | None, comment: str = "") -> PublicKey:
     """Make a key pair in files of the Crypt4GH form; the secret one is readable by its owner alone.
 
+    Parameters
+    ----------
+    passphrase
+        It locks the secret key, which stays open where it is None.
+
     Raises
     ------
+    InvalidInputError
+        The passphrase is empty.
     AlreadyExistsError
         One of the files is there; nothing is changed.
     AccessError
@@ -226,10 +259,12 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
     """
     from crypt4gh.keys.c4gh import MAGIC_WORD, encode_private_key, encode_string
 
+    if passphrase == "":
+        raise InvalidInputError("the passphrase is empty", "for a secret key that is open to who has its file, give None")
     secret = SecretKey.random()
     note = comment.encode() if comment else None
-    if passphrase:
-        encoded = encode_private_key(secret.raw, passphrase.encode(), note)
+    if passphrase is not None:
+        encoded = encode_private_key(secret.raw, _encodable(passphrase).encode(), note)
     else:
         encoded = (MAGIC_WORD + encode_string(None) + encode_string(None) + encode_string(secret.raw)
                    + (encode_string(note) if note else b""))

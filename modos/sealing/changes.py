@@ -15,6 +15,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
 from modos.moving import find_pairs
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
+from modos.sealing.planning import to_be_sealed
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -87,21 +88,22 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
     Raises
     ------
     InvalidInputError
-        No recipient.
+        No recipient; or some file is sealed already, and not for all of them.
     """
-    if not recipients:
-        raise InvalidInputError("no recipient is given", "give at least one public key")
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
-    for element_id, attributes in _with_files(transaction, chosen):
+    for element_id, attributes in to_be_sealed(transaction.storage, _with_files(transaction, chosen), all_of_them):
         path = attributes["data_path"]
-        if is_encrypted(path):
-            continue
         target = transaction.free_key(path + ENCRYPTED_SUFFIX)
         pairs = find_pairs(transaction.storage, path, target)
         transaction.convert_file(element_id, {"data_path": target}, lambda change, pairs=pairs: Seal(
             change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
     return changed
+
+
+def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
+    """The elements that `seal_elements` would change; raises what it would."""
+    return [i for i, _ in to_be_sealed(transaction.storage, _with_files(transaction, chosen), recipients)]
 
 
 def open_elements(transaction: Transaction, secret: SecretKey, sender: PublicKey | None = None,

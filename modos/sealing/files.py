@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from modos.changes import Update
 from modos.encryption import body
-from modos.encryption.header import Opened, seal_header
+from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stored import stored_header
-from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, DecryptError
+from modos.encryption.structure import SLOTS_OF_SEALED
+from modos.encryption.writing import seal_pieces, taken, with_progress, write_new
+from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
-
-_OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "recipients")
 
 
 @dataclass(frozen=True)
@@ -72,7 +71,7 @@ class Seal(_Conversion):
                 raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
                                        "the file was changed or damaged: see `modos check`")
 
-        told = _seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress)
+        told = seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
                        "recipients": [str(recipient) for recipient in self.recipients]}
 
@@ -87,8 +86,8 @@ class Unseal(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret, self.sender)
-        _write(storage, target, _told(opened.iter_plain(recorded), progress), opened.size)
-        return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(_OF_SEALED)
+        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size)
+        return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ class Rotate(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret)
-        told = _seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
+        told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
 
 
@@ -126,26 +125,8 @@ class Reseal(_Conversion):
         try:
             storage.splice(target, head, source, header.size)
         except ConflictError:
-            raise _taken(storage, target) from None
+            raise taken(storage, target) from None
         return {"data_size": storage.stat(target).size}
-
-
-def _seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
-                 sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it."""
-    key = os.urandom(32)
-    head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
-
-    def parts() -> Iterator[bytes]:
-        yield head
-        for part in body.seal(_told(pieces, progress), key):
-            sealed.update(part)
-            digest.add(part)
-            yield part
-
-    whole = len(head) + body.sealed_size(size)
-    _write(storage, target, parts(), whole)
-    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
 
 
 class SealedFile:
@@ -198,23 +179,3 @@ class SealedFile:
                                "restore the file from a copy")
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{self._storage.url}/{self._key}: what is in it is not what was sealed")
-
-
-def _told(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
-    """The pieces, of whose bytes somebody is told."""
-    for piece in pieces:
-        yield piece
-        if progress:
-            progress(len(piece))
-
-
-def _write(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> None:
-    try:
-        storage.write_stream(key, pieces, size=size)
-    except ConflictError:
-        raise _taken(storage, key) from None
-
-
-def _taken(storage: Storage, key: str) -> AlreadyExistsError:
-    return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
-                              "it is not overwritten: look at it, and remove it")

@@ -75,11 +75,13 @@ CASES = [
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt"}),
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt.gz"}),
     Case("stream", "-c -R bed:{regions_file} demo/demo2.bam", {"regions_file": "regions.bed"}),
-    Case("stream", "-c --secret-key {secret_key} sealed/demo2.bam", {"secret_key": "open.sec"}),
+    Case("stream", "-c --secret-key {secret_key} --passphrase-file {passphrase_file} sealed/demo2.bam",
+         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
     Case("stream", "-c -T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
-    Case("check", "sealed --secret-key {secret_key}", {"secret_key": "open.sec"}),
-    Case("coverage", "-R {regions_file} --secret-key {secret_key} sealed/demo2.bam",
-         {"regions_file": "regions.txt", "secret_key": "open.sec"}),
+    Case("check", "sealed --secret-key {secret_key} --passphrase-file {passphrase_file}",
+         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("coverage", "-R {regions_file} --secret-key {secret_key} --passphrase-file {passphrase_file} sealed/demo2.bam",
+         {"regions_file": "regions.txt", "secret_key": "locked.sec", "passphrase_file": "passphrase"}),
     Case("coverage", "-T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
     Case("serve", "demo --workers 2 --port 0 --token-file {token_file}", {"token_file": "tokens"}, refused=True, covers=("access",)),
     Case("c4gh keygen", "made.sec --passphrase-file {passphrase_file}", {"passphrase_file": "passphrase"}),
@@ -193,7 +195,8 @@ def kept(example, tmp_path_factory):
     for name in ("regions.txt", "ref.fa", "new.bedGraph", "genes.gff3"):
         (folder / f"{name}.gz").write_bytes(gzip.compress(texts[name].encode()))
     (folder / "ref.2bit").write_bytes(twobit(BASES))
-    (folder / "tokens").chmod(0o600)
+    for name in ("tokens", "passphrase"):
+        (folder / name).chmod(0o600)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ssh"], check=True) if shutil.which("ssh-keygen") else \
         keys.generate(folder / "ssh", folder / "ssh.pub", None)
     keys.generate(folder / "open.sec", folder / "open.pub", None)

@@ -46,6 +46,15 @@ def encrypt(bams, tmp_path):
     return lambda modo: modo.encrypt(KEY.public)
 
 
+def replace_encrypted(bams, tmp_path):
+    """By a plain file, which is encrypted on its way."""
+    def operation(modo):
+        return modo.update_element("data/old", {}, bams / "b.bam")
+
+    operation.before = lambda modo: modo.encrypt(KEY.public)
+    return operation
+
+
 def decrypt(bams, tmp_path):
     def operation(modo):
         return modo.decrypt(KEY)
@@ -135,7 +144,8 @@ def genome_maker(tmp_path):
 STEPS = np.repeat(np.arange(400, dtype=np.float32) % 5, 100)
 NOISE = np.random.default_rng(1).normal(size=45_000).round(3).astype(np.float32)
 KEY, OTHER = SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33)))
-OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, decrypt, share, rotate, rename, rename_sealed, replace_again,
+OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, replace_encrypted, decrypt, share, rotate,
+                              rename, rename_sealed, replace_again,
                               add_track, replace_track, mask_track, remove_track]
 
 

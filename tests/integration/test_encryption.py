@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -122,12 +123,15 @@ def test_several_recipients_and_a_sender(modo, key):
     friend, me = SecretKey.random(), SecretKey.random()
     modo.encrypt([public, friend.public, public], me)
     found = modo.recipients(friend)
-    assert [(one.packets, one.opens, len(one.fingerprints)) for one in found] == [(2, True, 2)] * 4
+    assert [(one.packets, one.opens, len(one.fingerprints)) for one in found] == [(3, True, 3)] * 4
+    assert [one.opens for one in modo.recipients(me)] == [True] * 4
     assert not any(one.opens for one in modo.recipients(SecretKey.random()))
     with pytest.raises(DecryptError, match="by that sender"):
         modo.decrypt(friend, friend.public)
     modo.decrypt(friend, me.public)
     assert modo.recipients() == []
+    modo.encrypt([public, friend.public], me, also_me=False)
+    assert [(one.packets, one.opens) for one in modo.recipients(me)] == [(2, False)] * 4
 
 
 def test_sharing_and_revoking(modo, key, example):
@@ -369,3 +373,29 @@ def test_an_htsget_server_may_seal_its_answers(key, example):
 def test_a_plain_answer_is_taken_as_it_is(example, stack):
     source = htsget_source(f"{stack.endpoint}/htsget/reads/ex/demo2", secret=SecretKey.random())
     assert GenomicFile(source).count("chr1:1-9000") == MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")
+
+
+def test_a_passphrase_goes_wherever_a_secret_key_does(example, tmp_path, monkeypatch):
+    monkeypatch.delenv("C4GH_PASSPHRASE", raising=False)
+    for name in ("me", "her"):
+        generate(tmp_path / f"{name}.sec", tmp_path / f"{name}.pub", f"words of {name}")
+    (me, mine), (her, hers) = ((tmp_path / f"{name}.sec", {"passphrase": f"words of {name}"}) for name in ("me", "her"))
+    wanted = texts(MODO.open(example / "ex").stream_genomics("demo2.bam", "chr1:1-5000"))
+    modo = MODO.open(shutil.copytree(example / "ex", tmp_path / "ex"))
+    modo.encrypt(tmp_path / "me.pub", me, **mine)
+    assert modo.share(me, tmp_path / "her.pub", **mine)
+    path = modo.metadata["data/demo2"]["data_path"]
+    assert texts(modo.stream_genomics(path, "chr1:1-5000", secret_key=her, **hers)) == wanted
+    assert modo.count(path, "chr1:1-5000", secret_key=her, **hers) == len(wanted)
+    assert modo.coverage(path, "chr1:1-5000", secret_key=her, **hers).sum() > 0
+    file = modo.file(path, secret_key=her, **hers)
+    assert file.count("chr1:1-5000") == len(wanted)
+    with pytest.raises(AccessError, match="not pickled"):
+        pickle.dumps(file)
+    assert [one.opens for one in modo.recipients(her, **hers)] == [True] * 4
+    assert modo.find_problems(secret_key=her, **hers) == []
+    assert modo.verify_encryption(her, **hers)
+    assert modo.revoke(me, tmp_path / "her.pub", **mine)
+    with pytest.raises(AccessError, match="passphrase of"):
+        modo.decrypt(me, passphrase="words of her")
+    assert len(modo.decrypt(me, **mine)) == 4

@@ -11,18 +11,20 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.body import (
-    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, plain_size, seal, sealed_size, unseal,
+    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept, plain_size, seal, sealed_size, unseal,
 )
 from modos.encryption.header import Header, read_header, seal_header
 from modos.encryption.keys import (
     PublicKey, SecretKey, generate, load_public_key, load_secret_key, read_passphrase,
 )
+from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView
 from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
+from modos.sealing.files import SealedFile
 from modos.storage import open_storage
 
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 40 * SEGMENT + 7]
@@ -135,14 +137,96 @@ def test_a_header_is_made_anew_for_others_and_the_body_stays(key_files, passphra
         header.resealed(friend, [friend.public], keep=True)
 
 
-@given(st.lists(st.integers(0, 60), max_size=7), st.integers(0, 150), st.integers(1, 40))
-def test_edit_lists_skip_and_keep_in_turn(edits, size, step):
-    data, at, wanted = bytes(range(256))[:size], 0, b""
-    for number, length in enumerate(edits):
-        wanted += data[at:at + length] if number % 2 else b""
-        at += length
-    wanted += data[at:] if len(edits) % 2 else b""
-    assert b"".join(apply_edits(in_pieces(data, step), edits)) == wanted
+def edited(edits, data):
+    """ApplyEditList of the specification (section 4.2), line by line."""
+    edits, output, pos = list(edits), b"", 0
+    if not edits:
+        return data
+    while edits:
+        pos += edits.pop(0)
+        if not edits:
+            output += data[pos:]
+        else:
+            keep = edits.pop(0)
+            output += data[pos:pos + keep]
+            pos += keep
+    return output
+
+
+EDITS = st.lists(st.integers(0, 60) | st.integers(2**63, 2**64 - 1), max_size=7)
+
+
+@given(EDITS, st.integers(0, 150), st.integers(1, 40))
+@example([], 10, 3)
+@example([0], 10, 3)
+@example([5, 2**64 - 1, 2**64 - 1, 7], 10, 3)
+def test_edit_lists_do_what_the_specification_says(edits, size, step):
+    data, taken = bytes(range(256))[:size], []
+    pieces = (taken.append(piece) or piece for piece in in_pieces(data, step))
+    assert b"".join(apply_edits(pieces, edits)) == edited(edits, data)
+    assert b"".join(taken) == data, "what is discarded is not looked at"
+    assert b"".join(data[start:end] for start, end in kept(size, edits)) == edited(edits, data)
+
+
+def with_edit_lists(data, *lists, padding=b""):
+    """A file for FIXED whose header has packets of some edit lists; of bytes those that are in the packet."""
+    from crypt4gh import header as package
+
+    key = os.urandom(32)
+    contents = [package.make_packet_data_enc(0, key), *(
+        edits if isinstance(edits, bytes) else struct.pack(f"<II{len(edits)}Q", 1, len(edits), *edits) + padding for edits in lists)]
+    packets = [struct.pack("<I", 0) + bytes(package.encrypt_X25519_Chacha20_Poly1305(content, FIXED.raw, FIXED.public.raw))
+               for content in contents]
+    return b"crypt4gh" + struct.pack("<II", 1, len(packets)) + b"".join(
+        struct.pack("<I", len(packet) + 4) + packet for packet in packets) + b"".join(seal(in_pieces(data), key))
+
+
+@settings(max_examples=60, deadline=None)
+@given(EDITS, st.integers(0, 3), st.integers(0, SEGMENT), st.integers(0, 2 * SEGMENT))
+@example([], 2, 0, SEGMENT)
+def test_edit_lists_of_files_for_who_reads_all_a_region_or_a_stream(tmp_path_factory, edits, segments, start, width):
+    folder, data = tmp_path_factory.mktemp("edits"), PLAIN[:segments * SEGMENT + 100]
+    edits = [length * 2000 if length < 100 else length for length in edits]
+    file, wanted = with_edit_lists(data, edits, padding=bytes(9)), edited(edits, data)
+    assert opened(file, FIXED) == wanted == b"".join(plain_pieces(in_pieces(file), FIXED, "x"))
+    (folder / "a.c4gh").write_bytes(file)
+    view = DecryptedView(open_storage(folder), FIXED)
+    assert view.stat("a").size == len(wanted)
+    assert view.read_part("a", start, start + width)[0] == wanted[start:start + width]
+    whole = SealedFile(open_storage(folder), "a.c4gh", FIXED)
+    assert whole.size == len(wanted) and b"".join(whole.iter_plain({})) == wanted
+    friend = SecretKey.random()
+    header = header_of(file)
+    again = header.resealed(FIXED, [friend.public], keep=False) + file[header.size:]
+    assert opened(again, friend) == wanted
+
+
+@pytest.mark.parametrize(("lists", "words"), [
+    (([0, 5], [0, 5]), "several edit lists"), (([], [0, 5]), "several edit lists"), ((struct.pack("<I", 1),), "cut"),
+    ((struct.pack("<IIQ", 1, 2, 5),), "cut"), ((struct.pack("<II", 1, 2**32 - 1) + bytes(800),), "cut"),
+])
+def test_edit_lists_that_are_refused(lists, words):
+    with pytest.raises(DecryptError, match=words):
+        opened(with_edit_lists(b"some data", *lists), FIXED)
+
+
+def test_a_header_for_who_has_one_already_gets_no_second_edit_list():
+    file, friend = with_edit_lists(b"some data", [5, 4]), SecretKey.random()
+    header = header_of(file)
+    shared = header.resealed(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size:]
+    assert opened(shared, FIXED) == opened(shared, friend) == b"data"
+
+
+def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
+    """A file whose kept part is over early is whole, or it fails; and its digest is that of all segments."""
+    file = with_edit_lists(PLAIN * 15, [0, 10])
+    (tmp_path / "a.c4gh").write_bytes(file)
+    digest = Digest()
+    digest.add(file[header_of(file).size:])
+    whole = SealedFile(open_storage(tmp_path), "a.c4gh", FIXED)
+    assert b"".join(whole.iter_plain({"seal_digest": digest.hexdigest()})) == PLAIN[:10]
+    with pytest.raises(DecryptError, match="segment 59"):
+        list(plain_pieces(in_pieces(file[:-1]), FIXED, "x"))
 
 
 def test_edit_lists_are_read_as_the_package_writes_them(key_files):
@@ -303,6 +387,7 @@ def test_keys_taken_for_each_other(key_files):
 
 def test_a_passphrase_file_has_it_in_its_first_line(tmp_path):
     path = tmp_path / "passphrase"
+    path.touch(0o600)
     path.write_text(" with blanks \nrest\n")
     assert read_passphrase(path) == " with blanks "
     path.write_text("\n")

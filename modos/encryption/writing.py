@@ -1,0 +1,55 @@
+"""Plain bytes that are sealed on their way into a storage."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from modos.encryption import body
+from modos.encryption.header import seal_header
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.errors import AlreadyExistsError, ConflictError
+from modos.hashing import ThreadedHash
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+
+def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
+                sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
+    """Seal plain bytes into a new file; returns what there is to say of it."""
+    key = os.urandom(32)
+    head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
+
+    def parts() -> Iterator[bytes]:
+        yield head
+        for part in body.seal(with_progress(pieces, progress), key):
+            sealed.update(part)
+            digest.add(part)
+            yield part
+
+    whole = len(head) + body.sealed_size(size)
+    write_new(storage, target, parts(), whole)
+    return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
+
+
+def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterator[bytes]:
+    """The pieces, of whose bytes somebody is told."""
+    for piece in pieces:
+        yield piece
+        if progress:
+            progress(len(piece))
+
+
+def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> None:
+    """Write a file whose key is free; AlreadyExistsError where it is not."""
+    try:
+        storage.write_stream(key, pieces, size=size)
+    except ConflictError:
+        raise taken(storage, key) from None
+
+
+def taken(storage: Storage, key: str) -> AlreadyExistsError:
+    """That there is such a file already."""
+    return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
+                              "it is not overwritten: look at it, and remove it")
