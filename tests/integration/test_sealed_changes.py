@@ -146,10 +146,10 @@ def test_a_file_stays_plain_where_that_is_said(ex, other_reads, example):
     ex.update_element("demo2", {}, other_reads, plain=True)
     told = ex.metadata["data/demo2"]
     assert told["data_path"] == "demo2~2.bam" and not set(OF_SEALED) & set(told)
-    assert (ex.path / "demo2.bam").read_bytes() == other_reads.read_bytes()
+    assert (ex.path / "demo2~2.bam").read_bytes() == other_reads.read_bytes()
     assert not list(ex.path.glob("demo2*.c4gh")) and ex.find_problems(thorough=True) == []
     ex.update_element("demo1", {}, example / "ex/demo1.cram", plain=True)  # the content that it has already, encrypted
-    assert ex.metadata["data/demo1"]["data_path"] == "demo1.cram" and ex.find_problems(thorough=True) == []
+    assert ex.metadata["data/demo1"]["data_path"] == "demo1~2.cram" and ex.find_problems(thorough=True) == []
 
 
 def test_without_recorded_recipients_nothing_is_brought(tmp_path, other_reads):
