@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -16,7 +17,7 @@ from modos.formats import format_of, index_names, is_array_path, is_encrypted, p
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
-from modos.storage import Storage
+from modos.storage import ObjectInfo, Partial, Storage
 from modos.storage.base import Progress, Readable
 
 
@@ -83,13 +84,14 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
     """
     document = elements.load(storage)
     yield from _check_elements(document)
-    sizes = {info.key: info.size for info in storage.iter_files()}
+    infos = list(storage.iter_files())
+    sizes = {info.key: info.size for info in infos}
     sound: list[tuple[str, str]] = []
     yield from _check_data(storage, document, sizes, checksums, sound, progress)
     yield from _check_indexes(storage, sound, sizes, thorough, secret, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)
     yield from _check_references(storage, document, endpoint)
-    yield from _find_leftovers(storage, document, sizes, limit)
+    yield from _find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
         yield from _check_mirrors(storage, document, sizes)
 
@@ -97,9 +99,8 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
 def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.ABANDONED_AFTER) -> None:
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
     journal.recover(storage, limit)
-    for partial in storage.partial_writes():
-        if ownership.is_abandoned(partial.mark, partial.age, limit):
-            storage.drop_partial(partial)
+    for partial in _left_partials(storage, journal.entries(storage, limit), limit):
+        storage.drop_partial(partial)
     document = elements.load(storage)
     for finding in findings:
         path = finding.where.removeprefix(f"{elements.ZARR}/").removesuffix("/zarr.json")
@@ -222,24 +223,32 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
             yield Finding("checksum", path, "its files do not have the recorded checksum")
 
 
-def _find_leftovers(storage: Storage, document: Document, sizes: dict[str, int], limit: float) -> Iterator[Finding]:
+def _find_leftovers(storage: Storage, document: Document, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:
     records = journal.entries(storage, limit)
     is_owned = journal.ownership_of(document)
     under_way = [record for record in records if not record.abandoned]
     left = [record for record in records if record.abandoned]
-    for record in records:
-        if record.abandoned:
-            yield Finding("leftover", record.key, "the record of a change that was interrupted")
-    for key in sizes:
+    for record in left:
+        yield Finding("leftover", record.key, "the record of a change that was interrupted")
+    for info in infos:
+        key = info.key
         if is_owned(key) or key.startswith(f"{journal.FOLDER}/") or any(record.covers(key) for record in under_way):
             continue
-        if any(record.covers(key) for record in left):
+        if any(record.may_delete(info) for record in left):
             yield Finding("leftover", key, "written or to be removed by a change that was interrupted")
+        elif any(record.covers(key) for record in left):
+            yield Finding("unknown", key, "belongs to no element; that a change left it is on record, but not certain")
         elif not key.startswith(f"{elements.ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
-    for partial in storage.partial_writes():
-        if ownership.is_abandoned(partial.mark, partial.age, limit):
-            yield Finding("leftover", partial.name, "a file whose writing was interrupted")
+    for partial in _left_partials(storage, records, limit):
+        yield Finding("leftover", partial.name, "a file whose writing was interrupted")
+
+
+def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: float) -> Iterator[Partial]:
+    """What nobody writes any more; while a change is under way, what cannot be looked into may be a part of it."""
+    if any(not record.abandoned for record in records):
+        limit = math.inf
+    return (partial for partial in storage.partial_writes() if ownership.is_abandoned(partial.mark, partial.age, limit))
 
 
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:

@@ -6,9 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from modos import elements
 from modos.copying import CopyPlan, copy_planned, plan_copy
-from modos.elements import Document
 from modos.errors import InvalidInputError
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -18,10 +16,10 @@ class Copies:
     """What an object can do for its copies."""
 
     storage: Storage
-    _document: Document
     _endpoint: str | None
     _given_services: Mapping[str, str] | None
     _bind: Callable[..., None]
+    refresh: Callable[[], bool]
 
     def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                     s3_kwargs: dict | None = None, **chosen: Any) -> CopyPlan:
@@ -49,7 +47,7 @@ class Copies:
         """
         copy = self._remote(target, endpoint, services, s3_kwargs)
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
-        copy._document = elements.load(copy.storage)
+        copy.refresh()
         return copy
 
     def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
@@ -60,7 +58,7 @@ class Copies:
         """Bring the object to a folder, every byte checked; returns the copy. See `upload`."""
         copy = self._local(target)
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
-        copy._document = elements.load(copy.storage)
+        copy.refresh()
         return copy
 
     def _remote(self, target: str, endpoint: str | None, services: Mapping[str, str] | None, s3_kwargs: dict | None) -> Self:

@@ -19,7 +19,7 @@ from modos.elements import Document, journal
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, listing
 from modos.formats import index_names, is_array_path, name_of
 from modos.hashing import ThreadedHash
-from modos.storage import Storage
+from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
 
 _SMALL = 4 << 20  # bytes up to which files are sent several at once
@@ -91,8 +91,8 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     """
     document = elements.load(source)
     base = _object_at(target)
-    present = {info.key: info.size for info in target.iter_files()}
-    left = _left_files(target)
+    infos = list(target.iter_files())
+    present, left = {info.key: info.size for info in infos}, _left_files(target, infos)
     if base is None:
         foreign = [key for key in present if key not in left and not key.startswith((f"{journal.FOLDER}/", f"{elements.ZARR}/"))]
         if foreign:
@@ -123,39 +123,59 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
         Somebody else changed the target at the same time.
     """
     target, keys = plan.target, [file.key for file in plan.files]
+    replaced = _replaced(plan)
     if plan.base is None:
         keys += map(elements.mirror_key, plan.document.nodes)
     small = [file for file in plan.files if file.size <= _SMALL]
     large = [file for file in plan.files if file.size > _SMALL]
     try:
-        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as written:
+        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
+            change.adopt()
+
             def send(file: FileToSend) -> None:
-                _send(plan, file, progress)
-                written.append(file.key)
+                _send(plan, file, replaced.get(file.key), change, progress)
+                change.written.append(file.key)
 
             with ThreadPoolExecutor(_WORKERS) as pool:
                 list(pool.map(send, small))
             for file in large:
                 send(file)
-            _commit(plan)
+            _commit(plan, change)
         journal.recover(target)
     finally:
         target.tidy()
 
 
-def _commit(plan: CopyPlan) -> None:
+def _commit(plan: CopyPlan, change: journal.Journal) -> None:
     """Make the target the object that the source is, in one step: the root document."""
     target, document, base = plan.target, plan.document, plan.base
     if base is None:
         elements.write_mirrors(target, document, document.nodes, strict=True)
+    change.check({file.key: file.size for file in plan.files})
+    if base is None:
         target.write(elements.ROOT_KEY, document.to_bytes(), if_absent=True)
+        change.check_created()
     elif _last(base) != _last(document):
         target.write(elements.ROOT_KEY, document.to_bytes(), if_match=base.tag)
         elements.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
                                                    if document.nodes.get(path) != base.nodes.get(path)})
 
 
-def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
+def _replaced(plan: CopyPlan) -> dict[str, str]:
+    """By the key of a file to be sent, that of the file at the target whose place it takes."""
+    found: dict[str, str] = {}
+    if plan.base is None or plan.target.is_remote:
+        return found
+    before = {element_id: path for path, element_id in plan.base.data_paths().items()}
+    sent = {file.key for file in plan.files}
+    for path, element_id in plan.document.data_paths().items():
+        if path in sent and (old := before.get(element_id)):
+            indexes = dict.fromkeys(index_names(path), old) | dict(zip(index_names(path), index_names(old)))
+            found |= {path: old} | {index: name if plan.target.exists(name) else old for index, name in indexes.items()}
+    return found
+
+
+def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journal.Journal, progress: Progress | None) -> None:
     """Bring one file over, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
@@ -163,16 +183,18 @@ def _send(plan: CopyPlan, file: FileToSend, progress: Progress | None) -> None:
             if progress:
                 progress(file.size)
             return
+        if not change.has_adopted(file.key):
+            raise ConflictError(f"somebody else has put another file {file.key} into {target.url}", "remove that one, and try again")
         target.delete(file.key)
     kept = target.kept(file.key)
     try:
         target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
-                            resume=True)
+                            resume=True, like=replaced)
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
             raise
-        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True)
+        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True, like=replaced)
 
 
 def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
@@ -224,13 +246,13 @@ def _object_at(target: Storage) -> Document | None:
         return None
 
 
-def _left_files(target: Storage) -> set[str]:
+def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
     """The files that interrupted copies have on record; ConflictError where one is under way."""
     entries = journal.entries(target)
     if busy := [entry for entry in entries if not entry.abandoned]:
         raise ConflictError(f"somebody is changing {target.url}, with {len(busy[0].files):,} files",
                             "wait for its end; after a crash of another machine `modos check --fix --older-than 0` clears it")
-    return {file for entry in entries for file in entry.files}
+    return {info.key for info in infos if any(entry.may_delete(info) for entry in entries)}
 
 
 def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:

@@ -22,7 +22,8 @@ from modos.changes import (
 from modos.elements import Document, journal
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
 from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, listing,
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
+    listing,
 )
 from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
@@ -207,18 +208,43 @@ class Transaction:
         result = self.preview()
         if self.start.tag and not self._files and result == self.start:
             return self.start
+        try:
+            return self._commit(result, progress)
+        except StorageFullError:
+            if self._files or not self.start.tag:
+                raise
+        return self._commit_in_no_space(result, progress)
+
+    def _commit_in_no_space(self, result: Document, progress: Progress | None) -> Document:
+        """Make a change that brings no files on a full disk: the mirrors make room for the new root beside the old one."""
+        document = self.start
+        try:
+            elements.drop_mirrors(self.storage, self.start)
+            journal.recover(self.storage)
+            document = self._commit(result, progress)
+        finally:
+            elements.write_mirrors(self.storage, document, document.nodes)
+        return document
+
+    def _commit(self, result: Document, progress: Progress | None) -> Document:
         superfluous = self._superfluous(result)
         new = [key for file in self._files for key in file.keys()]
         new_folders = [folder for file in self._files for folder in file.folders()]
         old_folders = self.start.array_folders() - result.array_folders()
         if new or superfluous or new_folders or old_folders:
             journal.recover(self.storage)
-        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as written:
-            self._stage(written, progress)
-            if not self.start.tag:
-                self._apply(document := self.start.copy())
-                return elements.create(self.storage, document)
-            return elements.commit(self.storage, self._apply_now, self.start)
+        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
+            self._stage(change.written, progress)
+
+            def check(document: Document) -> None:
+                change.check(_sizes(document, change.written))
+
+            if self.start.tag:
+                return elements.commit(self.storage, self._apply_now, self.start, check)
+            self._apply(document := self.start.copy())
+            document = elements.create(self.storage, document, check)
+            change.check_created()
+            return document
 
     def _superfluous(self, result: Document) -> set[str]:
         """Files of elements that are removed or get another file, unless another element has them."""
@@ -392,3 +418,16 @@ class Transaction:
         free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
         self._taken.add(free)
         return free
+
+def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
+    """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""
+    element_of, keys = document.data_paths(), set(written)
+    sizes: dict[str, int | None] = {key: None for key in keys if not key.startswith(f"{elements.ZARR}/")}
+    sizes |= {key: document.element(element_of[key]).get("data_size") for key in keys & element_of.keys()}
+    folders = {key.rpartition("/c/")[0].removeprefix(f"{elements.ZARR}/") for key in keys - sizes.keys()}
+    for path in folders & document.nodes.keys():
+        from modos.tracks.layout import ArraySpec
+
+        spec = ArraySpec.from_node(path, document.nodes[path])
+        sizes |= {spec.key(number): size for number, size in enumerate(spec.sizes) if size}
+    return sizes

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.editing import Transaction
-from modos.elements import load
+from modos.elements import Document
 from modos.encryption.keys import PublicKey, SecretKey, as_public_keys, as_secret_key
 from modos.storage import Storage
 
@@ -24,10 +24,7 @@ class EncryptedFiles(ABC):
 
     storage: Storage
     metadata: Mapping[str, Mapping[str, Any]]
-
-    @abstractmethod
-    def find_element(self, element: str) -> str:
-        """The full id of an element."""
+    _document: Document
 
     @abstractmethod
     def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
@@ -74,7 +71,7 @@ class EncryptedFiles(ABC):
         """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
         from modos import sealing
 
-        return sealing.find_plain(Transaction(self.storage, load(self.storage)), as_public_keys(recipient_pubkeys), elements)
+        return sealing.find_plain(Transaction(self.storage, self._document), as_public_keys(recipient_pubkeys), elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: str | Path | PublicKey | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -171,6 +168,7 @@ class EncryptedFiles(ABC):
         """
         from modos import sealing
 
-        metadata = self.metadata
-        chosen = metadata if not elements else [self.find_element(element) for element in elements]
+        document = self._document
+        metadata = document.metadata()
+        chosen = [document.find(element) for element in elements] if elements else metadata
         return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress)

@@ -8,6 +8,7 @@ the command line ends with.
       NotFoundError (KeyError)         3
       AlreadyExistsError               1
       ConflictError                    1
+      StorageFullError                 1
       InvalidInputError (ValueError)   2
         RegionError
         SchemaError
@@ -63,6 +64,12 @@ class ConflictError(ModosError):
     """Somebody else changed the same thing at the same time."""
 
     kind = "conflict"
+
+
+class StorageFullError(ModosError):
+    """No space is left, or what one may use is used up."""
+
+    kind = "storage_full"
 
 
 class InvalidInputError(ModosError, ValueError):

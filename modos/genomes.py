@@ -50,16 +50,17 @@ class Genomes(ABC):
     def open_genome(self, id: str | None = None) -> Genome:
         """A genome of the object with its tracks; NotFoundError where there is none.
 
-        It shows the object as this MODO has read it: what others commit later
-        does not change it.
+        It shows the object as it is now: what others commit later does not
+        change it, and opening it again shows that.
         """
         from modos.tracks.opening import open_genome
 
-        known = self.__dict__.setdefault("_genomes", {})
-        if id not in known or known[id][0] is not self._document:
-            reopen = partial(_opened, self, id)
-            known[id] = self._document, open_genome(self.storage, self._document, id, partial(self._write_values, id), reopen)
-        return known[id][1]
+        document, known = self._document, self.__dict__.setdefault("_genomes", {})
+        of, genome = known.get(id, (None, None))
+        if of is not document:
+            genome = open_genome(self.storage, document, id, partial(self._write_values, id), partial(_opened, self, id))
+            known[id] = document, genome
+        return genome
 
     def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
         with self.track_changes() as tracks:
@@ -149,7 +150,8 @@ class Genomes(ABC):
         from modos.reference.opening import stored_assembly
         from modos.tracks.contigs import Contigs
 
-        attributes = self.metadata[self._document.find(reference if "/" in reference else f"reference/{reference}")]
+        document = self._document
+        attributes = document.element(document.find(reference if "/" in reference else f"reference/{reference}"))
         if not attributes.get("assembly"):
             return None
         assembly = stored_assembly(attributes, endpoint=self.services.endpoint)
@@ -179,10 +181,10 @@ class Genomes(ABC):
         from modos.tracks.opening import contigs_of, genome_ids
 
         with Archive(archive) as source, self.track_changes(progress) as tracks:
-            genome_id = elements.format_id("reference", id)
-            if genome_id not in genome_ids(self._document):
+            genome_id, document = elements.format_id("reference", id), tracks.transaction.start
+            if genome_id not in genome_ids(document):
                 tracks.add_genome(source.contigs, (lambda _: source.iter_sequence()) if source.has_sequence else None, id)
-            elif contigs_of(self._document, genome_id).lengths != source.contigs.lengths:
+            elif contigs_of(document, genome_id).lengths != source.contigs.lengths:
                 raise InvalidInputError(f"{archive} has other contigs than {genome_id}", "give another --id")
             for name in source.tracks:
                 tracks.add(name, source.iter_track(name, progress), genome_id)

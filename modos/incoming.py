@@ -43,7 +43,8 @@ class NewFile:
         return []
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress)
+        replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced)
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
             logger.warning("%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
@@ -72,14 +73,16 @@ class NewSealedFile:
         self._tell_of_strangers(storage)
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             index = transfer.built(self.source, plain_name(self.key), self.indexes, Path(folder))
-            told = self._seal(storage, self.source, self.key, progress)
+            replaced = self.change.base["data_path"]
+            told = self._seal(storage, self.source, self.key, replaced, progress)
             written.append(self.key)
+            old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
-                self._seal(storage, path, index_key, progress)
+                self._seal(storage, path, index_key, old_index or replaced, progress)
                 written.append(index_key)
         return told | {"recipients": [str(recipient) for recipient in self.recipients]}
 
-    def _seal(self, storage: Storage, source: Path, key: str, progress: Progress | None) -> dict[str, Any]:
+    def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
         from modos.encryption.writing import seal_pieces
 
         plain, size = ThreadedHash(), source.stat().st_size
@@ -89,7 +92,8 @@ class NewSealedFile:
                 while piece := file.read(_PIECE):
                     yield piece
 
-        told = seal_pieces(storage, plain.over(pieces()), size, key, self.recipients, SecretKey.random(), progress)
+        told = seal_pieces(storage, plain.over(pieces()), size, key, self.recipients, SecretKey.random(), progress,
+                           like=replaced)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
 
     def _tell_of_strangers(self, storage: Storage) -> None:

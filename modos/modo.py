@@ -18,7 +18,7 @@ from modos.copies import Copies
 from modos.describing import bring_up_to_date
 from modos.description import Entry, read_descriptions
 from modos.editing import Transaction
-from modos.elements import Document, journal
+from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
@@ -77,7 +77,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     ):
         self._bind(path, endpoint, services, s3_kwargs)
         try:
-            self._document = elements.load(self.storage)
+            self._newest.look()
         except NotFoundError:
             journal.recover(self.storage)
             if next(self.storage.iter_files(), None) is not None:
@@ -94,7 +94,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         """Open an object that exists; never creates one. NotFoundError where there is none."""
         modo = cls.__new__(cls)
         modo._bind(path, endpoint, services, s3_kwargs)
-        modo._document = elements.load(modo.storage)
+        modo._newest.look()
         return modo
 
     @classmethod
@@ -209,6 +209,33 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             self.storage: Storage = open_remote(path, self.services, s3_kwargs)
         else:
             self.storage = open_storage(path)
+        self._newest = Newest(self.storage)
+
+    @property
+    def _document(self) -> Document:
+        """The root document as it is now; what takes several looks at it takes it once."""
+        return self._newest.get()
+
+    @_document.setter
+    def _document(self, document: Document) -> None:
+        self._newest.put(document)
+
+    def refresh(self) -> bool:
+        """See at once what others have committed; whether there is anything new.
+
+        Every method that reads looks by itself: at a folder each time, at a
+        server when a second has passed since it looked last. What was opened
+        before, such as a file or a genome, stays with what it was opened on,
+        or fails where that is gone.
+
+        Raises
+        ------
+        NotFoundError
+            The object was removed.
+        TransportError
+            The server cannot be reached.
+        """
+        return self._newest.look()[1]
 
     @cached_property
     def services(self) -> Services:
@@ -245,11 +272,13 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def list_files(self) -> list[Path]:
         """Every file of the object with its indexes, below the object's own path."""
+        self._newest.get()  # an object that was removed has not merely no files
         return [self.path / key for key, _ in transfer.object_files(self.storage)]
 
     def files_of(self, element: str) -> list[str]:
         """The paths within the object of an element's file and its indexes."""
-        path = self.metadata[self._document.find(element)].get("data_path")
+        document = self._document
+        path = document.element(document.find(element)).get("data_path")
         return [key for key in (path, *index_names(path)) if self.storage.exists(key)] if path else []
 
     def list_samples(self) -> list[str]:
@@ -270,14 +299,15 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def file_name(self, element: str) -> str | None:
         """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
-        path = self.metadata[self._document.find(element)].get("data_path")
+        path = self._document.element(self._document.find(element)).get("data_path")
         return path and (path if is_array_path(path) else name_of(path))
 
     def show_contents(self, element: str | None = None) -> str:
         """The metadata of the object, or of one element, as YAML; files by their names."""
-        metadata = self.metadata
+        document = self._document
+        metadata = document.metadata()
         if element is not None:
-            element_id = self._document.find(element)
+            element_id = document.find(element)
             metadata = {element_id: metadata[element_id]}
         return views.to_yaml(metadata)
 
@@ -301,7 +331,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             Somebody else changed the same elements meanwhile; nothing was
             changed.
         """
-        transaction = Transaction(self.storage, elements.load(self.storage, self._document))
+        transaction = Transaction(self.storage, self._newest.look()[0])
         yield transaction
         self._commit(transaction, progress)
 
@@ -454,7 +484,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         """The content of an `ro-crate-metadata.json` for the object."""
         from modos.linked_data.ro_crate import build_crate
 
-        return build_crate(self._document.object_id, self.metadata)
+        document = self._document
+        return build_crate(document.object_id, document.metadata())
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"

@@ -1,22 +1,35 @@
-"""Marks on things under way, that tell whether the process that made them is still at it."""
+"""Marks on things under way, that tell whether the process that made them is still at it.
+
+A mark is such as `9f3a01c25be0c1d2-4711-a07f33c1129221a`: where the process
+runs (machine, time it was started, namespace of process numbers), its number,
+a random part of 8 digits, and when the process was started. One that was made
+elsewhere, or in another form, cannot be looked into: then its age decides.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import socket
+import uuid
+from contextlib import suppress
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 
-ABANDONED_AFTER = 24 * 3600.0  # seconds after which a mark of another machine counts as abandoned
+ABANDONED_AFTER = 24 * 3600.0  # seconds after which what cannot be looked into counts as abandoned
+RENEWED_EVERY = 600.0  # seconds after which a change under way says again that it is
+
+_MARK = re.compile(r"(?P<place>[0-9a-f]{16})-(?P<pid>[1-9]\d{0,8})-[0-9a-f]{8}(?P<start>[0-9a-f]*)", re.ASCII)
 
 _active: set[str] = set()
 
 
 def new_mark() -> str:
-    """A mark of this process: machine, process and a random part, such as `9f3a01c2-4711-5be0c1d2`."""
-    mark = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    """A mark of this process."""
+    pid = os.getpid()
+    mark = f"{_place(pid)}-{pid}-{secrets.token_hex(4)}{_own_start(pid)}"
     _active.add(mark)
     return mark
 
@@ -26,41 +39,70 @@ def release(mark: str) -> None:
     _active.discard(mark)
 
 
+def is_at_work(mark: str) -> bool | None:
+    """Whether the process that made a mark is still at what it was for; None where it cannot be looked into."""
+    match, own = _MARK.fullmatch(mark), os.getpid()
+    if match is None or match["place"] != _place(own):
+        return None
+    pid, start = int(match["pid"]), match["start"]
+    if pid == own:
+        return mark in _active
+    return _is_running(pid, start)
+
+
 def is_abandoned(mark: str, age: float, limit: float = ABANDONED_AFTER) -> bool:
     """Whether nobody works on what has this mark any more.
 
     Parameters
     ----------
     age
-        Seconds since the mark was made.
+        Seconds since it was made or renewed.
     limit
-        Seconds after which a mark that cannot be looked into is abandoned:
-        that of another machine, or of an unknown form.
+        Seconds after which a mark that cannot be looked into is abandoned.
     """
-    machine, _, rest = mark.partition("-")
-    pid = rest.partition("-")[0]
-    if machine != _machine() or not pid.isdigit():
-        return age >= limit
-    if int(pid) == os.getpid():
-        return mark not in _active
-    return not _is_running(int(pid))
+    at_work = is_at_work(mark)
+    return age >= limit if at_work is None else not at_work
 
 
 @cache
-def _machine() -> str:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    name = socket.gethostname() + (boot.read_text() if boot.exists() else "")
-    return blake2b(name.encode(), digest_size=4).hexdigest()
+def _place(pid: int) -> str:
+    """Where this process runs: processes with the same see each other by their numbers."""
+    boot, namespace = Path("/proc/sys/kernel/random/boot_id"), ""
+    started = boot.read_text().strip() if boot.exists() else f"{uuid.getnode():x}"
+    with suppress(OSError):
+        namespace = str(os.stat("/proc/self/ns/pid").st_ino)
+    return blake2b("\0".join((socket.gethostname(), started, namespace)).encode(), digest_size=8).hexdigest()
 
 
-def _is_running(pid: int) -> bool:
+@cache
+def _own_start(pid: int) -> str:
+    stat = _stat_of("self")
+    return f"{int(stat[19]):x}" if stat else ""
+
+
+def _is_running(pid: int, start: str) -> bool | None:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
+    except OSError:  # another user's
+        pass
+    stat = _stat_of(str(pid)) if _sees_own_processes() else None
+    if not stat or not start:
+        return None  # there is such a process; it may be another one
+    return stat[0] not in ("Z", "X") and f"{int(stat[19]):x}" == start  # Z: killed, and not yet waited for
+
+
+def _sees_own_processes() -> bool:
+    """Whether /proc has the numbers that this process knows others by."""
+    with suppress(OSError):
+        return os.readlink("/proc/self") == str(os.getpid())
+    return False
+
+
+def _stat_of(pid: str) -> list[str] | None:
+    """Fields 3 and on of what Linux says of a process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        return True
-    try:  # a process that was killed and not yet waited for
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return True
+        return None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
@@ -99,6 +99,7 @@ class Planner:
         self.storage = storage
         self._revalidate = revalidate or not storage.is_remote
         self._files: OrderedDict[str, _File] = OrderedDict()
+        self._contents: dict[str, Hashable] = {}
         forking.begin(self, Planner._start)
 
     def _start(self) -> None:
@@ -214,10 +215,17 @@ class Planner:
         with self._lock:
             self._files.pop(key, None)
 
+    def expect(self, key: str, content: Hashable) -> None:
+        """Say what is known of a file's content; what is remembered of another content under its key is forgotten."""
+        with self._lock:
+            if self._contents.setdefault(key, content) != content:
+                self._contents[key] = content
+                self._files.pop(key, None)
+
     def _file(self, format: FileFormat, key: str, *, with_index: bool) -> _File:
         with self._turns[hash(key) % len(self._turns)]:
-            known = self._known(key, with_index)
-            return known or self._remember(key, self._read(format, key, with_index))
+            known, content = self._known(key, with_index), self._contents.get(key)
+            return known or self._remember(key, self._read(format, key, with_index), content)
 
     def _known(self, key: str, with_index: bool) -> _File | None:
         with self._lock:
@@ -231,8 +239,10 @@ class Planner:
                 return None
         return known
 
-    def _remember(self, key: str, file: _File) -> _File:
+    def _remember(self, key: str, file: _File, content: Hashable) -> _File:
         with self._lock:
+            if self._contents.get(key) != content:  # it was replaced meanwhile
+                return file
             self._files[key] = file
             self._files.move_to_end(key)
             while len(self._files) > _MAX_FILES or sum(f.cost for f in self._files.values()) > _REMEMBERED:

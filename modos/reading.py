@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path, PurePath
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from modos import sources
 from modos.config import Services
+from modos.elements import Document
 from modos.encryption.keys import SecretKey, as_secret_key
+from modos.errors import ConflictError
 from modos.forking import cached_property
 from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
@@ -25,17 +26,14 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-class GenomicFiles(ABC):
+class GenomicFiles:
     """The part of a MODO that reads its data files."""
 
     storage: Storage
     services: Services
     metadata: Mapping[str, Mapping[str, Any]]
     _endpoint: str | None
-
-    @abstractmethod
-    def find_element(self, element: str) -> str:
-        """The full id of an element."""
+    _document: Document
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
@@ -97,13 +95,15 @@ class GenomicFiles(ABC):
 
         With a passphrase it is not pickled, as that would be in the pickle.
         """
-        key = self.find_file(file_path)
+        document = self._document
+        metadata = document.metadata()
+        key = sources.find_file(self.storage, metadata, str(file_path))
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self.services if self.storage.is_remote else None
         planner = self._planner_with(secret_key) if is_encrypted(key) else self._planner
-        file = sources.genomic_file(self.storage, planner, services, self.metadata, key, reference_filename, hints=hints,
-                                    workers=workers, endpoint=self._endpoint)
+        file = sources.genomic_file(self.storage, planner, services, metadata, key, reference_filename, hints=hints,
+                                    workers=workers, endpoint=self._endpoint, confirm=_Unchanged(self, document, key).confirm)
         file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers)
         return file
 
@@ -138,8 +138,42 @@ class GenomicFiles(ABC):
             for read in modo["data/demo1"].fetch("chr1:1-1,000"):
                 ...
         """
-        element_id = self.find_element(element)
-        return ElementView(element_id, self.metadata[element_id], self.file)
+        document = self._document
+        element_id = document.find(element)
+        return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
+
+    def _file_of(self, document: Document, key: str) -> GenomicFile:
+        """The file that was at a key of a document; ConflictError where it is another, or gone."""
+        _Unchanged(self, document, key).confirm()
+        return self.file(key)
 
     def _repr_html_(self) -> str:
         return object_html(self.storage.url, self.metadata)
+
+
+class _Unchanged:
+    """Knows whether a file of an object is still the one that a document tells of."""
+
+    def __init__(self, modo: GenomicFiles, document: Document, key: str):
+        self._modo = modo
+        self._document = document
+        self._key = key
+
+    def confirm(self) -> None:
+        """Raise ConflictError where it is not, by the newest document."""
+        newest = self._modo._document
+        if newest is self._document:
+            return
+        if _recorded(newest, self._key) != _recorded(self._document, self._key):
+            raise ConflictError(f"{self._modo.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
+                                "open it again")
+        self._document = newest
+
+
+def _recorded(document: Document, key: str) -> tuple[Any, ...] | None:
+    """What a document says of the content of the file at a key; None where there is none."""
+    element_id = document.data_paths().get(key)
+    if element_id is None:
+        return None
+    attributes = document.nodes[element_id]["attributes"]
+    return attributes.get("data_size"), attributes.get("data_checksum"), attributes.get("seal_digest")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ from modos.reference.assembly import StoredContig
 from modos.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
-from modos.streaming import FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.streaming import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 from modos.verification import Recorded
 
 Metadata = Mapping[str, Mapping[str, Any]]
@@ -63,7 +63,8 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
 
 def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
                  reference_filename: str | Path | None = None, *, hints: Query = Query(),
-                 workers: int = WORKERS, endpoint: str | None = None) -> GenomicFile:
+                 workers: int = WORKERS, endpoint: str | None = None,
+                 confirm: Callable[[], object] | None = None) -> GenomicFile:
     """A data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
@@ -81,6 +82,9 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
         How many parts are fetched at once.
     endpoint
         The server whose annotations count where there are no services.
+    confirm
+        Is called before anything is read, and raises ConflictError where the
+        file is not any more what the metadata say.
 
     Raises
     ------
@@ -101,12 +105,15 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.of(attributes, sealed=name != key)
+    planner.expect(name, recorded)
     stored = StorageSource(planner.storage, name, planner, workers, recorded)
     if file_id is None:
         source: Source = stored
     else:
         client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint), stored=True)
         source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
+    if confirm:
+        source = ConfirmedSource(source, confirm)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint), hints, genes.find)

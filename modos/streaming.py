@@ -74,6 +74,39 @@ class Source(Protocol):
         """The contigs of its header and, where it is known, of its index; none where there is no such file."""
 
 
+class ConfirmedSource:
+    """A source that is asked only as long as its file is the one that is meant.
+
+    Parameters
+    ----------
+    confirm
+        Raises ConflictError where it is not any more.
+    """
+
+    def __init__(self, source: Source, confirm: Callable[[], object]):
+        self._source = source
+        self._confirm = confirm
+        self.format = source.format
+        self.name = source.name
+
+    def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
+        """Its streams; each is asked for and there before the file is another."""
+        self._confirm()
+        for stream in self._source.open(regions):
+            self._confirm()
+            yield stream
+
+    def open_header(self) -> Iterator[bytes]:
+        """Its header."""
+        self._confirm()
+        return self._source.open_header()
+
+    def contigs(self) -> tuple[str, ...]:
+        """Its contigs."""
+        self._confirm()
+        return self._source.contigs()
+
+
 class StorageSource:
     """A file read straight from its storage, by ranges.
 

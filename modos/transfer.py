@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from modos.encryption.stored import stored_header
 from modos.encryption.structure import check_source_seal
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
-    NotFoundError,
+    NotFoundError, StorageFullError,
 )
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.given import refuse_pipe
@@ -67,7 +68,7 @@ def check_source(source: Path, key: str) -> None:
 
 
 def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
-               progress: Progress | None) -> StagedFile:
+               progress: Progress | None, replaced: str | None = None) -> StagedFile:
     """Copy a file of this machine, with its index, to a key that is free.
 
     Parameters
@@ -76,6 +77,9 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         As `plan_indexes` gives them.
     written
         Gets the keys that were written, as they are.
+    replaced
+        The file that it replaces; see `Storage.write_stream`. Its index is
+        replaced by the new index.
 
     Raises
     ------
@@ -86,10 +90,11 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         index = built(source, key, indexes, Path(folder))
-        size, checksum = _put(storage, source, key, progress)
+        size, checksum = _put(storage, source, key, progress, replaced)
         written.append(key)
+        old_index = index_of(storage, replaced) if index else None
         for path, index_key in index:
-            _put(storage, path, index_key, progress)
+            _put(storage, path, index_key, progress, old_index or replaced)
             written.append(index_key)
     return StagedFile(size, checksum)
 
@@ -97,6 +102,14 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
 def built(source: Path, key: str, indexes: IndexPlan, folder: Path) -> list[tuple[Path, str]]:
     """The index files of a plan and their keys; those that are not there are built in a folder."""
     return [(path or indexing.build_index(source, format_of(key), folder), index_key) for path, index_key in indexes]
+
+
+def index_of(storage: Storage, key: str | None) -> str | None:
+    """The index of a file that is replaced, where it has a mode to keep."""
+    with suppress(InvalidInputError):
+        if key and not storage.is_remote:
+            return next((name for name in index_names(key) if storage.exists(name)), None)
+    return None
 
 
 def plan_indexes(source: Path, key: str) -> IndexPlan:
@@ -191,7 +204,7 @@ def measure(storage: Storage, key: str, progress: Progress | None = None) -> tup
     return size, digest.hexdigest()
 
 
-def _put(storage: Storage, source: Path, key: str, progress: Progress | None) -> tuple[int, str]:
+def _put(storage: Storage, source: Path, key: str, progress: Progress | None, like: str | None = None) -> tuple[int, str]:
     digest, skip = hashlib.blake2b(), _counted_from_file(source, key)
 
     def pieces() -> Iterator[bytes]:
@@ -204,7 +217,7 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None) ->
 
     try:
         size = source.stat().st_size
-        storage.write_stream(key, pieces(), size=size)
+        storage.write_stream(key, pieces(), size=size, like=like)
     except ConflictError:
         raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                                  "give the element another data_path, or remove the file") from None
@@ -234,11 +247,20 @@ def remove_object(storage: Storage) -> list[str]:
     owned = journal.files_of(document)
     inner = [key for key in present if key.startswith((f"{elements.ZARR}/", f"{journal.FOLDER}/"))]
     metadata = [key for key in inner if key.startswith(f"{elements.ZARR}/")]
-    with journal.recorded(storage, (), [*metadata, *(key for key in present if key in owned)]):
-        storage.delete(elements.ROOT_KEY)
-        storage.delete(f"{elements.ZARR}/.zmetadata")
+    superfluous = [*metadata, *(key for key in present if key in owned)]
+    try:
+        _remove(storage, superfluous)
+    except StorageFullError:
+        elements.drop_mirrors(storage, document)  # they go anyway, and make room for the record
+        _remove(storage, superfluous)
     storage.tidy()
     return [key for key in present if key not in owned and key not in inner]
+
+
+def _remove(storage: Storage, superfluous: list[str]) -> None:
+    with journal.recorded(storage, (), superfluous):
+        storage.delete(elements.ROOT_KEY)
+        storage.delete(f"{elements.ZARR}/.zmetadata")
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:

@@ -95,8 +95,8 @@ def check(
     secret_key: Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
                                              "encrypted files with.")] = None,
     passphrase_file: PassphraseOption = None,
-    hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes under way on other "
-                                         "machines as interrupted after so long.")] = 24.0,
+    hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes of other machines and "
+                                         "containers as interrupted after so long without a sign.")] = 24.0,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Check an object: its metadata, files and checksums, and what interrupted changes left.

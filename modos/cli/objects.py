@@ -246,8 +246,7 @@ def show(
         listed = [str(file) for file in modo.list_files()]
         show_json(listed) if json else show_text("\n".join(map(_file_line, listed)))
     elif json:
-        metadata = modo.metadata
-        show_json(metadata if element is None else {i: metadata[i] for i in [modo.find_element(element)]})
+        show_json(modo.metadata if element is None else {view.id: dict(view) for view in [modo[element]]})
     else:
         show_text(modo.show_contents(element))
 

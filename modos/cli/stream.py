@@ -207,6 +207,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 def _opened(output: str, *, binary: bool) -> Iterator[int]:
     """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
+    from modos.storage.modes import create_output
 
     if output == "-":
         if binary and sys.stdout.isatty():
@@ -218,7 +219,7 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
     target = Path(output)
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = create_output(part, target)
     except OSError as error:
         raise AccessError(f"cannot write {target}: {error.strerror}", "choose another place with -o") from None
     try:

@@ -7,7 +7,8 @@ tools, written afterwards.
 """
 
 from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, format_id, group_node
-from modos.elements.store import commit, create, load, mirror_key, update_mirrors, upgrade, write_mirrors
+from modos.elements.newest import Newest
+from modos.elements.store import commit, create, drop_mirrors, load, mirror_key, update_mirrors, upgrade, write_mirrors
 
-__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "commit", "create", "format_id", "group_node",
-           "load", "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]
+__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "Newest", "commit", "create", "drop_mirrors", "format_id",
+           "group_node", "load", "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]

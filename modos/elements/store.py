@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, ZARR, Document, group_node
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, group_node
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
 )
@@ -32,8 +32,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     Parameters
     ----------
     known
-        What was read before; it is given back where nothing has changed, as
-        far as can be seen. A commit looks more closely.
+        What was read before; it is given back where nothing has changed.
 
     Raises
     ------
@@ -42,23 +41,29 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     IntegrityError
         The root document is damaged.
     """
-    if known is not None and known.tag and storage.seems_current(ROOT_KEY, known.tag):
-        return known
     try:
-        data, tag = storage.read(ROOT_KEY)
-        if known is not None and known.tag == tag:
-            return known
-        document = Document.from_bytes(data, tag, storage.url)
+        read = _read_changed(storage, ROOT_KEY, known, 3)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
-        return _load_zarr2(storage)
+        return _load_zarr2(storage, known)
+    if read is None:
+        return known
+    document = Document.from_bytes(*read, storage.url)
     return document if document.nodes else _with_nodes(storage, document)
 
 
-def _load_zarr2(storage: Storage) -> Document:
+def _read_changed(storage: Storage, key: str, known: Document | None, zarr_format: int) -> tuple[bytes, str] | None:
+    """A root and its tag, or None where it is the known one."""
+    if known is None or not known.tag or known.zarr_format != zarr_format:
+        return storage.read(key)
+    return storage.read_changed(key, known.tag)
+
+
+def _load_zarr2(storage: Storage, known: Document | None) -> Document:
     try:
-        return Document.from_zarr2(*storage.read(_OLD_ROOT_KEY), storage.url)
+        read = _read_changed(storage, _OLD_ROOT_KEY, known, 2)
+        return known if read is None else Document.from_zarr2(*read, storage.url)
     except NotFoundError:
         hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
                 "check the path, or make one with `modos create`")
@@ -77,12 +82,20 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
     return document
 
 
-def create(storage: Storage, document: Document) -> Document:
-    """Write a new object's metadata; AlreadyExistsError where there is one."""
+def create(storage: Storage, document: Document, check: Callable[[Document], object] | None = None) -> Document:
+    """Write a new object's metadata; AlreadyExistsError where there is one.
+
+    Parameters
+    ----------
+    check
+        Called right before the root is written; what it raises ends it.
+    """
     document = document.copy()
     for group in model.GROUPS:
         document.nodes.setdefault(group, group_node({}))
     document.stamp(uuid.uuid4().hex)
+    if check:
+        check(document)
     try:
         document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_absent=True)
     except ConflictError:
@@ -91,7 +104,8 @@ def create(storage: Storage, document: Document) -> Document:
     return document
 
 
-def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None) -> Document:
+def commit(storage: Storage, change: Callable[[Document], None], start: Document | None = None,
+           check: Callable[[Document], object] | None = None) -> Document:
     """Apply a change to the newest document and replace it, or fail and change nothing.
 
     Parameters
@@ -101,6 +115,9 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         somebody else committed in between.
     start
         A document that is probably the newest.
+    check
+        Called right before each attempt to replace the root, and after that
+        was read; what it raises ends it.
 
     Returns
     -------
@@ -123,6 +140,8 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         change(document)
         _refuse_newer_or_older(storage, document)
         document.stamp(commit_id)
+        if check:
+            check(document)
         try:
             document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
         except ConflictError:
@@ -135,6 +154,24 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time: gave up after {_ATTEMPTS} attempts",
                         "try again later")
+
+
+def fence(storage: Storage) -> Document:
+    """Write the root anew, as it is, so that no commit that was begun on it before can still be made; returns it.
+
+    Who waits for the answer to a commit reads the root again, and what is on
+    record of the change.
+    """
+    for _ in range(_ATTEMPTS):
+        document = load(storage).copy()
+        _refuse_newer_or_older(storage, document)
+        document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
+        try:
+            document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
+        except ConflictError:
+            continue
+        return document
+    raise ConflictError(f"{storage.url} is changed by others all the time", "try again later")
 
 
 def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
@@ -199,6 +236,12 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         return
     with ThreadPoolExecutor(_MIRROR_WORKERS) as pool:
         list(pool.map(write, paths))
+
+
+def drop_mirrors(storage: Storage, document: Document) -> None:
+    """Remove the mirrors, for their space; `write_mirrors` brings them again."""
+    for path in document.nodes:
+        storage.delete(mirror_key(path))
 
 
 def mirror_key(path: str) -> str:

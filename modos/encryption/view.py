@@ -90,7 +90,7 @@ class DecryptedView:
     def _sealed(self, key: str, if_match: str | None) -> _Sealed:
         with self._lock:
             known = self._files.get(key)
-        if known and if_match in (None, known.info.etag):
+        if known and known.info.etag == (if_match or self._storage.stat(key + ENCRYPTED_SUFFIX).etag):
             return known
         known = self._open(key, if_match)
         with self._lock:

@@ -16,8 +16,14 @@ from modos.storage.base import Progress
 
 
 def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
-                sender: SecretKey, progress: Progress | None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it."""
+                sender: SecretKey, progress: Progress | None, like: str | None = None) -> dict[str, Any]:
+    """Seal plain bytes into a new file; returns what there is to say of it.
+
+    Parameters
+    ----------
+    like
+        The file that it replaces, whose mode it keeps.
+    """
     key = os.urandom(32)
     head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
 
@@ -29,7 +35,7 @@ def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: st
             yield part
 
     whole = len(head) + body.sealed_size(size)
-    write_new(storage, target, parts(), whole)
+    write_new(storage, target, parts(), whole, like)
     return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest()}
 
 
@@ -41,10 +47,10 @@ def with_progress(pieces: Iterable[bytes], progress: Progress | None) -> Iterato
             progress(len(piece))
 
 
-def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int) -> None:
+def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, like: str | None = None) -> None:
     """Write a file whose key is free; AlreadyExistsError where it is not."""
     try:
-        storage.write_stream(key, pieces, size=size)
+        storage.write_stream(key, pieces, size=size, like=like)
     except ConflictError:
         raise taken(storage, key) from None
 

@@ -71,7 +71,7 @@ class Seal(_Conversion):
                 raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
                                        "the file was changed or damaged: see `modos check`")
 
-        told = seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress)
+        told = seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
                        "recipients": [str(recipient) for recipient in self.recipients]}
 
@@ -86,7 +86,7 @@ class Unseal(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret, self.sender)
-        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size)
+        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
 
@@ -100,7 +100,8 @@ class Rotate(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         opened = SealedFile(storage, source, self.secret)
-        told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress)
+        told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
+                           like=source)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum}
 
 

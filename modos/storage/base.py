@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -35,11 +36,16 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a storage knows of one key: size in bytes and a tag that changes with the content."""
+    """What a storage knows of one key: size in bytes, a tag that changes with the content, when it was written.
+
+    The time is by the storage's own clock, see `Storage.now`; None where it
+    is not told.
+    """
 
     key: str
     size: int
     etag: str
+    modified: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,11 @@ class Storage(ABC):
     def read(self, key: str) -> tuple[bytes, str]:
         """All bytes of a small file and the tag of just these bytes."""
 
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """As `read`, or None where the file still has a tag; then its bytes are not read, where that can be told without."""
+        data, now = self.read(key)
+        return None if now == tag else (data, now)
+
     @abstractmethod
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Bytes [start, end), fewer only where the file ends before, and what is known of the file.
@@ -134,7 +145,8 @@ class Storage(ABC):
         """
 
     @abstractmethod
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
         """Put a new file of `size` bytes, whole or not at all; ConflictError where it exists.
 
         Parameters
@@ -142,6 +154,9 @@ class Storage(ABC):
         resume
             Whether what a broken connection or an interruption leaves is kept,
             and what was kept is used: see `kept`.
+        like
+            The file that it replaces, under another key: whose mode and group
+            it gets, where the storage has such.
         """
 
     def kept(self, key: str) -> int:
@@ -165,7 +180,7 @@ class Storage(ABC):
         ConflictError where it exists.
         """
         size = self.stat(source).size
-        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start)
+        self.write_stream(key, chain((head,), self.iter_range(source, start, size)), size=len(head) + size - start, like=source)
 
     def copy(self, key: str, source: str) -> None:
         """Put a new file that is another one, whole or not at all, and without its bytes where that can be; ConflictError where it exists."""
@@ -206,9 +221,19 @@ class Storage(ABC):
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
 
-    def seems_current(self, key: str, tag: str) -> bool:
-        """Whether a file probably still has a tag, where that can be told without reading it."""
-        return False
+    def now(self) -> float:
+        """The time by the clock that gives files theirs: that of the machine that holds them, not of who asks."""
+        return time.time()
+
+    def place(self, make: bool = False) -> str:
+        """What tells this place from one that its files were copied to, or come from; empty where there is none.
+
+        Parameters
+        ----------
+        make
+            Whether the place is made where there is none.
+        """
+        return self.url
 
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""

@@ -14,16 +14,21 @@ from io import FileIO
 from pathlib import Path
 
 from modos import ownership
-from modos.errors import AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.errors import (
+    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, StorageFullError, TruncatedStream,
+)
+from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
 
 _PART_SUFFIX = ".part"
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them
 _CHUNK = 1 << 20  # bytes per piece when a file is read as a stream
 _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)  # where there are no hard links
+_TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
 
@@ -37,7 +42,7 @@ class LocalStorage(Storage):
     def __init__(self, root: Path):
         self._root = Path(root)
         self._real_root = os.path.realpath(self._root)
-        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system said of the file
+        self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
 
     @property
     def url(self) -> str:
@@ -69,15 +74,28 @@ class LocalStorage(Storage):
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
         with _translated(path), open(path, "rb") as file:
-            data, marks = file.read(), _marks(os.fstat(file.fileno()))
+            now, marks = time.time_ns(), _marks(os.fstat(file.fileno()))
+            data = file.read()
         tag = _content_tag(data)
-        self._seen[key] = tag, marks
+        if _are_unique(marks, now):
+            self._seen[key] = tag, marks
         return data, tag
 
-    def seems_current(self, key: str, tag: str) -> bool:
-        with suppress(OSError):
-            return self._seen.get(key) == (tag, _marks(os.stat(self._resolve(key))))
-        return False
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        seen = self._seen.get(key)
+        if seen and seen[0] == tag and seen[1] == self._marks_of(key):
+            return None
+        return super().read_changed(key, tag)
+
+    def _marks_of(self, key: str) -> tuple[int, ...] | None:
+        try:
+            descriptor = os.open(self._root / key, os.O_RDONLY | os.O_NONBLOCK)  # opening asks also a server of files anew
+        except OSError:
+            return None
+        try:
+            return _marks(os.fstat(descriptor))
+        finally:
+            os.close(descriptor)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
@@ -104,29 +122,25 @@ class LocalStorage(Storage):
               durable: bool = True) -> str:
         path = self._resolve(key)
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
             with self._locked():
                 _check_condition(path, if_match)
-                marks = self._replace(path, data, durable)
-        tag = _content_tag(data)
-        self._seen[key] = tag, marks
-        return tag
+                self._replace(path, data, durable)
+        return _content_tag(data)
 
-    def _replace(self, path: Path, data: bytes, durable: bool) -> tuple[int, ...]:
+    def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
-            with open(part, "xb") as file:
+            with open(modes.create_file(part, path), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
                     os.fsync(file.fileno())
-            marks = _marks(os.stat(part))
             os.replace(part, path)
         if durable:
             _sync_folder(path.parent)
-        return marks
 
     def _rename_new(self, part: Path, path: Path) -> None:
         """Rename without ever replacing a file that is there."""
@@ -147,28 +161,32 @@ class LocalStorage(Storage):
         from filelock import FileLock, Timeout
 
         path = self._root / _LOCK_KEY
-        path.parent.mkdir(parents=True, exist_ok=True)
+        modes.make_folders(path.parent, self._root)
         try:
-            with FileLock(path, timeout=LOCK_TIMEOUT):
+            with FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
-        path = self._resolve(key)
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
+        path, model = self._resolve(key), self._model(like)
         with _translated(path):
             if os.path.lexists(path):
                 raise _taken(path)
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
-                    with open(part, "ab" if kept else "xb", buffering=0) as file:
+                    opened = modes.create_file(part, model, flags=os.O_APPEND if kept else os.O_EXCL)
+                    with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
                         raise TruncatedStream(f"{path}: {written:,} bytes arrived, {size:,} were announced")
+                    if not part.exists():
+                        raise ConflictError(f"{part} was removed before it was whole", "nothing was changed: try again")
                     self._rename_new(part, path)
             finally:
                 self._prune(path.parent)
@@ -178,7 +196,7 @@ class LocalStorage(Storage):
         """One more name for the bytes, where the file system has hard links."""
         path, real = self._resolve(key), os.path.realpath(self._resolve(source))
         with _translated(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            modes.make_folders(path.parent, self._root)
             try:
                 os.link(real, path)
             except FileExistsError:
@@ -191,6 +209,11 @@ class LocalStorage(Storage):
                 _sync_folder(path.parent)
                 return
         super().copy(key, source)
+
+    def _model(self, like: str | None) -> Path | None:
+        with suppress(InvalidInputError):  # a link that leads out of the folder is replaced as any other
+            return self._resolve(like) if like else None
+        return None
 
     def kept(self, key: str) -> int:
         part = self._kept_part(self._resolve(key))
@@ -207,16 +230,15 @@ class LocalStorage(Storage):
         while part := self._kept_part(self._resolve(key)):
             part.unlink()
 
-    @staticmethod
-    def _kept_part(path: Path) -> Path | None:
+    def _kept_part(self, path: Path) -> Path | None:
         """The largest of the parts that ended processes have left of a file."""
         found = []
         with suppress(OSError):
             for entry in os.scandir(path.parent):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
-                    size, age = entry.stat().st_size, time.time() - entry.stat().st_mtime
-                    if ownership.is_abandoned(match["mark"], age):
+                    size, written = entry.stat().st_size, entry.stat().st_mtime
+                    if ownership.is_abandoned(match["mark"], self.now() - written):
                         found.append((size, Path(entry.path)))
         return max(found)[1] if found else None
 
@@ -249,19 +271,34 @@ class LocalStorage(Storage):
                     continue
 
     def partial_writes(self) -> list[Partial]:
-        found = []
-        for folder, _, names in os.walk(self._root):
-            for name in names:
-                match = _PART.fullmatch(name)
-                if match:
-                    path = Path(folder, name)
-                    with suppress(FileNotFoundError):
-                        age = time.time() - path.lstat().st_mtime
-                        found.append(Partial(path.relative_to(self._root).as_posix(), match["mark"], age))
-        return found
+        found = [(Path(folder, name), match["mark"]) for folder, _, names in os.walk(self._root) for name in names
+                 if (match := _PART.fullmatch(name))]
+        now, partials = self.now() if found else 0.0, []
+        for path, mark in found:
+            with suppress(FileNotFoundError):
+                partials.append(Partial(path.relative_to(self._root).as_posix(), mark, now - path.lstat().st_mtime))
+        return partials
 
     def drop_partial(self, partial: Partial) -> None:
         self.delete(partial.name)
+
+    def now(self) -> float:
+        """By the clock of the file system, which may be another machine's: a file is made to see it."""
+        try:
+            with _part_of(self._root / "clock") as part, open(part, "xb") as file:
+                return os.fstat(file.fileno()).st_mtime
+        except OSError:  # it is only read
+            return time.time()
+
+    def place(self, make: bool = False) -> str:
+        """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
+        if make:
+            with _translated(self._root):
+                self._root.mkdir(parents=True, exist_ok=True)
+        try:
+            return f"folder {os.stat(self._root).st_ino}"
+        except OSError:
+            return ""
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         for folder, folders, _ in os.walk(self._root):
@@ -303,7 +340,13 @@ def _content_tag(data: bytes) -> str:
 
 
 def _marks(stat: os.stat_result) -> tuple[int, ...]:
-    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _are_unique(marks: tuple[int, ...], now: int) -> bool:
+    """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
+    changed = marks[-1]
+    return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
@@ -311,7 +354,7 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
 
     if not modes.S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
-    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}")
+    return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)
 
 
 def _read_up_to(file: FileIO, count: int) -> bytes:
@@ -407,4 +450,6 @@ def _translated(path: Path) -> Iterator[None]:
     except PermissionError as error:
         raise AccessError(f"no permission for {error.filename or path}", "ask its owner, or use another place") from None
     except OSError as error:
+        if error.errno in _FULL:
+            raise StorageFullError(f"cannot write {path}: {error.strerror}", "free some space, and try again") from error
         raise ModosError(f"cannot use {path}: {error.strerror or error}") from error

@@ -54,7 +54,8 @@ class ReadOnlyStorage(Storage):
               durable: bool = True) -> str:
         self._refuse("change")
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
         self._refuse("change")
 
     def delete(self, key: str) -> None:

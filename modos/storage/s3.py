@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -111,11 +112,18 @@ class S3Storage(Uploads):
 
     def stat(self, key: str) -> ObjectInfo:
         answer = self._call("head_object", key)
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"])
+        return ObjectInfo(key, answer["ContentLength"], answer["ETag"], _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
         answer, data = self._get(key)
         return data, answer["ETag"]
+
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        try:
+            answer, data = self._get(key, IfNoneMatch=tag)
+        except _NotModified:
+            return None
+        return None if answer["ETag"] == tag else (data, answer["ETag"])
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
@@ -152,9 +160,9 @@ class S3Storage(Uploads):
             answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
         except AccessError:  # it takes rights on the whole bucket
             return []
-        now = datetime.now(UTC)
-        return [Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "",
-                        (now - upload["Initiated"]).total_seconds()) for upload in answer.get("Uploads", ())]
+        now = _time_of(answer)
+        return [Partial(f"{upload['Key'][skip:]}?uploadId={upload['UploadId']}", "", now - upload["Initiated"].timestamp())
+                for upload in answer.get("Uploads", ())]
 
     def drop_partial(self, partial: Partial) -> None:
         key, _, upload = partial.name.rpartition("?uploadId=")
@@ -165,7 +173,7 @@ class S3Storage(Uploads):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, item["Size"], item["ETag"])
+                    yield ObjectInfo(key, item["Size"], item["ETag"], _seconds(item.get("LastModified")))
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
@@ -184,6 +192,10 @@ class S3Storage(Uploads):
             if not page.get("IsTruncated"):
                 return
             options["ContinuationToken"] = page["NextContinuationToken"]
+
+    def now(self) -> float:
+        """By the server's clock, which gives files their LastModified."""
+        return _time_of(self._call("list_objects_v2", None, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1))
 
     def presign(self, key: str, expires: int) -> str | None:
         full = self._full(key)
@@ -245,6 +257,8 @@ class S3Storage(Uploads):
         if code in ("PreconditionFailed", "ConditionalRequestConflict", "412", "409", "BucketAlreadyExists",
                     "BucketAlreadyOwnedByYou", "OperationAborted"):
             return ConflictError(f"{where} exists already or was changed by somebody else")
+        if code in ("304", "NotModified"):
+            return _NotModified(f"{where} is what it was")
         if code in _CLOCK:
             return AccessError(f"{self._server} refuses what this machine signs: their clocks are too far apart",
                                "set the clock, or start NTP; `modos doctor` shows by how much it is off")
@@ -272,6 +286,20 @@ class S3Storage(Uploads):
 
 class _RangeBeyondEnd(RemoteError):
     """The range begins after the file's last byte."""
+
+
+class _NotModified(RemoteError):
+    """The file still has the tag that was given."""
+
+
+def _seconds(time: datetime | None) -> float | None:
+    return time.timestamp() if time else None
+
+
+def _time_of(answer: dict) -> float:
+    """When the server answered, by its own clock."""
+    date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    return (parsedate_to_datetime(date) if date else datetime.now(UTC)).timestamp()
 
 
 def _code(error: BaseException) -> str:

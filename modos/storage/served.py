@@ -65,6 +65,13 @@ class ServedStorage(ReadOnlyStorage):
             data = self._body(answer, key, MAX_READ)
             return data, answer.headers.get("ETag", "")
 
+    def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        with self._get(key, {"If-None-Match": tag}) as answer:
+            if answer.status_code == 304:
+                return None
+            data, now = self._body(answer, key, MAX_READ), answer.headers.get("ETag", "")
+            return None if now == tag else (data, now)
+
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
             return b"", self.stat(key)

@@ -27,7 +27,8 @@ class Uploads(Storage):
     _call: Callable[..., dict]
     _full: Callable[[str], str]
 
-    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False) -> None:
+    def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
+                     like: str | None = None) -> None:
         part_size = _part_size(size)
         parts = _rechunk(pieces, part_size)
         if size <= part_size:

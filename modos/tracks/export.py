@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +14,7 @@ import numpy as np
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.region import Region
 from modos.storage.base import Progress
+from modos.storage.modes import create_output
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Runs
 from modos.tracks.runs import as_runs, joined
@@ -138,25 +139,17 @@ def export(track: Track, path: str, format: str | None = None, regions: Iterable
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not target.parent.is_dir():
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".bw", dir=target.parent)
-    os.close(handle)
-    part = Path(name)
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.bw")
+    os.close(create_output(part, target))
     try:
         if format == "bigWig":
             write_bigwig(track, part, regions, progress)
         else:
             with gzip.open(part, "wb", 6) if path.endswith(".gz") else open(part, "wb") as out:
                 write_text(track, out, format, regions, progress)
-        part.chmod(0o666 & ~_umask())
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def contigs_table(contigs: Contigs) -> Iterator[tuple[str, int, int]]:

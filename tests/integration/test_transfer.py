@@ -148,7 +148,7 @@ def test_a_full_disk_leaves_nothing(ex, tmp_path, monkeypatch):
         yield next(iter(pieces))
         raise OSError(28, "No space left on device")
 
-    def full(self, key, pieces, *, size, resume=False):
+    def full(self, key, pieces, *, size, resume=False, like=None):
         if key == "demo2.bam":
             pieces = dying(pieces)
         return original(self, key, pieces, size=size, resume=resume)

@@ -283,13 +283,14 @@ def old_layout(example, tmp_path):
     """An object in Zarr v2, as sdsc-ordes modos wrote them."""
     shutil.copytree(example / "ex", tmp_path / "old")
     modern = MODO.open(tmp_path / "old")
+    document, metadata = modern._document, modern.metadata
     shutil.rmtree(tmp_path / "old/data.zarr")
     group = zarr.open_group(str(tmp_path / "old/data.zarr"), mode="w", zarr_format=2)
-    group.attrs.update({k: v for k, v in modern._document.attributes.items() if not k.startswith("_")})
-    for path, node in modern._document.nodes.items():
+    group.attrs.update({k: v for k, v in document.attributes.items() if not k.startswith("_")})
+    for path, node in document.nodes.items():
         group.require_group(path).attrs.update(node["attributes"])
     zarr.consolidate_metadata(group.store)
-    return tmp_path / "old", modern.metadata
+    return tmp_path / "old", metadata
 
 
 def test_the_old_layout_is_read_and_upgraded_when_asked(old_layout):

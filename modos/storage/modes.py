@@ -1,0 +1,186 @@
+"""Who may read and write what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
+
+Colleagues who share a folder have set its mode and group, and would be locked
+out by the umask of one of them. Where a system does not take modes or groups
+(exFAT, CIFS, a root that is squashed), its own choice stays.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_ACL, _DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
+
+
+def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL) -> int:
+    """Open a new file to write; nobody else can read it before it has the mode that it keeps.
+
+    Parameters
+    ----------
+    like
+        The file that it is to replace: it gets that one's mode and group, and
+        its owner where we may. Where there is none it follows its folder.
+    flags
+        Further ones of `os.open`.
+    """
+    model = _stat_file(like) if like is not None else None
+    by_system = model is None and _has_default_acl(path.parent)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o666 if by_system else 0o600)
+    try:
+        if model is not None:
+            _make_like(descriptor, like, model)
+        elif not by_system:
+            folder = os.stat(path.parent)
+            _settle(descriptor, folder, file_mode(folder.st_mode))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def create_output(path: Path, target: Path) -> int:
+    """Open a new file that will be renamed to a target outside of objects: like that one, else by the umask."""
+    if _stat_file(target) is not None:
+        return create_file(path, target)
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+def file_mode(folder_mode: int) -> int:
+    """The mode of a new file in a folder: to be read and written by those who can list and change that one."""
+    mode = 0o600
+    for shift in (3, 0):
+        allowed = folder_mode >> shift & 7
+        if allowed & 5 == 5:
+            writes = allowed & 2 and not folder_mode & stat.S_ISVTX  # else what is in it is its owners' alone
+            mode |= (6 if writes else 4) << shift
+    return mode
+
+
+def lock_mode(folder: Path) -> int:
+    """The mode of a file that all who can write into a folder have to open."""
+    return file_mode(os.stat(folder).st_mode & ~stat.S_ISVTX)
+
+
+def make_folders(folder: Path, root: Path) -> None:
+    """Make a folder and those above it that are missing; each follows the one that it is in.
+
+    The first that is made at or above the root follows the umask, as mkdir
+    has it. But in one that a group shares (setgid, and it may write), that
+    group may do in the new one what it may do there.
+    """
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        is_top = path == missing[-1] and (path == root or path in root.parents)
+        try:
+            if is_top or _has_default_acl(path.parent):
+                os.mkdir(path)
+            else:
+                _make_following(path)
+        except FileExistsError:  # somebody else was faster
+            if not os.path.isdir(path):
+                raise
+        else:
+            if is_top:
+                _share_with_group(path)
+
+
+def _make_following(path: Path) -> None:
+    """Make a folder like the one that it is in; it is there with its mode or not at all, as others put files into it."""
+    new = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.new")
+    os.mkdir(new, 0o700)
+    try:
+        with _opened(new) as descriptor:
+            above = os.stat(path.parent)
+            _settle(descriptor, above, above.st_mode & 0o3777)
+        os.rename(new, path)
+    except BaseException as error:
+        os.rmdir(new)
+        if isinstance(error, OSError) and error.errno in (errno.ENOTEMPTY, errno.ENOTDIR):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from None
+        raise
+
+
+def _share_with_group(path: Path) -> None:
+    above = os.stat(path.parent)
+    if above.st_mode & (stat.S_ISGID | stat.S_IWGRP) != stat.S_ISGID | stat.S_IWGRP or _has_default_acl(path.parent):
+        return
+    with _opened(path) as descriptor:
+        made = os.stat(descriptor)
+        if made.st_gid == above.st_gid:
+            _set_mode(descriptor, stat.S_IMODE(made.st_mode) & ~0o070 | above.st_mode & 0o2070, True)
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _make_like(descriptor: int, other: Path, model: os.stat_result) -> None:
+    acl = _attribute(other, _ACL)
+    keeps_group = _give(descriptor, model)
+    if acl is not None and keeps_group:
+        with suppress(OSError):
+            os.setxattr(descriptor, _ACL, acl)
+            return
+    if _attribute(descriptor, _ACL) is not None:  # of the folder
+        with suppress(OSError):
+            os.removexattr(descriptor, _ACL)
+    _set_mode(descriptor, stat.S_IMODE(model.st_mode) & 0o777, keeps_group)
+
+
+def _settle(descriptor: int, model: os.stat_result, mode: int) -> None:
+    _set_mode(descriptor, mode, _give(descriptor, model))
+
+
+def _give(descriptor: int, model: os.stat_result) -> bool:
+    """Hand something over to an owner, where we may, and to a group; whether it is the group's now."""
+    found = os.stat(descriptor)
+    if found.st_uid != model.st_uid:
+        with suppress(OSError):
+            os.chown(descriptor, model.st_uid, model.st_gid)
+            return True
+    if found.st_gid != model.st_gid:
+        try:
+            os.chown(descriptor, -1, model.st_gid)
+        except OSError:
+            return False
+    return True
+
+
+def _set_mode(descriptor: int, mode: int, is_of_group: bool) -> None:
+    """Set a mode; another group than the one that it was meant for gets no more than all others."""
+    if not is_of_group:
+        mode &= ~0o2070 | (mode & 0o007) << 3
+    with suppress(OSError):
+        os.chmod(descriptor, mode)
+
+
+def _stat_file(path: Path) -> os.stat_result | None:
+    with suppress(OSError):
+        found = os.stat(path)
+        return found if stat.S_ISREG(found.st_mode) else None
+    return None
+
+
+def _has_default_acl(folder: Path) -> bool:
+    return _attribute(folder, _DEFAULT_ACL) is not None
+
+
+def _attribute(target: int | Path, name: str) -> bytes | None:
+    try:
+        return os.getxattr(target, name)
+    except (OSError, AttributeError):  # AttributeError: a system that has none
+        return None
