@@ -13,7 +13,7 @@ from modos import elements, forking
 from modos.access import open_remote
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.formats import is_array_path
+from modos.formats import index_names, is_array_path, keys_named
 from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key
 
@@ -87,6 +87,34 @@ class Catalog:
         """The paths within an object of its data files."""
         paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
         return {path for path in paths if not is_array_path(path)}
+
+    def find_file(self, key: str, *, exact: bool = False, indexes: bool = False) -> str:
+        """The key of a data file of an object, given that or one with the file's name in its place.
+
+        Parameters
+        ----------
+        exact
+            Only that key, and no other of its name.
+        indexes
+            Whether an index is meant as well.
+
+        Raises
+        ------
+        NotFoundError
+            No object has it.
+        InvalidInputError
+            Several files of the object are called so.
+        """
+        object_key, path = self.find_object(key)
+        known = self.data_paths(object_key)
+        if indexes and path not in known:
+            known |= {index for data_path in known for index in index_names(data_path)}
+        found = [path] if path in known else [] if exact else keys_named(known, path)
+        if len(found) > 1:
+            raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")
+        if not found:
+            raise NotFoundError(f"there is no file {key}")
+        return f"{object_key}/{found[0]}" if object_key else found[0]
 
     def _roots(self) -> list[tuple[str, str]]:
         """Keys of the objects, and the tags of their roots."""

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from modos import elements, model
 from modos.elements import Document, journal
 from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
-from modos.formats import index_names
+from modos.formats import index_names, name_of, plain_name
 from modos.storage import check_key
 
 
@@ -134,6 +134,22 @@ def check_data_path(element_id: str, data_path: str) -> None:
     check_key(data_path)
     if data_path.split("/")[0] in (elements.ZARR, journal.FOLDER):
         raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
+    if name_of(data_path) != plain_name(data_path):
+        raise InvalidInputError(f"{element_id}: data_path {data_path} has the mark of a file that replaced another",
+                                f"call it {name_of(data_path)}: the mark comes by itself when a file is replaced")
+
+
+def check_names(document: Document, named: set[str]) -> None:
+    """No file of some elements is called as that of another."""
+    if not named:
+        return
+    owners: dict[str, list[str]] = {}
+    for path, element_id in document.data_paths().items():
+        owners.setdefault(name_of(path), []).append(element_id)
+    for name, ids in owners.items():
+        if len(ids) > 1 and named & set(ids):
+            one, other = sorted(ids, key=lambda element_id: element_id in named)[:2]
+            raise AlreadyExistsError(f"{other}: {one} has a file that is called {name} already", "give the element another data_path")
 
 
 def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:

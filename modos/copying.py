@@ -17,7 +17,7 @@ from fnmatch import fnmatchcase
 from modos import elements, transfer
 from modos.elements import Document, journal
 from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, listing
-from modos.formats import index_names, is_array_path
+from modos.formats import index_names, is_array_path, name_of
 from modos.hashing import ThreadedHash
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
@@ -75,7 +75,7 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     Parameters
     ----------
     include, exclude
-        Patterns of the keys of data files (`*.cram`); an index goes with its
+        Patterns of the names or keys of data files (`*.cram`); an index goes with its
         file. Without the first all are taken; the second wins.
     data
         Whether data files are sent at all.
@@ -290,9 +290,13 @@ def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str])
     of_index = {index: path for path in document.data_paths() for index in index_names(path)}
 
     def chosen(key: str) -> bool:
-        name = of_index.get(key, key)
-        return (not include or any(fnmatchcase(name, pattern) for pattern in include)) and not any(
-            fnmatchcase(name, pattern) for pattern in exclude)
+        file = of_index.get(key, key)
+        names = {file, name_of(file)}
+
+        def matches(patterns: Sequence[str]) -> bool:
+            return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+        return (not include or matches(include)) and not matches(exclude)
 
     return chosen
 

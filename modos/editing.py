@@ -11,17 +11,24 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos import elements, incoming, model, transfer
-from modos.changes import Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, merge
-from modos.description import Entry
+from modos import elements, incoming, model, moving, transfer
+from modos.changes import (
+    Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, check_names, merge,
+)
 from modos.elements import Document, journal
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError, listing
-from modos.formats import ENCRYPTED_SUFFIX, format_of, is_encrypted, plain_name, stem_of
+from modos.errors import (
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
+    listing,
+)
+from modos.formats import (
+    ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
+)
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -72,6 +79,8 @@ class Transaction:
     _changes: list[Change] = field(default_factory=list)
     _links: list[tuple[str, str]] = field(default_factory=list)
     _files: list[Staged] = field(default_factory=list)
+    _named: set[str] = field(default_factory=set)  # ids of elements whose files get a name
+    _taken: set[str] | None = None  # keys that files have, or are to have
 
     def __post_init__(self) -> None:
         self.view = self.start.copy()
@@ -97,6 +106,7 @@ class Transaction:
         incoming.refuse_by_hand(element_id, prepared, {})
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
+            self._named.add(element_id)
             if source is None and is_encrypted(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
                 self._refuse_damaged(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
@@ -114,19 +124,20 @@ class Transaction:
         base = self.view.element(element_id)
         changes = incoming.refuse_by_hand(element_id, self._settled(element_id, new, base), base)
         source = Path(source_file) if source_file is not None else None
-        if "data_path" in changes and changes["data_path"]:
-            check_data_path(element_id, changes["data_path"])
+        target = changes.get("data_path")
+        if target and target != base.get("data_path"):
+            check_data_path(element_id, target)
         sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
-        if source is not None and incoming.is_same_file(self.storage, source, base, changes, sealing):
-            source = None
-            changes = {slot: value for slot, value in changes.items() if slot != "data_path"}
+        move = None
         if source is not None:
-            changes |= self._place(source, base, changes, sealing)
-        elif changes.get("data_path", base.get("data_path")) != base.get("data_path"):
-            changes |= self._present_file(element_id, changes["data_path"])
-        if changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+            source = self._settle_source(source, base, changes, sealing)
+        elif "data_path" in changes and target != base.get("data_path"):
+            move = self._settle_path(element_id, base, changes)
+        if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
+            self._named.add(element_id)
+        if move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}  # they are of the file before
-        if "seqcol_digest" in base and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+        if "seqcol_digest" in base and move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
         model.validate(merge(base, changes), element_id)
@@ -136,6 +147,8 @@ class Transaction:
             self._links.append((part_of, element_id))
         if source is not None:
             self._bring(source, changes["data_path"], change, sealing)
+        elif move is not None:
+            self._files.append(moving.MovedFile(change, move))
         return element_id
 
     def remove_element(self, element_id: str) -> str:
@@ -258,6 +271,7 @@ class Transaction:
             document.link(document.find(parent), child)
         touched = {change.element_id for change in self._changes}
         check_files(document, touched)
+        check_names(document, self._named)
         check_links(document, touched)
 
     def _apply_now(self, document: Document) -> None:
@@ -312,6 +326,57 @@ class Transaction:
         values = model.normalise(model.to_attributes({"@type": class_name} | given))
         return values | unset
 
+    def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
+        """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
+        before, wanted = base.get("data_path"), changes.get("data_path")
+        if before and wanted and keys_named([before], wanted):
+            del changes["data_path"]
+        if incoming.is_same_file(self.storage, source, base, changes, sealing):
+            changes.pop("data_path", None)
+            return None
+        changes |= self._place(source, base, changes, sealing)
+        return source
+
+    def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+        """Settle what another data_path without a file means: what is to be moved, or None.
+
+        A file of that path that is there and belongs to no element becomes
+        the element's; else the element's own gets the name.
+        """
+        wanted, before = changes["data_path"], base.get("data_path")
+        if before and is_array_path(before):
+            raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
+        self._refuse_owned(element_id, wanted)
+        if wanted is None or not before or self._is_for_adoption(wanted, before):
+            changes |= self._present_file(element_id, wanted)
+            return None
+        target = moving.target_of(element_id, base, wanted)
+        self._refuse_owned(element_id, target)
+        if any(self.storage.exists(key) for key in {wanted, target} - {before}):
+            raise AlreadyExistsError(f"{element_id}: there is another file {wanted} in {self.storage.url}",
+                                     "choose another name, or look at that file and remove it")
+        if target == before:
+            del changes["data_path"]
+            return None
+        if any(file.change.element_id == element_id for file in self._files):
+            raise InvalidInputError(f"{element_id} is changed twice in one transaction", "make the changes one after another")
+        changes["data_path"] = target
+        return moving.find_pairs_to_move(self.storage, before, target)
+
+    def _refuse_owned(self, element_id: str, path: str | None) -> None:
+        owner = self.view.data_paths().get(path, element_id)
+        if owner != element_id:
+            raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
+
+    def _is_for_adoption(self, wanted: str, before: str) -> bool:
+        """Whether there is a file of a path that is not the element's own by another version."""
+        journal.recover(self.storage)
+        if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
+            return False
+        if any(entry.covers(wanted) for entry in journal.entries(self.storage)):
+            raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
+        return True
+
     def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Size and checksum of a file that is in the object already."""
         if data_path is None:
@@ -333,23 +398,30 @@ class Transaction:
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
         sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
-        if format is not None and format != format_of(plain_name(before)):
-            before = (PurePosixPath(before).parent / source.name).as_posix()
-        if wanted is None or sealing:
-            wanted = plain_name(wanted or before) + (ENCRYPTED_SUFFIX if sealed else "")
-            wanted = self.free_key(wanted) if not changes.get("data_path") or wanted == base["data_path"] else wanted
+        if wanted:
+            key = plain_name(wanted) + (ENCRYPTED_SUFFIX if sealed or is_encrypted(wanted) else "")
+        else:
+            name = name_of(before)
+            if format is not None and format != format_of(name):
+                name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
+            replaced = name == name_of(before) and "data_path" in base
+            key = self.free_key(name + (ENCRYPTED_SUFFIX if sealed else ""), version_of(before) + 1 if replaced else 1)
         known = format is not None and "data_format" in base and "data_format" not in changes
-        return {"data_path": wanted} | ({"data_format": format.name} if known else {})
+        return {"data_path": key} | ({"data_format": format.name} if known else {})
 
-    def free_key(self, data_path: str) -> str:
-        """`a.cram` -> `a-2.cram`: a file that is replaced may still be read under its old name."""
-        stem = stem_of(plain_name(data_path))
-        suffix = data_path[len(stem):]
-        journal.recover(self.storage)
-        taken = journal.files_of(self.view) | journal.files_of(self.start)
-        candidates = (data_path, *(f"{stem}-{number}{suffix}" for number in range(2, 10_000)))
-        return next(key for key in candidates if key not in taken and not self.storage.exists(key))
+    def free_key(self, key: str, version: int | None = None) -> str:
+        """A key that no file has or had, for a file of the name of another: that one, or a later version.
 
+        A file that is replaced may still be read at its old key.
+        """
+        if self._taken is None:
+            journal.recover(self.storage)
+            self._taken = journal.files_of(self.start)
+        name = name_of(key) + (ENCRYPTED_SUFFIX if is_encrypted(key) else "")
+        candidates = (key_of(name, number) for number in count(version or version_of(key)))
+        free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
+        self._taken.add(free)
+        return free
 
 def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
     """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""
@@ -363,40 +435,3 @@ def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
         spec = ArraySpec.from_node(path, document.nodes[path])
         sizes |= {spec.key(number): size for number, size in enumerate(spec.sizes) if size}
     return sizes
-
-
-def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:
-    """Add the elements that files describe, or set the slots they name.
-
-    Parameters
-    ----------
-    prune
-        Remove elements that no entry describes.
-
-    Raises
-    ------
-    SchemaError
-        Everything that does not fit the schema, at once.
-    """
-    wrong: list[SchemaError] = []
-    view = transaction.view
-    for entry in entries:
-        attributes = entry.attributes
-        try:
-            if entry.element_id is None:
-                own = {slot: value for slot, value in attributes.items() if slot not in ("id", "last_update_date")}
-                transaction.update_element(view.object_id, own)
-            elif entry.element_id in view:
-                transaction.update_element(entry.element_id, attributes, entry.source_file, entry.part_of)
-            else:
-                transaction.add_element(attributes, entry.source_file, entry.part_of)
-        except SchemaError as error:
-            wrong.append(error)
-    if wrong:
-        raise wrong[0] if len(wrong) == 1 else SchemaError(
-            f"{len(wrong)} elements do not fit the schema: " + "; ".join(error.message for error in wrong),
-            "; ".join(dict.fromkeys(error.hint for error in wrong if error.hint)) or None, path=wrong[0].path)
-    if prune:
-        described = {entry.element_id for entry in entries}
-        for element_id in [i for i in view.ids() if i not in described]:
-            transaction.remove_element(element_id)

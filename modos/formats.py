@@ -7,6 +7,8 @@ holds and the marker that a complete file ends with.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
@@ -68,6 +70,8 @@ FORMATS: dict[str, FileFormat] = {
 }
 
 ENCRYPTED_SUFFIX = ".c4gh"
+STORED_KEY_HEADER = "Modos-Stored-Key"  # of requests that mean the file at a key, and no other of its name
+_VERSION = re.compile(r"(?<=[^/])~([2-9]|[1-9][0-9]+)\Z")
 INDEX_SUFFIXES = tuple(sorted({suffix for format in FORMATS.values() for suffix in format.index_suffixes}))
 
 
@@ -131,6 +135,54 @@ def is_encrypted(path: str | PurePath) -> bool:
 def plain_name(path: str | PurePath) -> str:
     """The name of a file without the ending of a sealed one: `a.cram.c4gh` -> `a.cram`."""
     return str(path).removesuffix(ENCRYPTED_SUFFIX)
+
+
+def name_of(key: str) -> str:
+    """What users call a file: its key without the mark of its version, and without the ending of a sealed one.
+
+    `reads/a~3.cram.c4gh` -> `reads/a.cram`; an index is called as beside its
+    file: `a~3.cram.crai` -> `a.cram.crai`.
+    """
+    if "~" not in key:
+        return plain_name(key)
+    stem, endings = _parts_of(plain_name(key))
+    return _VERSION.sub("", stem) + endings
+
+
+def version_of(key: str) -> int:
+    """How many files of the name there were up to this one: `a.cram` is the first, `a~3.cram` the third."""
+    found = _VERSION.search(_parts_of(plain_name(key))[0])
+    return int(found[1]) if found else 1
+
+
+def key_of(name: str, version: int) -> str:
+    """Where a file of a name lies: `a.cram` and 3 -> `a~3.cram`; `a.cram.c4gh` stays sealed."""
+    plain = plain_name(name)
+    stem, endings = _parts_of(plain)
+    return f"{stem}~{version}{endings}{name[len(plain):]}" if version > 1 else name
+
+
+def keys_named(known: Iterable[str], path: str) -> list[str]:
+    """The keys that somebody may mean by a path: that very key, else those of files that are called so.
+
+    A sealed file is also called so with the ending of one.
+    """
+    known = set(known)
+    for key in (path, path + ENCRYPTED_SUFFIX):
+        if key in known:
+            return [key]
+    return sorted(key for key in known if name_of(key) == plain_name(path) and (path == plain_name(path) or is_encrypted(key)))
+
+
+def _parts_of(plain: str) -> tuple[str, str]:
+    """A path before the mark of a version, and its endings: those of its format and of an index, or the last one."""
+    name = PurePath(plain).name.lower()
+    index = next((suffix for suffix in INDEX_SUFFIXES if name.endswith(suffix) and name != suffix), "")
+    body = plain[:len(plain) - len(index)]
+    stem = stem_of(body)
+    if stem == body and not index:
+        stem = body[:len(body) - len(PurePath(body).suffix)]
+    return stem, plain[len(stem):]
 
 
 def is_array_path(data_path: str) -> bool:

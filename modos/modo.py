@@ -9,21 +9,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos import editing, elements, model, transfer
+from modos import editing, elements, model, transfer, views
 from modos.checking import Finding, find_problems
 from modos.comparison import Difference, compare
 from modos.access import check_no_secrets, open_remote
 from modos.config import Services, resolve_services
 from modos.copies import Copies
+from modos.describing import bring_up_to_date
 from modos.description import Entry, read_descriptions
-from modos.editing import Transaction, bring_up_to_date
+from modos.editing import Transaction
 from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.forking import cached_property
-from modos.formats import index_names
+from modos.formats import index_names, is_array_path, name_of
 from modos.genomes import Genomes
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage
@@ -301,16 +302,19 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(self._document.to_bytes())})
         return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
 
-    def show_contents(self, element: str | None = None) -> str:
-        """The metadata of the object, or of one element, as YAML."""
-        import yaml
+    def file_name(self, element: str) -> str | None:
+        """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
+        path = self._document.element(self._document.find(element)).get("data_path")
+        return path and (path if is_array_path(path) else name_of(path))
 
+    def show_contents(self, element: str | None = None) -> str:
+        """The metadata of the object, or of one element, as YAML; files by their names."""
         document = self._document
         metadata = document.metadata()
         if element is not None:
             element_id = document.find(element)
             metadata = {element_id: metadata[element_id]}
-        return yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+        return views.to_yaml(metadata)
 
     def find_element(self, element: str) -> str:
         """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
@@ -349,7 +353,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         element
             A mapping with `id` and `@type`, or an instance of a schema class.
         source_file
-            A file of this machine that becomes the element's data_path. Its
+            A file of this machine that becomes the element's data. Its
             index comes along, or is built.
         part_of
             Id of the element that links to it. Assays belong to the object.
@@ -382,10 +386,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             The element, or the object by its own id.
         new
             Slots and their new values, as a mapping or an instance of a
-            schema class. Others stay; None or [] unsets a slot.
+            schema class. Others stay; None or [] unsets a slot. Another
+            data_path renames the element's file, or names one that is in the
+            object and belongs to no element.
         source_file
-            A file that replaces the element's. It gets a new name where the
-            old one is taken, as somebody may be reading it. A plain one that
+            A file that replaces the element's, under the same name; it is
+            stored at a new key, as somebody may be reading the old one. A plain one that
             replaces an encrypted one is encrypted for the recorded
             recipients.
         part_of

@@ -12,7 +12,7 @@ from modos.config import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, is_index, plain_name, stem_of, streamable_format,
+    format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import FindAliases, GenomicFile
 from modos.given import refuse_pipe
@@ -35,27 +35,31 @@ Metadata = Mapping[str, Mapping[str, Any]]
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """The key of a data file, given as within the object or as listed; a sealed one also by its plain name.
+    """The key of a data file, given by its name or its key, within the object or as listed.
 
     Raises
     ------
     NotFoundError
         No element has such a file.
     InvalidInputError
-        It is an index.
+        Several have; or it is an index.
     """
     known = [attributes["data_path"] for attributes in metadata.values()
              if attributes.get("data_path") and not is_array_path(attributes["data_path"])]
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
-    for candidate in (text, within, text + ENCRYPTED_SUFFIX, within + ENCRYPTED_SUFFIX):
-        if candidate in known:
-            return check_key(candidate)
+    for candidate in (text, within):
+        found = keys_named(known, candidate)
+        if len(found) > 1:
+            raise InvalidInputError(f"{candidate} could be {' or '.join(found)} in {storage.url}", "write it as it is stored")
+        if found:
+            return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-    near = did_you_mean(within, known)
+    names = sorted({name_of(key) for key in known})
+    near = did_you_mean(within, names)
     raise NotFoundError(f"no file {within} in {storage.url}",
-                        f"did you mean {near}?" if near else f"it has {listing(known) or 'no files'}")
+                        f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}")
 
 
 def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
@@ -95,7 +99,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
     if name != key and planner.storage is storage:
-        raise AccessError(f"{storage.url}/{key} is encrypted", "give the secret key it is encrypted for (--secret-key, "
+        raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, "
                           "secret_key)")
     file_id = _htsget_id(storage, services, key) if name == key else None
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
@@ -108,7 +112,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     if file_id is None:
         source: Source = stored
     else:
-        client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint))
+        client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint), stored=True)
         source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
     if confirm:
         source = ConfirmedSource(source, confirm)

@@ -1,4 +1,4 @@
-"""Objects and elements as a notebook shows them."""
+"""Objects and elements as people see them: in notebooks, and as YAML."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
+from modos.formats import is_array_path, name_of
 from modos.genomics import GenomicFile, RegionsLike
 from modos.region import RegionLike
 
@@ -34,6 +35,12 @@ class ElementView(Mapping):
         self.id = id
         self._attributes = attributes
         self._open_file = open_file
+
+    @property
+    def file_name(self) -> str | None:
+        """What its file is called; None where it has none. `data_path` is where that lies."""
+        path = self._attributes.get("data_path")
+        return path and _name(path)
 
     @property
     def file(self) -> GenomicFile:
@@ -68,16 +75,45 @@ class ElementView(Mapping):
         return f"<{self._attributes.get('@type', 'element')} {self.id}>"
 
     def _repr_html_(self) -> str:
-        return _table(f"{self.id}", [(slot, _text(value)) for slot, value in self._attributes.items()])
+        return _table(f"{self.id}", [(slot, _file(value) if slot == "data_path" else _text(value))
+                                     for slot, value in self._attributes.items()])
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
     """The elements of an object as a table."""
     rows = [(element_id, _text(attributes.get("@type")), _text(attributes.get("name") or ""),
-             _text(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
+             _name(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
     more = len(rows) - _MAX_ROWS
     return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (
         f"<p>and {more:,} more</p>" if more > 0 else "")
+
+
+def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """Metadata as YAML: files by their names, with a comment that says where one lies that is stored as something else."""
+    return "".join(_element_yaml(element_id, attributes) for element_id, attributes in metadata.items())
+
+
+def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
+    import yaml
+
+    path = attributes.get("data_path")
+    shown = dict(attributes, data_path=_name(path)) if path else dict(attributes)
+    lines = yaml.safe_dump({element_id: shown}, sort_keys=False, allow_unicode=True).splitlines()
+    if path and path != _name(path):
+        at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
+        while lines[at + 1:] and lines[at + 1].startswith("    "):  # a long one goes on
+            at += 1
+        lines[at] += f"  # stored as {path}"
+    return "\n".join(lines) + "\n"
+
+
+def _name(path: str) -> str:
+    """What a file is called; arrays are called by where they are."""
+    return path if is_array_path(path) else name_of(path)
+
+
+def _file(path: str) -> str:
+    return path if path == _name(path) else f"{_name(path)} (stored as {path})"
 
 
 def _table(title: str, rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:

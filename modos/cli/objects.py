@@ -112,8 +112,9 @@ def update(
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
-                                        "one.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's. Where that is encrypted, "
+                                        "one, another data_path renames the file.")] = None,
+    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's, under its "
+                                         "name. Where that is encrypted, "
                                          "it is encrypted for the same recipients.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is "
                                         "encrypted.")] = False,
@@ -128,6 +129,10 @@ def update(
     modos update data/ex -c modo.yaml --dry-run
 
     modos update data/ex sample/sample1 -e '{"sex": "Female", "collector": null}'
+
+    modos update data/ex demo1 -s new.cram
+
+    modos update data/ex demo1 -e '{"data_path": "reads/patient1.cram"}'
     """
     from modos.description import read_descriptions
     from modos.errors import InvalidInputError
@@ -158,6 +163,14 @@ def update(
     say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
 
 
+def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
+    """Say what becomes of the file that an element had, where that stays."""
+    after = modo.metadata[element].get("data_path")
+    if before and after != before and modo.storage.exists(before):
+        say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
+            f"{before} stays, and belongs to no element")
+
+
 def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path | None, plain: bool,
                 secret: SecretKey | None) -> None:
     before = modo.metadata
@@ -170,6 +183,7 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
         say(f"updated {changed} in {modo.storage.url}, encrypted for its {count(len(now['recipients']), 'recipient')}")
     else:
         say(f"updated {changed} in {modo.storage.url}")
+    _tell_of_left(modo, before[changed].get("data_path"), changed)
 
 
 def remove(
@@ -244,8 +258,15 @@ def show(
         show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays()))
     elif files:
         listed = [str(file) for file in modo.list_files()]
-        show_json(listed) if json else show_text("\n".join(listed))
+        show_json(listed) if json else show_text("\n".join(map(_file_line, listed)))
     elif json:
         show_json(modo.metadata if element is None else {view.id: dict(view) for view in [modo[element]]})
     else:
         show_text(modo.show_contents(element))
+
+
+def _file_line(path: str) -> str:
+    from modos.formats import name_of, plain_name
+
+    name = name_of(path)
+    return path if name == plain_name(path) else f"{name}  (stored as {path.rpartition('/')[2]})"

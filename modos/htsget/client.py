@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from modos.config import check_url
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
-from modos.formats import RecordKind
+from modos.formats import STORED_KEY_HEADER, RecordKind
 from modos.htsget.protocol import MAX_TICKET, PUBLIC_KEY_HEADER, Ticket, error_from_response
 from modos.htsget.query import Query
 from modos.htsget.transport import Expired, Seen, Transport, is_splittable
@@ -54,12 +54,16 @@ class HtsgetClient:
         Bearer token for the server; it is told to no other.
     public_key
         File of the Crypt4GH key that the server may seal its answers for.
+    stored
+        Whether ids are of keys: a modos server is told so, and gives no other
+        file that has the name.
     """
 
-    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None, public_key: bytes | None = None):
+    def __init__(self, url: str, workers: int = WORKERS, token: str | None = None, public_key: bytes | None = None, *,
+                 stored: bool = False):
         self.url = check_url(url, "an htsget server")
-        self._transport = Transport(self.url, token, {} if public_key is None else {
-            PUBLIC_KEY_HEADER: base64.b64encode(public_key).decode()})
+        headers = {} if public_key is None else {PUBLIC_KEY_HEADER: base64.b64encode(public_key).decode()}
+        self._transport = Transport(self.url, token, headers | ({STORED_KEY_HEADER: "1"} if stored else {}))
         self._workers = workers
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:

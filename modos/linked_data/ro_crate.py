@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from modos.formats import is_array_path
+from modos.formats import is_array_path, name_of
 from modos.linked_data.graph import expand
 from modos.model.schema import link_slots, tables
 
@@ -19,8 +19,8 @@ _TYPES = {"Sample": "BioSample", "Assay": "CreateAction"}
 def build_crate(object_id: str, metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The content of `ro-crate-metadata.json` for an object.
 
-    Files are File entities at their data_path; samples, assays, references
-    and sequences are contextual entities.
+    Files are File entities at their data_path, with their names; samples,
+    assays, references and sequences are contextual entities.
     """
     own = metadata[object_id]
     elements = {element_id: attributes for element_id, attributes in metadata.items() if element_id != object_id}
@@ -59,7 +59,7 @@ def _entity(element_id: str, attributes: Mapping[str, Any], elements: Mapping[st
         **_reference(element_id, elements),
         "@type": [_type(class_name, attributes.get("data_path")), f"modos:{class_name}"],
         "identifier": element_id,
-        "name": str(attributes.get("name") or element_id.partition("/")[2]),
+        "name": str(attributes.get("name") or _file_name(attributes) or element_id.partition("/")[2]),
     }
     links = link_slots(class_name)
     for slot, value in attributes.items():
@@ -74,6 +74,11 @@ def _entity(element_id: str, attributes: Mapping[str, Any], elements: Mapping[st
         elif slot not in ("@type", "id", "name", "data_path"):
             entity[f"modos:{slot}"] = value
     return entity
+
+
+def _file_name(attributes: Mapping[str, Any]) -> str | None:
+    path = attributes.get("data_path")
+    return None if not path or is_array_path(path) else name_of(path)
 
 
 def _type(class_name: str, data_path: str | None) -> str:

@@ -12,7 +12,8 @@ from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, index_names, is_array_path, is_encrypted, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
+from modos.moving import find_pairs
 from modos.sealing.files import Reseal, Rotate, Seal, SealedFile, Unseal
 from modos.sealing.packets import Packets, sealed_elements
 from modos.sealing.plain_indexes import refuse_plain, with_plain_indexes
@@ -35,7 +36,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
     verified = []
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
-        for key, _ in with_plain_indexes(storage, _pairs(storage, path, path), attributes):
+        for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):
             if not is_encrypted(key):
                 if senders is not None:
                     raise refuse_plain(storage, key)
@@ -72,8 +73,8 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
     for element_id, attributes in to_be_sealed(transaction.storage, _with_files(transaction, chosen), all_of_them):
         path = attributes["data_path"]
-        target = path + ENCRYPTED_SUFFIX
-        pairs = _pairs(transaction.storage, path, target)
+        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+        pairs = find_pairs(transaction.storage, path, target)
         by = {} if sender is None else {"sender": str(sender.public)}
         transaction.convert_file(element_id, {"data_path": target} | by, lambda change, pairs=pairs: Seal(
             change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
@@ -108,8 +109,8 @@ def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence
         if not is_encrypted(path):
             continue
         SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
-        target = plain_name(path)
-        beside = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        target = transaction.free_key(plain_name(path))
+        beside = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
             raise refuse_plain(storage, plain)
         pairs = tuple(pair for pair in beside if pair[0] != pair[1])
@@ -194,7 +195,7 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs = with_plain_indexes(storage, _pairs(storage, path, target), attributes)
+        pairs = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
@@ -206,12 +207,6 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
         changed.append(element_id)
     return changed
-
-
-def _pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """A file and those of its indexes that are there, each with the name that it has beside another file."""
-    indexes = zip(index_names(path), index_names(target), strict=True)
-    return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
 
 
 def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[

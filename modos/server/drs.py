@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request
 from modos import __version__
 from modos.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import is_array_path, is_encrypted
+from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
 from modos.server.access import Access, caller_of
 from modos.storage import check_key
 
@@ -38,9 +38,13 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
     router = APIRouter(prefix="/ga4gh/drs/v1")
 
     def find(request: Request, drs_id: str) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """A file's key, its element, and the object it is in."""
+        """A file's key, its element, and the object it is in; an id of a file that was replaced leads to the one of its name."""
         key = key_of(drs_id)
         access.check(caller_of(request), "read", key)
+        try:
+            key = catalog.find_file(key)
+        except NotFoundError:
+            raise NotFoundError(f"there is no DRS object {drs_id}") from None
         object_key, path = catalog.find_object(key)
         metadata = catalog.metadata(object_key)
         for attributes in metadata.values():
@@ -60,11 +64,11 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
                 "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
                 "maxBulkRequestLength": 1}
 
-    def described(request: Request, key: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+    def described(request: Request, key: str, name: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
         created = str(root.get("creation_date") or "1970-01-01")
         return {"id": object_id(key), "self_uri": f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}",
-                "name": key.rpartition("/")[2], "created_time": created if "T" in created else f"{created}T00:00:00Z",
-                "aliases": [key], "description": attributes.get("description") or ""}
+                "name": name.rpartition("/")[2], "created_time": created if "T" in created else f"{created}T00:00:00Z",
+                "aliases": list(dict.fromkeys((key, name))), "description": attributes.get("description") or ""}
 
     @router.get("/objects/{drs_id}", name="DRS object")
     def get_object(drs_id: str, request: Request) -> dict[str, Any]:
@@ -74,7 +78,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         if catalog.is_object(key):
             return bundle(request, key)
         key, attributes, root = find(request, drs_id)
-        answer = described(request, key, root, attributes) | {
+        answer = described(request, key, name_of(key), root, attributes) | {
             "size": catalog.storage.stat(key).size, "mime_type": "application/octet-stream",
             "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
             "checksums": _checksums(key, attributes)}
@@ -88,10 +92,10 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         files = {f"{key}/{a['data_path']}": a for a in metadata.values()
                  if a.get("data_path") and not is_array_path(a["data_path"])}
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
-        return described(request, key, root, root) | {
+        return described(request, key, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),
             "checksums": [{"type": "blake2b-512", "checksum": hashlib.blake2b("".join(sorted(known)).encode()).hexdigest()}],
-            "contents": [{"name": file.removeprefix(f"{key}/"), "id": object_id(file),
+            "contents": [{"name": name_of(file.removeprefix(f"{key}/")), "id": object_id(file),
                           "drs_uri": [f"drs://{urlsplit(base(request)).netloc}/{object_id(file)}"]} for file in files]}
 
     @router.get("/objects/{drs_id}/access/{access_id}", name="DRS access")
@@ -101,10 +105,10 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         if access_id != "file":
             raise NotFoundError(f"there is no access {access_id}")
         signed = catalog.storage.presign(key, EXPIRES)
-        authorization = request.headers.get("Authorization")
-        if signed or not authorization:
-            return {"url": signed or f"{base(request)}/files/{quote(key)}"}
-        return {"url": f"{base(request)}/files/{quote(key)}", "headers": [f"Authorization: {authorization}"]}
+        if signed:
+            return {"url": signed}
+        headers = {STORED_KEY_HEADER: "1"} | {name: value for name, value in request.headers.items() if name == "authorization"}
+        return {"url": f"{base(request)}/files/{quote(key)}", "headers": [f"{name.title()}: {value}" for name, value in headers.items()]}
 
     return router
 

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from modos.catalog import Catalog
 from modos.elements import ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import index_names
+from modos.formats import STORED_KEY_HEADER
 from modos.server.access import Access, caller_of
 from modos.storage import check_key
 
@@ -31,22 +31,27 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
     def get_file(key: str, request: Request) -> Response:
-        """A data file, its index or the metadata; honours Range. Over S3 it leads to a signed address."""
+        """A data file or its index, by its name or as it is stored, or the metadata; honours Range.
+
+        Over S3 it leads to a signed address. With the header Modos-Stored-Key
+        a path is that of what is stored, and never a name.
+        """
         try:
-            access.check(caller_of(request), "read", check_key(key))
-            object_key, path = catalog.find_object(key)
-            known = catalog.data_paths(object_key)
-            if path == ROOT_KEY or path in known or _CHUNK.fullmatch(path) or any(path in index_names(data_path) for data_path in known):
-                info = catalog.storage.stat(key)
-                local = catalog.storage.local_path(key)
-                if local:
-                    return LargeFileResponse(local, media_type="application/octet-stream")
-                if request.method == "HEAD":  # a signature is good for GET alone
-                    return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": info.etag})
-                return RedirectResponse(catalog.storage.presign(key, EXPIRES), 307)
-        except (NotFoundError, InvalidInputError) as error:
-            if getattr(error, "name", "") == "PermissionDenied":
-                raise
-        raise NotFoundError(f"there is no file {key}")
+            check_key(key)
+        except InvalidInputError:
+            raise NotFoundError(f"there is no file {key}") from None
+        access.check(caller_of(request), "read", key)
+        try:
+            path = catalog.find_object(key)[1]
+            stored = key if path == ROOT_KEY or _CHUNK.fullmatch(path) else catalog.find_file(
+                key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
+            info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
+        except NotFoundError:
+            raise NotFoundError(f"there is no file {key}") from None
+        if local:
+            return LargeFileResponse(local, media_type="application/octet-stream")
+        if request.method == "HEAD":  # a signature is good for GET alone
+            return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": info.etag})
+        return RedirectResponse(catalog.storage.presign(stored, EXPIRES), 307)
 
     return router

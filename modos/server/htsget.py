@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from modos import __version__
 from modos.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, RecordKind, streamable_format
+from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, keys_named, streamable_format
 from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.htsget.query import HEADER_CLASS, Query
 from modos.index import Segment
@@ -95,11 +95,12 @@ class _Tickets:
         self._catalog = catalog
         self._planner = planner
         self._base_url = public_url or str(request.base_url).rstrip("/")
+        self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
 
     def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """The ticket: one stream, with every record once and in the file's order."""
-        key = find_file(self._catalog, kind, file_id, query.format)
+        key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):
             return Ticket("BAM", tuple(self._made_blocks(key, query)))
         if query.header_only:
@@ -137,7 +138,7 @@ class _Tickets:
         signed = self._catalog.storage.presign(key, EXPIRES)
         if signed:
             return signed, {}
-        return f"{self._base_url}/files/{quote(key)}", self._credentials
+        return f"{self._base_url}/files/{quote(key)}", {STORED_KEY_HEADER: "1"} | self._credentials
 
     @property
     def _credentials(self) -> dict[str, str]:
@@ -145,26 +146,36 @@ class _Tickets:
         return {"Authorization": self._authorization} if self._authorization else {}
 
 
-def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None) -> str:
-    """The key of the data file that an id stands for.
+def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str | None, *, exact: bool = False) -> str:
+    """The key of the data file that an id stands for: one with its ending, or a file that is called so.
 
     Only files that an object names as its data are found.
+
+    Parameters
+    ----------
+    exact
+        Whether the id is of a key, and not of a name.
 
     Raises
     ------
     NotFoundError
         There is none.
     HtsgetError
-        There is one, but not in the format asked for.
+        There is one, but not in the format asked for; or several are called so.
     """
     try:
         object_key, stem = catalog.find_object(file_id)
     except (NotFoundError, InvalidInputError):
         raise NotFoundError(f"there are no {kind} of the id {file_id}") from None
-    known = catalog.data_paths(object_key)
+    known = {path for path in catalog.data_paths(object_key) if not is_encrypted(path)}
     prefix = f"{object_key}/" if object_key else ""
-    found = {name: prefix + stem + suffix for name in reversed(_PREFERENCE[kind])
-             for suffix in FORMATS[name].suffixes if stem + suffix in known}
+    found = {}
+    for name in reversed(_PREFERENCE[kind]):
+        for suffix in FORMATS[name].suffixes:
+            keys = [stem + suffix] if exact else keys_named(known, stem + suffix)
+            if len(keys) > 1:
+                raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
+            found |= {name: prefix + key for key in keys if key in known}
     if not found:
         raise NotFoundError(f"there are no {kind} of the id {file_id}")
     if format_name is None:

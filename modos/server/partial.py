@@ -80,7 +80,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _checked(key))
-        _find_bam(catalog, key)
+        key = _find_bam(catalog, key)
         query = Query.from_params({name: value for name, value in request.query_params.items() if name in ("fields", "tags", "notags")}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
@@ -101,12 +101,12 @@ def _checked(key: str) -> str:
         raise NotFoundError(f"there is no file {key}") from None
 
 
-def _find_bam(catalog: Catalog, key: str) -> None:
-    """Raise NotFoundError for what is not a BAM that an object names as its data."""
+def _find_bam(catalog: Catalog, key: str) -> str:
+    """The key of a BAM that an object names as its data; NotFoundError for any other file."""
     try:
-        object_key, path = catalog.find_object(key)
-        if format_of(path) == _FORMAT and path in catalog.data_paths(object_key):
-            return
+        found = catalog.find_file(key)
+        if format_of(found) == _FORMAT:
+            return found
     except (NotFoundError, InvalidInputError):
         pass
     raise NotFoundError(f"there is no file {key}")

@@ -27,6 +27,7 @@ _PART = re.compile(r"\..*\.(?P<mark>[0-9a-f]+-\d+-[0-9a-f]+)\.part")
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)  # where there are no hard links
 _TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
@@ -148,7 +149,7 @@ class LocalStorage(Storage):
         except FileExistsError:
             raise _taken(path) from None
         except OSError as error:
-            if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS):
+            if error.errno not in _NO_LINKS:
                 raise
             with self._locked():  # a file system without hard links
                 _check_condition(path, None)
@@ -190,6 +191,24 @@ class LocalStorage(Storage):
             finally:
                 self._prune(path.parent)
             _sync_folder(path.parent)
+
+    def copy(self, key: str, source: str) -> None:
+        """One more name for the bytes, where the file system has hard links."""
+        path, real = self._resolve(key), os.path.realpath(self._resolve(source))
+        with _translated(path):
+            modes.make_folders(path.parent, self._root)
+            try:
+                os.link(real, path)
+            except FileExistsError:
+                raise _taken(path) from None
+            except OSError as error:
+                self._prune(path.parent)
+                if error.errno not in _NO_LINKS:
+                    raise
+            else:
+                _sync_folder(path.parent)
+                return
+        super().copy(key, source)
 
     def _model(self, like: str | None) -> Path | None:
         with suppress(InvalidInputError):  # a link that leads out of the folder is replaced as any other

@@ -12,6 +12,7 @@ from modos import forking
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
+from modos.formats import STORED_KEY_HEADER
 from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.readonly import ReadOnlyStorage
 
@@ -124,7 +125,7 @@ class ServedStorage(ReadOnlyStorage):
     def _ask(self, method: str, key: str) -> Any:
         token = self._token()
         answer = self._send(method, f"{self._files_url}/{quote(check_key(key))}",
-                            {"Authorization": f"Bearer {token}"} if token else {})
+                            {STORED_KEY_HEADER: "1"} | ({"Authorization": f"Bearer {token}"} if token else {}))
         self._check(answer, key)
         return answer
 

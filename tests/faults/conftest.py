@@ -106,7 +106,7 @@ def interrupted(at: int, action: Callable[[], None], *, for_good: bool = False) 
             yield piece[100:]
 
     originals = {(kind, name): getattr(kind, name) for kind in (LocalStorage, S3Storage)
-                 for name in ("write", "write_stream", "delete")}
+                 for name in ("write", "write_stream", "copy", "delete")}
     for (kind, name), original in originals.items():
         setattr(kind, name, counting(original, name))
     try:

@@ -79,6 +79,26 @@ def rotate(bams, tmp_path):
     return operation
 
 
+def rename(bams, tmp_path):
+    return lambda modo: modo.update_element("data/old", {"data_path": "reads/new.bam"})
+
+
+def rename_sealed(bams, tmp_path):
+    def operation(modo):
+        return modo.update_element("data/old", {"data_path": "reads/new.bam"})
+
+    operation.before = lambda modo: modo.encrypt(KEY.public)
+    return operation
+
+
+def replace_again(bams, tmp_path):
+    def operation(modo):
+        return modo.update_element("data/old", {}, bams / "b.bam")
+
+    operation.before = lambda modo: modo.update_element("data/old", {}, bams / "c0.bam")
+    return operation
+
+
 def add_track(bams, tmp_path):
     def operation(modo):
         return modo.add_track("new", {"chr1": NOISE, "chr2": STEPS[:5000]}, part_of="assay/a")
@@ -125,6 +145,7 @@ STEPS = np.repeat(np.arange(400, dtype=np.float32) % 5, 100)
 NOISE = np.random.default_rng(1).normal(size=45_000).round(3).astype(np.float32)
 KEY, OTHER = SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33)))
 OPERATIONS: list[Callable] = [add, update, replace_in_place, remove, bring_up_to_date, encrypt, replace_encrypted, decrypt, share, rotate,
+                              rename, rename_sealed, replace_again,
                               add_track, replace_track, mask_track, remove_track]
 
 

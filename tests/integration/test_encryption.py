@@ -186,9 +186,9 @@ def test_every_index_comes_along(tmp_path, key, example):
     subprocess.run(["samtools", "index", "-c", str(tmp_path / "ex/a.bam")], check=True)
     modo.encrypt(public)
     modo.share(secret, SecretKey.random().public)
-    assert {path.name for path in modo.list_files()} == {"a-2.bam.c4gh", "a-2.bam.bai.c4gh", "a-2.bam.csi.c4gh"}
+    assert {path.name for path in modo.list_files()} == {"a~2.bam.c4gh", "a~2.bam.bai.c4gh", "a~2.bam.csi.c4gh"}
     modo.decrypt(secret)
-    assert {path.name for path in modo.list_files()} == {"a-2.bam", "a-2.bam.bai", "a-2.bam.csi"}
+    assert {path.name for path in modo.list_files()} == {"a~2.bam", "a~2.bam.bai", "a~2.bam.csi"}
 
 
 def test_sharing_on_s3_moves_little(example, tmp_path, stack):
@@ -214,9 +214,9 @@ def test_the_plain_files_may_stay(modo, key):
     before = content(modo)
     modo.encrypt(key[1], delete=False)
     assert before.items() <= content(modo).items()
-    with pytest.raises(AlreadyExistsError, match="there is a file"):
-        modo.decrypt(key[0])
-    assert before.items() <= content(modo).items() and modo.metadata["data/demo2"]["data_path"] == "demo2.bam.c4gh"
+    modo.decrypt(key[0])
+    assert before.items() <= content(modo).items() and modo.metadata["data/demo2"]["data_path"] == "demo2~2.bam"
+    assert modo.storage.read("demo2~2.bam")[0] == modo.storage.read("demo2.bam")[0] and modo.file_name("demo2") == "demo2.bam"
 
 
 def test_what_cannot_be_encrypted_changes_nothing(modo, key, tmp_path):
