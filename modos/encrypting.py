@@ -155,7 +155,7 @@ class EncryptedFiles(ABC):
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return sealing.find_recipients(self.storage, self.metadata, secret)
 
-    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
+    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
                           progress: Progress | None = None, passphrase: str | None = None,
                           sender_pubkey: PublicKeys | None = None) -> list[str]:
         """Open all of the encrypted files; returns their elements.

@@ -231,5 +231,5 @@ def verify(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("verifying") as advance:
-        verified = modo.verify_encryption(secret, elements, advance, sender or None)
+        verified = modo.verify_encryption(secret, elements, progress=advance, sender_pubkey=sender or None)
     say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")
