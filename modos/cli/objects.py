@@ -56,7 +56,7 @@ def create(
                                      f"bring it up to date with `modos update {path} -c {file[0]}`")
         secret = load_optional_secret(secret_key, passphrase_file)
         with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, **where)
+            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, **where)
     else:
         attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
         attributes.pop("@type", None)

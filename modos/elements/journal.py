@@ -173,6 +173,15 @@ def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, fi
             recover(storage)
 
 
+def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
+    """ConflictError where one of the changes on record is under way, or may be."""
+    if busy := [entry for entry in known if not entry.abandoned]:
+        files = len(busy[0].files)
+        raise ConflictError(f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
+                            "wait for its end; where that was killed, in a container or on another machine, "
+                            f"`modos check {storage.url} --fix --older-than 0` removes what it left")
+
+
 def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
     """Clean up after changes that were left; returns the keys of the files that were deleted."""
     known = [entry for entry in entries(storage, limit) if entry.abandoned]
