@@ -27,7 +27,7 @@ from modos.errors import (
     listing,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name, version_of,
 )
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -425,9 +425,8 @@ class Transaction:
 
 
 def _check_endings(source: Path, key: str) -> None:
-    is_, says = format_of(plain_name(source)), format_of(plain_name(key))
-    if is_ and says and is_ != says:
-        raise InvalidInputError(f"{source} is {is_.name}, and its data_path {key} says {says.name}",
+    if formats := misnamed(source, key):
+        raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
                                 "give a data_path with the right ending")
 
 

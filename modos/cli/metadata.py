@@ -146,8 +146,6 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
     """Show, and remove, what was left where there is no object."""
     from modos.modo import MODO
 
-    if missing.hint and "create it first" in missing.hint:  # no bucket
-        raise missing
     findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)
     if not findings:
         raise missing

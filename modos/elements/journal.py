@@ -262,11 +262,6 @@ def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
     return sizes
 
 
-def is_owned_in(storage: Storage) -> Callable[[str], bool]:
-    """Whether a key belongs to the object as it is committed: metadata, an element's file, or its index."""
-    return ownership_of(_document_in(storage))
-
-
 def _document_in(storage: Storage) -> Document | None:
     try:
         return load(storage)
@@ -277,7 +272,7 @@ def _document_in(storage: Storage) -> Document | None:
 
 
 def ownership_of(document: Document | None) -> Callable[[str], bool]:
-    """Whether a key belongs to an object with this root."""
+    """Whether a key belongs to an object with this root: metadata, an element's file, or its index."""
     if document is None:
         return lambda key: False
     owned, arrays = files_of(document), document.array_folders()

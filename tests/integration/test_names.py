@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pysam
 import pytest
@@ -193,6 +195,14 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams):
         assert MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS).count("demo1.cram", "chr1:20,001-30,000") != before
 
 
+def test_an_address_is_of_the_kind_that_comes_first_and_may_be_escaped(place, example):
+    """A name can have blanks, and a folder of variants can be called `reads`."""
+    place.open().add_element({"id": "v", "@type": "VariantSet", "data_path": "reads/v 100%25 é.vcf.gz"}, example / "source/calls.vcf.gz")
+    count = place.open().count("reads/v 100%25 é.vcf.gz")
+    address = f"{place.url}/htsget/variants/{quote(f'{place.id}/reads/v 100%25 é')}"
+    assert count > 0 and served_file(address, None).count() == count
+
+
 def test_samtools_goes_by_the_name(place, crams):
     place.open().update_element("r", {}, crams[1])
     url = f"{place.url}/htsget/reads/{place.id}/demo1?format=CRAM&referenceName=chr1&start=20000&end=30000"
@@ -311,6 +321,11 @@ def test_a_path_that_is_given_counts_though_it_is_that_of_before(modo, example):
     """A file of another format is not put at another place than was said."""
     with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
         modo.update_element("b", {"data_path": "demo2.bam"}, example / "source/calls.vcf.gz")
+    described = [{"element": {"id": "b", "@type": "AlignmentSet", "data_path": "demo2.bam"},
+                  "args": {"source_file": str(example / "source/calls.vcf.gz")}}]
+    (modo.path.parent / "described.json").write_text(json.dumps(described))
+    with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
+        MODO.from_file(modo.path.parent / "described.json", modo.path)
     assert modo.file_name("b") == "demo2.bam"
 
 
