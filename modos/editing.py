@@ -27,7 +27,8 @@ from modos.errors import (
     listing,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name, version_of,
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
+    version_of,
 )
 from modos.storage import Storage
 from modos.storage.base import Progress
