@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import Any, Protocol
 
 from modos import elements, model
 from modos.elements import Document, journal
 from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
-from modos.formats import index_names, name_of, plain_name
+from modos.formats import index_names, is_array_path, name_of, plain_name
 from modos.storage import check_key
 
 
@@ -131,6 +132,9 @@ def check_files(document: Document, touched: set[str]) -> None:
 
 def check_data_path(element_id: str, data_path: str) -> None:
     """Refuse a path outside the object, or in its metadata."""
+    if not isinstance(data_path, str):
+        raise SchemaError(f"{element_id}: data_path {data_path!r} does not fit", path=f"{element_id}.data_path", expected="a path",
+                          got=str(data_path))
     check_key(data_path)
     if data_path.split("/")[0] in (elements.ZARR, journal.FOLDER):
         raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
@@ -140,7 +144,7 @@ def check_data_path(element_id: str, data_path: str) -> None:
 
 
 def check_names(document: Document, named: set[str]) -> None:
-    """No file of some elements is called as that of another."""
+    """No file of some elements is called as that of another, as its index, or as the folder that it lies in."""
     if not named:
         return
     owners: dict[str, list[str]] = {}
@@ -150,6 +154,21 @@ def check_names(document: Document, named: set[str]) -> None:
         if len(ids) > 1 and named & set(ids):
             one, other = sorted(ids, key=lambda element_id: element_id in named)[:2]
             raise AlreadyExistsError(f"{other}: {one} has a file that is called {name} already", "give the element another data_path")
+    _refuse_index_or_folder({name: ids[0] for name, ids in owners.items()}, named)
+
+
+def _refuse_index_or_folder(owners: Mapping[str, str], named: set[str]) -> None:
+    names = [name for name in owners if not is_array_path(name)]
+    files = {index: name for name in names for index in index_names(name)} | {name: name for name in names}
+    for name in names:
+        for index in index_names(name):
+            if index in owners and named & {owners[name], owners[index]}:
+                raise AlreadyExistsError(f"{owners[index]}: its file {index} has the name of an index of {name}, the file of "
+                                         f"{owners[name]}", "give the element another data_path")
+        for folder in map(str, PurePosixPath(name).parents):
+            if folder in files and named & {owners[name], owners[files[folder]]}:
+                raise AlreadyExistsError(f"{owners[name]}: {name} lies in a folder of the name of {folder}, a file of "
+                                         f"{owners[files[folder]]}", "give the element another data_path")
 
 
 def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:

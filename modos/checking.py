@@ -98,18 +98,32 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
         yield from _check_mirrors(storage, document, sizes)
 
 
+def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Finding]:
+    """What interrupted changes left where there is no object: of one that was made, copied or removed.
+
+    Raises
+    ------
+    ConflictError
+        A change is under way, or may be.
+    """
+    journal.refuse_busy(storage, journal.entries(storage, limit))
+    return [finding for finding in _find_leftovers(storage, None, storage.iter_files(), limit) if finding.fixable]
+
+
 def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.ABANDONED_AFTER) -> None:
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
     journal.recover(storage, limit)
     for partial in _left_partials(storage, journal.entries(storage, limit), limit):
         storage.drop_partial(partial)
-    document = elements.load(storage)
-    for finding in findings:
-        path = finding.where.removeprefix(f"{elements.ZARR}/").removesuffix("/zarr.json")
-        if finding.kind == "mirror" and path in document.nodes:
+    mirrors = [finding.where for finding in findings if finding.kind == "mirror"]
+    document = elements.load(storage) if mirrors else None
+    for key in mirrors:
+        path = key.removeprefix(f"{elements.ZARR}/").removesuffix("/zarr.json")
+        if path in document.nodes:
             write_mirrors(storage, document, [path])
-        elif finding.kind == "mirror":
-            storage.delete(finding.where)
+        else:
+            storage.delete(key)
+    storage.tidy()
 
 
 def _check_elements(document: Document) -> Iterator[Finding]:
@@ -236,7 +250,7 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
             yield Finding("checksum", path, "its files do not have the recorded checksum")
 
 
-def _find_leftovers(storage: Storage, document: Document, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:
+def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:
     records = journal.entries(storage, limit)
     is_owned = journal.ownership_of(document)
     under_way = [record for record in records if not record.abandoned]

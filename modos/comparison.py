@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, name_of
+
 Metadata = Mapping[str, Mapping[str, Any]]
 
 
@@ -55,6 +57,16 @@ def compare(before: Metadata, after: Metadata, *, ignore: frozenset[str] = froze
         elif slots := _changed(one[element_id], two[element_id], ignore):
             differences.append(Difference(element_id, "changed", slots))
     return differences
+
+
+def named(metadata: Metadata) -> dict[str, dict[str, Any]]:
+    """Metadata with the names of files in the place of their keys: which version a file is of does not count."""
+    return {i: {slot: _name(value) if slot == "data_path" else value for slot, value in attributes.items()}
+            for i, attributes in metadata.items()}
+
+
+def _name(data_path: str) -> str:
+    return data_path if is_array_path(data_path) else name_of(data_path) + (ENCRYPTED_SUFFIX if is_encrypted(data_path) else "")
 
 
 def _by_id(metadata: Metadata) -> dict[str, Mapping[str, Any]]:

@@ -249,9 +249,7 @@ def _object_at(target: Storage) -> Document | None:
 def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
     """The files that interrupted copies have on record; ConflictError where one is under way."""
     entries = journal.entries(target)
-    if busy := [entry for entry in entries if not entry.abandoned]:
-        raise ConflictError(f"somebody is changing {target.url}, with {len(busy[0].files):,} files",
-                            "wait for its end; after a crash of another machine `modos check --fix --older-than 0` clears it")
+    journal.refuse_busy(target, entries)
     return {info.key for info in infos if any(entry.may_delete(info) for entry in entries)}
 
 

@@ -27,7 +27,8 @@ from modos.errors import (
     listing,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, key_of, keys_named, name_of, plain_name, version_of,
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
+    version_of,
 )
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -281,10 +282,7 @@ class Transaction:
             document.attributes["last_update_date"] = now()
 
     def _bring(self, source: Path, key: str, change: Add | Update, sealing: bool = False) -> None:
-        is_, says = format_of(plain_name(source)), format_of(plain_name(key))
-        if is_ and says and is_ != says:
-            raise InvalidInputError(f"{source} is {is_.name}, and its data_path {key} says {says.name}",
-                                    "give a data_path with the right ending")
+        _check_endings(source, key)
         transfer.check_source(source, plain_name(key) if sealing else key)
         self._files = [file for file in self._files if file.change.element_id != change.element_id]
         self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
@@ -330,6 +328,7 @@ class Transaction:
         """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
         before, wanted = base.get("data_path"), changes.get("data_path")
         if before and wanted and keys_named([before], wanted):
+            _check_endings(source, wanted)
             del changes["data_path"]
         if incoming.is_same_file(self.storage, source, base, changes, sealing):
             changes.pop("data_path", None)
@@ -352,9 +351,11 @@ class Transaction:
             return None
         target = moving.target_of(element_id, base, wanted)
         self._refuse_owned(element_id, target)
-        if any(self.storage.exists(key) for key in {wanted, target} - {before}):
-            raise AlreadyExistsError(f"{element_id}: there is another file {wanted} in {self.storage.url}",
-                                     "choose another name, or look at that file and remove it")
+        beside = set() if target == before else set(index_names(target)) - set(index_names(before))
+        for key in sorted(({wanted, target} | beside) - {before}):
+            if self.storage.exists(key):
+                raise AlreadyExistsError(f"{element_id}: there is another file {key} in {self.storage.url}",
+                                         "choose another name, or look at that file and remove it")
         if target == before:
             del changes["data_path"]
             return None
@@ -422,6 +423,13 @@ class Transaction:
         free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
         self._taken.add(free)
         return free
+
+
+def _check_endings(source: Path, key: str) -> None:
+    if formats := misnamed(source, key):
+        raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
+                                "give a data_path with the right ending")
+
 
 def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
     """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""

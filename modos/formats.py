@@ -85,6 +85,12 @@ def format_of(path: str | PurePath) -> FileFormat | None:
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
+def misnamed(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
+    """The formats that a file and another name for it say, where both are known and differ."""
+    one, other = format_of(plain_name(path)), format_of(plain_name(name))
+    return (one, other) if one and other and one != other else None
+
+
 def streamable_format(path: str | PurePath) -> FileFormat:
     """The format of a file whose records can be streamed.
 

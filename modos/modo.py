@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos import editing, elements, model, transfer, views
-from modos.checking import Finding, find_problems
+from modos import checking, editing, elements, model, transfer, views
+from modos.checking import Finding
 from modos.comparison import Difference, compare
 from modos.access import check_no_secrets, open_remote
 from modos.config import Services, resolve_services
@@ -145,7 +145,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
                   progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
-                  passphrase: str | None = None) -> MODO:
+                  passphrase: str | None = None, new: bool = False) -> MODO:
         """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
@@ -164,13 +164,19 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             group such as `sample`.
         secret_key, passphrase
             As for `add_element`.
+        new
+            Whether there must be no object yet.
 
         Raises
         ------
         InvalidInputError
             The file is malformed, or an element does not fit the schema.
+        AlreadyExistsError
+            There is an object, and it was to be a new one.
         """
         modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase)
+        if new and modo._prepared.start.tag:
+            raise AlreadyExistsError(f"{object_path} exists already", "bring it up to date with from_file, or `modos update`")
         modo._commit(modo._prepared, progress)
         return modo
 
@@ -249,6 +255,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
     def _refuse_taken(self) -> None:
         journal.recover(self.storage)
+        journal.refuse_busy(self.storage, journal.entries(self.storage))
         if next(self.storage.iter_files(), None) is not None:
             raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
 
@@ -426,6 +433,31 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         modo._bind(path, endpoint, services, s3_kwargs)
         return modo.remove_object()
 
+    @classmethod
+    def find_rest(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+                  s3_kwargs: dict | None = None, *, older_than: float = 24.0, fix: bool = False) -> list[Finding]:
+        """What was left at a path where there is no object, by one that was being made, copied or removed.
+
+        Parameters
+        ----------
+        older_than
+            Hours after which a change counts as interrupted whose process
+            cannot be looked up.
+        fix
+            Remove what is found.
+
+        Raises
+        ------
+        ConflictError
+            A change is under way, or may be.
+        """
+        modo = cls.__new__(cls)
+        modo._bind(path, endpoint, services, s3_kwargs)
+        found = checking.find_rest(modo.storage, older_than * 3600)
+        if fix and found:
+            checking.fix(modo.storage, found, older_than * 3600)
+        return found
+
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
         return transfer.remove_object(self.storage)
@@ -474,7 +506,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return list(find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
+        return list(checking.find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
                                   endpoint=self.services.endpoint, secret=secret))
 
     def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:

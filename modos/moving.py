@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from modos.changes import Update
-from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError
+from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, name_of, plain_name
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -41,7 +41,12 @@ class MovedFile:
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         recorded = self.change.base.get("data_size")
         for source, target in self.pairs:
-            size = storage.stat(source).size
+            try:
+                size = storage.stat(source).size
+            except NotFoundError:
+                raise ConflictError(f"{self.change.element_id}: its file {source} is not in {storage.url} any more",
+                                    "nothing was changed: look whether somebody else has renamed or replaced it, or see `modos check`"
+                                    ) from None
             if recorded not in (None, size):
                 raise IntegrityError(f"{storage.url}/{source} has {size:,} bytes, recorded are {recorded:,}", "see `modos check`")
             try:

@@ -8,10 +8,12 @@ format that hold all of their records, and neighbours.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from typing import NamedTuple, Protocol
+from urllib.parse import unquote
 
 from modos.blanking import PLACING
 from modos.encryption.keys import PublicKey, SecretKey
@@ -30,6 +32,7 @@ from modos.storage import Readable
 from modos.verification import Recorded, verify
 
 _SCHEME = "c4gh"
+_ADDRESS = re.compile(r"(?P<server>\w+://[^/]+.*?)/(?P<kind>reads|variants)/(?P<id>.+)")
 _INLINE = 8 << 20  # bytes of small stretches of a file, each read at once with its edges
 
 logger = logging.getLogger(__name__)
@@ -329,15 +332,15 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     senders
         Of whom one must have sealed the answers; None for anybody.
     """
-    for kind in ("reads", "variants"):
-        server, found, file_id = url.partition(f"/{kind}/")
-        if found and file_id:
-            key = None if secret is None else secret.public.to_pem()
-            client = HtsgetClient(server, workers=workers, token=token, public_key=key)
-            format = _offered(client, kind, file_id, _SCHEME if secret else None)
-            return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
-    raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
-                            "it ends with /reads/ID or /variants/ID")
+    found = _ADDRESS.fullmatch(url)
+    if not found:
+        raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
+                                "it ends with /reads/ID or /variants/ID")
+    kind, file_id = found["kind"], unquote(found["id"])
+    key = None if secret is None else secret.public.to_pem()
+    client = HtsgetClient(found["server"], workers=workers, token=token, public_key=key)
+    format = _offered(client, kind, file_id, _SCHEME if secret else None)
+    return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
 
 
 def _offered(client: HtsgetClient, kind: str, file_id: str, scheme: str | None) -> FileFormat:

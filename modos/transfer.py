@@ -237,6 +237,8 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
         size = source.stat().st_size
         storage.write_stream(key, pieces(), size=size, like=like)
     except ConflictError:
+        if sum(entry.covers(key) for entry in journal.entries(storage)) > 1:
+            raise ConflictError(f"somebody else is writing a file {key} to {storage.url}", "try again when that has ended") from None
         raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                                  "give the element another data_path, or remove the file") from None
     except PermissionError as error:
@@ -258,6 +260,7 @@ def remove_object(storage: Storage) -> list[str]:
         document = elements.load(storage)
     except NotFoundError:
         if not journal.recover(storage):
+            journal.refuse_busy(storage, journal.entries(storage))
             raise
         storage.tidy()
         return []

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.output import count, options, progress, say, show, show_json
 from modos.cli.secrets import PassphraseOption, load_optional_secret
+
+if TYPE_CHECKING:
+    from modos.errors import NotFoundError
 
 BaseUri = Annotated[str, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
                                       "https://example.org/ex; the object's place where it is not given.")]
@@ -108,9 +111,14 @@ def check(
     modos check data/ex --thorough
     """
     from modos import checking
-    from modos.errors import IntegrityError
+    from modos.errors import IntegrityError, NotFoundError
 
-    modo, limit = open_object(path), hours * 3600
+    limit = hours * 3600
+    try:
+        modo = open_object(path)
+    except NotFoundError as error:
+        _check_rest(path, fix, hours, json, error)
+        return
     secret = load_optional_secret(secret_key, passphrase_file)
     with progress("reading files") as advance:
         findings = list(checking.find_problems(modo.storage, checksums=checksums, thorough=thorough, limit=limit,
@@ -134,6 +142,23 @@ def check(
             f"{count(len(modo.list_files()), 'file')}")
 
 
+def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
+    """Show, and remove, what was left where there is no object."""
+    from modos.modo import MODO
+
+    findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)
+    if not findings:
+        raise missing
+    if json:
+        show_json([vars(finding) for finding in findings])
+    else:
+        show("\n".join(map(str, findings)))
+    if not fix:
+        missing.hint = "making, copying or removing it was interrupted: do that again, or remove what was left with --fix"
+        raise missing
+    say(f"removed what was left of an object at {path}")
+
+
 def diff(
     path: ObjectPath,
     other: Annotated[str, typer.Argument(metavar="OTHER", help="Another object.")],
@@ -145,9 +170,9 @@ def diff(
 
     modos --endpoint http://localhost diff data/ex s3://modos-demo/ex
     """
-    from modos.comparison import compare
+    from modos.comparison import compare, named
 
-    differences = compare(open_object(path).metadata, open_object(other).metadata,
+    differences = compare(named(open_object(path).metadata), named(open_object(other).metadata),
                           ignore=frozenset({"id", "creation_date", "last_update_date"}))
     if json:
         show_json([vars(difference) for difference in differences])

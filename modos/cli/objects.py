@@ -56,7 +56,7 @@ def create(
                                      f"bring it up to date with `modos update {path} -c {file[0]}`")
         secret = load_optional_secret(secret_key, passphrase_file)
         with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, **where)
+            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, **where)
     else:
         attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
         attributes.pop("@type", None)
@@ -198,7 +198,14 @@ def remove(
 
     modos remove data/old --yes
     """
-    modo = open_object(path)
+    from modos.errors import NotFoundError
+
+    try:
+        modo = open_object(path)
+    except NotFoundError as error:
+        if element is not None or not _remove_rest(path, yes, dry_run):
+            raise error from None
+        return
     if element is None:
         plan = [f"- the object {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')} and "
                 f"{count(len(modo.list_files()), 'file')}"]
@@ -215,6 +222,21 @@ def remove(
         say(f"removed {modo.storage.url}")
     else:
         say(f"removed {modo.remove_element(element)} from {modo.storage.url}")
+
+
+def _remove_rest(path: str, yes: bool, dry_run: bool) -> bool:
+    """Remove what was left where there is no object; whether there was anything."""
+    from modos.modo import MODO
+
+    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
+    plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
+    if dry_run:
+        show_text("\n".join(plan))
+    elif plan:
+        confirm(plan, yes)
+        MODO.find_rest(path, **where, fix=True)
+        say(f"removed what was left of an object at {path}")
+    return bool(plan)
 
 
 def enrich(path: ObjectPath) -> None:

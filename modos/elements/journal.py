@@ -173,6 +173,15 @@ def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, fi
             recover(storage)
 
 
+def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
+    """ConflictError where one of the changes on record is under way, or may be."""
+    if busy := [entry for entry in known if not entry.abandoned]:
+        files = len(busy[0].files)
+        raise ConflictError(f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
+                            "wait for its end; where that was killed, in a container or on another machine, "
+                            f"`modos check {storage.url} --fix --older-than 0` removes what it left")
+
+
 def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
     """Clean up after changes that were left; returns the keys of the files that were deleted."""
     known = [entry for entry in entries(storage, limit) if entry.abandoned]
@@ -253,11 +262,6 @@ def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
     return sizes
 
 
-def is_owned_in(storage: Storage) -> Callable[[str], bool]:
-    """Whether a key belongs to the object as it is committed: metadata, an element's file, or its index."""
-    return ownership_of(_document_in(storage))
-
-
 def _document_in(storage: Storage) -> Document | None:
     try:
         return load(storage)
@@ -268,7 +272,7 @@ def _document_in(storage: Storage) -> Document | None:
 
 
 def ownership_of(document: Document | None) -> Callable[[str], bool]:
-    """Whether a key belongs to an object with this root."""
+    """Whether a key belongs to an object with this root: metadata, an element's file, or its index."""
     if document is None:
         return lambda key: False
     owned, arrays = files_of(document), document.array_folders()

@@ -126,6 +126,24 @@ def test_targets_that_exist_are_refused(ex, example, stack):
     fails(modos("--endpoint", stack.endpoint, "remote", "download", "s3://modos-demo/ex", other), 1, "has changes that")
 
 
+def test_a_removal_that_was_killed_is_completed(ex, tmp_path):
+    """The root goes first: there is no object any more, and its files are left."""
+    program = ("import os, signal; from modos.api import MODO; from modos.storage.local import LocalStorage; delete = LocalStorage.delete\n"
+               "def once(self, key):\n    delete(self, key)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+               f"LocalStorage.delete = once; MODO.remove({str(ex)!r})")
+    (ex / "mine.txt").write_text("mine")
+    assert subprocess.run([sys.executable, "-c", program]).returncode == -9 and (ex / "demo1.cram").exists()
+    fails(modos("remove", ex), 2, "--yes")
+    fails(modos("remove", ex, "demo1", "--yes"), 3, "no MODO")
+    assert "- demo1.cram\n" in modos("remove", ex, "--dry-run").stdout.decode() and (ex / "demo1.cram").exists()
+    checked = modos("check", ex)
+    assert checked.returncode == 3 and b"demo1.cram" in checked.stdout and b"was interrupted" in checked.stderr
+    assert modos("remove", ex, "--yes").returncode == 0
+    assert [name for name in files_below(ex) if "." in name and not name.startswith((".modos", "data.zarr"))] == ["mine.txt"]
+    fails(modos("remove", ex, "--yes"), 3, "no MODO")
+    fails(modos("check", ex), 3, "no MODO")
+
+
 def test_a_failed_description_leaves_nothing(example, tmp_path):
     text = (example / "source/modo.yaml").read_text().replace("data_format: BCF", "data_format: BCFF")
     (example / "source/bad.yaml").write_text(text)

@@ -53,7 +53,7 @@ def pausing(original):
         return original(self, key, *args, **kwargs)
     return write
 
-modo = None if change == "create" else MODO.open(path, **options)
+modo = None if change in ("create", "copy") else MODO.open(path, **options)
 for kind in (LocalStorage, S3Storage):
     kind.write = pausing(kind.write)
 if pause == "before the check" and hasattr(journal, "Journal"):
@@ -70,6 +70,9 @@ try:
         modo.remove_element("data/old")
     elif change == "create":
         MODO.from_file(bam, path, **options)
+    elif change == "copy":
+        source = MODO.open(bam)
+        source.upload(path, **options) if options else source.download(path)
     print("done", flush=True)
 except ModosError as error:
     print(error.kind, flush=True)
@@ -217,6 +220,36 @@ def test_an_object_that_is_made_and_taken_for_abandoned(place, bams, tmp_path, p
     assert MODO.exists(path, **place.options) is (ended == "integrity")
 
 
+@pytest.mark.parametrize("change", ["create", "copy"])
+def test_who_makes_an_object_is_told_of_a_killed_container_and_how_to_go_on(place, bams, tmp_path, change):
+    """There is no object to be mended yet."""
+    needs(CONTAINER)
+    description = write_description(tmp_path, bams)
+    source = MODO.from_file(description, tmp_path / "source")
+    path = place.new()
+    with writing(place, path, bams, change, wrapper=CONTAINER, source=description if change == "create" else source.path) as process:
+        process.kill()
+        process.wait()
+
+    def copy():
+        source.upload(path, **place.options) if place.is_remote else source.download(path)
+
+    def create():
+        MODO.from_file(description, path, **place.options)
+
+    for attempt in (copy, create, lambda: MODO.create(path, **place.options), lambda: MODO.remove(path, **place.options),
+                    lambda: MODO.find_rest(path, **place.options, fix=True)):
+        with pytest.raises(ConflictError, match="somebody is changing") as told:
+            attempt()
+        assert f"`modos check {place_storage(place, path).url} --fix --older-than 0`" in told.value.hint
+    found = MODO.find_rest(path, **place.options, older_than=0, fix=True)
+    assert found and all(finding.kind == "leftover" for finding in found)
+    assert files(place_storage(place, path)) == set() and MODO.find_rest(path, **place.options, older_than=0) == []
+    {"copy": copy, "create": create}[change]()
+    modo = place.open(path)
+    assert check_whole(modo.storage) == [] and files(modo.storage) == expected_files(modo)
+
+
 @pytest.mark.parametrize("harm", ["removed", "cut"])
 def test_no_root_names_a_file_that_is_gone_or_cut(place, path, bams, harm):
     """Whoever took it away; a program that knows no records, for one."""
@@ -360,7 +393,7 @@ def test_a_copy_does_not_replace_what_is_not_known_to_be_left(place, bams, tmp_p
     source = MODO.create(tmp_path / "source")
     source.add_element({"id": "d", "@type": "AlignmentSet"}, bams / "a.bam")
     target = place.new()
-    storage = LocalStorage(target) if not place.is_remote else place_storage(place, target)
+    storage = place_storage(place, target)
     storage.write("a.bam", b"the user's")
     record = {"files": ["a.bam"], "folders": [], "time": 0, "claimed": ownership_of_the_dead()}
     storage.write(".modos/x.json", json.dumps(record).encode())
@@ -370,6 +403,8 @@ def test_a_copy_does_not_replace_what_is_not_known_to_be_left(place, bams, tmp_p
 
 
 def place_storage(place, url):
+    if not place.is_remote:
+        return LocalStorage(url)
     return S3Storage.from_url(url, endpoint_url=place.options["services"]["s3"], s3_kwargs=place.options["s3_kwargs"])
 
 

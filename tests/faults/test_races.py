@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from modos.api import MODO
-from modos.errors import ConflictError, NotFoundError
+from modos.errors import AlreadyExistsError, ConflictError, NotFoundError
 
 from .conftest import check_whole, fail, interrupted
 
@@ -48,6 +48,41 @@ def test_two_processes_add_forty_each(place, path):
     links = metadata["assay/a"]["has_sample"]
     assert len(metadata) == 2 + 1 + 80 and len(links) == len(set(links)) == 81
     assert check_whole(place.open(path).storage) == []
+
+
+def test_creating_does_not_change_what_was_created_meanwhile(place, tmp_path):
+    """By a description, too, which else brings an object up to date."""
+    description = tmp_path / "new.json"
+    description.write_text('[{"element": {"id": "mine", "@type": "Sample"}}]')
+    MODO.from_file(description, path := place.new(), **place.options, new=True)
+    before = place.open(path).metadata
+    description.write_text('[{"element": {"id": "theirs", "@type": "Sample"}}]')
+    with pytest.raises(AlreadyExistsError, match="exists already"):
+        MODO.from_file(description, path, **place.options, new=True)
+    assert place.open(path).metadata == before
+
+
+def test_two_processes_create_one_object(place, tmp_path, monkeypatch):
+    """The second has looked for an object before the first has made it: it does not say that it has created one."""
+    from typer.testing import CliRunner
+
+    from modos.cli.app import app
+
+    description = tmp_path / "new.json"
+    description.write_text('[{"element": {"id": "mine", "@type": "Sample"}}]')
+    path, exists = place.new(), MODO.exists.__func__
+
+    def slowly(cls, where, *args, **kwargs):
+        there = exists(cls, where, *args, **kwargs)
+        if not there:
+            MODO.create(path, **place.options)
+        return there
+
+    if place.is_remote:
+        return  # the command is given no server
+    monkeypatch.setattr(MODO, "exists", classmethod(slowly))
+    assert isinstance(CliRunner().invoke(app, ["create", path, "-f", str(description)]).exception, AlreadyExistsError)
+    assert "sample/mine" not in place.open(path).metadata
 
 
 def test_changes_of_different_elements_are_merged(place, path):

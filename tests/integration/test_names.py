@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from urllib.parse import quote
 
 import pysam
 import pytest
@@ -15,7 +17,7 @@ import requests
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import SecretKey, generate, load_secret_key
-from modos.errors import AlreadyExistsError, DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import STORED_KEY_HEADER, name_of
 from modos.htsget.client import HtsgetClient
 from modos.htsget.query import Query
@@ -193,6 +195,14 @@ def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams):
         assert MODO.open(place.path, services=services, s3_kwargs=CREDENTIALS).count("demo1.cram", "chr1:20,001-30,000") != before
 
 
+def test_an_address_is_of_the_kind_that_comes_first_and_may_be_escaped(place, example):
+    """A name can have blanks, and a folder of variants can be called `reads`."""
+    place.open().add_element({"id": "v", "@type": "VariantSet", "data_path": "reads/v 100%25 é.vcf.gz"}, example / "source/calls.vcf.gz")
+    count = place.open().count("reads/v 100%25 é.vcf.gz")
+    address = f"{place.url}/htsget/variants/{quote(f'{place.id}/reads/v 100%25 é')}"
+    assert count > 0 and served_file(address, None).count() == count
+
+
 def test_samtools_goes_by_the_name(place, crams):
     place.open().update_element("r", {}, crams[1])
     url = f"{place.url}/htsget/reads/{place.id}/demo1?format=CRAM&referenceName=chr1&start=20000&end=30000"
@@ -255,7 +265,8 @@ def modo(tmp_path, crams, example) -> MODO:
 @pytest.mark.parametrize(("path", "words"), [
     ("x.bam", "is CRAM, and x.bam says BAM"), ("x", "of no format that is known"), ("demo1.cram.c4gh", "not encrypted"), ("x~2.cram", "call it x.cram"),
     ("demo1~2.cram", "call it demo1.cram"), ("demo2.bam", "belongs to data/b"), ("../x.cram", "not a path inside"), ("data.zarr/x.cram", "in the metadata"),
-    ("demo1.cram.crai", "no format that is known"),
+    ("demo1.cram.crai", "no format that is known"), ("demo2.bam/x.cram", "a folder of the name of demo2.bam, a file of data/b"),
+    ("demo2.bam.csi/x.cram", "a folder of the name of demo2.bam.csi, a file of data/b"), (5, "data_path 5 does not fit"), (["x.cram"], "does not fit"),
 ])
 def test_names_that_a_file_cannot_get(modo, path, words):
     before = modo.metadata, set(os.listdir(modo.path))
@@ -281,6 +292,62 @@ def test_two_files_do_not_get_one_name(modo, crams):
     with pytest.raises(AlreadyExistsError):
         modo.update_element("b", {"data_path": "demo1.cram"}, crams[2])
     assert modo.find_problems() == []
+
+
+def test_a_file_is_not_called_as_an_index_of_another_or_as_its_folder(place, tmp_path):
+    """On S3 a file and a folder could have one name, and the object could not be copied to a folder."""
+    modo = place.open()
+    modo.update_element("r", {"data_path": "reads/a.cram"})
+    (tmp_path / "notes.txt").write_text("notes")
+    for name, words in (("reads/a.cram.crai", "an index of reads/a.cram, the file of data/r"), ("reads/a.crai", "an index of reads/a.cram"),
+                        ("reads", "reads/a.cram lies in a folder of the name of reads, a file of data/n"),
+                        ("reads/a.cram/notes.txt", "a folder of the name of reads/a.cram, a file of data/r")):
+        with pytest.raises(AlreadyExistsError, match=words):
+            modo.add_element({"id": "n", "@type": "DataEntity", "data_format": "TSV", "data_path": name}, tmp_path / "notes.txt")
+    modo.add_element({"id": "n", "@type": "DataEntity", "data_format": "TSV", "data_path": "reads/notes.txt"}, tmp_path / "notes.txt")
+    assert place.open().find_problems() == []
+
+
+@pytest.mark.parametrize("name", ["x.cram.crai", "x.crai"])
+def test_a_file_that_is_there_does_not_become_the_index_of_one_that_is_renamed(place, name):
+    modo = place.open()
+    modo.storage.write(name, b"somebody's")
+    with pytest.raises(AlreadyExistsError, match=f"there is another file {name} in "):
+        modo.update_element("r", {"data_path": "x.cram"})
+    assert stored(place) == {"demo1.cram", "demo1.cram.crai", name} and modo.storage.read(name)[0] == b"somebody's"
+
+
+def test_a_path_that_is_given_counts_though_it_is_that_of_before(modo, example):
+    """A file of another format is not put at another place than was said."""
+    with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
+        modo.update_element("b", {"data_path": "demo2.bam"}, example / "source/calls.vcf.gz")
+    described = [{"element": {"id": "b", "@type": "AlignmentSet", "data_path": "demo2.bam"},
+                  "args": {"source_file": str(example / "source/calls.vcf.gz")}}]
+    (modo.path.parent / "described.json").write_text(json.dumps(described))
+    with pytest.raises(InvalidInputError, match="is VCF, and its data_path demo2.bam says BAM"):
+        MODO.from_file(modo.path.parent / "described.json", modo.path)
+    assert modo.file_name("b") == "demo2.bam"
+
+
+def test_a_version_alone_is_no_difference(modo, crams, tmp_path):
+    shutil.copytree(modo.path, tmp_path / "other")
+    for number in (1, 0):
+        modo.update_element("r", {}, crams[number])
+    assert modo.metadata["data/r"]["data_path"] == "demo1~3.cram"
+    assert subprocess.run([MODOS, "diff", modo.path, tmp_path / "other"], capture_output=True).stdout == b""
+    modo.update_element("r", {}, crams[1])
+    modo.update_element("b", {"data_path": "x.bam"})
+    told = subprocess.run([MODOS, "diff", modo.path, tmp_path / "other"], capture_output=True, text=True)
+    assert told.returncode == 1 and "data_path: x.bam -> demo2.bam" in told.stdout and "demo1" not in told.stdout
+    assert "data_checksum" in told.stdout
+
+
+def test_who_renames_what_was_replaced_meanwhile_is_told_so(place, crams):
+    other = place.open()
+    with pytest.raises(ConflictError), other.transaction() as tx:
+        tx.update_element("r", {"data_path": "x.cram"})
+        place.open().update_element("r", {}, crams[1])
+    assert stored(place) == {"demo1~2.cram", "demo1~2.cram.crai"}
 
 
 def test_a_name_of_two_files_is_an_error_that_lists_them(modo, crams):
