@@ -65,23 +65,25 @@ class Case:
 
 CASES = [
     Case("create", "new -f {file}", {"file": "modo.yaml"}),
-    Case("create", "new --type sample -f {file}", {"file": "samples.tsv"}),
+    Case("create", "new --type sample -f {file}", {"file": "samples.tsv"}, covers=("secret_key", "passphrase_file")),
     Case("create", "new --type sample -f {file}", {"file": "samples.csv"}),
     Case("add", "ex sample -f {file}", {"file": "sample.yaml"}),
     Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam\"}}' -s {source}", {"source": "demo2.bam"}, refused=True),
-    Case("update", "ex -c {config} --prune --yes", {"config": "modo.yaml"}),
+    Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam.c4gh\"}}' -s sealed/demo2.bam.c4gh --secret-key {secret_key} --passphrase-file {passphrase_file}",
+         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("update", "ex -c {config} --prune --yes", {"config": "modo.yaml"}, covers=("secret_key", "passphrase_file")),
     Case("update", "ex data/coverage -s {source}", {"source": "demo2.bam"}, refused=True),
     Case("query", "ex @{sparql} --base-uri https://example.org/ex", {"sparql": "query.rq"}),
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt"}),
     Case("stream", "-c -R {regions_file} demo/demo2.bam", {"regions_file": "regions.txt.gz"}),
     Case("stream", "-c -R bed:{regions_file} demo/demo2.bam", {"regions_file": "regions.bed"}),
-    Case("stream", "-c --secret-key {secret_key} --passphrase-file {passphrase_file} sealed/demo2.bam",
-         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("stream", "-c --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
+         {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
     Case("stream", "-c -T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
     Case("check", "sealed --secret-key {secret_key} --passphrase-file {passphrase_file}",
          {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
-    Case("coverage", "-R {regions_file} --secret-key {secret_key} --passphrase-file {passphrase_file} sealed/demo2.bam",
-         {"regions_file": "regions.txt", "secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("coverage", "-R {regions_file} --secret-key {secret_key} --sender {sender} --passphrase-file {passphrase_file} sealed/demo2.bam",
+         {"regions_file": "regions.txt", "secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
     Case("coverage", "-T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
     Case("serve", "demo --workers 2 --port 0 --token-file {token_file}", {"token_file": "tokens"}, refused=True, covers=("access",)),
     Case("c4gh keygen", "made.sec --passphrase-file {passphrase_file}", {"passphrase_file": "passphrase"}),
@@ -96,8 +98,8 @@ CASES = [
          {"secret_key": "locked.sec", "public_key": "open.pub", "passphrase_file": "passphrase"}),
     Case("c4gh recipients", "sealed -s {secret_key} --passphrase-file {passphrase_file}",
          {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
-    Case("c4gh verify", "sealed -s {secret_key} --passphrase-file {passphrase_file}",
-         {"secret_key": "locked.sec", "passphrase_file": "passphrase"}),
+    Case("c4gh verify", "sealed -s {secret_key} --sender {sender} --passphrase-file {passphrase_file}",
+         {"secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
     Case("genome init", "bare {fasta} --assembly-report {assembly_report}", {"fasta": "ref.fa", "assembly_report": "report.txt"}),
     Case("genome init", "bare {fasta}", {"fasta": "ref.fa.gz"}),
     Case("genome init", "bare --sizes {sizes} --chromosome-map {chromosome_map}", {"sizes": "ref.sizes", "chromosome_map": "names.txt"}),
@@ -272,7 +274,7 @@ def state(folder):
 
 
 def _plain(metadata):
-    random_ones = ("creation_date", "last_update_date", "data_checksum", "data_size", "seal_digest")
+    random_ones = ("creation_date", "last_update_date", "data_checksum", "data_size", "seal_digest", "header_digests")
     return {i: {k: v for k, v in a.items() if k not in random_ones or k == "data_checksum" and a.get("data_format") == "Zarr"}
             for i, a in metadata.items()}
 
