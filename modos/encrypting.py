@@ -156,7 +156,7 @@ class EncryptedFiles(ABC):
         return sealing.find_recipients(self.storage, self.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None,
-                          progress: Progress | None = None, passphrase: str | None = None,
+                          progress: Progress | None = None, *, passphrase: str | None = None,
                           sender_pubkey: PublicKeys | None = None) -> list[str]:
         """Open all of the encrypted files; returns their elements.
 

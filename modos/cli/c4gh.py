@@ -143,9 +143,10 @@ def revoke(
     place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
-    public_key: PublicOption = ...,
+    public_key: PublicOption = None,
     passphrase_file: PassphraseOption = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys.")] = False,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys; without --public-key for all "
+                                         "recorded recipients.")] = False,
 ) -> None:
     """Take recipients off the encrypted files. Copies that they have stay readable for them.
 
@@ -156,13 +157,17 @@ def revoke(
     modos c4gh revoke --rotate -s me.sec -p his.pub data/ex
     """
     from modos.cli.secrets import load_secret
+    from modos.errors import InvalidInputError
 
+    if not public_key and not rotate:
+        raise InvalidInputError("no recipient to take off is given", "give a public key (-p), or --rotate to encrypt anew alone")
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("encrypting") as advance:
-        changed = modo.revoke(secret, public_key, elements, rotate, advance)
-    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: no file is encrypted for them, as every packet is of a recorded recipient who remains")
+        changed = modo.revoke(secret, public_key or [], elements, rotate, advance)
+    done = "revoked for" if public_key else "encrypted anew"
+    say(f"{done} {count(len(changed), 'file')} of {place}" if changed
+        else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains")
 
 
 @app.command()
@@ -231,5 +236,5 @@ def verify(
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("verifying") as advance:
-        verified = modo.verify_encryption(secret, elements, advance, sender or None)
+        verified = modo.verify_encryption(secret, elements, advance, sender_pubkey=sender or None)
     say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")
