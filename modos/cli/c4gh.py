@@ -13,6 +13,7 @@ from modos.cli.output import count, progress, say, show, show_json
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
+    from modos.modo import MODO
     from modos.sealing import Recipients
 
 app = typer.Typer()
@@ -112,7 +113,21 @@ def decrypt(
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
-        else f"nothing to do: no file of {place} is encrypted")
+        else f"nothing to do: {_none_encrypted(place, elements)}")
+
+
+def _none_encrypted(place: str, elements: list[str] | None) -> str:
+    from modos.errors import listing
+
+    return f"no file of {place} is encrypted" if not elements else f"not encrypted in {place}: {listing(elements)}"
+
+
+def _has_encrypted(modo: MODO, elements: list[str] | None) -> bool:
+    """Whether some file of an object, or of the elements that are named, is encrypted."""
+    from modos.formats import is_encrypted
+
+    chosen = [modo[element] for element in elements] if elements else modo.metadata.values()
+    return any(is_encrypted(attributes.get("data_path") or "") for attributes in chosen)
 
 
 @app.command()
@@ -135,7 +150,8 @@ def share(
     modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
     say(f"shared {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: they are recorded as recipients of every file already")
+        else "nothing to do: they are recorded as recipients of every file already" if _has_encrypted(modo, elements)
+        else f"nothing to do: {_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -167,7 +183,8 @@ def revoke(
         changed = modo.revoke(secret, public_key or [], elements, rotate, advance)
     done = "revoked for" if public_key else "encrypted anew"
     say(f"{done} {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains")
+        else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains"
+        if _has_encrypted(modo, elements) else f"nothing to do: {_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -237,4 +254,4 @@ def verify(
     modo = open_object(place)
     with progress("verifying") as advance:
         verified = modo.verify_encryption(secret, elements, advance, sender_pubkey=sender or None)
-    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")
+    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _none_encrypted(place, elements))

@@ -103,6 +103,18 @@ def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, e
     modos("check", ex)
 
 
+def test_what_is_plain_is_said_to_be(ex, keys):
+    """Nobody is told that they are recipients of it, or that it is of a sender."""
+    modos("c4gh", "encrypt", "-p", keys / "me.pub", ex, "demo1")
+    for command in (("share", "-p", keys / "her.pub"), ("revoke", "-p", keys / "her.pub"), ("decrypt",), ("verify",)):
+        assert f"not encrypted in {ex}: demo2" in modos("c4gh", *command, "-s", keys / "me.sec", ex, "demo2").stderr
+    by_me = ("--sender", keys / "me.pub")
+    assert "nothing says who sent it" in modos("c4gh", "verify", "-s", keys / "me.sec", *by_me, ex, "demo2", code=6).stderr
+    modos("c4gh", "decrypt", "-s", keys / "me.sec", ex)
+    assert "nothing says who sent it" in modos("c4gh", "verify", "-s", keys / "me.sec", *by_me, ex, code=6).stderr
+    assert "no file of" in modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
+
+
 def test_files_are_encrypted_anew_without_anybody_being_taken_off(ex, keys):
     """As the hints of `check` and `stream` have it."""
     modos("c4gh", "encrypt", "-p", keys / "me.pub", "-p", keys / "her.pub", ex)
