@@ -567,3 +567,16 @@ def test_a_plain_index_beside_a_sealed_file_goes_where_that_goes(example, tmp_pa
     assert modo.count("reads/z.bam", "chr1:1-9000", secret_key=ME) == wanted > 0
     modo.remove_element("theirs")
     assert modo.list_files() == []
+
+
+def test_the_same_sealed_file_brings_an_index_where_there_is_none(example, tmp_path):
+    source = foreign(example, tmp_path, ME)
+    index = source.with_name("demo2.bam.bai.c4gh")
+    index.rename(tmp_path / "index")
+    modo = added(tmp_path, source)
+    shutil.copy(example / "ex/demo2.bam.bai", source.with_name("demo2.bam.bai"))
+    modo.update_element("theirs", {}, source, secret_key=ME)
+    assert modo.find_problems() == [] and modo.count("demo2.bam", "chr1:1-9000", secret_key=ME) > 0
+    before = modo.metadata["data/theirs"]
+    modo.update_element("theirs", {}, source, secret_key=ME)
+    assert modo.metadata["data/theirs"] == before
