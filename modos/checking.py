@@ -12,7 +12,7 @@ from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
 from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
-from modos.encryption.recorded import SealRecord
+from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
@@ -171,6 +171,10 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
         indexes, format = [name for name in index_names(path) if name in sizes], format_of(plain_name(path))
         yield from (Finding("seal", element_id, damage) for name in indexes
                     if (damage := find_damage(storage, name, SealRecord.of_index(attributes))))
+        if indexes and is_encrypted(path) and has_no_index(attributes):
+            yield Finding("unknown", element_id, f"no digest of the header of {indexes[0]} is recorded: it may be another index, "
+                                                 "which leaves out records (`modos check --secret-key` looks at it, `modos c4gh "
+                                                 "revoke --rotate` records one)")
         if plain := _plain_index(path, sizes, attributes):
             yield Finding("unknown", element_id, f"{path} is encrypted, and its index {plain} is not: `modos c4gh revoke --rotate` "
                                                  "encrypts it")

@@ -108,7 +108,7 @@ class Transaction:
         if "data_path" in prepared:
             check_data_path(element_id, prepared["data_path"])
             self._named.add(element_id)
-            if source is None and is_encrypted(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
+            if source is None and not is_array_path(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
                 self._refuse_damaged(element_id, prepared["data_path"])
         change = Add(element_id, prepared)
         self._make(change)
@@ -137,7 +137,8 @@ class Transaction:
         if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
             self._named.add(element_id)
         if move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
-            changes |= {slot: None for slot in SLOTS_OF_SEALED if slot in base}  # they are of the file before
+            of_the_file_before = ("sender",) if sealing and source else SLOTS_OF_SEALED  # the others are recorded anew
+            changes |= {slot: None for slot in of_the_file_before if slot in base}
         if "seqcol_digest" in base and move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
@@ -254,12 +255,13 @@ class Transaction:
     def _superfluous(self, result: Document) -> set[str]:
         """Files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
-        dropped = [change.base["data_path"] for change in self._changes
-                   if isinstance(change, (Update, Remove)) and "data_path" in change.base
-                   and (isinstance(change, Remove) or change.element_id in replaced)]
-        if not dropped:
-            return set()
-        return journal.files_at(dropped) & journal.files_of(self.start) - journal.files_of(result)
+        dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
+        for change in self._changes:
+            if isinstance(change, Remove) and "data_path" in change.base:
+                dropped |= journal.files_of_element(change.base)
+            elif isinstance(change, Update) and "data_path" in change.base and change.element_id in replaced:
+                dropped |= journal.files_at([change.base["data_path"]])
+        return dropped & journal.files_of(self.start) - journal.files_of(result) if dropped else set()
 
     def _make(self, change: Change) -> None:
         change.apply(self.view)

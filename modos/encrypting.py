@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from modos.editing import Transaction
 from modos.elements import Document
 from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
+from modos.errors import DecryptError, listing
+from modos.formats import is_encrypted
 from modos.storage import Storage
 
 if TYPE_CHECKING:
@@ -174,12 +176,18 @@ class EncryptedFiles(ABC):
         ------
         DecryptError
             A segment was changed, or segments are missing, repeated or
-            moved; or the key does not open a file.
+            moved; or the key does not open a file. With `sender_pubkey` also
+            where an element that is named, or every file, is not encrypted.
         """
         from modos import sealing
 
         document = self._document
         metadata = document.metadata()
         chosen = [document.find(element) for element in elements] if elements else metadata
+        senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
+        plain = [i for i in chosen if not is_encrypted(metadata[i].get("data_path") or "")]
+        if senders is not None and plain and (elements or len(plain) == len(metadata)):
+            raise DecryptError(f"not encrypted in {self.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
+                               "says who sent it", "leave the sender out, or name the encrypted elements alone")
         return sealing.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
-                              None if sender_pubkey is None else as_public_keys(sender_pubkey))
+                              senders)

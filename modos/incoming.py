@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos import transfer
+from modos import sealed_index, transfer
 from modos.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, is_sealed, source_header
 from modos.errors import InvalidInputError, ModosError, listing
@@ -142,7 +143,10 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
                 and base.get("plain_checksum") == transfer.checksum(source, plain_name(path)))
     if wanted != path or base.get("data_size") != size or base.get("data_checksum") != transfer.checksum(source, path):
         return False
-    return not is_encrypted(path) or stored_header(storage, path)[0] == source_header(source)
+    if not is_encrypted(path):
+        return True
+    brings_index = has_no_index(base) and sealed_index.find(source) is not None
+    return not brings_index and stored_header(storage, path)[0] == source_header(source)
 
 
 def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:

@@ -24,7 +24,7 @@ from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.forking import cached_property
-from modos.formats import index_names, is_array_path, name_of
+from modos.formats import is_array_path, name_of
 from modos.genomes import Genomes
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage
@@ -290,8 +290,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     def files_of(self, element: str) -> list[str]:
         """The paths within the object of an element's file and its indexes."""
         document = self._document
-        path = document.element(document.find(element)).get("data_path")
-        return [key for key in (path, *index_names(path)) if self.storage.exists(key)] if path else []
+        attributes = document.element(document.find(element))
+        return sorted(filter(self.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
 
     def list_samples(self) -> list[str]:
         """Ids of the samples."""

@@ -252,8 +252,12 @@ class Planner:
     def _read(self, format: FileFormat, key: str, with_index: bool) -> _File:
         if not with_index:
             return _File(*self._read_header(format, key))
-        (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
-                                                        lambda: self._read_index(key)])
+        known = None if self._revalidate else self._files.get(key)
+        if known:
+            (info, header), (index, index_info) = (known.info, known.header), self._read_index(key)
+        else:
+            (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
+                                                            lambda: self._read_index(key)])
         check_contigs(format, header, index)
         return _File(info, header, index, index_info)
 

@@ -26,8 +26,7 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
     IntegrityError
         It is plain, and not of the file; or not sealed as its name says.
     """
-    there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if path.is_file()]
-    beside = next((path for path in there if is_sealed(path)), next(iter(there), None))
+    beside = find(source)
     if beside is None:
         return []
     index_key = plain_name(key) + Path(plain_name(beside)).suffix + ENCRYPTED_SUFFIX
@@ -40,6 +39,12 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
                               "cannot be streamed then")
         _check_fit(source, beside, secret)
     return [(beside, index_key)]
+
+
+def find(source: Path) -> Path | None:
+    """The index beside a sealed file of this machine: a sealed one, else a plain one."""
+    there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if path.is_file()]
+    return next((path for path in there if is_sealed(path)), next(iter(there), None))
 
 
 def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
+from modos.formats import index_names
 from modos.htsget.client import WORKERS
 from modos.planning import Plan, Planner
 from modos.region import RegionLike
@@ -57,6 +58,10 @@ class UnsealedSource(StorageSource):
         elif not record.headers:
             logger.warning("%s: no digest of its header is recorded: whether it is another file was not compared "
                            "(`modos c4gh share` and `revoke` record one)", self.name)
+        elif not self._view.find_record(index_names(self._key)[0]).headers:
+            logger.warning("%s: no digest of the header of its index is recorded: whether that is another index, which leaves "
+                           "out records, was not compared (`modos check --secret-key` looks at it, `modos c4gh revoke "
+                           "--rotate` records one)", self.name)
         else:
             logger.info("%s: only the segments of the regions were opened; whether others are missing or moved was not compared",
                         self.name)

@@ -13,6 +13,7 @@ from modos.cli.output import count, progress, say, show, show_json
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
+    from modos.modo import MODO
     from modos.sealing import Recipients
 
 app = typer.Typer()
@@ -112,7 +113,21 @@ def decrypt(
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
-        else f"nothing to do: no file of {place} is encrypted")
+        else f"nothing to do: {_none_encrypted(place, elements)}")
+
+
+def _none_encrypted(place: str, elements: list[str] | None) -> str:
+    from modos.errors import listing
+
+    return f"no file of {place} is encrypted" if not elements else f"not encrypted in {place}: {listing(elements)}"
+
+
+def _has_encrypted(modo: MODO, elements: list[str] | None) -> bool:
+    """Whether some file of an object, or of the elements that are named, is encrypted."""
+    from modos.formats import is_encrypted
+
+    chosen = [modo[element] for element in elements] if elements else modo.metadata.values()
+    return any(is_encrypted(attributes.get("data_path") or "") for attributes in chosen)
 
 
 @app.command()
@@ -135,7 +150,8 @@ def share(
     modo = open_object(place)
     changed = modo.share(secret, public_key, elements)
     say(f"shared {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: they are recorded as recipients of every file already")
+        else "nothing to do: they are recorded as recipients of every file already" if _has_encrypted(modo, elements)
+        else f"nothing to do: {_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -143,9 +159,10 @@ def revoke(
     place: ObjectPath,
     elements: ElementsArgument = None,
     secret_key: SecretOption = ...,
-    public_key: PublicOption = ...,
+    public_key: PublicOption = None,
     passphrase_file: PassphraseOption = None,
-    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys.")] = False,
+    rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys; without --public-key for all "
+                                         "recorded recipients.")] = False,
 ) -> None:
     """Take recipients off the encrypted files. Copies that they have stay readable for them.
 
@@ -156,13 +173,18 @@ def revoke(
     modos c4gh revoke --rotate -s me.sec -p his.pub data/ex
     """
     from modos.cli.secrets import load_secret
+    from modos.errors import InvalidInputError
 
+    if not public_key and not rotate:
+        raise InvalidInputError("no recipient to take off is given", "give a public key (-p), or --rotate to encrypt anew alone")
     secret = load_secret(secret_key, passphrase_file)
     modo = open_object(place)
     with progress("encrypting") as advance:
-        changed = modo.revoke(secret, public_key, elements, rotate, advance)
-    say(f"revoked for {count(len(changed), 'file')} of {place}" if changed
-        else "nothing to do: no file is encrypted for them, as every packet is of a recorded recipient who remains")
+        changed = modo.revoke(secret, public_key or [], elements, rotate, advance)
+    done = "revoked for" if public_key else "encrypted anew"
+    say(f"{done} {count(len(changed), 'file')} of {place}" if changed
+        else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains"
+        if _has_encrypted(modo, elements) else f"nothing to do: {_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -232,4 +254,4 @@ def verify(
     modo = open_object(place)
     with progress("verifying") as advance:
         verified = modo.verify_encryption(secret, elements, progress=advance, sender_pubkey=sender or None)
-    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else f"no file of {place} is encrypted")
+    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _none_encrypted(place, elements))

@@ -18,13 +18,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from modos import ownership
 from modos.elements.document import ZARR, Document
 from modos.elements.record import FOLDER, Entry, Record, entries
 from modos.elements.store import fence, load, mirror_key
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
-from modos.formats import index_names
+from modos.formats import index_names, is_encrypted, plain_name
 from modos.storage import ObjectInfo, Storage
 
 _WORKERS = 8
@@ -289,7 +290,19 @@ def ownership_of(document: Document | None) -> Callable[[str], bool]:
 
 def files_of(document: Document) -> set[str]:
     """The keys that the files of a document's elements and their indexes have."""
-    return files_at(document.data_paths())
+    return {key for element_id in document.data_paths().values()
+            for key in files_of_element(document.nodes[element_id]["attributes"])}
+
+
+def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
+    """The keys that an element's file and its indexes have.
+
+    A sealed file of which no sealed index is on record may have a plain one
+    beside it.
+    """
+    path, digests = attributes["data_path"], attributes.get("header_digests")
+    is_alone = is_encrypted(path) and isinstance(digests, list) and len(digests) == 1
+    return files_at([path, plain_name(path)]) - {plain_name(path)} if is_alone else files_at([path])
 
 
 def files_at(paths: Iterable[str]) -> set[str]:

@@ -53,6 +53,11 @@ class SealRecord(NamedTuple):
             raise TruncatedStream(f"{name} has {size:,} bytes, recorded are {self.size:,}: it is damaged, or was replaced", _CHANGED)
 
 
+def has_no_index(attributes: Mapping[str, Any]) -> bool:
+    """Whether an element says what header its file has, and of no index: whatever lies there is one that nobody recorded."""
+    return len(_digests(attributes)) == 1
+
+
 FindRecord = Callable[[str], SealRecord]
 
 

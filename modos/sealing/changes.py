@@ -10,7 +10,7 @@ from typing import Any
 from modos.changes import Update
 from modos.editing import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
-from modos.encryption.recorded import SealRecord
+from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
 from modos.moving import find_pairs
@@ -43,6 +43,10 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
                 logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
                 continue
             headers = SealRecord.of(attributes) if key == path else SealRecord.of_index(attributes)
+            if key != path and has_no_index(attributes):
+                logger.warning("%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
+                               "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
+                               element_id, key)
             for piece in SealedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
                 if progress:
                     progress(len(piece))
@@ -191,7 +195,7 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
             continue
         opened = SealedFile(storage, path, secret, headers=SealRecord.of(attributes))
         sealed_for, recorded = for_whom(element_id, list(attributes.get("recipients", ())),
-                                        Packets.of(opened.header, attributes, secret))
+                                        Packets.of_files(storage, opened.header, attributes, secret))
         if not sealed_for:
             continue
         target = transaction.free_key(path)

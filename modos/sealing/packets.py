@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 from modos.encryption.header import Header, writer_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
 from modos.encryption.stored import stored_header
-from modos.errors import InvalidInputError
-from modos.formats import is_encrypted
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import index_names, is_encrypted
 from modos.storage import Storage
 
 
@@ -36,7 +37,8 @@ class Packets:
         Packets that the recipients in the metadata would have to have, and
         that are not there.
     is_as_recorded
-        The header has the digest that is recorded.
+        The header has the digest that is recorded, or the key opens every
+        packet.
     """
 
     count: int
@@ -47,18 +49,29 @@ class Packets:
     is_as_recorded: bool
 
     @classmethod
-    def of(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
+    def of_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
+        """Those of the header of a data file, or of that of an index of it where there are more of unknown recipients."""
+        found = [cls.of(header, attributes, secret, SealRecord.of(attributes))]
+        for index in index_names(attributes["data_path"]):
+            with suppress(NotFoundError):
+                found.append(cls.of(stored_header(storage, index)[0], attributes, secret, SealRecord.of_index(attributes)))
+        most = max(found, key=lambda one: one.unknown)
+        return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
+
+    @classmethod
+    def of(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
         """Count them; each recipient has as many as the key opens, and one where there is no key."""
-        recorded, digests = set(attributes.get("recipients", ())), SealRecord.of(attributes).headers
+        recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
         others = recorded if not own else recorded - {str(secret.public)}
         left = len(header.packets) - (own or 0) - len(others) * (own or 1)
-        return cls(len(header.packets), len(recorded), own, max(left, 0), max(-left, 0), header.digest in digests)
+        return cls(len(header.packets), len(recorded), own, max(left, 0), max(-left, 0),
+                   header.digest in record.headers or len(header.packets) == own)
 
     @property
     def are_accounted_for(self) -> bool:
         """Whether no packet can be of somebody who is not recorded, as far as the metadata are to be believed."""
-        return self.count == self.own or (self.is_as_recorded and not self.unknown)
+        return self.is_as_recorded and not self.unknown
 
     def text_of_unknown(self) -> str:
         """`1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
@@ -82,7 +95,8 @@ class Recipients:
     Parameters
     ----------
     packets
-        In the header, which does not say for whom they are.
+        In the header, which does not say for whom they are; of an index where
+        that has more of unknown recipients.
     fingerprints
         Of the public keys in the metadata; only the header's writer knows
         whether it was sealed for them.
@@ -118,12 +132,12 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     found = []
     for element_id, attributes in sealed_elements(metadata):
         header, _, _ = stored_header(storage, attributes["data_path"])
-        packets = Packets.of(header, attributes, secret)
+        packets = Packets.of_files(storage, header, attributes, secret)
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
         sender = attributes.get("sender")
         found.append(Recipients(
-            element_id, packets.count, fingerprints, None if packets.own is None else packets.own > 0, packets.own,
+            element_id, packets.count, fingerprints, None if secret is None else header.opens(secret), packets.own,
             packets.unknown, packets.missing, None if sender is None else _fingerprint(sender),
             tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer))))
     return found

@@ -97,10 +97,34 @@ def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, e
     revoked = modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
     assert "1 packet of an unknown recipient was removed as well" in revoked and "revoked for 1 file" in revoked
     again = modos("c4gh", "revoke", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
-    assert "every packet is of a recorded recipient" in again
+    assert "every packet is yours or of a recorded recipient" in again
     modos("c4gh", "verify", "-s", keys / "third.sec", ex)
     modos("c4gh", "verify", "-s", keys / "her.sec", ex, code=6)
     modos("check", ex)
+
+
+def test_what_is_plain_is_said_to_be(ex, keys):
+    """Nobody is told that they are recipients of it, or that it is of a sender."""
+    modos("c4gh", "encrypt", "-p", keys / "me.pub", ex, "demo1")
+    for command in (("share", "-p", keys / "her.pub"), ("revoke", "-p", keys / "her.pub"), ("decrypt",), ("verify",)):
+        assert f"not encrypted in {ex}: demo2" in modos("c4gh", *command, "-s", keys / "me.sec", ex, "demo2").stderr
+    by_me = ("--sender", keys / "me.pub")
+    assert "nothing says who sent it" in modos("c4gh", "verify", "-s", keys / "me.sec", *by_me, ex, "demo2", code=6).stderr
+    modos("c4gh", "decrypt", "-s", keys / "me.sec", ex)
+    assert "nothing says who sent it" in modos("c4gh", "verify", "-s", keys / "me.sec", *by_me, ex, code=6).stderr
+    assert "no file of" in modos("c4gh", "share", "-s", keys / "me.sec", "-p", keys / "her.pub", ex).stderr
+
+
+def test_files_are_encrypted_anew_without_anybody_being_taken_off(ex, keys):
+    """As the hints of `check` and `stream` have it."""
+    modos("c4gh", "encrypt", "-p", keys / "me.pub", "-p", keys / "her.pub", ex)
+    body = (ex / "demo2.bam.c4gh").read_bytes()[-28:]
+    assert "no recipient to take off" in modos("c4gh", "revoke", "-s", keys / "me.sec", ex, code=2).stderr
+    assert "encrypted anew 4 files" in modos("c4gh", "revoke", "--rotate", "-s", keys / "me.sec", ex).stderr
+    assert (ex / "demo2~2.bam.c4gh").read_bytes()[-28:] != body
+    modos("c4gh", "verify", "-s", keys / "her.sec", "--sender", keys / "me.pub", ex)
+    modos("c4gh", "verify", "-s", keys / "her.sec", "--sender", keys / "her.pub", ex, code=6)
+    assert "is whole" in modos("check", ex).stderr
 
 
 def test_a_sender_is_asked_for_on_every_way(ex, keys):
@@ -131,7 +155,7 @@ def test_another_file_in_the_place_of_a_sealed_one(ex, keys):
     for what in ((), ("-r", "chr1:1-9,000"), ("-H",)):
         refused = modos("stream", *what, "--secret-key", keys / "me.sec", ex / "demo2.bam", code=6, text=False)
         assert b"header that is recorded" in refused.stderr and refused.stdout == b""
-    assert "demo2.bam.c4gh does not have the recorded" in modos("check", ex, code=6).stdout
+    assert "demo2.bam.c4gh does not have the header that is recorded" in modos("check", ex, code=6).stdout
 
 
 def test_a_key_with_a_passphrase(ex, keys, tmp_path):
@@ -407,7 +431,7 @@ def test_an_update_says_what_became_of_the_file(ex, keys, example):
     before = contents(ex)
     same = modos("update", ex, "demo2", "-s", example / "ex/demo2.bam").stderr
     assert same.startswith("nothing to change: data/demo2") and contents(ex) == before
-    told = modos("update", ex, "demo2", "-s", example / "ex/demo1.cram").stderr
+    told = modos("update", ex, "demo2", "-s", example / "ex/demo1.cram", "-e", '{"data_path": "other.cram"}').stderr
     assert "encrypted for its 2 recipients" in told and not list(ex.glob("*.cram")) and not list(ex.glob("*.crai"))
     modos("check", "--thorough", "--secret-key", keys / "her.sec", ex)
     assert "encrypted" not in modos("update", ex, "demo2", "--plain", "-s", example / "ex/demo2.bam").stderr

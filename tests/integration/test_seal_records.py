@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import struct
 import subprocess
 import sys
 
@@ -18,6 +19,8 @@ from modos.encryption.keys import SecretKey
 from modos.errors import (
     AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
 )
+
+from ..proxy import Proxy
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 INDEXES = {"demo1.cram": ".crai", "demo2.bam": ".bai", "calls.vcf.gz": ".tbi", "cohort.bcf": ".csi"}
@@ -474,3 +477,106 @@ def test_decrypting_keeps_a_plain_index(example, tmp_path):
         modo.decrypt(ME, FRIEND.public)
     modo.decrypt(ME)
     assert modo.count("demo2.bam", "chr1:1-9000") > 0 and modo.find_problems() == []
+
+
+# -- indexes that nobody recorded ---------------------------------------------------------------------------------------
+
+def leaving_out(bam, bai):
+    """An index whose first bin of the first contig ends with the second block of the file."""
+    blocks, data, at = [0], bytearray(bai), 12
+    while blocks[-1] < len(bam):
+        blocks.append(blocks[-1] + struct.unpack_from("<H", bam, blocks[-1] + 16)[0] + 1)
+    bins, = struct.unpack_from("<i", data, 8)
+    for _ in range(bins):
+        number, chunks = struct.unpack_from("<Ii", data, at)
+        if number == 4681:
+            begin, = struct.unpack_from("<Q", data, at + 8)
+            struct.pack_into("<Q", data, at + 16, [block for block in blocks if block > begin >> 16][1] << 16)
+        at += 8 + 16 * chunks
+    return bytes(data)
+
+
+@pytest.mark.parametrize("is_sealed", [True, False])
+def test_an_index_that_was_put_beside_a_file_without_one_is_told_of(example, tmp_path, caplog, is_sealed):
+    """Anybody can seal one for whose public key they have, and it may leave out records."""
+    source = foreign(example, tmp_path, ME)
+    source.with_name("demo2.bam.bai.c4gh").unlink()
+    modo, bam = added(tmp_path, source), (example / "ex/demo2.bam").read_bytes()
+    forged = leaving_out(bam, (example / "ex/demo2.bam.bai").read_bytes())
+    modo.storage.write(f"demo2.bam.bai{'.c4gh' if is_sealed else ''}", sealed(forged, ME) if is_sealed else forged)
+    caplog.clear()
+    plain = MODO.open(example / "ex").count("demo2.bam", "chr1:1-16,000")
+    assert modo.count("demo2.bam", "chr1:1-16,000", secret_key=ME) < plain
+    assert "no digest of the header of its index is recorded" in warnings(caplog)
+    caplog.clear()
+    modo.count("demo2.bam", secret_key=ME)
+    assert not warnings(caplog)
+    assert "unknown" in [problem.kind for problem in modo.find_problems()]
+    modo.verify_encryption(ME)
+    assert "demo2.bam.bai" in warnings(caplog)
+
+
+def test_what_is_encrypted_anew_has_an_index_on_record(example, tmp_path, caplog):
+    source = foreign(example, tmp_path, ME)
+    source.with_name("demo2.bam.bai.c4gh").unlink()
+    modo = added(tmp_path, source)
+    modo.storage.write("demo2.bam.bai.c4gh", sealed((example / "ex/demo2.bam.bai").read_bytes(), ME))
+    modo.revoke(ME, [], rotate=True)
+    caplog.clear()
+    assert modo.count("demo2.bam", "chr1:1-16,000", secret_key=ME) and not warnings(caplog)
+    assert modo.find_problems() == []
+
+
+def test_who_can_open_the_index_alone_is_counted_and_revoked(example, tmp_path, caplog):
+    source = foreign(example, tmp_path, ME)
+    index = source.with_name("demo2.bam.bai.c4gh")
+    index.write_bytes(sealed((example / "ex/demo2.bam.bai").read_bytes(), ME, STRANGER))
+    modo = added(tmp_path, source)
+    (told,) = modo.recipients(ME)
+    assert (told.packets, told.unknown, told.opens) == (2, 1, True)
+    assert modo.revoke(ME, STRANGER.public) == ["data/theirs"] and "was removed as well" in warnings(caplog)
+    assert not header_of(modo, "demo2~2.bam.bai.c4gh").opens(STRANGER)
+    (told,) = modo.recipients(ME)
+    assert (told.packets, told.unknown) == (1, 0) and modo.find_problems() == []
+
+
+def test_a_region_of_a_sealed_cram_takes_no_more_requests_than_its_file_and_index(example, tmp_path, stack):
+    """The contigs for its reference and the plan of the region are of one look at the header."""
+    from modos.demo.stack import CREDENTIALS
+
+    with Proxy(stack.s3) as proxy:
+        where = {"services": {"s3": proxy.url}, "s3_kwargs": CREDENTIALS}
+        modo = MODO.open(example / "ex").upload(f"s3://modos-demo/asked/{tmp_path.name}", **where)
+        modo.encrypt(ME.public)
+        wanted = modo.count("demo1.cram", "chr1:20,001-25,000", secret_key=ME)  # also takes the reference
+        again = MODO.open(modo.storage.url, **where)
+        proxy.requests.clear()
+        assert again.count("demo1.cram", "chr1:20,001-25,000", secret_key=ME) == wanted > 0
+        asked = [(method, path.rpartition("/")[2]) for method, path, _ in proxy.requests if "demo1" in path]
+    assert sorted(asked) == [("GET", "demo1.cram.c4gh"), ("GET", "demo1.cram.crai.c4gh")]
+
+
+def test_a_plain_index_beside_a_sealed_file_goes_where_that_goes(example, tmp_path):
+    source = foreign(example, tmp_path, ME)
+    source.with_name("demo2.bam.bai.c4gh").unlink()
+    modo = added(tmp_path, source)
+    modo.storage.write("demo2.bam.bai", (example / "ex/demo2.bam.bai").read_bytes())
+    wanted = modo.count("demo2.bam", "chr1:1-9000", secret_key=ME)
+    modo.update_element("theirs", {"data_path": "reads/z.bam"})
+    assert {path.name for path in modo.list_files()} == {"z.bam.c4gh", "z.bam.bai"}
+    assert modo.count("reads/z.bam", "chr1:1-9000", secret_key=ME) == wanted > 0
+    modo.remove_element("theirs")
+    assert modo.list_files() == []
+
+
+def test_the_same_sealed_file_brings_an_index_where_there_is_none(example, tmp_path):
+    source = foreign(example, tmp_path, ME)
+    index = source.with_name("demo2.bam.bai.c4gh")
+    index.rename(tmp_path / "index")
+    modo = added(tmp_path, source)
+    shutil.copy(example / "ex/demo2.bam.bai", source.with_name("demo2.bam.bai"))
+    modo.update_element("theirs", {}, source, secret_key=ME)
+    assert modo.find_problems() == [] and modo.count("demo2.bam", "chr1:1-9000", secret_key=ME) > 0
+    before = modo.metadata["data/theirs"]
+    modo.update_element("theirs", {}, source, secret_key=ME)
+    assert modo.metadata["data/theirs"] == before

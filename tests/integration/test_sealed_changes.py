@@ -131,6 +131,8 @@ def test_a_description_of_the_plain_files_brings_an_encrypted_object_up_to_date(
     assert state(MODO.from_file(source / "modo.yaml", place)) == before
     shutil.copy(other_reads, source / "demo2.bam")
     shutil.copy(f"{other_reads}.bai", source / "demo2.bam.bai")
+    (difference,) = MODO.compare_with_file(source / "modo.yaml", place)
+    assert set(difference.slots) == {"data_path"}  # and not that nobody could open it
     modo = MODO.from_file(source / "modo.yaml", place)
     assert_true(modo, "data/demo2", other_reads.read_bytes(), [ME, HER, NEW])
     assert not [name for name in files(modo) if name.endswith((".bam", ".bai"))]
@@ -323,6 +325,11 @@ def test_crypt4gh_under_another_name_is_refused(ex, tmp_path, name):
         with pytest.raises(InvalidInputError, match=r"encrypted \(Crypt4GH\)") as refused:
             change()
         assert ".c4gh" in refused.value.hint
+    if not name.endswith((".c4gh", ".C4GH")):
+        (ex.path / f"there-{name}").write_bytes(WHOLE)
+        with pytest.raises(IntegrityError, match="says that it is not"):
+            ex.add_element(element | {"data_path": f"there-{name}"})
+        (ex.path / f"there-{name}").unlink()
     assert files(ex).keys() == before[0].keys()
     ex.add_element(element | {"data_path": "x.tsv.c4gh"}, source.rename(tmp_path / "blob"))  # its name in the object says so
     assert ex.find_problems() == []
