@@ -136,10 +136,11 @@ class Transaction:
             move = self._settle_path(element_id, base, changes)
         if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
             self._named.add(element_id)
-        if move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+        has_another_file = move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path")
+        if has_another_file:
             of_the_file_before = ("sender",) if sealing and source else SLOTS_OF_SEALED  # the others are recorded anew
             changes |= {slot: None for slot in of_the_file_before if slot in base}
-        if "seqcol_digest" in base and move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path"):
+        if has_another_file and "seqcol_digest" in base:
             changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
         change = Update(element_id, changes, base)
         model.validate(merge(base, changes), element_id)

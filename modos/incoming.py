@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -171,8 +170,8 @@ def recorded_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple
     """
     hint = "encrypt the file yourself and give that, or store it plain with --plain (plain=True)"
     try:
-        keys = tuple(PublicKey(base64.b64decode(key, validate=True)) for key in attributes.get("recipients", ()))
-    except ValueError:
+        keys = tuple(PublicKey.parse(key) for key in attributes.get("recipients", ()))
+    except InvalidInputError:
         raise InvalidInputError(f"{element_id} is encrypted, and its recipients are no public keys: the new file cannot be "
                                 "encrypted for them", hint) from None
     if not keys:

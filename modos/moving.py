@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from modos.changes import Update
@@ -16,11 +16,8 @@ _COMPRESSED = (".gz", ".bgz")
 
 
 @dataclass(frozen=True)
-class MovedFile:
-    """A file of an element, and its indexes, under another name.
-
-    The bytes are not read: they get one more name in a folder, and are
-    copied by the server on S3. Sizes are compared.
+class FilePairs:
+    """A file of an element, and its indexes, of which others are made.
 
     Parameters
     ----------
@@ -30,13 +27,22 @@ class MovedFile:
 
     change: Update
     pairs: tuple[tuple[str, str], ...]
-    replaces: bool = True
+    replaces: bool = field(default=True, kw_only=True)
 
     def keys(self) -> list[str]:
         return [target for _, target in self.pairs]
 
     def folders(self) -> list[str]:
         return []
+
+
+@dataclass(frozen=True)
+class MovedFile(FilePairs):
+    """A file of an element, and its indexes, under another name.
+
+    The bytes are not read: they get one more name in a folder, and are
+    copied by the server on S3. Sizes are compared.
+    """
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         recorded = self.change.base.get("data_size")

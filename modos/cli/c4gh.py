@@ -80,7 +80,7 @@ def encrypt(
     recipients = list(dict.fromkeys(recipients))
     modo = open_object(place)
     mine = opens_for_me(recipients, sender, public_key or [])
-    if modo.find_plain(recipients, elements) and not mine and not keep:
+    if not mine and not keep and modo.find_plain(recipients, elements):
         warn_of_lockout(place, ask=not yes)
     with progress("encrypting") as advance:
         changed = modo.encrypt(recipients, sender, delete=not keep, elements=elements, progress=advance, also_me=False)

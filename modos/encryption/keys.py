@@ -43,6 +43,14 @@ class PublicKey:
         if len(self.raw) != KEY_BYTES or not any(self.raw):
             raise InvalidInputError("not a public key: it has not 32 bytes, or they are all zero")
 
+    @classmethod
+    def parse(cls, text: str) -> PublicKey:
+        """The key that `str` gave, as metadata record it; InvalidInputError where it is none."""
+        try:
+            return cls(base64.b64decode(text, validate=True))
+        except ValueError:
+            raise InvalidInputError(f"not a public key: {text[:60]!r}") from None
+
     @property
     def fingerprint(self) -> str:
         """`SHA256:` and 43 letters, in the manner of OpenSSH."""

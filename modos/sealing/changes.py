@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -200,7 +199,7 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
             continue
         target = transaction.free_key(path)
         pairs = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
-        keys = tuple(PublicKey(base64.b64decode(key)) for key in sealed_for)
+        keys = tuple(PublicKey.parse(key) for key in sealed_for)
 
         def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
             return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from modos.changes import Update
@@ -19,29 +19,14 @@ from modos.encryption.writing import seal_pieces, taken, with_progress, write_ne
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.formats import is_encrypted
 from modos.hashing import ThreadedHash
+from modos.moving import FilePairs
 from modos.storage import Storage
 from modos.storage.base import Progress
 
 
 @dataclass(frozen=True)
-class _Conversion(ABC):
-    """Makes other files of a data file and its indexes.
-
-    Parameters
-    ----------
-    pairs
-        What is there and what will be; the data file first.
-    """
-
-    change: Update
-    pairs: tuple[tuple[str, str], ...]
-    replaces: bool = field(default=True, kw_only=True)
-
-    def keys(self) -> list[str]:
-        return [target for _, target in self.pairs]
-
-    def folders(self) -> list[str]:
-        return []
+class _Conversion(FilePairs, ABC):
+    """Makes other files of a data file and its indexes."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         told: dict[str, Any] = {}

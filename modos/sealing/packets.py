@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -150,6 +148,6 @@ def sealed_elements(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple
 
 def _fingerprint(key: str) -> str:
     try:
-        return PublicKey(base64.b64decode(key)).fingerprint
-    except (binascii.Error, ValueError, InvalidInputError):
+        return PublicKey.parse(key).fingerprint
+    except InvalidInputError:
         return f"not a key: {key[:60]!r}"
