@@ -7,11 +7,12 @@ import hashlib
 import os
 import re
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from typing import TypeVar
 
 from modos import ownership
 from modos.errors import (
@@ -29,7 +30,10 @@ _LOCK = re.compile(r"\..*\.lock")
 _LOCK_KEY = ".modos/.commit.lock"
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV)  # where there are no hard links
 _TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two changes may get the same time
+_PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
+
+_Made = TypeVar("_Made")
 
 
 class LocalStorage(Storage):
@@ -122,7 +126,6 @@ class LocalStorage(Storage):
               durable: bool = True) -> str:
         path = self._resolve(key)
         with _translated(path):
-            modes.make_folders(path.parent, self._root)
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
@@ -133,7 +136,7 @@ class LocalStorage(Storage):
 
     def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
-            with open(modes.create_file(part, path), "wb") as file:
+            with open(self._in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -161,9 +164,8 @@ class LocalStorage(Storage):
         from filelock import FileLock, Timeout
 
         path = self._root / _LOCK_KEY
-        modes.make_folders(path.parent, self._root)
         try:
-            with FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)):
+            with self._in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
@@ -174,13 +176,13 @@ class LocalStorage(Storage):
         with _translated(path):
             if os.path.lexists(path):
                 raise _taken(path)
-            modes.make_folders(path.parent, self._root)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
-                    opened = modes.create_file(part, model, flags=os.O_APPEND if kept else os.O_EXCL)
+                    flags = os.O_APPEND if kept else os.O_EXCL
+                    opened = self._in_folder(path, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
@@ -196,9 +198,8 @@ class LocalStorage(Storage):
         """One more name for the bytes, where the file system has hard links."""
         path, real = self._resolve(key), os.path.realpath(self._resolve(source))
         with _translated(path):
-            modes.make_folders(path.parent, self._root)
             try:
-                os.link(real, path)
+                self._in_folder(path, lambda: os.link(real, path))
             except FileExistsError:
                 raise _taken(path) from None
             except OSError as error:
@@ -247,6 +248,15 @@ class LocalStorage(Storage):
         with _translated(path):
             path.unlink(missing_ok=True)
             self._prune(path.parent)
+
+    def _in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
+        """Make a file and the folders that it is in; others may prune those while they are empty, so more than once."""
+        for _ in range(_PRUNED_MEANWHILE):
+            with suppress(FileNotFoundError):
+                modes.make_folders(path.parent, self._root)
+                return make()
+        modes.make_folders(path.parent, self._root)
+        return make()
 
     def _prune(self, folder: Path) -> None:
         """Remove folders that became empty, up to but without the root."""

@@ -73,6 +73,11 @@ def make_folders(folder: Path, root: Path) -> None:
     The first that is made at or above the root follows the umask, as mkdir
     has it. But in one that a group shares (setgid, and it may write), that
     group may do in the new one what it may do there.
+
+    Raises
+    ------
+    FileNotFoundError
+        Somebody removed one of them meanwhile.
     """
     missing = []
     while not os.path.isdir(folder):
@@ -86,7 +91,7 @@ def make_folders(folder: Path, root: Path) -> None:
             else:
                 _make_following(path)
         except FileExistsError:  # somebody else was faster
-            if not os.path.isdir(path):
+            if not stat.S_ISDIR(os.stat(path).st_mode):
                 raise
         else:
             if is_top:

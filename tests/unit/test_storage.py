@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from modos.errors import ConflictError, InvalidInputError, NotFoundError, TruncatedStream
 from modos.storage import open_storage
+from modos.storage.local import LocalStorage
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -115,3 +117,22 @@ def test_two_processes_commit_without_loss(tmp_path):
     assert [writer.wait() for writer in writers] == [0, 0]
     metadata = MODO.open(tmp_path / "ex").metadata
     assert len(metadata) == 82 and len(metadata["assay/a"]["has_sample"]) == 80
+
+
+@pytest.mark.parametrize("put", ["write", "write_stream", "copy"])
+def test_a_folder_that_others_empty_is_made_again(tmp_path, put):
+    """Several put files into one folder and take them out again; who finds it gone in between makes it anew."""
+    LocalStorage(tmp_path).write("source", b"x")
+    puts = {"write": lambda storage, key: storage.write(key, b"x", durable=False),
+            "write_stream": lambda storage, key: storage.write_stream(key, [b"x"], size=1),
+            "copy": lambda storage, key: storage.copy(key, "source")}
+
+    def come_and_go(name):
+        storage = LocalStorage(tmp_path)
+        for _ in range(200):
+            puts[put](storage, f"a/b/c/{name}")
+            storage.delete(f"a/b/c/{name}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(come_and_go, "wxyz"))
+    assert os.listdir(tmp_path) == ["source"]
