@@ -77,8 +77,8 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
     @app.get("/healthz")
-    def is_alive() -> dict[str, str]:
-        """Whether the server runs."""
+    async def is_alive() -> dict[str, str]:
+        """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
     @app.get("/readyz")

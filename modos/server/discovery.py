@@ -31,11 +31,11 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
     router = APIRouter()
 
     @router.get("/")
-    def discover(request: Request) -> dict[str, Any]:
+    async def discover(request: Request) -> dict[str, Any]:
         """Where the services are; null for what is absent."""
         base = public_url or str(request.base_url).rstrip("/")
         return {
-            "status": "success", "auth": access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
+            "status": "success", "auth": await access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
             "credentials": f"{base}/credentials" if s3 and access.identifies else None,
             "fuzon": None, "kms": None, "refget": f"{base}/refget" if has_references else None,
             "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
