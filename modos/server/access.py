@@ -126,13 +126,21 @@ class Access:
             return self._rules.places(caller, action)
         return () if action == "write" or self._is_closed and caller == ANYONE else ("",)
 
-    def allows(self, caller: Caller, action: Action, key: str) -> bool:
-        """Whether somebody may do something with a key and all that is below it."""
-        return any(not place or key == place or key.startswith(f"{place}/") for place in self.places(caller, action))
+    def allows(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> bool:
+        """Whether somebody may do something with a key and all that is below it.
 
-    def check(self, caller: Caller, action: Action, key: str) -> None:
-        """HtsgetError where somebody may not; it is the same whether the key is there or not."""
-        if self.allows(caller, action, key):
+        Parameters
+        ----------
+        below
+            Whether the key has to lie below a place: it is one to which an
+            ending is added, so that a place itself leads to a file beside it.
+        """
+        return any(not place or key == place and not below or key.startswith(f"{place}/")
+                   for place in self.places(caller, action))
+
+    def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:
+        """HtsgetError where somebody may not, see `allows`; it is the same whether the key is there or not."""
+        if self.allows(caller, action, key, below=below):
             return
         if caller == ANYONE:
             raise HtsgetError("PermissionDenied", "a bearer token is needed")
@@ -165,9 +173,9 @@ def caller_of(request: Request) -> Caller:
 
 
 def refusal(error: HtsgetError) -> JSONResponse:
-    """The answer to somebody who may not."""
-    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name], {"WWW-Authenticate": "Bearer"},
-                        media_type=MEDIA_TYPE)
+    """The answer to somebody who may not; a body that they send is not read."""
+    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name],
+                        {"WWW-Authenticate": "Bearer", "Connection": "close"}, media_type=MEDIA_TYPE)
 
 
 class Pages:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import socket
+import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 import requests
+from starlette.responses import PlainTextResponse
 
 from modos.server import provider as provider_module
 from modos.server.access import Access
 from modos.server.app import create_app
-from modos.server.rules import Oidc
+from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
 from ..provider import Provider
+
+CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"
 
 
 class Hanging:
@@ -127,3 +135,136 @@ def test_failures_are_remembered_with_growing_pauses(monkeypatch):
         now[0] += 1
     pauses = [after - before for before, after in zip(asked, asked[1:])]
     assert pauses[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(pauses[8:]) == {300}
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/metrics%2F%2F", "/metrics/%2f"])
+def test_what_is_for_peers_has_one_spelling(plain, path):
+    """Here, where a gateway that knows one spelling lets all others through."""
+    status, body = spelled(plain, path)
+    assert status == 404 and b"modos_requests" not in body
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/METRICS", "/metrics/x",
+                                  "/authorize", "/authorize/", "/authorize%2f", "/x/../metrics", "/x/%2e%2e/metrics/"])
+def test_the_gateway_passes_on_nothing_that_is_for_peers(gateway, path):
+    """The server behind it answers each spelling, so that it is the gateway that is looked at."""
+    assert spelled(gateway, "/list")[1] == b"seen"
+    status, body = spelled(gateway, path)
+    assert status in (308, 404) and body != b"seen"
+
+
+def spelled(url, path, method="GET"):
+    """An answer to a path as it is written, with nothing put right on the way."""
+    import http.client
+
+    connection = http.client.HTTPConnection(*address(url), timeout=20)
+    connection.putrequest(method, "/", skip_accept_encoding=True)
+    connection._buffer[0] = f"{method} {path} HTTP/1.1".encode()
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def address(url):
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@pytest.fixture(scope="module")
+def plain(example, tmp_path_factory):
+    root = tmp_path_factory.mktemp("plain")
+    shutil.copytree(example / "ex", root / "ex")
+    with BackgroundServer(create_app(open_storage(root))) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """Caddy with the configuration that comes with modos, before a server that answers everything."""
+    if shutil.which("caddy") is None:
+        pytest.skip("no caddy")
+
+    async def echo(scope, receive, send):
+        await PlainTextResponse("seen")(scope, receive, send)
+
+    folder = tmp_path_factory.mktemp("caddy")
+    ports = free_ports(2)
+    with BackgroundServer(echo) as behind:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": behind.url.removeprefix("http://"),
+                       "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
+        caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
+                                 stderr=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{ports[0]}"
+            wait_for(url)
+            yield url
+        finally:
+            caddy.terminate()
+            caddy.wait(20)
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def wait_for(url):
+    for _ in range(200):
+        try:
+            socket.create_connection(address(url), 5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.mark.parametrize("authorization", ["", "Authorization: Bearer a-token-of-many-letters\r\n", "Authorization: Bearer x\r\n"])
+def test_a_request_for_credentials_is_short(tmp_path, authorization):
+    """200 MB are announced; the server answers, and ends the connection, after a small part of them."""
+    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
+        sent = 0
+        with socket.create_connection(address(server.url), 20) as connection:
+            connection.sendall(f"POST /credentials HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: application/json\r\n"
+                               "Content-Length: 200000000\r\n\r\n".encode())
+            try:
+                while sent < 200_000_000:
+                    sent += connection.send(b" " * 65536)
+            except OSError:
+                pass
+        assert sent < 30_000_000  # what the buffers of two sockets hold, and some
+
+
+def test_credentials_are_asked_for_with_a_document(tmp_path):
+    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
+        for body in (b"", b"{", b"[]", b'{"prefix": 5}', b'{"write": "maybe"}'):
+            answer = requests.post(f"{server.url}/credentials", data=body, timeout=20,
+                                   headers={"Authorization": "Bearer a-token-of-many-letters"})
+            assert answer.status_code == 400 and answer.json()["message"].startswith("the request"), answer.text
+
+
+def test_a_place_is_no_beginning_of_a_file_beside_it(tmp_path):
+    """The rule `ex` is about what is in ex: not about ex.cram, which an htsget server makes of the id ex."""
+    rules = Rules((Rule(frozenset({"user:alice"}), read=("ex",)),))
+    app = create_app(open_storage(tmp_path), access=Access({"a-token-of-many-letters": "alice"}, rules))
+    with BackgroundServer(app) as server:
+        def status(path, forwarded=None):
+            headers = {"Authorization": "Bearer a-token-of-many-letters"} | ({"X-Forwarded-Uri": forwarded} if forwarded else {})
+            return requests.get(server.url + path, headers=headers, timeout=20).status_code
+
+        assert status("/authorize", "/htsget/reads/ex/demo2") == 200
+        assert status("/authorize", "/htsget/reads/ex") == 403 and status("/authorize", "/htsget/variants/ex?format=VCF") == 403
+        assert status("/htsget/reads/ex") == 403 and status("/htsget/reads/ex/demo2") == 404
+
+
+def test_a_slow_body_has_an_end(plain, monkeypatch):
+    monkeypatch.setattr("modos.server.bodies.DEADLINE", 1.0)
+    with socket.create_connection(address(plain), 20) as connection:
+        connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        begin = time.monotonic()
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
