@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +21,7 @@ from starlette.responses import PlainTextResponse
 from modos.server import provider as provider_module
 from modos.server.access import Access
 from modos.server.app import create_app
+from modos.server.drs import object_id
 from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
@@ -268,3 +271,92 @@ def test_a_slow_body_has_an_end(plain, monkeypatch):
         begin = time.monotonic()
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                                    b"POST /list HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"])
+@pytest.mark.parametrize("half", [b"", b"GET /list HT", b"GET /list HTTP/1.1\r\nHost: x\r\nX-A: "])
+def test_half_a_request_has_an_end(example, monkeypatch, before, half):
+    """On a new connection and on a used one, also where another byte comes now and then."""
+    monkeypatch.setattr("modos.server.connections.HEADERS", 1.0, raising=False)
+    with BackgroundServer(create_app(open_storage(example))) as server, \
+            socket.create_connection(address(server.url), 20) as connection:
+        connection.sendall(before)
+        time.sleep(0.3)
+        connection.sendall(half)
+        connection.settimeout(0.2)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 4:
+            try:
+                if not connection.recv(65536):
+                    break
+            except TimeoutError:
+                connection.sendall(half[-1:].strip() and b"a")
+            except OSError:
+                break
+        assert time.monotonic() - begin < 3
+
+
+def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
+    monkeypatch.setattr("modos.server.connections.HEADERS", 0.5, raising=False)
+
+    async def slow(scope, receive, send):
+        import asyncio
+
+        await asyncio.sleep(1.5)
+        await PlainTextResponse("done")(scope, receive, send)
+
+    with BackgroundServer(slow) as server:
+        assert requests.get(server.url, timeout=20).text == "done"
+
+
+def test_connections_are_fewer_than_descriptors():
+    """400 connections where 256 files may be open: those above the limit are refused, and once they are gone all is well."""
+    program = ("import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+               "from modos.cli import main; sys.argv = ['modos', 'serve', '.', '--port', '0']; main()")
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = re.search(r"http://[0-9.:]+", process.stderr.readline())[0]
+            held = []
+            for _ in range(400):
+                held.append(socket.create_connection(address(url), 20))
+            time.sleep(1)
+            assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
+            for connection in held:
+                connection.close()
+            time.sleep(0.5)
+            assert ask(url, path="/healthz")[0] == 200
+        finally:
+            process.terminate()
+            errors = process.communicate(timeout=30)[1]
+    assert "Too many open files" not in errors
+
+
+def test_methods_that_strangers_make_up_are_one_number(plain):
+    for number in range(20):
+        spelled(plain, "/list", method=f"MADEUP{number}")
+    text = requests.get(f"{plain}/metrics", timeout=20).text
+    assert "MADEUP" not in text and 'method="other"' in text
+
+
+@pytest.mark.parametrize("path", ["/files/" + "a/" * 480 + "a", "/htsget/reads/" + "a/" * 480 + "a", "/files/ex/" + "a/" * 480 + "a",
+                                  "/ga4gh/drs/v1/objects/" + object_id("a/" * 250 + "a"),
+                                  "/files/ex/data.zarr/data/" + "a/" * 400 + "a"])
+def test_a_deep_path_makes_few_requests_to_the_storage(example, monkeypatch, path):
+    storage = open_storage(example)
+    asked = []
+    for name in ("stat", "exists", "read", "iter_files", "list_folders"):
+        original = getattr(type(storage), name)
+        monkeypatch.setattr(type(storage), name,
+                            lambda self, *words, _original=original, **options: asked.append(words) or _original(self, *words, **options))
+    with BackgroundServer(create_app(storage)) as server:
+        assert ask(server.url, path=path)[0] == 404
+    assert len(asked) <= 8, asked[:12]
+
+
+def test_deep_objects_and_files_are_found(example, tmp_path):
+    shutil.copytree(example / "ex", tmp_path / "a/b/c/d/e/f/g/h/i/ex")
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/demo2.bam")[0] == 200
+        assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/data.zarr/zarr.json")[0] == 200
+        assert ask(server.url, path="/htsget/reads/a/b/c/d/e/f/g/h/i/ex/demo2")[0] == 200
