@@ -18,6 +18,7 @@ from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key
 
 _WORKERS = 16
+_DEPTH = 8  # parts of a key up to which each may be looked at for an object
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +170,10 @@ class Catalog:
             The file lies in no object.
         """
         parts = check_key(key).split("/")
-        for depth in range(len(parts) - 1, -1, -1):
+        if len(parts) > _DEPTH and next(iter(self.storage.iter_files("/".join(parts[:-1]))), None) is None:
+            raise NotFoundError(f"{key} lies in no object")
+        deepest = parts.index(elements.ZARR) if elements.ZARR in parts else len(parts) - 1  # no object lies in the arrays of one
+        for depth in range(deepest, -1, -1):
             prefix = "/".join(parts[:depth])
             if prefix in self._known or self.is_object(prefix):
                 return prefix, "/".join(parts[depth:])

@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
 import re
-import threading
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from modos.config import fetch_json
-from modos.errors import AccessError, InvalidInputError, ModosError
+from modos.errors import AccessError, InvalidInputError
 from modos.given import is_pipe, read_given
 from modos.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
+from modos.server.provider import Provider
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
 
 SHORTEST = 16  # characters of a token
@@ -30,12 +26,7 @@ _LONGEST = 16_384
 _MAX_TOKENS = 16 << 20  # bytes of a file
 _MAX_AGE = 30 * 24 * 3600  # seconds; htsget.md, "CORS"
 _OPEN_TO_PAGES = ("/htsget/", "/files/", "/refget/", "/references/")
-_ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-_LEEWAY = 60  # seconds that clocks may differ
-_KEYS_KEPT, _KEYS_AGAIN = 300, 10  # seconds until keys are fetched anew, and between two fetches for unknown ones
 _CALLER = "modos.caller"
-
-logger = logging.getLogger(__name__)
 
 
 def read_tokens(path: str | Path) -> dict[str, str]:
@@ -82,7 +73,7 @@ class Access:
 
     def __init__(self, tokens: Mapping[str, str] | None = None, rules: Rules | None = None, oidc: Oidc | None = None):
         self._names = {_digest(token): name for token, name in (tokens or {}).items()}
-        self._provider = _Provider(oidc) if oidc else None
+        self._provider = Provider(oidc) if oidc else None
         self.oidc = oidc
         self._rules = rules
         self._is_closed = bool(self._names or oidc)
@@ -93,33 +84,33 @@ class Access:
         found = read_access(path)
         return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
 
+    async def prepare(self, authorization: str) -> None:
+        """Have the keys of the provider fetched, where a header `Authorization` needs them."""
+        token = _bearer(authorization)
+        if self._provider and _digest(token) not in self._names and token.count(".") == 2:
+            await self._provider.prepare(token)
+
     def identify(self, authorization: str) -> Caller:
-        """Who sends a header `Authorization`.
+        """Who sends a header `Authorization`, by what is known; see `prepare`.
 
         Raises
         ------
         HtsgetError
             It is not that of anybody.
         """
-        scheme, _, token = authorization.partition(" ")
-        token = token.strip()
-        if scheme.lower() == "bearer" and 0 < len(token) <= _LONGEST:
-            name = self._names.get(_digest(token))
-            if name is not None:
-                return Caller(name)
-            if self._provider and token.count(".") == 2:
-                return self._provider.identify(token)
+        token = _bearer(authorization)
+        name = self._names.get(_digest(token)) if token else None
+        if name is not None:
+            return Caller(name)
+        if self._provider and token.count(".") == 2:
+            return self._provider.identify(token)
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
-    def login(self) -> dict[str, Any] | None:
+    async def login(self) -> dict[str, Any] | None:
         """How to get a token; None where none is needed."""
         if self._provider is None or self.oidc is None:
             return {"type": "token"} if self._is_closed else None
-        try:
-            provider = self._provider.described()
-        except ModosError as error:
-            logger.error("%s does not answer: %s", self.oidc.issuer, error)
-            provider = {}
+        provider = await self._provider.described()
         return {"type": "oidc", "issuer": self.oidc.issuer, "client_id": self.oidc.client_id, "audience": self.oidc.audience,
                 "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
                 "token_endpoint": provider.get("token_endpoint")}
@@ -135,13 +126,21 @@ class Access:
             return self._rules.places(caller, action)
         return () if action == "write" or self._is_closed and caller == ANYONE else ("",)
 
-    def allows(self, caller: Caller, action: Action, key: str) -> bool:
-        """Whether somebody may do something with a key and all that is below it."""
-        return any(not place or key == place or key.startswith(f"{place}/") for place in self.places(caller, action))
+    def allows(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> bool:
+        """Whether somebody may do something with a key and all that is below it.
 
-    def check(self, caller: Caller, action: Action, key: str) -> None:
-        """HtsgetError where somebody may not; it is the same whether the key is there or not."""
-        if self.allows(caller, action, key):
+        Parameters
+        ----------
+        below
+            Whether the key has to lie below a place: it is one to which an
+            ending is added, so that a place itself leads to a file beside it.
+        """
+        return any(not place or key == place and not below or key.startswith(f"{place}/")
+                   for place in self.places(caller, action))
+
+    def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:
+        """HtsgetError where somebody may not, see `allows`; it is the same whether the key is there or not."""
+        if self.allows(caller, action, key, below=below):
             return
         if caller == ANYONE:
             raise HtsgetError("PermissionDenied", "a bearer token is needed")
@@ -160,7 +159,8 @@ class Authentication:
             authorization = Headers(scope=scope).get("Authorization")
             if authorization:
                 try:
-                    scope[_CALLER] = await run_in_threadpool(self._access.identify, authorization)
+                    await self._access.prepare(authorization)
+                    scope[_CALLER] = self._access.identify(authorization)
                 except HtsgetError as error:
                     await refusal(error)(scope, receive, send)
                     return
@@ -173,61 +173,9 @@ def caller_of(request: Request) -> Caller:
 
 
 def refusal(error: HtsgetError) -> JSONResponse:
-    """The answer to somebody who may not."""
-    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name], {"WWW-Authenticate": "Bearer"},
-                        media_type=MEDIA_TYPE)
-
-
-class _Provider:
-    """Checks the tokens of an OpenID provider with its public keys."""
-
-    def __init__(self, oidc: Oidc):
-        self._oidc = oidc
-        self._lock = threading.Lock()
-        self._keys: Any = None
-        self._description: dict[str, Any] | None = None
-        self._fetched = 0.0
-
-    def identify(self, token: str) -> Caller:
-        import jwt
-
-        try:
-            key = self._key(jwt.get_unverified_header(token).get("kid"))
-            claims = jwt.decode(token, key, algorithms=_ALGORITHMS, audience=self._oidc.audience, issuer=self._oidc.issuer,
-                                leeway=_LEEWAY, options={"require": ["exp", "iss", "aud"]})
-        except jwt.ExpiredSignatureError:
-            raise HtsgetError("InvalidAuthentication", "the token has expired") from None
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError):
-            raise HtsgetError("InvalidAuthentication", "the token is not valid") from None
-        name, groups = claims.get(self._oidc.name_claim), claims.get(self._oidc.groups_claim, ())
-        if not isinstance(name, str) or not name:
-            raise HtsgetError("InvalidAuthentication", f"the token has no {self._oidc.name_claim}")
-        return Caller(name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else
-                      frozenset())
-
-    def _key(self, number: str | None) -> Any:
-        """The key of a number; the keys are fetched anew now and then, and where one is not among them."""
-        with self._lock:
-            age = time.monotonic() - self._fetched
-            if self._keys is None or age > _KEYS_KEPT or number not in self._keys and age > _KEYS_AGAIN:
-                self._keys, self._fetched = self._fetch(), time.monotonic()
-            return self._keys[number]
-
-    def _fetch(self) -> dict[str | None, Any]:
-        from jwt import PyJWKSet
-
-        try:
-            url = self._oidc.jwks_url or self.described()["jwks_uri"]
-            return {key.key_id: key for key in PyJWKSet.from_dict(fetch_json(url)).keys}
-        except ModosError as error:
-            logger.error("the keys of %s cannot be read: %s", self._oidc.issuer, error)
-            raise HtsgetError("InternalError", "the server cannot check tokens at the moment") from None
-
-    def described(self) -> dict[str, Any]:
-        """What the provider says of itself (OpenID Connect Discovery 1.0, section 4)."""
-        if self._description is None:
-            self._description = fetch_json(f"{self._oidc.issuer.rstrip('/')}/.well-known/openid-configuration")
-        return self._description
+    """The answer to somebody who may not; a body that they send is not read."""
+    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name],
+                        {"WWW-Authenticate": "Bearer", "Connection": "close"}, media_type=MEDIA_TYPE)
 
 
 class Pages:
@@ -242,6 +190,13 @@ class Pages:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_TO_PAGES)
         await (self._open if is_open else self._app)(scope, receive, send)
+
+
+def _bearer(authorization: str) -> str:
+    """The token of a header `Authorization`; empty where it has none that could be good."""
+    scheme, _, token = authorization.partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and len(token) <= _LONGEST else ""
 
 
 def _digest(token: str) -> bytes:

@@ -23,6 +23,8 @@ from modos.server.access import Access, Authentication, Pages
 from modos.server.observing import Observed, metrics
 from modos.storage import Storage
 
+INNER = ("/metrics", "/authorize")  # for peers, which a gateway does not pass on
+_NOTHING = {"error": NotFoundError.kind, "message": "there is nothing here"}
 logger = logging.getLogger(__name__)
 
 
@@ -77,8 +79,8 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
     @app.get("/healthz")
-    def is_alive() -> dict[str, str]:
-        """Whether the server runs."""
+    async def is_alive() -> dict[str, str]:
+        """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
     @app.get("/readyz")
@@ -98,7 +100,11 @@ def _add_health(app: FastAPI, storage: Storage) -> None:
 
 
 class PlainPaths:
-    """Takes `//list` and `/list/` for `/list`."""
+    """Takes `//list` and `/list/` for `/list`.
+
+    What is told to peers alone has to be written as it is: of other
+    spellings a gateway in front may not know what they are.
+    """
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -106,6 +112,9 @@ class PlainPaths:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             path = re.sub("/{2,}", "/", scope["path"]).rstrip("/") or "/"
+            if path in INNER and scope.get("raw_path", path.encode()) != path.encode():
+                await JSONResponse(_NOTHING, 404)(scope, receive, send)
+                return
             scope = dict(scope, path=path, raw_path=path.encode())
         await self._app(scope, receive, send)
 
@@ -117,10 +126,12 @@ def _answer_error(request: Request, error: Exception) -> JSONResponse:
         logger.error("%s %s: %s", request.method, request.url.path, error)
         message = "the server cannot read what was asked for" + (
             ": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
-    headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else None
+    headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
+    if request.method == "POST":
+        headers["Connection"] = "close"  # what is left of the body is not read
     if request.url.path.startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
-    return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status)
+    return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
 
 
 def _invalid(error: Any) -> InvalidInputError:

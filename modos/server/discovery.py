@@ -7,15 +7,18 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from starlette.concurrency import run_in_threadpool
 
 from modos.errors import InvalidInputError, RemoteError
 from modos.htsget.protocol import HtsgetError
 from modos.server.access import Access, caller_of
-from modos.server.rules import ANYONE
+from modos.server.bodies import read_body
+from modos.server.rules import ANYONE, Caller
 from modos.storage import Storage, check_key
 
 _TICKET = re.compile(r"/htsget/(reads|variants)/(?P<key>.+)")
+_MAX_WANTED = 64 << 10  # bytes of a request for credentials
 
 
 class Wanted(BaseModel):
@@ -31,11 +34,11 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
     router = APIRouter()
 
     @router.get("/")
-    def discover(request: Request) -> dict[str, Any]:
+    async def discover(request: Request) -> dict[str, Any]:
         """Where the services are; null for what is absent."""
         base = public_url or str(request.base_url).rstrip("/")
         return {
-            "status": "success", "auth": access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
+            "status": "success", "auth": await access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
             "credentials": f"{base}/credentials" if s3 and access.identifies else None,
             "fuzon": None, "kms": None, "refget": f"{base}/refget" if has_references else None,
             "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
@@ -56,27 +59,37 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         if not match or "%" in path:
             raise HtsgetError("NotFound", "there is nothing here")
         if match["key"] != "service-info":
-            access.check(caller_of(request), "read", check_key(match["key"]))
+            access.check(caller_of(request), "read", check_key(match["key"]), below=True)
         return {"status": "ok"}
 
-    @router.post("/credentials")
-    def give_credentials(wanted: Wanted, request: Request) -> dict[str, Any]:
+    @router.post("/credentials", openapi_extra={"requestBody": {
+        "required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}})
+    async def give_credentials(request: Request) -> dict[str, Any]:
         """Credentials of S3 for a part of what is served, for an hour."""
+        caller = caller_of(request)
+        if caller == ANYONE:
+            raise HtsgetError("PermissionDenied", "a bearer token is needed")
+        try:
+            wanted = Wanted.model_validate_json(await read_body(request, _MAX_WANTED))
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise InvalidInputError(f"the request: {' '.join(map(str, first['loc']))} {first['msg'].lower()}") from None
+        return await run_in_threadpool(given, caller, wanted)
+
+    def given(caller: Caller, wanted: Wanted) -> dict[str, Any]:
         from modos.storage.s3 import S3Storage
         from modos.storage.sts import scoped_credentials
 
         if not isinstance(storage, S3Storage):
             raise InvalidInputError("what is served here is not on S3")
-        caller, key = caller_of(request), wanted.prefix.removeprefix(storage.url).strip("/")
-        if caller == ANYONE:
-            raise HtsgetError("PermissionDenied", "a bearer token is needed")
+        key = wanted.prefix.removeprefix(storage.url).strip("/")
         if key:
             check_key(key)
         access.check(caller, "write" if wanted.write else "read", key)
         try:
-            given = scoped_credentials(storage, [key], write=wanted.write)
+            credentials = scoped_credentials(storage, [key], write=wanted.write)
         except RemoteError as error:
             raise HtsgetError("InternalError", error.message) from None
-        return {"prefix": f"{storage.url}/{key}".rstrip("/"), "write": wanted.write, "s3": s3, **vars(given)}
+        return {"prefix": f"{storage.url}/{key}".rstrip("/"), "write": wanted.write, "s3": s3, **vars(credentials)}
 
     return router

@@ -12,6 +12,7 @@ from modos.elements import ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.access import Access, caller_of
+from modos.server.conditions import entity_tag, refused
 from modos.storage import check_key
 
 _CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/c(/\d+)+")  # of an array of an element
@@ -31,7 +32,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
     def get_file(key: str, request: Request) -> Response:
-        """A data file or its index, by its name or as it is stored, or the metadata; honours Range.
+        """A data file or its index, by its name or as it is stored, or the metadata; honours Range, If-Match, If-None-Match and If-Range.
 
         Over S3 it leads to a signed address. With the header Modos-Stored-Key
         a path is that of what is stored, and never a name.
@@ -48,10 +49,13 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:
             raise NotFoundError(f"there is no file {key}") from None
+        tag = entity_tag(info.etag)
+        if answer := refused(request, tag):
+            return answer
         if local:
-            return LargeFileResponse(local, media_type="application/octet-stream")
+            return LargeFileResponse(local, media_type="application/octet-stream", headers={"ETag": tag})
         if request.method == "HEAD":  # a signature is good for GET alone
-            return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": info.etag})
+            return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag})
         return RedirectResponse(catalog.storage.presign(stored, EXPIRES), 307)
 
     return router

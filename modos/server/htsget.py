@@ -20,6 +20,7 @@ from modos.index import Segment
 from modos.planning import Planner
 from modos.server import partial
 from modos.server.access import Access, caller_of
+from modos.server.bodies import read_body
 from modos.storage import ByteRange, check_key
 
 EXPIRES = 3600  # seconds that a signed URL is good for
@@ -39,7 +40,7 @@ def create_router(catalog: Catalog, access: Access, public_url: str | None) -> A
             check_key(file_id)
         except InvalidInputError:
             raise NotFoundError(f"there are no files of the id {file_id}") from None
-        access.check(caller_of(request), "read", file_id)
+        access.check(caller_of(request), "read", file_id, below=True)
         return _Tickets(catalog, planner, request, public_url)
 
     for kind in _PREFERENCE:
@@ -71,17 +72,8 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
         if request.url.query:
             raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
         asked = tickets(request, file_id)
-        query = Query.from_body(await _body(request), kind)
+        query = Query.from_body(await read_body(request, MAX_REQUEST), kind)
         return await run_in_threadpool(_answer, asked, kind, file_id, query)
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MAX_REQUEST:
-            raise HtsgetError("PayloadTooLarge", f"a request has at most {MAX_REQUEST >> 20} MiB")
-    return bytes(body)
 
 
 def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> Response:

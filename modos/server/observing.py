@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # of others a stranger makes any number
 _HEADER = "X-Request-ID"
 _FIELDS = ("request_id", "method", "path", "status", "seconds", "bytes", "client", "caller")
 REQUESTS = Counter("modos_requests_total", "Requests", ["method", "route", "status"])
@@ -57,7 +58,7 @@ class Observed:
         finally:
             seconds = time.perf_counter() - begin
             route = getattr(scope.get("route"), "path", "other")
-            REQUESTS.labels(scope["method"], route, status).inc()
+            REQUESTS.labels(scope["method"] if scope["method"] in _METHODS else "other", route, status).inc()
             SECONDS.labels(route).observe(seconds)
             SENT.labels(route).inc(sent)
             caller = scope.get("modos.caller")

@@ -19,6 +19,7 @@ from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
+from modos.server.conditions import entity_tag, refused, wants_part
 
 logger = logging.getLogger(__name__)
 
@@ -109,8 +110,9 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         key = sequence_key(contig.md5)
         if store.storage.stat(key).size != contig.length:
             raise IntegrityError(f"{key} of the store does not have {contig.length:,} bytes")
+        tag = entity_tag(contig.md5)
         if start is None and end is None:
-            return _send(store, key, contig.length, request, _TEXT)
+            return refused(request, tag) or _send(store, key, contig.length, request, _TEXT, tag)
         if "range" in request.headers:
             raise InvalidInputError("a range is given twice: by the header Range, and by start or end")
         low, high = _number("start", start, 0), _number("end", end, contig.length)
@@ -119,18 +121,21 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
                                 501 if low < contig.length and high <= contig.length else 416)
         if high > contig.length or (low >= contig.length and low):
             return JSONResponse({"error": "range", "message": f"the sequence has {contig.length:,} bases"}, 416)
-        return _stream(store, key, low, high, request, 200, {"Accept-Ranges": "none"}, _TEXT)
+        part = entity_tag(f"{contig.md5}-{low}-{high}")
+        return refused(request, part) or _stream(store, key, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
 
     @router.head("/references/{key:path}", include_in_schema=False)
     @router.get("/references/{key:path}")
     def get_file(key: str, request: Request) -> Response:
-        """A file of the store; honours Range."""
+        """A file of the store; honours Range, If-Match, If-None-Match and If-Range."""
         _check(access, request)
         if not _FILE.fullmatch(key):
             raise NotFoundError(f"there is no file {key}")
         if key == INDEX and not store.storage.exists(INDEX):
             return JSONResponse({"format": 1, "assemblies": {}, "annotations": {}})
-        return _send(store, key, store.storage.stat(key).size, request, "application/json" if key.endswith(".json") else "application/octet-stream")
+        info = store.storage.stat(key)
+        tag, kind = entity_tag(info.etag), "application/json" if key.endswith(".json") else "application/octet-stream"
+        return refused(request, tag) or _send(store, key, info.size, request, kind, tag)
 
     return router
 
@@ -163,18 +168,21 @@ def _number(name: str, text: str | None, default: int) -> int:
     return int(text)
 
 
-def _send(store: ReferenceStore, key: str, size: int, request: Request, kind: str) -> Response:
+def _send(store: ReferenceStore, key: str, size: int, request: Request, kind: str, tag: str) -> Response:
     """A file, or the part that the header Range asks for."""
+    if not wants_part(request, tag):
+        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
     wanted = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if not wanted or wanted[0] == "bytes=-":
         if "range" in request.headers and kind == _TEXT:
             raise InvalidInputError(f"Range: {request.headers['range'][:40]!r} is no range of bytes")
-        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes"}, kind)
+        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
     first, last = wanted.groups()
     low, high = (int(first), min(int(last) + 1, size) if last else size) if first else (max(size - int(last), 0), size)
     if low >= high:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    return _stream(store, key, low, high, request, 206, {"Accept-Ranges": "bytes", "Content-Range": f"bytes {low}-{high - 1}/{size}"}, kind)
+    return _stream(store, key, low, high, request, 206,
+                   {"Accept-Ranges": "bytes", "ETag": tag, "Content-Range": f"bytes {low}-{high - 1}/{size}"}, kind)
 
 
 def _stream(store: ReferenceStore, key: str, start: int, end: int, request: Request, status: int, headers: dict[str, str], kind: str) -> Response:

@@ -186,5 +186,7 @@ def _url(listening: socket.socket) -> str:
 def _config(app: Any, **options: Any) -> Any:
     import uvicorn
 
+    from modos.server.connections import BoundedProtocol, most_requests
+
     return uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-                          **options)
+                          http=BoundedProtocol, ws="none", limit_concurrency=most_requests(), **options)

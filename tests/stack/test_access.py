@@ -107,7 +107,8 @@ TRICKS = ["/htsget/reads/lab-a/../lab-b/ex/demo2", "/htsget/reads/lab-a/%2e%2e/l
           "/htsget/reads/lab-b/ex/demo2%00", "/htsget/reads/lab-b/ex/demo2;x=1", "/htsget/reads/LAB-B/ex/demo2",
           "/htsget/../htsget/reads/lab-b/ex/demo2", "/files/lab-a/../lab-b/ex/demo2.bam", "/files/lab-a/..%2flab-b/ex/demo2.bam",
           "/files//lab-b/ex/demo2.bam", "/files/%6cab-b/ex/demo2.bam", "/s3/../files/lab-b/ex/demo2.bam",
-          "/authorize", "/metrics", "/minio/health/live", "/s3/minio/health/live", "/s3//minio/health/live",
+          "/authorize", "/metrics", "/metrics/", "/metrics//", "/metrics%2f", "/authorize/", "/htsget/reads/lab-b",
+          "/minio/health/live", "/s3/minio/health/live", "/s3//minio/health/live",
           "/s3/%6dinio/health/live", "/s3/x/../minio/health/live", "/minio/v2/metrics/cluster", "/s3/minio/v2/metrics/cluster"]
 
 

@@ -1,0 +1,43 @@
+"""Conditions of a request on the file that it asks for (RFC 9110, section 13)."""
+
+from __future__ import annotations
+
+import re
+
+from fastapi import Request, Response
+
+_TAG = re.compile(r'(?:W/)?"[^"]*"')
+
+
+def entity_tag(tag: str) -> str:
+    """The tag of a storage as HTTP writes it."""
+    return tag if _TAG.fullmatch(tag) else f'"{tag}"'
+
+
+def refused(request: Request, tag: str) -> Response | None:
+    """What is answered in the place of a file of a tag: 412 or 304, where a condition is not met; else None."""
+    headers = {"ETag": tag}
+    wanted, known = (_given(request, name) for name in ("if-match", "if-none-match"))
+    if wanted is not None and not _matches(wanted, tag, weakly=False):
+        return Response(status_code=412, headers=headers)
+    if known is not None and _matches(known, tag, weakly=True):
+        return Response(status_code=304, headers=headers)
+    return None
+
+
+def wants_part(request: Request, tag: str) -> bool:
+    """Whether the header Range is to be honoured: not where If-Range is about another file, by its tag or a date."""
+    given = _given(request, "if-range")
+    return given is None or given.strip() == tag and not tag.startswith("W/")
+
+
+def _given(request: Request, name: str) -> str | None:
+    values = request.headers.getlist(name)
+    return ", ".join(values) if values else None
+
+
+def _matches(given: str, tag: str, *, weakly: bool) -> bool:
+    if given.strip() == "*":
+        return True
+    tags = _TAG.findall(given)
+    return tag.removeprefix("W/") in [one.removeprefix("W/") for one in tags] if weakly else tag in tags and not tag.startswith("W/")

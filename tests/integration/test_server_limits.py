@@ -1,0 +1,372 @@
+"""What strangers and services that hang cannot take from the others: threads, memory, keys, connections."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import requests
+from starlette.responses import PlainTextResponse
+
+from modos.server import provider as provider_module
+from modos.server.access import Access
+from modos.server.app import create_app
+from modos.server.drs import object_id
+from modos.server.rules import Oidc, Rule, Rules
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
+
+from ..provider import Provider
+
+CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"
+
+
+class Hanging:
+    """A provider that can be made to take connections and answer nothing, and to answer again."""
+
+    def __init__(self, provider: Provider):
+        self._documents = provider.documents
+        self.asked = 0
+        self.answers = threading.Event()
+        self.answers.set()
+
+    def __call__(self):
+        self.asked += 1
+        self.answers.wait(60)
+        return self._documents()
+
+
+@pytest.fixture
+def away():
+    with Provider() as provider:
+        provider.documents = hanging = Hanging(provider)
+        provider.hanging = hanging
+        yield provider
+        hanging.answers.set()
+
+
+@pytest.fixture
+def served(away, tmp_path):
+    access = Access(oidc=Oidc(away.url, "modos"))
+    with BackgroundServer(create_app(open_storage(tmp_path), access=access)) as server:
+        yield server.url
+
+
+def ask(url, token=None, path="/whoami", timeout=20):
+    begin = time.monotonic()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    answer = requests.get(url + path, headers=headers, timeout=timeout)
+    return answer.status_code, time.monotonic() - begin
+
+
+def test_a_provider_that_hangs_holds_up_no_one_whose_key_is_known(away, served, monkeypatch):
+    """45 tokens of unknown keys wait, more than the pool has threads: all others are answered at once."""
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    monkeypatch.setattr(provider_module, "DEADLINE", 4.0)
+    assert ask(served, away.token("alice"))[0] == 200
+    away.hanging.answers.clear()
+    before = away.hanging.asked
+    with ThreadPoolExecutor(45) as pool:
+        forged = [pool.submit(ask, served, away.token("eve", kid=f"unknown-{n}")) for n in range(45)]
+        time.sleep(1.5)
+        for token, path in ((None, "/healthz"), (away.token("bob"), "/whoami"), (None, "/")):
+            status, seconds = ask(served, token, path, timeout=3)
+            assert status == 200 and seconds < 1, (path, status, seconds)
+        assert {answer.result()[0] for answer in forged} == {500}
+    assert away.hanging.asked - before == 1, "one thread asks for all"
+    assert ask(served, away.token("alice"))[0] == 200
+
+
+def test_discovery_does_not_wait_for_a_provider_again_and_again(away, served, monkeypatch):
+    """Without a token, too, nobody can occupy the server with a provider that hangs."""
+    monkeypatch.setattr(provider_module, "DEADLINE", 2.0)
+    away.hanging.answers.clear()
+    with ThreadPoolExecutor(45) as pool:
+        asking = [pool.submit(ask, served, None, "/") for _ in range(45)]
+        time.sleep(0.8)
+        assert ask(served, None, "/whoami", timeout=3)[1] < 1
+        assert {answer.result()[0] for answer in asking} == {200}
+    assert away.hanging.asked == 1
+
+
+def test_old_keys_do_while_the_provider_is_away_and_no_longer_than_a_day(away, served, monkeypatch):
+    token = away.token("alice")
+    assert ask(served, token)[0] == 200
+    monkeypatch.setattr(provider_module, "KEPT", 0.0)
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    away.documents = dict
+    assert [ask(served, token)[0] for _ in range(5)] == [200] * 5
+    monkeypatch.setattr(provider_module, "OLDEST", 0.0)
+    assert ask(served, token)[0] == 500
+
+
+def test_a_key_that_was_replaced_is_found_and_one_that_was_removed_refused(away, served, monkeypatch):
+    monkeypatch.setattr(provider_module, "AGAIN", 0.0)
+    monkeypatch.setattr(provider_module, "KEPT", 0.0)
+    old = away.token("alice")
+    assert ask(served, old)[0] == 200
+    first = away.documents()["/jwks"]["keys"][0]
+    documents = away.documents() | {"/jwks": {"keys": [first | {"kid": "two"}]}}
+    away.documents = lambda: documents
+    assert ask(served, away.token("alice", kid="two"))[0] == 200
+    assert ask(served, old)[0] == 401
+
+
+def test_failures_are_remembered_with_growing_pauses(monkeypatch):
+    now, asked = [1000.0], []
+
+    def fail():
+        asked.append(now[0])
+        raise OSError("there is no provider")
+
+    monkeypatch.setattr(provider_module.time, "monotonic", lambda: now[0])
+    remembered = provider_module.Remembered("the keys", fail)
+    for _ in range(2000):
+        running = remembered.begin()
+        if running:
+            running.result(5)
+        now[0] += 1
+    pauses = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    assert pauses[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(pauses[8:]) == {300}
+
+
+@pytest.mark.parametrize("path", ["/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/metrics%2F%2F", "/metrics/%2f"])
+def test_what_is_for_peers_has_one_spelling(plain, path):
+    """Here, where a gateway that knows one spelling lets all others through."""
+    status, body = spelled(plain, path)
+    assert status == 404 and b"modos_requests" not in body
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics//", "//metrics", "/metrics%2f", "/%6detrics", "/METRICS", "/metrics/x",
+                                  "/authorize", "/authorize/", "/authorize%2f", "/x/../metrics", "/x/%2e%2e/metrics/"])
+def test_the_gateway_passes_on_nothing_that_is_for_peers(gateway, path):
+    """The server behind it answers each spelling, so that it is the gateway that is looked at."""
+    assert spelled(gateway, "/list")[1] == b"seen"
+    status, body = spelled(gateway, path)
+    assert status in (308, 404) and body != b"seen"
+
+
+def spelled(url, path, method="GET"):
+    """An answer to a path as it is written, with nothing put right on the way."""
+    import http.client
+
+    connection = http.client.HTTPConnection(*address(url), timeout=20)
+    connection.putrequest(method, "/", skip_accept_encoding=True)
+    connection._buffer[0] = f"{method} {path} HTTP/1.1".encode()
+    connection.endheaders()
+    answer = connection.getresponse()
+    body = answer.read()
+    connection.close()
+    return answer.status, body
+
+
+def address(url):
+    host, _, port = url.removeprefix("http://").partition(":")
+    return host, int(port)
+
+
+@pytest.fixture(scope="module")
+def plain(example, tmp_path_factory):
+    root = tmp_path_factory.mktemp("plain")
+    shutil.copytree(example / "ex", root / "ex")
+    with BackgroundServer(create_app(open_storage(root))) as server:
+        yield server.url
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """Caddy with the configuration that comes with modos, before a server that answers everything."""
+    if shutil.which("caddy") is None:
+        pytest.skip("no caddy")
+
+    async def echo(scope, receive, send):
+        await PlainTextResponse("seen")(scope, receive, send)
+
+    folder = tmp_path_factory.mktemp("caddy")
+    ports = free_ports(2)
+    with BackgroundServer(echo) as behind:
+        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": behind.url.removeprefix("http://"),
+                       "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
+        caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
+                                 stderr=subprocess.DEVNULL)
+        try:
+            url = f"http://127.0.0.1:{ports[0]}"
+            wait_for(url)
+            yield url
+        finally:
+            caddy.terminate()
+            caddy.wait(20)
+
+
+def free_ports(count):
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def wait_for(url):
+    for _ in range(200):
+        try:
+            socket.create_connection(address(url), 5).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"{url} does not answer")
+
+
+@pytest.mark.parametrize("authorization", ["", "Authorization: Bearer a-token-of-many-letters\r\n", "Authorization: Bearer x\r\n"])
+def test_a_request_for_credentials_is_short(tmp_path, authorization):
+    """200 MB are announced; the server answers, and ends the connection, after a small part of them."""
+    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
+        sent = 0
+        with socket.create_connection(address(server.url), 20) as connection:
+            connection.sendall(f"POST /credentials HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: application/json\r\n"
+                               "Content-Length: 200000000\r\n\r\n".encode())
+            try:
+                while sent < 200_000_000:
+                    sent += connection.send(b" " * 65536)
+            except OSError:
+                pass
+        assert sent < 30_000_000  # what the buffers of two sockets hold, and some
+
+
+def test_credentials_are_asked_for_with_a_document(tmp_path):
+    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
+        for body in (b"", b"{", b"[]", b'{"prefix": 5}', b'{"write": "maybe"}'):
+            answer = requests.post(f"{server.url}/credentials", data=body, timeout=20,
+                                   headers={"Authorization": "Bearer a-token-of-many-letters"})
+            assert answer.status_code == 400 and answer.json()["message"].startswith("the request"), answer.text
+
+
+def test_a_place_is_no_beginning_of_a_file_beside_it(tmp_path):
+    """The rule `ex` is about what is in ex: not about ex.cram, which an htsget server makes of the id ex."""
+    rules = Rules((Rule(frozenset({"user:alice"}), read=("ex",)),))
+    app = create_app(open_storage(tmp_path), access=Access({"a-token-of-many-letters": "alice"}, rules))
+    with BackgroundServer(app) as server:
+        def status(path, forwarded=None):
+            headers = {"Authorization": "Bearer a-token-of-many-letters"} | ({"X-Forwarded-Uri": forwarded} if forwarded else {})
+            return requests.get(server.url + path, headers=headers, timeout=20).status_code
+
+        assert status("/authorize", "/htsget/reads/ex/demo2") == 200
+        assert status("/authorize", "/htsget/reads/ex") == 403 and status("/authorize", "/htsget/variants/ex?format=VCF") == 403
+        assert status("/htsget/reads/ex") == 403 and status("/htsget/reads/ex/demo2") == 404
+
+
+def test_a_slow_body_has_an_end(plain, monkeypatch):
+    monkeypatch.setattr("modos.server.bodies.DEADLINE", 1.0)
+    with socket.create_connection(address(plain), 20) as connection:
+        connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        begin = time.monotonic()
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
+
+
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+                                    b"POST /list HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"])
+@pytest.mark.parametrize("half", [b"", b"GET /list HT", b"GET /list HTTP/1.1\r\nHost: x\r\nX-A: "])
+def test_half_a_request_has_an_end(example, monkeypatch, before, half):
+    """On a new connection and on a used one, also where another byte comes now and then."""
+    monkeypatch.setattr("modos.server.connections.HEADERS", 1.0, raising=False)
+    with BackgroundServer(create_app(open_storage(example))) as server, \
+            socket.create_connection(address(server.url), 20) as connection:
+        connection.sendall(before)
+        time.sleep(0.3)
+        connection.sendall(half)
+        connection.settimeout(0.2)
+        begin = time.monotonic()
+        while time.monotonic() - begin < 4:
+            try:
+                if not connection.recv(65536):
+                    break
+            except TimeoutError:
+                connection.sendall(half[-1:].strip() and b"a")
+            except OSError:
+                break
+        assert time.monotonic() - begin < 3
+
+
+def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
+    monkeypatch.setattr("modos.server.connections.HEADERS", 0.5, raising=False)
+
+    async def slow(scope, receive, send):
+        import asyncio
+
+        await asyncio.sleep(1.5)
+        await PlainTextResponse("done")(scope, receive, send)
+
+    with BackgroundServer(slow) as server:
+        assert requests.get(server.url, timeout=20).text == "done"
+
+
+def test_connections_are_fewer_than_descriptors():
+    """400 connections where 256 files may be open: those above the limit are refused, and once they are gone all is well."""
+    program = ("import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
+               "from modos.cli import main; sys.argv = ['modos', 'serve', '.', '--port', '0']; main()")
+    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+        try:
+            url = re.search(r"http://[0-9.:]+", process.stderr.readline())[0]
+            held = []
+            for _ in range(400):
+                held.append(socket.create_connection(address(url), 20))
+            time.sleep(1)
+            assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
+            for connection in held:
+                connection.close()
+            time.sleep(0.5)
+            assert ask(url, path="/healthz")[0] == 200
+        finally:
+            process.terminate()
+            errors = process.communicate(timeout=30)[1]
+    assert "Too many open files" not in errors
+
+
+def test_methods_that_strangers_make_up_are_one_number(plain):
+    for number in range(20):
+        spelled(plain, "/list", method=f"MADEUP{number}")
+    text = requests.get(f"{plain}/metrics", timeout=20).text
+    assert "MADEUP" not in text and 'method="other"' in text
+
+
+@pytest.mark.parametrize("path", ["/files/" + "a/" * 480 + "a", "/htsget/reads/" + "a/" * 480 + "a", "/files/ex/" + "a/" * 480 + "a",
+                                  "/ga4gh/drs/v1/objects/" + object_id("a/" * 250 + "a"),
+                                  "/files/ex/data.zarr/data/" + "a/" * 400 + "a"])
+def test_a_deep_path_makes_few_requests_to_the_storage(example, monkeypatch, path):
+    storage = open_storage(example)
+    asked = []
+    for name in ("stat", "exists", "read", "iter_files", "list_folders"):
+        original = getattr(type(storage), name)
+        monkeypatch.setattr(type(storage), name,
+                            lambda self, *words, _original=original, **options: asked.append(words) or _original(self, *words, **options))
+    with BackgroundServer(create_app(storage)) as server:
+        assert ask(server.url, path=path)[0] == 404
+    assert len(asked) <= 8, asked[:12]
+
+
+def test_deep_objects_and_files_are_found(example, tmp_path):
+    shutil.copytree(example / "ex", tmp_path / "a/b/c/d/e/f/g/h/i/ex")
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/demo2.bam")[0] == 200
+        assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/data.zarr/zarr.json")[0] == 200
+        assert ask(server.url, path="/htsget/reads/a/b/c/d/e/f/g/h/i/ex/demo2")[0] == 200
+
+
+def test_half_a_request_does_not_hold_the_gateway(gateway):
+    with socket.create_connection(address(gateway), 20) as connection:
+        connection.sendall(b"GET /list HT")
+        connection.settimeout(15)
+        begin = time.monotonic()
+        while connection.recv(65536):
+            pass
+        assert 5 < time.monotonic() - begin < 14
