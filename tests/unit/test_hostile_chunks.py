@@ -58,7 +58,7 @@ except ModosError as error:
 
 def limited(*arguments):
     """What a program prints that may take 3 GiB."""
-    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([sys.executable, *map(str, arguments)], capture_output=True, text=True, timeout=120, check=False,
                           preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY)))
     assert done.returncode == 0, (done.returncode, done.stderr[-600:])
     return done.stdout.strip()
@@ -128,7 +128,7 @@ def test_a_copied_chunk_that_is_cut_is_no_way_to_the_memory_behind_it(stored, tm
 @pytest.mark.parametrize("change", ["overlap", "index", "long"])
 def test_places_of_chunks_that_cannot_be_are_damage(stored, tmp_path, change):
     """Chunks that share bytes, that reach into the index, that are longer than any chunk can be."""
-    spec, file, chunks = stored
+    spec, file, _ = stored
     whole = file.read_bytes()
     index = np.frombuffer(whole[-layout.INDEX_SIZE:-4], "<u8").reshape(-1, 2).copy()
     number, bytes_more = {"overlap": (2, 8), "index": (3, 8), "long": (0, 2_020)}[change]
