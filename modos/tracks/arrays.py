@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from modos.errors import ChecksumMismatch
 from modos.formats import ZARR
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -113,7 +114,8 @@ class ArrayWriter:
         if data is None:
             return None
         packed = data.result() if isinstance(data, Future) else data
-        return np.frombuffer(decoder(self.spec.codec)(packed[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape).copy()
+        numbers = np.frombuffer(decoder(self.spec.codec, self.spec.chunk_bytes)(packed[:-4]), self.spec.dtype)
+        return numbers.reshape(self.spec.chunk_shape).copy()
 
     def numbers(self) -> list[int]:
         """The chunks of shards that have any, in order."""
@@ -159,8 +161,12 @@ class ArrayWriter:
             return
         self._open[shard] = {}
         self._settle(shard)
-        if self._shards.pop(shard, (0, ""))[0]:
-            self._open[shard].update(split_shard(self._storage.read(self.spec.key(shard))[0]))
+        size, digest = self._shards.pop(shard, (0, ""))
+        if size:
+            data = self._storage.read(self.spec.key(shard))[0]
+            if hashlib.blake2b(data).hexdigest() != digest:
+                raise ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} was changed by somebody else meanwhile", "try again")
+            self._open[shard].update(split_shard(data))
 
     def _settle(self, shard: int) -> None:
         if shard in self._pending:

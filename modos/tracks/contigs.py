@@ -98,7 +98,10 @@ class Contigs(Mapping[str, Contig]):
             if not len(names) == len(lengths) == len(offsets) == len(set(names)):
                 raise ValueError
             contigs = cls(dict(zip(names, lengths)), attributes.get("supercontigs"), attributes.get("aliases"), offsets)
-            if any(end > start for end, start in zip((o + n for o, n in zip(offsets, lengths)), offsets[1:])):
+            if any(type(number) is not int for number in (*lengths, *offsets)):
+                raise ValueError
+            ends = [0, *(offset + length for offset, length in zip(offsets, lengths))]
+            if any(not end <= start < end + SHARD for end, start in zip(ends, offsets)):
                 raise ValueError
             return contigs
         except (KeyError, TypeError, ValueError, AttributeError):

@@ -8,6 +8,7 @@ holds nothing but the fill value is left out, and so is a shard.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,10 +17,12 @@ import numpy as np
 
 from modos.errors import InvalidInputError
 from modos.formats import ZARR
+from modos.tracks.frames import HEADER, check_frame
 
 CHUNKS_IN_SHARD = 256
 INDEX_SIZE = CHUNKS_IN_SHARD * 16 + 4  # bytes
 ABSENT = 2**64 - 1
+CRC_SIZE = 4  # bytes
 RESIDUE = 0x48674BC7  # CRC-32C of anything that ends with its own CRC-32C
 _CRC = {"name": "crc32c"}
 _DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
@@ -86,6 +89,16 @@ class ArraySpec:
         """Shape of a chunk."""
         return (*self.shape[:-1], self.chunk)
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes of a chunk's numbers."""
+        return math.prod(self.chunk_shape) * np.dtype(self.dtype).itemsize
+
+    @property
+    def stored_limit(self) -> int:
+        """Bytes that a chunk has at most as it is stored: those of its numbers, a header, a checksum."""
+        return self.chunk_bytes + HEADER + CRC_SIZE
+
     def key(self, number: int) -> str:
         """The key of a shard in an object."""
         return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
@@ -114,28 +127,53 @@ class ArraySpec:
             inner = sharding["configuration"]
             *_, codec, crc = inner["codecs"]
             attributes = dict(node["attributes"])
-            sizes = tuple(int(size) for size in attributes.pop("shard_sizes"))
+            sizes = tuple(attributes.pop("shard_sizes"))
             fill = np.nan if node["fill_value"] == "NaN" else node["fill_value"]
             spec = cls(path, tuple(node["shape"]), inner["chunk_shape"][-1], node["data_type"], fill, codec, sizes, attributes)
             written = spec.to_node()
             same = all(written[key] == node[key] for key in ("codecs", "chunk_grid", "chunk_key_encoding"))
             same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
             same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(0 <= n for n in spec.shape)
-            same = same and all(size == 0 or size > INDEX_SIZE for size in sizes) and (len(spec.shape) < 2 or spec.shape[0] <= _MAX_ROWS)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+            same = same and (len(spec.shape) < 2 or 0 < spec.shape[0] <= _MAX_ROWS) and _is_codec(codec)
+            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _holds(spec.dtype, fill)
+            most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0
+            same = same and all(size == 0 or INDEX_SIZE < size <= most for size in sizes)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
             same = False
         if not same:
             raise InvalidInputError(f"the array {path} has a layout that modos does not write", "read it with zarr")
         return spec
 
 
-def decoder(codec: Codec) -> Callable[..., bytes]:
-    """What undoes a codec's compression; InvalidInputError for a codec that is not known."""
+def _is_codec(codec: Codec) -> bool:
+    settings = codec["configuration"] if codec["name"] == "blosc" else {}
+    return type(codec["name"]) is str and all(type(settings.get(key, "")) is str for key in ("cname", "shuffle"))
+
+
+def _holds(dtype: str, fill: Any) -> bool:
+    return type(fill) in (int, float) and (dtype.startswith("float") if fill != fill else bool(np.array(fill, dtype) == fill))
+
+
+def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
+    """What undoes a codec's compression of chunks that hold `size` bytes, without the CRC-32C at their end.
+
+    It raises ValueError or RuntimeError for what is not such a chunk.
+
+    Raises
+    ------
+    InvalidInputError
+        The codec is not known.
+    """
     from numcodecs import blosc
 
     if codec["name"] != "blosc":
         raise InvalidInputError(f"an array is compressed with {codec['name']}, which modos does not write", "read it with zarr")
-    return blosc.decompress
+
+    def decode(chunk: memoryview | bytes, out: np.ndarray | None = None) -> bytes:
+        check_frame(chunk, size)
+        return blosc.decompress(chunk, out)
+
+    return decode
 
 
 def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:

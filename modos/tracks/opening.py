@@ -9,6 +9,7 @@ from modos import elements
 from modos.elements import Document
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
 from modos.storage import Storage
+from modos.tracks import bounds
 from modos.tracks.contigs import Contigs
 from modos.tracks.genome import Genome, Write
 from modos.tracks.layout import ArraySpec
@@ -106,12 +107,13 @@ def open_track(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, st
         path = arrays.get(role)
         return ShardedArray(reader, ArraySpec.from_node(path, nodes[path])) if path else None
 
-    data = array("values") or array("runs")
-    statistics = array("statistics")
-    if data is None or statistics is None or statistics.spec.length != len(contigs) or (
-            "origins" not in data.spec.attributes and data.spec.length != contigs.size):
+    data, zoom, statistics, mask = array("values") or array("runs"), array("zoom"), array("statistics"), array("mask")
+    if data is None or zoom is None or statistics is None or not (
+            (bounds.fits_runs if "origins" in data.spec.attributes else bounds.fits_values)(data.spec, contigs)
+            and bounds.fits_zoom(zoom.spec, contigs) and bounds.fits_statistics(statistics.spec, contigs)
+            and (mask is None or bounds.fits_mask(mask.spec, contigs))):
         raise IntegrityError(f"the arrays of {element_id} do not fit its genome", "see what is wrong with `modos check`")
-    return StoredTrack(name, element_id, contigs, data, array("zoom"), statistics, array("mask"))
+    return StoredTrack(name, element_id, contigs, data, zoom, statistics, mask)
 
 
 def open_genome(storage: Storage, document: Document | None = None, genome: str | None = None, write: Write | None = None,
@@ -134,7 +136,7 @@ def open_genome(storage: Storage, document: Document | None = None, genome: str 
               for name, element_id in wanted.items()]
     path = arrays.get(genome_id, {}).get("sequence")
     sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
-    if sequence and sequence.spec.length != contigs.size:
+    if sequence and not bounds.fits_sequence(sequence.spec, contigs):
         raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
     version = document.state.get("format_version", elements.FORMAT_VERSION)
     return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2], version)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import threading
 from collections import OrderedDict
@@ -16,7 +15,8 @@ import numpy as np
 from modos import forking
 from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage import Storage
-from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
+from modos.tracks.frames import HEADER
+from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
 
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
 _NEAR = 64 << 10  # bytes between two chunks that are fetched together
@@ -91,8 +91,8 @@ class ShardedArray:
         self.is_far = reader.storage.is_remote
         self._storage = reader.storage
         self._local = reader.files
-        self._decode = decoder(spec.codec)
-        self._chunk_bytes = math.prod(spec.chunk_shape) * np.dtype(spec.dtype).itemsize
+        self._decode = decoder(spec.codec, spec.chunk_bytes)
+        self._stored_limit = spec.stored_limit
 
     def chunk(self, number: int) -> np.ndarray | None:
         """The stored numbers of a chunk, to be read only; None where there are none.
@@ -152,7 +152,9 @@ class ShardedArray:
 
     def read(self) -> np.ndarray:
         """All of it, for an array that is small."""
-        out = np.full(self.spec.shape, self.spec.fill, self.spec.dtype)
+        out = np.zeros(self.spec.shape, self.spec.dtype)  # takes memory where it is written to, not before
+        if self.spec.fill != 0:
+            out.fill(self.spec.fill)
 
         def into(number: int, data: np.ndarray | None) -> None:
             if data is not None:
@@ -190,7 +192,7 @@ class ShardedArray:
         return None if start == ABSENT else self._read(shard, start, start + length)
 
     def _unpacked(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
-        if crc32c(packed) != RESIDUE or int.from_bytes(packed[4:8], "little") != self._chunk_bytes:  # of a Blosc header
+        if crc32c(packed) != RESIDUE:
             raise self._damaged(number // CHUNKS_IN_SHARD)
         try:
             if out is not None:
@@ -222,10 +224,21 @@ class ShardedArray:
         if len(data) != INDEX_SIZE or crc32c(data) != RESIDUE:
             raise self._damaged(shard)
         index = np.frombuffer(data[:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
-        used = index[index[:, 0] != ABSENT]
-        if (used[:, 1] < 4).any() or (used > self.spec.sizes[shard]).any() or (used.sum(1) > self.spec.sizes[shard]).any():
+        starts, lengths = index[index[:, 0] != ABSENT].T
+        if len(starts) and not self._are_places(starts, lengths, self.spec.sizes[shard] - INDEX_SIZE):
             raise self._damaged(shard)
         return index
+
+    def _are_places(self, starts: np.ndarray, lengths: np.ndarray, limit: int) -> bool:
+        """Whether chunks can lie there in a shard, each apart from the others and before the index."""
+        if lengths.min() < HEADER + CRC_SIZE or lengths.max() > self._stored_limit or starts.max() > limit:
+            return False
+        ends = starts + lengths
+        if (starts[1:] < ends[:-1]).any():  # of another order, or overlapping
+            ends = ends[order := np.argsort(starts)]
+            if (starts[order][1:] < ends[:-1]).any():
+                return False
+        return bool(ends[-1] <= limit)
 
     def _read(self, shard: int, start: int, end: int) -> bytes:
         key = self.spec.key(shard)

@@ -139,7 +139,10 @@ class StoredTrack(Track):
         cache, key = self.data.cache, (self.data.spec.path, number, "runs")
         found = cache.get(key)
         if found is None:
-            gaps, lengths, values = self.data.chunk(number)[:, :min(self.data.spec.chunk, self.data.spec.length - number * self.data.spec.chunk)]
+            chunk = self.data.chunk(number)
+            if chunk is None:
+                raise IntegrityError(f"runs of {self.element_id} are missing", "see what is wrong with `modos check`")
+            gaps, lengths, values = chunk[:, :min(self.data.spec.chunk, self.data.spec.length - number * self.data.spec.chunk)]
             ends = np.cumsum(gaps.astype(np.int64) + lengths)
             numbers = values.view(np.int32 if self.packing.is_integer else np.float32)
             found = int(self._origins[number]), ends - lengths, ends, self.packing.unpack(numbers)
