@@ -12,6 +12,7 @@ import polars as pl
 from modos.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.errors import InvalidInputError
 from modos.given import Given
+from modos.panics import panics_told
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
@@ -41,7 +42,8 @@ def read_refgene(path: str | Given, progress: Progress | None = None) -> Parts:
                 raise InvalidInputError(f"{path} is larger than any table of genes")
     finally:
         file.close()
-    return _parts(_table(path, bytes(data)))
+    with panics_told(path):
+        return _parts(_table(path, bytes(data)))
 
 
 def looks_like_refgene(line: bytes) -> bool:

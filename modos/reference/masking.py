@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from modos.errors import IntegrityError
+from modos.panics import panics_told
 
 _COLUMNS = ("contig", "start", "end")
 
@@ -66,9 +67,10 @@ class Mask:
 
     def __init__(self, path: Path):
         try:
-            table = pl.read_parquet(path, columns=list(_COLUMNS))
-            self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
-                           for (contig,), part in table.group_by("contig", maintain_order=True)}
+            with panics_told(path, "see `modos reference verify`"):
+                table = pl.read_parquet(path, columns=list(_COLUMNS))
+                self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
+                               for (contig,), part in table.group_by("contig", maintain_order=True)}
         except (pl.exceptions.PolarsError, OSError, ValueError) as error:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None
 
