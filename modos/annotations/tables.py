@@ -14,11 +14,9 @@ import polars as pl
 
 from modos.annotations.building import KINDS
 from modos.errors import IntegrityError, InvalidInputError
-from modos.panics import panics_told
 
 FORMAT = 1
 MANIFEST = "manifest.json"
-_VERIFY = "see `modos reference verify`"
 _SHA256 = re.compile("[0-9a-f]{64}")  # paths are made of it
 
 
@@ -118,14 +116,3 @@ def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path)
     named = f"{kind}.{digest.hexdigest()[:16]}.parquet"
     path.rename(folder / named)
     return TableFile(named, size, digest.hexdigest(), tuple(offsets))
-
-
-def read_columns(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Columns of a table, or all; IntegrityError where the file is none, ColumnNotFoundError of polars for another column."""
-    try:
-        with panics_told(path, _VERIFY):
-            return pl.read_parquet(path, columns=list(columns) if columns else None)
-    except pl.exceptions.ColumnNotFoundError:
-        raise
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", _VERIFY) from None
