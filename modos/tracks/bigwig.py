@@ -175,6 +175,7 @@ class BigWigTrack(Track):
     def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
         contig, start, end = self.contigs.place(region)
         out = np.full((4, bins), np.nan)
+        self._blocks.check_zoom(contig.name, start, end, bins)
         with self._lock, _told(self._path):
             for row, kind in enumerate(("mean", "min", "max"), 1):
                 out[row] = self._file.values(contig.name, start, end, bins=bins, summary=kind, fillna=np.nan)

@@ -113,16 +113,37 @@ class BigWigBlocks:
         IntegrityError
             Something leads out of the file or in a circle, or is too large.
         """
-        form = self._order + _ZOOM
-        levels = list(struct.iter_unpack(form, self._read(64, self._levels * struct.calcsize(form))))
-        if not all(level[0] for level in levels):
-            raise self._damaged("a zoom level is none")
-        for place in (self._index_at, *(level[3] for level in levels)):
-            for rows in self._leaves(place):
-                if (rows["size"] > 2 * _MAX_UNPACKED).any() or (rows["at"] > self._size - np.minimum(rows["size"], self._size)).any():
-                    raise self._damaged("it refers to what is past its end")
+        for rows in (self._all, *self._zooms.values()):
+            if (rows["size"] > 2 * _MAX_UNPACKED).any() or (rows["at"] > self._size - np.minimum(rows["size"], self._size)).any():
+                raise self._damaged("it refers to what is past its end")
         if not self.lengths:
             raise self._damaged("its list of contigs is none")
+
+    @cached_property
+    def _zooms(self) -> dict[int, np.ndarray]:
+        """The rows of the index of each zoom level, by the bases per value."""
+        form = self._order + _ZOOM
+        levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._levels * struct.calcsize(form)))}
+        if 0 in levels:
+            raise self._damaged("a zoom level is none")
+        return {bases: np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(at)]) for bases, at in levels.items()}
+
+    def check_zoom(self, contig: str, start: int, end: int, bins: int) -> None:
+        """Look at the blocks that the library reads for some bins: it panics where one cannot be decompressed.
+
+        They are those of the coarsest zoom level that has two values in a bin,
+        or of the data where none has.
+        """
+        level = max((bases for bases in self._zooms if 2 * bases * bins <= end - start), default=None)
+        if level is None:
+            for _ in self.rows(contig, start, end):
+                pass
+            return
+        rows, number = self._zooms[level], self._numbers[contig]
+        begins = (rows["first"] < number) | (rows["first"] == number) & (rows["start"] < end)
+        ends = (rows["last"] > number) | (rows["last"] == number) & (rows["end"] > start)
+        for place in map(_Place._make, rows[begins & ends].tolist()):
+            self._data_of(place, _MAX_UNPACKED)
 
     @property
     def total(self) -> Summary | None:
@@ -304,16 +325,24 @@ class BigWigBlocks:
     def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
         return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
+    def _data_of(self, place: _Place, most: int) -> bytes:
+        """A block as it is, of up to so many bytes."""
+        if place.size > 2 * most:
+            raise self._damaged("a block is too large")
+        data, packed = self._read(place.at, place.size), isal_zlib.decompressobj()
+        if not self._unpacked:
+            return data
+        try:
+            data = packed.decompress(data, most + 1)
+        except isal_zlib.error as error:
+            raise self._damaged(f"a block cannot be decompressed: {error}") from None
+        if not packed.eof:
+            raise self._damaged("a block does not end where it should")
+        return data
+
     def _block(self, place: _Place) -> Rows:
         """The rows of a block."""
-        if place.size > 2 * _MAX_BLOCK:
-            raise self._damaged("a block is too large")
-        data = self._read(place.at, place.size)
-        if self._unpacked:
-            try:
-                data = isal_zlib.decompressobj().decompress(data, _MAX_BLOCK)
-            except isal_zlib.error as error:
-                raise self._damaged(f"a block cannot be decompressed: {error}") from None
+        data = self._data_of(place, _MAX_BLOCK)
         if len(data) < 24:
             raise self._damaged("a block is too short")
         of, start, _, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)

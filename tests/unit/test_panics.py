@@ -1,5 +1,6 @@
 """Damaged files that make libraries in Rust panic, or ask for all memory there is: one line with the file's name instead."""
 
+import struct
 import subprocess
 import sys
 
@@ -63,6 +64,18 @@ def test_a_bigwig_with_any_byte_before_its_data_changed(tmp_path):
         file.addEntries("c2", [5, 100], values=[1.0, 2.0], span=7)
     found, said = damage("bigwig", tmp_path / "a.bw", tmp_path, range(232))
     assert "panicked" not in said and any(line.endswith("read") for line in found) and any("IntegrityError" in line for line in found)
+
+
+def test_a_bigwig_with_a_byte_of_its_zoom_level_changed(tmp_path):
+    """The library panics where it cannot decompress what it reads, and says so on stderr before anybody can catch it."""
+    pyBigWig = pytest.importorskip("pyBigWig")
+    with pyBigWig.open(str(tmp_path / "a.bw"), "w") as file:
+        file.addHeader([("c1", 20000)], maxZooms=3)
+        file.addEntries(["c1"] * 500, list(range(0, 10000, 20)), ends=list(range(10, 10010, 20)), values=[float(i) for i in range(500)])
+    data = (tmp_path / "a.bw").read_bytes()
+    begin, end = struct.unpack_from("<QQ", data, 72)
+    found, said = damage("bigwig", tmp_path / "a.bw", tmp_path, range(begin + 4, end))
+    assert "panicked" not in said and sum("IntegrityError" in line for line in found) > len(found) / 2
 
 
 def test_a_bigwig_may_have_any_name(tmp_path):
