@@ -13,6 +13,7 @@ import polars as pl
 
 from modos.errors import InvalidInputError
 from modos.given import Given
+from modos.panics import panics_told
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
@@ -96,7 +97,8 @@ class Piece:
 
     def parse(self) -> Lines:
         """Its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
-        table = _parse(self.data)
+        with panics_told(self.path):
+            table = _parse(self.data)
         if table is None:
             raise _first_error(self.path, self.data, self.number)
         has_quoted_ends = self.is_gtf and _has_quoted_ends(self.data)

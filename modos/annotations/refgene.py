@@ -12,6 +12,7 @@ import polars as pl
 from modos.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.errors import InvalidInputError
 from modos.given import Given
+from modos.panics import panics_told
 from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
@@ -20,7 +21,7 @@ _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames"
 _KNOWN = (*_PREDICTION, "protein", "alignment")
 _FLAT = ("gene", *_PREDICTION)
 _NUMBERS = ("start", "end", "cds_start", "cds_end", "count")
-_MAX_SIZE = 2 << 30
+_MAX_SIZE, _MAX_LINES = 1 << 29, 1 << 23  # decompressed
 _BINS = ((512 + 64 + 8 + 1, 17), (64 + 8 + 1, 20), (8 + 1, 23), (1, 26), (0, 29))  # of UCSC: the first of a size, and its bits
 _FAR, _FAR_BINS = 1 << 29, ((4681 + 4096 + 512 + 64 + 8 + 1, 17), (4681 + 585, 20), (4681 + 73, 23), (4681 + 9, 26), (4681 + 1, 29), (4681, 32))
 
@@ -33,15 +34,17 @@ def read_refgene(path: str | Given, progress: Progress | None = None) -> Parts:
     InvalidInputError
         A row that is not of the format, with its number.
     """
-    file, data = open_text(path, progress), bytearray()
+    file, data, lines = open_text(path, progress), bytearray(), 0
     try:
         while piece := read_some(file, path, 16 << 20):
             data += piece
-            if len(data) > _MAX_SIZE:
-                raise InvalidInputError(f"{path} is larger than any table of genes")
+            lines += piece.count(b"\n")
+            if len(data) > _MAX_SIZE or lines > _MAX_LINES:
+                raise InvalidInputError(f"{path} is larger than any table of genes: {_MAX_SIZE >> 20} MiB and {_MAX_LINES:,} lines are read")
     finally:
         file.close()
-    return _parts(_table(path, bytes(data)))
+    with panics_told(path):
+        return _parts(_table(path, bytes(data)))
 
 
 def looks_like_refgene(line: bytes) -> bool:

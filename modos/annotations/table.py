@@ -15,8 +15,9 @@ import polars as pl
 from modos.annotations.around import Find, find_around, turns
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.annotations.parquet import read_parquet
 from modos.annotations.searching import find_aligned, find_ends, find_exact, find_within, rows_by_id
-from modos.annotations.tables import Manifest, read_columns
+from modos.annotations.tables import Manifest
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.forking import cached_property
 from modos.region import Region
@@ -149,7 +150,7 @@ class FeatureTable:
     def column(self, name: str) -> pl.Series:
         """A column of the table."""
         if name not in self._columns:
-            self._columns[name] = read_columns(self._file(), [name]).to_series()
+            self._columns[name] = read_parquet(self._file(), [name]).to_series()
         return self._columns[name]
 
     def numbers(self, name: str) -> np.ndarray:
@@ -179,7 +180,7 @@ class FeatureTable:
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
-        return read_columns(self._file())
+        return read_parquet(self._file())
 
     def to_polars(self) -> pl.DataFrame:
         """All rows."""

@@ -116,13 +116,3 @@ def _write(kind: str, table: pl.DataFrame, contigs: Sequence[str], folder: Path)
     named = f"{kind}.{digest.hexdigest()[:16]}.parquet"
     path.rename(folder / named)
     return TableFile(named, size, digest.hexdigest(), tuple(offsets))
-
-
-def read_columns(path: Path, columns: Sequence[str] | None = None) -> pl.DataFrame:
-    """Columns of a table, or all; IntegrityError where the file is none, ColumnNotFoundError of polars for another column."""
-    try:
-        return pl.read_parquet(path, columns=list(columns) if columns else None)
-    except pl.exceptions.ColumnNotFoundError:
-        raise
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None

@@ -19,7 +19,8 @@ def main() -> None:
     keep_freed()
     from modos.cli.app import app
     from modos.cli.output import options, show_error
-    from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, ModosError
+    from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
+    from modos.panics import is_panic
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
@@ -36,9 +37,12 @@ def main() -> None:
         _leave(EXIT_BROKEN_PIPE)
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED)
-    except Exception as error:
+    except BaseException as error:
         if options.debug:
             raise
+        if is_panic(error):
+            show_error(f"what was read is damaged: {error}", "--debug shows where; copy it again")
+            _leave(IntegrityError.exit_code)
         if isinstance(error, OSError) and error.errno in _NO_ROOM:
             show_error(f"cannot write: {error.strerror}", "what was written is not whole")
         else:  # a defect of ours: still one line

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from modos.errors import InvalidInputError
@@ -68,12 +68,27 @@ def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str
               progress: Progress | None = None) -> Assembly:
     """Add an assembly from FASTA or 2bit files, with the other names that a table has for its contigs."""
     files = expand_paths(paths)
-    aliases: dict[str, list[str]] = {}
-    for row in read_aliases(names) if names else ():
-        for one in row:
-            aliases.setdefault(one, []).extend(other for other in row if other != one)
-    names_of = {name: tuple(dict.fromkeys(others)) for name, others in aliases.items()}
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(described, files)), names_of)
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(described, files)),
+                     _Others(read_aliases(names) if names else ()))
+
+
+class _Others(Mapping[str, tuple[str, ...]]):
+    """The other names of each name: all of its rows, which are kept once, not for each of their names."""
+
+    def __init__(self, rows: Iterable[list[str]]):
+        self._rows: dict[str, list[list[str]]] = {}
+        for row in rows:
+            for one in dict.fromkeys(row):
+                self._rows.setdefault(one, []).append(row)
+
+    def __getitem__(self, name: str) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(other for row in self._rows[name] for other in row if other != name))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
 
 
 def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Progress | None = None) -> int:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from modos.errors import IntegrityError
+from modos.annotations.parquet import read_parquet
+from modos.errors import IntegrityError, InvalidInputError
 
 _COLUMNS = ("contig", "start", "end")
 
@@ -66,10 +67,12 @@ class Mask:
 
     def __init__(self, path: Path):
         try:
-            table = pl.read_parquet(path, columns=list(_COLUMNS))
+            table = read_parquet(path, _COLUMNS)
             self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
                            for (contig,), part in table.group_by("contig", maintain_order=True)}
-        except (pl.exceptions.PolarsError, OSError, ValueError) as error:
+        except (pl.exceptions.PolarsError, ValueError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None
 
     def spans(self, contig: str) -> np.ndarray:

@@ -137,14 +137,15 @@ class ReferenceStore:
         from modos.reference.masking import MaskCollector
 
         check_name(name)
-        contigs, known, masks = [], aliases or {}, MaskCollector()
+        contigs, known, masks, names = [], aliases or {}, MaskCollector(), set[str]()
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
             for contig, path, found in _spooled(pieces(), Path(folder), masks, progress):
                 digests = found.digests()
                 if not found.length:
                     raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
-                if any(contig == other.name for other in contigs):
+                if contig in names:
                     raise InvalidInputError(f"there are two sequences {contig}", "leave one out")
+                names.add(contig)
                 self.put_sequence(digests.md5, found.length, iter_file(path))
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
             if not contigs:

@@ -41,11 +41,14 @@ def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
         magic, version, count, _ = struct.unpack(order + "4I", data[:16])
         if magic != MAGIC or version != 0 or count > _MAX_SEQUENCES:
             raise InvalidInputError(f"{path} is no 2bit file of version 0")
-        at = 16
+        at, seen = 16, set()
         for _ in range(count):
             size = int(data[at])
             name, (offset,) = bytes(data[at + 1:at + 1 + size]).decode(), struct.unpack(order + "I", data[at + 1 + size:at + 5 + size])
             at += 5 + size
+            if offset in seen:  # a small file would have sequences without end
+                raise ValueError("two sequences are in one place")
+            seen.add(offset)
             yield name, b""
             yield from ((name, piece) for piece in _pieces(data, offset, order))
     except (struct.error, IndexError, UnicodeDecodeError, ValueError) as error:
@@ -66,7 +69,10 @@ def _pieces(data: np.ndarray, at: int, order: str) -> Iterator[bytes]:
     def blocks() -> tuple[np.ndarray, np.ndarray]:
         count = int(numbers(1)[0])
         starts = numbers(count).astype(np.int64)
-        return starts, starts + numbers(count)
+        ends = starts + numbers(count)
+        if (starts[1:] < ends[:-1]).any() or (ends < starts).any() or count and ends[-1] > length:
+            raise ValueError("its stretches overlap, are not in order, or lie past the end of their sequence")
+        return starts, ends
 
     length = int(numbers(1)[0])
     unknown, masked = blocks(), blocks()

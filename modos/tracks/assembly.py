@@ -51,6 +51,8 @@ def iter_fasta(path: Name | Given, progress: Progress | None = None) -> Iterator
     file, name, header = open_text(path, progress), "", b""
     try:
         while data := read_some(file, path, _PIECE):
+            if len(header) > _PIECE:
+                raise InvalidInputError(f"{path} is no FASTA: it has a header of more than {_PIECE >> 20} MiB")
             data = header + data
             header = b""
             at = 0
@@ -203,6 +205,8 @@ def read_rows(path: Name) -> Iterator[str]:
         rest = b""
         while data := read_some(file, path, _PIECE):
             *whole, rest = (rest + data).split(b"\n")
+            if len(rest) > _PIECE:
+                raise InvalidInputError(f"{path} is not text: it has a line of more than {_PIECE >> 20} MiB")
             for line in whole:
                 yield line.decode(errors="replace").rstrip("\r")
         if rest:

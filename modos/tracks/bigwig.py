@@ -17,6 +17,7 @@ from modos import forking
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.given import Given, Name, refuse_pipe
+from modos.panics import panics_told
 from modos.region import Region
 from modos.storage.base import Progress
 from modos.tracks.bigwig_blocks import BigWigBlocks
@@ -42,26 +43,18 @@ def _blocks_of(path: Name) -> BigWigBlocks:
     return BigWigBlocks(path)
 
 
-def _open(path: Name) -> Any:
-    """The file as the library has it, which knows its zoom levels."""
+@contextmanager
+def _told(path: Name) -> Iterator[None]:
+    """Raise IntegrityError where the library finds a file damaged, or panics."""
     import pybigtools
 
     try:
-        with _panics_told(path):
-            return pybigtools.open(os.fspath(path))
-    except (pybigtools.BBIReadError, OSError, ValueError) as error:
-        raise InvalidInputError(f"{path} is no bigWig, or damaged: {error}") from None
-
-
-@contextmanager
-def _panics_told(path: Name) -> Iterator[None]:
-    """Raise IntegrityError where the library, which is written in Rust, panics: that is no Exception."""
-    try:
-        yield
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":
-            raise
-        raise IntegrityError(f"{path} is damaged", "copy it again") from None
+        with panics_told(path):
+            yield
+    except OverflowError:
+        raise InvalidInputError(f"{path} has a contig of {1 << 31:,} bases or more, too many for its zoom levels") from None
+    except (pybigtools.BBIReadError, OSError, ValueError, KeyError) as error:
+        raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
 
 
 def read_bigwig(path: Name, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
@@ -145,9 +138,13 @@ class BigWigTrack(Track):
 
     @property
     def _file(self) -> Any:
+        """The file as the library has it, which knows its zoom levels."""
+        import pybigtools
+
         opened = self._opened
         if opened is None:
-            self._opened = opened = _open(self._path)
+            self._blocks.check()
+            self._opened = opened = pybigtools.open(open(self._path, "rb"))  # not by its name, of which the library asks an ending
         return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
@@ -178,7 +175,8 @@ class BigWigTrack(Track):
     def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
         contig, start, end = self.contigs.place(region)
         out = np.full((4, bins), np.nan)
-        with self._lock, _panics_told(self._path):
+        self._blocks.check_zoom(contig.name, start, end, bins)
+        with self._lock, _told(self._path):
             for row, kind in enumerate(("mean", "min", "max"), 1):
                 out[row] = self._file.values(contig.name, start, end, bins=bins, summary=kind, fillna=np.nan)
             out[0] = self._file.values(contig.name, start, end, bins=bins, summary="bases_covered", fillna=0)

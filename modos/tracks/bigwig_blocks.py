@@ -35,6 +35,9 @@ _BLOCK = "IIIIIBBH"  # contig, start, end, step, span, form, -, number of rows
 _BEDGRAPH, _VARIABLE, _FIXED = 1, 2, 3
 _MAX_BLOCK = 24 + 65_535 * 12  # bytes
 _DEEPEST = 24
+_ZOOM = "IIQQ"  # bases per value, -, places of data and index
+_VERSIONS = range(1, 5)
+_MAX_UNPACKED = 1 << 24  # bytes: other readers set as many aside as the header says; the largest block with zooms of all its rows has 2 MiB
 _RECENT = 16  # blocks that are kept for windows that lie next to each other
 
 
@@ -62,8 +65,8 @@ class BigWigBlocks:
 
     Raises
     ------
-    InvalidInputError
-        It is none, or was cut off.
+    InvalidInputError, IntegrityError
+        It is none, or was cut off; its header is damaged.
     """
 
     def __init__(self, path: str | Path):
@@ -75,9 +78,11 @@ class BigWigBlocks:
         if head[:4] not in BIGWIG or len(head) < 64:
             raise self._cut_off()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
-        self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[3:6], *fields[9:11]
+        self._levels, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[2:6], *fields[9:11]
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
             raise self._cut_off()
+        if fields[1] not in _VERSIONS or self._unpacked > _MAX_UNPACKED or 0 < self._summary_at < 64:
+            raise self._damaged("its header is none")
         self._recent = lru_cache(_RECENT)(self._block)
         self._indexes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
@@ -100,6 +105,46 @@ class BigWigBlocks:
     def _unpack(self, form: str, at: int) -> tuple:
         return struct.unpack(self._order + form, self._read(at, struct.calcsize("<" + form)))
 
+    def check(self) -> None:
+        """Look at all that leads to data, also that of the zoom levels, before a library goes there that believes it.
+
+        Raises
+        ------
+        IntegrityError
+            Something leads out of the file or in a circle, or is too large.
+        """
+        for rows in (self._all, *self._zooms.values()):
+            if (rows["size"] > 2 * _MAX_UNPACKED).any() or (rows["at"] > self._size - np.minimum(rows["size"], self._size)).any():
+                raise self._damaged("it refers to what is past its end")
+        if not self.lengths:
+            raise self._damaged("its list of contigs is none")
+
+    @cached_property
+    def _zooms(self) -> dict[int, np.ndarray]:
+        """The rows of the index of each zoom level, by the bases per value."""
+        form = self._order + _ZOOM
+        levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._levels * struct.calcsize(form)))}
+        if 0 in levels:
+            raise self._damaged("a zoom level is none")
+        return {bases: np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(at)]) for bases, at in levels.items()}
+
+    def check_zoom(self, contig: str, start: int, end: int, bins: int) -> None:
+        """Look at the blocks that the library reads for some bins: it panics where one cannot be decompressed.
+
+        They are those of the coarsest zoom level that has two values in a bin,
+        or of the data where none has.
+        """
+        level = max((bases for bases in self._zooms if 2 * bases * bins <= end - start), default=None)
+        if level is None:
+            for _ in self.rows(contig, start, end):
+                pass
+            return
+        rows, number = self._zooms[level], self._numbers[contig]
+        begins = (rows["first"] < number) | (rows["first"] == number) & (rows["start"] < end)
+        ends = (rows["last"] > number) | (rows["last"] == number) & (rows["end"] > start)
+        for place in map(_Place._make, rows[begins & ends].tolist()):
+            self._data_of(place, _MAX_UNPACKED)
+
     @property
     def total(self) -> Summary | None:
         """Of all values, as the header has it; None in old files, which do not say it."""
@@ -111,10 +156,10 @@ class BigWigBlocks:
     @cached_property
     def _contigs(self) -> dict[int, Contig]:
         """The contigs by the number that each has in the file."""
-        magic, _, key, value, _, _ = self._unpack("IIIIQQ", self._contigs_at)
-        if magic != _CONTIG_TREE[0] or value != 8 or not 0 < key <= 1 << 16:
+        magic, _, key, value, count, _ = self._unpack("IIIIQQ", self._contigs_at)
+        if magic != _CONTIG_TREE[0] or value != 8 or not 0 < key <= 1 << 16 or count * (key + 8) > self._size:
             raise self._damaged("its list of contigs is none")
-        return dict(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST))
+        return dict(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST, set()))
 
     @cached_property
     def lengths(self) -> dict[str, int]:
@@ -125,8 +170,8 @@ class BigWigBlocks:
     def _numbers(self) -> dict[str, int]:
         return {contig.name: number for number, contig in self._contigs.items()}
 
-    def _contigs_below(self, at: int, key: int, depth: int) -> Iterator[tuple[int, Contig]]:
-        is_leaf, _, count = self._node(at, depth)
+    def _contigs_below(self, at: int, key: int, depth: int, seen: set[int]) -> Iterator[tuple[int, Contig]]:
+        is_leaf, _, count = self._node(at, depth, seen)
         rows = self._read(at + 4, count * (key + 8))
         for low in range(0, len(rows), key + 8):
             name, rest = rows[low:low + key], rows[low + key:low + key + 8]
@@ -134,28 +179,29 @@ class BigWigBlocks:
                 number, length = struct.unpack(self._order + "II", rest)
                 yield number, Contig(name.rstrip(b"\0").decode(errors="replace"), length, 0, ())
             else:
-                yield from self._contigs_below(struct.unpack(self._order + "Q", rest)[0], key, depth - 1)
+                yield from self._contigs_below(struct.unpack(self._order + "Q", rest)[0], key, depth - 1, seen)
 
-    def _node(self, at: int, depth: int) -> tuple[int, int, int]:
-        if not depth:
+    def _node(self, at: int, depth: int, seen: set[int]) -> tuple[int, int, int]:
+        if not depth or at in seen:  # a node that several lead to makes a small file endless
             raise self._damaged("its index has no end")
+        seen.add(at)
         return self._unpack("BBH", at)
 
-    def _leaves(self) -> Iterator[np.ndarray]:
-        """The rows of the index for all blocks, some at a time."""
-        if self._unpack("I", self._index_at)[0] != _INDEX[0]:
+    def _leaves(self, at: int) -> Iterator[np.ndarray]:
+        """The rows of an index for all its blocks, some at a time."""
+        if self._unpack("I", at)[0] != _INDEX[0]:
             raise self._damaged("its index is none")
-        yield from self._leaves_below(self._index_at + _INDEX[1], _DEEPEST)
+        yield from self._leaves_below(at + _INDEX[1], _DEEPEST, set())
 
-    def _leaves_below(self, at: int, depth: int) -> Iterator[np.ndarray]:
-        is_leaf, _, count = self._node(at, depth)
+    def _leaves_below(self, at: int, depth: int, seen: set[int]) -> Iterator[np.ndarray]:
+        is_leaf, _, count = self._node(at, depth, seen)
         form = np.dtype(_LEAF if is_leaf else _INNER).newbyteorder(self._order)
         rows = np.frombuffer(self._read(at + 4, count * form.itemsize), form)
         if is_leaf:
             yield rows
             return
         for place in rows["at"].tolist():
-            yield from self._leaves_below(place, depth - 1)
+            yield from self._leaves_below(place, depth - 1, seen)
 
     def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
         """Where the first value of a contig begins and the last one ends, None where it has none; see `rows`."""
@@ -184,7 +230,7 @@ class BigWigBlocks:
     @cached_property
     def _all(self) -> np.ndarray:
         """The rows of the index, by contig and start: what an inner node says of those below it is not relied upon."""
-        found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves()])
+        found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._index_at)])
         return found[np.lexsort((found["start"], found["first"]))]
 
     def _contig(self, number: int) -> Contig:
@@ -279,16 +325,24 @@ class BigWigBlocks:
     def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
         return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
+    def _data_of(self, place: _Place, most: int) -> bytes:
+        """A block as it is, of up to so many bytes."""
+        if place.size > 2 * most:
+            raise self._damaged("a block is too large")
+        data, packed = self._read(place.at, place.size), isal_zlib.decompressobj()
+        if not self._unpacked:
+            return data
+        try:
+            data = packed.decompress(data, most + 1)
+        except isal_zlib.error as error:
+            raise self._damaged(f"a block cannot be decompressed: {error}") from None
+        if not packed.eof:
+            raise self._damaged("a block does not end where it should")
+        return data
+
     def _block(self, place: _Place) -> Rows:
         """The rows of a block."""
-        if place.size > 2 * _MAX_BLOCK:
-            raise self._damaged("a block is too large")
-        data = self._read(place.at, place.size)
-        if self._unpacked:
-            try:
-                data = isal_zlib.decompressobj().decompress(data, _MAX_BLOCK)
-            except isal_zlib.error as error:
-                raise self._damaged(f"a block cannot be decompressed: {error}") from None
+        data = self._data_of(place, _MAX_BLOCK)
         if len(data) < 24:
             raise self._damaged("a block is too short")
         of, start, _, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)

@@ -12,6 +12,7 @@ from typing import BinaryIO
 import numpy as np
 
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.panics import panics_told
 from modos.region import Region
 from modos.storage.base import Progress
 from modos.storage.modes import create_output
@@ -115,7 +116,8 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         yield first
         yield from entries
 
-    pybigtools.open(str(path), "w").write(chroms, all_records())
+    with panics_told(f"the track {track.name}", "it cannot be written as a bigWig: write bedGraph"):
+        pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
 def export(track: Track, path: str, format: str | None = None, regions: Iterable[Region] | None = None,

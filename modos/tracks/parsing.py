@@ -18,6 +18,7 @@ import numpy as np
 
 from modos.errors import InvalidInputError, TruncatedStream
 from modos.given import Given, Name, open_given, shown
+from modos.panics import panics_told
 from modos.storage.base import Progress
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
@@ -394,8 +395,9 @@ def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str
     first = separator.join([b"0"] * (len(columns) + 1)) + b"\n"  # so that any first line may follow
     schema = {name: getattr(pl, kind) for name, kind in columns.items()} | {"more": pl.String}
     try:
-        table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
-                            truncate_ragged_lines=True, quote_char=None)[1:]
+        with panics_told(source):
+            table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
+                                truncate_ragged_lines=True, quote_char=None)[1:]
     except pl.exceptions.PolarsError:
         raise InvalidInputError(f"{source} is not text") from None
     bad = table["more"].is_not_null().to_numpy().copy()

@@ -1,0 +1,70 @@
+"""Small files that would be large ones, or take time that grows with the square of what they have, are refused or read in their time."""
+
+import gzip
+import struct
+import time
+
+import pytest
+
+from modos.annotations import refgene
+from modos.annotations.refgene import read_refgene
+from modos.errors import IntegrityError, InvalidInputError
+from modos.reference.adding import add_files
+from modos.reference.opening import open_store
+from modos.reference.twobit import iter_twobit
+from modos.tracks.assembly import iter_fasta, read_sizes
+
+
+def twobit(path, names, unknown=()):
+    """A 2bit file with one sequence of 4,000 bases that all names refer to."""
+    size = 16 + sum(len(name) + 5 for name in names)
+    index = b"".join(bytes([len(name)]) + name.encode() + struct.pack("<I", size) for name in names)
+    starts, lengths = zip(*unknown) if unknown else ((), ())
+    record = struct.pack(f"<II{2 * len(unknown)}III", 4000, len(unknown), *starts, *lengths, 0, 0)[:-4] + bytes(4) + bytes(1000)
+    path.write_bytes(struct.pack("<IIII", 0x1A412743, 0, len(names), 0) + index + record)
+    return path
+
+
+def test_sequences_of_a_2bit_file_that_are_one(tmp_path):
+    """20,000 names of 4,000 bases were 80 MB."""
+    assert sum(len(bases) for _, bases in iter_twobit(twobit(tmp_path / "one.2bit", ["a"]))) == 4000
+    with pytest.raises(IntegrityError, match="many.2bit is damaged: two sequences are in one place"):
+        list(iter_twobit(twobit(tmp_path / "many.2bit", [f"s{number}" for number in range(20_000)])))
+
+
+@pytest.mark.parametrize("unknown", [[(0, 4000), (0, 4000)], [(100, 5), (10, 5)], [(3999, 2)]])
+def test_stretches_of_a_2bit_file_that_cannot_be(tmp_path, unknown):
+    """They are looked for as if they were in order: what is not was passed over in silence."""
+    good = list(iter_twobit(twobit(tmp_path / "good.2bit", ["a"], [(10, 5), (100, 5)])))
+    assert good[-1][1].count(b"N") == 10
+    with pytest.raises(IntegrityError, match="x.2bit is damaged: its stretches overlap"):
+        list(iter_twobit(twobit(tmp_path / "x.2bit", ["a"], unknown)))
+
+
+def test_a_row_of_many_other_names(tmp_path):
+    """12,000 names of one contig took 18 s, and the memory of 144 million."""
+    (tmp_path / "x.fa").write_text(">c\nACGT\n>d\nAC\n")
+    (tmp_path / "names.txt").write_text("# c\t...\nc\t" + "\t".join(f"n{number}" for number in range(12_000)) + "\nd\tother\nn7\tx\n")
+    begin = time.perf_counter()
+    assembly = add_files(open_store(tmp_path / "refs"), "a", [str(tmp_path / "x.fa")], str(tmp_path / "names.txt"))
+    assert time.perf_counter() - begin < 5
+    assert [len(contig.aliases) for contig in assembly.contigs] == [12_000, 1] and assembly.contigs[1].aliases == ("other",)
+
+
+def test_text_without_an_end_of_a_line(tmp_path):
+    """It is not gathered until memory is full."""
+    with gzip.open(tmp_path / "x.gz", "wb", 1) as file:
+        file.write(b">" + bytes([65]) * (40 << 20))
+    with pytest.raises(InvalidInputError, match="x.gz is no FASTA: it has a header of more than 8 MiB"):
+        list(iter_fasta(tmp_path / "x.gz"))
+    with pytest.raises(InvalidInputError, match="x.gz is not text: it has a line of more than 8 MiB"):
+        read_sizes([str(tmp_path / "x.gz")])
+
+
+def test_a_table_of_genes_that_is_comments(tmp_path, monkeypatch):
+    """Lines are counted as they come, not once all are there."""
+    monkeypatch.setattr(refgene, "_MAX_LINES", 100_000)
+    with gzip.open(tmp_path / "refGene.txt.gz", "wb") as file:
+        file.write(b"#\n" * 200_000)
+    with pytest.raises(InvalidInputError, match="is larger than any table of genes: 512 MiB and 100,000 lines are read"):
+        read_refgene(str(tmp_path / "refGene.txt.gz"))
