@@ -11,12 +11,14 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.reference.shared import is_file, make_like_above, open_part, two_below
 from modos.storage.base import INTERRUPTIONS, Progress
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
@@ -106,22 +108,23 @@ def _expand(pattern: str, md5: str) -> Path:
 def cached_files(*kinds: str) -> Iterator[Path]:
     """The files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:
-        yield from (path for path in cache_folder(kind).glob("??/??/*") if path.is_file() and not path.name.startswith("."))
+        yield from (path for path in two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
 
 
 def clear() -> None:
     """Remove all files, and what tries that were broken off have left."""
     for kind in _KINDS:
-        for path in cache_folder(kind).glob("??/??/*"):
+        for path in two_below(cache_folder(kind)):
             path.unlink(missing_ok=True)
 
 
 def has_size(path: Path, size: int) -> bool:
     """Whether there is a file of a size."""
     try:
-        return path.stat().st_size == size
+        status = path.stat()
     except OSError:
         return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 def is_there(path: Path, size: int) -> bool:
@@ -130,7 +133,7 @@ def is_there(path: Path, size: int) -> bool:
     if not has_size(path, size):
         return False
     with suppress(OSError):
-        os.utime(path)
+        os.utime(path, follow_symlinks=False)
     return True
 
 
@@ -163,13 +166,11 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
 
 
 def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
-    part = wanted.path.with_name(f".{wanted.path.name}.part")
+    part = wanted.path.with_name(f".{wanted.path.name}.{os.geteuid()}.part")
     for again in (True, False):
         try:
             start, size, digest = _download(part, wanted, read, progress)
             if (size, digest) == (wanted.size, wanted.digest):
-                with suppress(PermissionError):  # begun by another user
-                    part.chmod(0o644)
                 part.replace(wanted.path)
                 return
             part.unlink()
@@ -196,36 +197,28 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
 def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, str]:
     """Complete what an earlier try has left: its size, that of all, and the hash of all."""
     hash = hashlib.new(wanted.algorithm, usedforsecurity=False)
-    with _open_part(part) as file:
-        start = _resume(part, wanted, hash)
+    with open_part(part) as file:
+        start = _resume(file, wanted, hash)
         file.truncate(start)
+        file.seek(start)
         for piece in read(start):
             hash.update(piece)
             file.write(piece)
             if progress:
                 progress(len(piece))
         file.flush()
+        os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
         return start, file.tell(), hash.hexdigest()
 
 
-def _open_part(part: Path) -> BinaryIO:
-    """What an earlier try has left, to go on; of another user, who alone may write it, to begin anew."""
-    try:
-        return open(part, "ab")
-    except PermissionError:
-        part.unlink()
-        return open(part, "ab")
-
-
-def _resume(part: Path, wanted: Wanted, hash: hashlib._Hash) -> int:
+def _resume(file: BinaryIO, wanted: Wanted, hash: hashlib._Hash) -> int:
     """How much of a file an earlier try has left."""
-    start = part.stat().st_size
+    start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:
         return 0
-    with open(part, "rb") as file:
-        while piece := file.read(1 << 20):
-            hash.update(piece)
+    while piece := file.read(1 << 20):
+        hash.update(piece)
     return start
 
 
@@ -237,7 +230,7 @@ def _shrink() -> None:
     files = []
     for path in cached_files():
         with suppress(OSError):  # others remove some, too
-            status = path.stat()
+            status = path.lstat()
             files.append((status.st_mtime, status.st_size, path))
     total = 0
     for _, size, path in sorted(files, reverse=True):
@@ -276,9 +269,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     with suppress(FileExistsError):
-        folder.mkdir()
-        with suppress(OSError):
-            folder.chmod(folder.parent.stat().st_mode & 0o7777)
+        make_like_above(folder)
 
 
 def _cannot_write(folder: Path, error: OSError) -> AccessError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -13,6 +12,7 @@ from typing import Protocol, TypeVar
 from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
 from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
 from modos.reference.assembly import Assembly, StoredContig, check_name, sequence_key
+from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore
 from modos.storage.base import Progress
 
@@ -151,9 +151,7 @@ def keep(path: Path, data: bytes) -> None:
     """Keep a small file for offline use, where the cache can be written."""
     with suppress(OSError):
         make_folder(path.parent)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(data)
-        part.replace(path)
+        replace_file(path, data)
 
 
 def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:

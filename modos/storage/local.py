@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from stat import S_ISREG
 
 from modos import ownership
 from modos.errors import (
@@ -237,9 +238,9 @@ class LocalStorage(Storage):
             for entry in os.scandir(path.parent):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
-                    size, written = entry.stat().st_size, entry.stat().st_mtime
-                    if ownership.is_abandoned(match["mark"], self.now() - written):
-                        found.append((size, Path(entry.path)))
+                    status = entry.stat(follow_symlinks=False)
+                    if _may_go_on(status) and ownership.is_abandoned(match["mark"], self.now() - status.st_mtime):
+                        found.append((status.st_size, Path(entry.path)))
         return max(found)[1] if found else None
 
     def delete(self, key: str) -> None:
@@ -335,6 +336,11 @@ class LocalStorage(Storage):
         return path
 
 
+def _may_go_on(status: os.stat_result) -> bool:
+    """Whether a part is a file that has no other name: neither a link nor another file of somebody is written to."""
+    return S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
@@ -350,9 +356,7 @@ def _are_unique(marks: tuple[int, ...], now: int) -> bool:
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
-    import stat as modes
-
-    if not modes.S_ISREG(stat.st_mode):
+    if not S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)
 
