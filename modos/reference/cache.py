@@ -12,12 +12,14 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.reference.assembly import StoredContig
+from modos.reference.proofs import SequenceDigests, TableDigests, compute, differing, digests_of, new_digests
 from modos.reference.shared import is_file, make_like_above, open_part, two_below
 from modos.storage.base import INTERRUPTIONS, Progress
 
@@ -36,7 +38,8 @@ class Wanted(NamedTuple):
     """A file that is to be in the cache.
 
     Its path there; its size in bytes; the algorithm and the hexadecimal
-    digits of its hash; and where it comes from, for messages.
+    digits of its hash; where it comes from, for messages; and the `SQ.` of
+    GA4GH of a sequence, where that is known.
     """
 
     path: Path
@@ -44,6 +47,12 @@ class Wanted(NamedTuple):
     algorithm: str
     digest: str
     source: str
+    ga4gh: str = ""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All that it has to have, by kind."""
+        return {self.algorithm: self.digest} | ({"ga4gh": self.ga4gh} if self.ga4gh else {})
 
 
 def is_offline() -> bool:
@@ -137,6 +146,31 @@ def is_there(path: Path, size: int) -> bool:
     return True
 
 
+def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
+    """Whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
+    try:
+        return has_size(path, size) and differing(digests, digests_of(path, next(iter(digests)))) is None
+    except OSError:
+        return False
+
+
+def has_sequence(contig: StoredContig) -> bool:
+    """Whether a sequence is in the cache, with its digests."""
+    path = sequence_path(contig.md5)
+    return is_there(path, contig.length) and is_whole(path, contig.length, contig.digests)
+
+
+def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
+    """The files in the cache that are not what their names say, whatever is noted of them."""
+    for kind, algorithm in zip(_KINDS, ("md5", "sha256")):
+        for path in cached_files(kind):
+            with suppress(FileNotFoundError):  # others remove some, too
+                if compute(path, algorithm)[algorithm] != "".join(path.parts[-3:]).removesuffix(".parquet"):
+                    yield path
+                elif progress:
+                    progress(path.stat().st_size)
+
+
 def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     """Have a file in the cache.
 
@@ -154,12 +188,12 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     AccessError
         The cache cannot be written.
     """
-    if is_there(wanted.path, wanted.size):
+    if is_there(wanted.path, wanted.size) and is_whole(wanted.path, wanted.size, wanted.digests):
         return wanted.path
     if is_offline():
         raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
     with _locked(wanted.path):
-        if not has_size(wanted.path, wanted.size):
+        if not is_whole(wanted.path, wanted.size, wanted.digests):
             _fetch(wanted, read, progress)
             _shrink()
     return wanted.path
@@ -169,8 +203,8 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
     part = wanted.path.with_name(f".{wanted.path.name}.{os.geteuid()}.part")
     for again in (True, False):
         try:
-            start, size, digest = _download(part, wanted, read, progress)
-            if (size, digest) == (wanted.size, wanted.digest):
+            start, size, wrong = _download(part, wanted, read, progress)
+            if size == wanted.size and wrong is None:
                 part.replace(wanted.path)
                 return
             part.unlink()
@@ -190,13 +224,15 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
             break
     if size != wanted.size:
         raise TruncatedStream(f"{wanted.source} has {size:,} bytes, not {wanted.size:,}", "tell those who keep it")
-    raise ChecksumMismatch(f"{wanted.source} has the {wanted.algorithm.upper()} {digest}, not {wanted.digest}, that it is named by",
+    assert wrong is not None
+    kind, found, named = wrong
+    raise ChecksumMismatch(f"{wanted.source} has the {kind.upper()} {found}, not {named}, that it is named by",
                            "tell those who keep it")
 
 
-def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, str]:
-    """Complete what an earlier try has left: its size, that of all, and the hash of all."""
-    hash = hashlib.new(wanted.algorithm, usedforsecurity=False)
+def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, tuple[str, str, str] | None]:
+    """Complete what an earlier try has left: its size, that of all, and what digest of all is another one than it has to be."""
+    hash = new_digests(wanted.algorithm)
     with open_part(part) as file:
         start = _resume(file, wanted, hash)
         file.truncate(start)
@@ -209,10 +245,10 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-        return start, file.tell(), hash.hexdigest()
+        return start, file.tell(), differing(wanted.digests, hash.result())
 
 
-def _resume(file: BinaryIO, wanted: Wanted, hash: hashlib._Hash) -> int:
+def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
     """How much of a file an earlier try has left."""
     start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:

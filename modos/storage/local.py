@@ -75,10 +75,10 @@ class LocalStorage(Storage):
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
         with _translated(path), open(path, "rb") as file:
-            now, marks = time.time_ns(), _marks(os.fstat(file.fileno()))
+            now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
             data = file.read()
         tag = _content_tag(data)
-        if _are_unique(marks, now):
+        if are_unique(marks, now):
             self._seen[key] = tag, marks
         return data, tag
 
@@ -94,7 +94,7 @@ class LocalStorage(Storage):
         except OSError:
             return None
         try:
-            return _marks(os.fstat(descriptor))
+            return file_marks(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 
@@ -345,11 +345,12 @@ def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _marks(stat: os.stat_result) -> tuple[int, ...]:
+def file_marks(stat: os.stat_result) -> tuple[int, ...]:
+    """What the system says of a file, and of no other."""
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _are_unique(marks: tuple[int, ...], now: int) -> bool:
+def are_unique(marks: tuple[int, ...], now: int) -> bool:
     """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
     changed = marks[-1]
     return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
