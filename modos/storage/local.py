@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
 from modos import ownership
 from modos.errors import (
@@ -58,7 +58,10 @@ class LocalStorage(Storage):
         return False
 
     def local_path(self, key: str) -> Path | None:
-        return self._resolve(key)
+        path = self._resolve(key)
+        with suppress(OSError):
+            _refuse_special(path, os.stat(path))
+        return path
 
     def child(self, prefix: str) -> LocalStorage:
         self._resolve(prefix)
@@ -74,9 +77,9 @@ class LocalStorage(Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb") as file:
+        with _translated(path), _open_file(path) as file:
             now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
-            data = file.read()
+            data = file.readall()
         tag = _content_tag(data)
         if are_unique(marks, now):
             self._seen[key] = tag, marks
@@ -100,7 +103,7 @@ class LocalStorage(Storage):
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb", buffering=0) as file:
+        with _translated(path), _open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
@@ -109,7 +112,7 @@ class LocalStorage(Storage):
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb", buffering=0) as file:
+        with _translated(path), _open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
@@ -336,6 +339,22 @@ class LocalStorage(Storage):
         return path
 
 
+def _open_file(path: Path) -> FileIO:
+    """Open a file to read; a pipe or a device of that name is neither waited for nor read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        _refuse_special(path, os.fstat(descriptor))
+        return FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_special(path: Path, status: os.stat_result) -> None:
+    if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
+        raise InvalidInputError(f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one")
+
+
 def _may_go_on(status: os.stat_result) -> bool:
     """Whether a part is a file that has no other name: neither a link nor another file of somebody is written to."""
     return S_ISREG(status.st_mode) and status.st_nlink == 1
@@ -394,7 +413,8 @@ def _taken(path: Path) -> ConflictError:
 
 def _check_condition(path: Path, if_match: str | None) -> None:
     try:
-        current = _content_tag(path.read_bytes())
+        with _open_file(path) as file:
+            current = _content_tag(file.readall())
     except FileNotFoundError:
         current = None
     if current != if_match:
