@@ -14,7 +14,7 @@ PACKAGE = Path(modos.__file__).parent
 LAYERS = [
     {"errors"},
     {"forking"},
-    {"ownership", "redirects", "prefetch", "hashing", "memory"},
+    {"ownership", "reach", "redirects", "prefetch", "hashing", "memory"},
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

@@ -13,6 +13,7 @@ from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
 from modos.formats import STORED_KEY_HEADER
+from modos.reach import check_reach
 from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.readonly import ReadOnlyStorage
 
@@ -118,6 +119,7 @@ class ServedStorage(ReadOnlyStorage):
         if not location:
             raise ProtocolError(f"{self._files_url} signs no address for {key}")
         url = urljoin(self._files_url, location)
+        check_reach(url, self._files_url, "the modos server")
         with self._lock:
             self._signed[key] = url, time.monotonic() + _KEPT
         return url
