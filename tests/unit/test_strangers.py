@@ -11,7 +11,7 @@ import pytest
 from modos import reach
 from modos.config import discover, resolve_services
 from modos.errors import ModosError, ProtocolError, RemoteError
-from modos.storage import anywhere
+from modos.storage import anywhere, served
 from modos.storage.anywhere import AnywhereStorage
 from modos.storage.served import ServedStorage
 
@@ -127,8 +127,12 @@ def test_a_server_signs_no_internal_addresses(serve, monkeypatch):
     assert inner.asked == []
 
 
-def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch):
+@pytest.mark.parametrize("where", ["a store", "signed addresses"])
+def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch, where):
     def trickle(request):
+        if request.path.startswith("/files/"):
+            redirect("/signed")(request)
+            return
         request.send_response(200)
         request.send_header("Content-Length", "1000")
         request.end_headers()
@@ -138,10 +142,11 @@ def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch):
                     request.wfile.write(b"A")
                     time.sleep(0.1)
 
-    monkeypatch.setattr(anywhere, "_PATIENCE", 1.0, raising=False)
+    for module in (anywhere, served):
+        monkeypatch.setattr(module, "_PATIENCE", 1.0, raising=False)
     url, _ = serve(trickle)
     begun = time.monotonic()
     with pytest.raises(RemoteError) as caught:
-        AnywhereStorage(url).read("x")
+        (AnywhereStorage(url) if where == "a store" else ServedStorage("s3://b/x", f"{url}/files/x", lambda: None)).read("x")
     assert time.monotonic() - begun < 10 and isinstance(caught.value, ModosError)
     assert "timed out" in caught.value.message
