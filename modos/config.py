@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from modos import tokens
 from modos.errors import AccessError, InvalidInputError, ProtocolError, TransportError
+from modos.reach import check_reach, origin
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
 TOKEN_VARIABLE = "MODOS_TOKEN"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
+_SERVICES = ("s3", "htsget", "credentials", "refget", "references")
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
@@ -63,7 +64,7 @@ class Services:
         InvalidInputError
             A URL that is not http or https.
         """
-        urls = {name: answer.get(name) or None for name in ("s3", "htsget", "credentials", "refget", "references")}
+        urls = {name: answer.get(name) or None for name in _SERVICES}
         for name, url in urls.items():
             if url is not None:
                 urls[name] = check_url(url, f"the {name} service")
@@ -97,16 +98,6 @@ def endpoint_from_environment() -> str | None:
     return os.environ.get(ENDPOINT_VARIABLE) or None
 
 
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of an http(s) URL; ValueError where it has none."""
-    parts = urlsplit(url)
-    scheme = parts.scheme.lower()
-    port = parts.port or {"http": 80, "https": 443}.get(scheme)
-    if not port or not parts.hostname:
-        raise ValueError(f"{url[:100]} is not an http or https address")
-    return scheme, parts.hostname.lower(), port
-
-
 def server_name(url: str) -> str:
     """Scheme, host and port of an http(s) URL, as text."""
     scheme, host, port = origin(url)
@@ -128,8 +119,13 @@ def token_for(url: str, endpoint: str | None) -> str | None:
     return token or tokens.token_of(server_name(url))
 
 
-def discover(endpoint: str) -> Services:
+def discover(endpoint: str, named: Collection[str] = ()) -> Services:
     """Ask a modos server where the services are.
+
+    Parameters
+    ----------
+    named
+        The services that the user has named, whatever the server says.
 
     Raises
     ------
@@ -138,16 +134,21 @@ def discover(endpoint: str) -> Services:
     AccessError
         It wants credentials.
     ProtocolError
-        What answers is not a modos server.
+        What answers is not a modos server; or it names internal addresses
+        and is not internal itself.
     """
     url = check_url(endpoint, "a modos server") + "/"
     answer = fetch_json(url, token=token_for(url, None))
     if not isinstance(answer, dict) or "status" not in answer:
         raise ProtocolError(f"{endpoint} is not a modos server", "give the URL of one with --endpoint")
     try:
-        return replace(Services.from_mapping(answer), endpoint=endpoint)
+        found = replace(Services.from_mapping(answer), endpoint=endpoint)
     except InvalidInputError as error:
         raise ProtocolError(f"{endpoint} answers nonsense: {error}") from None
+    for name in _SERVICES:
+        if name not in named and (place := getattr(found, name)):
+            check_reach(place, endpoint, "the modos server")
+    return found
 
 
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
@@ -211,5 +212,5 @@ def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -
     endpoint = endpoint or endpoint_from_environment()
     if endpoint is None or (given.s3 and given.htsget):
         return given
-    found = discover(endpoint)
+    found = discover(endpoint, [name for name, url in vars(given).items() if url])
     return replace(found, **{name: url for name, url in vars(given).items() if url})

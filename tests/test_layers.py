@@ -14,7 +14,7 @@ PACKAGE = Path(modos.__file__).parent
 LAYERS = [
     {"errors"},
     {"forking"},
-    {"ownership", "redirects", "prefetch", "hashing", "memory", "panics"},
+    {"ownership", "reach", "redirects", "prefetch", "hashing", "memory", "panics"},
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

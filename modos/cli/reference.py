@@ -329,13 +329,16 @@ def env() -> None:
 @app.command()
 def cache(
     forget: Annotated[str, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Read every file, and compare it with the digest that it is named by.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Show the cache of this machine, or remove what is in it.
+    """Show the cache of this machine, compare it with its digests, or remove what is in it.
 
     modos reference cache
+
+    modos reference cache --verify
 
     modos reference cache --clear --yes
     """
@@ -345,6 +348,9 @@ def cache(
     if forget:
         open_cached(store).forget(forget)
         say(f"forgot {forget}; its sequences stay in the cache")
+        return
+    if verify:
+        _verify_cache()
         return
     sequences, tables = ([path.stat().st_size for path in cached_files(kind)] for kind in ("sequences", "tables"))
     total = sum(sequences) + sum(tables)
@@ -357,3 +363,17 @@ def cache(
     limit = cache_limit()
     show(f"folder     {cache_folder()}\nsequences  {len(sequences):,}\ntables     {len(tables):,}\nsize       {size(total)}\n"
          f"limit      {size(limit) if limit else 'none'}")
+
+
+def _verify_cache() -> None:
+    from modos.errors import IntegrityError
+    from modos.reference.cache import cache_folder, find_damaged_files
+
+    with progress("reading") as advance:
+        wrong = [str(path) for path in find_damaged_files(advance)]
+    if not wrong:
+        say(f"all files in {cache_folder()} are what their names say")
+        return
+    show("\n".join(wrong))
+    raise IntegrityError(f"{count(len(wrong), 'file')} in {cache_folder()} {'is' if len(wrong) == 1 else 'are'} not what the name says",
+                         "remove what is listed; what is used of it is fetched anew")

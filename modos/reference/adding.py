@@ -8,8 +8,8 @@ from functools import partial
 
 from modos.errors import InvalidInputError
 from modos.given import as_file, described, open_given
-from modos.reference.assembly import Assembly, assembly_key, sequence_key
-from modos.reference.store import Pieces, ReferenceStore, send
+from modos.reference.assembly import Assembly, assembly_key
+from modos.reference.store import Pieces, ReferenceStore, check_present, send, send_sequence
 from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
 from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
@@ -98,9 +98,13 @@ def push(source: ReferenceStore, target: ReferenceStore, name: str, progress: Pr
     ------
     AlreadyExistsError
         The target has another assembly of that name.
+    IntegrityError
+        A sequence does not have the digests that the assembly says.
     """
     assembly = source.assembly(name)
-    sent = sum(send(source, target, sequence_key(contig.md5), contig.length, contig.md5, "md5", progress) for contig in assembly.contigs)
+    sizes = {contig: send_sequence(source, target, contig, progress) for contig in assembly.contigs}
+    check_present(target, [contig for contig, size in sizes.items() if not size])
+    sent = sum(sizes.values())
     if assembly.masked:
         file, size, sha256 = assembly.masked
         sent += send(source, target, assembly_key(name, file), size, sha256, progress=progress)

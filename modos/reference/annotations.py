@@ -27,7 +27,7 @@ from modos.errors import (
 )
 from modos.given import Given, described, has_name, shown
 from modos.prefetch import fetch_ahead
-from modos.reference.cache import has_size, table_path
+from modos.reference.cache import is_whole, table_path
 from modos.reference.assembly import Assembly, check_name
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.reference.stored import CachedStore
@@ -226,7 +226,7 @@ def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress 
 
 def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
     """The tables that are not on this machine."""
-    return [] if cached.is_here else [table for table in manifest.tables.values() if not has_size(table_path(table.sha256), table.size)]
+    return [] if cached.is_here else [table for table in manifest.tables.values() if not is_whole(table_path(table.sha256), table.size, {"sha256": table.sha256})]
 
 
 def verify_annotation(store: ReferenceStore, manifest: Manifest, progress: Progress | None = None) -> Iterator[tuple[str, str]]:

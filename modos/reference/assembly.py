@@ -30,6 +30,11 @@ class StoredContig:
     ga4gh: str
     aliases: tuple[str, ...] = ()
 
+    @property
+    def digests(self) -> dict[str, str]:
+        """Those that are known, by kind: that of a header has no `SQ.`."""
+        return {"md5": self.md5} | ({"ga4gh": self.ga4gh} if self.ga4gh else {})
+
 
 @dataclass(frozen=True)
 class Assembly:
@@ -90,7 +95,8 @@ class Assembly:
             masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
-            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and c.length > 0 for c in contigs)
+            valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
+                                  for c in contigs)
         except MALFORMED:
             valid = False
         if not valid:

@@ -11,12 +11,16 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.reference.assembly import StoredContig
+from modos.reference.proofs import SequenceDigests, TableDigests, compute, differing, digests_of, new_digests
+from modos.reference.shared import is_file, make_like_above, open_part, two_below
 from modos.storage.base import INTERRUPTIONS, Progress
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
@@ -34,7 +38,8 @@ class Wanted(NamedTuple):
     """A file that is to be in the cache.
 
     Its path there; its size in bytes; the algorithm and the hexadecimal
-    digits of its hash; and where it comes from, for messages.
+    digits of its hash; where it comes from, for messages; and the `SQ.` of
+    GA4GH of a sequence, where that is known.
     """
 
     path: Path
@@ -42,6 +47,12 @@ class Wanted(NamedTuple):
     algorithm: str
     digest: str
     source: str
+    ga4gh: str = ""
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """All that it has to have, by kind."""
+        return {self.algorithm: self.digest} | ({"ga4gh": self.ga4gh} if self.ga4gh else {})
 
 
 def is_offline() -> bool:
@@ -106,22 +117,23 @@ def _expand(pattern: str, md5: str) -> Path:
 def cached_files(*kinds: str) -> Iterator[Path]:
     """The files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:
-        yield from (path for path in cache_folder(kind).glob("??/??/*") if path.is_file() and not path.name.startswith("."))
+        yield from (path for path in two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
 
 
 def clear() -> None:
     """Remove all files, and what tries that were broken off have left."""
     for kind in _KINDS:
-        for path in cache_folder(kind).glob("??/??/*"):
+        for path in two_below(cache_folder(kind)):
             path.unlink(missing_ok=True)
 
 
 def has_size(path: Path, size: int) -> bool:
     """Whether there is a file of a size."""
     try:
-        return path.stat().st_size == size
+        status = path.stat()
     except OSError:
         return False
+    return stat.S_ISREG(status.st_mode) and status.st_size == size
 
 
 def is_there(path: Path, size: int) -> bool:
@@ -130,8 +142,33 @@ def is_there(path: Path, size: int) -> bool:
     if not has_size(path, size):
         return False
     with suppress(OSError):
-        os.utime(path)
+        os.utime(path, follow_symlinks=False)
     return True
+
+
+def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
+    """Whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
+    try:
+        return has_size(path, size) and differing(digests, digests_of(path, next(iter(digests)))) is None
+    except OSError:
+        return False
+
+
+def has_sequence(contig: StoredContig) -> bool:
+    """Whether a sequence is in the cache, with its digests."""
+    path = sequence_path(contig.md5)
+    return is_there(path, contig.length) and is_whole(path, contig.length, contig.digests)
+
+
+def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
+    """The files in the cache that are not what their names say, whatever is noted of them."""
+    for kind, algorithm in zip(_KINDS, ("md5", "sha256")):
+        for path in cached_files(kind):
+            with suppress(FileNotFoundError):  # others remove some, too
+                if compute(path, algorithm)[algorithm] != "".join(path.parts[-3:]).removesuffix(".parquet"):
+                    yield path
+                elif progress:
+                    progress(path.stat().st_size)
 
 
 def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
@@ -151,25 +188,23 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
     AccessError
         The cache cannot be written.
     """
-    if is_there(wanted.path, wanted.size):
+    if is_there(wanted.path, wanted.size) and is_whole(wanted.path, wanted.size, wanted.digests):
         return wanted.path
     if is_offline():
         raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
     with _locked(wanted.path):
-        if not has_size(wanted.path, wanted.size):
+        if not is_whole(wanted.path, wanted.size, wanted.digests):
             _fetch(wanted, read, progress)
             _shrink()
     return wanted.path
 
 
 def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
-    part = wanted.path.with_name(f".{wanted.path.name}.part")
+    part = wanted.path.with_name(f".{wanted.path.name}.{os.geteuid()}.part")
     for again in (True, False):
         try:
-            start, size, digest = _download(part, wanted, read, progress)
-            if (size, digest) == (wanted.size, wanted.digest):
-                with suppress(PermissionError):  # begun by another user
-                    part.chmod(0o644)
+            start, size, wrong = _download(part, wanted, read, progress)
+            if size == wanted.size and wrong is None:
                 part.replace(wanted.path)
                 return
             part.unlink()
@@ -189,43 +224,37 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
             break
     if size != wanted.size:
         raise TruncatedStream(f"{wanted.source} has {size:,} bytes, not {wanted.size:,}", "tell those who keep it")
-    raise ChecksumMismatch(f"{wanted.source} has the {wanted.algorithm.upper()} {digest}, not {wanted.digest}, that it is named by",
+    assert wrong is not None
+    kind, found, named = wrong
+    raise ChecksumMismatch(f"{wanted.source} has the {kind.upper()} {found}, not {named}, that it is named by",
                            "tell those who keep it")
 
 
-def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, str]:
-    """Complete what an earlier try has left: its size, that of all, and the hash of all."""
-    hash = hashlib.new(wanted.algorithm, usedforsecurity=False)
-    with _open_part(part) as file:
-        start = _resume(part, wanted, hash)
+def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None) -> tuple[int, int, tuple[str, str, str] | None]:
+    """Complete what an earlier try has left: its size, that of all, and what digest of all is another one than it has to be."""
+    hash = new_digests(wanted.algorithm)
+    with open_part(part) as file:
+        start = _resume(file, wanted, hash)
         file.truncate(start)
+        file.seek(start)
         for piece in read(start):
             hash.update(piece)
             file.write(piece)
             if progress:
                 progress(len(piece))
         file.flush()
+        os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-        return start, file.tell(), hash.hexdigest()
+        return start, file.tell(), differing(wanted.digests, hash.result())
 
 
-def _open_part(part: Path) -> BinaryIO:
-    """What an earlier try has left, to go on; of another user, who alone may write it, to begin anew."""
-    try:
-        return open(part, "ab")
-    except PermissionError:
-        part.unlink()
-        return open(part, "ab")
-
-
-def _resume(part: Path, wanted: Wanted, hash: hashlib._Hash) -> int:
+def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
     """How much of a file an earlier try has left."""
-    start = part.stat().st_size
+    start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:
         return 0
-    with open(part, "rb") as file:
-        while piece := file.read(1 << 20):
-            hash.update(piece)
+    while piece := file.read(1 << 20):
+        hash.update(piece)
     return start
 
 
@@ -237,7 +266,7 @@ def _shrink() -> None:
     files = []
     for path in cached_files():
         with suppress(OSError):  # others remove some, too
-            status = path.stat()
+            status = path.lstat()
             files.append((status.st_mtime, status.st_size, path))
     total = 0
     for _, size, path in sorted(files, reverse=True):
@@ -276,9 +305,7 @@ def make_folder(folder: Path) -> None:
         return
     make_folder(folder.parent)
     with suppress(FileExistsError):
-        folder.mkdir()
-        with suppress(OSError):
-            folder.chmod(folder.parent.stat().st_mode & 0o7777)
+        make_like_above(folder)
 
 
 def _cannot_write(folder: Path, error: OSError) -> AccessError:

@@ -15,7 +15,7 @@ from modos import tokens
 from modos.access import open_remote
 from modos.config import check_url, endpoint_from_environment, origin, resolve_services, server_name, token_for
 from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, htslib_has, is_offline, is_there, search_in, sequence_path
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_sequence, htslib_has, is_offline, search_in, sequence_path
 from modos.reference.dna import Reference
 from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
 from modos.reference.store import ReferenceStore
@@ -59,7 +59,7 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progre
     cached = None
     for contig in contigs:
         path = sequence_path(contig.md5)
-        if not is_there(path, contig.length):
+        if not has_sequence(contig):
             if htslib_has(contig.md5) or not has_store(endpoint):
                 continue
             try:
@@ -81,7 +81,8 @@ def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progr
         if not services.refget:
             return False
         storage = _open_http(f"{services.refget}/sequence", services.endpoint)
-        bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, f"the sequence {contig.name} (MD5 {contig.md5}) of {services.refget}"),
+        bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, f"the sequence {contig.name} (MD5 {contig.md5}) of {services.refget}",
+                     contig.ga4gh),
               lambda start: storage.iter_range(contig.md5, start, contig.length), progress)
     except (NotFoundError, RemoteError, AccessError) as error:
         logger.info("%s", error)
@@ -178,7 +179,8 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
 
     What is on this machine, in the store or the cache, is read from there.
     Else the parts that are asked for are fetched; `modos reference pull`
-    fetches all.
+    fetches all. Where a digest is asked for, whole contigs are fetched, as
+    those alone can be compared with it.
 
     Raises
     ------
@@ -190,7 +192,7 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
     assembly, annotation = _find_assembly(cached, name)
     _check_digest(assembly, seqcol)
-    return Reference(assembly, partial(_file_of, cached), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
+    return Reference(assembly, partial(_file_of, cached, seqcol is not None), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
                      partial(_read_mask, cached, assembly), annotation)
 
 
@@ -223,8 +225,9 @@ def _find_annotation(cached: CachedStore, assembly: Assembly, name: str) -> Anno
     return open_annotation(cached, name, assembly)
 
 
-def _file_of(cached: CachedStore, contig: StoredContig) -> Path | None:
-    has_it = cached.is_here or has_size(sequence_path(contig.md5), contig.length)
+def _file_of(cached: CachedStore, whole: bool, contig: StoredContig) -> Path | None:
+    """The file of a contig, if it is on this machine or all of it has to be compared with its digests."""
+    has_it = whole or cached.is_here or has_sequence(contig)
     return cached.locate(contig) if has_it or is_offline() else None
 
 

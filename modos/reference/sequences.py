@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
-from modos.reference.cache import Wanted, bring, cache_folder, is_there, sequence_path
+from modos.reference.cache import Wanted, bring, cache_folder, has_sequence, sequence_path
 from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -97,7 +97,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     IntegrityError
         A sequence that does not have its length or MD5.
     """
-    lacking = {name: contig for name, contig in wanted.items() if not is_there(sequence_path(contig.md5), contig.length)}
+    lacking = {name: contig for name, contig in wanted.items() if not has_sequence(contig)}
     entries = read_fai(storage, fasta) if lacking else {}
     for name, contig in lacking.items():
         if name in entries:
@@ -107,7 +107,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
 
 def _cache(storage: Storage, fasta: str, contig: StoredContig, entry: FaiEntry, progress: Progress | None) -> None:
     source = f"sequence {contig.name} of {fasta} in {storage.url}"
-    wanted = Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source)
+    wanted = Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh)
     try:
         bring(wanted, lambda start: iter_bases(storage, fasta, entry, min(start, entry.length), entry.length), progress)
     except IntegrityError as error:

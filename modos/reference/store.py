@@ -16,6 +16,7 @@ import json
 import logging
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -293,6 +294,28 @@ def send(source: ReferenceStore, target: ReferenceStore, key: str, size: int, di
     return size if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)) else 0
 
 
+def send_sequence(source: ReferenceStore, target: ReferenceStore, contig: StoredContig, progress: Progress | None = None) -> int:
+    """Bring a sequence to another store, if that lacks it, and compare it with all its digests; returns the bytes sent."""
+    return contig.length if target.put_sequence(contig.md5, contig.length, iter_sequence(source.storage, contig, progress)) else 0
+
+
+def check_present(store: ReferenceStore, contigs: Iterable[StoredContig]) -> None:
+    """Compare sequences that a store had before with what they are called now; but those that it calls so itself.
+
+    Raises
+    ------
+    IntegrityError
+        A sequence has other digests.
+    """
+    known: set[tuple[str, str]] = set()
+    for name in store.index():
+        with suppress(NotFoundError, IntegrityError):  # what is damaged tells nothing
+            known.update((contig.md5, contig.ga4gh) for contig in store.assembly(name).contigs)
+    for contig in contigs:
+        if (contig.md5, contig.ga4gh) not in known:
+            check_sequence(store.storage, contig)
+
+
 def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
     for piece in pieces:
         yield piece
@@ -308,16 +331,24 @@ def check_sequence(storage: Storage, contig: StoredContig, progress: Progress | 
     NotFoundError, IntegrityError
         It is missing; it has another length or other bases.
     """
+    for _ in iter_sequence(storage, contig, progress):
+        pass
+
+
+def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | None = None) -> Iterator[bytes]:
+    """A sequence in pieces, compared with its length and digests at the end; NotFoundError and IntegrityError as `check_sequence`."""
     key = sequence_key(contig.md5)
     size, found = storage.stat(key).size, SequenceHash()
     if size != contig.length:
         raise IntegrityError(f"{storage.url}/{key} has {size:,} bytes, and {contig.name} has {contig.length:,} bases")
     for piece in storage.iter_range(key, 0, size):
         found.update(piece)
+        yield piece
         if progress:
             progress(len(piece))
-    if found.digests()[:2] != (contig.md5, contig.ga4gh):
-        raise ChecksumMismatch(f"{storage.url}/{key} does not have the MD5 that it is named by")
+    wrong = next((kind for kind, digest in found.digests()._asdict().items() if digest != getattr(contig, kind)), None)
+    if wrong:
+        raise ChecksumMismatch(f"{storage.url}/{key} does not have the {wrong.upper()} that it is named by", "see `modos reference verify`")
 
 
 def _spooled(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:

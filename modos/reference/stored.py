@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from modos.errors import AccessError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_size, is_offline, make_folder, sequence_path, table_path
+from modos.errors import AccessError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
+from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_sequence, has_size, is_offline, make_folder, sequence_path, table_path
 from modos.reference.assembly import Assembly, StoredContig, check_name, sequence_key
+from modos.reference.proofs import differing, digests_of
+from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore
 from modos.storage.base import Progress
 
@@ -117,9 +118,9 @@ class CachedStore:
             if not has_size(path, contig.length):
                 raise IntegrityError(f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
                                      "see `modos reference verify`")
-            return path
+            return _proven(path, "md5", contig.digests)
         source = f"the sequence {contig.name} (MD5 {contig.md5}) of {self.store.url}"
-        return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source), partial(self._read, key, contig.length), progress)
+        return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh), partial(self._read, key, contig.length), progress)
 
     def locate_file(self, key: str, size: int, sha256: str, progress: Progress | None = None) -> Path:
         """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says."""
@@ -128,7 +129,7 @@ class CachedStore:
             path = storage.local_path(key)
             if path is None or not has_size(path, size):
                 raise IntegrityError(f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`")
-            return path
+            return _proven(path, "sha256", {"sha256": sha256})
         return bring(Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}"), partial(self._read, key, size), progress)
 
     def _read(self, key: str, size: int, start: int) -> Iterator[bytes]:
@@ -137,6 +138,14 @@ class CachedStore:
         if found != size:
             raise TruncatedStream(f"{storage.url}/{key} has {found:,} bytes, not {size:,}", "tell those who keep the store")
         yield from storage.iter_range(key, start, size)
+
+
+def _proven(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
+    """A file that has digests; ChecksumMismatch where it is another one."""
+    wrong = differing(digests, digests_of(path, algorithm))
+    if wrong is not None:
+        raise ChecksumMismatch(f"{path} has the {wrong[0].upper()} {wrong[1]}, not {wrong[2]}, that it is named by", "see `modos reference verify`")
+    return path
 
 
 def _read_kept(path: Path, parse: Callable[[bytes, str], T]) -> T | None:
@@ -151,14 +160,12 @@ def keep(path: Path, data: bytes) -> None:
     """Keep a small file for offline use, where the cache can be written."""
     with suppress(OSError):
         make_folder(path.parent)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        part.write_bytes(data)
-        part.replace(path)
+        replace_file(path, data)
 
 
 def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
     """The contigs whose sequences are not on this machine."""
-    return [] if cached.is_here else [contig for contig in contigs if not has_size(sequence_path(contig.md5), contig.length)]
+    return [] if cached.is_here else [contig for contig in contigs if not has_sequence(contig)]
 
 
 def pull_sequences(cached: CachedStore, contigs: Iterable[StoredContig], progress: Progress | None = None) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote
+from urllib.parse import quote, urljoin
 
 from modos.config import transport_reason
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
+from modos.reach import check_reach
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.event_loop import Filesystem
 from modos.storage.readonly import ReadOnlyStorage
@@ -15,6 +17,8 @@ from modos.storage.readonly import ReadOnlyStorage
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
 _MAX_WHOLE = 256 << 20  # bytes of a file that is read at once
+_PATIENCE, _MAX_PATIENCE = 60.0, 300.0  # seconds for an answer without bytes, and for any
+_SLOWEST = 50_000  # bytes in a second
 
 
 class AnywhereStorage(ReadOnlyStorage):
@@ -39,9 +43,8 @@ class AnywhereStorage(ReadOnlyStorage):
         super().__init__(url)
         scheme, _, rest = self._url.partition("://")
         self._is_http = scheme in ("http", "https")
-        options: dict[str, Any] = {"client_kwargs": {"headers": {"Accept-Encoding": "identity", **(headers or {})}}} if self._is_http else {}
         self._filesystem = Filesystem(lambda loop: fsspec.filesystem(
-            scheme, skip_instance_cache=True, **options, **{"loop": loop} if self._is_http else {}))
+            scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}))
         try:
             self._filesystem.get()
         except (ValueError, ImportError) as error:
@@ -108,7 +111,8 @@ class AnywhereStorage(ReadOnlyStorage):
 
     def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
         data = bytearray()
-        with self._fs.open(url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers}) as file:
+        with self._fs.open(url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers},
+                           timeout=_timeout(size)) as file:
             if headers and file.r.status != 206:
                 raise ProtocolError(f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges")
             while len(data) < size and (piece := file.read(size - len(data))):
@@ -124,7 +128,9 @@ class AnywhereStorage(ReadOnlyStorage):
         if isinstance(error, PermissionError) or status in (401, 403):
             return AccessError(f"no access to {where}{f': HTTP {status}' if status else ''}", "log in with `modos login`")
         cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
-        reason = f"HTTP {status}" if status else "connection refused" if isinstance(cause, ConnectionRefusedError) else transport_reason(cause)
+        known = {ConnectionRefusedError: "connection refused", TimeoutError: "timed out"}
+        reason = f"HTTP {status}" if status else next((words for kind, words in known.items() if isinstance(cause, kind)), None)
+        reason = reason or transport_reason(cause)
         return TransportError(f"cannot read {where}: {reason}", "is the server running?")
 
     def presign(self, key: str, expires: int) -> str | None:
@@ -132,3 +138,23 @@ class AnywhereStorage(ReadOnlyStorage):
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")
+
+
+def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, Any]:
+    """For fsspec's HTTP: where the server may lead to, and how long it may take."""
+    from aiohttp import TraceConfig
+
+    async def check_redirect(session: Any, context: Any, redirect: Any) -> None:
+        location = redirect.response.headers.get("Location") or redirect.response.headers.get("URI") or ""
+        await asyncio.to_thread(check_reach, urljoin(str(redirect.response.url), location), url, "the server")
+
+    trace = TraceConfig()
+    trace.on_request_redirect.append(check_redirect)
+    return {"loop": loop, "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "trace_configs": [trace], "timeout": _timeout(0)}}
+
+
+def _timeout(size: int) -> Any:
+    """How long an answer of so many bytes may take, however slowly they trickle."""
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=min(_PATIENCE + size / _SLOWEST, _MAX_PATIENCE))

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import FileIO
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import TypeVar
 
 from modos import ownership
@@ -61,7 +62,10 @@ class LocalStorage(Storage):
         return False
 
     def local_path(self, key: str) -> Path | None:
-        return self._resolve(key)
+        path = self._resolve(key)
+        with suppress(OSError):
+            _refuse_special(path, os.stat(path))
+        return path
 
     def child(self, prefix: str) -> LocalStorage:
         self._resolve(prefix)
@@ -77,11 +81,11 @@ class LocalStorage(Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb") as file:
-            now, marks = time.time_ns(), _marks(os.fstat(file.fileno()))
-            data = file.read()
+        with _translated(path), _open_file(path) as file:
+            now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
+            data = file.readall()
         tag = _content_tag(data)
-        if _are_unique(marks, now):
+        if are_unique(marks, now):
             self._seen[key] = tag, marks
         return data, tag
 
@@ -97,13 +101,13 @@ class LocalStorage(Storage):
         except OSError:
             return None
         try:
-            return _marks(os.fstat(descriptor))
+            return file_marks(os.fstat(descriptor))
         finally:
             os.close(descriptor)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb", buffering=0) as file:
+        with _translated(path), _open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
@@ -112,7 +116,7 @@ class LocalStorage(Storage):
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         path = self._resolve(key)
-        with _translated(path), open(path, "rb", buffering=0) as file:
+        with _translated(path), _open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
@@ -238,9 +242,9 @@ class LocalStorage(Storage):
             for entry in os.scandir(path.parent):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
-                    size, written = entry.stat().st_size, entry.stat().st_mtime
-                    if ownership.is_abandoned(match["mark"], self.now() - written):
-                        found.append((size, Path(entry.path)))
+                    status = entry.stat(follow_symlinks=False)
+                    if _may_go_on(status) and ownership.is_abandoned(match["mark"], self.now() - status.st_mtime):
+                        found.append((status.st_size, Path(entry.path)))
         return max(found)[1] if found else None
 
     def delete(self, key: str) -> None:
@@ -345,24 +349,44 @@ class LocalStorage(Storage):
         return path
 
 
+def _open_file(path: Path) -> FileIO:
+    """Open a file to read; a pipe or a device of that name is neither waited for nor read."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        _refuse_special(path, os.fstat(descriptor))
+        return FileIO(descriptor, "rb")
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _refuse_special(path: Path, status: os.stat_result) -> None:
+    if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
+        raise InvalidInputError(f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one")
+
+
+def _may_go_on(status: os.stat_result) -> bool:
+    """Whether a part is a file that has no other name: neither a link nor another file of somebody is written to."""
+    return S_ISREG(status.st_mode) and status.st_nlink == 1
+
+
 def _content_tag(data: bytes) -> str:
     return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
-def _marks(stat: os.stat_result) -> tuple[int, ...]:
+def file_marks(stat: os.stat_result) -> tuple[int, ...]:
+    """What the system says of a file, and of no other."""
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
-def _are_unique(marks: tuple[int, ...], now: int) -> bool:
+def are_unique(marks: tuple[int, ...], now: int) -> bool:
     """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
     changed = marks[-1]
     return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
 
 def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
-    import stat as modes
-
-    if not modes.S_ISREG(stat.st_mode):
+    if not S_ISREG(stat.st_mode):
         raise NotFoundError(f"{path} is not a file")
     return ObjectInfo(key, stat.st_size, f"{stat.st_ino:x}-{stat.st_mtime_ns:x}-{stat.st_size:x}", stat.st_mtime)
 
@@ -399,7 +423,8 @@ def _taken(path: Path) -> ConflictError:
 
 def _check_condition(path: Path, if_match: str | None) -> None:
     try:
-        current = _content_tag(path.read_bytes())
+        with _open_file(path) as file:
+            current = _content_tag(file.readall())
     except FileNotFoundError:
         current = None
     if current != if_match:

@@ -31,7 +31,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
     """
     model = _stat_file(like) if like is not None else None
     by_system = model is None and _has_default_acl(path.parent)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | flags, 0o666 if by_system else 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666 if by_system else 0o600)
     try:
         if model is not None:
             _make_like(descriptor, like, model)

@@ -13,12 +13,14 @@ from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
 from modos.formats import STORED_KEY_HEADER
+from modos.reach import check_reach
 from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
 _WORKERS = 4
 _TIMEOUT = (10, 60)  # seconds to connect, between two bytes
+_PATIENCE = 300.0  # seconds for an answer, however slowly it trickles
 _KEPT = 600.0  # seconds for which a signed address is used; it is good for an hour
 
 
@@ -118,6 +120,7 @@ class ServedStorage(ReadOnlyStorage):
         if not location:
             raise ProtocolError(f"{self._files_url} signs no address for {key}")
         url = urljoin(self._files_url, location)
+        check_reach(url, self._files_url, "the modos server")
         with self._lock:
             self._signed[key] = url, time.monotonic() + _KEPT
         return url
@@ -157,10 +160,15 @@ class ServedStorage(ReadOnlyStorage):
     def _body(self, answer: Any, key: str, most: int) -> bytes:
         from urllib3.exceptions import HTTPError
 
+        data, end = bytearray(), time.monotonic() + _PATIENCE
         try:
-            data = answer.raw.read(most + 1)
+            while len(data) <= most and time.monotonic() < end and (piece := answer.raw.read1(most + 1 - len(data))):
+                data += piece
         except (HTTPError, OSError) as error:
             raise TransportError(f"the connection broke on {self._url}/{key}: {type(error).__name__}") from None
+        if time.monotonic() >= end:
+            answer.close()
+            raise TransportError(f"the answer to {self._url}/{key} timed out: {len(data):,} bytes came in {_PATIENCE:.0f} s", "try again later")
         if len(data) > most:
             raise RemoteError(f"{self._url}/{key} has more bytes than were asked for")
-        return data
+        return bytes(data)

@@ -11,7 +11,7 @@ import pytest
 from modos.config import token_for
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError
 from modos.formats import BGZF_EOF, FORMATS
-from modos.htsget import addresses
+from modos import reach
 from modos.htsget.addresses import check_allowed
 from modos.htsget.client import HtsgetClient
 from modos.htsget.protocol import Block, Ticket
@@ -140,12 +140,12 @@ def test_redirects_in_a_circle_end(host):
     ("http://localhost", "http://10.0.0.5/x", True),
 ])
 def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
-    real = addresses.socket.getaddrinfo
+    real = reach.socket.getaddrinfo
     names = {"htsget.example": "93.184.216.34"}
-    monkeypatch.setattr(addresses.socket, "getaddrinfo", lambda host, *a, **k: real(names.get(host, host), *a, **k))
+    monkeypatch.setattr(reach.socket, "getaddrinfo", lambda host, *a, **k: real(names.get(host, host), *a, **k))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    addresses._reach.cache_clear()
+    reach.reach.cache_clear()
     if allowed:
         check_allowed(url, server)
     else:
@@ -153,7 +153,7 @@ def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
             check_allowed(url, server)
         monkeypatch.setenv("MODOS_ALLOW_INTERNAL", "1")
         check_allowed(url, server)
-    addresses._reach.cache_clear()
+    reach.reach.cache_clear()
 
 
 # --- several regions ---

@@ -251,7 +251,7 @@ def test_offline_what_is_cached_works_and_what_is_missing_is_named(remote, monke
     calls = []
     monkeypatch.setattr("modos.storage.s3.S3Storage._call", lambda *a, **k: calls.append(a))
     monkeypatch.setattr("modos.storage.s3.S3Storage._get", lambda *a, **k: calls.append(a))
-    ref = opening.Reference(cached.assembly("mini"), lambda c: opening._file_of(cached, c), lambda *a: calls.append(a))
+    ref = opening.Reference(cached.assembly("mini"), lambda c: opening._file_of(cached, False, c), lambda *a: calls.append(a))
     assert ref.dna("chr2", 0, 4) == "TTTT"
     with pytest.raises(NotFoundError, match="chr1 .MD5 .*not in the cache"):
         ref.dna("chr1", 0, 4)

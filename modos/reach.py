@@ -1,0 +1,80 @@
+"""How far the addresses of a host reach: where a server may send those who have named it, and where not.
+
+What comes from the network and says where a client is to go next must not
+send it to places that only the client can reach: to itself, to the metadata
+service of its cloud, or, from a public server, into its own network.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from functools import lru_cache
+from urllib.parse import urlsplit
+
+from modos.errors import ProtocolError
+
+ALLOW_VARIABLE = "MODOS_ALLOW_INTERNAL"
+
+# From the widest reach to the narrowest; a server leads to its own reach or a wider one.
+_PUBLIC, _PRIVATE, _LOOPBACK, _LINK_LOCAL = range(4)
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an http(s) URL; ValueError where it has none."""
+    parts = urlsplit(url)
+    scheme = parts.scheme.lower()
+    port = parts.port or {"http": 80, "https": 443}.get(scheme)
+    if not port or not parts.hostname:
+        raise ValueError(f"{url[:100]} is not an http or https address")
+    return scheme, parts.hostname.lower(), port
+
+
+def check_reach(url: str, server: str, what: str) -> None:
+    """Refuse an address that a server must not send its clients to.
+
+    Parameters
+    ----------
+    what
+        The server is, for the message.
+
+    Raises
+    ------
+    ProtocolError
+        It is internal and the server is not, or it is not http or https.
+    """
+    try:
+        (_, host, port), (_, server_host, _) = origin(url), origin(server)
+    except ValueError as error:
+        raise ProtocolError(str(error)) from None
+    if host == server_host or os.environ.get(ALLOW_VARIABLE) == "1" or _is_proxied(url):
+        return
+    if reach(host, port) > reach(server_host, 0):
+        raise ProtocolError(f"{what} {server_host} points to the internal address {host}", f"if that is meant, set {ALLOW_VARIABLE}=1")
+
+
+def _is_proxied(url: str) -> bool:
+    """Whether a proxy goes there in the client's place: names are its to look up then."""
+    from requests.utils import get_environ_proxies
+
+    return bool(get_environ_proxies(url).get(urlsplit(url).scheme.lower()))
+
+
+@lru_cache(maxsize=1000)
+def reach(host: str, port: int) -> int:
+    """The narrowest reach among the addresses of a host; that of a name without any is left to the connection."""
+    try:
+        found = socket.getaddrinfo(host, port or None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return _PUBLIC
+    return max(_reach_of(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+
+
+def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_link_local or address.is_multicast:
+        return _LINK_LOCAL
+    if address.is_loopback or address.is_unspecified:
+        return _LOOPBACK
+    return _PUBLIC if address.is_global else _PRIVATE

@@ -1,0 +1,128 @@
+"""Digests of files of this machine, computed from their bytes: once, where nobody else can change the file or the note of it.
+
+A note lies in a folder of the user's own and says of which file it is: device,
+inode, size and times. It holds for a file that only the user or root can
+write. Any other file is read by each process that uses it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+from modos.reference.digests import SequenceHash
+from modos.reference.shared import replace_file
+from modos.storage.local import are_unique, file_marks
+
+_PIECE = 1 << 20
+_OTHERS = stat.S_IWGRP | stat.S_IWOTH
+_known: dict[Path, tuple[tuple[int, ...], dict[str, str]]] = {}  # what this process has computed
+
+
+class SequenceDigests:
+    """The digests by which sequences are known: `md5` and `ga4gh`."""
+
+    def __init__(self) -> None:
+        self._hash = SequenceHash()
+
+    def update(self, bases: bytes) -> None:
+        """Add bases."""
+        self._hash.update(bases)
+
+    def result(self) -> dict[str, str]:
+        """Those of all that was added."""
+        return self._hash.digests()._asdict()
+
+
+class TableDigests:
+    """The digest by which tables are known: `sha256`."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+
+    def update(self, data: bytes) -> None:
+        """Add bytes."""
+        self._hash.update(data)
+
+    def result(self) -> dict[str, str]:
+        """That of all that was added."""
+        return {"sha256": self._hash.hexdigest()}
+
+
+def new_digests(algorithm: str) -> SequenceDigests | TableDigests:
+    """To compute the digests of what is named by one of an algorithm."""
+    return SequenceDigests() if algorithm == "md5" else TableDigests()
+
+
+def differing(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
+    """The first digest that is another one than was wanted: its kind, what was found, and what was wanted."""
+    return next(((kind, found[kind], digest) for kind, digest in wanted.items() if found[kind] != digest), None)
+
+
+def digests_of(path: Path, algorithm: str) -> dict[str, str]:
+    """The digests of a file; computed, where that was not done before."""
+    with suppress(OSError):
+        marks = file_marks(os.stat(path))
+        known = _known.get(path) or _read_note(path)
+        if known and known[0] == marks and algorithm in known[1]:
+            return known[1]
+    return compute(path, algorithm)
+
+
+def compute(path: Path, algorithm: str) -> dict[str, str]:
+    """The digests of a file, from its bytes."""
+    found = new_digests(algorithm)
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as file:
+        now, status = time.time_ns(), os.fstat(file.fileno())
+        for piece in _pieces(file):
+            found.update(piece)
+        after = file_marks(os.fstat(file.fileno()))
+    marks, digests = file_marks(status), found.result()
+    if marks == after and are_unique(marks, now):
+        _known[path] = marks, digests
+        if _is_ours(status):
+            _write_note(path, marks, digests)
+    return digests
+
+
+def _pieces(file: FileIO) -> Iterator[bytes]:
+    while piece := file.read(_PIECE):
+        yield piece
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """Whether nobody but this user and root can change something."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
+
+
+def _note_of(path: Path) -> Path:
+    base = os.environ.get("XDG_STATE_HOME")
+    folder = (Path(base) if base else Path.home() / ".local" / "state") / "modos" / "digests"
+    return folder / f"{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]}.json"
+
+
+def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
+    """What an earlier process has noted; nothing where others could have."""
+    with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+        note = _note_of(path)
+        descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with open(descriptor, "rb") as file:
+            if not _is_ours(os.fstat(descriptor)) or not _is_ours(note.parent.stat()) or not _is_ours(os.stat(path)):
+                return None
+            given = json.loads(file.read(1 << 12))
+        return tuple(map(int, given["marks"])), {str(kind): str(digest) for kind, digest in given["digests"].items()}
+    return None
+
+
+def _write_note(path: Path, marks: tuple[int, ...], digests: dict[str, str]) -> None:
+    with suppress(OSError, RuntimeError):  # RuntimeError: a user without a home
+        note = _note_of(path)
+        note.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        replace_file(note, json.dumps({"marks": marks, "digests": digests}).encode())
