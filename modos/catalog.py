@@ -14,6 +14,7 @@ from modos.access import open_remote
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.formats import index_names, is_array_path, keys_named
+from modos.hidden import is_plain, shown_line
 from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key
 
@@ -137,8 +138,8 @@ class Catalog:
 
     def _list(self) -> list[tuple[str, str]]:
         begin = time.monotonic()
-        found = sorted((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag)
-                       for info in self.storage.find(elements.ROOT_KEY))
+        roots = ((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag) for info in self.storage.find(elements.ROOT_KEY))
+        found = sorted(root for root in roots if _has_sound_name(root[0]))
         self._listing = begin, found
         return found
 
@@ -186,6 +187,13 @@ class Catalog:
             return [key for key in keys if query in (key, key.rpartition("/")[2])]
         near = difflib.get_close_matches(query.lower(), [key.lower() for key in keys], n=20, cutoff=0.5)
         return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
+
+
+def _has_sound_name(key: str) -> bool:
+    """Whether a key is plain text; an object is left out, with a warning, where it is not."""
+    if not is_plain(key):
+        logger.warning("%s is left out: its name has control characters", shown_line(key))
+    return is_plain(key)
 
 
 def _has(metadata: Mapping[str, Mapping[str, Any]], slot: str, word: str) -> bool:

@@ -12,6 +12,7 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
+    {"hidden"},
     {"errors"},
     {"forking"},
     {"ownership", "redirects", "prefetch", "hashing", "memory"},
