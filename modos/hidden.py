@@ -29,5 +29,10 @@ def shown_line(text: str) -> str:
     return text if is_plain(text) else _IN_LINE.sub(_written, text)
 
 
+def shown_xml(text: str) -> str:
+    """A text of XML with these characters written as references."""
+    return _IN_TEXT.sub(lambda match: f"&#x{ord(match[0]):x};", text)
+
+
 def _written(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"
