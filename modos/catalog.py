@@ -11,8 +11,8 @@ from typing import Any
 
 from modos import elements, forking
 from modos.access import open_remote
-from modos.config import get_json, resolve_services
-from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.config import get_json, is_texts, resolve_services
+from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.formats import index_names, is_array_path, keys_named
 from modos.hidden import is_plain, shown_line
 from modos.prefetch import fetch_ahead
@@ -220,7 +220,10 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None)
         if url is None:
             raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
                                     "use --endpoint URL, or name s3://BUCKET")
-        return list(get_json(url.rstrip("/") + "/list")["data"])
+        answer = get_json(url.rstrip("/") + "/list")
+        if not isinstance(answer, dict) or not is_texts(answer.get("data")):
+            raise ProtocolError(f"{url} is not a modos server: it does not list objects")
+        return answer["data"]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
     catalog = Catalog(open_remote(place, services, s3_kwargs))

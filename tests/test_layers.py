@@ -16,6 +16,7 @@ LAYERS = [
     {"errors"},
     {"forking"},
     {"ownership", "redirects", "prefetch", "hashing", "memory"},
+    {"asking"},
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

@@ -14,9 +14,8 @@ from functools import lru_cache
 from urllib.parse import urlsplit
 
 from modos import config
+from modos.asking import ALLOW_VARIABLE
 from modos.errors import ProtocolError
-
-ALLOW_VARIABLE = "MODOS_ALLOW_INTERNAL"
 
 # From the widest reach to the narrowest; a ticket leads to its server's reach or a wider one.
 _PUBLIC, _PRIVATE, _LOOPBACK, _LINK_LOCAL = range(4)
