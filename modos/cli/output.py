@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -69,6 +70,29 @@ def say(text: str) -> None:
 def warn(text: str) -> None:
     """What may be lost otherwise, to stderr, also where status is not wanted."""
     print(f"warning: {shown_line(text)}", file=sys.stderr, flush=True)
+
+
+def text_file() -> Any:
+    """Where the bytes of text go that is written in pieces: stdout, and on a terminal only what that does not obey."""
+    return _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Terminal:
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, data: bytes) -> int:
+        sys.stdout.write(shown(self._decoder.decode(data)))
+        return len(data)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def guard_log() -> None:
+    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Plain())
 
 
 class _Plain(logging.Formatter):

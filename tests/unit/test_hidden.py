@@ -106,3 +106,31 @@ def test_an_answer_to_a_defect_says_so_too(ex, monkeypatch):
     with BackgroundServer(app) as server:
         answer = requests.get(f"{server.url}/broken", timeout=20)
     assert answer.status_code == 500 and answer.headers["X-Content-Type-Options"] == "nosniff" and "message" in answer.json()
+
+
+def test_text_that_is_written_in_pieces_is_guarded_on_a_terminal_alone(capfdbinary, monkeypatch):
+    from modos.cli.output import text_file
+
+    assert text_file() is sys.stdout.buffer
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    out = text_file()
+    for byte in f"é {BAD}\n".encode():
+        out.write(bytes([byte]))
+    out.flush()
+    written = capfdbinary.readouterr().out.decode()
+    assert written.startswith("é a\\u001b") and not obeyed(written)
+
+
+def test_what_is_noted_without_being_asked_is_guarded_too():
+    program = f"import logging; from modos.cli.output import guard_log; guard_log(); logging.getLogger('x').warning({BAD!r})"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
+    assert b"owned" in done.stderr and not obeyed(done.stderr.decode())
+
+
+def test_names_in_a_reference_store_are_shown_so(tmp_path):
+    (tmp_path / "a.fa").write_text(">chr\x1b[2J\u202e1\nACGT\n")
+    assert run("reference", "--help").returncode == 0
+    program = "import os, sys; os.environ['MODOS_REFERENCE_STORE'] = sys.argv.pop(1); from modos.cli import main; main()"
+    for command in (["add", "a", str(tmp_path / "a.fa")], ["show", "a"], ["list"]):
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path / "store"), "reference", *command], capture_output=True, timeout=60)
+        assert done.returncode == 0 and not obeyed(done.stdout.decode() + done.stderr.decode())
