@@ -11,9 +11,10 @@ from typing import Any
 
 from modos import elements, forking
 from modos.access import open_remote
-from modos.config import get_json, resolve_services
-from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.config import get_json, is_texts, resolve_services
+from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.formats import index_names, is_array_path, keys_named
+from modos.hidden import is_plain, shown_line
 from modos.prefetch import fetch_ahead
 from modos.storage import Storage, check_key
 
@@ -138,8 +139,8 @@ class Catalog:
 
     def _list(self) -> list[tuple[str, str]]:
         begin = time.monotonic()
-        found = sorted((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag)
-                       for info in self.storage.find(elements.ROOT_KEY))
+        roots = ((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag) for info in self.storage.find(elements.ROOT_KEY))
+        found = sorted(root for root in roots if _has_sound_name(root[0]))
         self._listing = begin, found
         return found
 
@@ -192,6 +193,13 @@ class Catalog:
         return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
 
 
+def _has_sound_name(key: str) -> bool:
+    """Whether a key is plain text; an object is left out, with a warning, where it is not."""
+    if not is_plain(key):
+        logger.warning("%s is left out: its name has control characters", shown_line(key))
+    return is_plain(key)
+
+
 def _has(metadata: Mapping[str, Mapping[str, Any]], slot: str, word: str) -> bool:
     """Whether a word stands in the metadata of an object: in an id, or in the value of any slot or of one."""
     if not slot and any(word in element_id.casefold() for element_id in metadata):
@@ -216,7 +224,10 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None)
         if url is None:
             raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
                                     "use --endpoint URL, or name s3://BUCKET")
-        return list(get_json(url.rstrip("/") + "/list")["data"])
+        answer = get_json(url.rstrip("/") + "/list")
+        if not isinstance(answer, dict) or not is_texts(answer.get("data")):
+            raise ProtocolError(f"{url} is not a modos server: it does not list objects")
+        return answer["data"]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
     catalog = Catalog(open_remote(place, services, s3_kwargs))

@@ -13,12 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modos import tokens
-from modos.errors import AccessError, InvalidInputError, ProtocolError, TransportError
+from modos.asking import ask
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
 from modos.reach import check_reach, origin
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
 TOKEN_VARIABLE = "MODOS_TOKEN"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
+DISCOVERY_DEADLINE = 60.0  # seconds for all of an answer
+_LISTING_DEADLINE = 600.0
 _SERVICES = ("s3", "htsget", "credentials", "refget", "references")
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
@@ -82,14 +85,14 @@ def check_url(url: Any, what: str) -> str:
     """
     hint = "write it like http://localhost:8080"
     if not isinstance(url, str) or not url.lower().startswith(("http://", "https://")):
-        raise InvalidInputError(f"{url!r} is not the URL of {what}", hint)
+        raise InvalidInputError(f"{repr(url)[:200]} is not the URL of {what}", hint)
     if "@" in url.partition("://")[2].partition("/")[0]:
         raise InvalidInputError(f"the URL of {what} has a user name or password in it",
                                 f"leave it out; a token goes into {TOKEN_VARIABLE}")
     try:
         origin(url)
     except ValueError:
-        raise InvalidInputError(f"{url!r} is not the URL of {what}", hint) from None
+        raise InvalidInputError(f"{repr(url)[:200]} is not the URL of {what}", hint) from None
     return url.rstrip("/")
 
 
@@ -153,32 +156,44 @@ def discover(endpoint: str, named: Collection[str] = ()) -> Services:
 
 def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     """GET a JSON document from a modos server, with the user's token; the same errors as `discover`."""
-    return fetch_json(url, params, token_for(url, None), limit=_MAX_LISTING)
+    return fetch_json(url, params, token_for(url, None), limit=_MAX_LISTING, deadline=_LISTING_DEADLINE)
+
+
+def who_asks(endpoint: str, token: str | None) -> dict[str, Any]:
+    """What a server says of the one who asks: a name, groups, and the places to read and write; the same errors as `discover`."""
+    caller = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
+    places = caller if isinstance(caller, dict) else {"read": None}
+    if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
+        raise ProtocolError(f"{endpoint} is not a modos server: it does not say who asks")
+    return caller
+
+
+def is_texts(value: Any) -> bool:
+    """Whether the JSON of a stranger is a list of texts."""
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None,
-               limit: int = _MAX_ANSWER) -> Any:
+               limit: int = _MAX_ANSWER, deadline: float = DISCOVERY_DEADLINE) -> Any:
     """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`."""
     import requests
     from urllib3.exceptions import HTTPError
 
-    from modos.redirects import mount
-
     try:
-        with mount(requests.Session()) as session, session.request(
-                "GET" if post is None else "POST", url, params=params, json=post, timeout=DISCOVERY_TIMEOUT, stream=True,
-                auth=lambda request: _with_token(request, token)) as response:
-            body = response.raw.read(limit + 1, decode_content=True)
+        status, body = ask("GET" if post is None else "POST", url, limit=limit, timeout=DISCOVERY_TIMEOUT, deadline=deadline,
+                           params=params, json=post, auth=lambda request: _with_token(request, token))
+    except ModosError:
+        raise
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the server running, and is the "
                              "address right?") from None
-    if response.status_code in (401, 403):
-        raise AccessError(f"{url} refuses access (HTTP {response.status_code})",
+    if status in (401, 403):
+        raise AccessError(f"{url} refuses access (HTTP {status})",
                           f"log in with `modos login`, or set {TOKEN_VARIABLE}")
     if len(body) > limit:
         raise ProtocolError(f"{url} answers with more than {limit >> 20} MiB, which is too much for it")
-    if response.status_code != 200:
-        raise ProtocolError(f"{url} is not a modos server: it answers HTTP {response.status_code}")
+    if status != 200:
+        raise ProtocolError(f"{url} is not a modos server: it answers HTTP {status}")
     try:
         import json
 

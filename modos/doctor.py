@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from modos import tokens
 from modos.access import open_remote, s3_options
-from modos.config import Services, discover, fetch_json, server_name, token_for
+from modos.config import Services, discover, fetch_json, server_name, token_for, who_asks
 from modos.errors import ConflictError, ModosError, NotFoundError
 from modos.reference.opening import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
@@ -135,7 +135,7 @@ def _certificate(host: str, port: int) -> Diagnosis:
 def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
     """Who asks; appends the places that may be read, which has the empty one first where that is everything."""
     token = token_for(endpoint, None)
-    caller = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
+    caller = who_asks(endpoint, token)
     readable += sorted(caller.get("read", ()))
     if token is None:
         yield Diagnosis("login", "ok", "none: what is open to everybody can be read")

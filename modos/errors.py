@@ -1,6 +1,7 @@
 """What can go wrong, as one tree.
 
-Every error carries a one-line `message` (what is wrong and why), an optional
+Every error carries a one-line `message` (what is wrong and why; whatever names
+and values it quotes, no terminal obeys them: see `hidden`), an optional
 `hint` (what to do about it), a stable `kind` for programs, and the exit code
 the command line ends with.
 
@@ -27,6 +28,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from modos.hidden import shown, shown_line
+
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 EXIT_TERMINATED = 143
@@ -39,9 +42,9 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = shown_line(message)
+        self.hint = hint and shown(hint)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return self.message

@@ -51,7 +51,10 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
     if status != 200 or "device_code" not in answer:
         raise ProtocolError(f"{device_url} answers {answer.get('error', f'HTTP {status}')}")
     show(str(answer.get("verification_uri_complete") or answer.get("verification_uri")), str(answer.get("user_code")))
-    pause, end = float(answer.get("interval", 5)), time.monotonic() + float(answer.get("expires_in", 600))
+    try:
+        pause, end = float(answer.get("interval", 5)), time.monotonic() + float(answer.get("expires_in", 600))
+    except (TypeError, ValueError, OverflowError):
+        raise ProtocolError(f"{device_url} does not say how long a login may take") from None
     while time.monotonic() < end:
         time.sleep(pause)
         status, given = post_form(token_url, {"grant_type": _GRANT, "device_code": answer["device_code"], "client_id": client})
@@ -72,6 +75,6 @@ def keep(endpoint: str, login: Login) -> dict[str, Any]:
     AccessError
         The server does not take it.
     """
-    caller = config.fetch_json(f"{endpoint.rstrip('/')}/whoami", token=login.token)
+    caller = config.who_asks(endpoint, login.token)
     tokens.save(config.server_name(endpoint), login)
     return caller

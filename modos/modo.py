@@ -22,9 +22,10 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, NotFoundError
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
+from modos.hidden import is_plain
 from modos.genomes import Genomes
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage
@@ -269,6 +270,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         given.setdefault("creation_date", now)
         given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else now)
         attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
+        if not is_plain(attributes["id"]):
+            raise InvalidInputError(f"{attributes['id']!r} cannot be the id of an object", "an id has no control characters")
         model.validate(attributes, attributes["id"])
         return attributes
 

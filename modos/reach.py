@@ -19,6 +19,7 @@ ALLOW_VARIABLE = "MODOS_ALLOW_INTERNAL"
 
 # From the widest reach to the narrowest; a server leads to its own reach or a wider one.
 _PUBLIC, _PRIVATE, _LOOPBACK, _LINK_LOCAL = range(4)
+_METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))  # the others of clouds are link-local
 
 
 def origin(url: str) -> tuple[str, str, int]:
@@ -73,7 +74,7 @@ def reach(host: str, port: int) -> int:
 
 def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     address = getattr(address, "ipv4_mapped", None) or address
-    if address.is_link_local or address.is_multicast:
+    if address.is_link_local or address.is_multicast or address in _METADATA:
         return _LINK_LOCAL
     if address.is_loopback or address.is_unspecified:
         return _LOOPBACK

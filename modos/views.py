@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError
 from modos.formats import is_array_path, name_of
 from modos.genomics import GenomicFile, RegionsLike
+from modos.hidden import shown
 from modos.region import RegionLike
 
 if TYPE_CHECKING:
@@ -97,14 +98,21 @@ def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
     import yaml
 
     path = attributes.get("data_path")
-    shown = dict(attributes, data_path=_name(path)) if path else dict(attributes)
-    lines = yaml.safe_dump({element_id: shown}, sort_keys=False, allow_unicode=True).splitlines()
+    named = dict(attributes, data_path=_name(path)) if path else dict(attributes)
+    lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden(named)).splitlines()
     if path and path != _name(path):
         at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
         while lines[at + 1:] and lines[at + 1].startswith("    "):  # a long one goes on
             at += 1
         lines[at] += f"  # stored as {path}"
     return "\n".join(lines) + "\n"
+
+
+def _has_hidden(value: Any) -> bool:
+    """Whether a text of an element has what a terminal obeys: YAML writes that out together with all that is not ASCII."""
+    if isinstance(value, (list, dict)):
+        return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
+    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and shown(value) != value
 
 
 def _name(path: str) -> str:

@@ -12,9 +12,11 @@ import modos
 
 PACKAGE = Path(modos.__file__).parent
 LAYERS = [
+    {"hidden"},
     {"errors"},
     {"forking"},
     {"ownership", "reach", "redirects", "prefetch", "hashing", "memory", "panics"},
+    {"asking"},
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},

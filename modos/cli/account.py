@@ -56,10 +56,10 @@ def whoami(json: Json = False) -> None:
 
     modos --endpoint https://modos.example.org whoami
     """
-    from modos.config import get_json
+    from modos.config import token_for, who_asks
 
     endpoint = _endpoint()
-    caller = get_json(f"{endpoint}/whoami")
+    caller = who_asks(endpoint, token_for(endpoint, None))
     if json:
         show_json(caller)
         return

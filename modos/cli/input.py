@@ -49,7 +49,9 @@ def confirm(plan: list[str], yes: bool) -> None:
 
 def read_answer(prompt: str) -> str:
     """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
-    print(f"{prompt}: ", end="", file=sys.stderr, flush=True)
+    from modos.hidden import shown_line
+
+    print(f"{shown_line(prompt)}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
         raise KeyboardInterrupt

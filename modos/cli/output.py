@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from modos.hidden import shown, shown_line
 
 
 @dataclass
@@ -31,7 +35,8 @@ options = Options()
 
 
 def show(text: str) -> None:
-    """Data, to stdout."""
+    """Data, to stdout; what a terminal would obey is written out."""
+    text = shown(text)
     with closed_pipe_told():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
@@ -59,20 +64,46 @@ def count(number: int, noun: str) -> str:
 def say(text: str) -> None:
     """Status, to stderr."""
     if not options.quiet:
-        print(text, file=sys.stderr, flush=True)
+        print(shown(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """What may be lost otherwise, to stderr, also where status is not wanted."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    print(f"warning: {shown_line(text)}", file=sys.stderr, flush=True)
+
+
+def text_file() -> Any:
+    """Where the bytes of text go that is written in pieces: stdout, and on a terminal only what that does not obey."""
+    return _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
+
+
+class _Terminal:
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
+
+    def write(self, data: bytes) -> int:
+        sys.stdout.write(shown(self._decoder.decode(data)))
+        return len(data)
+
+    def flush(self) -> None:
+        sys.stdout.flush()
+
+
+def guard_log() -> None:
+    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys."""
+    if logging.lastResort:
+        logging.lastResort.setFormatter(_Plain())
+
+
+class _Plain(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(super().format(record))
 
 
 def show_log() -> None:
     """What modos notes on its way, to stderr."""
-    import logging
-
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    handler.setFormatter(_Plain("%(name)s: %(message)s"))
     logger = logging.getLogger("modos")
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -81,9 +112,9 @@ def show_log() -> None:
 def show_error(message: str, hint: str | None) -> None:
     """An error: a line, and a line of what to do about it."""
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}error:{reset} {message}", file=sys.stderr)
+    print(f"{red}error:{reset} {shown_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {hint}", file=sys.stderr)
+        print(f"hint: {shown(hint)}", file=sys.stderr)
 
 
 @contextmanager
@@ -98,7 +129,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     left = (BarColumn(), TimeRemainingColumn()) if total else ()
     columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), *left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(title, total=total)
+        task = bar.add_task(shown_line(title), total=total)
         yield lambda count: bar.advance(task, count)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +14,7 @@ from modos.cli import masks
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, size
+from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, size, text_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -257,8 +256,8 @@ def query(
         if len(chosen) != 1:
             raise InvalidInputError("bedGraph has the values of one track", "name one track")
         with closed_pipe_told():
-            write_text(chosen[0], sys.stdout.buffer, "bedGraph", regions)
-            sys.stdout.buffer.flush()
+            write_text(chosen[0], text := text_file(), "bedGraph", regions)
+            text.flush()
         return
     show("\t".join(["#contig", "position", *(track.name for track in chosen)]))
     for one in regions:
@@ -379,8 +378,8 @@ def export(
         if format == "bigWig":
             raise InvalidInputError("a bigWig cannot be written to a pipe", "give a file (-o)")
         with closed_pipe_told():
-            exporting.write_text(track, sys.stdout.buffer, format or "bedGraph", regions)
-            sys.stdout.buffer.flush()
+            exporting.write_text(track, text := text_file(), format or "bedGraph", regions)
+            text.flush()
         return
     with progress("exporting (bases)") as advance:
         exporting.export(track, output, format, regions, force, advance)

@@ -11,6 +11,8 @@ from modos.errors import InvalidInputError
 from modos.given import read_given, shown
 
 _MAX_BYTES = 64 << 20
+_MAX_DEPTH = 32
+_MAX_VALUES = 5_000_000
 
 
 def read_description(path: Path, text: bytes) -> list[Entry]:
@@ -39,13 +41,38 @@ def _parse(path: Path, text: bytes) -> Any:
     if len(text) > _MAX_BYTES:
         raise InvalidInputError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB")
     try:
-        return yaml.safe_load(text.decode())
+        return _checked(yaml.safe_load(text.decode()), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
         raise InvalidInputError(f"{shown(path)}{where}: not YAML: {getattr(error, 'problem', None) or 'malformed'}") from None
     except UnicodeDecodeError:
         raise InvalidInputError(f"{shown(path)} is not a YAML or JSON file") from None
+    except RecursionError:
+        raise _too_deep(path) from None
+    except (ValueError, OverflowError) as error:  # a day that no month has
+        raise InvalidInputError(f"{shown(path)} is not YAML: {error}") from None
+
+
+def _checked(content: Any, path: Path) -> Any:
+    """Refuse what is deep, or small as a file and large when its aliases are followed."""
+    level, depth, count = [content], 0, 0
+    while level:
+        count += len(level)
+        if depth > _MAX_DEPTH:
+            raise _too_deep(path)
+        if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
+            raise InvalidInputError(f"{shown(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it")
+        level, depth = [below for item in level for below in _below(item)], depth + 1
+    return content
+
+
+def _below(item: Any) -> Any:
+    return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
+
+
+def _too_deep(path: Path) -> InvalidInputError:
+    return InvalidInputError(f"{shown(path)} has lists in lists, more than {_MAX_DEPTH} deep")
 
 
 def _entry(item: Any, number: int, path: Path) -> Entry:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos import model
+from modos.elements import shape
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
 )
 from modos.formats import ZARR, is_array_path
+from modos.hidden import is_plain
 from modos.storage import check_key
 
 ROOT_KEY = f"{ZARR}/zarr.json"
@@ -28,14 +30,14 @@ def format_id(group: str, name: str) -> str:
     Raises
     ------
     InvalidInputError
-        The name cannot be the name of a group: empty, with a slash, `..` or
-        control characters, more than 200 bytes, or `zarr.json`.
+        The name cannot be the name of a group: empty, with a slash, `..`,
+        control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
     """
     name = str(name)
     bare = name.removeprefix(f"{group}/")
     try:
         check_key(bare)
-        valid = "/" not in bare and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+        valid = "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
     except (InvalidInputError, UnicodeEncodeError):
         valid = False
     if not valid or bare == "zarr.json":
@@ -82,32 +84,27 @@ class Document:
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
         """Read it; IntegrityError where it is no root of a MODO."""
         try:
-            root = json.loads(data)
-            attributes = root["attributes"]
-            nodes = (root.get("consolidated_metadata") or {}).get("metadata", {})
-            valid = root["node_type"] == "group" and attributes.get("@type") == "MODO" and isinstance(nodes, dict)
-            valid = valid and all(isinstance(node, dict) for node in nodes.values())
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            valid = False
-        if not valid:
-            raise IntegrityError(f"{where}/{ROOT_KEY} is damaged: it is not the root of a MODO",
-                                 "restore it from a copy of the object")
+            root = shape.read_json(data)
+            attributes = shape.a_dict(root.get("attributes"), "what it says of the object")
+            nodes = shape.a_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
+            shape.check_parts(attributes, nodes, attributes.get(STATE))
+            if root.get("node_type") != "group":
+                raise shape.Malformed("it is not a group")
+        except shape.Malformed as error:
+            raise _damaged(f"{where}/{ROOT_KEY}", error) from None
         return cls(attributes, nodes, tag)
 
     @classmethod
     def from_zarr2(cls, data: bytes, tag: str, where: str) -> Document:
         """Read the consolidated metadata of Zarr v2, `.zmetadata`."""
         try:
-            entries = json.loads(data)["metadata"]
-            attributes = entries[".zattrs"]
+            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups")
+            attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
             paths = [key.removesuffix("/.zgroup") for key in entries if key.endswith("/.zgroup")]
             nodes = {path: group_node(entries.get(f"{path}/.zattrs", {})) for path in paths}
-            valid = attributes.get("@type") == "MODO"
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            valid = False
-        if not valid:
-            raise IntegrityError(f"{where}/{ZARR}/.zmetadata is damaged: it is not the root of a MODO",
-                                 "restore it from a copy of the object")
+            shape.check_parts(attributes, nodes, attributes.get(STATE))
+        except shape.Malformed as error:
+            raise _damaged(f"{where}/{ZARR}/.zmetadata", error) from None
         return cls(attributes, nodes, tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
@@ -274,6 +271,10 @@ def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """A Zarr v3 group without children of its own in the consolidated form."""
     return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidated({}),
             "node_type": "group"}
+
+
+def _damaged(where: str, error: shape.Malformed) -> IntegrityError:
+    return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 
 def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
 from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, group_node
+from modos.elements.shape import MAX_ROOT, Malformed, check_node, read_json
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
 )
@@ -76,9 +77,12 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
         path = info.key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
         if info.key.endswith("/zarr.json") and info.key != ROOT_KEY:
             try:
-                document.nodes[path] = json.loads(storage.read(info.key)[0])
-            except ValueError:
-                logger.warning("%s is damaged and left out", info.key)
+                node = read_json(storage.read(info.key)[0])
+                check_node(path, node)
+            except Malformed as error:
+                logger.warning("%s is damaged and left out: %s", info.key, error)
+            else:
+                document.nodes[path] = node
     return document
 
 
@@ -97,7 +101,7 @@ def create(storage: Storage, document: Document, check: Callable[[Document], obj
     if check:
         check(document)
     try:
-        document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_absent=True)
+        document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_absent=True)
     except ConflictError:
         raise AlreadyExistsError(f"there is a MODO at {storage.url} already", "open it, or choose another path") from None
     write_mirrors(storage, document, document.nodes)
@@ -143,7 +147,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         if check:
             check(document)
         try:
-            document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         except TransportError:
@@ -167,11 +171,19 @@ def fence(storage: Storage) -> Document:
         _refuse_newer_or_older(storage, document)
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
-            document.tag = storage.write(ROOT_KEY, document.to_bytes(), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time", "try again later")
+
+
+def _bytes_of(storage: Storage, document: Document) -> bytes:
+    data = document.to_bytes()
+    if len(data) > MAX_ROOT:
+        raise InvalidInputError(f"the metadata of {storage.url} would have more than {MAX_ROOT >> 20} MiB, which nothing reads",
+                                "make several objects of it")
+    return data
 
 
 def _refuse_newer_or_older(storage: Storage, document: Document) -> None:

@@ -95,6 +95,7 @@ class Assembly:
             masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
+            "".join(alias for c in contigs for alias in c.aliases).encode()  # half of a surrogate pair is no text
             valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
                                   for c in contigs)
         except MALFORMED:

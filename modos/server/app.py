@@ -20,7 +20,7 @@ from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
-from modos.server.observing import Observed, metrics
+from modos.server.observing import Observed, metrics, say_how_to_take
 from modos.storage import Storage
 
 INNER = ("/metrics", "/authorize")  # for peers, which a gateway does not pass on
@@ -64,6 +64,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_middleware(Observed)
     app.add_middleware(PlainPaths)
     app.add_exception_handler(ModosError, _answer_error)
+    app.add_exception_handler(Exception, _answer_defect)
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
@@ -132,6 +133,13 @@ def _answer_error(request: Request, error: Exception) -> JSONResponse:
     if request.url.path.startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
+
+
+def _answer_defect(request: Request, error: Exception) -> JSONResponse:
+    """This answer is made outside of all that looks at requests."""
+    answer = JSONResponse({"error": "error", "message": "the server cannot answer this: it is noted in its log"}, 500)
+    say_how_to_take(answer.headers)
+    return answer
 
 
 def _invalid(error: Any) -> InvalidInputError:

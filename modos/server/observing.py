@@ -15,6 +15,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from modos.hidden import shown, shown_line
+
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # of others a stranger makes any number
 _HEADER = "X-Request-ID"
@@ -49,7 +51,9 @@ class Observed:
             nonlocal status, sent
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[_HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[_HEADER] = request_id
+                say_how_to_take(headers)
             sent += len(message.get("body", b""))
             await send(message)
 
@@ -66,6 +70,12 @@ class Observed:
                 "request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
                 "seconds": round(seconds, 4), "bytes": sent, "client": (scope.get("client") or [None])[0],
                 "caller": caller.name if caller else None})
+
+
+def say_how_to_take(headers: MutableHeaders) -> None:
+    """Add what every answer says: its type is not to be guessed, and it is kept only where it can be asked about again."""
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers else "private, no-store")
 
 
 def metrics() -> Response:
@@ -88,7 +98,7 @@ class JsonLines(logging.Formatter):
         line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return shown(json.dumps(line))
 
 
 class TextLines(logging.Formatter):
@@ -97,7 +107,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {record.getMessage()}"
         text += "".join(f" {name}={getattr(record, name)}" for name in _FIELDS if getattr(record, name, None) is not None)
-        return text + ("\n" + self.formatException(record.exc_info) if record.exc_info else "")
+        return shown_line(text) + ("\n" + shown(self.formatException(record.exc_info)) if record.exc_info else "")
 
 
 def set_up_logging(style: str) -> None:

@@ -62,7 +62,7 @@ class Sequences:
         for assembly in list(index):
             try:
                 contigs = self._store.assembly(assembly).contigs
-            except (NotFoundError, IntegrityError) as error:  # removed just now, or damaged: the others are found
+            except (NotFoundError, IntegrityError, InvalidInputError) as error:  # removed just now, damaged, a name that is none
                 logger.error("%s", error)
                 index = {}
                 continue

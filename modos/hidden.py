@@ -1,0 +1,38 @@
+"""Characters that a terminal obeys or hides: nobody's text brings them there, or into an id.
+
+Control characters (C0, DEL, C1) move the cursor and change settings; those
+for bidirectional text let a line be read as another; separators of lines
+break what is one line. `shown` writes them as `\\u001b`.
+"""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_IN_TEXT = re.compile(f"[{_HIDDEN}]")
+_IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
+
+
+def is_plain(text: str) -> bool:
+    """Whether a text has none of these characters, and is one line without tabs."""
+    return text.isascii() and text.isprintable() or not _IN_LINE.search(text)
+
+
+def shown(text: str) -> str:
+    """A text of lines with these characters written out; tabs and ends of lines stay."""
+    return _IN_TEXT.sub(_written, text)
+
+
+def shown_line(text: str) -> str:
+    """A text as one line, with tabs and ends of lines written out as well."""
+    return text if is_plain(text) else _IN_LINE.sub(_written, text)
+
+
+def shown_xml(text: str) -> str:
+    """A text of XML with these characters written as references."""
+    return _IN_TEXT.sub(lambda match: f"&#x{ord(match[0]):x};", text)
+
+
+def _written(match: re.Match[str]) -> str:
+    return f"\\u{ord(match[0]):04x}"
