@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from modos import elements, forking
-from modos.access import open_remote
+from modos.access import open_remote, served_url
 from modos.config import get_json, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.formats import index_names, is_array_path, keys_named
@@ -211,7 +211,8 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None,
         if url is None:
             raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
                                     "use --endpoint URL, or name s3://BUCKET")
-        return list(get_json(url.rstrip("/") + "/list", {"search": search} if search else None)["data"])
+        paths = get_json(url.rstrip("/") + "/list", {"search": search} if search else None)["data"]
+        return [path if path.startswith("s3://") else served_url(url, path) for path in paths]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
     catalog = Catalog(open_remote(place, services, s3_kwargs))
