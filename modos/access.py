@@ -1,30 +1,67 @@
-"""Objects on S3 for those who have a token of a modos server, and no keys of S3."""
+"""Objects of a modos server: on S3, for those who have its token and no keys of S3, and in the folder that it serves."""
 
 from __future__ import annotations
 
 import logging
+import re
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
-from modos.config import Services, fetch_json, token_for
-from modos.errors import AccessError, ModosError, ProtocolError
+from modos.config import (
+    Services, check_url, endpoint_from_environment, fetch_json, origin, resolve_services, token_for,
+)
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
 from modos.storage.served import ServedStorage
 
 _FIELDS = ("access_key", "secret_key", "session_token", "expires")
 
+_SERVED = re.compile(r"(?P<server>https?://(?:(?!/(?:reads|variants)/).)+?)/files(?:/(?P<key>.*))?", re.IGNORECASE)
+
 logger = logging.getLogger(__name__)
 
 
+def is_remote(path: Any) -> bool:
+    """Whether an object is at S3 or at a modos server, and not in a folder of this machine."""
+    return str(path).startswith("s3://") or bool(_SERVED.fullmatch(str(path)))
+
+
+def served_url(endpoint: str, key: str) -> str:
+    """How clients name what a server has at a key of the folder that it serves; `.` is the folder itself."""
+    return f"{endpoint.rstrip('/')}/files" + (f"/{quote(key)}" if key != "." else "")
+
+
+def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None) -> Services:
+    """The services around an object; of one at a server those of that server.
+
+    Raises
+    ------
+    InvalidInputError
+        It is at another server than the endpoint: the user's token is not meant for it.
+    """
+    served = _SERVED.fullmatch(str(path))
+    if not served:
+        return resolve_services(endpoint, given)
+    server, named = check_url(served["server"], "a modos server"), endpoint or endpoint_from_environment()
+    if named and origin(check_url(named, "a modos server")) != origin(server):
+        raise InvalidInputError(f"{path} is not at the endpoint {named}", f"leave the endpoint out, or give --endpoint {server}")
+    return replace(resolve_services(server, given), root=f"{server}/files", endpoint=server)
+
+
 def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
-    """The storage at an `s3://` URL.
+    """The storage at an `s3://` URL, or at `/files/` of a modos server.
 
     What is given (arguments of s3fs) stands. Else a server that gives
     credentials is asked for some, for this URL alone, and again before they
     end. One that can give none signs addresses to read from; those are for
     people who have no keys where the AWS tools have them.
     """
+    if served := _SERVED.fullmatch(str(url)):
+        server, key = served["server"], unquote(served["key"] or "").strip("/")
+        return ServedStorage(f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), lambda: token_for(server, None))
     options = s3_options(url, services, given)
     if options is None and services.credentials and token_for(services.credentials, services.endpoint) \
             and not has_credentials(custom_server=services.s3 is not None):

@@ -6,16 +6,17 @@ import difflib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from modos import elements, forking
-from modos.access import open_remote
+from modos.access import open_remote, served_url
 from modos.config import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.formats import index_names, is_array_path, keys_named
 from modos.hidden import is_plain, shown_line
 from modos.prefetch import fetch_ahead
+from modos.searching import parse_search
 from modos.storage import Storage, check_key
 
 _WORKERS = 16
@@ -62,18 +63,23 @@ class Catalog:
         Parameters
         ----------
         words
-            All of them have to be there, in upper or lower case; SLOT=WORD
-            looks in one slot alone.
+            All of them have to be there, in upper or lower case; SLOT=VALUE
+            and SLOT~PART look in one slot alone.
         wanted
             Called with a key; of the others nothing is read.
+
+        Raises
+        ------
+        InvalidInputError
+            The words ask for a slot that there is not, or cannot be read.
         """
-        terms = [(slot, word) for slot, _, word in (text.rpartition("=") for text in words.casefold().split())]
+        terms = parse_search(words)
         roots = self._roots()
         present = {key for key, _ in roots}
         self._known = {key: known for key, known in list(self._known.items()) if key in present}
         chosen = ((key, tag) for key, tag in roots if wanted(key))
         for key, metadata in fetch_ahead(lambda root, _: (root[0], self._read(*root)), chosen, _WORKERS):
-            if metadata is not None and all(_has(metadata, slot, word) for slot, word in terms):
+            if metadata is not None and all(term.is_in(metadata) for term in terms):
                 yield key, metadata
 
     def metadata(self, key: str) -> dict[str, Any]:
@@ -200,22 +206,15 @@ def _has_sound_name(key: str) -> bool:
     return is_plain(key)
 
 
-def _has(metadata: Mapping[str, Mapping[str, Any]], slot: str, word: str) -> bool:
-    """Whether a word stands in the metadata of an object: in an id, or in the value of any slot or of one."""
-    if not slot and any(word in element_id.casefold() for element_id in metadata):
-        return True
-    return any(word in str(value).casefold() for attributes in metadata.values() for name, value in attributes.items()
-               if not slot or name.casefold() == slot)
-
-
-def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None) -> list[str]:
-    """URLs of the objects of a bucket, or of all that an endpoint has.
+def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None, search: str = "") -> list[str]:
+    """URLs of the objects of a bucket, or of all that an endpoint has; of those whose metadata have what is searched for.
 
     Raises
     ------
     InvalidInputError
-        Neither is given.
+        Neither is given, or what is searched for cannot be read; see `parse_search`.
     """
+    parse_search(search)
     services = resolve_services(endpoint, None)
     if place is None:
         from modos.config import endpoint_from_environment
@@ -224,11 +223,12 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None)
         if url is None:
             raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
                                     "use --endpoint URL, or name s3://BUCKET")
-        answer = get_json(url.rstrip("/") + "/list")
+        answer = get_json(url.rstrip("/") + "/list", {"search": search} if search else None)
         if not isinstance(answer, dict) or not is_texts(answer.get("data")):
             raise ProtocolError(f"{url} is not a modos server: it does not list objects")
-        return answer["data"]
+        return [path if path.startswith("s3://") else served_url(url, path) for path in answer["data"]]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
     catalog = Catalog(open_remote(place, services, s3_kwargs))
-    return [catalog.url(key) for key in catalog.iter_objects()]
+    return [catalog.url(key) for key, _ in catalog.find(search, lambda _: True)] if search else [
+        catalog.url(key) for key in catalog.iter_objects()]

@@ -13,10 +13,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import product
 
 from modos import elements, transfer
 from modos.elements import Document, journal
-from modos.errors import AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, listing
+from modos.errors import (
+    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing,
+)
 from modos.formats import index_names, is_array_path, name_of
 from modos.hashing import ThreadedHash
 from modos.storage import ObjectInfo, Storage
@@ -273,7 +276,7 @@ def _checksums(document: Document) -> dict[str, str]:
 def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
     checksums, mirrors = _checksums(document), {elements.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {elements.ROOT_KEY}
-    found = [FileToSend(info.key, info.size, checksums.get(info.key)) for info in source.iter_files()
+    found = [FileToSend(info.key, info.size, checksums.get(info.key)) for info in _present(source, document)
              if info.key not in skipped and not info.key.startswith(f"{journal.FOLDER}/")]
     chosen = _chooser(document, include, exclude)
     missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))
@@ -281,6 +284,36 @@ def _wanted(source: Storage, document: Document, include: Sequence[str], exclude
         raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
                              "see what is wrong with `modos check`")
     return [file for file in found if chosen(file.key)]
+
+
+def _present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
+    """The files of an object: all that are there, or, where they cannot be listed, those of all that its elements name."""
+    if source.can_list:
+        return source.iter_files()
+    paths = sorted(document.data_paths())
+    keys = dict.fromkeys([*paths, *(index for path in paths for index in index_names(path)), *_chunk_keys(document)])
+
+    def look(key: str) -> ObjectInfo | None:
+        try:
+            return source.stat(key)
+        except NotFoundError:
+            return None
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [info for info in pool.map(look, keys) if info]
+
+
+def _chunk_keys(document: Document) -> Iterator[str]:
+    """Where the chunks of the arrays are that have any (Zarr v3, chunk key encoding `default`)."""
+    for path, node in document.nodes.items():
+        if node.get("node_type") != "array":
+            continue
+        if node.get("chunk_key_encoding", {}).get("name") != "default" or path.count("/") != 2 or not node["shape"]:
+            raise InvalidInputError(f"the files of the array {path} cannot be told without a list of them",
+                                    "copy the object where it is, or give --no-data")
+        lengths = node["chunk_grid"]["configuration"]["chunk_shape"]
+        for place in product(*(range(-(-size // length)) for size, length in zip(node["shape"], lengths, strict=True))):
+            yield "/".join((elements.ZARR, path, "c", *map(str, place)))
 
 
 def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:

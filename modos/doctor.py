@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos import tokens
+from modos import elements, tokens
 from modos.access import open_remote, s3_options
 from modos.config import Services, discover, fetch_json, server_name, token_for, who_asks
 from modos.errors import ConflictError, ModosError, NotFoundError
@@ -156,11 +156,24 @@ def _s3(place: str, services: Services, s3_kwargs: dict | None, write: bool) -> 
     yield Diagnosis("credentials", "ok", _source(options))
     begin = time.perf_counter()
     storage.exists(_PROBE)
-    yield Diagnosis("S3", "ok", f"{services.s3 or 'AWS'} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
+    yield Diagnosis("S3", "ok", f"{storage.endpoint_url} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
     storage.list_folders()
-    yield Diagnosis("reading", "ok", f"{place} can be listed and read")
+    yield from _guarded("reading", lambda: iter([_reading(storage, place)]))
     if write:
         yield from _guarded("writing", lambda: iter([_writing(storage)]))
+
+
+def _reading(storage: Storage, place: str) -> Diagnosis:
+    """Whether an object can be found, and its metadata and a file of it be read: one may be allowed without the other."""
+    root = next(iter(storage.find(elements.ROOT_KEY)), None)
+    if root is None:
+        return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
+                         "`modos remote list` shows them")
+    key = root.key.removesuffix(elements.ROOT_KEY).rstrip("/")
+    found = storage.child(key) if key else storage
+    for path in sorted(elements.load(found).data_paths())[:1]:
+        found.read_part(path, 0, 1)
+    return Diagnosis("reading", "ok", f"{place} can be listed and read")
 
 
 def _source(options: dict | None) -> str:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from modos import checking, editing, elements, model, transfer, views
 from modos.checking import Finding
 from modos.comparison import Difference, compare
-from modos.access import check_no_secrets, open_remote
-from modos.config import Services, resolve_services
+from modos.access import check_no_secrets, is_remote, open_remote, services_of
+from modos.config import Services
 from modos.copies import Copies
 from modos.describing import bring_up_to_date
 from modos.description import Entry, read_descriptions
@@ -45,7 +46,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     Parameters
     ----------
     path
-        A folder, or `s3://bucket/prefix`. Only `s3://` makes it remote.
+        A folder, `s3://bucket/prefix`, or `http://server/files/OBJECT` of a
+        modos server. Only `s3://` and a URL with `/files` make it remote.
     endpoint
         URL of a modos server, which tells where S3 and htsget are.
     services
@@ -129,7 +131,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             No folder above the file is a MODO, or the object has no such file.
         """
         place, slash, key = file.rpartition("/")
-        while slash and place and place not in ("s3:", "s3:/"):
+        at_server = is_remote(file) and not file.startswith("s3://")
+        while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
             try:
                 modo = cls.open(place, endpoint, services, s3_kwargs)
             except NotFoundError as error:
@@ -138,7 +141,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue
-            return modo, modo.find_file(key)
+            return modo, modo.find_file(unquote(key) if at_server else key)
         raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
 
     @classmethod
@@ -217,7 +220,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         self._endpoint = endpoint
         self._given_services = services
         self._opening = path, endpoint, services, s3_kwargs
-        if str(path).startswith("s3://"):
+        if is_remote(path):
             self.storage: Storage = open_remote(path, self.services, s3_kwargs)
         else:
             self.storage = open_storage(path)
@@ -252,7 +255,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     @cached_property
     def services(self) -> Services:
         """The services around a remote object, asked of the endpoint once."""
-        return resolve_services(self._endpoint, self._given_services)
+        return services_of(self._opening[0], self._endpoint, self._given_services)
 
     def _refuse_taken(self) -> None:
         journal.recover(self.storage)

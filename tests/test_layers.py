@@ -21,7 +21,7 @@ LAYERS = [
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access"},
-    {"elements", "htsget", "index", "description", "linked_data", "comparison", "encryption"},
+    {"elements", "htsget", "index", "searching", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
-ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, or s3://bucket/object.")]
+ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
 SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
                                                   "source, whose index beside it is not encrypted yet.")]
 

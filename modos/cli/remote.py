@@ -19,17 +19,19 @@ app = typer.Typer()
 @app.command("list")
 def list_objects(
     place: Annotated[str, typer.Argument(metavar="[s3://BUCKET]", help="Where to look, instead of the endpoint.")] = None,
+    search: Annotated[str, typer.Option("--search", metavar="WORDS", help="Those alone whose metadata have these words; "
+                                        "SLOT=VALUE is a whole value, SLOT~PART a part of one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """List the objects of a server or a bucket.
 
     modos --endpoint http://localhost remote list
 
-    modos remote list s3://modos-demo
+    modos remote list s3://modos-demo --search 'sex=female collector~foo'
     """
     from modos.catalog import list_remote
 
-    urls = list_remote(place, options.endpoint, options.s3_kwargs)
+    urls = list_remote(place, options.endpoint, options.s3_kwargs, search)
     if json:
         show_json(urls)
     elif urls:

@@ -184,7 +184,9 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
                      if text is not None})
     secret = load_optional_secret(secret_key, passphrase_file)
     senders = as_public_keys(sender) if sender else None
-    if file.startswith(("http://", "https://")):
+    from modos.access import is_remote
+
+    if file.startswith(("http://", "https://")) and not is_remote(file):
         from modos.sources import served_file
 
         return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers,

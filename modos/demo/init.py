@@ -11,6 +11,7 @@ import secrets
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -67,6 +68,25 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
         _load_demo(url, bucket, _credentials(folder / "server-credentials"))
 
 
+def is_public(setting: Mapping[str, str]) -> bool:
+    """Whether anybody is to read the bucket: what MODOS_PUBLIC_READ says, and else whether there are no rules.
+
+    Raises
+    ------
+    InvalidInputError
+        Rules, and a bucket that is read past them; or something else than 0 and 1.
+    """
+    from modos.errors import InvalidInputError
+
+    rules, said = setting.get("MODOS_ACCESS", ""), setting.get("MODOS_PUBLIC_READ", "")
+    if said not in ("", "0", "1"):
+        raise InvalidInputError(f"MODOS_PUBLIC_READ is {said!r}", "it is 0 or 1")
+    if said == "1" and rules:
+        raise InvalidInputError(f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
+                                'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]')
+    return said == "1" or not said and not rules
+
+
 def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
     from modos.demo.dataset import generate
     from modos.modo import MODO
@@ -119,13 +139,17 @@ def _wait_for(call: Any) -> None:
 
 def main() -> None:
     """Run one of the steps; the settings are in the environment."""
-    step, folder = sys.argv[1], Path(sys.argv[2])
-    if step == "secrets":
-        make_secrets(folder)
-        return
-    setting = os.environ
-    prepare_s3(folder, setting["S3_URL"], setting["MODOS_BUCKET"], setting.get("MODOS_DEMO", "1") == "1",
-               setting.get("MODOS_PUBLIC_READ", "1") == "1")
+    from modos.errors import ModosError
+
+    step, folder, setting = sys.argv[1], Path(sys.argv[2]), os.environ
+    try:
+        public = is_public(setting)
+        if step == "secrets":
+            make_secrets(folder)
+        else:
+            prepare_s3(folder, setting["S3_URL"], setting["MODOS_BUCKET"], setting.get("MODOS_DEMO", "1") == "1", public)
+    except ModosError as error:
+        sys.exit(f"error: {error.message}" + (f"\nhint: {error.hint}" if error.hint else ""))
 
 
 if __name__ == "__main__":

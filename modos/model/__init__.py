@@ -10,11 +10,11 @@ from __future__ import annotations
 from typing import Any
 
 from modos.model.conversion import normalise, to_attributes
-from modos.model.schema import GROUPS, class_names, default_class, describe, group_of, link_slot, link_slots
+from modos.model.schema import GROUPS, class_names, default_class, describe, group_of, link_slot, link_slots, slots
 from modos.model.validation import problems, validate
 
 __all__ = [
-    "GROUPS", "class_names", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "problems",
+    "GROUPS", "class_names", "default_class", "describe", "group_of", "link_slot", "link_slots", "normalise", "problems", "slots",
     "to_attributes", "validate",
 ]
 

@@ -45,6 +45,12 @@ def class_names() -> list[str]:
     return [name for name in tables()["classes"] if name != "NamedThing"]
 
 
+@cache
+def slots() -> frozenset[str]:
+    """The slots of all classes."""
+    return frozenset(name for described in tables()["classes"].values() for name in described["slots"])
+
+
 def group_of(class_name: str) -> str | None:
     """The group that elements of a class are in; None for the object itself."""
     return describe(class_name)["group"]

@@ -20,6 +20,7 @@ from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
+from modos.server.hosts import KnownHosts
 from modos.server.observing import Observed, metrics, say_how_to_take
 from modos.storage import Storage
 
@@ -40,7 +41,8 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     s3_url
         The S3 server as clients reach it; the storage's own where it is None.
     public_url
-        This server as clients reach it; what a request says where it is None.
+        This server as clients reach it; what a request says where it is None. What comes over the loopback address
+        for another name than this and those of the machine is refused.
     htsget_url
         The htsget server that clients are told; this one's where it is None.
     tokens
@@ -54,6 +56,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     references
         Are given out by refget, and as files.
     """
+    storage = storage.apart(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
@@ -63,6 +66,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_middleware(Pages)
     app.add_middleware(Observed)
     app.add_middleware(PlainPaths)
+    app.add_middleware(KnownHosts, public_url=public_url)
     app.add_exception_handler(ModosError, _answer_error)
     app.add_exception_handler(Exception, _answer_defect)
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))

@@ -217,6 +217,15 @@ class Storage(ABC):
     def child(self, prefix: str) -> Storage:
         """The storage rooted at a folder of this one."""
 
+    @property
+    def can_list(self) -> bool:
+        """Whether it tells which files there are."""
+        return True
+
+    def apart(self, marker: str) -> Storage:
+        """The same files, where no link leads out of the folder that has a file of the key `marker`, and that a file is in."""
+        return self
+
     @abstractmethod
     def presign(self, key: str, expires: int) -> str | None:
         """A URL that anybody may GET for `expires` seconds; None where there are none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import logging
 import os
 import re
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import TypeVar
 
@@ -34,6 +35,8 @@ _TICK, _COARSE_TICK = 50_000_000, 2_500_000_000  # nanoseconds within which two 
 _PRUNED_MEANWHILE = 100  # times that the folder of a new file is made again, as others have removed it
 LOCK_TIMEOUT = 60.0  # seconds to wait for another process that commits
 
+logger = logging.getLogger(__name__)
+
 _Made = TypeVar("_Made")
 
 
@@ -42,10 +45,16 @@ class LocalStorage(Storage):
 
     Replacing a file is one rename, after fsync. Symbolic links that lead out
     of the folder are refused.
+
+    Parameters
+    ----------
+    marker
+        A key that folders have whose files are kept apart; see `apart`.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, marker: str | None = None):
         self._root = Path(root)
+        self._marker = marker
         self._real_root = os.path.realpath(self._root)
         self._seen: dict[str, tuple[str, tuple[int, ...]]] = {}  # by key: tag, and what the system says of no other file
 
@@ -70,6 +79,9 @@ class LocalStorage(Storage):
     def child(self, prefix: str) -> LocalStorage:
         self._resolve(prefix)
         return LocalStorage(self._root / prefix)
+
+    def apart(self, marker: str) -> LocalStorage:
+        return LocalStorage(self._root, marker)
 
     def presign(self, key: str, expires: int) -> str | None:
         return None
@@ -341,12 +353,26 @@ class LocalStorage(Storage):
     def _resolve(self, key: str, follow: bool = True) -> Path:
         path = self._root / check_key(key)
         real = os.path.realpath(path if follow else path.parent)
+        if self._marker:
+            self._check_apart(key, path if follow else path.parent, real)
         if real != self._real_root and not real.startswith(os.path.join(self._real_root, "")):
             raise InvalidInputError(
                 f"{path} is a symbolic link that leads out of {self._root}",
                 "an object holds its own files: copy the file instead of linking it",
             )
         return path
+
+
+    def _check_apart(self, key: str, path: Path, real: str) -> None:
+        """NotFoundError where links lead a key out of the folder with the marker that it is in."""
+        top = Path(self._real_root)
+        if real == str(top / path.relative_to(self._root)):
+            return
+        folders = [top / folder for folder in PurePosixPath(key).parents]
+        own = next((str(folder) for folder in folders if (folder / str(self._marker)).exists()), None)
+        if own is None or os.path.realpath(own) != own or not real.startswith(os.path.join(own, "")):
+            logger.warning("%s is not given out: links lead it out of its object", path)
+            raise NotFoundError(f"no file {key}")
 
 
 def _open_file(path: Path) -> FileIO:

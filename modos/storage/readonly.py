@@ -31,6 +31,10 @@ class ReadOnlyStorage(Storage):
     def path(self) -> Path:
         return Path(self._url.partition("://")[2])
 
+    @property
+    def can_list(self) -> bool:
+        return False
+
     @abstractmethod
     def _refuse(self, what: str) -> NoReturn:
         """Raise AccessError: `list`, or `change`, is not possible."""

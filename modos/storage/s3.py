@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from urllib.parse import quote
 
 from modos.errors import (
@@ -216,7 +217,9 @@ class S3Storage(Uploads):
 
     @property
     def _server(self) -> str:
-        return self.server_url or "AWS S3"
+        client = getattr(self._fs, "_s3", None)  # it knows what AWS_ENDPOINT_URL and the AWS files say
+        url = self.server_url or (client.meta.endpoint_url if client else "")
+        return "AWS S3" if not url or str(urlsplit(url).hostname).endswith(".amazonaws.com") else url
 
     def _call(self, method: str, key: str | None, **arguments: Any) -> dict:
         if key is not None:

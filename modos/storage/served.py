@@ -1,10 +1,10 @@
-"""Objects on S3, read through a modos server that signs addresses for those who have a token and no keys of S3."""
+"""Objects read through a modos server: it signs addresses on S3, for those who have no keys of it, or sends a folder's files."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin
 
@@ -25,12 +25,12 @@ _KEPT = 600.0  # seconds for which a signed address is used; it is good for an h
 
 
 class ServedStorage(ReadOnlyStorage):
-    """Files below `s3://bucket/prefix` that a server gives out; nothing can be listed or written.
+    """Files below `s3://bucket/prefix`, or in a folder, that a server gives out; nothing can be listed or written.
 
     Parameters
     ----------
     url
-        The `s3://` URL.
+        The `s3://` URL, or that of the server.
     files_url
         Where the server has what is below it.
     token
@@ -42,6 +42,7 @@ class ServedStorage(ReadOnlyStorage):
         self._files_url = files_url.rstrip("/")
         self._token = token
         self._signed: dict[str, tuple[str, float]] = {}
+        self._is_direct = False
         forking.begin(self, ServedStorage._start)
 
     def _start(self) -> None:
@@ -86,7 +87,10 @@ class ServedStorage(ReadOnlyStorage):
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
             if not total.isdigit():
                 raise ProtocolError(f"{self._url}/{key}: the server does not say which bytes it sends")
-            return self._body(answer, key, end - start), ObjectInfo(key, int(total), answer.headers.get("ETag", ""))
+            tag = answer.headers.get("ETag", "")
+            if if_match and tag != if_match:
+                raise ConflictError(f"{self._url}/{key} was changed while it was read")
+            return self._body(answer, key, end - start), ObjectInfo(key, int(total), tag)
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
@@ -95,13 +99,18 @@ class ServedStorage(ReadOnlyStorage):
         return None
 
     def _refuse(self, what: str) -> NoReturn:
+        if not self._url.startswith("s3://"):
+            raise AccessError(f"cannot {what} {self._url}: a server is only read", "do that where its folder is")
         raise AccessError(f"cannot {what} {self._url}: its server gives no credentials of S3, only addresses to read from",
                           "for that, get keys of S3 and set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 
     def _get(self, key: str, headers: dict[str, str]) -> Any:
-        """The answer of S3, at an address that the server has signed; a new one where the last has ended."""
+        """The answer of S3, at an address that the server has signed, a new one where the last has ended; or the server's own."""
         for again in (True, False):
-            answer = self._send("GET", self._address(key), headers)
+            address = None if self._is_direct else self._address(key)
+            if address is None:
+                return self._ask("GET", key, headers)
+            answer = self._send("GET", address, headers)
             if answer.status_code == 403 and again:
                 answer.close()
                 self._signed.pop(key, None)
@@ -110,13 +119,17 @@ class ServedStorage(ReadOnlyStorage):
             return answer
         raise AssertionError
 
-    def _address(self, key: str) -> str:
+    def _address(self, key: str) -> str | None:
+        """Where a file is on S3; None where the server itself sends it."""
         with self._lock:
             url, until = self._signed.get(key, ("", 0.0))
             if time.monotonic() < until:
                 return url
         with self._ask("GET", key) as answer:
             location = answer.headers.get("Location")
+        if not location and answer.status_code == 200:
+            self._is_direct = True
+            return None
         if not location:
             raise ProtocolError(f"{self._files_url} signs no address for {key}")
         url = urljoin(self._files_url, location)
@@ -125,10 +138,10 @@ class ServedStorage(ReadOnlyStorage):
             self._signed[key] = url, time.monotonic() + _KEPT
         return url
 
-    def _ask(self, method: str, key: str) -> Any:
+    def _ask(self, method: str, key: str, headers: Mapping[str, str] | None = None) -> Any:
         token = self._token()
         answer = self._send(method, f"{self._files_url}/{quote(check_key(key))}",
-                            {STORED_KEY_HEADER: "1"} | ({"Authorization": f"Bearer {token}"} if token else {}))
+                            {STORED_KEY_HEADER: "1", **(headers or {})} | ({"Authorization": f"Bearer {token}"} if token else {}))
         self._check(answer, key)
         return answer
 

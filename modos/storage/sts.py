@@ -57,7 +57,7 @@ def scoped_credentials(storage: S3Storage, places: Sequence[str], *, write: bool
 def _policy(bucket: str, prefix: str, places: Sequence[str], write: bool) -> dict[str, Any]:
     keys = ["/".join(part for part in (prefix, place) if part) for place in places]
     objects = [f"arn:aws:s3:::{bucket}/{_plain(key)}/*" if key else f"arn:aws:s3:::{bucket}/*" for key in keys]
-    listed = [pattern for key in keys for pattern in ([_plain(key), f"{_plain(key)}/*"] if key else ["*"])]
+    listed = [pattern for key in keys for pattern in ([f"{_plain(key)}/", f"{_plain(key)}/*"] if key else ["*"])]
     return {"Version": "2012-10-17", "Statement": [
         {"Effect": "Allow", "Action": _OF_READERS + _OF_WRITERS * write, "Resource": objects},
         {"Effect": "Allow", "Action": ["s3:ListBucket"], "Resource": [f"arn:aws:s3:::{bucket}"],

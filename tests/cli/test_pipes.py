@@ -36,7 +36,7 @@ OTHERS = {
     "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
     "serve": "place host s3_url public_url htsget_url references log", "demo": "write", "doctor": "place",
-    "remote list": "place", "remote upload": "path target include exclude", "remote download": "path target include exclude",
+    "remote list": "place search", "remote upload": "path target include exclude", "remote download": "path target include exclude",
     "remote push": "path target include exclude", "remote pull": "path target include exclude",
     "c4gh keygen": "secret public comment", "c4gh encrypt": "place elements", "c4gh decrypt": "place elements",
     "c4gh share": "place elements", "c4gh revoke": "place elements", "c4gh recipients": "place", "c4gh verify": "place elements",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -60,6 +61,33 @@ def test_a_server_that_keeps_no_conditions(stack, monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
         item = found(None, "s3://modos-demo/probe", CREDENTIALS, write=True)["writing"]
     assert item.state == "failed" and "lose changes" in item.text
+
+
+@pytest.mark.parametrize("place", ["s3://modos-demo", "s3://modos-demo/ex"])
+@pytest.mark.parametrize("refused", ["metadata", "files"])
+def test_a_bucket_that_is_listed_and_not_read(stack, monkeypatch, place, refused):
+    def refuse(proxy, handler, answer: Answer) -> None:
+        parts = urlsplit(handler.path).path.strip("/").split("/")
+        if handler.command == "GET" and len(parts) > 1 and (parts[-1] == "zarr.json") == (refused == "metadata"):
+            answer.status, answer.body = 403, b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>"
+            answer.headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(answer.body)))]
+
+    with Proxy(stack.s3, fault=refuse) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.url)
+        items = found(None, place, CREDENTIALS)
+    assert items["reading"].state == "failed" and proxy.url in items["reading"].text and "AWS" not in items["reading"].text
+    assert items["S3"].state == "ok" and proxy.url in items["S3"].text
+
+
+def test_a_place_without_objects_is_not_said_to_be_readable(stack):
+    item = found(stack.endpoint, "s3://modos-demo/nothing-here", CREDENTIALS)["reading"]
+    assert item.state == "warning" and "no object" in item.text
+
+
+def test_the_server_that_was_asked_is_the_one_that_is_named(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    item = found(None, "s3://modos-demo/ex", CREDENTIALS)["S3"]
+    assert item.state == "failed" and "http://127.0.0.1:9" in item.text and "AWS" not in item.text
 
 
 def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):

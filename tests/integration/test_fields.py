@@ -242,7 +242,7 @@ def test_damage_in_the_middle_is_no_shorter_file(root, tmp_path, quick, monkeypa
 def raw_answer(url):
     place = urlsplit(url)
     with socket.create_connection((place.hostname, place.port), 20) as connection:
-        connection.sendall(f"GET {place.path}?{place.query} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"GET {place.path}?{place.query} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(1 << 20), b""))
 
 
@@ -300,7 +300,7 @@ def test_clients_that_go_away_leave_nothing_behind(url):
     for _ in range(20):
         connection = socket.create_connection((place.hostname, place.port), 20)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.sendall(f"GET {place.path}?{place.query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        connection.sendall(f"GET {place.path}?{place.query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
         connection.recv(1000)
         gone.append(connection)
     assert requests.get(made_url(ticket), timeout=20).status_code == 200  # nobody is held up

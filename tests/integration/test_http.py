@@ -175,7 +175,7 @@ def raw_get(url, path):
     """GET without a client that tidies the path."""
     address = urlsplit(url)
     with socket.create_connection((address.hostname, address.port), 20) as connection:
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 

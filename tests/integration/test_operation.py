@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from modos.api import MODO
-from modos.catalog import Catalog
+from modos.catalog import Catalog, list_remote
 from modos.errors import InvalidInputError, NotFoundError
 from modos.server.access import Access
 from modos.server.app import create_app
@@ -75,6 +75,9 @@ def test_pages_that_cannot_be_are_refused(url, params):
 
 @pytest.mark.parametrize(("words", "found"), [
     ("female", {n for n in range(COUNT) if not n % 2}), ("sex=Female", {n for n in range(COUNT) if not n % 2}),
+    ("sex=male", {n for n in range(COUNT) if n % 2}), ("sex~male", set(range(COUNT))), ("sex=mal", set()),
+    ('collector="dr. ä7"', {7}), ('collector="dr. ä"', set()), ("collector~ä11", {11}), ("@type=sample sex=MALE S13", {13}),
+    ('"study s19"', {19}), ("id=sample/s collector~ä5", {5}), ("id=s", set()), ('"sex=male"', set()),
     ("S7", {7}), ("cohort s7", {7}), ("description=female", set()), ("dr. ä3", {3}), ("sample/s sex=female s2", {2, 20, 22, 24}),
     ("nothing-like-it", set())])
 def test_search_in_the_metadata(url, words, found):
@@ -82,6 +85,34 @@ def test_search_in_the_metadata(url, words, found):
     listed = {int(key[-2:]) for key in get(f"{url}/list", search=words)["data"]}
     assert expected <= listed and (listed == expected or "s2" in words or "3" in words)
     assert {int(item["path"][-2:]) for item in get(f"{url}/meta", search=words)["data"]} == listed
+
+
+@pytest.mark.parametrize("path", ["/list", "/meta"])
+@pytest.mark.parametrize(("words", "message"), [
+    ("gender=male", "no slot gender"), ("sexx~male", "did you mean sex?"), ("sex=", "SLOT=VALUE"), ("=male", "SLOT=VALUE"),
+    ('collector="dr.', "not closed")])
+def test_a_search_that_cannot_be_meant_is_refused(url, path, words, message):
+    answer = requests.get(url + path, params={"search": words}, timeout=20)
+    assert answer.status_code == 400
+    with pytest.raises(InvalidInputError) as raised:
+        list_remote(None, url, None, words)
+    assert message in f"{raised.value} {raised.value.hint}" and answer.json()["message"] == raised.value.message
+
+
+@pytest.mark.parametrize("query", ["serach=sex=male", "query=ex&fuzy=true", "search=S7&search=S8", "limit=1&limit=2", "x"])
+@pytest.mark.parametrize("path", ["/list", "/meta", "/get"])
+def test_parameters_that_are_not_known_or_given_twice_are_refused(url, path, query):
+    answer = requests.get(f"{url}{path}?{query}", timeout=20)
+    assert answer.status_code == 400 and "parameter" in answer.json()["message"]
+
+
+def test_a_list_of_what_was_searched_for(url, root):
+    females = list_remote(None, url, None, "sex=female")
+    assert len(females) == (COUNT + 1) // 2 and len(list_remote(None, url, None, "sex=male")) == COUNT // 2
+    listed = subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", url, "remote", "list",
+                             "--search", "sex=female"],
+                            capture_output=True, text=True, timeout=60)
+    assert listed.stdout.split() == females
 
 
 def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path):

@@ -204,7 +204,7 @@ def test_a_slow_client_holds_up_nobody(url, root):
         for _ in range(50):
             connection = socket.create_connection((address[0], int(address[1])), 20)
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            connection.sendall(b"GET /files/ex/demo2.bam HTTP/1.1\r\nHost: x\r\n\r\n")
+            connection.sendall(b"GET /files/ex/demo2.bam HTTP/1.1\r\nHost: localhost\r\n\r\n")
             slow.append(connection)
         begin = time.monotonic()
         assert requests.get(f"{url}/files/ex/demo2.bam", timeout=10).content == large.read_bytes()

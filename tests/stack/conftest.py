@@ -111,8 +111,8 @@ def private(tmp_path_factory, worker, provider, example) -> Iterator[Native]:
     (folder / "access.toml").write_text(ACCESS.format(issuer=provider.url))
     (folder / "tokens").write_text(f"alice {ALICE}\nbob {BOB}\n")
     (folder / "tokens").chmod(0o600)
-    started = _native(tmp_path_factory, worker, 1, MODOS_ACCESS=str(folder / "access.toml"), MODOS_PUBLIC_READ="0",
-                      MODOS_DEMO="0", MODOS_MAX_AGE="0", MODOS_REFERENCES="s3://modos-demo/refs")
+    started = _native(tmp_path_factory, worker, 1, MODOS_ACCESS=str(folder / "access.toml"), MODOS_DEMO="0",
+                      MODOS_MAX_AGE="0", MODOS_REFERENCES="s3://modos-demo/refs")
     for stack in started:
         for place in ("lab-a", "lab-b", "open"):
             MODO.open(example / "ex").upload(f"s3://modos-demo/{place}/ex", services={"s3": stack.s3},

@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 import jwt
 import pytest
 import requests
+from botocore.exceptions import ClientError
+from botocore.session import Session
 from cryptography.hazmat.primitives import serialization
 
 from modos.api import MODO
@@ -169,6 +171,18 @@ def test_credentials_are_good_for_their_prefix_alone(private):
         readers.write("probe", b"y")
     owner = open_storage("s3://modos-demo", s3_url=private.s3, s3_kwargs=private.credentials("server"))
     assert owner.exists("lab-b/ex/demo2.bam") and not owner.exists("lab-a/stolen") and not owner.exists("lab-b/probe")
+
+
+def test_credentials_do_not_list_the_names_beside_their_place(private):
+    """Neither by the place without a slash, nor by the beginning of its name."""
+    for write in (False, True):
+        mine = temporary(private, ALICE, "s3://modos-demo/lab-a", write=write)
+        client = Session().create_client("s3", region_name="us-east-1", endpoint_url=private.url, aws_access_key_id=mine["key"],
+                                         aws_secret_access_key=mine["secret"], aws_session_token=mine["token"])
+        assert client.list_objects_v2(Bucket="modos-demo", Prefix="lab-a/")["KeyCount"]
+        for prefix in ("lab-a", "lab-", "", "lab-ab/"):
+            with pytest.raises(ClientError, match="AccessDenied"):
+                client.list_objects_v2(Bucket="modos-demo", Prefix=prefix)
 
 
 @pytest.mark.parametrize(("prefix", "write"), [("lab-b", False), ("lab-b", True), ("", False), ("lab", False),

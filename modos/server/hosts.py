@@ -1,0 +1,46 @@
+"""Which server a request is for: pages of others may not reach it under a name of theirs that leads to this machine."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+_HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\[\]]*)(:\d+)?")
+
+
+class KnownHosts:
+    """Refuses what comes over the loopback address for a name that is neither this machine's nor the public one.
+
+    A page that has its own name lead to 127.0.0.1 (DNS rebinding) would
+    otherwise read, in the browser of a user of this machine, what is served.
+    """
+
+    def __init__(self, app: ASGIApp, public_url: str | None = None):
+        self._app = app
+        self._public = urlsplit(public_url).hostname if public_url else None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and _is_loopback((scope.get("server") or ("",))[0]):
+            host = Headers(scope=scope).get("Host")
+            if host is not None and not self._is_ours(host):
+                message = "this server is not known by that name: --public-url says which other one it has"
+                await JSONResponse({"error": "invalid_input", "message": message}, 421)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _is_ours(self, host: str) -> bool:
+        match = _HOST.fullmatch(host)
+        name = match["name"].strip("[]").rstrip(".").lower() if match else ""
+        return name in ("localhost", self._public) or name.endswith(".localhost") or _is_loopback(name)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,53 @@
+"""Whether the stack opens its bucket to everybody: never where there are rules."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def first_step(folder: Path, **settings: str) -> subprocess.CompletedProcess:
+    """What runs before all the rest, with some settings in `.env`, as docker-compose.yml passes them on."""
+    described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["secrets"].get("environment", {})
+    passed = {name: re.sub(r"\$\{(\w+):-([^}]*)\}", lambda m: settings.get(m[1]) or m[2], value) for name, value in described.items()}
+    return subprocess.run([sys.executable, "-m", "modos.demo.init", "secrets", folder], env=os.environ | passed, text=True,
+                          capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize(("settings", "public"), [
+    ({}, True), ({"MODOS_PUBLIC_READ": "1"}, True), ({"MODOS_PUBLIC_READ": "0"}, False),
+    ({"MODOS_ACCESS": "/etc/modos/access.toml"}, False),
+    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": ""}, False),
+    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "0"}, False)])
+def test_rules_close_the_bucket(settings, public):
+    from modos.demo.init import is_public
+
+    assert is_public(settings) is public
+
+
+@pytest.mark.parametrize(("settings", "words"), [
+    ({"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_PUBLIC_READ": "1"}, "lets anybody read the bucket"),
+    ({"MODOS_PUBLIC_READ": "yes"}, "'yes'")])
+def test_settings_that_contradict_each_other_start_nothing(settings, words, tmp_path):
+    done = first_step(tmp_path / "secrets", **settings)
+    assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "secrets").exists()
+
+
+def test_settings_that_go_together_start(tmp_path):
+    assert first_step(tmp_path / "secrets", MODOS_ACCESS="/etc/modos/access.toml").returncode == 0
+    assert (tmp_path / "secrets/s3-root-password").exists()
+
+
+def test_the_step_that_opens_the_bucket_knows_of_the_rules():
+    """Without a setting of its own the bucket's policy follows from MODOS_ACCESS."""
+    environment = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["init"]["environment"]
+    assert environment["MODOS_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"
