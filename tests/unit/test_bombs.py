@@ -9,10 +9,13 @@ import pytest
 from modos.annotations import refgene
 from modos.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
+from modos.index import parse_index
 from modos.reference.adding import add_files
 from modos.reference.opening import open_store
 from modos.reference.twobit import iter_twobit
+from modos.region import read_regions
 from modos.tracks.assembly import iter_fasta, read_sizes
+from modos.tracks.parsing import read_text
 
 
 def twobit(path, names, unknown=()):
@@ -68,3 +71,41 @@ def test_a_table_of_genes_that_is_comments(tmp_path, monkeypatch):
         file.write(b"#\n" * 200_000)
     with pytest.raises(InvalidInputError, match="is larger than any table of genes: 512 MiB and 100,000 lines are read"):
         read_refgene(str(tmp_path / "refGene.txt.gz"))
+
+
+def with_comment(data, size):
+    """What gzip makes of some data, with a comment of a size in its header."""
+    packed = gzip.compress(data)
+    return packed[:3] + b"\x10" + packed[4:10] + b"x" * size + b"\0" + packed[10:]
+
+
+@pytest.mark.parametrize("read", [read_regions, lambda path: list(read_text(path)), lambda path: parse_index(open(path, "rb").read())],
+                         ids=["regions", "a track", "an index"])
+def test_a_comment_of_gzip_without_an_end(tmp_path, read):
+    """64 MB of one took minutes, or were a traceback; gzip itself writes the name of a file there."""
+    path = str(tmp_path / "x.bed.gz")
+    open(path, "wb").write(with_comment(b"c\t0\t10\t1\n", 64 << 20))
+    begin = time.perf_counter()
+    with pytest.raises(InvalidInputError, match="header exceeds"):
+        read(path)
+    assert time.perf_counter() - begin < 10
+    open(path, "wb").write(with_comment(b"c\t0\t10\t1\n", 1000))
+    assert read_regions(path) and list(read_text(path))
+
+
+def test_a_file_of_regions_that_is_one_line(tmp_path):
+    """It is not gathered until memory is full."""
+    with gzip.open(tmp_path / "x.bed.gz", "wb", 1) as file:
+        file.write(b"A" * (40 << 20))
+    with pytest.raises(InvalidInputError, match="x.bed.gz is not a file of regions: it has a line of more than 8 MiB"):
+        read_regions(tmp_path / "x.bed.gz")
+
+
+def test_text_whose_compression_is_damaged(tmp_path):
+    """That is an error of ours, not of the library that decompresses."""
+    data = bytearray(gzip.compress(b"c\t0\t10\t1\n" * 1000))
+    data[14] ^= 255
+    data[20] ^= 255
+    (tmp_path / "x.gz").write_bytes(data)
+    with pytest.raises(IntegrityError, match="x.gz is damaged"):
+        list(read_text(tmp_path / "x.gz"))

@@ -19,7 +19,6 @@ from modos.reference import tried as trying
 from modos.reference.tried import tried
 
 
-
 @pytest.fixture
 def child():
     child = Child("builtins", "exec", 1 << 28, 2)
