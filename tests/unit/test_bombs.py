@@ -10,10 +10,15 @@ from modos.annotations import refgene
 from modos.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
 from modos.index import parse_index
+from modos.records import check_samples
+from modos.reference import importing
 from modos.reference.adding import add_files
+from modos.reference.annotations import name_of
+from modos.reference.importing import read_layout
 from modos.reference.opening import open_store
 from modos.reference.twobit import iter_twobit
 from modos.region import read_regions
+from modos.storage.local import LocalStorage
 from modos.tracks.assembly import iter_fasta, read_sizes
 from modos.tracks.parsing import read_text
 
@@ -109,3 +114,25 @@ def test_text_whose_compression_is_damaged(tmp_path):
     (tmp_path / "x.gz").write_bytes(data)
     with pytest.raises(IntegrityError, match="x.gz is damaged"):
         list(read_text(tmp_path / "x.gz"))
+
+
+def test_a_folder_of_many_annotations(tmp_path, monkeypatch):
+    """The name of each file is looked at once, not for each annotation: 2,000 took 11 s, 20,000 would have taken a quarter of an hour."""
+    looks = []
+    monkeypatch.setattr(importing, "name_of", lambda key: looks.append(key) or name_of(key))
+    (tmp_path / "a.2bit").write_bytes(b"x")
+    for number in range(50):
+        (tmp_path / f"n{number}.mini.cfg").write_text("refg=a\n")
+        (tmp_path / f"n{number}.gff3").write_text("")
+    annotations = read_layout(LocalStorage(tmp_path)).sources["a"].annotations
+    assert len(annotations) == 50 and ("n7.mini", "n7.gff3") in annotations and len(looks) == 50
+
+
+def test_many_samples():
+    """20,000 took 4 s, and 100,000 would have taken two minutes."""
+    samples = [f"s{number}" for number in range(60_000)]
+    begin = time.process_time()
+    assert check_samples(samples, samples, "x") == samples
+    assert time.process_time() - begin < 5
+    with pytest.raises(InvalidInputError, match="samples are named twice: s5"):
+        check_samples([*samples, "s5"], samples, "x")
