@@ -33,9 +33,9 @@ _READY, _RESTORE = b"{}\n", "restore it from its source"
 _SERVE = "import sys; sys.path.append(sys.argv[1]); from modos.children import serve; serve(*sys.argv[2:])"
 
 
-def start(program: str, *arguments: str, stdin: int = subprocess.PIPE, stdout: int = subprocess.PIPE, stderr: IO[bytes] | int) -> subprocess.Popen[bytes]:
-    """Run a program in Python, without what lies in the working directory."""
-    return subprocess.Popen([sys.executable, "-P", "-c", program, *arguments], stdin=stdin, stdout=stdout, stderr=stderr)
+def start(program: str, *arguments: str, stderr: IO[bytes], stdout: int = subprocess.PIPE) -> subprocess.Popen[bytes]:
+    """Run a program in Python, without what lies in the working directory; it reads what is written to its `stdin`."""
+    return subprocess.Popen([sys.executable, "-P", "-c", program, *arguments], stdin=subprocess.PIPE, stdout=stdout, stderr=stderr)
 
 
 class Child:

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.errors import InvalidInputError, TruncatedStream
 from modos.given import Given, Name, open_given, shown
 from modos.panics import panics_told
 from modos.storage.base import Progress
@@ -164,15 +164,13 @@ def look_at(file: Given, count: int) -> bytes:
 
 
 def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
-    from isal import isal_zlib
+    from isal.isal_zlib import IsalError
 
     try:
         return read(count)
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except isal_zlib.error as error:
-        raise IntegrityError(f"{shown(path)} is damaged: {error}", "copy it again") from None
-    except (OSError, ValueError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
+    except (OSError, ValueError, IsalError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
         raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 
