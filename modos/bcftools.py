@@ -8,13 +8,12 @@ program of that name the machine has.
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import IO
 
+from modos import children
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.pipes import is_closed_pipe
 from modos.writing import OutputFormat
@@ -59,8 +58,7 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
             with open(path, "w", encoding="utf-8") as file:
                 file.writelines(f"{sample}\n" for sample in samples)
             arguments += ["-I", "-S", path]
-        process = subprocess.Popen([sys.executable, "-P", "-c", _PROGRAM, *arguments, "-"], stdin=subprocess.PIPE,
-                                   stdout=descriptor, stderr=messages)
+        process = children.start(_PROGRAM, *arguments, "-", stdout=descriptor, stderr=messages)
         try:
             _feed(process.stdin, pieces)
             code = process.wait()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -229,10 +230,11 @@ class RecordReader:
 def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> list[str]:
     """The samples that are wanted; NotFoundError where a file does not have one, InvalidInputError where one is named twice."""
     wanted, known = list(wanted), list(known)
-    if twice := [sample for sample in dict.fromkeys(wanted) if wanted.count(sample) > 1]:
+    if twice := [sample for sample, times in Counter(wanted).items() if times > 1]:
         raise InvalidInputError(f"samples are named twice: {listing(twice)}", "name each once")
+    there = set(known)
     for sample in wanted:
-        if sample not in known:
+        if sample not in there:
             near = did_you_mean(sample, known)
             raise NotFoundError(f"{name} has no sample {sample}",
                                 f"did you mean {near}?" if near else f"it has {listing(known) or 'none'}")

@@ -8,12 +8,10 @@ reads without a position.
 
 from __future__ import annotations
 
-import gzip
 import io
 import logging
 import os
 import re
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -25,6 +23,7 @@ logger = logging.getLogger(__name__)
 UNMAPPED = "*"
 MAX_POSITION = 2**44  # htslib refuses more: CSI cannot express it
 MAX_REGIONS = 1 << 22  # of one file of regions
+_MAX_LINE = 8 << 20  # characters
 
 _BRACED = re.compile(r"\{(?P<contig>[^{}]+)\}(?::(?P<span>.*))?")
 _SPAN = re.compile(r"(?P<start>\d[\d,]*)?(?P<to>-)?(?P<end>\d[\d,]*)?", re.ASCII)
@@ -207,14 +206,19 @@ def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> N
 
 
 def _lines(path: str) -> Iterator[str]:
+    from isal import igzip, isal_zlib
+
     try:
         with open_given(path) as file:
-            data = gzip.GzipFile(fileobj=file) if file.peek(2) == b"\x1f\x8b" else file
-            for line in io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig"):
+            data = igzip.GzipFile(fileobj=file) if file.peek(2) == b"\x1f\x8b" else file
+            text = io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig")
+            while line := text.readline(_MAX_LINE + 1):
+                if len(line) > _MAX_LINE:
+                    raise RegionError(f"{shown(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
                 yield line.rstrip("\n")
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (UnicodeDecodeError, OSError, zlib.error) as error:
+    except (UnicodeDecodeError, OSError, OverflowError, isal_zlib.error) as error:  # OverflowError: of a long comment in gzip
         raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
 
 

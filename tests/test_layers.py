@@ -15,7 +15,7 @@ LAYERS = [
     {"hidden"},
     {"errors"},
     {"forking"},
-    {"ownership", "reach", "redirects", "prefetch", "hashing", "memory", "panics"},
+    {"ownership", "reach", "redirects", "prefetch", "hashing", "memory", "panics", "children"},
     {"asking"},
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},

@@ -45,7 +45,34 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
     except pl.exceptions.ColumnNotFoundError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", _VERIFY) from None
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: Exception) -> IntegrityError:
+    return IntegrityError(f"{path} is damaged: {next(iter(str(error).splitlines()), 'it cannot be read')}", _VERIFY)
+
+
+def try_table(path: str) -> None:
+    """Read all columns, one after the other, and look at what they hold; it may abort.
+
+    Raises
+    ------
+    IntegrityError, InvalidInputError
+        The file is damaged; it is larger than tables may be.
+    """
+    check_parquet(Path(path))
+    for name in _names(Path(path)):
+        column = read_parquet(Path(path), [name]).to_series()
+        if column.dtype == pl.String and (size := column.str.len_bytes().cast(pl.UInt64).sum()) > MAX_COLUMN:
+            raise InvalidInputError(f"{path} has a column with {size:,} bytes of text, more than the {MAX_COLUMN:,} that a table may have")
+
+
+def _names(path: Path) -> list[str]:
+    try:
+        with panics_told(path, _VERIFY):
+            return pl.scan_parquet(path).collect_schema().names()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise _damaged(path, error) from None
 
 
 def check_parquet(path: Path, columns: Sequence[str] | None = None) -> None:

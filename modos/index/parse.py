@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import io
-import zlib
+
+from isal import igzip, isal_zlib
 
 from modos.errors import InvalidInputError
 from modos.index.binning import BinningIndex
@@ -38,11 +38,11 @@ def parse_index(data: bytes) -> Index:
 def _gunzip(data: bytes) -> bytes:
     out = bytearray()
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(data)) as file:
+        with igzip.GzipFile(fileobj=io.BytesIO(data)) as file:
             while piece := file.read(_STEP):
                 out += piece
                 if len(out) > MAX_INDEX:
                     raise InvalidInputError(f"the index is larger than {MAX_INDEX >> 20:,} MiB")
-    except (OSError, EOFError, zlib.error) as error:
+    except (OSError, EOFError, OverflowError, isal_zlib.error) as error:
         raise InvalidInputError(f"the index is cut or damaged: {error}", "make the index again") from None
     return bytes(out)

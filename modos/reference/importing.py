@@ -10,7 +10,7 @@ Pickles and binary tables (.pkl, .dganno) are not read.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -63,10 +63,10 @@ def read_layout(storage: Storage) -> Layout:
         raise InvalidInputError(f"{storage.url} has no .2bit file", "give a folder or bucket as GenomeKit keeps it, or add files with "
                                 "`modos reference add`")
     found: dict[str, list[tuple[str, str]]] = {name: [] for name in names}
-    unused = []
+    unused, files = [], _annotation_files(keys)
     for key in sorted(key for key in keys if key.endswith(".cfg")):
         annotation, assembly = key.removesuffix(".cfg"), _assembly_of(storage, key)
-        file = _annotation_file(annotation, keys)
+        file = _annotation_file(annotation, files)
         if assembly not in found:
             unused.append(f"{annotation}: it is of {assembly}, which is not there")
         elif file is None:
@@ -86,15 +86,18 @@ def _assembly_of(storage: Storage, key: str) -> str:
     raise InvalidInputError(f"{storage.url}/{key} names no assembly", "it has a line refg=NAME")
 
 
-def _annotation_file(name: str, keys: set[str]) -> str | None:
+def _annotation_files(keys: set[str]) -> dict[str, str]:
+    """The files of annotations by their names; of several of one name the first."""
+    found: dict[str, str] = {}
+    for key in sorted(key for key in keys if key.lower().removesuffix(".gz").endswith(_ANNOTATIONS)):
+        found.setdefault(name_of(key).removesuffix(".refGene"), key)
+    return found
+
+
+def _annotation_file(name: str, files: Mapping[str, str]) -> str | None:
     """The file of an annotation: one of its name, or of the beginning of it (gencode.v29 for gencode.v29.mini)."""
-    files = sorted(key for key in keys if key.lower().removesuffix(".gz").endswith(_ANNOTATIONS))
     words = name.split(".")
-    for count in range(len(words), 0, -1):
-        fitting = [file for file in files if name_of(file).removesuffix(".refGene") == ".".join(words[:count])]
-        if fitting:
-            return fitting[0]
-    return None
+    return next((files[part] for part in (".".join(words[:count]) for count in range(len(words), 0, -1)) if part in files), None)
 
 
 def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = (), skip_unknown: bool = False,

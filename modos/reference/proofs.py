@@ -87,7 +87,7 @@ def compute(path: Path, algorithm: str) -> dict[str, str]:
     marks, digests = file_marks(status), found.result()
     if marks == after and are_unique(marks, now):
         _known[path] = marks, digests
-        if _is_ours(status):
+        if is_ours(status):
             _write_note(path, marks, digests)
     return digests
 
@@ -97,15 +97,19 @@ def _pieces(file: FileIO) -> Iterator[bytes]:
         yield piece
 
 
-def _is_ours(status: os.stat_result) -> bool:
+def is_ours(status: os.stat_result) -> bool:
     """Whether nobody but this user and root can change something."""
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
 
 
-def _note_of(path: Path) -> Path:
+def state_folder(kind: str) -> Path:
+    """Where notes of a kind are kept, which are the user's own; RuntimeError for a user without a home."""
     base = os.environ.get("XDG_STATE_HOME")
-    folder = (Path(base) if base else Path.home() / ".local" / "state") / "modos" / "digests"
-    return folder / f"{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]}.json"
+    return (Path(base) if base else Path.home() / ".local" / "state") / "modos" / kind
+
+
+def _note_of(path: Path) -> Path:
+    return state_folder("digests") / f"{hashlib.sha256(os.fsencode(os.path.abspath(path))).hexdigest()[:32]}.json"
 
 
 def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
@@ -114,7 +118,7 @@ def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
         note = _note_of(path)
         descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:
-            if not _is_ours(os.fstat(descriptor)) or not _is_ours(note.parent.stat()) or not _is_ours(os.stat(path)):
+            if not is_ours(os.fstat(descriptor)) or not is_ours(note.parent.stat()) or not is_ours(os.stat(path)):
                 return None
             given = json.loads(file.read(1 << 12))
         return tuple(map(int, given["marks"])), {str(kind): str(digest) for kind, digest in given["digests"].items()}

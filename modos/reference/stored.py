@@ -15,6 +15,7 @@ from modos.reference.assembly import Assembly, StoredContig, check_name, sequenc
 from modos.reference.proofs import differing, digests_of
 from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore
+from modos.reference.tried import tried
 from modos.storage.base import Progress
 
 
@@ -123,14 +124,15 @@ class CachedStore:
         return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh), partial(self._read, key, contig.length), progress)
 
     def locate_file(self, key: str, size: int, sha256: str, progress: Progress | None = None) -> Path:
-        """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says."""
+        """A table of the store, fetched if it is not there; IntegrityError where it is not what its digest says, or cannot be read."""
         storage = self.store.storage
         if self.is_here:
             path = storage.local_path(key)
             if path is None or not has_size(path, size):
                 raise IntegrityError(f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`")
-            return _proven(path, "sha256", {"sha256": sha256})
-        return bring(Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}"), partial(self._read, key, size), progress)
+            return tried(_proven(path, "sha256", {"sha256": sha256}), sha256)
+        wanted = Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}")
+        return tried(bring(wanted, partial(self._read, key, size), progress), sha256)
 
     def _read(self, key: str, size: int, start: int) -> Iterator[bytes]:
         storage = self.store.storage

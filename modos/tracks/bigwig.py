@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -13,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from modos import forking
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import NotFoundError
 from modos.forking import cached_property
 from modos.given import Given, Name, refuse_pipe
-from modos.panics import panics_told
 from modos.region import Region
 from modos.storage.base import Progress
 from modos.tracks.bigwig_blocks import BigWigBlocks
+from modos.tracks.bigwig_zooms import zoomed
 from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.genome import Genome
 from modos.tracks.parsing import BIGWIG, Block, Runs, Values
@@ -41,20 +38,6 @@ def _blocks_of(path: Name) -> BigWigBlocks:
     if not Path(path).is_file():
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
     return BigWigBlocks(path)
-
-
-@contextmanager
-def _told(path: Name) -> Iterator[None]:
-    """Raise IntegrityError where the library finds a file damaged, or panics."""
-    import pybigtools
-
-    try:
-        with panics_told(path):
-            yield
-    except OverflowError:
-        raise InvalidInputError(f"{path} has a contig of {1 << 31:,} bases or more, too many for its zoom levels") from None
-    except (pybigtools.BBIReadError, OSError, ValueError, KeyError) as error:
-        raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
 
 
 def read_bigwig(path: Name, progress: Progress | None = None, clip: bool = False) -> Iterator[Block]:
@@ -126,26 +109,10 @@ class BigWigTrack(Track):
 
     def __init__(self, path: Name):
         self._path = path
-        forking.begin(self, BigWigTrack._start)
         self._blocks = _blocks_of(path)
         self._known: dict[str, Summary] = {}
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
         self.contigs = _Reached(self._blocks.lengths, self._blocks)
-
-    def _start(self) -> None:
-        self._lock = threading.Lock()
-        self._opened: Any = None  # two processes that read through one descriptor would move it under each other
-
-    @property
-    def _file(self) -> Any:
-        """The file as the library has it, which knows its zoom levels."""
-        import pybigtools
-
-        opened = self._opened
-        if opened is None:
-            self._blocks.check()
-            self._opened = opened = pybigtools.open(open(self._path, "rb"))  # not by its name, of which the library asks an ending
-        return opened
 
     def fill(self, out: np.ndarray, contig: str, start: int) -> None:
         self._blocks.fill(out, contig, start)
@@ -174,13 +141,7 @@ class BigWigTrack(Track):
 
     def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
         contig, start, end = self.contigs.place(region)
-        out = np.full((4, bins), np.nan)
-        self._blocks.check_zoom(contig.name, start, end, bins)
-        with self._lock, _told(self._path):
-            for row, kind in enumerate(("mean", "min", "max"), 1):
-                out[row] = self._file.values(contig.name, start, end, bins=bins, summary=kind, fillna=np.nan)
-            out[0] = self._file.values(contig.name, start, end, bins=bins, summary="bases_covered", fillna=0)
-        return out
+        return zoomed(self._blocks, contig.name, start, end, bins)
 
     def describe(self) -> dict[str, Any]:
         return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}

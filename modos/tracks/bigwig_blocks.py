@@ -36,6 +36,7 @@ _BEDGRAPH, _VARIABLE, _FIXED = 1, 2, 3
 _MAX_BLOCK = 24 + 65_535 * 12  # bytes
 _DEEPEST = 24
 _ZOOM = "IIQQ"  # bases per value, -, places of data and index
+_ZOOM_ROW = [("contig", "u4"), ("start", "u4"), ("end", "u4"), ("n", "u4"), ("min", "f4"), ("max", "f4"), ("sum", "f4"), ("squares", "f4")]
 _VERSIONS = range(1, 5)
 _MAX_UNPACKED = 1 << 24  # bytes: other readers set as many aside as the header says; the largest block with zooms of all its rows has 2 MiB
 _RECENT = 16  # blocks that are kept for windows that lie next to each other
@@ -70,7 +71,7 @@ class BigWigBlocks:
     """
 
     def __init__(self, path: str | Path):
-        self._path = path
+        self.path = path
         self._file = open(path, "rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
         head = os.pread(self._file.fileno(), 64, 0)
@@ -78,12 +79,13 @@ class BigWigBlocks:
         if head[:4] not in BIGWIG or len(head) < 64:
             raise self._cut_off()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
-        self._levels, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[2:6], *fields[9:11]
+        self._level_count, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[2:6], *fields[9:11]
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
             raise self._cut_off()
         if fields[1] not in _VERSIONS or self._unpacked > _MAX_UNPACKED or 0 < self._summary_at < 64:
             raise self._damaged("its header is none")
         self._recent = lru_cache(_RECENT)(self._block)
+        self._recent_level = lru_cache(1)(self._level)
         self._indexes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
 
     def close(self) -> None:
@@ -91,10 +93,10 @@ class BigWigBlocks:
         self._file.close()
 
     def _cut_off(self) -> InvalidInputError:
-        return InvalidInputError(f"{self._path} is no bigWig, or was cut off", "copy it again")
+        return InvalidInputError(f"{self.path} is no bigWig, or was cut off", "copy it again")
 
     def _damaged(self, what: str) -> IntegrityError:
-        return IntegrityError(f"{self._path} is damaged: {what}", "copy it again")
+        return IntegrityError(f"{self.path} is damaged: {what}", "copy it again")
 
     def _read(self, at: int, size: int) -> bytes:
         data = os.pread(self._file.fileno(), size, at) if at + size <= self._size else b""
@@ -105,45 +107,52 @@ class BigWigBlocks:
     def _unpack(self, form: str, at: int) -> tuple:
         return struct.unpack(self._order + form, self._read(at, struct.calcsize("<" + form)))
 
-    def check(self) -> None:
-        """Look at all that leads to data, also that of the zoom levels, before a library goes there that believes it.
+    @cached_property
+    def _levels(self) -> dict[int, int]:
+        """Where the index of each zoom level is, by the bases per value."""
+        form = self._order + _ZOOM
+        levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._level_count * struct.calcsize(form)))}
+        if 0 in levels:
+            raise self._damaged("a zoom level is none")
+        return levels
+
+    def _level(self, bases: int) -> np.ndarray:
+        """The rows of the index of a zoom level."""
+        return np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._levels[bases])])
+
+    def zoom_rows(self, contig: str, start: int, end: int, most: float) -> Iterator[np.ndarray] | None:
+        """The values of a zoom level that a contig can have in [start, end), block by block.
+
+        Parameters
+        ----------
+        most
+            Bases per value: the coarsest level that has no more is taken.
+
+        Returns
+        -------
+        iterator or None
+            Arrays with the fields start, end, n, min, max, sum and squares;
+            None where no level is as fine.
 
         Raises
         ------
         IntegrityError
-            Something leads out of the file or in a circle, or is too large.
+            The file is damaged.
         """
-        for rows in (self._all, *self._zooms.values()):
-            if (rows["size"] > 2 * _MAX_UNPACKED).any() or (rows["at"] > self._size - np.minimum(rows["size"], self._size)).any():
-                raise self._damaged("it refers to what is past its end")
-        if not self.lengths:
-            raise self._damaged("its list of contigs is none")
-
-    @cached_property
-    def _zooms(self) -> dict[int, np.ndarray]:
-        """The rows of the index of each zoom level, by the bases per value."""
-        form = self._order + _ZOOM
-        levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._levels * struct.calcsize(form)))}
-        if 0 in levels:
-            raise self._damaged("a zoom level is none")
-        return {bases: np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(at)]) for bases, at in levels.items()}
-
-    def check_zoom(self, contig: str, start: int, end: int, bins: int) -> None:
-        """Look at the blocks that the library reads for some bins: it panics where one cannot be decompressed.
-
-        They are those of the coarsest zoom level that has two values in a bin,
-        or of the data where none has.
-        """
-        level = max((bases for bases in self._zooms if 2 * bases * bins <= end - start), default=None)
-        if level is None:
-            for _ in self.rows(contig, start, end):
-                pass
-            return
-        rows, number = self._zooms[level], self._numbers[contig]
+        bases = max((bases for bases in self._levels if bases <= most), default=None)
+        if bases is None:
+            return None
+        rows, number = self._recent_level(bases), self._numbers[contig]
         begins = (rows["first"] < number) | (rows["first"] == number) & (rows["start"] < end)
         ends = (rows["last"] > number) | (rows["last"] == number) & (rows["end"] > start)
-        for place in map(_Place._make, rows[begins & ends].tolist()):
-            self._data_of(place, _MAX_UNPACKED)
+        return (self._zoom_block(place, number) for place in map(_Place._make, rows[begins & ends].tolist()))
+
+    def _zoom_block(self, place: _Place, number: int) -> np.ndarray:
+        data, form = self._data_of(place, _MAX_UNPACKED), np.dtype(_ZOOM_ROW).newbyteorder(self._order)
+        if len(data) % form.itemsize:
+            raise self._damaged("a block of a zoom level is not one of whole rows")
+        rows = np.frombuffer(data, form)
+        return rows[rows["contig"] == number]
 
     @property
     def total(self) -> Summary | None:
@@ -323,7 +332,7 @@ class BigWigBlocks:
                                 "is it damaged? `modos track add --clip` leaves out what has no place, and says how much")
 
     def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
-        return InvalidInputError(f"{self._path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
+        return InvalidInputError(f"{self.path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
     def _data_of(self, place: _Place, most: int) -> bytes:
         """A block as it is, of up to so many bytes."""

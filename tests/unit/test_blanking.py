@@ -6,6 +6,7 @@ import random
 import shutil
 import struct
 import subprocess
+import sys
 
 import pysam
 import pytest
@@ -177,6 +178,34 @@ def test_damaged_reads_are_errors(tail, at, byte):
 
 READ = struct.pack("<IiiBBHHHIiii", 32 + 2 + 4 + 2 + 3 + 7, 0, 5, 2, 60, 4681, 1, 0, 3, -1, -1, 0) + (
     b"a\0" + struct.pack("<I", 3 << 4) + b"\x12\x40" + b"III" + b"NMi\1\0\0\0")
+
+
+LYING = """
+import struct
+from modos.blanking import Blanking
+from modos.errors import IntegrityError
+from modos.formats import BGZF_EOF, FORMATS
+from modos.htsget.query import Query
+from modos.index.bgzf import compress
+from modos.records import RecordReader
+tags = b"BBBI" + struct.pack("<I", 1 << 28) + bytes(4)
+read = struct.pack("<IiiBBHHHIiii", 32 + 2 + 4 + 2 + 3 + len(tags), 0, 5, 2, 60, 4681, 1, 0, 3, -1, -1, 0)
+read += b"a\\0" + struct.pack("<I", 3 << 4) + b"\\x12\\x40" + b"III" + tags
+header = b"@SQ\\tSN:c\\tLN:100\\n"
+bam = b"BAM\\1" + struct.pack("<I", len(header)) + header + struct.pack("<II2sI", 1, 2, b"c\\0", 100) + read
+with RecordReader([compress(bam) + BGZF_EOF], FORMATS["BAM"]) as reader:
+    for record in reader:
+        try:
+            Blanking(Query(tags=("NM",))).apply_to_record(record)
+        except IntegrityError as error:
+            print(error)
+"""
+
+
+def test_a_tag_that_goes_on_behind_its_read():
+    """pysam's list of tags reads as many numbers as it says, until the process ends: it is not asked for one."""
+    done = subprocess.run([sys.executable, "-c", LYING], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "a read is damaged: its fields do not fit into it\n"), done.stderr
 
 
 def test_nothing_left_out_is_nothing_done():

@@ -78,8 +78,18 @@ def test_a_bigwig_with_a_byte_of_its_zoom_level_changed(tmp_path):
     assert "panicked" not in said and sum("IntegrityError" in line for line in found) > len(found) / 2
 
 
+def test_a_bigwig_is_read_by_no_library_that_panics(tmp_path, monkeypatch):
+    """Nor one that writes to stderr: what is not loaded does neither."""
+    pyBigWig = pytest.importorskip("pyBigWig")
+    with pyBigWig.open(str(tmp_path / "a.bw"), "w") as file:
+        file.addHeader([("c1", 20000)])
+        file.addEntries(["c1"], [0], ends=[20000], values=[2.0])
+    monkeypatch.setitem(sys.modules, "pybigtools", None)
+    assert BigWigTrack(tmp_path / "a.bw").zoom("c1", 4)[1].tolist() == [2, 2, 2, 2]
+
+
 def test_a_bigwig_may_have_any_name(tmp_path):
-    """Its zoom levels are read as those of x.bw; the library goes by the ending."""
+    """Its zoom levels are read as those of x.bw."""
     pyBigWig = pytest.importorskip("pyBigWig")
     with pyBigWig.open(str(tmp_path / "a.bw"), "w") as file:
         file.addHeader([("c1", 20000)])

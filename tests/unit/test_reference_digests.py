@@ -120,16 +120,21 @@ def test_offline_a_poisoned_file_is_not_used(tmp_path, store, monkeypatch):
 def test_a_poisoned_table_is_not_used(tmp_path, store):
     import hashlib
 
-    store.storage.write("annotations/a/v1/x.parquet", b"true")
-    digest = hashlib.sha256(b"true").hexdigest()
+    import polars as pl
+
+    pl.DataFrame({"contig": ["a"]}).write_parquet(tmp_path / "true.parquet")
+    true = (tmp_path / "true.parquet").read_bytes()
+    evil = bytes(len(true))
+    store.storage.write("annotations/a/v1/x.parquet", true)
+    digest = hashlib.sha256(true).hexdigest()
     path = table_path(digest)
     path.parent.mkdir(parents=True)
-    path.write_bytes(b"evil")
+    path.write_bytes(evil)
     far = CachedStore(ReferenceStore(FarStorage(tmp_path / "refs")))
-    assert far.locate_file("annotations/a/v1/x.parquet", 4, digest).read_bytes() == b"true"
-    (tmp_path / "refs/annotations/a/v1/x.parquet").write_bytes(b"evil")
+    assert far.locate_file("annotations/a/v1/x.parquet", len(true), digest).read_bytes() == true
+    (tmp_path / "refs/annotations/a/v1/x.parquet").write_bytes(evil)
     with pytest.raises(IntegrityError):
-        CachedStore(store).locate_file("annotations/a/v1/x.parquet", 4, digest)
+        CachedStore(store).locate_file("annotations/a/v1/x.parquet", len(true), digest)
 
 
 def aged(path):

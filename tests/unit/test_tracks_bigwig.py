@@ -249,3 +249,54 @@ def test_what_one_contig_reads(scaffolds, monkeypatch):
     stored["s00001"].sums
     monkeypatch.setattr(type(stored.contigs), "__iter__", None)
     assert stored["s00100"].sums[0] == 200 and np.isnan(stored["s02999"].mins[1])
+
+
+def hand_made(path, levels, blocks, values):
+    """A bigWig of one contig without data whose zoom levels all have one index, of as many blocks, each with the same values."""
+    def index(places):
+        return struct.pack("<IIQIIIIQII", 0x2468ACE0, 9, len(places), 0, 0, 0, 100_000, 0, 1, 0) + struct.pack("<BBH", 1, 0, len(places)) + b"".join(places)
+
+    contigs = struct.pack("<IIIIQQBBH4sII", 0x78CA8C91, 1, 4, 8, 1, 0, 1, 0, 1, b"c1", 0, 100_000)
+    contigs_at = 64 + 24 * levels
+    none_at = contigs_at + len(contigs)
+    index_at = none_at + len(index([]))
+    values_at = index_at + len(index([])) + 32 * blocks
+    header = struct.pack("<IHHQQQHHQQIQ", 0x888FFC26, 4, levels, contigs_at, none_at, none_at, 0, 0, 0, 0, 0, 0)
+    zooms = b"".join(struct.pack("<IIQQ", 10 + number, 0, values_at, index_at) for number in range(levels))
+    path.write_bytes(header + zooms + contigs + index([]) + index([struct.pack("<IIIIQQ", 0, 0, 0, 100_000, values_at, len(values))] * blocks) + values)
+    return path
+
+
+def test_many_zoom_levels_of_one_index(tmp_path, monkeypatch):
+    """Only the one that is asked for is read: 65,535 of them would be gigabytes."""
+    reads, read = [], BigWigBlocks._read
+    monkeypatch.setattr(BigWigBlocks, "_read", lambda self, at, size: reads.append(size) or read(self, at, size))
+    track = BigWigTrack(hand_made(tmp_path / "a.bw", 2000, 3, struct.pack("<IIIIffff", 0, 5, 15, 10, 1, 3, 20, 44)))
+    assert track.zoom("c1", 2)[:, 0].tolist() == [30, 2, 1, 3] and len(reads) < 20
+
+
+def test_values_of_a_zoom_level_that_lie_on_each_other(tmp_path):
+    """2,000 that are each as long as the contig would be as many for each of 1,000 bins."""
+    track = BigWigTrack(hand_made(tmp_path / "a.bw", 1, 1, struct.pack("<IIIIffff", 0, 0, 100_000, 10, 1, 3, 20, 44) * 2000))
+    with pytest.raises(IntegrityError, match="a.bw is damaged: values of a zoom level overlap"):
+        track.zoom("c1", 1000)
+    with pytest.raises(IntegrityError, match="b.bw is damaged: a block of a zoom level is not one of whole rows"):
+        BigWigTrack(hand_made(tmp_path / "b.bw", 1, 1, b"12345")).zoom("c1", 100)
+
+
+@pytest.mark.parametrize("levels", [0, 1, 6])
+def test_bins_are_those_of_pybigtools(tmp_path, levels):
+    """Of zoom levels and of values, for bins of many bases, of some and of less than one, whose borders are those of bases."""
+    import pybigtools
+
+    random = np.random.default_rng(levels)
+    borders = np.sort(random.choice(200_000, 4000, replace=False)).tolist()
+    make(tmp_path / "a.bw", {"c0": 90, "c1": 200_000}, [("c1", {"at": borders[::2], "ends": borders[1::2], "values": random.normal(size=2000).tolist()})], levels)
+    track, theirs = BigWigTrack(tmp_path / "a.bw"), pybigtools.open(str(tmp_path / "a.bw"))
+    for start, end, bins in [(0, 200_000, 1), (0, 200_000, 1000), (1000, 199_000, 10), (5, 105, 100), (77, 87, 40), (0, 131_072, 128), (150_000, 200_000, 50)]:
+        found = track.zoom(f"c1:{start + 1}-{end}", bins)
+        for row, kind, missing in zip(found, ("bases_covered", "mean", "min", "max"), (0.0, *[np.nan] * 3)):
+            assert np.allclose(row, theirs.values("c1", start, end, bins=bins, summary=kind, fillna=missing), rtol=1e-6, equal_nan=True), (kind, start, bins)
+    assert track.zoom("c0", 3)[0].tolist() == [0, 0, 0] and np.isnan(track.zoom("c0", 3)[1:]).all()
+    with pytest.raises(InvalidInputError, match="0 bins: at least one is needed"):
+        track.zoom("c1", 0)
