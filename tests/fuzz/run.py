@@ -1,0 +1,120 @@
+"""Fuzz readers by hand, as long as one likes: `python tests/fuzz/run.py [NAME ...] [--seconds N] [--atheris]`.
+
+What is found is put into the corpus, where the tests try it from then on. A
+crash of the process is found, too: each reader runs in a child with a limit on
+its memory. `--atheris` (package atheris, one NAME) goes by coverage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import multiprocessing
+import os
+import resource
+import sys
+import time
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+trying = importlib.import_module("tests.fuzz.trying")
+TARGETS = importlib.import_module("tests.fuzz.targets").TARGETS
+MEMORY = 6 << 30  # bytes of address space
+BATCH = 10.0  # seconds of one child
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one of {', '.join(TARGETS)}")
+    parser.add_argument("--seconds", type=float, default=60.0, help="for each")
+    parser.add_argument("--atheris", action="store_true", help="go by coverage; has to be installed")
+    asked = parser.parse_args()
+    for name in asked.names or TARGETS:
+        if asked.atheris:
+            go_by_coverage(name, asked.seconds)
+        else:
+            go_by_chance(name, asked.seconds)
+
+
+def go_by_chance(name: str, seconds: float) -> None:
+    end, seed, tried, found = time.monotonic() + seconds, time.time_ns(), 0, set()
+    while time.monotonic() < end:
+        seed += 1
+        count, data, reason = _in_child(name, seed, min(BATCH, end - time.monotonic()))
+        tried += count
+        if data is not None and reason not in found:
+            found.add(reason)
+            print(f"{name}: {_keep(name, data)}: {reason}", flush=True)
+    print(f"{name}: {tried:,} files tried, {len(found)} found", flush=True)
+
+
+def _in_child(name: str, seed: int, seconds: float) -> tuple[int, bytes | None, str]:
+    """How many files were tried, and the first that was wrongly read with the reason."""
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    child = multiprocessing.get_context("fork").Process(target=_try_many, args=(name, seed, seconds, theirs))
+    child.start()
+    theirs.close()
+    tried, data = 0, None
+    try:
+        while True:
+            kind, value = ours.recv()
+            if kind == "try":
+                tried, data = tried + 1, value
+            elif kind == "wrong":
+                return tried, data, value
+            else:
+                return tried, None, ""
+    except EOFError:
+        child.join()
+        return tried, data, f"the process ended with {child.exitcode}"
+    finally:
+        child.join()
+
+
+def _try_many(name: str, seed: int, seconds: float, out: multiprocessing.connection.Connection) -> None:
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+    target = TARGETS[name]
+    for data in trying.mutations(target, seed, seconds):
+        out.send(("try", data))
+        try:
+            trying.attempt(target, data)
+        except BaseException as error:
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            out.send(("wrong", f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:200]}"))
+            return
+    out.send(("end", b""))
+
+
+def _keep(name: str, data: bytes) -> Path:
+    path = trying.CORPUS / name / hashlib.sha256(data).hexdigest()[:12]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+    return path
+
+
+def go_by_coverage(name: str, seconds: float) -> None:
+    import atheris
+
+    target = TARGETS[name]
+
+    @atheris.instrument_func
+    def test_one(data: bytes) -> None:
+        trying.attempt(target, data)
+
+    begin = Path(os.environ.get("TMPDIR", "/tmp")) / f"modos-fuzz-{os.getuid()}-{name}"
+    begin.mkdir(mode=0o700, exist_ok=True)
+    for data in target.corpus:
+        (begin / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+    kept = trying.CORPUS / name
+    kept.mkdir(parents=True, exist_ok=True)
+    atheris.instrument_all()
+    atheris.Setup([sys.argv[0], str(begin), f"-max_total_time={int(seconds)}", "-rss_limit_mb=6000", "-timeout=25",
+                   f"-artifact_prefix={kept}/"], test_one)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()
