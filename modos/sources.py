@@ -19,6 +19,7 @@ from modos.given import refuse_pipe
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
+from modos.records import header_lines
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
 from modos.reference.opening import provide, stored_assembly
@@ -232,8 +233,9 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
 
 def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
     """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
-    header = GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header
-    lines = {line["SN"]: line for line in header.to_dict().get("SQ", [])}
-    names = lines if regions is None else {region.contig for region in settle(regions, list(lines))}
-    return {name: StoredContig(name, int(lines[name]["LN"]), lines[name]["M5"], "") for name in names
-            if name in lines and re.fullmatch("[0-9a-f]{32}", lines[name].get("M5", ""))}
+    file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
+    lengths = {region.contig: region.limit for region in file.whole_contigs()}
+    md5s = {line.get("SN"): line.get("M5", "") for line in header_lines(file.header, "SQ", file.name)}
+    names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
+    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names
+            if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))}

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .trying import Target
+from . import genomic_readers, sealed_readers, track_readers
 
-TARGETS: list[Target] = []
+TARGETS = [*genomic_readers.TARGETS, *track_readers.TARGETS, *sealed_readers.TARGETS]

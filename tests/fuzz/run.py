@@ -44,8 +44,8 @@ def go_by_chance(name: str, seconds: float) -> None:
         seed += 1
         count, data, reason = _in_child(name, seed, min(BATCH, end - time.monotonic()))
         tried += count
-        if data is not None and reason not in found:
-            found.add(reason)
+        if data is not None and (kind := reason.partition(": ")[0]) not in found:
+            found.add(kind)
             print(f"{name}: {_keep(name, data)}: {reason}", flush=True)
     print(f"{name}: {tried:,} files tried, {len(found)} found", flush=True)
 
@@ -82,10 +82,16 @@ def _try_many(name: str, seed: int, seconds: float, out: multiprocessing.connect
         try:
             trying.attempt(target, data)
         except BaseException as error:
-            place = traceback.extract_tb(error.__traceback__)[-1]
-            out.send(("wrong", f"{type(error).__name__} at {Path(place.filename).name}:{place.lineno}: {str(error)[:200]}"))
+            out.send(("wrong", f"{type(error).__name__} at {_place(error)}: {str(error)[:300]}"))
             return
     out.send(("end", b""))
+
+
+def _place(error: BaseException) -> str:
+    """Where in modos, or in a target, an error was raised, and not in a library below."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if "site-packages" not in frame.filename and "/" in frame.filename and Path(frame.filename).is_file()]
+    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
 
 
 def _keep(name: str, data: bytes) -> Path:

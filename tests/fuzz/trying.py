@@ -54,14 +54,15 @@ def attempt(target: Target, data: bytes) -> bool:
         try:
             target.read(path)
         except ModosError as error:
-            _check_message(error)
+            check_message(error)
             return False
         finally:
             assert time.monotonic() - begun < SLOWEST, f"{target.name} took more than {SLOWEST:.0f} s for {len(data):,} bytes"
     return True
 
 
-def _check_message(error: ModosError) -> None:
+def check_message(error: ModosError) -> None:
+    """AssertionError where an error is not one proper line, or ends with another exit code than bad files have."""
     text = str(error)
     assert text and len(text) < _MESSAGE and "\n" not in text, f"not one line: {text[:500]!r}"
     assert is_plain(text), f"control characters: {text[:500]!r}"
