@@ -25,16 +25,25 @@ def unbundled(path: Path, count: int) -> list[bytes]:
 
 
 class Steps:
-    """Takes the steps of a reader; what is wrong with the file is raised at the end, once for all."""
+    """Takes the steps of a reader; what is wrong with the file is raised at the end, once for all.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    expected
+        Errors that say no more than that something else is not there.
+    """
+
+    def __init__(self, expected: tuple[type[ModosError], ...] = ()) -> None:
         self._errors: list[ModosError] = []
+        self._expected = expected
 
     def take(self, step: Callable[[], Any]) -> Any:
         """What a step gives; None where the file is wrong."""
         try:
             found = step()
             return list(found) if isinstance(found, Iterable) and not hasattr(found, "__len__") else found
+        except self._expected:
+            return None
         except ModosError as error:
             check_message(error)
             self._errors.append(error)

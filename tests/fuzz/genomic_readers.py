@@ -45,7 +45,7 @@ def oracle() -> Oracle:
 
 @functools.cache
 def _oracle_of(process: int) -> Oracle:
-    return Oracle(Path(tempfile.mkdtemp(prefix="modos-fuzz-oracle-")))
+    return Oracle(Path(tempfile.mkdtemp(prefix="modos-fuzz-oracle-")), patience=4)
 
 
 def index_by_oracle(path: Path, suffix: str) -> Path | None:

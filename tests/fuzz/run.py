@@ -23,6 +23,7 @@ trying = importlib.import_module("tests.fuzz.trying")
 TARGETS = importlib.import_module("tests.fuzz.targets").TARGETS
 MEMORY = 6 << 30  # bytes of address space
 BATCH = 10.0  # seconds of one child
+SLOWEST = 60.0  # seconds of one file
 
 
 def main() -> None:
@@ -58,7 +59,7 @@ def _in_child(name: str, seed: int, seconds: float) -> tuple[int, bytes | None, 
     theirs.close()
     tried, data = 0, None
     try:
-        while True:
+        while ours.poll(SLOWEST):
             kind, value = ours.recv()
             if kind == "try":
                 tried, data = tried + 1, value
@@ -66,6 +67,8 @@ def _in_child(name: str, seed: int, seconds: float) -> tuple[int, bytes | None, 
                 return tried, data, value
             else:
                 return tried, None, ""
+        child.kill()
+        return tried, data, f"it takes more than {SLOWEST:.0f} s"
     except EOFError:
         child.join()
         return tried, data, f"the process ended with {child.exitcode}"

@@ -5,16 +5,19 @@ from __future__ import annotations
 import atexit
 import functools
 import gzip
+import itertools
 import json
 import struct
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import numpy as np
 import polars as pl
 
+from modos.errors import ConflictError
 from modos.region import Region
 from modos.storage import open_storage
 from modos.tracks import layout
@@ -25,6 +28,9 @@ from modos.tracks.sharded import Reader, ShardedArray
 from .bundles import Steps, bundled, unbundled
 from .oracles import bigwig_values, zarr_values
 from .trying import Target
+
+if TYPE_CHECKING:
+    from modos.api import MODO
 
 
 def read_twobit(path: Path) -> None:
@@ -330,7 +336,7 @@ def read_object(path: Path) -> None:
     folder = path.parent / "ex"
     shutil.copytree(_object(), folder)
     (folder / "data.zarr/zarr.json").write_bytes(path.read_bytes())
-    steps = Steps()
+    steps = Steps((ConflictError,))  # it names a file that is not there
     modo = steps.take(lambda: MODO.open(folder))
     if modo is not None:
         steps.take(lambda: modo.metadata)
@@ -352,7 +358,13 @@ def _object() -> Path:
     place = Path(folder.name)
     (place / "a.fa").write_text(">chr1\n" + "ACGTNacgtn" * 200 + "\n>chr2\n" + "TTGCA" * 100 + "\n")
     (place / "mask.bed").write_text("chr1\t10\t20\n")
-    modo = MODO.create(place / "ex")
+    numbers = itertools.count()
+    with mock.patch("secrets.token_hex", lambda size: f"{next(numbers):0{2 * size}x}"):  # the same names in each process
+        _fill(MODO.create(place / "ex"), place)
+    return place / "ex"
+
+
+def _fill(modo: MODO, place: Path) -> None:
     modo.add_genome(place / "a.fa")
     noise = np.random.default_rng(3).normal(size=2_500).round(3).astype(np.float32)
     with modo.track_changes() as tracks:
@@ -360,7 +372,6 @@ def _object() -> Path:
         tracks.add("steps", {"chr1": np.repeat(np.arange(20, dtype=np.float32), 100)})
     with modo.track_changes() as tracks:
         tracks.mask("noise", place / "mask.bed")
-    return place / "ex"
 
 
 def _root() -> list[bytes]:
