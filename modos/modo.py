@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -121,7 +122,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         return True
 
     @classmethod
-    def locate(cls, file: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+    def locate(cls, file: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict | None = None) -> tuple[MODO, str]:
         """Open the object that a file is in: `data/ex/demo1.cram` -> (the object, `demo1.cram`).
 
@@ -130,6 +131,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         NotFoundError
             No folder above the file is a MODO, or the object has no such file.
         """
+        file = os.fspath(file)
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):

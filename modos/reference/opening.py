@@ -173,7 +173,7 @@ def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:
     return assembly
 
 
-def open_reference(name: str, place: str | Path | None = None, endpoint: str | None = None,
+def open_reference(name: str | os.PathLike[str], place: str | Path | None = None, endpoint: str | None = None,
                    s3_kwargs: dict[str, Any] | None = None, seqcol: str | None = None) -> Reference:
     """An assembly of a store, to be asked for its bases; the name of an annotation opens the assembly that it is of.
 
@@ -190,7 +190,7 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
         It has another digest than `seqcol`, or than the annotation's.
     """
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
-    assembly, annotation = _find_assembly(cached, name)
+    assembly, annotation = _find_assembly(cached, os.fspath(name))
     _check_digest(assembly, seqcol)
     return Reference(assembly, partial(_file_of, cached, seqcol is not None), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
                      partial(_read_mask, cached, assembly), annotation)

@@ -120,7 +120,7 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
-def export(track: Track, path: str, format: str | None = None, regions: Iterable[Region] | None = None,
+def export(track: Track, path: str | Path, format: str | None = None, regions: Iterable[Region] | None = None,
            force: bool = False, progress: Progress | None = None) -> None:
     """Write a track to a file, whole or not at all.
 
@@ -136,7 +136,8 @@ def export(track: Track, path: str, format: str | None = None, regions: Iterable
     AlreadyExistsError
         There is such a file.
     """
-    format, target = format or format_of(path), Path(path)
+    path, target = os.fspath(path), Path(path)
+    format = format or format_of(path)
     if target.exists() and not force:
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not target.parent.is_dir():
