@@ -370,7 +370,8 @@ class GenomicFile:
             yield reader, iter(reader)
             return
         for stream in self._streams(regions):
-            reader = read(check_header(self._noted(stream.pieces), self.format, self.name), self.format)
+            pieces = check_header(self._noted(stream.pieces), self.format, self.name)
+            reader = read(check_blocks(pieces, self.format, self.name) if self.format.name == "CRAM" else pieces, self.format)
             records = reader.overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 

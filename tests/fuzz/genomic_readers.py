@@ -7,7 +7,9 @@ import gzip
 import os
 import struct
 import tempfile
+import time
 import zlib
+from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from modos import indexing
 from modos.enrichment import read_header
 from modos.formats import BGZF_EOF, CRAM3_EOF
 from modos.genomics import GenomicFile
+from modos.htsget.query import Query
 from modos.index import bgzf
 from modos.region import Region
 from modos.storage import open_storage
@@ -34,6 +37,7 @@ from .trying import Target
 
 CONTIGS = {"chr1": 100_000, "chr2": 20_000, "HLA-A*01:01": 3_000, "empty": 5_000}
 _BLOCK = 900  # bytes
+_SLOW = 0.5  # seconds
 _SOME = 16  # one in so many files is written in another format, too
 _COMMANDS = {".bai": ("samtools", ()), ".csi": ("", ("-c",)), ".tbi": ("bcftools", ("-t",)), ".crai": ("samtools", ())}
 
@@ -67,18 +71,26 @@ def read_all(path: Path, index: Path | None) -> None:
     file = GenomicFile(StorageSource(storage, path.name))
     steps.take(lambda: read_header(storage, path.name))
     steps.take(lambda: file.iter_bytes())
+    begun = time.process_time()
     whole, truth = steps.take(lambda: _lines(file, None)), _said(path, index, ())
+    if time.process_time() - begun > _SLOW:  # htslib takes its time for some CRAMs, each time anew
+        steps.finish()
+        return
     _compare("all", whole, truth, None)
     _compare_count("all", steps.take(file.count), whole)
     steps.take(lambda: _written(file, OutputFormat(file.format.name, False)))
     if file.format.kind == "variants" and whole and len(path.read_bytes()) % _SOME == 0:  # bcftools takes its time
         steps.take(lambda: _written(file, OutputFormat("BCF" if file.format.name == "VCF" else "VCF")))
+    if file.format.kind == "reads":
+        few = GenomicFile(StorageSource(storage, path.name), hints=Query(fields=("QNAME", "FLAG", "CIGAR"), notags=("XB", "NM")))
+        steps.take(lambda: _written(few, OutputFormat("BAM" if file.format.name == "BAM" else "SAM", False)))
     if index is not None:
         steps.take(lambda: indexing.check_index(storage, path.name, index.name, thorough=True))
         for region in _regions(steps, file):
             ours = steps.take(lambda: _lines(file, region))
             theirs = _said(path, index, (region,))
             _compare(str(region), ours, theirs and [line for line in theirs if file.format.kind != "reads" or line.split("\t")[2] == region.contig], truth)
+            steps.take(lambda: file.iter_bytes(region))
             _compare_count(str(region), steps.take(lambda: file.count(region)), ours)
             if file.format.kind == "reads" and region.contig != "*":
                 steps.take(lambda: file.coverage(Region(region.contig, region.start, min(region.limit, region.start + 2_000)), 10))
@@ -87,7 +99,7 @@ def read_all(path: Path, index: Path | None) -> None:
 
 def _regions(steps: Steps, file: GenomicFile) -> list[Region]:
     names = steps.take(lambda: sorted(file._names)) or ()
-    found = [Region(name, start, end) for name in names[:3] for start, end in ((0, None), (1_000, 1_500))]
+    found = [Region(name, start, end) for name in names[:2] for start, end in ((0, None), (1_000, 1_500))]
     return [*found, Region("*", 0, None)] if file.format.kind == "reads" else found
 
 
@@ -211,14 +223,23 @@ def _made(name: str, suffix: str, **options: Any) -> tuple[bytes, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / name
         if name.endswith((".bam", ".cram")):
-            mode = "wc" if name.endswith(".cram") else "wb"
-            write_reads(path, CONTIGS, 40, unplaced=4, mode=mode, options=[f"{key}={value}".encode() for key, value in options.items()] or None)
+            _write_reads(path, [f"{key}={value}".encode() for key, value in options.items()] or None)
         else:
             write_variants(path, CONTIGS, 40, "bcf" if name.endswith(".bcf") else "vcf", **options)
         if not name.endswith(".cram"):
             reblock(path, _BLOCK)
         index = index_by_oracle(path, suffix)
         return path.read_bytes(), index.read_bytes()
+
+
+def _write_reads(path: Path, options: list[bytes] | None) -> None:
+    """Reads with tags of all kinds."""
+    plain, mode = path.with_name("plain.bam"), "wc" if path.suffix == ".cram" else "wb"
+    write_reads(plain, CONTIGS, 40, unplaced=4)
+    with pysam.AlignmentFile(str(plain), check_sq=False) as reads, pysam.AlignmentFile(str(path), mode, header=reads.header, format_options=options) as out:
+        for number, read in enumerate(reads.fetch(until_eof=True)):
+            read.set_tags([("NM", number, "i"), ("XA", "x", "A"), ("XF", 1.5, "f"), ("XB", array("h", [1, -2, number]), None), ("XZ", f"text{number}", "Z")][:number % 6])
+            out.write(read)
 
 
 _CRAMS = ({"version": "3.0", "no_ref": "1", "seqs_per_slice": "10"}, {"version": "3.1", "no_ref": "1", "seqs_per_slice": "15", "slices_per_container": "2"},

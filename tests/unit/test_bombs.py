@@ -3,16 +3,19 @@
 import gzip
 import struct
 import time
+import zlib
 
 import pytest
 
 from modos.annotations import refgene
 from modos.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
+from modos.formats import FORMATS
 from modos.reference.adding import add_files
 from modos.reference.opening import open_store
 from modos.reference.twobit import iter_twobit
 from modos.tracks.assembly import iter_fasta, read_sizes
+from modos.verification import check_blocks
 
 
 def twobit(path, names, unknown=()):
@@ -68,3 +71,30 @@ def test_a_table_of_genes_that_is_comments(tmp_path, monkeypatch):
         file.write(b"#\n" * 200_000)
     with pytest.raises(InvalidInputError, match="is larger than any table of genes: 512 MiB and 100,000 lines are read"):
         read_refgene(str(tmp_path / "refGene.txt.gz"))
+
+
+def itf8(number):
+    return bytes([number]) if number < 128 else bytes([0xF0 | number >> 28, number >> 20 & 255, number >> 12 & 255, number >> 4 & 255, number & 15])
+
+
+def cram(major, *sizes):
+    """A CRAM with a container of blocks that say that they have some bytes, decompressed."""
+    def summed(data):
+        return data + zlib.crc32(data).to_bytes(4, "little") * (major > 2)
+
+    blocks = b"".join(summed(bytes([4, 4, 1, 10]) + itf8(size) + bytes(10)) for size in sizes)
+    head = summed(struct.pack("<i", len(blocks)) + bytes(6) + itf8(len(sizes)) + itf8(0))
+    return b"CRAM" + bytes([major, int(major < 3)]) + bytes(20) + head + blocks
+
+
+@pytest.mark.parametrize("major", [2, 3])
+def test_containers_of_a_cram_that_fill_the_memory(major):
+    """htslib makes room for all that the blocks say: some of 2 GiB took all of the memory."""
+    whole = cram(major, 100, 50_000_000)
+    assert b"".join(check_blocks(iter([whole]), FORMATS["CRAM"], "a.cram")) == whole
+    for sizes in ([2**31 - 1], [1 << 29, 1 << 29, 1]):
+        data, passed = cram(major, 100, *sizes), bytearray()
+        with pytest.raises(InvalidInputError, match="a.cram: a CRAM container has more than the 1 GiB"):
+            for piece in check_blocks(iter([data[:60], data[60:]]), FORMATS["CRAM"], "a.cram"):
+                passed += piece
+        assert len(passed) <= 60
