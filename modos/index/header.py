@@ -217,8 +217,15 @@ def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, in
 
 
 def header_fields(text: bytes | bytearray) -> dict[str, str]:
-    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket."""
-    return {field["key"]: field["value"].strip('"') for field in _FIELD.finditer(_text(text))}
+    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket; as htslib has it, up to the other one, the first of a name."""
+    found: dict[str, str] = {}
+    line = _text(text)
+    for field in _FIELD.finditer(line):
+        value = field["value"]
+        found.setdefault(field["key"], value.strip('"'))
+        if line[field.end():field.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
+            break
+    return found
 
 
 def _add(contigs: dict[str, int | None], name: str, length: int | None) -> None:
