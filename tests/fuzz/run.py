@@ -14,6 +14,7 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -31,6 +32,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="for each")
     parser.add_argument("--atheris", action="store_true", help="go by coverage; has to be installed")
     asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="modos-fuzz-home-") as home:
+        _leave_settings(home)
+        _go(asked)
+
+
+def _leave_settings(home: str) -> None:
+    """Neither use nor change what the user has."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "MODOS_")) or name in ("REF_PATH", "REF_CACHE"):
+            del os.environ[name]
+    os.environ |= {"HOME": home, "XDG_STATE_HOME": home, "MODOS_CACHE_DIR": home, "MODOS_CONFIG_DIR": home, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _go(asked: argparse.Namespace) -> None:
     for name in asked.names or TARGETS:
         if asked.atheris:
             go_by_coverage(name, asked.seconds)

@@ -57,14 +57,15 @@ def attempt(target: Target, data: bytes) -> bool:
         try:
             target.read(path)
         except ModosError as error:
-            _check_message(error, target.exits)
+            check_message(error, target.exits)
             return False
         finally:
             assert time.monotonic() - begun < SLOWEST, f"{target.name} took more than {SLOWEST:.0f} s for {len(data):,} bytes"
     return True
 
 
-def _check_message(error: ModosError, exits: tuple[int, ...]) -> None:
+def check_message(error: ModosError, exits: tuple[int, ...]) -> None:
+    """AssertionError where an error is not one plain line, or ends the command line as none of what a reader may raise."""
     text = str(error)
     assert text and len(text) < _MESSAGE and "\n" not in text, f"not one line: {text[:500]!r}"
     assert is_plain(text), f"control characters: {text[:500]!r}"
