@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def load_yaml(path: Path) -> Any:
 
 def read_whole(path: Path, limit: int) -> bytes:
     """All of a file that describes elements; see `read_given`."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InvalidInputError(f"{path} is a folder", "give a YAML or JSON file, or a TSV or CSV sheet")
     return read_given(path, limit)
 

@@ -164,11 +164,13 @@ def look_at(file: Given, count: int) -> bytes:
 
 
 def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
+    from isal.isal_zlib import IsalError
+
     try:
         return read(count)
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, IsalError) as error:
         raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 

@@ -282,7 +282,8 @@ _REQUEST_WORDS = (b"%00", b"%2e%2e/", b"..", b"//", b"%ff", b"%ed%a0%80", b"%", 
 _JSON = (b"null", b"[]", b"{}", b"[" * 2000, b"1e999", b"NaN", b"Infinity", b"\\ud800", b"9" * 5000, b'"chr1"', b"-1")
 
 TARGETS = [
-    Target("region", ".txt", _parse_region, lambda: [b"chr1:1,000-2,000", b"chr1", b"{HLA-A*01:01}:1-10", b"chr2:5-", b"*"], (b":", b"-", b",", b"{", b"}", b"*", b"chr1:")),
+    Target("region", ".txt", _parse_region, lambda: [b"chr1:1,000-2,000", b"chr1", b"{HLA-A*01:01}:1-10", b"chr2:5-", b"*"], (b":", b"-", b",", b"{", b"}", b"*", b"chr1:"),
+           exits=(2, 3)),
     Target("search", ".txt", _parse_search, lambda: [b'sex=male name~"two words" ex', b"@type=Sample"], (b"=", b"~", b'"', b" ", b"sex", b"name=")),
     Target("condition", ".txt", _parse_condition, lambda: [b"lt 0.5", b"ge-1e3"], (b"lt", b"eq ", b"e", b"-", b".", b"1e400")),
     Target("htsget-parameters", ".txt", _read_parameters, lambda: [b"referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME,SEQ&tags=&notags=NM", b"class=header"],
