@@ -227,7 +227,7 @@ def _row(fields: list[str]) -> Region:
     if len(fields) == 1:
         return Region(fields[0])
     start = max(_number(fields[1]) - 1, 0)
-    end = _number(fields[2]) if len(fields) > 2 and re.fullmatch(r"\s*[\d,]+\s*", fields[2]) else start + 1
+    end = _number(fields[2]) if len(fields) > 2 and re.fullmatch(r"\s*-?[\d,]+\s*", fields[2], re.ASCII) else start + 1
     return Region(fields[0], start, end)
 
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from modos.errors import AccessError, ProtocolError, TransportError
 
 _SERVICE = "modos"
+_LONGEST = 1e10  # seconds of a token
 _EARLY = 60  # seconds before its end when a token is renewed
 _TIMEOUT = (10, 30)  # seconds to connect, to answer
 _MAX_ANSWER = 1 << 20  # bytes
@@ -41,7 +42,9 @@ class Login:
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise ProtocolError(f"{token_endpoint} gives no token")
-        expires = time.time() + float(seconds) if isinstance(seconds, (int, float)) else None
+        if isinstance(seconds, (int, float)) and not 0 <= seconds < _LONGEST:
+            raise ProtocolError(f"{token_endpoint} gives a token for {str(seconds)[:20]} seconds")
+        expires = time.time() + seconds if isinstance(seconds, (int, float)) else None
         return cls(token, expires, answer.get("refresh_token") or refresh_token, token_endpoint, client_id)
 
 

@@ -65,7 +65,7 @@ def cache_limit() -> int | None:
     text = os.environ.get(LIMIT_VARIABLE, "").strip().upper().removesuffix("B")
     if not text:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)", text)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)", text, re.ASCII)
     if not found:
         raise InvalidInputError(f"{LIMIT_VARIABLE}={text} is no size", "write it like 20G")
     return int(float(found[1]) * _UNITS[found[2]])

@@ -117,7 +117,7 @@ def read_access(path: str | Path) -> AccessFile:
     rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(tables, 1)]
     tokens = document.get("tokens")
     return AccessFile(Rules(tuple(rules)), _oidc(document.get("oidc"), str(path)),
-                      path.parent / tokens if isinstance(tokens, str) else None)
+                      None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"))
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:
