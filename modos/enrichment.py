@@ -15,6 +15,7 @@ from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
+from modos.records import header_lines
 from modos.reference.digests import seqcol_digest
 from modos.referencing import new_sequences
 from modos.storage import Storage
@@ -106,7 +107,7 @@ def read_header(storage: Storage, key: str) -> Header:
         sequences = [Sequence(name, md5s.get(name) if _MD5.fullmatch(md5s.get(name, "")) else None)
                      for name in header.contigs]
         return Header(sequences, list(header.samples), new_samples=True)
-    lines = header.to_dict()
+    lines = header_lines(header)
     sequences = [Sequence(sq["SN"], sq.get("M5") if _MD5.fullmatch(sq.get("M5", "")) else None, sq.get("UR"))
                  for sq in lines.get("SQ", ())]
     samples = dict.fromkeys(rg["SM"] for rg in lines.get("RG", ()) if rg.get("SM"))

@@ -23,7 +23,7 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
 from modos.hidden import is_plain
@@ -313,7 +313,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         from zarr.core.buffer.cpu import Buffer
 
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(self._document.to_bytes())})
-        return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+        try:
+            return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+        except Exception as error:  # zarr has many kinds for what it does not take
+            raise IntegrityError(f"{self.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
 
     def file_name(self, element: str) -> str | None:
         """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""

@@ -34,6 +34,16 @@ def quiet_htslib() -> None:
     pysam.set_verbosity(0)
 
 
+def header_lines(header: Any) -> dict[str, Any]:
+    """The lines of the header of an alignment by their kind (`SQ`, `RG`); InvalidInputError where they cannot be read."""
+    try:
+        return header.to_dict()
+    except UnicodeDecodeError:
+        raise InvalidInputError("the header is not text in UTF-8", "write it anew: samtools reheader") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InvalidInputError(f"the header is malformed: {error}", "write it anew: samtools reheader") from None
+
+
 def without_end(format: FileFormat) -> FileFormat:
     """The format of a stream that has a header and no end marker."""
     return replace(format, eof_markers=())
@@ -220,7 +230,9 @@ class RecordReader:
 
     def _references(self) -> str:
         """The reference sequences of what is read, with their MD5s."""
-        lines = self._header.to_dict().get("SQ", []) if self._header else []
+        lines: list[dict[str, str]] = []
+        with suppress(InvalidInputError):
+            lines = header_lines(self._header).get("SQ", []) if self._header else []
         wanted = {region.contig for region in self._regions or ()}
         named = [f"{line['SN']} (MD5 {line.get('M5', 'unknown')})" for line in lines if not wanted or line["SN"] in wanted]
         return f"the reference of {listing(named, 3)}" if named else "its reference"

@@ -20,6 +20,7 @@ from modos.given import refuse_pipe
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
+from modos.records import header_lines
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
 from modos.reference.opening import provide, stored_assembly
@@ -234,7 +235,7 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
 def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
     """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
     header = GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header
-    lines = {line["SN"]: line for line in header.to_dict().get("SQ", [])}
+    lines = {line["SN"]: line for line in header_lines(header).get("SQ", [])}
     names = lines if regions is None else {region.contig for region in settle(regions, list(lines))}
     return {name: StoredContig(name, int(lines[name]["LN"]), lines[name]["M5"], "") for name in names
             if name in lines and re.fullmatch("[0-9a-f]{32}", lines[name].get("M5", ""))}

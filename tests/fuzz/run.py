@@ -42,7 +42,8 @@ def _leave_settings(home: str) -> None:
     for name in list(os.environ):
         if name.startswith(("AWS_", "MODOS_")) or name in ("REF_PATH", "REF_CACHE"):
             del os.environ[name]
-    os.environ |= {"HOME": home, "XDG_STATE_HOME": home, "MODOS_CACHE_DIR": home, "MODOS_CONFIG_DIR": home, "AWS_EC2_METADATA_DISABLED": "true"}
+    tempfile.tempdir = home
+    os.environ |= {"HOME": home, "TMPDIR": home, "XDG_STATE_HOME": home, "MODOS_CACHE_DIR": home, "MODOS_CONFIG_DIR": home, "AWS_EC2_METADATA_DISABLED": "true"}
 
 
 def _go(asked: argparse.Namespace) -> None:

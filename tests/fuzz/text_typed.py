@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import os
+import shutil
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -215,7 +217,8 @@ def _application() -> Any:
     from modos.server.app import create_app
     from modos.storage import open_storage
 
-    folder = Path(_kept.name)
+    folder = Path(tempfile.mkdtemp(prefix="modos-fuzz-served-"))
+    atexit.register(shutil.rmtree, folder)
     (folder / "x.fa").write_bytes(b">chr1\nACGTACGT\n")
     store = ReferenceStore(open_storage(folder / "store"))
     add_files(store, "small", [str(folder / "x.fa")])
@@ -226,8 +229,6 @@ def _application() -> Any:
     modo.add_element({"@type": "AlignmentSet", "id": "x", "data_format": "BAM"}, source_file=folder / "x.bam")
     return create_app(open_storage(folder / "served"), references=store)
 
-
-_kept = tempfile.TemporaryDirectory(prefix="modos-fuzz-served-")
 
 _ACCESS = (b'tokens = "tokens"\n[oidc]\nissuer = "https://a"\naudience = "modos"\n\n[[rule]]\nwho = ["anyone"]\nread = ["open"]\n'
            b'[[rule]]\nwho = ["user:me", "group:lab"]\nread = ["/"]\nwrite = ["ex"]\n')
