@@ -15,7 +15,7 @@ from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
-from modos.records import header_lines
+from modos.records import header_lines, header_told
 from modos.reference.digests import seqcol_digest
 from modos.referencing import new_sequences
 from modos.storage import Storage
@@ -102,11 +102,12 @@ def read_header(storage: Storage, key: str) -> Header:
     """The sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
     header = GenomicFile(StorageSource(storage, key)).header
     if hasattr(header, "contigs"):
-        records = [dict(r) for r in header.records if r.key == "contig"]
+        with header_told():
+            records = [dict(r) for r in header.records if r.key == "contig"]
+            contigs, samples = list(header.contigs), list(header.samples)
         md5s = {r["ID"]: r.get("md5", "").lower() for r in records if "ID" in r}
-        sequences = [Sequence(name, md5s.get(name) if _MD5.fullmatch(md5s.get(name, "")) else None)
-                     for name in header.contigs]
-        return Header(sequences, list(header.samples), new_samples=True)
+        sequences = [Sequence(name, md5s.get(name) if _MD5.fullmatch(md5s.get(name, "")) else None) for name in contigs]
+        return Header(sequences, samples, new_samples=True)
     lines = header_lines(header)
     sequences = [Sequence(sq["SN"], sq.get("M5") if _MD5.fullmatch(sq.get("M5", "")) else None, sq.get("UR"))
                  for sq in lines.get("SQ", ())]

@@ -16,7 +16,7 @@ from modos.htsget.query import Query
 from modos.index import Opening, open_stream
 from modos.index.vcf_header import header_text, sample_names, with_contigs
 from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, check_header, check_samples, header_lines, without_end
+from modos.records import RecordReader, check_end, check_header, check_samples, header_lines, header_told, without_end
 from modos.region import Region, RegionLike, Regions, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
@@ -223,7 +223,8 @@ class GenomicFile:
     def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
         """Length and MD5 of the contigs, where the header has them."""
         if self.format.kind == "variants":
-            return {name: (contig.length or None, None) for name, contig in self.header.contigs.items()}
+            with header_told():
+                return {name: (contig.length or None, None) for name, contig in self.header.contigs.items()}
         digests = {line["SN"]: line.get("M5") for line in header_lines(self.header).get("SQ", [])}
         return {name: (length, digests.get(name)) for name, length in self._lengths.items()}
 

@@ -12,7 +12,7 @@ import os
 import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,14 +34,22 @@ def quiet_htslib() -> None:
     pysam.set_verbosity(0)
 
 
+@contextmanager
+def header_told() -> Iterator[None]:
+    """Raise InvalidInputError where pysam cannot read the lines of a header."""
+    hint = "write it anew: samtools reheader, bcftools reheader"
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise InvalidInputError("the header is not text in UTF-8", hint) from None
+    except Exception as error:  # pysam has one for each way that a line is malformed
+        raise InvalidInputError(f"the header is malformed: {error}", hint) from None
+
+
 def header_lines(header: Any) -> dict[str, Any]:
     """The lines of the header of an alignment by their kind (`SQ`, `RG`); InvalidInputError where they cannot be read."""
-    try:
+    with header_told():
         return header.to_dict()
-    except UnicodeDecodeError:
-        raise InvalidInputError("the header is not text in UTF-8", "write it anew: samtools reheader") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise InvalidInputError(f"the header is malformed: {error}", "write it anew: samtools reheader") from None
 
 
 def without_end(format: FileFormat) -> FileFormat:

@@ -114,12 +114,20 @@ def _row(row: dict[str, str]) -> dict[str, object] | None:
         return None
     found = {name: int(text) for name, text in zip(_NUMBERS, numbers)}
     starts, ends = (list(map(int, place)) for place in places)
-    if not len(starts) == len(ends) == found["count"] or found["start"] >= found["end"] or any(start >= end for start, end in zip(starts, ends)) \
-            or max(found.values()) >= 1 << 62 or max(ends) >= 1 << 62:
+    if not len(starts) == len(ends) == found["count"] or max(found.values()) >= 1 << 62 or not _fit(found, starts, ends):
         return None
     frames = [int(frame) if _is_number(frame) else None for frame in row.get("frames", "").strip(",").split(",")]
     return {**found, "id": row["id"], "contig": row["contig"], "strand": row["strand"], "gene": row.get("gene") or row["id"], "starts": starts,
             "ends": ends, "frames": frames if len(frames) == len(starts) else [None] * len(starts), "protein": row.get("protein") or None}
+
+
+def _fit(found: dict[str, int], starts: list[int], ends: list[int]) -> bool:
+    """Whether the exons follow each other within the transcript, and what is coded lies there, too: as `genePredCheck` of UCSC has it."""
+    borders = [border for exon in zip(starts, ends) for border in exon]
+    inner = [found["cds_start"], found["cds_end"]] if found["cds_start"] != found["cds_end"] else []
+    within = [found["start"], *inner, found["end"]]
+    return (borders == sorted(borders) and within == sorted(within) and found["start"] <= borders[0] and borders[-1] <= found["end"]
+            and all(start < end for start, end in zip(starts, ends)))
 
 
 def _parts(table: pl.DataFrame) -> Parts:

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import traceback
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -93,7 +94,8 @@ def _try_many(name: str, seed: int, seconds: float, out: multiprocessing.connect
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     target = TARGETS[name]
-    for data in trying.mutations(target, seed, seconds):
+    whole = target.seeds()[:1]  # before the clock runs: what is imported is loaded with it
+    for data in chain(whole, trying.mutations(target, seed, seconds)):
         out.send(("try", data))
         try:
             trying.attempt(target, data)
@@ -121,7 +123,10 @@ def go_by_coverage(name: str, seconds: float) -> None:
 
     target = TARGETS[name]
 
-    @atheris.instrument_func
+    with atheris.instrument_imports(include=["modos"]):  # a reader imports what it needs when it is called
+        for data in target.seeds():
+            trying.attempt(target, data)
+
     def test_one(data: bytes) -> None:
         trying.attempt(target, data)
 
@@ -129,11 +134,12 @@ def go_by_coverage(name: str, seconds: float) -> None:
     begin.mkdir(mode=0o700, exist_ok=True)
     for data in target.corpus:
         (begin / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+    words = begin.with_suffix(".words")
+    words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in target.words if word))
     kept = trying.CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
-    atheris.instrument_all()
     atheris.Setup([sys.argv[0], str(begin), f"-max_total_time={int(seconds)}", "-rss_limit_mb=6000", "-timeout=25",
-                   f"-artifact_prefix={kept}/"], test_one)
+                   f"-dict={words}", f"-artifact_prefix={kept}/"], test_one)
     atheris.Fuzz()
 
 
