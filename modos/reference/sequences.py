@@ -43,6 +43,8 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
             if entry.length and not 0 < entry.line_bases <= entry.line_width:
                 raise ValueError
             entries[name] = entry
+        if not entries:
+            raise ValueError
     except (ValueError, TypeError):
         raise IntegrityError("the FASTA's .fai index is damaged", "make it again with samtools faidx") from None
     return entries
