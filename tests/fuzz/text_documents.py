@@ -11,20 +11,22 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from .text_tables import assembly
+from .text_tables import assembly, check_read
 from .trying import Target
 
 
 def _create(path: Path) -> None:
     from modos.api import MODO
 
-    MODO.from_file(path, path.parent / "object").show_contents()
+    MODO.from_file(path, path.parent / "object")
+    check_read(path.parent / "object")
 
 
 def _create_samples(path: Path) -> None:
     from modos.api import MODO
 
-    MODO.from_file(path, path.parent / "object", type="sample").show_contents()
+    MODO.from_file(path, path.parent / "object", type="sample")
+    check_read(path.parent / "object")
 
 
 def _add_element(path: Path) -> None:
@@ -36,7 +38,7 @@ def _add_element(path: Path) -> None:
     modo = MODO(path.parent / "object", id="x")
     element_id = modo.add_element({"@type": "Sample", **attributes})
     modo.update_element(element_id, {name: value for name, value in attributes.items() if name not in ("id", "@type")})
-    MODO(path.parent / "object").show_contents()
+    check_read(path.parent / "object")
 
 
 def _read_element(path: Path) -> None:
@@ -50,7 +52,7 @@ def _read_element(path: Path) -> None:
         raise InvalidInputError("the element is not a mapping of attributes")
     modo = MODO(path.parent / "object", id="x")
     modo.add_element({"@type": "Assay", **attributes})
-    modo.show_contents()
+    check_read(path.parent / "object")
 
 
 def _read_root(path: Path) -> None:
@@ -102,7 +104,7 @@ def _read_record(path: Path) -> None:
         entry.covers("victim"), entry.may_delete(storage.stat("victim"))
     recover(storage, limit=0)
     assert (place / "victim").exists(), "a record that was brought here had a file deleted"
-    MODO(place).show_contents()
+    check_read(place)
 
 
 def _read_mark(path: Path) -> None:

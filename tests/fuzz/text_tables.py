@@ -38,6 +38,17 @@ def assembly() -> Any:
     return Assembly("small", contigs, seqcol_digest([vars(contig) for contig in contigs]))
 
 
+def check_read(place: Path) -> None:
+    """AssertionError where an object that was written cannot be read."""
+    from modos.api import MODO
+    from modos.errors import ModosError
+
+    try:
+        MODO(place).show_contents()
+    except ModosError as error:
+        raise AssertionError(f"what was written cannot be read: {error}") from error
+
+
 def _read_sizes(path: Path) -> None:
     from modos.tracks.assembly import read_sizes
 
@@ -186,7 +197,7 @@ def _read_header(path: Path) -> None:
     modo.add_element({"@type": type, "id": "data/d", "data_format": format, "data_path": name})
     if modo.enrich_metadata():
         parse_mztab(text.splitlines(keepends=True)) if path.suffix == ".mztab" else read_header(open_storage(place), name)
-    MODO(place).show_contents()
+    check_read(place)
 
 
 _HEADERS = {".sam": ("AlignmentSet", "BAM", "x.bam"), ".vcf": ("VariantSet", "VCF", "x.vcf.gz"), ".mztab": ("MassSpectrometryResults", "mzTab", "x.mztab")}
