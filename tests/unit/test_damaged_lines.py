@@ -11,6 +11,7 @@ from modos.description import load_yaml
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference.adding import add_files
 from modos.reference.fai import check_fai
+from modos.reference.opening import open_store
 from modos.reference.sequences import parse_fai
 from modos.reference.store import ReferenceStore
 from modos.region import read_regions
@@ -98,3 +99,9 @@ def test_numbers_that_are_too_large_are_refused():
 def test_messages_stay_short():
     error = InvalidInputError("x" * 10_000_000 + " is wrong", "\x1b" * 10_000_000)
     assert len(error.message) <= 2000 and error.message.endswith(" is wrong") and len(error.hint) <= 2000
+
+
+@pytest.mark.parametrize("url", ["github://x", "dir://x", "reference://x", "tar:///", "ftp://x", "jupyter://x"])
+def test_a_place_that_nothing_reads_is_refused(url):
+    with pytest.raises(InvalidInputError, match="cannot be read"):
+        open_store(url)
