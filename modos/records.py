@@ -49,7 +49,10 @@ def header_told() -> Iterator[None]:
 def header_lines(header: Any) -> dict[str, Any]:
     """The lines of the header of an alignment by their kind (`SQ`, `RG`); InvalidInputError where they cannot be read."""
     with header_told():
-        return header.to_dict()
+        lines = header.to_dict()
+    if not all("SN" in line for line in lines.get("SQ", ())):
+        raise InvalidInputError("the header has an @SQ line without SN", "write it anew: samtools reheader")
+    return lines
 
 
 def without_end(format: FileFormat) -> FileFormat:

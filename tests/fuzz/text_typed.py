@@ -38,6 +38,20 @@ def _parse_search(path: Path) -> None:
     [term.is_in(metadata) for term in parse_search(_text(path))]
 
 
+def _query(path: Path) -> None:
+    """What `modos query` does."""
+    from modos.linked_data.graph import select
+
+    select(_graph(), _text(path))
+
+
+@cache
+def _graph() -> Any:
+    from modos.linked_data.graph import build_graph
+
+    return build_graph({"ex": {"@type": "MODO", "name": "a"}, "sample/s": {"@type": "Sample", "sex": "Male", "taxon_id": ["NCBITaxon:9606"]}}, "http://x")
+
+
 def _parse_condition(path: Path) -> None:
     import numpy as np
 
@@ -286,6 +300,9 @@ TARGETS = [
     Target("region", ".txt", _parse_region, lambda: [b"chr1:1,000-2,000", b"chr1", b"{HLA-A*01:01}:1-10", b"chr2:5-", b"*"], (b":", b"-", b",", b"{", b"}", b"*", b"chr1:"),
            exits=(2, 3)),
     Target("search", ".txt", _parse_search, lambda: [b'sex=male name~"two words" ex', b"@type=Sample"], (b"=", b"~", b'"', b" ", b"sex", b"name=")),
+    Target("sparql", ".rq", _query, lambda: [b'SELECT ?s ?o WHERE { ?s schema:name ?o . FILTER(REGEX(?o, "a")) } LIMIT 5', b"ASK { ?s a modos:Sample }",
+                                             b"CONSTRUCT { ?s ?p ?o } WHERE { ?s ?p ?o }"],
+           (b"SELECT", b"{ ?s ?p ?o }", b"FILTER(", b"OPTIONAL", b"UNION", b"?x", b"(COUNT(?s) AS ?n)", b"BIND(1/0 AS ?z)", b"SERVICE <http://x>", b"{" * 200, b"(" * 200, b"!" * 300)),
     Target("condition", ".txt", _parse_condition, lambda: [b"lt 0.5", b"ge-1e3"], (b"lt", b"eq ", b"e", b"-", b".", b"1e400")),
     Target("htsget-parameters", ".txt", _read_parameters, lambda: [b"referenceName=chr1&start=1&end=5&format=BAM&fields=QNAME,SEQ&tags=&notags=NM", b"class=header"],
            (b"&", b"=", b"referenceName=", b"start=", b"class=", b"tags=NM", b"%00", b"%ff", b"encryptionScheme=c4gh")),
