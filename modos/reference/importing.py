@@ -151,5 +151,5 @@ def _fetch(storage: Storage, key: str, folder: Path) -> str:
 def _compare(sizes: str, lengths: dict[str, int]) -> None:
     for name, length in read_sizes([sizes]).lengths.items():
         if lengths.get(name) != length:
-            raise InvalidInputError(f"{sizes} has {name} with {length:,} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
+            raise InvalidInputError(f"{sizes} has {name} with {length} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
                                     "one of the two is of another assembly")
