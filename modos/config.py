@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modos import tokens
-from modos.asking import ask
+from modos.asking import ask, read_json
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
 from modos.reach import check_reach, origin
 
@@ -195,10 +195,8 @@ def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | N
     if status != 200:
         raise ProtocolError(f"{url} is not a modos server: it answers HTTP {status}")
     try:
-        import json
-
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
 
 

@@ -214,7 +214,7 @@ def _htsget(services: Services) -> Iterator[Diagnosis]:
 
 def _cache(topic: str, variable: str, default: Path) -> Diagnosis:
     folder = Path(os.environ.get(variable) or default)
-    near = next(path for path in (folder, *folder.parents) if path.exists())
+    near = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if near.is_dir() and os.access(near, os.W_OK):
         return Diagnosis(topic, "ok", f"{folder} can be written")
     return Diagnosis(topic, "failed", f"{folder} cannot be written", f"set {variable} to a folder of yours")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -152,7 +153,7 @@ def check_reference(reference_filename: str | Path | None) -> None:
     """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
     if reference_filename is not None:
         refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
-    if reference_filename is not None and not Path(reference_filename).is_file():
+    if reference_filename is not None and not os.path.isfile(reference_filename):
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 
 

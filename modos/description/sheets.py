@@ -175,7 +175,7 @@ def _parse(value: str, slot: dict[str, Any]) -> Any:
 def _scalar(value: str, slot: dict[str, Any]) -> Any:
     if slot.get("range") == "integer":
         try:
-            return int(value)
+            return int(value) if value.isascii() and "_" not in value else value
         except ValueError:
             return value
     return value

@@ -202,7 +202,10 @@ def _read_cram(read: Read, size: int | None) -> Header:
         fields = dict(item.split(":", 1) for item in _text(line[0]).split("\t") if ":" in item)
         if "SN" not in fields:
             raise InvalidInputError("the CRAM header is damaged: an @SQ line without SN")
-        _add(contigs, fields["SN"], _length(fields.get("LN", "")))
+        length = _length(fields.get("LN", ""))
+        if length is None:
+            raise InvalidInputError(f"the CRAM header is damaged: the @SQ line of {fields['SN']} has no length")
+        _add(contigs, fields["SN"], length)
     return Header(contigs, (ByteRange(0, end),), eof, end, _enumerate(contigs))
 
 

@@ -43,7 +43,7 @@ def own_folder() -> Path:
 
 def has_store(endpoint: str | None = None) -> bool:
     """Whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
-    return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or own_folder().is_dir()
+    return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or os.path.isdir(own_folder())
 
 
 def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
@@ -107,7 +107,7 @@ def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_
         Nothing reads such a URL.
     """
     where = str(place or os.environ.get(STORE_VARIABLE) or "")
-    if not where and not own_folder().is_dir():
+    if not where and not os.path.isdir(own_folder()):
         found = served_store(endpoint)
         if found is not None:
             return found

@@ -151,6 +151,8 @@ class ReferenceStore:
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
             if not contigs:
                 raise InvalidInputError("there are no sequences")
+            if aliases and not names & aliases.keys():
+                raise InvalidInputError(f"the table of names has none of the sequences {listing(names)}", "is it of another assembly?")
             masked = masks.write(Path(folder))
             if masked:
                 self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))

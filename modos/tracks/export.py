@@ -138,9 +138,9 @@ def export(track: Track, path: str | Path, format: str | None = None, regions: I
     """
     path, target = os.fspath(path), Path(path)
     format = format or format_of(path)
-    if target.exists() and not force:
+    if os.path.exists(target) and not force:
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.bw")
     os.close(create_output(part, target))

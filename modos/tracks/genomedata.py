@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -40,9 +41,9 @@ class Archive:
             raise InvalidInputError("h5py is not installed", "pip install 'modos[genomedata]'") from None
         refuse_pipe(path, "an archive is read at random", "write it to a file first, and give that")
         self._path, self._stack = Path(path), ExitStack()
-        if not self._path.exists():
+        if not os.path.exists(self._path):
             raise NotFoundError(f"there is no archive {path}", "check the path")
-        files = sorted(self._path.glob(f"*{_SUFFIX}")) if self._path.is_dir() else [self._path]
+        files = sorted(self._path.glob(f"*{_SUFFIX}")) if os.path.isdir(self._path) else [self._path]
         try:
             opened = [(file, self._stack.enter_context(h5py.File(file))) for file in files]
         except OSError as error:
@@ -55,7 +56,7 @@ class Archive:
             raise
 
     def _open(self, opened: list[tuple[str, Any]]) -> None:
-        if self._path.is_dir():
+        if os.path.isdir(self._path):
             self._chromosomes: dict[str, Any] = dict(opened)
             names = [group.attrs.get("tracknames") for group in self._chromosomes.values()]
             tracks = next((found for found in names if found is not None), [])

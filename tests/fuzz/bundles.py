@@ -10,6 +10,7 @@ from modos.errors import ModosError
 
 from .trying import check_message
 
+_EXITS = (2, 4, 6)
 _BREAK = b"\n=== the next file ===\n"
 
 
@@ -45,7 +46,7 @@ class Steps:
         except self._expected:
             return None
         except ModosError as error:
-            check_message(error)
+            check_message(error, _EXITS)
             self._errors.append(error)
             return None
 

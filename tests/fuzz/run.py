@@ -14,16 +14,18 @@ import multiprocessing
 import os
 import resource
 import sys
+import tempfile
 import time
 import traceback
+from itertools import chain
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 trying = importlib.import_module("tests.fuzz.trying")
 TARGETS = importlib.import_module("tests.fuzz.targets").TARGETS
 MEMORY = 6 << 30  # bytes of address space
-BATCH = 10.0  # seconds of one child
-SLOWEST = 60.0  # seconds of one file
+BATCH = 30.0  # seconds of one child
+SLOWEST = 150.0  # seconds of one file
 
 
 def main() -> None:
@@ -32,6 +34,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60.0, help="for each")
     parser.add_argument("--atheris", action="store_true", help="go by coverage; has to be installed")
     asked = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="modos-fuzz-home-") as home:
+        _leave_settings(home)
+        _go(asked)
+
+
+def _leave_settings(home: str) -> None:
+    """Neither use nor change what the user has."""
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "MODOS_")) or name in ("REF_PATH", "REF_CACHE"):
+            del os.environ[name]
+    tempfile.tempdir = home
+    os.environ |= {"HOME": home, "TMPDIR": home, "XDG_STATE_HOME": home, "MODOS_CACHE_DIR": home, "MODOS_CONFIG_DIR": home, "AWS_EC2_METADATA_DISABLED": "true"}
+
+
+def _go(asked: argparse.Namespace) -> None:
     for name in asked.names or TARGETS:
         if asked.atheris:
             go_by_coverage(name, asked.seconds)
@@ -80,21 +97,22 @@ def _try_many(name: str, seed: int, seconds: float, out: multiprocessing.connect
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     target = TARGETS[name]
-    for data in trying.mutations(target, seed, seconds):
+    whole = target.seeds()[:1]  # before the clock runs: what is imported is loaded with it
+    for data in chain(whole, trying.mutations(target, seed, seconds)):
         out.send(("try", data))
         try:
             trying.attempt(target, data)
         except BaseException as error:
-            out.send(("wrong", f"{type(error).__name__} at {_place(error)}: {str(error)[:300]}"))
+            out.send(("wrong", _reason(error)))
             return
     out.send(("end", b""))
 
 
-def _place(error: BaseException) -> str:
-    """Where in modos, or in a target, an error was raised, and not in a library below."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = [frame for frame in frames if "site-packages" not in frame.filename and "/" in frame.filename and Path(frame.filename).is_file()]
-    return f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+def _reason(error: BaseException) -> str:
+    """The kind of an error and where in modos, or in a target, it comes from, which tell it from others; then what it says."""
+    frames = [frame for frame in traceback.extract_tb((error.__context__ or error).__traceback__)
+              if "site-packages" not in frame.filename and Path(frame.filename).is_file()]
+    return f"{type(error).__name__} at {Path(frames[-1].filename).name}:{frames[-1].lineno}: {str(error)[:300]}"
 
 
 def _keep(name: str, data: bytes) -> Path:
@@ -109,7 +127,10 @@ def go_by_coverage(name: str, seconds: float) -> None:
 
     target = TARGETS[name]
 
-    @atheris.instrument_func
+    with atheris.instrument_imports(include=["modos"]):  # a reader imports what it needs when it is called
+        for data in target.seeds():
+            trying.attempt(target, data)
+
     def test_one(data: bytes) -> None:
         trying.attempt(target, data)
 
@@ -117,11 +138,12 @@ def go_by_coverage(name: str, seconds: float) -> None:
     begin.mkdir(mode=0o700, exist_ok=True)
     for data in target.corpus:
         (begin / hashlib.sha256(data).hexdigest()[:12]).write_bytes(data)
+    words = begin.with_suffix(".words")
+    words.write_text("".join('"' + "".join(f"\\x{byte:02x}" for byte in word) + '"\n' for word in target.words if word))
     kept = trying.CORPUS / name
     kept.mkdir(parents=True, exist_ok=True)
-    atheris.instrument_all()
     atheris.Setup([sys.argv[0], str(begin), f"-max_total_time={int(seconds)}", "-rss_limit_mb=6000", "-timeout=25",
-                   f"-artifact_prefix={kept}/"], test_one)
+                   f"-dict={words}", f"-artifact_prefix={kept}/"], test_one)
     atheris.Fuzz()
 
 

@@ -1,18 +1,7 @@
-"""Readers of texts: tables, annotations, tracks, descriptions, settings."""
+"""Readers of texts: tables, annotations, tracks, descriptions, settings, answers of servers, requests."""
 
 from __future__ import annotations
 
-from pathlib import Path
+from . import text_answers, text_documents, text_tables, text_typed
 
-from .trying import Target
-
-
-def _read_sizes(path: Path) -> None:
-    from modos.tracks.assembly import read_sizes
-
-    read_sizes([str(path)])
-
-
-TARGETS = [
-    Target("sizes", ".sizes", _read_sizes, lambda: [b"chr1\t1000\nchr2\t500\n", b"# sizes\r\n1 77\r\n"], (b"chr1", b"\t0", b"\t-5")),
-]
+TARGETS = [*text_tables.TARGETS, *text_documents.TARGETS, *text_answers.TARGETS, *text_typed.TARGETS]

@@ -228,7 +228,7 @@ def test_a_contig_line_of_one_long_word_takes_no_longer_than_its_length():
 
 def test_too_many_contigs_are_refused(monkeypatch):
     monkeypatch.setattr(header_module, "MAX_CONTIGS", 100)
-    for name, data in [("CRAM", cram(b"".join(b"@SQ\tSN:%d\n" % n for n in range(101)))),
+    for name, data in [("CRAM", cram(b"".join(b"@SQ\tSN:%d\tLN:1\n" % n for n in range(101)))),
                        ("BAM", compress(bam([b"%d" % n for n in range(101)]))),
                        ("VCF", compress(b"##fileformat=VCFv4.3\n" + b"##contig=<ID=a>\n" * 101 + b"#CHROM\n"))]:
         with pytest.raises(InvalidInputError, match="more than 100 contigs"):
