@@ -131,7 +131,7 @@ def _compare(what: str, ours: list[str] | None, theirs: list[str] | None, whole:
     if ours is None or theirs is None or ours == theirs:
         return
     missed, more = Counter(theirs) - Counter(ours), Counter(ours) - Counter(theirs)
-    if not missed and whole is not None and not more - Counter(whole):
+    if not missed and (whole is None or not more - Counter(whole)):
         return
     raise AssertionError(f"{what}: {len(ours)} records, and {len(theirs)} by the oracle; missed {str(list(missed)[:1])[:300]}, more {str(list(more)[:1])[:300]}")
 
