@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import gzip
 import os
@@ -49,7 +50,9 @@ def oracle() -> Oracle:
 
 @functools.cache
 def _oracle_of(process: int) -> Oracle:
-    return Oracle(Path(tempfile.mkdtemp(prefix="modos-fuzz-oracle-")), patience=4)
+    folder = tempfile.TemporaryDirectory(prefix="modos-fuzz-oracle-")
+    atexit.register(folder.cleanup)
+    return Oracle(Path(folder.name), patience=4)
 
 
 def index_by_oracle(path: Path, suffix: str) -> Path | None:
@@ -156,6 +159,11 @@ def _packed(name: str, suffix: str, path: Path) -> None:
     content = path.read_bytes()
     file.write_bytes(b"".join(bgzf.compress(content[at:at + _BLOCK]) for at in range(0, len(content), _BLOCK)) + BGZF_EOF)
     read_all(file, index_by_oracle(file, suffix))
+
+
+def whole_bam() -> tuple[bytes, bytes]:
+    """A BAM and its index."""
+    return _made("a.bam", ".bai")
 
 
 def _with_index(name: str, suffix: str, seed: Callable[[], bytes], path: Path) -> None:

@@ -91,6 +91,8 @@ def _twobit() -> list[bytes]:
 def read_bigwig_file(path: Path) -> None:
     """Values, statistics and zoom levels; the values are those that libBigWig finds."""
     from modos.tracks.bigwig import open_bigwig, read_bigwig
+    from modos.tracks.conditions import Condition
+    from modos.tracks.mask_files import MaskFile
     from modos.tracks.parsing import Runs
 
     steps = Steps()
@@ -98,6 +100,7 @@ def read_bigwig_file(path: Path) -> None:
     genome = steps.take(lambda: open_bigwig(path))
     if genome is not None:
         _read_genome(steps, genome)
+        steps.take(lambda: MaskFile(path, Condition("gt", 2)).on(genome.contigs))
     if blocks is not None and genome is not None:
         theirs = bigwig_values(path, {name: min(length, 2_000) for name, length in genome.contigs.lengths.items()})
         for name, values in (theirs or {}).items():
