@@ -7,7 +7,7 @@ import pytest
 from modos.annotations.lines import iter_pieces
 from modos.annotations.refgene import read_refgene
 from modos.cli.input import parse_json
-from modos.description import load_yaml
+from modos.description import load_yaml, read_descriptions
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference.adding import add_files
 from modos.reference.fai import check_fai
@@ -94,6 +94,14 @@ def test_numbers_that_are_too_large_are_refused():
             Login.from_answer({"access_token": "a", "expires_in": seconds}, "http://a", "modos", None)
     with pytest.raises(InvalidInputError, match="twice"):
         parse_json('{"id": "a", "id": "b"}', "--element")
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_cells_of_several_lines_stay_whole(ends, tmp_path):
+    (tmp_path / "x.csv").write_text(ends.join(['id,description,name', 's1,"one', 'two",a\u2028b', "s2,three,c", ""]), newline="")
+    first, second = read_descriptions([tmp_path / "x.csv"], "sample")
+    assert first.attributes["description"] == f"one{ends}two" and first.attributes["name"] == "a\u2028b"
+    assert second.attributes["description"] == "three"
 
 
 def test_messages_stay_short():
