@@ -83,7 +83,10 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
 
 def _next(method: str, url: str, location: str) -> str:
     """Where a redirect leads: on the same host, and not to a less safe connection."""
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise ProtocolError(f"{url} redirects to what is no address") from None
     try:
         before, after = urlsplit(url), urlsplit(target)
         same = (after.scheme, after.hostname, after.port) == (before.scheme, before.hostname, before.port)

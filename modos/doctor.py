@@ -111,8 +111,11 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
                         "use https")
     with requests.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
         date = response.headers.get("Date")
-    if date:
-        yield _clock(parsedate_to_datetime(date).timestamp() - time.time())
+    try:
+        ahead = parsedate_to_datetime(date or "").timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, IndexError):  # none, or no date
+        return
+    yield _clock(ahead)
 
 
 def _clock(ahead: float) -> Diagnosis:

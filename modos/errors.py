@@ -33,7 +33,7 @@ from modos.hidden import shown, shown_line
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 EXIT_TERMINATED = 143
-_MOST = 2000  # characters of a message or a hint, whatever it quotes
+_MOST = 3500  # characters of a message or a hint, whatever it quotes
 
 
 class ModosError(Exception):

@@ -44,7 +44,7 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
         The person refuses, or takes too long.
     """
     device_url, token_url = auth.get("device_authorization_endpoint"), auth.get("token_endpoint")
-    if not device_url or not token_url:
+    if not isinstance(device_url, str) or not isinstance(token_url, str):
         raise ProtocolError(f"the login provider of {endpoint} has no device flow",
                             f"get a token another way and set {config.TOKEN_VARIABLE}")
     client = str(auth.get("client_id"))

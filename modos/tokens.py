@@ -77,7 +77,10 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     import requests
     from urllib3.exceptions import HTTPError
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ProtocolError(f"{url} is not an address") from None
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ProtocolError(f"{url} is not safe: secrets are sent over https alone")
     try:

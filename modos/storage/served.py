@@ -136,7 +136,10 @@ class ServedStorage(ReadOnlyStorage):
             return None
         if not location:
             raise ProtocolError(f"{self._files_url} signs no address for {key}")
-        url = urljoin(self._files_url, location)
+        try:
+            url = urljoin(self._files_url, location)
+        except ValueError:
+            raise ProtocolError(f"{self._files_url} leads to what is no address for {key}: {location[:100]}") from None
         check_reach(url, self._files_url, "the modos server")
         with self._lock:
             self._signed[key] = url, time.monotonic() + _KEPT

@@ -147,6 +147,14 @@ def _log_in(path: Path) -> None:
         log_in_by_device(_SERVER, auth, lambda page, code: None)
 
 
+def _begin_login(path: Path) -> None:
+    """What a server says of how to log in."""
+    from modos.login import how_to_log_in, log_in_by_device
+
+    with _answered(lambda *_: path.read_bytes()), _posted(b'{"device_code": "x", "interval": 1, "expires_in": 1}', b'{"access_token": "a token"}'):
+        log_in_by_device(_SERVER, how_to_log_in(_SERVER), lambda page, code: None)
+
+
 def _take_token(path: Path) -> None:
     """What a token endpoint gives, kept and read again."""
     from modos import tokens
@@ -257,6 +265,8 @@ _DISCOVERY = json.dumps({"status": "success", "auth": {"type": "oidc", "issuer":
                          "root": "s3://bucket"}, indent=1).encode()
 _PROVIDER = json.dumps({"issuer": "http://a", "jwks_uri": "http://a/jwks", "token_endpoint": "http://a/token",
                         "device_authorization_endpoint": "http://a/device"}, indent=1).encode()
+_AUTH = json.dumps({"status": "success", "auth": {"type": "oidc", "issuer": "https://a", "client_id": "modos", "audience": "modos",
+                    "device_authorization_endpoint": "https://a/device", "token_endpoint": "https://a/token"}}, indent=1).encode()
 _STS = (b'<AssumeRoleResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleResult><Credentials><AccessKeyId>A</AccessKeyId>\n'
         b"<SecretAccessKey>B</SecretAccessKey><SessionToken>C</SessionToken><Expiration>2026-11-26T20:00:00Z</Expiration></Credentials></AssumeRoleResult>"
         b"<ResponseMetadata><RequestId>x</RequestId></ResponseMetadata></AssumeRoleResponse>")
@@ -278,6 +288,7 @@ TARGETS = [
         b'{"prefix": "s3://bucket/ex", "access_key": "a", "secret_key": "b", "session_token": "c", "expires": "2030-01-01T00:00:00+00:00"}'],
         (*_JSON, b'"2030-13-01"', b'"expires"', b'"-1"'), _EXITS),
     Target("sts", ".xml", _ask_sts, lambda: [_STS], (b"<!DOCTYPE x [<!ENTITY a 'b'>]>", b"&a;", b"<Credentials>", b"</", b">", b"<", b"2026-13-26"), _EXITS),
+    Target("login", ".json", _begin_login, lambda: [_AUTH], (*_JSON, *_URLS), _EXITS),
     Target("device", ".json", _log_in, lambda: [b'{"device_code": "x", "user_code": "AB", "verification_uri": "http://a", "interval": 1, "expires_in": 60}'], _JSON, _EXITS),
     Target("token", ".json", _take_token, lambda: [b'{"access_token": "a", "expires_in": 3600, "refresh_token": "r"}'], (*_JSON, b'"expires_in"', b'"error"', b'"slow_down"'), _EXITS),
     Target("provider", ".json", _ask_provider, lambda: [_PROVIDER], _JSON, _EXITS),

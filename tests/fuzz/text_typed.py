@@ -77,7 +77,7 @@ def _read_body(path: Path) -> None:
 
 def _read_settings(path: Path) -> None:
     """Settings in the environment: `NAME=VALUE` a line."""
-    from modos.config import check_url, endpoint_from_environment, token_for
+    from modos.config import check_url, endpoint_from_environment, server_name, token_for
     from modos.encryption.at_hand import own_key
     from modos.reference.cache import cache_folder, cache_limit, htslib_has, is_offline
 
@@ -86,7 +86,7 @@ def _read_settings(path: Path) -> None:
     with patch.dict(os.environ, {"HOME": str(path.parent), "XDG_CONFIG_HOME": str(path.parent), **known}):
         cache_limit(), cache_folder("sequences"), is_offline(), htslib_has("0" * 32)
         if endpoint := endpoint_from_environment():
-            token_for(check_url(endpoint, "a modos server"), None)
+            token_for(endpoint, None), server_name(endpoint), check_url(endpoint, "a modos server")
         if "MODOS_SECRET_KEY" in known:
             own_key()
 
@@ -197,7 +197,7 @@ def _send_request(path: Path) -> None:
     scope = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method.decode("latin-1").upper(), "scheme": "http",
              "path": unquote_to_bytes(raw).decode(errors="replace"), "raw_path": raw, "query_string": query, "root_path": "",
              "headers": [(name.strip().lower(), value.strip()) for name, _, value in (header.partition(b":") for header in headers)],
-             "client": ("127.0.0.1", 1), "server": ("127.0.0.1", 80)}
+             "client": ("127.0.0.1", 1), "server": ("192.0.2.1", 80)}
     status = asyncio.run(_ask(scope, body))
     assert 200 <= status < 500 or status in (501, 503), f"HTTP {status}"
 
@@ -293,7 +293,7 @@ _REQUESTS = [b"GET /", b"GET /list?search=sex=male&limit=2\nHost: localhost", b"
              b'POST /credentials\n\n{"prefix": "s3://b/x", "write": true}', b"GET /authorize\nX-Forwarded-Uri: /htsget/reads/ex/x?a=b"]
 _REQUEST_WORDS = (b"%00", b"%2e%2e/", b"..", b"//", b"%ff", b"%ed%a0%80", b"%", b"?", b"&", b"=", b"search=", b"limit=-1", b"start=", b"end=", b"/files/", b"/htsget/variants/",
                   b"\nRange: bytes=", b"\nContent-Length: -1", b"\nHost: ", b"\nAccept: ", b"\nIf-Match: \"", b"\nTransfer-Encoding: chunked", b"\n\n", b"\nX-Forwarded-Uri: ",
-                  b"HEAD ", b"POST ", b"[" * 2000)
+                  b"HEAD ", b"POST ", b"[" * 2000, b"//[", b"\nHost: [", b"\nHost: a@b", b"[::1", b"\nX-Forwarded-Uri: //[")
 _JSON = (b"null", b"[]", b"{}", b"[" * 2000, b"1e999", b"NaN", b"Infinity", b"\\ud800", b"9" * 5000, b'"chr1"', b"-1")
 
 TARGETS = [

@@ -42,10 +42,14 @@ class Target:
     exits: tuple[int, ...] = (2, 4, 6)
 
     @property
+    def kept(self) -> list[bytes]:
+        """The files that were wrongly read once."""
+        return [path.read_bytes() for path in sorted((CORPUS / self.name).glob("*"))]
+
+    @property
     def corpus(self) -> list[bytes]:
         """The seeds, and the files that were wrongly read once."""
-        kept = sorted((CORPUS / self.name).glob("*")) if (CORPUS / self.name).is_dir() else []
-        return [*self.seeds(), *(path.read_bytes() for path in kept)]
+        return [*self.seeds(), *self.kept]
 
 
 def attempt(target: Target, data: bytes) -> bool:

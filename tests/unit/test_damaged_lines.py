@@ -7,7 +7,9 @@ import pytest
 from modos.annotations.lines import iter_pieces
 from modos.annotations.refgene import read_refgene
 from modos.cli.input import parse_json
-from modos.description import load_yaml
+from modos.config import server_name, token_for
+from modos.description import load_yaml, read_descriptions
+from modos.doctor import examine
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference.adding import add_files
 from modos.reference.fai import check_fai
@@ -96,9 +98,25 @@ def test_numbers_that_are_too_large_are_refused():
         parse_json('{"id": "a", "id": "b"}', "--element")
 
 
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+def test_cells_of_several_lines_stay_whole(ends, tmp_path):
+    (tmp_path / "x.csv").write_text(ends.join(['id,description,name', 's1,"one', 'two",a\u2028b', "s2,three,c", ""]), newline="")
+    first, second = read_descriptions([tmp_path / "x.csv"], "sample")
+    assert first.attributes["description"] == f"one{ends}two" and first.attributes["name"] == "a\u2028b"
+    assert second.attributes["description"] == "three"
+
+
 def test_messages_stay_short():
     error = InvalidInputError("x" * 10_000_000 + " is wrong", "\x1b" * 10_000_000)
-    assert len(error.message) <= 2000 and error.message.endswith(" is wrong") and len(error.hint) <= 2000
+    assert len(error.message) <= 3500 and error.message.endswith(" is wrong") and len(error.hint) <= 3500
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://a:99999999", "http://", "x"])
+def test_an_endpoint_that_is_no_address_is_refused(url, monkeypatch):
+    for look in (lambda: server_name(url), lambda: token_for(url, None), lambda: token_for(url, "http://a"), lambda: open_store("http://a/x", url)):
+        with pytest.raises(InvalidInputError):
+            look()
+    assert "failed" in {found.state for found in examine(url, None, None)}
 
 
 @pytest.mark.parametrize("url", ["github://x", "dir://x", "reference://x", "tar:///", "ftp://x", "jupyter://x"])
