@@ -6,6 +6,7 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -113,5 +114,15 @@ def _ask(services: Services, url: str, write: bool) -> dict[str, str]:
     answer = fetch_json(services.credentials, token=token, post={"prefix": url, "write": write})
     if not isinstance(answer, dict) or not all(isinstance(answer.get(name), str) for name in _FIELDS):
         raise ProtocolError(f"{services.credentials} gives no credentials")
+    if not _is_time(answer["expires"]):
+        raise ProtocolError(f"{services.credentials} does not say until when its credentials are good")
     return {"access_key": answer["access_key"], "secret_key": answer["secret_key"], "token": answer["session_token"],
             "expiry_time": answer["expires"]}
+
+
+def _is_time(text: str) -> bool:
+    """Whether a text is a time of ISO 8601 that says of which zone."""
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False

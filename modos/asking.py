@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,17 @@ def ask(method: str, url: str, *, limit: int, timeout: tuple[float, float], dead
     return _within(deadline, url, lambda: _follow(method, url, limit, end, {"timeout": timeout, **options}))
 
 
+def read_json(body: bytes) -> Any:
+    """The JSON of a stranger; ValueError where it is none, lies in itself too deeply, or has half of a surrogate pair, which is no text."""
+    try:
+        content = json.loads(body)
+        if b"\\u" in body:
+            json.dumps(content, ensure_ascii=False).encode()
+    except RecursionError:
+        raise ValueError("it has lists in lists, too deeply") from None
+    return content
+
+
 def _follow(method: str, url: str, limit: int, end: float, options: dict[str, Any]) -> tuple[int, bytes]:
     import requests
 
@@ -71,7 +83,10 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
 
 def _next(method: str, url: str, location: str) -> str:
     """Where a redirect leads: on the same host, and not to a less safe connection."""
-    target = urljoin(url, location)
+    try:
+        target = urljoin(url, location)
+    except ValueError:
+        raise ProtocolError(f"{url} redirects to what is no address") from None
     try:
         before, after = urlsplit(url), urlsplit(target)
         same = (after.scheme, after.hostname, after.port) == (before.scheme, before.hostname, before.port)

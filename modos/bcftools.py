@@ -8,18 +8,21 @@ program of that name the machine has.
 from __future__ import annotations
 
 import re
+import signal
 import tempfile
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import IO
 
 from modos import children
-from modos.errors import InvalidInputError, ModosError, listing
+from modos.errors import IntegrityError, InvalidInputError, ModosError, listing
 from modos.pipes import is_closed_pipe
 from modos.writing import OutputFormat
 
 _PROGRAM = "import sys; from pysam import bcftools; bcftools.view(*sys.argv[1:], catch_stdout=False)"
 _MAX_MESSAGES = 1 << 20  # bytes
+_CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL)
+_UNWRITTEN = re.compile(r"\bwrit|\bclos|memory", re.IGNORECASE)  # htslib says of its output
 _UNDECLARED = re.compile(r"(INFO|FORMAT|FILTER|contig|Contig) '([^'\n]{1,100})'[^\n]* is not defined in the header", re.IGNORECASE)
 
 
@@ -48,8 +51,10 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
         Nobody reads the pipe any more.
     InvalidInputError
         The header does not declare all that is written.
+    IntegrityError
+        bcftools does not take what it reads.
     ModosError
-        bcftools cannot write it so; or what the pieces raise.
+        It cannot write, or was ended; or what the pieces raise.
     """
     arguments = ["--no-version", f"-O{_output_type(output)}", "--threads", str(threads)]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder, tempfile.TemporaryFile() as messages:
@@ -97,16 +102,20 @@ def _reason(code: int, messages: IO[bytes], descriptor: int, name: str, output: 
     if "No space left" in text:
         return ModosError("cannot write: No space left on device")
     undeclared = dict.fromkeys(f"{kind} {key}" for kind, key in _UNDECLARED.findall(text))
+    if -code in _CRASHES:
+        return IntegrityError(f"{name} is damaged: bcftools crashed (signal {-code}) while it wrote it as {output.name}", "stream it in its own format")
     if code < 0:
         return ModosError(f"bcftools was ended by signal {-code} while it wrote {name} as {output.name}", "is there room for it?")
     lines = [" ".join(line.split()) for line in text.splitlines() if line.strip() and not line.startswith("[W::")]
     said = lines[-1].rpartition("stderr=")[2].strip("'") if lines else "it does not say why"
     reason = f"its header does not declare {listing(undeclared)}" if undeclared else said.removesuffix("\\n")
     message = f"bcftools cannot write {name} as {output.name}: {_printable(reason)}"
-    if not undeclared:
+    if undeclared:
+        return InvalidInputError(
+            message, "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format")
+    if _UNWRITTEN.search(said):
         return ModosError(message, "is there room for it? else stream the file in its own format")
-    return InvalidInputError(
-        message, "declare what the header leaves out (bcftools annotate --header-lines), or stream the file in its own format")
+    return IntegrityError(message, "see what is wrong with it, or stream it in its own format")
 
 
 def _printable(text: str) -> str:

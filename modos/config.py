@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modos import tokens
-from modos.asking import ask
+from modos.asking import ask, read_json
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
 from modos.reach import check_reach, origin
 
@@ -96,6 +96,14 @@ def check_url(url: Any, what: str) -> str:
     return url.rstrip("/")
 
 
+def _origin_named(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a URL that somebody has named."""
+    try:
+        return origin(url)
+    except ValueError:
+        raise InvalidInputError(f"{repr(url)[:200]} is not an http or https address", "write it like http://localhost:8080") from None
+
+
 def endpoint_from_environment() -> str | None:
     """The endpoint that MODOS_ENDPOINT names, if any."""
     return os.environ.get(ENDPOINT_VARIABLE) or None
@@ -103,7 +111,7 @@ def endpoint_from_environment() -> str | None:
 
 def server_name(url: str) -> str:
     """Scheme, host and port of an http(s) URL, as text."""
-    scheme, host, port = origin(url)
+    scheme, host, port = _origin_named(url)
     return f"{scheme}://{host}:{port}"
 
 
@@ -113,7 +121,7 @@ def token_for(url: str, endpoint: str | None) -> str | None:
     MODOS_TOKEN holds it, or else `modos login` has left one for the server.
     Without an endpoint it is meant for the server that was named.
     """
-    if endpoint is not None and origin(url) != origin(endpoint):
+    if endpoint is not None and _origin_named(url) != _origin_named(endpoint):
         return None
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]*=*", token):
@@ -195,10 +203,8 @@ def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | N
     if status != 200:
         raise ProtocolError(f"{url} is not a modos server: it answers HTTP {status}")
     try:
-        import json
-
-        return json.loads(body)
-    except (ValueError, RecursionError):
+        return read_json(body)
+    except ValueError:
         raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
 
 

@@ -111,8 +111,11 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
                         "use https")
     with requests.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
         date = response.headers.get("Date")
-    if date:
-        yield _clock(parsedate_to_datetime(date).timestamp() - time.time())
+    try:
+        ahead = parsedate_to_datetime(date or "").timestamp() - time.time()
+    except (ValueError, TypeError, OverflowError, IndexError):  # none, or no date
+        return
+    yield _clock(ahead)
 
 
 def _clock(ahead: float) -> Diagnosis:
@@ -214,7 +217,7 @@ def _htsget(services: Services) -> Iterator[Diagnosis]:
 
 def _cache(topic: str, variable: str, default: Path) -> Diagnosis:
     folder = Path(os.environ.get(variable) or default)
-    near = next(path for path in (folder, *folder.parents) if path.exists())
+    near = next(path for path in (folder, *folder.parents) if os.path.exists(path))
     if near.is_dir() and os.access(near, os.W_OK):
         return Diagnosis(topic, "ok", f"{folder} can be written")
     return Diagnosis(topic, "failed", f"{folder} cannot be written", f"set {variable} to a folder of yours")

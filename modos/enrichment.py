@@ -15,6 +15,7 @@ from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
+from modos.records import contig_lines, header_lines, text_told
 from modos.reference.digests import seqcol_digest
 from modos.referencing import new_sequences
 from modos.storage import Storage
@@ -99,17 +100,16 @@ def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | No
 
 def read_header(storage: Storage, key: str) -> Header:
     """The sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
-    header = GenomicFile(StorageSource(storage, key)).header
-    if hasattr(header, "contigs"):
-        records = [dict(r) for r in header.records if r.key == "contig"]
-        md5s = {r["ID"]: r.get("md5", "").lower() for r in records if "ID" in r}
-        sequences = [Sequence(name, md5s.get(name) if _MD5.fullmatch(md5s.get(name, "")) else None)
-                     for name in header.contigs]
-        return Header(sequences, list(header.samples), new_samples=True)
-    lines = header.to_dict()
+    file = GenomicFile(StorageSource(storage, key))
+    header = file.header
+    if file.format.kind == "variants":
+        md5s = {name: line.get("md5", "").lower() for name, line in contig_lines(header, file.name).items()}
+        with text_told(file.name):
+            samples = list(header.samples)
+        return Header([Sequence(name, md5 if _MD5.fullmatch(md5) else None) for name, md5 in md5s.items()], samples, new_samples=True)
     sequences = [Sequence(sq["SN"], sq.get("M5") if _MD5.fullmatch(sq.get("M5", "")) else None, sq.get("UR"))
-                 for sq in lines.get("SQ", ())]
-    samples = dict.fromkeys(rg["SM"] for rg in lines.get("RG", ()) if rg.get("SM"))
+                 for sq in header_lines(header, "SQ", file.name) if sq.get("SN")]
+    samples = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", file.name) if rg.get("SM"))
     return Header(sequences, list(samples))
 
 

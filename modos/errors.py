@@ -1,8 +1,8 @@
 """What can go wrong, as one tree.
 
 Every error carries a one-line `message` (what is wrong and why; whatever names
-and values it quotes, no terminal obeys them: see `hidden`), an optional
-`hint` (what to do about it), a stable `kind` for programs, and the exit code
+and values it quotes, no terminal obeys them, see `hidden`, and it stays short),
+an optional `hint` (what to do about it), a stable `kind` for programs, and the exit code
 the command line ends with.
 
     ModosError                         1
@@ -33,6 +33,7 @@ from modos.hidden import shown, shown_line
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 EXIT_TERMINATED = 143
+_MOST = 3500  # characters of a message or a hint, whatever it quotes
 
 
 class ModosError(Exception):
@@ -42,8 +43,8 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        self.message = shown_line(message)
-        self.hint = hint and shown(hint)
+        self.message = _shortened(shown_line(_shortened(message)))
+        self.hint = hint and _shortened(shown(_shortened(hint)))
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -157,6 +158,11 @@ class DecryptError(IntegrityError):
     """Encrypted data that do not open with the key at hand."""
 
     kind = "decrypt"
+
+
+def _shortened(text: str) -> str:
+    """A text without its middle, where it is longer than anybody reads."""
+    return text if len(text) <= _MOST else f"{text[:_MOST * 3 // 4]} ... {text[-_MOST // 4 + 5:]}"
 
 
 def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:

@@ -200,20 +200,20 @@ class Genomes(ABC):
         with self.track_changes() as tracks:
             return tracks.rename(name, new)
 
-    def mask_track(self, name: str, where: str | Condition | None = None, hard: bool = False,
+    def mask_track(self, name: str, where: str | Path | Condition | None = None, hard: bool = False,
                    progress: Progress | None = None, *, scores: Condition | None = None) -> str:
         """Have a track count as having no value in places; see `TrackChanges.mask`."""
         with self.track_changes(progress) as tracks:
             return tracks.mask(name, where, scores=scores, hard=hard)
 
-    def mask_tracks(self, where: str | Condition, names: Sequence[str] | None = None, *, scores: Condition | None = None,
+    def mask_tracks(self, where: str | Path | Condition, names: Sequence[str] | None = None, *, scores: Condition | None = None,
                     hard: bool = False, progress: Progress | None = None) -> list[str]:
         """Mask several tracks, or all, in one commit; the file is read once. Returns their ids."""
         from modos.tracks.mask_files import MaskFile
 
         with self.track_changes(progress) as tracks:
             chosen = tracks.names() if names is None else list(names)
-            places = MaskFile(where, scores) if isinstance(where, str) else where
+            places = MaskFile(where, scores) if isinstance(where, (str, Path)) else where
             return [tracks.mask(name, places, hard=hard) for name in chosen]
 
     def unmask_track(self, name: str, progress: Progress | None = None) -> str:

@@ -16,7 +16,7 @@ from modos.htsget.query import Query
 from modos.index import Opening, open_stream
 from modos.index.vcf_header import header_text, sample_names, with_contigs
 from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, check_header, check_samples, without_end
+from modos.records import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, text_told, without_end
 from modos.region import Region, RegionLike, Regions, as_regions, settle
 from modos.selection import Parts, Run
 from modos.streaming import Source, Stream
@@ -223,14 +223,13 @@ class GenomicFile:
     def _contigs(self) -> dict[str, tuple[int | None, str | None]]:
         """Length and MD5 of the contigs, where the header has them."""
         if self.format.kind == "variants":
-            return {name: (contig.length or None, None) for name, contig in self.header.contigs.items()}
-        digests = {line["SN"]: line.get("M5") for line in self.header.to_dict().get("SQ", [])}
+            return {name: (_length(line), None) for name, line in contig_lines(self.header, self.name).items()}
+        digests = {line.get("SN"): line.get("M5") for line in header_lines(self.header, "SQ", self.name)}
         return {name: (length, digests.get(name)) for name, length in self._lengths.items()}
 
     @cached_property
     def _names(self) -> frozenset[str]:
-        header = self.header
-        return frozenset(header.contigs if hasattr(header, "contigs") else header.references)
+        return frozenset(contig_lines(self.header, self.name) if self.format.kind == "variants" else self._lengths)
 
     def whole_contigs(self) -> list[Region]:
         """A region for each contig of the header of a BAM or CRAM."""
@@ -353,7 +352,8 @@ class GenomicFile:
     def _lengths(self) -> dict[str, int]:
         if self.format.kind != "reads":
             raise InvalidInputError(f"{self.name} has variants: they have no depth", "give a BAM or CRAM")
-        return dict(zip(self.header.references, self.header.lengths))
+        with text_told(self.name):
+            return dict(zip(self.header.references, self.header.lengths))
 
     def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[
             tuple[RecordReader, Iterator[Any]]]:
@@ -370,7 +370,8 @@ class GenomicFile:
             yield reader, iter(reader)
             return
         for stream in self._streams(regions):
-            reader = read(check_header(self._noted(stream.pieces), self.format, self.name), self.format)
+            pieces = check_header(self._noted(stream.pieces), self.format, self.name)
+            reader = read(check_blocks(pieces, self.format, self.name) if self.format.name == "CRAM" else pieces, self.format)
             records = reader.overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 
@@ -423,6 +424,12 @@ class GenomicFile:
             if self.name in error.message:
                 raise
             raise type(error)(f"{self.name}: {error.message}", error.hint) from None
+
+
+def _length(contig: Mapping[str, str]) -> int | None:
+    """That of a contig of a VCF or BCF, where its header has it."""
+    text = contig.get("length", "")
+    return int(text) or None if text.isascii() and text.isdigit() and len(text) < 20 else None
 
 
 def _encode(runs: Iterator[Run], output: OutputFormat, threads: int = 0) -> Iterator[Parts]:

@@ -11,6 +11,7 @@ from modos.errors import AccessError, InvalidInputError, ProtocolError
 from modos.tokens import Login, post_form
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+_LONGEST = 24 * 3600.0  # seconds of a login
 _SCOPE = "openid profile offline_access"
 
 
@@ -43,7 +44,7 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
         The person refuses, or takes too long.
     """
     device_url, token_url = auth.get("device_authorization_endpoint"), auth.get("token_endpoint")
-    if not device_url or not token_url:
+    if not isinstance(device_url, str) or not isinstance(token_url, str):
         raise ProtocolError(f"the login provider of {endpoint} has no device flow",
                             f"get a token another way and set {config.TOKEN_VARIABLE}")
     client = str(auth.get("client_id"))
@@ -52,9 +53,12 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
         raise ProtocolError(f"{device_url} answers {answer.get('error', f'HTTP {status}')}")
     show(str(answer.get("verification_uri_complete") or answer.get("verification_uri")), str(answer.get("user_code")))
     try:
-        pause, end = float(answer.get("interval", 5)), time.monotonic() + float(answer.get("expires_in", 600))
+        pause, patience = float(answer.get("interval", 5)), float(answer.get("expires_in", 600))
+        if not (0 <= pause < _LONGEST and 0 < patience < _LONGEST):
+            raise ValueError
     except (TypeError, ValueError, OverflowError):
         raise ProtocolError(f"{device_url} does not say how long a login may take") from None
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         time.sleep(pause)
         status, given = post_form(token_url, {"grant_type": _GRANT, "device_code": answer["device_code"], "client_id": client})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,7 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
 from modos.hidden import is_plain
@@ -121,7 +122,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         return True
 
     @classmethod
-    def locate(cls, file: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+    def locate(cls, file: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict | None = None) -> tuple[MODO, str]:
         """Open the object that a file is in: `data/ex/demo1.cram` -> (the object, `demo1.cram`).
 
@@ -130,6 +131,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         NotFoundError
             No folder above the file is a MODO, or the object has no such file.
         """
+        file = os.fspath(file)
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
@@ -313,7 +315,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         from zarr.core.buffer.cpu import Buffer
 
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(self._document.to_bytes())})
-        return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+        try:
+            return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+        except Exception as error:  # zarr has many kinds for what it does not take
+            raise IntegrityError(f"{self.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
 
     def file_name(self, element: str) -> str | None:
         """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,41 @@ def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "t
     if markers and not tail.endswith(markers):
         raise TruncatedStream(f"{name} is truncated: it does not end with the end marker of a {format.name} file",
                               "fetch or make the file again")
+
+
+@contextmanager
+def text_told(name: str) -> Iterator[None]:
+    """Raise IntegrityError where a header that htslib has taken is no text for Python."""
+    try:
+        yield
+    except UnicodeDecodeError:
+        raise IntegrityError(f"the header of {name} is no UTF-8 text", "write it anew (samtools reheader, bcftools reheader)") from None
+
+
+def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
+    """The fields of the lines of a kind (`SQ`, `RG`) in pysam's header of a BAM or CRAM; pysam itself refuses what htslib takes.
+
+    Raises
+    ------
+    IntegrityError
+        It is no text.
+    """
+    with text_told(name):
+        lines = str(header).split("\n")
+    return [dict(field.partition(":")[::2] for field in line.rstrip("\r").split("\t")[1:]) for line in lines if line.startswith(f"@{kind}\t")]
+
+
+def contig_lines(header: Any, name: str) -> dict[str, dict[str, str]]:
+    """The fields of the contigs in pysam's header of a VCF or BCF, by name; pysam's `contigs` fails where numbers are left out (IDX).
+
+    Raises
+    ------
+    IntegrityError
+        It is no text.
+    """
+    with text_told(name):
+        lines = [dict(record) for record in header.records if record.key == "contig"]
+    return {line["ID"]: line for line in lines if "ID" in line}
 
 
 def check_header(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iterator[bytes]:
@@ -144,7 +179,8 @@ class RecordReader:
         self._header = self._file.header
         if samples is not None:
             try:
-                self._file.subset_samples(check_samples(samples, self._file.header.samples, name))
+                with text_told(name):
+                    self._file.subset_samples(check_samples(samples, self._file.header.samples, name))
             except BaseException:
                 self.close()
                 raise
@@ -157,7 +193,10 @@ class RecordReader:
     @property
     def contigs(self) -> tuple[str, ...]:
         """Names of the reference sequences in the header."""
-        return tuple(self._file.references if self.format.kind == "reads" else self._file.header.contigs)
+        if self.format.kind == "variants":
+            return tuple(contig_lines(self._file.header, self._name))
+        with text_told(self._name):
+            return tuple(self._file.references)
 
     def __iter__(self) -> Iterator[Any]:
         """All records; raises after the last one where the stream was not complete."""
@@ -221,9 +260,12 @@ class RecordReader:
 
     def _references(self) -> str:
         """The reference sequences of what is read, with their MD5s."""
-        lines = self._header.to_dict().get("SQ", []) if self._header else []
+        try:
+            lines = header_lines(self._header, "SQ", self._name) if self._header else []
+        except IntegrityError:
+            lines = []
         wanted = {region.contig for region in self._regions or ()}
-        named = [f"{line['SN']} (MD5 {line.get('M5', 'unknown')})" for line in lines if not wanted or line["SN"] in wanted]
+        named = [f"{line['SN']} (MD5 {line.get('M5', 'unknown')})" for line in lines if "SN" in line and (not wanted or line["SN"] in wanted)]
         return f"the reference of {listing(named, 3)}" if named else "its reference"
 
 

@@ -9,6 +9,7 @@ from typing import Any
 from modos.errors import InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import format_of, is_array_path, is_encrypted
 from modos.genomics import GenomicFile
+from modos.records import header_lines
 from modos.reference.digests import Digests
 from modos.reference.dna import Reference
 from modos.reference.fasta import digest_fasta, open_fasta
@@ -127,6 +128,6 @@ def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str 
 
 
 def _differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
-    lines = GenomicFile(StorageSource(storage, path)).header.to_dict().get("SQ", [])
+    lines = header_lines(GenomicFile(StorageSource(storage, path)).header, "SQ", path)
     return [f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})" if line["SN"] in known else f"{line['SN']} (unknown)"
-            for line in lines if _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]
+            for line in lines if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]

@@ -231,7 +231,7 @@ def _row(fields: list[str]) -> Region:
     if len(fields) == 1:
         return Region(fields[0])
     start = max(_number(fields[1]) - 1, 0)
-    end = _number(fields[2]) if len(fields) > 2 and re.fullmatch(r"\s*[\d,]+\s*", fields[2]) else start + 1
+    end = _number(fields[2]) if len(fields) > 2 and re.fullmatch(r"\s*-?[\d,]+\s*", fields[2], re.ASCII) else start + 1
     return Region(fields[0], start, end)
 
 
@@ -278,8 +278,8 @@ def _parse_span(span: str, text: str) -> tuple[int, int | None]:
     match = _SPAN.fullmatch(span)
     if not match:
         raise RegionError(f"malformed region {text}", "positions are whole numbers, 1-based: chr1:1,000-2,000")
-    start = max(int((match["start"] or "1").replace(",", "")) - 1, 0)
-    end = int(match["end"].replace(",", "")) if match["end"] else None
+    start = max(_number(match["start"] or "1") - 1, 0)
+    end = _number(match["end"]) if match["end"] else None
     if end is not None and start >= end:
         raise RegionError(f"region {text}: its start is after its end", "positions are 1-based and inclusive: chr1:100-200")
     return start, end

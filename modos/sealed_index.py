@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
 
 def find(source: Path) -> Path | None:
     """The index beside a sealed file of this machine: a sealed one, else a plain one."""
-    there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if path.is_file()]
+    there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if os.path.isfile(path)]
     return next((path for path in there if is_sealed(path)), next(iter(there), None))
 
 

@@ -70,13 +70,13 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
         if walk.is_done:
             continue  # the stream is still to be seen complete
         data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
-        used, runs = walk.through(data := layout.cleaned(data))
+        used, runs = walk.through(data := layout.cleaned(data, whole=regions is None))
         rest = data[used:]
         yield from runs
     if rest and not walk.is_done:
         if format.name != "VCF" or regions is not None:
             raise TruncatedStream("the stream ends within a record", "the file is truncated, or its index is of another file")
-        yield from walk.through(layout.cleaned(rest + b"\n"))[1]  # the last line of a file may do without its end
+        yield from walk.through(layout.cleaned(rest + b"\n", whole=regions is None))[1]  # the last line of a file may do without its end
 
 
 def plain(runs: Iterable[Run]) -> Iterator[Parts]:

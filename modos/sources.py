@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from modos.given import refuse_pipe
 from modos.htsget.client import WORKERS, HtsgetClient
 from modos.htsget.query import Query
 from modos.planning import Planner
+from modos.records import header_lines
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
 from modos.reference.opening import provide, stored_assembly
@@ -151,7 +153,7 @@ def check_reference(reference_filename: str | Path | None) -> None:
     """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
     if reference_filename is not None:
         refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
-    if reference_filename is not None and not Path(reference_filename).is_file():
+    if reference_filename is not None and not os.path.isfile(reference_filename):
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 
 
@@ -232,8 +234,9 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
 
 def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
     """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
-    header = GenomicFile(StorageSource(planner.storage, plain_name(key), planner)).header
-    lines = {line["SN"]: line for line in header.to_dict().get("SQ", [])}
-    names = lines if regions is None else {region.contig for region in settle(regions, list(lines))}
-    return {name: StoredContig(name, int(lines[name]["LN"]), lines[name]["M5"], "") for name in names
-            if name in lines and re.fullmatch("[0-9a-f]{32}", lines[name].get("M5", ""))}
+    file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
+    lengths = {region.contig: region.limit for region in file.whole_contigs()}
+    md5s = {line.get("SN"): line.get("M5", "") for line in header_lines(file.header, "SQ", file.name)}
+    names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
+    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names
+            if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))}

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from modos.asking import read_json
 from modos.errors import AccessError, ProtocolError, TransportError
 
 _SERVICE = "modos"
+_LONGEST = 1e11  # seconds that a time may have
 _EARLY = 60  # seconds before its end when a token is renewed
 _TIMEOUT = (10, 30)  # seconds to connect, to answer
 _MAX_ANSWER = 1 << 20  # bytes
@@ -41,7 +43,9 @@ class Login:
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise ProtocolError(f"{token_endpoint} gives no token")
-        expires = time.time() + float(seconds) if isinstance(seconds, (int, float)) else None
+        if isinstance(seconds, (int, float)) and not 0 <= seconds < _LONGEST:
+            raise ProtocolError(f"{token_endpoint} gives a token for {str(seconds)[:20]} seconds")
+        expires = time.time() + seconds if isinstance(seconds, (int, float)) else None
         return cls(token, expires, answer.get("refresh_token") or refresh_token, token_endpoint, client_id)
 
 
@@ -73,7 +77,10 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     import requests
     from urllib3.exceptions import HTTPError
 
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        raise ProtocolError(f"{url} is not an address") from None
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ProtocolError(f"{url} is not safe: secrets are sent over https alone")
     try:
@@ -82,8 +89,8 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {error}", "is the network there?") from None
     try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
+        answer = read_json(body)
+    except ValueError:
         answer = None
     if not isinstance(answer, dict):
         raise ProtocolError(f"{url} answers HTTP {response.status_code}, and no JSON object")
@@ -96,9 +103,18 @@ def load(server: str) -> Login | None:
     text = keyring.get_password(_SERVICE, server) if keyring else None
     try:
         found = json.loads(text) if text else _read_file().get(server)
-        return Login(**found) if found else None
-    except (ValueError, TypeError):
+        return _checked(Login(**found)) if found else None
+    except (ValueError, TypeError, RecursionError):
         return None
+
+
+def _checked(login: Login) -> Login:
+    """ValueError where what was kept is nothing that was written."""
+    texts = (login.token, login.refresh_token or "", login.token_endpoint or "", login.client_id or "")
+    if not all(isinstance(text, str) for text in texts) or not isinstance(login.expires, (int, float, type(None))) \
+            or login.expires is not None and not 0 <= login.expires < _LONGEST:
+        raise ValueError
+    return login
 
 
 def save(server: str, login: Login) -> None:
@@ -134,7 +150,7 @@ def _read_file() -> dict[str, Any]:
         if path.stat().st_mode & 0o077:
             raise AccessError(f"others can read {path}, which holds your tokens", f"chmod 600 {path}; then log in again")
         kept = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, AccessError):
             raise
         return {}

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos import elements, model
@@ -213,7 +214,7 @@ class TrackChanges:
             raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
         return self.transaction.update_element(self._find(name), {"name": new})
 
-    def mask(self, name: str, where: str | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
+    def mask(self, name: str, where: str | Path | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
              hard: bool = False) -> str:
         """Have a track count as having no value in places, until `unmask`.
 
@@ -233,7 +234,7 @@ class TrackChanges:
         from modos.tracks.mask_files import MaskFile
 
         if scores is not None:
-            if not isinstance(where, str):
+            if not isinstance(where, (str, Path)):
                 raise InvalidInputError("scores are those of a mask file, and none is given", "give its path")
             where = MaskFile(where, scores)
         element_id, genome_id, arrays = self._known(name)

@@ -45,7 +45,7 @@ class StagedFile:
 def check_present(source: Path) -> None:
     """Refuse a pipe, and what is no file of this machine."""
     refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
-    if not source.is_file():
+    if not os.path.isfile(source):
         raise NotFoundError(f"no source file {source}", "check the path")
 
 
@@ -159,7 +159,7 @@ def _plain_index_plan(source: Path, key: str) -> IndexPlan:
     format = format_of(key)
     if format is None or not format.index_suffixes:
         return []
-    beside = [Path(name) for name in index_names(source) if Path(name).is_file()]
+    beside = [Path(name) for name in index_names(source) if os.path.isfile(name)]
     if format.name == "FASTA":
         if not beside and not str(source).endswith(".gz"):
             return [(None, key + ".fai")]

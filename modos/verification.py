@@ -70,6 +70,8 @@ def check_blocks(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iter
     except (IntegrityError, InvalidInputError) as error:
         if name in error.message:
             raise
+        if isinstance(error, InvalidInputError) and format.name == "CRAM":
+            raise InvalidInputError(f"{name}: {error.message}", "make it anew with fewer reads in a container") from None
         kind = type(error) if isinstance(error, IntegrityError) else IntegrityError
         raise kind(f"{name}: {error.message}: {_NOT_TO_BE_USED}", _HINT) from None
 

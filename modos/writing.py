@@ -9,7 +9,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from modos.errors import InvalidInputError, ModosError
+from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.formats import RecordKind
 from modos.pipes import is_closed_pipe
 
@@ -91,17 +91,19 @@ class RecordWriter:
         ------
         BrokenPipeError
             Nobody reads the pipe any more.
+        IntegrityError
+            One is damaged.
         ModosError
             They cannot be written; or what the records raise.
         """
-        write = self._file.write
+        write, record = self._file.write, None
         try:
             for record in records:
                 write(record)
         except BaseException as error:
             self._abandon()
             if isinstance(error, (OSError, ValueError)) and not isinstance(error, ModosError):
-                raise self._reason(error) from error
+                raise self._reason(error, record) from error
             raise
 
     def close(self) -> None:
@@ -112,8 +114,12 @@ class RecordWriter:
             self._abandon()
             raise self._reason(error) from error
 
-    def _reason(self, error: Exception) -> Exception:
-        return BrokenPipeError() if is_closed_pipe(self._descriptor) else ModosError(f"cannot write: {error}")
+    def _reason(self, error: Exception, record: Any = None) -> Exception:
+        if is_closed_pipe(self._descriptor):
+            return BrokenPipeError()
+        if record is not None and _is_damaged(record):
+            return IntegrityError("cannot write: a read is damaged", "get the file that it is of again")
+        return ModosError(f"cannot write: {error}")
 
     def _abandon(self) -> None:
         """Close with the last bytes, the end marker among them, going nowhere."""
@@ -122,6 +128,17 @@ class RecordWriter:
         os.close(null)
         with suppress(OSError):
             self._file.close()
+
+
+def _is_damaged(record: Any) -> bool:
+    """Whether a read has tags that htslib cannot make anything of."""
+    try:
+        record.to_string()
+    except UnicodeDecodeError:
+        return False
+    except ValueError:
+        return True
+    return False
 
 
 def _open(header: Any, output: OutputFormat, descriptor: int, threads: int) -> Any:

@@ -18,6 +18,7 @@ from modos.storage.base import Progress
 from modos.tracks.parsing import open_text, read_some
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
+_STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")
 _PIECE = 8 << 20
 _MAX_LINE = 64 << 20
 _GTF = re.compile(rb'\s*[A-Za-z_][\w.-]*\s+("|[^=;]+;)')
@@ -203,7 +204,7 @@ def _table(data: bytes) -> pl.DataFrame | None:
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
     wrong = (pl.col("start").is_null() | pl.col("attributes").is_null() | (pl.col("start") < 1) | (pl.col("end") < pl.col("start"))
-             | ~pl.col("strand").is_in(["+", "-", ".", "?"]) | (pl.col("contig") == "") | (pl.col("type") == ""))
+             | ~pl.col("strand").is_in(_STRANDS) | ~pl.col("phase").is_in(_PHASES) | (pl.col("contig") == "") | (pl.col("type") == ""))
     if table.select(wrong.fill_null(True).any()).item():
         return None
     return table.with_columns(pl.col("start") - 1)
@@ -228,9 +229,11 @@ def _fault(line: bytes) -> str | None:
         return "it is not text in UTF-8"
     if len(fields) != len(COLUMNS):
         return f"it has {len(fields)} columns, not {len(COLUMNS)}"
-    start, end, strand = fields[3], fields[4], fields[6]
+    start, end, strand, phase = fields[3], fields[4], fields[6], fields[7]
     if not (start.isdecimal() and end.isdecimal() and 1 <= int(start) <= int(end) < 1 << 63):
         return f"{start[:30]} to {end[:30]} are no positions"
-    if strand not in ("+", "-", ".", "?"):
+    if strand not in _STRANDS:
         return f"strand {strand[:10]!r} is neither + nor -"
+    if phase not in _PHASES:
+        return f"phase {phase[:10]!r} is neither 0, 1, 2 nor ."
     return "it has no contig, or no type" if not fields[0] or not fields[2] else None

@@ -21,6 +21,7 @@ _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames"
 _KNOWN = (*_PREDICTION, "protein", "alignment")
 _FLAT = ("gene", *_PREDICTION)
 _NUMBERS = ("start", "end", "cds_start", "cds_end", "count")
+_FRAMES = frozenset(("-1", "0", "1", "2"))
 _MAX_SIZE, _MAX_LINES = 1 << 29, 1 << 23  # decompressed
 _BINS = ((512 + 64 + 8 + 1, 17), (64 + 8 + 1, 20), (8 + 1, 23), (1, 26), (0, 29))  # of UCSC: the first of a size, and its bits
 _FAR, _FAR_BINS = 1 << 29, ((4681 + 4096 + 512 + 64 + 8 + 1, 17), (4681 + 585, 20), (4681 + 73, 23), (4681 + 9, 26), (4681 + 1, 29), (4681, 32))
@@ -114,12 +115,23 @@ def _row(row: dict[str, str]) -> dict[str, object] | None:
         return None
     found = {name: int(text) for name, text in zip(_NUMBERS, numbers)}
     starts, ends = (list(map(int, place)) for place in places)
-    if not len(starts) == len(ends) == found["count"] or found["start"] >= found["end"] or any(start >= end for start, end in zip(starts, ends)) \
-            or max(found.values()) >= 1 << 62 or max(ends) >= 1 << 62:
+    if not len(starts) == len(ends) == found["count"] or max(found.values()) >= 1 << 62 or not _fit(found, starts, ends):
         return None
-    frames = [int(frame) if _is_number(frame) else None for frame in row.get("frames", "").strip(",").split(",")]
+    told = row.get("frames", "").strip(",").split(",") if row.get("frames") else ["-1"] * len(starts)
+    if len(told) != len(starts) or not _FRAMES.issuperset(told):
+        return None
+    frames = [int(frame) if frame != "-1" else None for frame in told]
     return {**found, "id": row["id"], "contig": row["contig"], "strand": row["strand"], "gene": row.get("gene") or row["id"], "starts": starts,
-            "ends": ends, "frames": frames if len(frames) == len(starts) else [None] * len(starts), "protein": row.get("protein") or None}
+            "ends": ends, "frames": frames, "protein": row.get("protein") or None}
+
+
+def _fit(found: dict[str, int], starts: list[int], ends: list[int]) -> bool:
+    """Whether the exons follow each other within the transcript, and what is coded lies there, too: as `genePredCheck` of UCSC has it."""
+    borders = [border for exon in zip(starts, ends) for border in exon]
+    inner = [found["cds_start"], found["cds_end"]] if found["cds_start"] != found["cds_end"] else []
+    within = [found["start"], *inner, found["end"]]
+    return (borders == sorted(borders) and within == sorted(within) and found["start"] <= borders[0] and borders[-1] <= found["end"]
+            and all(start < end for start, end in zip(starts, ends)))
 
 
 def _parts(table: pl.DataFrame) -> Parts:

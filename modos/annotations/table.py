@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from modos.annotations.around import Find, find_around, turns
+from modos.annotations.columns import COLUMNS, check_column, missing
 from modos.annotations.features import Feature, Features
 from modos.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
 from modos.annotations.parquet import read_parquet
@@ -150,7 +151,14 @@ class FeatureTable:
     def column(self, name: str) -> pl.Series:
         """A column of the table."""
         if name not in self._columns:
-            self._columns[name] = read_parquet(self._file(), [name]).to_series()
+            try:
+                column = read_parquet(self._file(), [name]).to_series()
+            except pl.exceptions.ColumnNotFoundError:
+                if name in COLUMNS[self.kind]:
+                    raise missing(self.manifest, self.kind, name) from None
+                raise
+            check_column(self.manifest, self.kind, column)
+            self._columns[name] = column
         return self._columns[name]
 
     def numbers(self, name: str) -> np.ndarray:
@@ -180,7 +188,13 @@ class FeatureTable:
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
-        return read_parquet(self._file())
+        frame = read_parquet(self._file())
+        for name in COLUMNS[self.kind]:
+            if name not in frame.columns:
+                raise missing(self.manifest, self.kind, name)
+        for column in frame:
+            check_column(self.manifest, self.kind, column)
+        return frame
 
     def to_polars(self) -> pl.DataFrame:
         """All rows."""

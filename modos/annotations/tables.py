@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from modos.annotations.building import KINDS
+from modos.asking import read_json
 from modos.errors import IntegrityError, InvalidInputError
 
 FORMAT = 1
@@ -80,7 +81,7 @@ class Manifest:
     def from_bytes(cls, data: bytes, where: str) -> Manifest:
         """Read it; IntegrityError where it is none, InvalidInputError where its format is newer."""
         try:
-            given: dict[str, Any] = json.loads(data)
+            given: dict[str, Any] = read_json(data)
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{where} is of format {given['format']}", "install a newer modos")
             tables = {kind: TableFile(str(t["file"]), int(t["size"]), str(t["sha256"]), tuple(map(int, t["offsets"])))

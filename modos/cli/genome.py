@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,7 +33,7 @@ def _is_bigwig(place: str) -> bool:
     from modos.given import open_given
     from modos.tracks.bigwig import is_bigwig
 
-    if not Path(place).is_file():
+    if not os.path.isfile(place):
         return False
     with open_given(place) as file:
         return is_bigwig(file)

@@ -24,12 +24,21 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
     from modos.errors import InvalidInputError
 
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=_without_repetition)
+    except RecursionError:
+        raise InvalidInputError(f"{option} has lists in lists, too deeply") from None
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
     if not isinstance(value, dict):
         raise InvalidInputError(f"{option} is not a JSON object", """write it like '{"id": "sample1"}'""")
     return value
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError(f"{next(name for name, value in pairs if [n for n, _ in pairs].count(name) > 1)[:60]!r} stands there twice")
+    return found
 
 
 def confirm(plan: list[str], yes: bool) -> None:

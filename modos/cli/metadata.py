@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -44,7 +45,7 @@ def publish(
     modo = open_object(path)
     if format == "ro-crate":
         text = json.dumps(modo.ro_crate(), indent=2, ensure_ascii=False)
-        output = output / ro_crate.FILE_NAME if output and output.is_dir() else output
+        output = output / ro_crate.FILE_NAME if output and os.path.isdir(output) else output
     else:
         text = graph.serialize(modo.knowledge_graph(base_uri), format)
     if output:
@@ -203,6 +204,6 @@ def _write(path: Path, text: str) -> None:
     from modos.errors import AccessError
     from modos.storage import open_storage
 
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise AccessError(f"cannot write {path}: there is no folder {path.parent}", "choose another place with -o")
     open_storage(path.parent).write(path.name, (text.rstrip("\n") + "\n").encode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -142,7 +143,7 @@ def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str, 
     from modos.reference.annotations import add_annotation
 
     path = Path(file)
-    with progress(f"reading {path.name}", path.stat().st_size if path.is_file() else None) as advance:
+    with progress(f"reading {path.name}", path.stat().st_size if os.path.isfile(path) else None) as advance:
         made = add_annotation(store, name, store.assembly(assembly), file, source, skip_unknown, advance)
     _say_annotation(made, store)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +32,7 @@ def load_yaml(path: Path) -> Any:
 
 def read_whole(path: Path, limit: int) -> bytes:
     """All of a file that describes elements; see `read_given`."""
-    if path.is_dir():
+    if os.path.isdir(path):
         raise InvalidInputError(f"{path} is a folder", "give a YAML or JSON file, or a TSV or CSV sheet")
     return read_given(path, limit)
 
@@ -41,7 +43,7 @@ def _parse(path: Path, text: bytes) -> Any:
     if len(text) > _MAX_BYTES:
         raise InvalidInputError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB")
     try:
-        return _checked(yaml.safe_load(text.decode()), path)
+        return _checked(yaml.load(text.decode(), _loader()), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -52,6 +54,24 @@ def _parse(path: Path, text: bytes) -> Any:
         raise _too_deep(path) from None
     except (ValueError, OverflowError) as error:  # a day that no month has
         raise InvalidInputError(f"{shown(path)} is not YAML: {error}") from None
+
+
+@cache
+def _loader() -> Any:
+    """YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        def flatten_mapping(self, node: Any) -> None:
+            seen = set()
+            for key, _ in node.value:
+                if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
+                    if (key.tag, key.value) in seen:
+                        raise yaml.constructor.ConstructorError(None, None, f"{key.value[:60]!r} stands there twice", key.start_mark)
+                    seen.add((key.tag, key.value))
+            super().flatten_mapping(node)
+
+    return Loader
 
 
 def _checked(content: Any, path: Path) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,6 @@ class Entry:
 def find_source(source: str, path: Path) -> Path:
     """A file that another one names: beside it, or in the working directory."""
     for candidate in (path.parent / source, Path(source)):
-        if candidate.is_file() or is_pipe(candidate):
+        if os.path.isfile(candidate) or is_pipe(candidate):
             return candidate
     raise NotFoundError(f"{shown(path)}: no source file {source}", "write it relative to that file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def _read(path: Path, data: bytes) -> tuple[list[str], list[tuple[int, list[str]
     is_csv = path.suffix.lower() == ".csv" or path.suffix.lower() not in _SUFFIXES and "\t" not in _first_line(data)
     delimiter = "," if is_csv else "\t"
     try:
-        rows = list(enumerate(csv.reader(text.splitlines(), delimiter=delimiter, strict=True), 1))
+        rows = list(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1))
     except csv.Error as error:
         raise InvalidInputError(f"{shown(path)} is not a table: {error}") from None
     if not rows or len(rows) > _MAX_ROWS:
@@ -175,7 +176,7 @@ def _parse(value: str, slot: dict[str, Any]) -> Any:
 def _scalar(value: str, slot: dict[str, Any]) -> Any:
     if slot.get("range") == "integer":
         try:
-            return int(value)
+            return int(value) if value.isascii() and "_" not in value else value
         except ValueError:
             return value
     return value

@@ -121,7 +121,11 @@ class Document:
                 by_depth[depth] = [text]
         nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
         head, _, tail = root.rpartition('{"":null}')
-        return f"{head}{{{nodes}}}{tail}".encode()
+        text = f"{head}{{{nodes}}}{tail}"
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(f"half of a surrogate pair is no text: {text[max(error.start - 40, 0):error.end]!r}", "write it in UTF-8") from None
 
     def _member(self, path: str, node: dict) -> tuple[str, int]:
         text, depth = f"{_dump(path)}:{_dump(node)}", path.count("/")

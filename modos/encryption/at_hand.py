@@ -63,7 +63,7 @@ def own_key() -> PublicKey:
 
 
 def _in_folders() -> list[Path]:
-    return [path for folder in folders() if folder.is_dir() for path in sorted(folder.glob("*.sec"))]
+    return [path for folder in folders() if os.path.isdir(folder) for path in sorted(folder.glob("*.sec"))]
 
 
 def _halves(public: Path) -> Iterator[Path]:
@@ -74,7 +74,7 @@ def _halves(public: Path) -> Iterator[Path]:
 
 def _public_half(secret: Path) -> PublicKey | None:
     """By the key itself where it is open, else by the public key beside it; None where neither tells."""
-    if is_pipe(secret) or not secret.is_file():
+    if is_pipe(secret) or not os.path.isfile(secret):
         return None
     try:
         return load_secret_key(secret, _no_passphrase).public
@@ -83,7 +83,7 @@ def _public_half(secret: Path) -> PublicKey | None:
     except ModosError:
         return None
     beside = (secret.with_suffix(".pub"), Path(f"{secret}.pub"))
-    for path in (path for path in beside if path.is_file()):
+    for path in (path for path in beside if os.path.isfile(path)):
         try:
             return load_public_key(path)
         except ModosError:

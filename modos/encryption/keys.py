@@ -117,7 +117,9 @@ def load_public_key(path: str | Path) -> PublicKey:
             raise UnusableKey("a secret key", "give the public key that goes with it (.pub)")
         try:
             return PublicKey(public_bytes(lines))
-        except (ValueError, NotImplementedError, AssertionError, IndexError):
+        except UnusableKey:
+            raise
+        except Exception:  # the libraries have one for each way that a key is damaged
             raise UnusableKey("not a public key", TAKEN) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import logging
 import threading
 import time
@@ -13,6 +12,7 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
+from modos.asking import read_json
 from modos.config import check_url
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import STORED_KEY_HEADER, RecordKind
@@ -130,8 +130,8 @@ class HtsgetClient:
         if status != 200:
             raise error_from_response(status, answer, "service-info")
         try:
-            return dict(json.loads(answer))
-        except (ValueError, TypeError, RecursionError):
+            return dict(read_json(answer))
+        except (ValueError, TypeError):
             raise ProtocolError(f"{url} is not the service-info of an htsget server") from None
 
     def iter_bytes(self, ticket: Ticket, renew: Callable[[], Ticket] | None = None) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
+from modos.asking import read_json
 from modos.errors import (
     AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RegionError, RemoteError,
 )
@@ -120,13 +121,13 @@ class Ticket:
             the place of one.
         """
         try:
-            body = json.loads(text)["htsget"]
+            body = read_json(text)["htsget"]
             entries = body["urls"]
             if len(entries) > MAX_BLOCKS:
                 raise ProtocolError(f"the htsget ticket has more than {MAX_BLOCKS:,} blocks")
             blocks = tuple(_block(entry) for entry in entries)
             format_name, scheme = str(body.get("format", default_format)), body.get("encryptionScheme")
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise ProtocolError("the htsget server's answer is not a ticket") from None
         if scheme is not None and str(scheme).lower() not in SCHEMES:
             raise ProtocolError(f"the htsget server encrypts its answers in a way that is not known: {str(scheme)[:50]!r}",
@@ -193,9 +194,9 @@ def error_from_response(status: int, body: bytes, what: str) -> ModosError:
         What was asked for, for the message.
     """
     try:
-        details = json.loads(body)["htsget"]
+        details = read_json(body)["htsget"]
         name, message = str(details["error"]), str(details.get("message", ""))[:500]
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         name, message = "", f"HTTP {status}"
     if name == "NotFound" or (not name and status == 404):
         return NotFoundError(f"the htsget server has no {what}: {message}")

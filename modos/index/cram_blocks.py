@@ -14,18 +14,21 @@ from modos.index.cram import FILE_DEFINITION, Cursor, read_container_header, rea
 _HEAD, _MOST_HEAD = 64, 1 << 22  # bytes of the head of a container or block
 _ENDS = cram_eof_forms(CRAM3_EOF)
 _CRC = 4  # bytes
+MAX_CONTAINER = 1 << 30  # bytes of its blocks, decompressed: htslib has room made for all that they say
 
 Parsed = TypeVar("Parsed")
 _Walk = Generator[None, bytes, Parsed]
 
 
 def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
-    """Pass on a CRAM, its end marker only where all before it is sound; one of version 2 as it is, as it has no checksums.
+    """Pass on a CRAM, each piece only where all before it is sound; one of version 2 has no checksums.
 
     Raises
     ------
     IntegrityError
         A checksum does not match; TruncatedStream where the stream ends within a block.
+    InvalidInputError
+        A container is larger than 1 GiB when it is decompressed.
     """
     check, seen = _Check(), 0
     walk = check.walk()
@@ -33,6 +36,8 @@ def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
     for piece in pieces:
         try:
             walk.send(piece)
+        except _TooLarge:
+            raise
         except (IntegrityError, InvalidInputError):
             raise IntegrityError(f"a CRAM container that ends after byte {seen:,} is damaged: its checksum does not "
                                  "match") from None
@@ -42,24 +47,27 @@ def check_containers(pieces: Iterable[bytes]) -> Iterator[bytes]:
         raise TruncatedStream("the stream ends within a CRAM container")
 
 
+class _TooLarge(InvalidInputError):
+    """A few bytes that would fill the memory."""
+
+
 class _Check:
     """What was not looked at yet, and where it is."""
 
     def __init__(self) -> None:
         self._held = bytearray()
+        self._checksum = _CRC
         self.is_between = False
 
     def walk(self) -> _Walk[None]:
         """Takes the stream, piece by piece."""
         major, _ = yield from self._parse(lambda cursor: read_version(cursor.take(FILE_DEFINITION)))
-        while major >= 3:
+        self._checksum = _CRC if major >= 3 else 0
+        while True:
             self.is_between = True
             yield from self._need(1)
             self.is_between = False
             yield from self._container(major)
-        self.is_between = True
-        while True:
-            yield
 
     def _container(self, major: int) -> _Walk[None]:
         while len(self._held) < len(CRAM3_EOF) and any(form.startswith(self._held) for form in _ENDS):
@@ -68,22 +76,27 @@ class _Check:
             del self._held[:len(CRAM3_EOF)]
             return
         container = yield from self._parse(lambda cursor: read_container_header(cursor, major))
-        length, blocks = container.length, container.blocks
+        length, blocks, unpacked = container.length, container.blocks, 0
         while blocks and length > 0:  # some writers count blocks that are not there
-            blocks, length = blocks - 1, length - (yield from self._block())
-        if length < 0:
+            taken, room = yield from self._block()
+            blocks, length, unpacked = blocks - 1, length - taken, unpacked + room
+            if unpacked > MAX_CONTAINER:
+                raise _TooLarge(f"a CRAM container has more than the {MAX_CONTAINER >> 30} GiB that one may have")
+        if length < 0 and major >= 3:
             raise IntegrityError("blocks beyond their container")
-        yield from self._pass(length, 0)
+        yield from self._pass(max(length, 0), 0)
 
-    def _block(self) -> _Walk[int]:
-        """Returns its bytes."""
-        head, size = yield from self._parse(_block_head)
+    def _block(self) -> _Walk[tuple[int, int]]:
+        """Returns its bytes, and those that it has decompressed; looks at these before more of it is taken."""
+        head, size, unpacked = yield from self._parse(_block_head)
+        if unpacked > MAX_CONTAINER:
+            return 0, unpacked
         checksum = yield from self._pass(size, isal_zlib.crc32(head))
-        yield from self._need(_CRC)
-        if int.from_bytes(self._held[:_CRC], "little") != checksum:
+        yield from self._need(self._checksum)
+        if self._checksum and int.from_bytes(self._held[:_CRC], "little") != checksum:
             raise IntegrityError("a checksum does not match")
-        del self._held[:_CRC]
-        return len(head) + size + _CRC
+        del self._held[:self._checksum]
+        return len(head) + size + self._checksum, unpacked
 
     def _pass(self, count: int, checksum: int) -> _Walk[int]:
         """Go over some bytes; returns the checksum with them."""
@@ -118,12 +131,11 @@ class _Check:
         raise IntegrityError("the head of a container has no end")
 
 
-def _block_head(cursor: Cursor) -> tuple[bytes, int]:
-    """The bytes of a block up to its payload, and the bytes of that."""
+def _block_head(cursor: Cursor) -> tuple[bytes, int, int]:
+    """The bytes of a block up to its payload, the bytes of that, and those that it has decompressed."""
     cursor.take(2)
     cursor.itf8()
-    size = cursor.itf8()
-    cursor.itf8()
-    if size < 0:
+    size, unpacked = cursor.itf8(), cursor.itf8()
+    if size < 0 or unpacked < 0:
         raise IntegrityError("a block of a negative size")
-    return cursor.data[:cursor.at], size
+    return cursor.data[:cursor.at], size, unpacked

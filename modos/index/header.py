@@ -202,7 +202,10 @@ def _read_cram(read: Read, size: int | None) -> Header:
         fields = dict(item.split(":", 1) for item in _text(line[0]).split("\t") if ":" in item)
         if "SN" not in fields:
             raise InvalidInputError("the CRAM header is damaged: an @SQ line without SN")
-        _add(contigs, fields["SN"], _length(fields.get("LN", "")))
+        length = _length(fields.get("LN", ""))
+        if length is None:
+            raise InvalidInputError(f"the CRAM header is damaged: the @SQ line of {fields['SN']} has no length")
+        _add(contigs, fields["SN"], length)
     return Header(contigs, (ByteRange(0, end),), eof, end, _enumerate(contigs))
 
 
@@ -217,8 +220,15 @@ def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, in
 
 
 def header_fields(text: bytes | bytearray) -> dict[str, str]:
-    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket."""
-    return {field["key"]: field["value"].strip('"') for field in _FIELD.finditer(_text(text))}
+    """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket; as htslib has it, up to the other one, the first of a name."""
+    found: dict[str, str] = {}
+    line = _text(text)
+    for field in _FIELD.finditer(line):
+        value = field["value"]
+        found.setdefault(field["key"], value.strip('"'))
+        if line[field.end():field.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
+            break
+    return found
 
 
 def _add(contigs: dict[str, int | None], name: str, length: int | None) -> None:

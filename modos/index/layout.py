@@ -32,6 +32,7 @@ _CONSUMES_REFERENCE = 0b110001101  # M, D, N, =, X: a bit for each operation
 _NEWLINE = re.compile(b"\n")
 _AFTER_NEWLINE = re.compile(rb"\n[#\r\n]")
 _NO_RECORD = re.compile(rb"^(?:#[^\n]*|\r?)\n", re.MULTILINE)
+_NO_LINE = re.compile(rb"^(?:#(?![^\t\n]*\t[0-9]+\t)[^\n]*|\r?)\n", re.MULTILINE)
 _DECLARATION = re.compile(rb"^##(INFO|FORMAT)=<([^\n]*ID=(?:END|SVLEN|LEN)\b[^\n]*)", re.MULTILINE)
 _END = re.compile(rb"(?:^|;)END=([+-]?\d+)(?![^;]*,)")  # one number: of several none counts, of what follows it nothing
 _SVLEN = re.compile(rb"(?:^|;)SVLEN=([^;]*)")
@@ -54,8 +55,15 @@ class Layout(ABC):
     def starts(self, data: bytes) -> list[int]:
         """Where the whole records start, and where the last one ends."""
 
-    def cleaned(self, data: bytes) -> bytes:
-        """The data without what is between records and belongs to none."""
+    def cleaned(self, data: bytes, *, whole: bool = False) -> bytes:
+        """The data without what is between records and belongs to none.
+
+        Parameters
+        ----------
+        whole
+            Whether all records of the file are wanted: a record that begins
+            with `#` is one then for htslib, which regions leave out.
+        """
         return data
 
     @abstractmethod
@@ -146,9 +154,9 @@ class _Vcf(Layout):
     def starts(self, data: bytes) -> list[int]:
         return [0, *(newline.end() for newline in _NEWLINE.finditer(data))]
 
-    def cleaned(self, data: bytes) -> bytes:
+    def cleaned(self, data: bytes, *, whole: bool = False) -> bytes:
         has_other = data.startswith((b"#", b"\n", b"\r")) or _AFTER_NEWLINE.search(data)
-        return _NO_RECORD.sub(b"", data) if has_other else data
+        return (_NO_LINE if whole else _NO_RECORD).sub(b"", data) if has_other else data
 
     def place(self, data: bytes, at: int) -> tuple[str, int]:
         tab = data.find(b"\t", at)

@@ -29,7 +29,7 @@ def to_attributes(element: Any) -> dict[str, Any]:
         attributes = {"@type": type(element).__name__} | vars(element)
     else:
         raise SchemaError(f"a {type(element).__name__} is not an element", "give a mapping with id and @type")
-    if not isinstance(attributes.get("@type"), str):
+    if not isinstance(attributes.get("@type"), str) or not attributes["@type"]:
         raise SchemaError("an element needs its class as @type", path="@type")
     plain = {str(key): _plain(value) for key, value in attributes.items()}
     return {key: value for key, value in plain.items() if value not in (None, "", [])}

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from modos.asking import read_json
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.reference.digests import seqcol_digest
 
@@ -88,14 +89,13 @@ class Assembly:
     def from_bytes(cls, data: bytes, where: str) -> Assembly:
         """Read it; IntegrityError where it is none, or not what its digest says."""
         try:
-            given = json.loads(data)
+            given = read_json(data)
             contigs = tuple(StoredContig(str(c["name"]), int(c["length"]), str(c["md5"]), str(c["ga4gh"]), tuple(map(str, c["aliases"])))
                             for c in given["contigs"])
             file, size, sha256 = given.get("masked") or ("", 0, "")
             masked = (check_name(file), int(size), check_sha256(sha256)) if file else None
             assembly = cls(str(given["name"]), contigs, str(given["seqcol"]), str(given.get("source", "")), masked)
             valid = seqcol_digest([vars(c) for c in contigs]) == assembly.seqcol
-            "".join(alias for c in contigs for alias in c.aliases).encode()  # half of a surrogate pair is no text
             valid = valid and all(re.fullmatch("[0-9a-f]{32}", c.md5) and re.fullmatch("SQ[.][A-Za-z0-9_-]{32}", c.ga4gh) and c.length > 0
                                   for c in contigs)
         except MALFORMED:

@@ -65,7 +65,7 @@ def cache_limit() -> int | None:
     text = os.environ.get(LIMIT_VARIABLE, "").strip().upper().removesuffix("B")
     if not text:
         return None
-    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)", text)
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*([KMGT]?)", text, re.ASCII)
     if not found:
         raise InvalidInputError(f"{LIMIT_VARIABLE}={text} is no size", "write it like 20G")
     return int(float(found[1]) * _UNITS[found[2]])
@@ -99,7 +99,7 @@ def search_in(folder: Path) -> None:
 def htslib_has(md5: str) -> bool:
     """Whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
     patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
-    return any(_expand(pattern.replace("\0", ":"), md5).is_file() for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
+    return any(os.path.isfile(_expand(pattern.replace("\0", ":"), md5)) for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
 
 
 def _expand(pattern: str, md5: str) -> Path:

@@ -28,6 +28,7 @@ def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> 
         between.
     """
     entries = list(parse_fai(text).items())
+    last, furthest = max(entries, key=lambda one: one[1].byte_of(one[1].length))
     if not thorough and len(entries) > _LOOKS:
         between = random.Random(_SEED).sample(range(1, len(entries) - 1), _LOOKS - 2)
         entries = [entries[0], *(entries[at] for at in sorted(between)), entries[-1]]
@@ -44,6 +45,9 @@ def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> 
             raise IntegrityError(f"no sequence {name} starts at byte {entry.offset:,}")
         if entry.length and not _has_lines(part, entry):
             raise IntegrityError(f"the lines of {name} are not as it says")
+    end = furthest.byte_of(furthest.length)
+    if part(end, end + _HEADER).strip():
+        raise IntegrityError(f"it lacks what follows {last}")
 
 
 def _is_header(before: bytes, name: str, is_all: bool) -> bool:

@@ -25,7 +25,7 @@ from modos.reference.store import ReferenceStore
 from modos.reference.twobit import is_twobit
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.tracks.assembly import read_rows
+from modos.tracks.assembly import read_sizes
 
 _ANNOTATIONS = (".gff3", ".gff", ".gtf", ".refgene.txt", ".refgene")
 _MAX_CFG = 1 << 16
@@ -152,8 +152,7 @@ def _fetch(storage: Storage, key: str, folder: Path) -> str:
 
 
 def _compare(sizes: str, lengths: dict[str, int]) -> None:
-    for line in read_rows(sizes):
-        fields = line.split()
-        if len(fields) >= 2 and str(lengths.get(fields[0])) != fields[1]:
-            raise InvalidInputError(f"{sizes} has {fields[0]} with {fields[1]} bases, and the 2bit file {lengths.get(fields[0], 'no such sequence')}",
+    for name, length in read_sizes([sizes]).lengths.items():
+        if lengths.get(name) != length:
+            raise InvalidInputError(f"{sizes} has {name} with {length} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
                                     "one of the two is of another assembly")

@@ -68,8 +68,13 @@ class Mask:
     def __init__(self, path: Path):
         try:
             table = read_parquet(path, _COLUMNS)
+            kinds = table["contig"].dtype == pl.String and all(table[name].dtype.is_integer() for name in _COLUMNS[1:])
+            if not kinds or any(column.null_count() for column in table):
+                raise ValueError("its columns are not those of stretches")
             self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
                            for (contig,), part in table.group_by("contig", maintain_order=True)}
+            if not all(map(_are_apart, self._spans.values())):
+                raise ValueError("its stretches overlap, or are not in order")
         except (pl.exceptions.PolarsError, ValueError) as error:
             if isinstance(error, InvalidInputError):
                 raise
@@ -87,3 +92,8 @@ class Mask:
         for low, high in spans[:, first:last].T.tolist():
             letters[max(low - start, 0):high - start] |= 32
         return letters.tobytes()
+
+
+def _are_apart(spans: np.ndarray) -> bool:
+    starts, ends = spans
+    return bool(0 <= starts[0] and (starts < ends).all() and (ends[:-1] <= starts[1:]).all())

@@ -43,7 +43,7 @@ def own_folder() -> Path:
 
 def has_store(endpoint: str | None = None) -> bool:
     """Whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
-    return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or own_folder().is_dir()
+    return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or os.path.isdir(own_folder())
 
 
 def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
@@ -107,7 +107,7 @@ def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_
         Nothing reads such a URL.
     """
     where = str(place or os.environ.get(STORE_VARIABLE) or "")
-    if not where and not own_folder().is_dir():
+    if not where and not os.path.isdir(own_folder()):
         found = served_store(endpoint)
         if found is not None:
             return found
@@ -148,7 +148,7 @@ def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) 
 
 def _open_http(url: str, endpoint: str | None) -> Storage:
     named, url = endpoint or endpoint_from_environment(), check_url(url, "a reference store")
-    at_endpoint = named is not None and origin(url) == origin(named)
+    at_endpoint = named is not None and origin(url) == origin(check_url(named, "a modos server"))
     token = token_for(url, named) if at_endpoint else tokens.token_of(server_name(url))  # MODOS_TOKEN is for the endpoint alone
     return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
 
@@ -173,7 +173,7 @@ def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:
     return assembly
 
 
-def open_reference(name: str, place: str | Path | None = None, endpoint: str | None = None,
+def open_reference(name: str | os.PathLike[str], place: str | Path | None = None, endpoint: str | None = None,
                    s3_kwargs: dict[str, Any] | None = None, seqcol: str | None = None) -> Reference:
     """An assembly of a store, to be asked for its bases; the name of an annotation opens the assembly that it is of.
 
@@ -190,7 +190,7 @@ def open_reference(name: str, place: str | Path | None = None, endpoint: str | N
         It has another digest than `seqcol`, or than the annotation's.
     """
     cached = CachedStore(open_store(place, endpoint, s3_kwargs))
-    assembly, annotation = _find_assembly(cached, name)
+    assembly, annotation = _find_assembly(cached, os.fspath(name))
     _check_digest(assembly, seqcol)
     return Reference(assembly, partial(_file_of, cached, seqcol is not None), partial(_read_range, cached.store), partial(_find_annotation, cached, assembly),
                      partial(_read_mask, cached, assembly), annotation)

@@ -114,7 +114,7 @@ def _note_of(path: Path) -> Path:
 
 def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
     """What an earlier process has noted; nothing where others could have."""
-    with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError):
+    with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         note = _note_of(path)
         descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with open(descriptor, "rb") as file:

@@ -35,12 +35,16 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
     """Sequences of a FASTA by name; IntegrityError for what is no .fai."""
     entries = {}
     try:
-        for line in text.decode().splitlines():
-            name, *numbers = line.split("\t")
-            entry = FaiEntry(*map(int, numbers[:4]))
-            if min(entry) < 0 or (entry.length and not 0 < entry.line_bases <= entry.line_width):
+        for line in filter(None, text.decode().split("\n")):
+            name, *fields = line.rstrip("\r").split("\t")
+            if name in entries or not all(field.isascii() and field.isdecimal() for field in fields[:4]):
+                raise ValueError
+            entry = FaiEntry(*map(int, fields[:4]))
+            if entry.length and not 0 < entry.line_bases <= entry.line_width:
                 raise ValueError
             entries[name] = entry
+        if not entries:
+            raise ValueError
     except (ValueError, TypeError):
         raise IntegrityError("the FASTA's .fai index is damaged", "make it again with samtools faidx") from None
     return entries

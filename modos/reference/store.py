@@ -20,6 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.asking import read_json
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
     listing,
@@ -80,7 +81,7 @@ class ReferenceStore:
                 raise
             return {"assemblies": {}, "annotations": {}}, None
         try:
-            given = json.loads(data)
+            given = read_json(data)
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
             return {kind: {str(name): _checked_facts(facts, wanted) for name, facts in given.get(kind, {}).items()}
@@ -151,6 +152,8 @@ class ReferenceStore:
                 contigs.append(StoredContig(contig, found.length, digests.md5, digests.ga4gh, tuple(known.get(contig, ()))))
             if not contigs:
                 raise InvalidInputError("there are no sequences")
+            if aliases and not names & aliases.keys():
+                raise InvalidInputError(f"the table of names has none of the sequences {listing(names)}", "is it of another assembly?")
             masked = masks.write(Path(folder))
             if masked:
                 self.put(assembly_key(name, masked.file), masked.size, iter_file(Path(folder) / masked.file))

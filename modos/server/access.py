@@ -54,7 +54,10 @@ def read_tokens(path: str | Path) -> dict[str, str]:
                for words in lines):
         raise InvalidInputError(f"{path} has a token of less than {SHORTEST} characters, or with others than RFC 6750 has",
                                 "make one with `openssl rand -hex 32`")
-    return {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
+    names = {words[-1]: words[0] if len(words) == 2 else "token" for words in lines}
+    if len(names) < len(lines):
+        raise InvalidInputError(f"{path} has a token twice", "give everybody another one")
+    return names
 
 
 class Access:

@@ -128,13 +128,13 @@ def _answer_error(request: Request, error: Exception) -> JSONResponse:
     status, name = _status(error)
     message = str(error)
     if status >= 500:
-        logger.error("%s %s: %s", request.method, request.url.path, error)
+        logger.error("%s %s: %s", request.method, request.scope["path"], error)
         message = "the server cannot read what was asked for" + (
             ": the file or its index is damaged there" if isinstance(error, IntegrityError) else "")
     headers = {"WWW-Authenticate": "Bearer"} if status in (401, 403) else {}
     if request.method == "POST":
         headers["Connection"] = "close"  # what is left of the body is not read
-    if request.url.path.startswith("/htsget/") or status in (401, 403):
+    if request.scope["path"].startswith("/htsget/") or status in (401, 403):
         return JSONResponse(error_to_json(name, message), status, headers, media_type=MEDIA_TYPE)
     return JSONResponse({"error": getattr(error, "kind", "error"), "message": message}, status, headers)
 

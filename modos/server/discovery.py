@@ -54,7 +54,10 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
     @router.get("/authorize", include_in_schema=False)
     def authorize(request: Request) -> dict[str, str]:
         """Whether a gateway is to pass on the request that it describes."""
-        path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
+        try:
+            path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
+        except ValueError:
+            path = ""
         match = _TICKET.fullmatch(path)
         if not match or "%" in path:
             raise HtsgetError("NotFound", "there is nothing here")

@@ -69,7 +69,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
     @router.post(f"/{kind}/{{file_id:path}}", name=f"{kind} ticket for several regions")
     async def post_ticket(file_id: str, request: Request) -> Response:
         """A ticket for a file or some regions of it."""
-        if request.url.query:
+        if request.scope["query_string"]:
             raise HtsgetError("InvalidInput", "a POST request has no parameters in its address")
         asked = tickets(request, file_id)
         query = Query.from_body(await read_body(request, MAX_REQUEST), kind)

@@ -108,7 +108,7 @@ def read_access(path: str | Path) -> AccessFile:
     path = Path(path)
     try:
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
     _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
     tables = document.get("rule", [])
@@ -117,7 +117,7 @@ def read_access(path: str | Path) -> AccessFile:
     rules = [_rule(table, f"{path}: rule {number}") for number, table in enumerate(tables, 1)]
     tokens = document.get("tokens")
     return AccessFile(Rules(tuple(rules)), _oidc(document.get("oidc"), str(path)),
-                      path.parent / tokens if isinstance(tokens, str) else None)
+                      None if tokens is None else path.parent / _string(tokens, f"{path}: tokens"))
 
 
 def _rule(table: Mapping[str, Any], where: str) -> Rule:

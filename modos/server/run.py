@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
@@ -36,7 +35,7 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Stora
 
         storage: Storage = S3Storage.from_url(place, s3_kwargs=s3_kwargs, public_url=s3_url)
     else:
-        if not Path(place).is_dir():
+        if not os.path.isdir(place):
             raise NotFoundError(f"no folder {place}", "serve a folder, or s3://bucket")
         storage = open_storage(place)
     storage.list_folders()
@@ -47,7 +46,7 @@ def _open_references(place: str | None, s3_kwargs: dict | None) -> ReferenceStor
     """The reference store that is to be given out; fails now where it cannot be read."""
     if place is None:
         return None
-    if not place.startswith("s3://") and not Path(place).is_dir():
+    if not place.startswith("s3://") and not os.path.isdir(place):
         raise NotFoundError(f"no folder {place}", "give a reference store: a folder, or s3://bucket/prefix")
     store = ReferenceStore(open_storage(place, s3_kwargs=s3_kwargs))
     store.index()

@@ -47,7 +47,7 @@ class AnywhereStorage(ReadOnlyStorage):
             scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}))
         try:
             self._filesystem.get()
-        except (ValueError, ImportError) as error:
+        except Exception as error:  # each service has its own
             raise InvalidInputError(f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path") from None
         self._root = self._url if self._is_http else rest
         self._sizes: dict[str, int] = {}

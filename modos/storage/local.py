@@ -513,4 +513,6 @@ def _translated(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in _FULL:
             raise StorageFullError(f"cannot write {path}: {error.strerror}", "free some space, and try again") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise NotFoundError(f"there can be no file {path}: its name is too long") from None
         raise ModosError(f"cannot use {path}: {error.strerror or error}") from error

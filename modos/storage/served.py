@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -61,7 +62,10 @@ class ServedStorage(ReadOnlyStorage):
 
     def stat(self, key: str) -> ObjectInfo:
         with self._ask("HEAD", key) as answer:
-            return ObjectInfo(key, int(answer.headers.get("Content-Length", 0)), answer.headers.get("ETag", ""))
+            size = answer.headers.get("Content-Length", "")
+            if not re.fullmatch("[0-9]{1,18}", size):
+                raise ProtocolError(f"{self._url}/{key}: the server does not say how large it is")
+            return ObjectInfo(key, int(size), answer.headers.get("ETag", ""))
 
     def read(self, key: str) -> tuple[bytes, str]:
         with self._get(key, {}) as answer:
@@ -85,7 +89,7 @@ class ServedStorage(ReadOnlyStorage):
             if answer.status_code != 206:
                 raise ProtocolError(f"{self._url}/{key}: a range was asked for, and the server answers HTTP {answer.status_code}")
             total = answer.headers.get("Content-Range", "").rpartition("/")[2]
-            if not total.isdigit():
+            if not re.fullmatch("[0-9]{1,18}", total):
                 raise ProtocolError(f"{self._url}/{key}: the server does not say which bytes it sends")
             tag = answer.headers.get("ETag", "")
             if if_match and tag != if_match:
@@ -132,7 +136,10 @@ class ServedStorage(ReadOnlyStorage):
             return None
         if not location:
             raise ProtocolError(f"{self._files_url} signs no address for {key}")
-        url = urljoin(self._files_url, location)
+        try:
+            url = urljoin(self._files_url, location)
+        except ValueError:
+            raise ProtocolError(f"{self._files_url} leads to what is no address for {key}: {location[:100]}") from None
         check_reach(url, self._files_url, "the modos server")
         with self._lock:
             self._signed[key] = url, time.monotonic() + _KEPT

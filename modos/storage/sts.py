@@ -35,6 +35,7 @@ def scoped_credentials(storage: S3Storage, places: Sequence[str], *, write: bool
     """
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
     from botocore.session import Session
 
     given = storage.credentials
@@ -49,9 +50,13 @@ def scoped_credentials(storage: S3Storage, places: Sequence[str], *, write: bool
     except (ClientError, BotoCoreError) as error:
         raise RemoteError(f"the S3 server gives no temporary credentials: {error}",
                           "signed addresses are there all the same: /files/ and htsget") from None
-    found = answer["Credentials"]
-    return TemporaryCredentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"],
-                                found["Expiration"].isoformat())
+    except (ResponseParserError, ValueError):
+        raise RemoteError("the S3 server gives no temporary credentials: its answer is not that of STS") from None
+    try:
+        found = answer["Credentials"]
+        return TemporaryCredentials(found["AccessKeyId"], found["SecretAccessKey"], found["SessionToken"], found["Expiration"].isoformat())
+    except (KeyError, TypeError, AttributeError):
+        raise RemoteError("the S3 server gives no temporary credentials: its answer lacks them") from None
 
 
 def _policy(bucket: str, prefix: str, places: Sequence[str], write: bool) -> dict[str, Any]:

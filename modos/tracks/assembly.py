@@ -20,6 +20,7 @@ from modos.tracks.parsing import open_text, read_some, whole_number
 
 GAP = 100_000  # bases without a known base that divide a contig
 NAME_STYLES = ("UCSC-style-name", "Sequence-Name", "GenBank-Accn", "RefSeq-Accn", "Assigned-Molecule")
+_AGP_TYPES = frozenset("ADFGOPWNU")  # of components
 _PIECE = 8 << 20
 _IS_BASE = np.zeros(256, bool)
 _IS_BASE[list(b"ACGTacgt")] = True
@@ -132,11 +133,13 @@ def read_agp(paths: Sequence[str]) -> Contigs:
         for number, fields in _rows(path):
             try:
                 name, start, end, kind = fields[0], whole_number(fields[1]) - 1, whole_number(fields[2]), fields[4]
-                if not 0 <= start < end:
+                if not 0 <= start < end or kind not in _AGP_TYPES:
                     raise ValueError
             except (IndexError, ValueError):
                 raise InvalidInputError(f"{path}, line {number}: not a row of AGP: {' '.join(fields)[:80]!r}") from None
-            lengths[name] = max(lengths.get(name, 0), end)
+            if start < lengths.get(name, 0):
+                raise InvalidInputError(f"{path}, line {number}: it overlaps what is before it on {name}, or is not in order")
+            lengths[name] = end
             if kind not in ("N", "U"):
                 spans.setdefault(name, []).append((start, end))
     return Contigs(lengths, {name: merge_spans(spans.get(name, ())) for name in lengths})
@@ -163,12 +166,15 @@ def read_report(path: str, style: str) -> dict[str, str]:
         raise InvalidInputError(f"there is no name style {style}", f"there are {listing(NAME_STYLES)}")
     columns: list[str] = []
     names: dict[str, str] = {}
-    for line in read_rows(path):
+    for number, line in enumerate(read_rows(path), 1):
         if line.startswith("# Sequence-Name"):
-            columns = line[2:].rstrip("\n").split("\t")
+            columns = line[2:].split("\t")
         if line.startswith("#") or not line.strip():
             continue
-        row = dict(zip(columns, line.rstrip("\n").split("\t")))
+        fields = line.split("\t")
+        if columns and len(fields) != len(columns):
+            raise InvalidInputError(f"{path}, line {number}: it has {len(fields)} columns, and the header {len(columns)}")
+        row = dict(zip(columns, fields))
         target = row.get(style, "na")
         if target in ("na", ""):
             target = next((row[s] for s in NAME_STYLES if row.get(s, "na") not in ("na", "")), "")
@@ -187,7 +193,8 @@ def read_map(path: str) -> dict[str, str]:
     for number, fields in _rows(path):
         if len(fields) < 2:
             raise InvalidInputError(f"{path}, line {number}: not two names: {' '.join(fields)[:80]!r}")
-        names[fields[0]] = fields[1]
+        if names.setdefault(fields[0], fields[1]) != fields[1]:
+            raise InvalidInputError(f"{path}, line {number}: {fields[0]} is to get two names, {names[fields[0]]} and {fields[1]}", "leave one out")
     return names
 
 

@@ -35,7 +35,7 @@ def is_bigwig(file: Given) -> bool:
 
 def _blocks_of(path: Name) -> BigWigBlocks:
     refuse_pipe(path, "a bigWig is read at random", "write it to a file first")
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise NotFoundError(f"cannot read {path}: no such file", "check the path")
     return BigWigBlocks(path)
 

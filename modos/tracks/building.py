@@ -102,7 +102,7 @@ class TrackBuilder:
             self._summary.add_runs(number, runs.starts + contig.offset, runs.ends + contig.offset, runs.values)
 
     def _decide(self) -> None:
-        runs = [as_runs(data) for data in self._first]
+        runs = [joined(as_runs(data)) for data in self._first]
         collected = _Collected(self._storage, self._contigs, self._names.path("runs"), self._written)
         sample = _sampled_chunks(self._first, self._contigs)
         if sum(len(part.starts) for part in runs) and _size_as_runs(runs) > _size_as_chunks(*sample):
@@ -162,7 +162,7 @@ def _size_as_chunks(sample: list[np.ndarray], count: int) -> float:
 
 
 def _size_as_runs(blocks: list[Runs]) -> float:
-    runs = [joined(part) for part in blocks if len(part.starts)]
+    runs = [part for part in blocks if len(part.starts)]
     total = sum(len(part.starts) for part in runs)
     largest = max(runs, key=lambda part: len(part.starts))
     values = largest.values[:RUN_CHUNK * _TRIED_CHUNKS]

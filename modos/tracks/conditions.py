@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from dataclasses import dataclass
@@ -31,7 +32,10 @@ class Condition:
         found = _TEXT.fullmatch(text.strip())
         if not found:
             raise InvalidInputError(f"{text} is no condition", "write it like: lt 0.5 (for a negative number: -- lt -0.5)")
-        return cls(found[1], float(found[2]))
+        number = float(found[2])
+        if not math.isfinite(number):
+            raise InvalidInputError(f"{text} is no condition: its number is too large")
+        return cls(found[1], number)
 
     def of(self, values: np.ndarray) -> np.ndarray:
         """For which values it holds, in their precision; for none that is NaN."""

@@ -104,7 +104,7 @@ class Contigs(Mapping[str, Contig]):
             if any(not end <= start < end + SHARD for end, start in zip(ends, offsets)):
                 raise ValueError
             return contigs
-        except (KeyError, TypeError, ValueError, AttributeError):
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
             raise IntegrityError("the contigs of the genome are damaged", "restore the object from a copy") from None
 
     def to_attributes(self) -> dict[str, Any]:

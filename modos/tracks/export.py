@@ -120,7 +120,7 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
-def export(track: Track, path: str, format: str | None = None, regions: Iterable[Region] | None = None,
+def export(track: Track, path: str | Path, format: str | None = None, regions: Iterable[Region] | None = None,
            force: bool = False, progress: Progress | None = None) -> None:
     """Write a track to a file, whole or not at all.
 
@@ -136,10 +136,11 @@ def export(track: Track, path: str, format: str | None = None, regions: Iterable
     AlreadyExistsError
         There is such a file.
     """
-    format, target = format or format_of(path), Path(path)
-    if target.exists() and not force:
+    path, target = os.fspath(path), Path(path)
+    format = format or format_of(path)
+    if os.path.exists(target) and not force:
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
-    if not target.parent.is_dir():
+    if not os.path.isdir(target.parent):
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.bw")
     os.close(create_output(part, target))

@@ -28,6 +28,7 @@ _CRC = {"name": "crc32c"}
 _DTYPES = ("uint8", "int8", "int16", "uint32", "int64", "float32", "float64")
 _MAX_CHUNK = 1 << 20  # numbers along the last axis
 _MAX_ROWS = 8
+_SHUFFLES = ("noshuffle", "shuffle", "bitshuffle")
 
 Codec = Mapping[str, Any]
 
@@ -146,8 +147,11 @@ class ArraySpec:
 
 
 def _is_codec(codec: Codec) -> bool:
-    settings = codec["configuration"] if codec["name"] == "blosc" else {}
-    return type(codec["name"]) is str and all(type(settings.get(key, "")) is str for key in ("cname", "shuffle"))
+    if codec["name"] != "blosc":
+        return type(codec["name"]) is str
+    settings = codec["configuration"]
+    return (type(settings["cname"]) is str and settings["shuffle"] in _SHUFFLES
+            and all(type(settings[key]) is int for key in ("clevel", "blocksize")))
 
 
 def _holds(dtype: str, fill: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -140,8 +141,9 @@ class MaskFile:
             if self._scores is None:
                 return fields[0], start, end, True
             reason = "no score in column 5"
-            if "_" in fields[_SCORE]:  # Python takes 1_0 as 10
+            score = float(fields[_SCORE])
+            if "_" in fields[_SCORE] or not math.isfinite(score):  # Python takes 1_0 as 10
                 raise ValueError
-            return fields[0], start, end, bool(self._scores.of(np.array([float(fields[_SCORE])]))[0])
+            return fields[0], start, end, bool(self._scores.of(np.array([score]))[0])
         except (IndexError, ValueError):
             raise InvalidInputError(f"{self.path}, line {number:,}: {reason}: {text[:80]!r}") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from modos.tracks.runs import Spans, as_runs, complement, restricted, union
 from modos.tracks.stored import StoredTrack
 
 
-def spans_of(track: StoredTrack, where: str | MaskFile | Condition | Spans) -> Spans:
+def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Spans) -> Spans:
     """Places on the axis: those of a file, or where a condition holds for a track's values; or as given."""
     if isinstance(where, np.ndarray):
         return where

@@ -78,7 +78,9 @@ def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str
     for element_id, arrays in sorted(_arrays(document).items(), key=place):
         if not ({"values", "runs"} & arrays.keys() and element_id.startswith("data/") and "zoom" in arrays):
             continue
-        attributes = document.nodes[element_id]["attributes"]
+        if element_id not in document.nodes:
+            raise IntegrityError(f"the arrays of {element_id} have no element", "see what is wrong with `modos check`")
+        attributes = document.nodes[element_id].get("attributes", {})
         links = attributes.get("has_reference") or []
         if genome_id is None or genome_id in ([links] if isinstance(links, str) else links):
             name = attributes.get("name") or element_id.partition("/")[2]

@@ -25,6 +25,7 @@ _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
 _NOISE = re.compile(rb"\s*(?:#|$|(?:track|browser)(?:\s|$))")
 _SETTING = re.compile(rb"(\w+)=(\S+)")
+_DECLARATION = re.compile(rb"\s*(?:fixed|variable)Step(?:\s|$)")
 _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
 _SHOWN = 80
 BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # how a bigWig begins
@@ -319,7 +320,10 @@ class _Reader:
                 self._declaration = self._declared(before + row, line)
 
     def _declared(self, row: int, line: bytes) -> _Declaration:
-        settings = {key.decode(): value.decode(errors="replace") for key, value in _SETTING.findall(line)}
+        found = _SETTING.findall(line)
+        settings = {key.decode(): value.decode(errors="replace") for key, value in found}
+        if len(settings) < len(found):
+            raise self._bad(row, line, "a setting is there twice")
         fixed = line.lstrip().startswith(b"fixedStep")
         try:
             contig = settings["chrom"]
@@ -378,7 +382,7 @@ def is_noise(line: bytes) -> bool:
 
 
 def _is_declaration(line: bytes) -> bool:
-    return line.lstrip().startswith((b"fixedStep", b"variableStep"))
+    return bool(_DECLARATION.match(line))
 
 
 def _lines_at(piece: bytes, rows: np.ndarray) -> list[bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -42,7 +43,7 @@ def plot(tracks: Sequence[Track], region: Region | str, path: str | Path) -> Non
         raise InvalidInputError(f"{path} is no picture that can be drawn", "end its name in .svg, .png or .pdf")
     if not tracks:
         raise InvalidInputError("there is no track to draw")
-    if not Path(path).parent.is_dir():
+    if not os.path.isdir(Path(path).parent):
         raise NotFoundError(f"there is no folder {Path(path).parent}", "make it first")
     contig, start, end = tracks[0].contigs.place(region)
     figure = Figure(figsize=(10, 0.6 + 1.4 * len(tracks)), layout="constrained")

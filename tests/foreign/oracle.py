@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import tempfile
@@ -29,8 +30,11 @@ for line in sys.stdin:
 """
 
 
+_PATIENCE = 120  # seconds, of who waits for a program
+
+
 class Refused(Exception):
-    """The program says no, or died."""
+    """The program says no, died, or has no end."""
 
 
 @dataclass
@@ -39,6 +43,7 @@ class Oracle:
 
     folder: Path
     process: subprocess.Popen | None = None
+    patience: float = _PATIENCE
 
     def run(self, program: str, command: str, *words: object) -> bytes:
         """What a command writes to its standard output.
@@ -54,10 +59,11 @@ class Oracle:
         try:
             process.stdin.write(request + "\n")
             process.stdin.flush()
-            answer = process.stdout.readline()
+            answer = process.stdout.readline() if select.select([process.stdout], [], [], self.patience)[0] else ""
         except BrokenPipeError:
             answer = ""
         if not answer:
+            process.kill()
             process.wait()
             self.process = None
             raise Refused(f"{program} {command} died with {process.returncode}")

@@ -3,12 +3,14 @@
 import gzip
 import struct
 import time
+import zlib
 
 import pytest
 
 from modos.annotations import refgene
 from modos.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
+from modos.formats import FORMATS
 from modos.index import parse_index
 from modos.records import check_samples
 from modos.reference import importing
@@ -21,6 +23,7 @@ from modos.region import read_regions
 from modos.storage.local import LocalStorage
 from modos.tracks.assembly import iter_fasta, read_sizes
 from modos.tracks.parsing import read_text
+from modos.verification import check_blocks
 
 
 def twobit(path, names, unknown=()):
@@ -136,3 +139,30 @@ def test_many_samples():
     assert time.process_time() - begin < 5
     with pytest.raises(InvalidInputError, match="samples are named twice: s5"):
         check_samples([*samples, "s5"], samples, "x")
+
+
+def itf8(number):
+    return bytes([number]) if number < 128 else bytes([0xF0 | number >> 28, number >> 20 & 255, number >> 12 & 255, number >> 4 & 255, number & 15])
+
+
+def cram(major, *sizes):
+    """A CRAM with a container of blocks that say that they have some bytes, decompressed."""
+    def summed(data):
+        return data + zlib.crc32(data).to_bytes(4, "little") * (major > 2)
+
+    blocks = b"".join(summed(bytes([4, 4, 1, 10]) + itf8(size) + bytes(10)) for size in sizes)
+    head = summed(struct.pack("<i", len(blocks)) + bytes(6) + itf8(len(sizes)) + itf8(0))
+    return b"CRAM" + bytes([major, int(major < 3)]) + bytes(20) + head + blocks
+
+
+@pytest.mark.parametrize("major", [2, 3])
+def test_containers_of_a_cram_that_fill_the_memory(major):
+    """htslib makes room for all that the blocks say: some of 2 GiB took all of the memory."""
+    whole = cram(major, 100, 50_000_000)
+    assert b"".join(check_blocks(iter([whole]), FORMATS["CRAM"], "a.cram")) == whole
+    for sizes in ([2**31 - 1], [1 << 29, 1 << 29, 1]):
+        data, passed = cram(major, 100, *sizes), bytearray()
+        with pytest.raises(InvalidInputError, match="a.cram: a CRAM container has more than the 1 GiB"):
+            for piece in check_blocks(iter([data[:60], data[60:]]), FORMATS["CRAM"], "a.cram"):
+                passed += piece
+        assert len(passed) <= 60

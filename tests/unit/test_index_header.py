@@ -228,7 +228,7 @@ def test_a_contig_line_of_one_long_word_takes_no_longer_than_its_length():
 
 def test_too_many_contigs_are_refused(monkeypatch):
     monkeypatch.setattr(header_module, "MAX_CONTIGS", 100)
-    for name, data in [("CRAM", cram(b"".join(b"@SQ\tSN:%d\n" % n for n in range(101)))),
+    for name, data in [("CRAM", cram(b"".join(b"@SQ\tSN:%d\tLN:1\n" % n for n in range(101)))),
                        ("BAM", compress(bam([b"%d" % n for n in range(101)]))),
                        ("VCF", compress(b"##fileformat=VCFv4.3\n" + b"##contig=<ID=a>\n" * 101 + b"#CHROM\n"))]:
         with pytest.raises(InvalidInputError, match="more than 100 contigs"):
@@ -267,3 +267,12 @@ def test_any_bytes_give_one_of_our_errors(data, name):
     for content in (data, compress(data), b"CRAM\3\0" + bytes(20) + data):
         with pytest.raises(ModosError):
             header_of(name, content)
+
+
+@pytest.mark.parametrize("line", [b"<ID=a,length=5,IDX=1> and <ID=x,IDX=7>", b'<ID=a,length=5,note="x>y,IDX=9",IDX=1>\xff##contig=<ID=c,IDX=0>', b"<ID=a,IDX=1,length=5,IDX=4>",
+                                  b"<ID=a,Values=<p,q>,IDX=1,length=5>"])
+def test_what_follows_a_line_of_a_header_is_no_part_of_it(line):
+    """Fields behind the bracket, or there twice, took the place of its own: a contig had another number than it has for htslib, and no records."""
+    text = b"##fileformat=VCFv4.3\n##contig=<ID=b,IDX=0>\n##contig=" + line + b"\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n\0"
+    header = header_of("BCF", compress(b"BCF\2\2" + struct.pack("<I", len(text)) + text) + BGZF_EOF)
+    assert header.target_ids == {"a": 1, "b": 0} and header.contigs["a"] == 5

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pysam
 import pytest
 from hypothesis import given, settings
@@ -9,11 +11,16 @@ from hypothesis import strategies as st
 
 from modos.errors import IntegrityError, ModosError, TruncatedStream
 from modos.formats import BGZF_EOF, FORMATS
-from modos.index import open_stream
+from modos.genomics import GenomicFile
+from modos.index import bgzf, open_stream
 from modos.records import check_end
 from modos.region import Region, settle
 from modos.selection import compressed, select, stored
+from modos.storage import open_storage
+from modos.streaming import StorageSource
+from modos.writing import OutputFormat
 
+from ..foreign.asking import bytes_of
 from ..hard_files import CASES, File, run, some_regions
 
 NAMES = [name for name in CASES if name.startswith(("bam", "bcf", "vcf"))]
@@ -147,3 +154,16 @@ def test_reads_beyond_a_gap_overlap_what_they_skip(tmp_path):
         opening = open_stream(FORMATS["BAM"], pieces(path.read_bytes()))
         count = sum(r.count for r in select(opening, FORMATS["BAM"], (parsed,)))
         assert count == int(run("samtools", "view", "-c", path, region)), region
+
+
+def test_records_and_remarks_that_begin_with_a_hash(tmp_path):
+    """All of a file has the records that bcftools finds: one whose name begins with # was read, and neither counted nor written."""
+    path = tmp_path / "a.vcf.gz"
+    text = b"##fileformat=VCFv4.3\n##contig=<ID=1>\n#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n1\t5\ta\tA\tC\t.\t.\t.\n#hr1\t7\tb\tA\tC\t.\t.\t.\n1\t9\tc\tA\tC\t.\t.\t.\n"
+    for content, count in ((text, 3), (text.replace(b"#hr1\t7", b"#CHROM\tPOS"), 2), (text.replace(b"#hr1\t7\tb\tA\tC\t.\t.\t.", b"# a remark"), 2)):
+        path.write_bytes(bgzf.compress(content) + BGZF_EOF)
+        file = GenomicFile(StorageSource(open_storage(tmp_path), "a.vcf.gz"))
+        written = bytes_of(partial(file.write, output=OutputFormat("VCF", False)))
+        assert file.count() == count == len([line for line in written.splitlines() if line[:6] not in (b"##file", b"##cont", b"#CHROM")])
+    path.write_bytes(bgzf.compress(text) + BGZF_EOF)
+    assert len(run("bcftools", "view", "-H", path).splitlines()) == 3
