@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos.errors import AccessError, ProtocolError, TransportError
+from modos.asking import ask
+from modos.errors import AccessError, ModosError, ProtocolError, TransportError
 
 _SERVICE = "modos"
 _EARLY = 60  # seconds before its end when a token is renewed
 _TIMEOUT = (10, 30)  # seconds to connect, to answer
+_DEADLINE = 60.0  # seconds for all of an answer
+_LONGEST = 10 * 365 * 86400  # seconds for which a token may be good
 _MAX_ANSWER = 1 << 20  # bytes
 
 
@@ -41,7 +44,7 @@ class Login:
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise ProtocolError(f"{token_endpoint} gives no token")
-        expires = time.time() + float(seconds) if isinstance(seconds, (int, float)) else None
+        expires = time.time() + seconds if isinstance(seconds, (int, float)) and 0 <= seconds <= _LONGEST else None
         return cls(token, expires, answer.get("refresh_token") or refresh_token, token_endpoint, client_id)
 
 
@@ -77,8 +80,9 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ProtocolError(f"{url} is not safe: secrets are sent over https alone")
     try:
-        with requests.post(url, data=fields, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
-            body = response.raw.read(_MAX_ANSWER, decode_content=True)
+        status, body = ask("POST", url, limit=_MAX_ANSWER, timeout=_TIMEOUT, deadline=_DEADLINE, data=fields)
+    except ModosError:
+        raise
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {error}", "is the network there?") from None
     try:
@@ -86,8 +90,8 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     except (ValueError, RecursionError):
         answer = None
     if not isinstance(answer, dict):
-        raise ProtocolError(f"{url} answers HTTP {response.status_code}, and no JSON object")
-    return response.status_code, answer
+        raise ProtocolError(f"{url} answers HTTP {status}, and no JSON object")
+    return status, answer
 
 
 def load(server: str) -> Login | None:
