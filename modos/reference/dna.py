@@ -14,6 +14,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.reference.assembly import Assembly, StoredContig
 from modos.region import Region
+from modos.storage.local import open_file
 
 if TYPE_CHECKING:
     from modos.annotations.annotation import Annotation
@@ -187,7 +188,7 @@ class Reference:
             if path is None:
                 return None
             try:
-                with open(path, "rb") as file:
+                with open_file(path) as file:
                     return self._open.setdefault(contig.name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except FileNotFoundError:  # somebody has made room in the cache meanwhile
                 if not again:

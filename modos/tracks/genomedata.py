@@ -38,6 +38,8 @@ class Archive:
         if not self._path.exists():
             raise NotFoundError(f"there is no archive {path}", "check the path")
         files = sorted(self._path.glob(f"*{_SUFFIX}")) if self._path.is_dir() else [self._path]
+        if special := next((file for file in files if not file.is_file()), None):
+            raise InvalidInputError(f"{special} is no file", "an archive of Genomedata is one file, or a folder of files")
         try:
             opened = [(file, self._stack.enter_context(h5py.File(file))) for file in files]
         except OSError as error:

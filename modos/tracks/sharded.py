@@ -15,6 +15,7 @@ import numpy as np
 from modos import forking
 from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage import Storage
+from modos.storage.local import open_file
 from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
 
@@ -354,7 +355,7 @@ class _OpenFiles:
             raise self._too_short(key, size, found)
         path = self._storage.local_path(key)
         try:
-            return open(path, "rb", buffering=0)
+            return open_file(path)
         except OSError as error:
             raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
 
