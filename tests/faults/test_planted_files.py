@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,6 @@ from modos.reference import proofs
 from modos.reference.cache import Wanted, bring, sequence_path
 from modos.reference.stored import keep
 from modos.storage import open_storage
-from modos.storage.modes import whole_output
 
 BASES = b"GATTACA" * 50
 MD5 = hashlib.md5(BASES).hexdigest()
@@ -47,12 +47,16 @@ def deadline():
 
 
 @pytest.fixture
+def tmp_path():
+    """One that everybody can enter, which pytest's own are not."""
+    with tempfile.TemporaryDirectory(prefix="modos-test-") as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@pytest.fixture
 def open_folder(tmp_path):
-    """A folder that everybody can write to, below one that everybody can enter."""
-    for folder in tmp_path.parents:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    tmp_path.chmod(0o755)
+    """A folder that everybody can write to."""
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o777)
@@ -128,6 +132,8 @@ def a_lock(folder, monkeypatch, kind, diary):
 
 
 def an_output(folder, monkeypatch, kind, diary):
+    from modos.storage.modes import whole_output
+
     plant(kind, folder / "out", diary)
     with whole_output(folder / "out") as descriptor:
         os.write(descriptor, b"data")
