@@ -259,7 +259,7 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
 
 
 def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) -> Iterator[Finding]:
-    """Chunks that are not what their headers say, and files that are others than was recorded."""
+    """Files that are others than was recorded; and in those that are the same, chunks that are not what their headers say."""
     from modos.tracks.arrays import shard_checksum
     from modos.tracks.sharded import Reader, ShardedArray
 
@@ -274,7 +274,8 @@ def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) 
 
     if shard_checksum(storage, spec, progress, look) != spec.attributes.get("shard_checksum"):
         yield Finding("checksum", spec.path, "its files do not have the recorded checksum")
-    yield from (Finding("array", spec.path, message) for message in wrong)
+    else:
+        yield from (Finding("array", spec.path, message) for message in wrong)
 
 
 def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:
