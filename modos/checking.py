@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
@@ -21,6 +21,9 @@ from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
 from modos.storage import ObjectInfo, Partial, Storage
 from modos.storage.base import Progress, Readable
+
+if TYPE_CHECKING:
+    from modos.tracks.layout import ArraySpec
 
 
 @dataclass(frozen=True)

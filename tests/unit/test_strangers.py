@@ -200,7 +200,7 @@ def test_a_redirect_does_not_lead_to_a_name_that_becomes_that_of_an_internal_pla
 
 
 def test_a_name_that_could_not_be_looked_up_once_is_not_taken_for_public(serve, monkeypatch):
-    url, server = serve(give(b"{}"))
+    _, server = serve(give(b"{}"))
     with monkeypatch.context() as broken:
         broken.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror("later")))
         assert reach.reach("localhost", 0) == 0
