@@ -24,7 +24,7 @@ RUNS = ("a mask of 512 GiB", "origins that go back", "no levels", "statistics of
 
 
 @pytest.fixture(params=["folder", "S3"])
-def place(request, strange, tmp_path):
+def place(request, strange, tmp_path):  # noqa: F811
     """Makes an object of a folder, at its place, and gives the arguments that open it."""
     copytree(strange, tmp_path / "ex")
 
@@ -127,7 +127,7 @@ def run(*words):
     return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", *words], capture_output=True, text=True, timeout=60)
 
 
-def test_commands_tell_of_it_in_a_line(strange, tmp_path):
+def test_commands_tell_of_it_in_a_line(strange, tmp_path):  # noqa: F811
     copytree(strange, tmp_path / "ex")
     lie(tmp_path / "ex", "no levels")
     listed = run("track", "list", str(tmp_path / "ex"))
