@@ -56,7 +56,7 @@ def _follow(method: str, url: str, limit: int, end: float, options: dict[str, An
 
     from modos.redirects import mount
 
-    with mount(requests.Session()) as session:
+    with mount(requests.Session(), url) as session:
         for _ in range(_MAX_REDIRECTS + 1):
             try:
                 response = session.request(method, url, stream=True, allow_redirects=False, **options)

@@ -6,7 +6,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
@@ -14,13 +14,16 @@ from modos.elements.store import mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
-from modos.errors import DecryptError, IntegrityError, ModosError, NotFoundError, SchemaError
+from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError
 from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
 from modos.storage import ObjectInfo, Partial, Storage
 from modos.storage.base import Progress, Readable
+
+if TYPE_CHECKING:
+    from modos.tracks.layout import ArraySpec
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Finding:
     ----------
     kind
         `missing`, `size`, `seal`, `checksum`, `index`, `path`, `schema`,
-        `link`, `sequence`: the object is not what it says. `leftover`, `mirror`: what an interrupted
+        `link`, `sequence`, `array`: the object is not what it says. `leftover`, `mirror`: what an interrupted
         change left; `fix` mends these. `unknown`: a file that no element
         names, or a reference or an index that cannot be
         compared; it stays.
@@ -235,14 +238,17 @@ def _check_references(storage: Storage, document: Document, endpoint: str | None
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
                   progress: Progress | None) -> Iterator[Finding]:
     """Arrays that say what files they have, as those of tracks do."""
-    from modos.tracks.arrays import shard_checksum
     from modos.tracks.layout import ArraySpec
+    from modos.tracks.opening import find_misfits
 
     for path, node in document.nodes.items():
-        attributes = node.get("attributes", {})
-        if node.get("node_type") != "array" or "shard_sizes" not in attributes:
+        if node.get("node_type") != "array" or "shard_sizes" not in node.get("attributes", {}):
             continue
-        spec = ArraySpec.from_node(path, node)
+        try:
+            spec = ArraySpec.from_node(path, node)
+        except InvalidInputError as error:
+            yield Finding("array", path, error.message)
+            continue
         damaged = False
         for number, size in enumerate(spec.sizes):
             key = spec.key(number)
@@ -250,8 +256,29 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
                 damaged = True
                 found = f"has {sizes[key]:,} bytes" if key in sizes else "is missing"
                 yield Finding("size" if key in sizes else "missing", path, f"{key} {found}, recorded are {size:,}")
-        if checksums and not damaged and shard_checksum(storage, spec, progress) != attributes.get("shard_checksum"):
-            yield Finding("checksum", path, "its files do not have the recorded checksum")
+        if checksums and not damaged:
+            yield from _check_shards(storage, spec, progress)
+    yield from (Finding("array", element_id, message) for element_id, message in find_misfits(storage, document))
+
+
+def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) -> Iterator[Finding]:
+    """Files that are others than was recorded; and in those that are the same, chunks that are not what their headers say."""
+    from modos.tracks.arrays import shard_checksum
+    from modos.tracks.sharded import Reader, ShardedArray
+
+    wrong: list[str] = []
+    array = ShardedArray(Reader(storage, 0), spec)
+
+    def look(number: int, data: bytes) -> None:
+        try:
+            array.check_shard(number, data)
+        except IntegrityError:
+            wrong.append(f"{spec.key(number)} has a chunk that is damaged")
+
+    if shard_checksum(storage, spec, progress, look) != spec.attributes.get("shard_checksum"):
+        yield Finding("checksum", spec.path, "its files do not have the recorded checksum")
+    else:
+        yield from (Finding("array", spec.path, message) for message in wrong)
 
 
 def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:

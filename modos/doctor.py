@@ -100,6 +100,8 @@ def _versions() -> Diagnosis:
 def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
     import requests
 
+    from modos.redirects import mount
+
     begin = time.perf_counter()
     discover(endpoint)
     yield Diagnosis("endpoint", "ok", f"{endpoint} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
@@ -109,7 +111,7 @@ def _endpoint(endpoint: str) -> Iterator[Diagnosis]:
     elif parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         yield Diagnosis("TLS", "warning", f"{endpoint} is not encrypted: tokens and data can be read on the way",
                         "use https")
-    with requests.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
+    with mount(requests.Session(), endpoint) as session, session.get(endpoint, timeout=10, stream=True, allow_redirects=False) as response:
         date = response.headers.get("Date")
     try:
         ahead = parsedate_to_datetime(date or "").timestamp() - time.time()

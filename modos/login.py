@@ -11,7 +11,7 @@ from modos.errors import AccessError, InvalidInputError, ProtocolError
 from modos.tokens import Login, post_form
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-_LONGEST = 24 * 3600.0  # seconds of a login
+_LONGEST_PAUSE, _LONGEST_LOGIN = 300.0, 3600.0  # seconds
 _SCOPE = "openid profile offline_access"
 
 
@@ -53,12 +53,12 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
         raise ProtocolError(f"{device_url} answers {answer.get('error', f'HTTP {status}')}")
     show(str(answer.get("verification_uri_complete") or answer.get("verification_uri")), str(answer.get("user_code")))
     try:
-        pause, patience = float(answer.get("interval", 5)), float(answer.get("expires_in", 600))
-        if not (0 <= pause < _LONGEST and 0 < patience < _LONGEST):
-            raise ValueError
+        pause, longest = float(answer.get("interval", 5)), float(answer.get("expires_in", 600))
     except (TypeError, ValueError, OverflowError):
-        raise ProtocolError(f"{device_url} does not say how long a login may take") from None
-    end = time.monotonic() + patience
+        pause, longest = -1.0, 0.0
+    if not (0 <= pause <= _LONGEST_PAUSE and longest >= 0):
+        raise ProtocolError(f"{device_url} does not say how long a login may take")
+    end = time.monotonic() + min(longest, _LONGEST_LOGIN)
     while time.monotonic() < end:
         time.sleep(pause)
         status, given = post_form(token_url, {"grant_type": _GRANT, "device_code": answer["device_code"], "client_id": client})

@@ -55,6 +55,18 @@ def check_reach(url: str, server: str, what: str) -> None:
         raise ProtocolError(f"{what} {server_host} points to the internal address {host}", f"if that is meant, set {ALLOW_VARIABLE}=1")
 
 
+def check_peer(host: str, address: str, server: str) -> None:
+    """Refuse (ProtocolError) the end of a connection that is more internal than the server is known to be.
+
+    A name can stand for another address than when it was looked at, also
+    that of the server itself.
+    """
+    server_host = origin(server)[1]
+    if os.environ.get(ALLOW_VARIABLE) != "1" and _reach_of(_parse(address)) > reach(server_host, 0):
+        raise ProtocolError(f"{host} leads to the internal address {address}, and {server_host} was not there when it was looked up",
+                            f"if that is meant, set {ALLOW_VARIABLE}=1")
+
+
 def _is_proxied(url: str) -> bool:
     """Whether a proxy goes there in the client's place: names are its to look up then."""
     from requests.utils import get_environ_proxies
@@ -62,14 +74,22 @@ def _is_proxied(url: str) -> bool:
     return bool(get_environ_proxies(url).get(urlsplit(url).scheme.lower()))
 
 
-@lru_cache(maxsize=1000)
 def reach(host: str, port: int) -> int:
     """The narrowest reach among the addresses of a host; that of a name without any is left to the connection."""
     try:
-        found = socket.getaddrinfo(host, port or None, type=socket.SOCK_STREAM)
+        return _known_reach(host, port)
     except (OSError, UnicodeError):
         return _PUBLIC
-    return max(_reach_of(ipaddress.ip_address(str(entry[4][0]).partition("%")[0])) for entry in found)
+
+
+@lru_cache(maxsize=1000)
+def _known_reach(host: str, port: int) -> int:
+    found = socket.getaddrinfo(host, port or None, type=socket.SOCK_STREAM)
+    return max(_reach_of(_parse(str(entry[4][0]))) for entry in found)
+
+
+def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(address.partition("%")[0])
 
 
 def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:

@@ -13,7 +13,7 @@ from modos.records import header_lines
 from modos.reference.digests import Digests
 from modos.reference.dna import Reference
 from modos.reference.fasta import digest_fasta, open_fasta
-from modos.reference.opening import open_reference, stored_assembly
+from modos.reference.opening import open_reference, stored_assembly, stored_contigs
 from modos.reference.sequences import is_compressed
 from modos.reference.assembly import StoredContig
 from modos.storage import Storage
@@ -84,7 +84,7 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
     attributes = metadata[id]
     path = attributes.get("data_path")
     if attributes.get("assembly"):
-        return stored_assembly(attributes, endpoint=endpoint).contigs
+        return stored_contigs(attributes, endpoint)
     if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
         return ()
     if not storage.exists(f"{path}.fai"):

@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos.asking import read_json
-from modos.errors import AccessError, ProtocolError, TransportError
+from modos.asking import ask, read_json
+from modos.errors import AccessError, ModosError, ProtocolError, TransportError
 
 _SERVICE = "modos"
 _LONGEST = 1e11  # seconds that a time may have
 _EARLY = 60  # seconds before its end when a token is renewed
 _TIMEOUT = (10, 30)  # seconds to connect, to answer
+_DEADLINE = 60.0  # seconds for all of an answer
 _MAX_ANSWER = 1 << 20  # bytes
 
 
@@ -84,8 +85,9 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
         raise ProtocolError(f"{url} is not safe: secrets are sent over https alone")
     try:
-        with requests.post(url, data=fields, timeout=_TIMEOUT, stream=True, allow_redirects=False) as response:
-            body = response.raw.read(_MAX_ANSWER, decode_content=True)
+        status, body = ask("POST", url, limit=_MAX_ANSWER, timeout=_TIMEOUT, deadline=_DEADLINE, data=fields)
+    except ModosError:
+        raise
     except (requests.RequestException, HTTPError, OSError) as error:
         raise TransportError(f"cannot reach {url}: {error}", "is the network there?") from None
     try:
@@ -93,8 +95,8 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     except ValueError:
         answer = None
     if not isinstance(answer, dict):
-        raise ProtocolError(f"{url} answers HTTP {response.status_code}, and no JSON object")
-    return response.status_code, answer
+        raise ProtocolError(f"{url} answers HTTP {status}, and no JSON object")
+    return status, answer
 
 
 def load(server: str) -> Login | None:

@@ -49,7 +49,7 @@ def _write_files(folder: Path) -> None:
     from modos.demo.dataset import generate
     from modos.errors import AlreadyExistsError
 
-    if os.path.exists(folder):
+    if os.path.lexists(folder):
         raise AlreadyExistsError(f"{folder} exists already", "choose another folder")
     say(f"wrote the demo's files and their description, {generate(folder)}")
 

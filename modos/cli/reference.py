@@ -82,6 +82,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
     modos reference show gencode.v47 --json
     """
     from modos.reference.annotations import known_manifest, names_annotation
+    from modos.reference.stored import compare
 
     cached = open_cached(store)
     if names_annotation(cached, name):
@@ -94,6 +95,10 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
              + "\n".join(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()) + left_out)
         return
     assembly = cached.assembly(name)
+    with progress("comparing", assembly.bases) as advance:
+        compared = compare(cached, assembly.contigs, advance)
+    if not compared:
+        say(f"the digests are what {cached.store.url} says; `modos reference verify {name}` computes them")
     if json:
         show(assembly.to_bytes().decode())
     else:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -217,7 +216,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 def _opened(output: str, *, binary: bool) -> Iterator[int]:
     """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
-    from modos.storage.modes import create_output
+    from modos.storage.modes import whole_output
 
     if output == "-":
         if binary and sys.stdout.isatty():
@@ -226,20 +225,13 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         with _failures_told("stdout"):
             yield sys.stdout.fileno()
         return
-    target = Path(output)
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
-    try:
-        descriptor = create_output(part, target)
-    except OSError as error:
-        raise AccessError(f"cannot write {target}: {error.strerror}", "choose another place with -o") from None
-    try:
-        with _failures_told(str(target)):
-            yield descriptor
-            os.fsync(descriptor)
-            os.replace(part, target)
-    finally:
-        os.close(descriptor)
-        part.unlink(missing_ok=True)
+    with ExitStack() as stack, _failures_told(output):
+        try:
+            descriptor = stack.enter_context(whole_output(Path(output)))
+        except OSError as error:
+            raise AccessError(f"cannot write {output}: {error.strerror}", "choose another place with -o") from None
+        yield descriptor
+        stack.close()
 
 
 @contextmanager

@@ -164,13 +164,16 @@ def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
 
     modos track list data/ex --json
     """
+    from modos.tracks.damaged import DamagedTrack
+
     found = open_genome(place, genome)
-    rows = [_described(track) for track in found.tracks.values()]
+    damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack)]
+    rows = [_described(track) for track in found.tracks.values() if track not in damaged]
     if json:
-        show_json(rows)
-    elif not rows:
+        show_json([*rows, *({"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged)])
+    elif not found.tracks:
         say(f"{place} has no tracks")
-    else:
+    elif rows:
         show(_table([["name", "id", "values", "mean", "bytes", "mask"], *(
             [row["name"], row["id"], f"{row['n']:,}", _number(row["mean"]), size(row["bytes"]), "yes" if row["masked"] else ""]
             for row in rows)]))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import stat
 import sys
 import tempfile
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from modos.errors import AccessError
+
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
 
@@ -23,7 +26,9 @@ _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"
 def make_secrets(folder: Path) -> None:
     """Draw the passwords that are not there: files that their owner alone reads."""
     folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    os.fchmod(descriptor, 0o700)
+    os.close(descriptor)
     _write_new(folder / "s3-root-user", "modos-root")
     _write_new(folder / "s3-root-password", secrets.token_urlsafe(32))
     for name, user in _USERS.items():
@@ -120,6 +125,9 @@ def _write_new(path: Path, text: str) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except FileExistsError:
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+            raise AccessError(f"{path} is not a file that its owner alone reads: it may be known to others", "remove it, and another is drawn") from None
         return
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(text)

@@ -33,4 +33,4 @@ class _Session(requests.Session):
 
 def open_session(server: str) -> requests.Session:
     """A session that trusts one server, and what this one may lead to."""
-    return mount(_Session(server), pool_maxsize=32)
+    return mount(_Session(server), server, pool_maxsize=32)

@@ -25,7 +25,9 @@ from modos.htsget.protocol import Block
 
 PIECE = 1 << 20  # bytes per read
 TIMEOUT = (10, 30)  # seconds to connect, between two reads
-ATTEMPTS = 5  # without a byte in between
+ATTEMPTS = 5  # without PROGRESS bytes in between
+PROGRESS = 1 << 16
+DEADLINE = 60.0  # seconds for a small answer, with all attempts
 _LONGEST_WAIT = 20.0  # seconds
 
 logger = logging.getLogger(__name__)
@@ -87,6 +89,7 @@ class Transport:
             headers["Authorization"] = f"Bearer {self._token}"
         if origin(url) == origin(self._server):
             headers |= self._headers
+        end = time.monotonic() + DEADLINE
         for wait in _waits():
             try:
                 with self._open(url, headers, params, body) as response:
@@ -96,14 +99,15 @@ class Transport:
                         answer += piece
                     return response.status_code, bytes(answer)
             except RemoteError as error:
-                _wait_or_raise(error, wait, where, None)
+                _wait_or_raise(error, wait if time.monotonic() < end else None, where, None)
         raise AssertionError
 
     def pieces(self, find_block: Callable[[], Block], start: int = 0, end: int | None = None, *,
                seen: Seen, number: int = 0, stop: threading.Event | None = None) -> Iterator[bytes]:
         """Bytes [start, end) of what a block stands for, or all of it, in pieces; complete, or an error.
 
-        A connection that breaks is made anew for the bytes that are missing.
+        A connection that breaks, or is too slow (`modos.pace`), is made anew
+        for the bytes that are missing; a few times, where few come on each.
 
         Parameters
         ----------
@@ -124,9 +128,8 @@ class Transport:
             It cannot be fetched, is cut short, or is not the range that was
             asked for. Expired, where the address is not good any more.
         """
-        received, waits = 0, _waits()
+        received, waits, since = 0, _waits(), 0
         while True:
-            before = received
             where = find_block().url.partition("?")[0]
             try:
                 for piece in self._once(find_block(), start + received, end, seen, number):
@@ -138,7 +141,8 @@ class Transport:
             except (RemoteError, TruncatedStream) as error:
                 if isinstance(error, ProtocolError):
                     raise
-                waits = _waits() if received > before else waits
+                if received - since >= PROGRESS:
+                    waits, since = _waits(), received
                 _wait_or_raise(error, next(waits), where, start + received)
 
     def _once(self, block: Block, start: int, end: int | None, seen: Seen, number: int) -> Iterator[bytes]:

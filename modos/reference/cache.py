@@ -8,6 +8,7 @@ permissions of the cache's own.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
@@ -140,10 +141,18 @@ def is_there(path: Path, size: int) -> bool:
     """Whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
     _in_use.add(path)
     if not has_size(path, size):
+        _drop_special(path)
         return False
     with suppress(OSError):
         os.utime(path, follow_symlinks=False)
     return True
+
+
+def _drop_special(path: Path) -> None:
+    """Remove a pipe or a device, which htslib would open and wait for."""
+    with suppress(OSError):
+        if not stat.S_ISREG(path.stat().st_mode):
+            path.unlink()
 
 
 def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
@@ -297,15 +306,25 @@ def _locked(path: Path) -> Iterator[None]:
 
 def make_folder(folder: Path) -> None:
     """Make a folder of the cache, with the permissions of the one above it."""
+    root = cache_folder()
+    for one in (folder, *folder.parents[:len(folder.parts) - len(root.parts) - 1]) if folder != root else ():
+        _refuse_foreign(one)
     if folder.is_dir():
         return
-    root = cache_folder()
     if folder == root:
         folder.mkdir(parents=True, exist_ok=True)
         return
     make_folder(folder.parent)
     with suppress(FileExistsError):
         make_like_above(folder)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    """PermissionError where a folder of the cache is a link that another user has made: it may lead to anywhere."""
+    with suppress(FileNotFoundError):
+        status = folder.lstat()
+        if stat.S_ISLNK(status.st_mode) and status.st_uid not in (0, os.geteuid()):
+            raise PermissionError(errno.EACCES, "another user has made it a link", str(folder))
 
 
 def _cannot_write(folder: Path, error: OSError) -> AccessError:

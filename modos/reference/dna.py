@@ -14,6 +14,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.reference.assembly import Assembly, StoredContig
 from modos.region import Region
+from modos.storage.local import open_file
 
 if TYPE_CHECKING:
     from modos.annotations.annotation import Annotation
@@ -58,7 +59,7 @@ class Reference:
         self._annotations: dict[str, Annotation] = {}
         self._locate = locate
         self._read_range = read_range
-        self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by MD5
+        self._open: dict[str, mmap.mmap] = {}  # sequences of this machine, by contig: what is said of one is not believed for another
         self._by_name: dict[str, mmap.mmap] = {}
         self._blocks: OrderedDict[tuple[str, int], bytes] = OrderedDict()
         forking.begin(self, Reference._start)
@@ -109,8 +110,8 @@ class Reference:
         found = self.assembly.contig(contig)
         start, end = start or 0, found.length if end is None else end
         bases = self._one(found, start, end, "+" if soft_mask else strand, pad)
-        if found.md5 in self._open:
-            self._by_name[contig] = self._open[found.md5]
+        if found.name in self._open:
+            self._by_name[contig] = self._open[found.name]
         if soft_mask and self.mask is not None:
             bases = self.mask.lower(found.name, start, bases)
         if soft_mask and strand == "-":
@@ -128,7 +129,7 @@ class Reference:
         for place in places:
             name, start, end = place[:3]
             found = by_name.get(name) or self.assembly.contig(name)
-            data = known.get(found.md5)
+            data = known.get(found.name)
             if data is not None and len(place) == 3 and strand == "+" and 0 <= start < end <= found.length:
                 answers.append(data[start:end].decode("ascii"))
             else:
@@ -173,7 +174,7 @@ class Reference:
         return bases.translate(_COMPLEMENT)[::-1] if strand == "-" else bases
 
     def _bases(self, contig: StoredContig, start: int, end: int) -> bytes:
-        data = self._open.get(contig.md5)
+        data = self._open.get(contig.name)
         if data is None:
             data = self._mapped(contig)
             if data is None:
@@ -187,8 +188,8 @@ class Reference:
             if path is None:
                 return None
             try:
-                with open(path, "rb") as file:
-                    return self._open.setdefault(contig.md5, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+                with open_file(path) as file:
+                    return self._open.setdefault(contig.name, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
             except FileNotFoundError:  # somebody has made room in the cache meanwhile
                 if not again:
                     raise
@@ -196,7 +197,7 @@ class Reference:
 
     def _from_afar(self, contig: StoredContig, start: int, end: int) -> Iterator[bytes]:
         for number in range(start // _BLOCK, -(-end // _BLOCK)):
-            at, key = number * _BLOCK, (contig.md5, number)
+            at, key = number * _BLOCK, (contig.name, number)
             with self._lock:
                 block = self._blocks.get(key)
             if block is None:

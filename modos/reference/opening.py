@@ -19,7 +19,7 @@ from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder,
 from modos.reference.dna import Reference
 from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
 from modos.reference.store import ReferenceStore
-from modos.reference.stored import CachedStore, keep
+from modos.reference.stored import CachedStore, compare, keep
 from modos.storage import Storage, open_storage
 from modos.storage.anywhere import AnywhereStorage
 from modos.storage.base import Progress
@@ -164,6 +164,21 @@ def stored_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> 
         It has another one.
     """
     return _check_digest(CachedStore(open_store(endpoint=endpoint)).assembly(element["assembly"]), element.get("seqcol_digest"))
+
+
+def stored_contigs(element: Mapping[str, Any], endpoint: str | None = None) -> tuple[StoredContig, ...]:
+    """The contigs of the assembly that a ReferenceGenome names, compared with their sequences where those are on this machine.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        The store lacks a sequence; it has another one.
+    """
+    cached = CachedStore(open_store(endpoint=endpoint))
+    assembly = _check_digest(cached.assembly(element["assembly"]), element.get("seqcol_digest"))
+    if not compare(cached, assembly.contigs):
+        logger.warning("the digests of %s are what %s says; they are compared when its sequences are read", assembly.name, cached.store.url)
+    return assembly.contigs
 
 
 def _check_digest(assembly: Assembly, seqcol: str | None) -> Assembly:

@@ -165,6 +165,25 @@ def keep(path: Path, data: bytes) -> None:
         replace_file(path, data)
 
 
+def compare(cached: CachedStore, contigs: Iterable[StoredContig], progress: Progress | None = None) -> bool:
+    """Compare contigs with their sequences, as far as those are on this machine; whether all are.
+
+    Raises
+    ------
+    NotFoundError, IntegrityError
+        The store is on this machine and lacks a sequence, or has another one.
+    """
+    are_all = True
+    for contig in contigs:
+        if cached.is_here:
+            cached.locate(contig)
+        else:
+            are_all &= has_sequence(contig)
+        if progress:
+            progress(contig.length)
+    return are_all
+
+
 def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
     """The contigs whose sequences are not on this machine."""
     return [] if cached.is_here else [contig for contig in contigs if not has_sequence(contig)]

@@ -13,10 +13,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
 from modos import __version__
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.htsget.protocol import HtsgetError
 from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.assembly import StoredContig, sequence_key
+from modos.reference.computed import ComputedDigests
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
 from modos.server.conditions import entity_tag, refused, wants_part
@@ -31,25 +32,44 @@ _KEPT = 30.0  # seconds for which what the store has is known
 _FILE = re.compile(r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}")
 
 
+Found = tuple[StoredContig, list[dict[str, str]]]
+
+
 class Sequences:
-    """What a store has, by digest."""
+    """What a store has, by digest; each is computed from the bytes before anything is given out by it."""
 
     def __init__(self, store: ReferenceStore):
         self._store = store
+        self.computed = ComputedDigests(store.storage)
         self._lock = threading.Lock()
-        self._by_name: dict[str, tuple[StoredContig, list[dict[str, str]]]] = {}
+        self._by_name: dict[str, list[Found]] = {}
         self._until = 0.0
         self._seen: dict[str, Any] = {}
 
-    def find(self, name: str) -> tuple[StoredContig, list[dict[str, str]]]:
-        """A sequence by its MD5, `SQ.` or trunc512 name, with its other names; NotFoundError where there is none."""
+    def find(self, name: str) -> Found:
+        """A sequence by its MD5, `SQ.` or trunc512 name, with its other names.
+
+        Raises
+        ------
+        NotFoundError
+            There is none.
+        IntegrityError
+            The store calls only sequences so that have another digest.
+        """
         digest = parse_name(name)
         with self._lock:
             if time.monotonic() >= self._until or digest not in self._by_name:
                 self._look()
-        if digest is None or digest not in self._by_name:
-            raise NotFoundError(f"there is no sequence {name[:100]}")
-        return self._by_name[digest]
+            named = self._by_name.get(digest, ()) if digest else ()
+        wrong: ModosError = NotFoundError(f"there is no sequence {name[:100]}")
+        for contig, names in named:
+            try:
+                self.computed.check(contig)
+                return contig, names
+            except (NotFoundError, IntegrityError) as error:
+                logger.error("%s", error)
+                wrong = error
+        raise wrong
 
     def _look(self) -> None:
         if time.monotonic() < self._until - _KEPT + 1:  # nobody makes it read the store all the time
@@ -58,7 +78,7 @@ class Sequences:
         self._until = time.monotonic() + _KEPT
         if index == self._seen:
             return
-        found: dict[str, tuple[StoredContig, list[dict[str, str]]]] = {}
+        found: dict[tuple[str, str, int], Found] = {}
         for assembly in list(index):
             try:
                 contigs = self._store.assembly(assembly).contigs
@@ -67,10 +87,12 @@ class Sequences:
                 index = {}
                 continue
             for contig in contigs:
-                _, names = found.setdefault(contig.md5, (contig, []))
+                _, names = found.setdefault((contig.md5, contig.ga4gh, contig.length), (contig, []))
                 names += [{"alias": name, "naming_authority": assembly} for name in (contig.name, *contig.aliases)]
-                found[contig.ga4gh] = found[contig.md5]
-        self._by_name, self._seen = found, index
+        self._by_name, self._seen = {}, index
+        for one in found.values():
+            for digest in one[0].digests.values():
+                self._by_name.setdefault(digest, []).append(one)
 
 
 def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
@@ -108,8 +130,6 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if not _accepts(request, _TEXT):
             return _not_acceptable(_TEXT)
         key = sequence_key(contig.md5)
-        if store.storage.stat(key).size != contig.length:
-            raise IntegrityError(f"{key} of the store does not have {contig.length:,} bytes")
         tag = entity_tag(contig.md5)
         if start is None and end is None:
             return refused(request, tag) or _send(store, key, contig.length, request, _TEXT, tag)
@@ -134,6 +154,8 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if key == INDEX and not store.storage.exists(INDEX):
             return JSONResponse({"format": 1, "assemblies": {}, "annotations": {}})
         info = store.storage.stat(key)
+        if key.startswith("sequences/") and sequence_key(sequences.computed.of(key, info.size, info.etag).md5) != key:
+            raise IntegrityError(f"{key} of the store does not have the MD5 that it is named by")
         tag, kind = entity_tag(info.etag), "application/json" if key.endswith(".json") else "application/octet-stream"
         return refused(request, tag) or _send(store, key, info.size, request, kind, tag)
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Mapping
+from functools import partial
 from typing import Any, NoReturn
-from urllib.parse import quote, urljoin
+from urllib.parse import quote
 
 from modos.config import transport_reason
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
-from modos.reach import check_reach
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.event_loop import Filesystem
 from modos.storage.readonly import ReadOnlyStorage
@@ -120,14 +119,14 @@ class AnywhereStorage(ReadOnlyStorage):
         return bytes(data)
 
     def _explained(self, key: str, error: BaseException) -> ModosError:
-        if isinstance(error, ModosError):
-            return error
+        cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
+        if isinstance(cause, ModosError):
+            return cause
         where, status = f"{self._url}/{key}", getattr(error, "status", None)
         if isinstance(error, FileNotFoundError) or status in (404, 410):
             return NotFoundError(f"no file {where}")
         if isinstance(error, PermissionError) or status in (401, 403):
             return AccessError(f"no access to {where}{f': HTTP {status}' if status else ''}", "log in with `modos login`")
-        cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
         known = {ConnectionRefusedError: "connection refused", TimeoutError: "timed out"}
         reason = f"HTTP {status}" if status else next((words for kind, words in known.items() if isinstance(cause, kind)), None)
         reason = reason or transport_reason(cause)
@@ -142,15 +141,10 @@ class AnywhereStorage(ReadOnlyStorage):
 
 def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, Any]:
     """For fsspec's HTTP: where the server may lead to, and how long it may take."""
-    from aiohttp import TraceConfig
+    from modos.storage.watched import open_client
 
-    async def check_redirect(session: Any, context: Any, redirect: Any) -> None:
-        location = redirect.response.headers.get("Location") or redirect.response.headers.get("URI") or ""
-        await asyncio.to_thread(check_reach, urljoin(str(redirect.response.url), location), url, "the server")
-
-    trace = TraceConfig()
-    trace.on_request_redirect.append(check_redirect)
-    return {"loop": loop, "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "trace_configs": [trace], "timeout": _timeout(0)}}
+    return {"loop": loop, "get_client": partial(open_client, url),
+            "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "timeout": _timeout(0)}}
 
 
 def _timeout(size: int) -> Any:

@@ -21,6 +21,8 @@ def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Filesys
 def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.AbstractEventLoop) -> Any:
     from s3fs import S3FileSystem
 
+    from modos.storage.watched import S3Session
+
     options = dict(s3_kwargs or {})
     endpoint_url = endpoint_url or options.pop("endpoint_url", None) or _client_option(options, "endpoint_url")
     config = {
@@ -28,6 +30,7 @@ def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.Abst
         "connect_timeout": 10,
         "read_timeout": 60,
         "max_pool_connections": 32,
+        "http_session_cls": S3Session,
         "retries": {"max_attempts": 2, "mode": "standard"},
         "request_checksum_calculation": "when_required",
         "response_checksum_validation": "when_required",

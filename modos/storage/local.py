@@ -93,7 +93,7 @@ class LocalStorage(Storage):
 
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
-        with _translated(path), _open_file(path) as file:
+        with _translated(path), open_file(path) as file:
             now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
             data = file.readall()
         tag = _content_tag(data)
@@ -119,7 +119,7 @@ class LocalStorage(Storage):
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
-        with _translated(path), _open_file(path) as file:
+        with _translated(path), open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
@@ -128,7 +128,7 @@ class LocalStorage(Storage):
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         path = self._resolve(key)
-        with _translated(path), _open_file(path) as file:
+        with _translated(path), open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
@@ -197,7 +197,7 @@ class LocalStorage(Storage):
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
-                    flags = os.O_APPEND if kept else os.O_EXCL
+                    flags = os.O_APPEND | os.O_NONBLOCK if kept else os.O_EXCL
                     opened = self._in_folder(path, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
@@ -239,7 +239,7 @@ class LocalStorage(Storage):
     def read_kept(self, key: str) -> Iterator[bytes]:
         part = self._kept_part(self._resolve(key))
         if part:
-            with open(part, "rb") as file:
+            with open_file(part) as file:
                 while piece := file.read(_CHUNK):
                     yield piece
 
@@ -255,7 +255,7 @@ class LocalStorage(Storage):
                 match = _PART.fullmatch(entry.name)
                 if match and entry.name == f".{path.name[:60]}.{match['mark']}{_PART_SUFFIX}":
                     status = entry.stat(follow_symlinks=False)
-                    if _may_go_on(status) and ownership.is_abandoned(match["mark"], self.now() - status.st_mtime):
+                    if modes.may_go_on(status, path.parent) and ownership.is_abandoned(match["mark"], self.now() - status.st_mtime):
                         found.append((status.st_size, Path(entry.path)))
         return max(found)[1] if found else None
 
@@ -375,7 +375,7 @@ class LocalStorage(Storage):
             raise NotFoundError(f"no file {key}")
 
 
-def _open_file(path: Path) -> FileIO:
+def open_file(path: Path) -> FileIO:
     """Open a file to read; a pipe or a device of that name is neither waited for nor read."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -389,11 +389,6 @@ def _open_file(path: Path) -> FileIO:
 def _refuse_special(path: Path, status: os.stat_result) -> None:
     if not S_ISREG(status.st_mode) and not S_ISDIR(status.st_mode):
         raise InvalidInputError(f"{path} is a pipe or a device, and no file", "an object holds its own files: copy what it gives into one")
-
-
-def _may_go_on(status: os.stat_result) -> bool:
-    """Whether a part is a file that has no other name: neither a link nor another file of somebody is written to."""
-    return S_ISREG(status.st_mode) and status.st_nlink == 1
 
 
 def _content_tag(data: bytes) -> str:
@@ -449,7 +444,7 @@ def _taken(path: Path) -> ConflictError:
 
 def _check_condition(path: Path, if_match: str | None) -> None:
     try:
-        with _open_file(path) as file:
+        with open_file(path) as file:
             current = _content_tag(file.readall())
     except FileNotFoundError:
         current = None

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modos.errors import ConflictError
+
 _ACL, _DEFAULT_ACL = "system.posix_acl_access", "system.posix_acl_default"
 
 
@@ -33,6 +35,8 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
     by_system = model is None and _has_default_acl(path.parent)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | flags, 0o666 if by_system else 0o600)
     try:
+        if not flags & os.O_EXCL and not may_go_on(os.fstat(descriptor), path.parent):
+            raise ConflictError(f"{path} was replaced by somebody else meanwhile", "nothing was changed: try again")
         if model is not None:
             _make_like(descriptor, like, model)
         elif not by_system:
@@ -44,11 +48,30 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
     return descriptor
 
 
+def may_go_on(status: os.stat_result, folder: Path) -> bool:
+    """Whether a part is a file of ours, or of the folder's owner, that has no other name: neither a link nor another file is written to."""
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid in (os.geteuid(), os.stat(folder).st_uid)
+
+
 def create_output(path: Path, target: Path) -> int:
     """Open a new file that will be renamed to a target outside of objects: like that one, else by the umask."""
     if _stat_file(target) is not None:
         return create_file(path, target)
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+
+
+@contextmanager
+def whole_output(target: Path) -> Iterator[int]:
+    """A file outside of objects that appears when it is complete; whatever has its name is replaced, and no link is followed."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
+    descriptor = create_output(part, target)
+    try:
+        yield descriptor
+        os.fsync(descriptor)
+        os.replace(part, target)
+    finally:
+        os.close(descriptor)
+        part.unlink(missing_ok=True)
 
 
 def file_mode(folder_mode: int) -> int:

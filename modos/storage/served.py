@@ -11,7 +11,7 @@ from urllib.parse import quote, urljoin
 
 from modos import forking
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RemoteError, TransportError,
+    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
 from modos.formats import STORED_KEY_HEADER
 from modos.reach import check_reach
@@ -49,7 +49,9 @@ class ServedStorage(ReadOnlyStorage):
     def _start(self) -> None:
         import requests
 
-        self._session = requests.Session()
+        from modos.redirects import mount
+
+        self._session = mount(requests.Session(), self._files_url)
         self._session.trust_env = False  # no netrc: the token is the only credential
         self._lock = threading.Lock()
 
@@ -158,6 +160,8 @@ class ServedStorage(ReadOnlyStorage):
         try:
             return self._session.request(method, url, headers={"Accept-Encoding": "identity"} | headers, stream=True,
                                          timeout=_TIMEOUT, allow_redirects=False)
+        except ModosError:
+            raise
         except (requests.RequestException, OSError) as error:
             raise TransportError(f"cannot reach {self._files_url}: {type(error).__name__}", "is the server running?") from None
 

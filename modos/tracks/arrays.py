@@ -188,17 +188,28 @@ def _combined(shards: Mapping[int, tuple[int, str]]) -> str:
     return hashlib.blake2b(lines.encode()).hexdigest()
 
 
-def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None = None) -> str:
-    """The checksum of an array's files as they are now, to be compared with the attribute of that name."""
+def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None = None,
+                   look: Callable[[int, bytes], None] | None = None) -> str:
+    """The checksum of an array's files as they are now, to be compared with the attribute of that name.
+
+    Parameters
+    ----------
+    look
+        Gets each shard, by its number; one at a time is in memory.
+    """
     shards = {}
     for number, size in enumerate(spec.sizes):
         if size:
-            digest = hashlib.blake2b()
+            digest, parts = hashlib.blake2b(), []
             for piece in storage.iter_range(spec.key(number), 0, size):
                 digest.update(piece)
+                if look:
+                    parts.append(piece)
                 if progress:
                     progress(len(piece))
             shards[number] = size, digest.hexdigest()
+            if look:
+                look(number, b"".join(parts))
     return _combined(shards)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
-import secrets
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +15,7 @@ from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.panics import panics_told
 from modos.region import Region
 from modos.storage.base import Progress
-from modos.storage.modes import create_output
+from modos.storage.modes import whole_output
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Runs
 from modos.tracks.runs import as_runs, joined
@@ -142,17 +142,14 @@ def export(track: Track, path: str | Path, format: str | None = None, regions: I
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not os.path.isdir(target.parent):
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
-    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.bw")
-    os.close(create_output(part, target))
-    try:
+    with whole_output(target) as descriptor, tempfile.TemporaryDirectory(prefix="modos-") as folder:
         if format == "bigWig":
-            write_bigwig(track, part, regions, progress)
-        else:
-            with gzip.open(part, "wb", 6) if path.endswith(".gz") else open(part, "wb") as out:
-                write_text(track, out, format, regions, progress)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
+            name = Path(folder, "track.bw")  # the library opens by name: in a folder of this user's alone
+            name.symlink_to(f"/dev/fd/{descriptor}")
+            write_bigwig(track, name, regions, progress)
+            return
+        with open(descriptor, "wb", closefd=False) as file, gzip.GzipFile("", "wb", 6, file) if path.endswith(".gz") else file as out:
+            write_text(track, out, format, regions, progress)
 
 
 def contigs_table(contigs: Contigs) -> Iterator[tuple[str, int, int]]:

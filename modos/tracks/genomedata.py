@@ -44,6 +44,8 @@ class Archive:
         if not os.path.exists(self._path):
             raise NotFoundError(f"there is no archive {path}", "check the path")
         files = sorted(self._path.glob(f"*{_SUFFIX}")) if os.path.isdir(self._path) else [self._path]
+        if special := next((file for file in files if not os.path.isfile(file)), None):
+            raise InvalidInputError(f"{special} is no file", "an archive of Genomedata is one file, or a folder of files")
         try:
             opened = [(file, self._stack.enter_context(h5py.File(file))) for file in files]
         except OSError as error:

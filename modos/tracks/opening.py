@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from modos import elements
@@ -11,10 +12,14 @@ from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listi
 from modos.storage import Storage
 from modos.tracks import bounds
 from modos.tracks.contigs import Contigs
+from modos.tracks.damaged import DamagedTrack
 from modos.tracks.genome import Genome, Write
 from modos.tracks.layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored import StoredTrack
+from modos.tracks.track import Track
+
+logger = logging.getLogger(__name__)
 
 GENOME = "genome"  # group below a reference that holds its contigs
 _CACHE = 160 << 20  # bytes of chunks that are kept
@@ -73,7 +78,8 @@ def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str
     found = {}
 
     def place(item: tuple[str, dict[str, str]]) -> tuple[int, str]:
-        return max(document.nodes[path].get("attributes", {}).get("order", 0) for path in item[1].values()), item[0]
+        orders = [document.nodes[path].get("attributes", {}).get("order") for path in item[1].values()]
+        return max(order if type(order) is int else 0 for order in orders), item[0]
 
     for element_id, arrays in sorted(_arrays(document).items(), key=place):
         if not ({"values", "runs"} & arrays.keys() and element_id.startswith("data/") and "zoom" in arrays):
@@ -118,9 +124,41 @@ def open_track(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, st
     return StoredTrack(name, element_id, contigs, data, zoom, statistics, mask)
 
 
+def _open_any(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str, contigs: Contigs) -> Track:
+    try:
+        return open_track(reader, nodes, arrays, name, element_id, contigs)
+    except (IntegrityError, InvalidInputError) as error:
+        logger.warning("the track %s cannot be read: %s", name, error.message)
+        return DamagedTrack(name, element_id, contigs, error)
+
+
+def find_misfits(storage: Storage, document: Document) -> Iterator[tuple[str, str]]:
+    """The genomes and tracks whose contigs or arrays cannot be theirs: element, and what is wrong."""
+    arrays, reader = _arrays(document), Reader(storage, 0)
+    for genome_id in genome_ids(document):
+        try:
+            contigs = contigs_of(document, genome_id)
+            _open_sequence(reader, document, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
+        except (IntegrityError, InvalidInputError) as error:
+            yield genome_id, error.message
+            continue
+        for name, element_id in tracks_of(document, genome_id).items():
+            try:
+                open_track(reader, document.nodes, arrays[element_id], name, element_id, contigs)
+            except (IntegrityError, InvalidInputError) as error:
+                yield element_id, error.message
+
+
+def _open_sequence(reader: Reader, document: Document, path: str | None, genome_id: str, contigs: Contigs) -> ShardedArray | None:
+    sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
+    if sequence and not bounds.fits_sequence(sequence.spec, contigs):
+        raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
+    return sequence
+
+
 def open_genome(storage: Storage, document: Document | None = None, genome: str | None = None, write: Write | None = None,
                 reopen: Callable[[], Genome] | None = None, tracks: Iterable[str] | None = None) -> Genome:
-    """A genome of an object with its tracks.
+    """A genome of an object with its tracks; a track that does not fit it is told of, and an error when it is read.
 
     Parameters
     ----------
@@ -134,11 +172,8 @@ def open_genome(storage: Storage, document: Document | None = None, genome: str 
     contigs, reader, arrays = contigs_of(document, genome_id), Reader(storage, _CACHE), _arrays(document)
     known = tracks_of(document, genome_id)
     wanted = known if tracks is None else {name: known[name] for name in tracks}
-    opened = [open_track(reader, document.nodes, arrays[element_id], name, element_id, contigs)
+    opened = [_open_any(reader, document.nodes, arrays[element_id], name, element_id, contigs)
               for name, element_id in wanted.items()]
-    path = arrays.get(genome_id, {}).get("sequence")
-    sequence = ShardedArray(reader, ArraySpec.from_node(path, document.nodes[path])) if path else None
-    if sequence and not bounds.fits_sequence(sequence.spec, contigs):
-        raise IntegrityError(f"the sequence of {genome_id} does not fit its contigs", "see what is wrong with `modos check`")
+    sequence = _open_sequence(reader, document, arrays.get(genome_id, {}).get("sequence"), genome_id, contigs)
     version = document.state.get("format_version", elements.FORMAT_VERSION)
     return Genome(contigs, opened, sequence, write, reopen, genome_id.partition("/")[2], version)

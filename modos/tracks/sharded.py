@@ -15,7 +15,8 @@ import numpy as np
 from modos import forking
 from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
 from modos.storage import Storage
-from modos.tracks.frames import HEADER
+from modos.storage.local import open_file
+from modos.tracks.frames import HEADER, check_frame
 from modos.tracks.layout import ABSENT, CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
 
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
@@ -206,6 +207,20 @@ class ShardedArray:
         return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged",
                                 "restore it from a copy of the object")
 
+    def check_shard(self, shard: int, data: bytes) -> None:
+        """ChecksumMismatch where a shard has a chunk that is damaged, or longer than it can be."""
+        view = memoryview(data)
+        for start, length in self._parsed(shard, data[-INDEX_SIZE:]).tolist():
+            if start == ABSENT:
+                continue
+            packed = view[start:start + length]
+            if crc32c(bytes(packed)) != RESIDUE:
+                raise self._damaged(shard)
+            try:
+                check_frame(packed[:-CRC_SIZE], self.spec.chunk_bytes)
+            except ValueError:
+                raise self._damaged(shard) from None
+
     def _index(self, shard: int) -> np.ndarray:
         """Start and length of each chunk of a shard, (256, 2)."""
         key = (self.spec.path, "index", shard)
@@ -340,7 +355,7 @@ class _OpenFiles:
             raise self._too_short(key, size, found)
         path = self._storage.local_path(key)
         try:
-            return open(path, "rb", buffering=0)
+            return open_file(path)
         except OSError as error:
             raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
 

@@ -145,7 +145,7 @@ def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
     monkeypatch.setattr(reach.socket, "getaddrinfo", lambda host, *a, **k: real(names.get(host, host), *a, **k))
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
-    reach.reach.cache_clear()
+    reach._known_reach.cache_clear()
     if allowed:
         check_allowed(url, server)
     else:
@@ -153,7 +153,7 @@ def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
             check_allowed(url, server)
         monkeypatch.setenv("MODOS_ALLOW_INTERNAL", "1")
         check_allowed(url, server)
-    reach.reach.cache_clear()
+    reach._known_reach.cache_clear()
 
 
 # --- several regions ---

@@ -1,6 +1,7 @@
 """Servers of strangers: they lead to no internal place that the user did not name, and cannot make a client wait for ever."""
 
 import json
+import socket
 import threading
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ import pytest
 from modos import reach
 from modos.config import discover, resolve_services
 from modos.errors import ModosError, ProtocolError, RemoteError
+from modos.htsget.transport import Transport
 from modos.storage import anywhere, served
 from modos.storage.anywhere import AnywhereStorage
 from modos.storage.served import ServedStorage
@@ -34,7 +36,7 @@ def serve():
     servers = []
 
     def start(answer):
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Stranger)
+        server = ThreadingHTTPServer(("", 0), Stranger)
         server.daemon_threads, server.answer, server.asked = True, answer, []
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)
@@ -50,6 +52,9 @@ def serve():
 def no_proxies(monkeypatch):
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    reach._known_reach.cache_clear()
+    yield
+    reach._known_reach.cache_clear()
 
 
 def redirect(to):
@@ -74,17 +79,18 @@ def give(body, status=200):
 
 
 def pretend_public(monkeypatch):
-    """127.0.0.1 counts as a server of the internet; localhost stays what it is."""
-    real = reach.reach
-    monkeypatch.setattr(reach, "reach", lambda host, port: 0 if host == "127.0.0.1" else real(host, port))
+    """127.0.0.1 counts as a server of the internet; 127.0.0.2 stays what it is."""
+    real = reach._reach_of
+    monkeypatch.setattr(reach, "_reach_of", lambda address: 0 if str(address) == "127.0.0.1" else real(address))
+    reach._known_reach.cache_clear()
 
 
 @pytest.mark.parametrize("ask", [lambda s: s.stat("x"), lambda s: s.read("x"), lambda s: list(s.iter_range("x", 0, 4))])
 def test_a_store_does_not_lead_to_internal_places(serve, monkeypatch, ask):
     _, inner = serve(give(b"secret"))
-    url, _ = serve(redirect(f"http://localhost:{inner.server_port}/x"))
+    url, _ = serve(redirect(f"http://127.0.0.2:{inner.server_port}/x"))
     pretend_public(monkeypatch)
-    with pytest.raises(ProtocolError, match="points to the internal address localhost"):
+    with pytest.raises(ProtocolError, match="points to the internal address 127.0.0.2"):
         ask(AnywhereStorage(url))
     assert inner.asked == []
 
@@ -96,7 +102,7 @@ def test_a_store_leads_to_where_it_may(serve, monkeypatch):
     inner.asked.clear()
     pretend_public(monkeypatch)
     monkeypatch.setenv("MODOS_ALLOW_INTERNAL", "1")
-    outer, _ = serve(redirect(f"http://localhost:{inner.server_port}/y"))
+    outer, _ = serve(redirect(f"http://127.0.0.2:{inner.server_port}/y"))
     assert AnywhereStorage(outer).read("x")[0] == b"bases" and inner.asked
 
 
@@ -120,7 +126,7 @@ def test_what_the_user_names_may_be_anywhere(serve):
 
 def test_a_server_signs_no_internal_addresses(serve, monkeypatch):
     _, inner = serve(give(b"secret"))
-    url, _ = serve(redirect(f"http://localhost:{inner.server_port}/x"))
+    url, _ = serve(redirect(f"http://127.0.0.2:{inner.server_port}/x"))
     pretend_public(monkeypatch)
     with pytest.raises(ProtocolError, match="internal"):
         ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y")
@@ -150,3 +156,63 @@ def test_a_server_that_trickles_meets_a_deadline(serve, monkeypatch, where):
         (AnywhereStorage(url) if where == "a store" else ServedStorage("s3://b/x", f"{url}/files/x", lambda: None)).read("x")
     assert time.monotonic() - begun < 10 and isinstance(caught.value, ModosError)
     assert "timed out" in caught.value.message
+
+
+def rebind(monkeypatch, name, *addresses):
+    """A name stands for the first address when it is looked up first, then for the second, ..., and for the last one from then on."""
+    real, given = socket.getaddrinfo, list(addresses)
+
+    def look_up(host, *rest, **options):
+        return real((given.pop(0) if len(given) > 1 else given[0]) if host == name else host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+
+
+@pytest.mark.parametrize("ask", [
+    lambda url: discover(url),
+    lambda url: AnywhereStorage(url).read("x"),
+    lambda url: (reach.reach("stranger.example", 0), ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y")),
+    lambda url: (reach.reach("stranger.example", 0), Transport(url).ask(f"{url}/reads/x", {}, None, 100)),
+], ids=["discovery", "a store", "signed addresses", "tickets"])
+def test_the_name_of_a_server_does_not_become_that_of_an_internal_place(serve, monkeypatch, ask):
+    _, inner = serve(give(b'{"status": "ok"}'))
+    pretend_public(monkeypatch)
+    rebind(monkeypatch, "stranger.example", "127.0.0.1", "127.0.0.2")
+    with pytest.raises(ProtocolError, match="stranger.example leads to the internal address 127.0.0.2"):
+        reach.reach("stranger.example", 0)
+        ask(f"http://stranger.example:{inner.server_port}")
+    assert inner.asked == []
+
+
+@pytest.mark.parametrize("ask", [
+    lambda url: AnywhereStorage(url).read("x"),
+    lambda url: ServedStorage("s3://b/x", f"{url}/files/x", lambda: None).read("y"),
+    lambda url: Transport(url).ask(f"{url}/reads/x", {}, None, 100),
+], ids=["a store", "signed addresses", "tickets"])
+def test_a_redirect_does_not_lead_to_a_name_that_becomes_that_of_an_internal_place(serve, monkeypatch, ask):
+    _, inner = serve(give(b"secret"))
+    url, _ = serve(redirect(f"http://there.example:{inner.server_port}/x"))
+    pretend_public(monkeypatch)
+    rebind(monkeypatch, "there.example", "127.0.0.1", "127.0.0.2")
+    with pytest.raises(ProtocolError, match="there.example leads to the internal address 127.0.0.2"):
+        ask(url)
+    assert inner.asked == []
+
+
+def test_a_name_that_could_not_be_looked_up_once_is_not_taken_for_public(serve, monkeypatch):
+    _, server = serve(give(b"{}"))
+    with monkeypatch.context() as broken:
+        broken.setattr(socket, "getaddrinfo", lambda *_, **__: (_ for _ in ()).throw(socket.gaierror("later")))
+        assert reach.reach("localhost", 0) == 0
+    assert Transport(f"http://localhost:{server.server_port}").ask(f"http://localhost:{server.server_port}/x", {}, None, 100) == (200, b"{}")
+
+
+def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
+    from modos.storage.s3 import S3Storage
+
+    _, inner = serve(give(b"secret"))
+    url, _ = serve(redirect(f"http://127.0.0.2:{inner.server_port}/x"))
+    pretend_public(monkeypatch)
+    with pytest.raises(ModosError, match="points to the internal address 127.0.0.2"):
+        S3Storage.from_url("s3://bucket/x", endpoint_url=url, s3_kwargs={"anon": True}).read("y")
+    assert inner.asked == []

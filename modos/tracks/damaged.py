@@ -1,0 +1,59 @@
+"""A track that cannot be read: it has its place and its name among the others, and says what is wrong when it is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import numpy as np
+
+from modos.errors import ModosError
+from modos.region import Region
+from modos.tracks.contigs import Contigs
+from modos.tracks.track import Track
+from modos.tracks.zooms import Summary
+
+
+class DamagedTrack(Track):
+    """A track of an object, of which nothing but the name is believed.
+
+    Parameters
+    ----------
+    error
+        What is wrong with it.
+    """
+
+    def __init__(self, name: str, element_id: str, contigs: Contigs, error: ModosError):
+        self.name = name
+        self.element_id = element_id
+        self.contigs = contigs
+        self.error = error
+
+    def _refuse(self) -> NoReturn:
+        raise type(self.error)(self.error.message, self.error.hint)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # of Python's own protocols
+            raise AttributeError(name)
+        self._refuse()
+
+    def describe(self) -> dict[str, Any]:
+        self._refuse()
+
+    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+        self._refuse()
+
+    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
+        self._refuse()
+
+    def statistics(self) -> dict[str, Summary]:
+        self._refuse()
+
+    def of_contig(self, contig: str) -> Summary:
+        self._refuse()
+
+    def summary(self, region: Region | str) -> Summary:
+        self._refuse()
+
+    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+        self._refuse()
