@@ -14,7 +14,7 @@ from modos.access import open_remote, served_url
 from modos.config import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.formats import index_names, is_array_path, keys_named
-from modos.hidden import is_plain, shown_line
+from modos.hidden import is_plain, escape_line
 from modos.prefetch import fetch_ahead
 from modos.searching import parse_search
 from modos.storage import Storage, check_key
@@ -202,7 +202,7 @@ class Catalog:
 def _has_sound_name(key: str) -> bool:
     """Whether a key is plain text; an object is left out, with a warning, where it is not."""
     if not is_plain(key):
-        logger.warning("%s is left out: its name has control characters", shown_line(key))
+        logger.warning("%s is left out: its name has control characters", escape_line(key))
     return is_plain(key)
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from modos.hidden import shown, shown_line
+from modos.hidden import escape_line, escape_text
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -42,8 +42,8 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        self.message = shown_line(message)
-        self.hint = hint and shown(hint)
+        self.message = escape_line(message)
+        self.hint = hint and escape_text(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:

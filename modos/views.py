@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError
 from modos.formats import is_array_path, name_of
 from modos.genomics import GenomicFile, RegionsLike
-from modos.hidden import shown
+from modos.hidden import escape_text
 from modos.region import RegionLike
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _has_hidden(value: Any) -> bool:
     """Whether a text of an element has what a terminal obeys: YAML writes that out together with all that is not ASCII."""
     if isinstance(value, (list, dict)):
         return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
-    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and shown(value) != value
+    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value
 
 
 def _name(path: str) -> str:

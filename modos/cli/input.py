@@ -49,9 +49,9 @@ def confirm(plan: list[str], yes: bool) -> None:
 
 def read_answer(prompt: str) -> str:
     """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
-    from modos.hidden import shown_line
+    from modos.hidden import escape_line
 
-    print(f"{shown_line(prompt)}: ", end="", file=sys.stderr, flush=True)
+    print(f"{escape_line(prompt)}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
         raise KeyboardInterrupt

@@ -35,7 +35,7 @@ def publish(
     import json
 
     from modos.errors import InvalidInputError
-    from modos.hidden import shown_xml
+    from modos.hidden import escape_xml
     from modos.linked_data import graph, ro_crate
 
     formats = [*graph.FORMATS, "ro-crate"]
@@ -51,7 +51,7 @@ def publish(
         _write(output, text)
         say(f"wrote {output}")
     else:
-        show(shown_xml(text) if format == "xml" else text)
+        show(escape_xml(text) if format == "xml" else text)
 
 
 def query(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from modos.hidden import shown, shown_line
+from modos.hidden import escape_line, escape_text
 
 
 @dataclass
@@ -36,7 +36,7 @@ options = Options()
 
 def show(text: str) -> None:
     """Data, to stdout; what a terminal would obey is written out."""
-    text = shown(text)
+    text = escape_text(text)
     with closed_pipe_told():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
@@ -64,12 +64,12 @@ def count(number: int, noun: str) -> str:
 def say(text: str) -> None:
     """Status, to stderr."""
     if not options.quiet:
-        print(shown(text), file=sys.stderr, flush=True)
+        print(escape_text(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """What may be lost otherwise, to stderr, also where status is not wanted."""
-    print(f"warning: {shown_line(text)}", file=sys.stderr, flush=True)
+    print(f"warning: {escape_line(text)}", file=sys.stderr, flush=True)
 
 
 def text_file() -> Any:
@@ -82,7 +82,7 @@ class _Terminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(self, data: bytes) -> int:
-        sys.stdout.write(shown(self._decoder.decode(data)))
+        sys.stdout.write(escape_text(self._decoder.decode(data)))
         return len(data)
 
     def flush(self) -> None:
@@ -97,7 +97,7 @@ def guard_log() -> None:
 
 class _Plain(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return escape_text(super().format(record))
 
 
 def show_log() -> None:
@@ -112,9 +112,9 @@ def show_log() -> None:
 def show_error(message: str, hint: str | None) -> None:
     """An error: a line, and a line of what to do about it."""
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}error:{reset} {shown_line(message)}", file=sys.stderr)
+    print(f"{red}error:{reset} {escape_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {shown(hint)}", file=sys.stderr)
+        print(f"hint: {escape_text(hint)}", file=sys.stderr)
 
 
 @contextmanager
@@ -129,7 +129,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     left = (BarColumn(), TimeRemainingColumn()) if total else ()
     columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), *left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(shown_line(title), total=total)
+        task = bar.add_task(escape_line(title), total=total)
         yield lambda count: bar.advance(task, count)
 
 
