@@ -14,7 +14,7 @@ from modos.access import open_remote, served_url
 from modos.config import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
 from modos.formats import index_names, is_array_path, keys_named
-from modos.hidden import is_plain, escape_line
+from modos.hidden import escape_line, is_plain
 from modos.prefetch import fetch_ahead
 from modos.searching import parse_search
 from modos.storage import Storage, check_key

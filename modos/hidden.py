@@ -34,5 +34,10 @@ def escape_xml(text: str) -> str:
     return _IN_TEXT.sub(lambda match: f"&#x{ord(match[0]):x};", text)
 
 
+def replace_hidden(text: str, character: str) -> str:
+    """A text with one character in the place of each of these, tabs and ends of lines among them."""
+    return _IN_LINE.sub(character, text)
+
+
 def _written(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"

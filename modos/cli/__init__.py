@@ -18,14 +18,14 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.output import guard_log, options, show_error
+    from modos.cli.output import guard_log, is_usage, options, show_error, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.panics import is_panic
 
     guard_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        app()
+        _leave(app(standalone_mode=False) or 0)
     except SystemExit as done:
         _leave(done.code if isinstance(done.code, int) else int(done.code is not None))
     except ModosError as error:
@@ -39,6 +39,8 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED)
     except BaseException as error:
+        if is_usage(error):
+            _leave(show_usage(error))
         if options.debug:
             raise
         if is_panic(error):

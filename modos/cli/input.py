@@ -42,7 +42,8 @@ def confirm(plan: list[str], yes: bool) -> None:
     if not is_terminal():
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
-    say("\n".join(plan))
+    for line in plan:
+        say(line)
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         raise KeyboardInterrupt
 

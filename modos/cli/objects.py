@@ -176,14 +176,14 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
     before = modo.metadata
     with progress("copying files") as advance:
         changed = modo.update_element(element, values, source, progress=advance, plain=plain, secret_key=secret)
-    now = modo.metadata[changed]
-    if now == before.get(changed):
+    now, base = modo.metadata[changed], before.get(changed, {})
+    if now == base:
         say(f"nothing to change: {changed} in {modo.storage.url} is so already")
-    elif source and "recipients" in now and now["data_path"] != before[changed].get("data_path"):
+    elif source and "recipients" in now and now["data_path"] != base.get("data_path"):
         say(f"updated {changed} in {modo.storage.url}, encrypted for its {count(len(now['recipients']), 'recipient')}")
     else:
         say(f"updated {changed} in {modo.storage.url}")
-    _tell_of_left(modo, before[changed].get("data_path"), changed)
+    _tell_of_left(modo, base.get("data_path"), changed)
 
 
 def remove(

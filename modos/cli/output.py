@@ -7,10 +7,15 @@ import json
 import logging
 import os
 import sys
+import threading
+import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+import typer
 
 from modos.hidden import escape_line, escape_text
 
@@ -62,9 +67,9 @@ def count(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Status, to stderr."""
+    """A line of status, to stderr."""
     if not options.quiet:
-        print(escape_text(text), file=sys.stderr, flush=True)
+        print(escape_line(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
@@ -90,12 +95,23 @@ class _Terminal:
 
 
 def guard_log() -> None:
-    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys."""
+    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys; tracebacks, too."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Plain())
+    format_warning = warnings.formatwarning
+    warnings.formatwarning = lambda *given, **named: escape_text(format_warning(*given, **named))
+    sys.excepthook = _show_traceback
+    threading.excepthook = lambda told: _show_traceback(told.exc_type, told.exc_value, told.exc_traceback)
+
+
+def _show_traceback(*error: Any) -> None:
+    print(escape_text("".join(traceback.format_exception(*error))), end="", file=sys.stderr, flush=True)
 
 
 class _Plain(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return escape_line(super().formatMessage(record))
+
     def format(self, record: logging.LogRecord) -> str:
         return escape_text(super().format(record))
 
@@ -115,6 +131,24 @@ def show_error(message: str, hint: str | None) -> None:
     print(f"{red}error:{reset} {escape_line(message)}", file=sys.stderr)
     if hint:
         print(f"hint: {escape_text(hint)}", file=sys.stderr)
+
+
+def is_usage(error: BaseException) -> bool:
+    """Whether it is of Typer, about a command line that it cannot read."""
+    return isinstance(error, typer.Abort) or hasattr(error, "format_message")
+
+
+def show_usage(error: Any) -> int:
+    """What Typer says of it; returns the exit code."""
+    from typer import rich_utils
+
+    if isinstance(error, typer.Abort):
+        rich_utils.rich_abort_error()
+        return 1
+    if error.message:
+        error.message = escape_line(error.message)
+    rich_utils.rich_format_error(error)
+    return error.exit_code
 
 
 @contextmanager

