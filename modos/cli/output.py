@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +45,25 @@ def show(text: str) -> None:
     with closed_pipe_told():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
+
+
+def show_lines(lines: Iterable[object]) -> None:
+    """Data of one line each, to stdout: whatever names are in them, they stay so many."""
+    if text := "".join(f"{escape_line(str(line))}\n" for line in lines):
+        show(text)
+
+
+def show_rows(rows: Iterable[Iterable[object]]) -> None:
+    """A table for programs, to stdout: a line a row, with tabs between the cells."""
+    if text := "".join("\t".join(escape_line(str(cell)) for cell in row) + "\n" for row in rows):
+        show(text)
+
+
+def show_table(rows: Iterable[Iterable[object]]) -> None:
+    """A table for people, to stdout: a line a row, in columns."""
+    cells = [[escape_line(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    show_lines("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 
 
 @contextmanager

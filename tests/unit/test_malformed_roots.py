@@ -101,13 +101,34 @@ def test_the_lists_of_a_server_go_on_without_them(tmp_path, caplog):
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
         found = requests.get(f"{server.url}/meta", timeout=60)
         assert found.status_code == 200 and [entry["path"] for entry in found.json()["data"]] == ["good"]
+        left = found.json()["left_out"]
+        assert len(left) == len(TABLE) and {entry["reason"] for entry in left} == {"damaged"}
         searched = requests.get(f"{server.url}/meta", params={"search": "cram"}, timeout=60)
         assert searched.status_code == 200 and len(searched.json()["data"]) == 1
         listed = requests.get(f"{server.url}/list", timeout=60)
-        assert listed.status_code == 200 and "good" in listed.json()["data"] and len(listed.json()["data"]) == len(TABLE) + 1
+        assert listed.status_code == 200 and set(listed.json()["data"]) == {"good"} | {entry["path"] for entry in left}
+        assert "esc" not in listed.text + found.text and searched.json()["left_out"] == left
+        assert requests.get(f"{server.url}/list", params={"search": "cram"}, timeout=60).json() == {"data": ["good"], "left_out": left}
     assert len([record for record in caplog.records if "is left out" in record.message]) >= len(TABLE)
     assert not any("\x1b" in record.getMessage() for record in caplog.records)
     assert [key for key, _ in Catalog(open_storage(tmp_path)).iter_metadata()] == ["good"]
+
+
+def test_each_page_names_those_that_it_lacks(tmp_path):
+    for key in ("b", "d", "e"):
+        put(tmp_path / key, root())
+    for key in ("a", "c", "f"):
+        put(tmp_path / key, TABLE["id is a list"])
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        pages, after = [], {}
+        while after is not None:
+            pages.append(requests.get(f"{server.url}/meta", params={"limit": 1, **after}, timeout=60).json())
+            after = {"after": pages[-1]["next"]} if pages[-1]["next"] else None
+        assert [[entry["path"] for entry in page["data"]] for page in pages] == [["b"], ["d"], ["e"]]
+        assert [[entry["path"] for entry in page.get("left_out", ())] for page in pages] == [["a"], ["c"], ["f"]]
+        program = [sys.executable, "-c", "from modos.cli import main; main()", "--endpoint", server.url, "remote", "list"]
+        done = subprocess.run([*program, "--search", "cram"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 3 and "left out" in done.stderr and "a, c and f" not in done.stdout
 
 
 @pytest.mark.parametrize("command", [["show"], ["check"], ["publish", "--base-uri", "http://x.org/"]])
