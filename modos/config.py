@@ -102,8 +102,11 @@ def endpoint_from_environment() -> str | None:
 
 
 def server_name(url: str) -> str:
-    """Scheme, host and port of an http(s) URL, as text."""
-    scheme, host, port = origin(url)
+    """Scheme, host and port of an http(s) URL, as text; InvalidInputError where it is none."""
+    try:
+        scheme, host, port = origin(url)
+    except ValueError:
+        raise InvalidInputError(f"{url[:100]!r} is not the URL of a server", "write it like http://localhost:8080") from None
     return f"{scheme}://{host}:{port}"
 
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from modos.hidden import escape_line, escape_text
+from modos.hidden import escape_line
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -43,7 +43,7 @@ class ModosError(Exception):
 
     def __init__(self, message: str, hint: str | None = None):
         self.message = escape_line(message)
-        self.hint = hint and escape_text(hint)
+        self.hint = hint and escape_line(hint)
         super().__init__(self.message)
 
     def __str__(self) -> str:

@@ -18,7 +18,7 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.output import guard_log, is_usage, options, show_error, show_usage
+    from modos.cli.output import guard_log, is_usage, options, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.panics import is_panic
 
@@ -29,9 +29,7 @@ def main() -> None:
     except SystemExit as done:
         _leave(done.code if isinstance(done.code, int) else int(done.code is not None))
     except ModosError as error:
-        if options.debug:
-            raise
-        show_error(error.message, error.hint)
+        show_traceback(error) if options.debug else show_error(error.message, error.hint)
         _leave(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -42,7 +40,8 @@ def main() -> None:
         if is_usage(error):
             _leave(show_usage(error))
         if options.debug:
-            raise
+            show_traceback(error)
+            _leave(1)
         if is_panic(error):
             show_error(f"what was read is damaged: {error}", "--debug shows where; copy it again")
             _leave(IntegrityError.exit_code)

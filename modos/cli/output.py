@@ -119,12 +119,12 @@ def guard_log() -> None:
         logging.lastResort.setFormatter(_Plain())
     format_warning = warnings.formatwarning
     warnings.formatwarning = lambda *given, **named: escape_text(format_warning(*given, **named))
-    sys.excepthook = _show_traceback
-    threading.excepthook = lambda told: _show_traceback(told.exc_type, told.exc_value, told.exc_traceback)
+    threading.excepthook = lambda told: show_traceback(told.exc_value)
 
 
-def _show_traceback(*error: Any) -> None:
-    print(escape_text("".join(traceback.format_exception(*error))), end="", file=sys.stderr, flush=True)
+def show_traceback(error: BaseException | None) -> None:
+    """Where an error comes from, to stderr."""
+    print(escape_text("".join(traceback.format_exception(error))), end="", file=sys.stderr, flush=True)
 
 
 class _Plain(logging.Formatter):
@@ -149,7 +149,7 @@ def show_error(message: str, hint: str | None) -> None:
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
     print(f"{red}error:{reset} {escape_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {escape_text(hint)}", file=sys.stderr)
+        print(f"hint: {escape_line(hint)}", file=sys.stderr)
 
 
 def is_usage(error: BaseException) -> bool:

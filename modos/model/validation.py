@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -36,8 +37,20 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}
-    return [problem for error in _validator(class_name).iter_errors(content)
-            for problem in _explain(error, element_id, class_name, slots)]
+    found = [problem for error in _validator(class_name).iter_errors(content)
+             for problem in _explain(error, element_id, class_name, slots)]
+    return found + [_problem(element_id, slot, f"{value[:40]!r} is not a date", "a date", value[:40], "write it like 2024-12-31 or 2024-12-31T08:00:00Z")
+                    for slot, value in content.items() if slots.get(slot, {}).get("range") == "datetime" and isinstance(value, str)
+                    and not _is_date(value)]
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text is a day, with or without a time (ISO 8601)."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return text[4:5] == "-" == text[7:8]
 
 
 @cache
