@@ -273,7 +273,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         given.setdefault("creation_date", now)
         given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else now)
         attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
-        elements.check_object_id(attributes["id"])
+        elements.check_object_id(attributes.get("id"))
         model.validate(attributes, attributes["id"])
         return attributes
 

@@ -20,13 +20,19 @@ def is_terminal() -> bool:
 def parse_json(text: str, option: str) -> dict[str, Any]:
     """An option's JSON object."""
     import json
+    from math import isfinite
 
     from modos.errors import InvalidInputError
 
+    def refuse(number: str) -> float:
+        raise ValueError(f"{number[:20]} is no number")
+
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=refuse, parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number))
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidInputError(f"{option} has lists in lists, too deep") from None
     if not isinstance(value, dict):
         raise InvalidInputError(f"{option} is not a JSON object", """write it like '{"id": "sample1"}'""")
     return value

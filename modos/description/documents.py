@@ -84,5 +84,7 @@ def _entry(item: Any, number: int, path: Path) -> Entry:
     if unknown := args.keys() - {"source_file", "part_of"}:
         raise InvalidInputError(f"{shown(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
                                 "args can have source_file and part_of")
+    if wrong := [name for name, value in args.items() if not isinstance(value, str | None)]:
+        raise InvalidInputError(f"{shown(path)}: entry {number}: {' and '.join(wrong)} is not a text", "put it in quotes")
     source = args.get("source_file")
-    return Entry(model.to_attributes(element), find_source(str(source), path) if source else None, args.get("part_of"))
+    return Entry(model.to_attributes(element), find_source(source, path) if source else None, args.get("part_of"))

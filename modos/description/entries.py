@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,7 @@ class Entry:
 def find_source(source: str, path: Path) -> Path:
     """A file that another one names: beside it, or in the working directory."""
     for candidate in (path.parent / source, Path(source)):
-        if candidate.is_file() or is_pipe(candidate):
-            return candidate
-    raise NotFoundError(f"{shown(path)}: no source file {source}", "write it relative to that file")
+        with suppress(OSError):  # a name that is too long
+            if candidate.is_file() or is_pipe(candidate):
+                return candidate
+    raise NotFoundError(f"{shown(path)}: no source file {source[:200]}", "write it relative to that file")

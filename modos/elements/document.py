@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from modos import model
@@ -24,20 +26,21 @@ _MAX_ID_BYTES = 200
 _NO_TEXT: tuple[None, str, int] = (None, "", 0)
 
 
-def format_id(group: str, name: str) -> str:
-    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it.
+def format_id(group: str, name: Any) -> str:
+    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it. YAML takes some for numbers and days.
 
     Raises
     ------
     InvalidInputError
-        The name cannot be the name of a group: empty, with a slash, `..`,
+        The name cannot be the name of a group: no text, empty, with a slash, `..`,
         control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
     """
+    is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
     name = str(name)
     bare = name.removeprefix(f"{group}/")
     try:
         check_key(bare)
-        valid = "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+        valid = is_text and "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
     except (InvalidInputError, UnicodeEncodeError):
         valid = False
     if not valid or bare == "zarr.json":
@@ -49,10 +52,10 @@ def format_id(group: str, name: str) -> str:
     return f"{group}/{bare}"
 
 
-def check_object_id(object_id: str) -> str:
-    """Refuse what cannot be the id of an object: control characters, and those that turn text round."""
-    if not is_plain(object_id):
-        raise InvalidInputError(f"{object_id[:60]!r} cannot be the id of an object", "an id has no control characters")
+def check_object_id(object_id: Any) -> str:
+    """Refuse what cannot be the id of an object: no text, control characters, and those that turn text round."""
+    if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
+        raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
     return object_id
 
 

@@ -106,7 +106,7 @@ def _items(value: Any, multivalued: bool) -> list[Any]:
 def _fits(value: Any, name: str, slot: Mapping[str, Any]) -> bool:
     """Whether a value is of a type that the readers of a slot bear; the schema says more, and `check` tells."""
     if slot["range"] == "integer":
-        return value is None or isinstance(value, int) and not isinstance(value, bool)
+        return value is None or isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
     if slot["links_to"] or name == "id" or name.startswith(("data_", "plain_", "seal_", "header_")):
         return isinstance(value, _TEXT)
     return isinstance(value, _SCALARS) and not (isinstance(value, float) and not math.isfinite(value))
