@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from modos.given import read_given, shown
 _MAX_BYTES = 64 << 20
 _MAX_DEPTH = 32
 _MAX_VALUES = 5_000_000
+_KINDS = (str, int, float, date, dict, list, type(None))
 
 
 def read_description(path: Path, text: bytes) -> list[Entry]:
@@ -55,10 +57,12 @@ def _parse(path: Path, text: bytes) -> Any:
 
 
 def _checked(content: Any, path: Path) -> Any:
-    """Refuse what is deep, or small as a file and large when its aliases are followed."""
+    """Refuse what is deep, or small as a file and large when its aliases are followed; sets and bytes, which no slot has."""
     level, depth, count = [content], 0, 0
     while level:
         count += len(level)
+        if others := [type(item).__name__ for item in level if not isinstance(item, _KINDS)]:
+            raise InvalidInputError(f"{shown(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
         if depth > _MAX_DEPTH:
             raise _too_deep(path)
         if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
