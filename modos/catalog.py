@@ -12,9 +12,9 @@ from typing import Any
 from modos import elements, forking
 from modos.access import open_remote, served_url
 from modos.config import get_json, is_texts, resolve_services
-from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError
+from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
 from modos.formats import index_names, is_array_path, keys_named
-from modos.hidden import is_plain, shown_line
+from modos.hidden import escape_line, is_plain
 from modos.prefetch import fetch_ahead
 from modos.searching import parse_search
 from modos.storage import Storage, check_key
@@ -57,7 +57,8 @@ class Catalog:
         """Every object's key with its metadata; a damaged object is skipped, with a warning."""
         yield from self.find("", lambda _: True)
 
-    def find(self, words: str, wanted: Callable[[str], bool]) -> Iterator[tuple[str, dict[str, Any]]]:
+    def find(self, words: str, wanted: Callable[[str], bool],
+             left_out: Callable[[str, ModosError], object] = lambda key, error: None) -> Iterator[tuple[str, dict[str, Any]]]:
         """Keys and metadata of the wanted objects whose metadata have some words.
 
         Parameters
@@ -67,6 +68,8 @@ class Catalog:
             and SLOT~PART look in one slot alone.
         wanted
             Called with a key; of the others nothing is read.
+        left_out
+            Called, in turn, with the key of an object that cannot be read, and why.
 
         Raises
         ------
@@ -78,9 +81,13 @@ class Catalog:
         present = {key for key, _ in roots}
         self._known = {key: known for key, known in list(self._known.items()) if key in present}
         chosen = ((key, tag) for key, tag in roots if wanted(key))
-        for key, metadata in fetch_ahead(lambda root, _: (root[0], self._read(*root)), chosen, _WORKERS):
-            if metadata is not None and all(term.is_in(metadata) for term in terms):
-                yield key, metadata
+        for key, found in fetch_ahead(lambda root, _: (root[0], self._read(*root)), chosen, _WORKERS):
+            if isinstance(found, ModosError):
+                logger.warning("%s is left out: %s", key, found)
+                if not isinstance(found, NotFoundError):  # removed just now
+                    left_out(key, found)
+            elif all(term.is_in(found) for term in terms):
+                yield key, found
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object; what is known of it, where its root has not changed."""
@@ -150,15 +157,14 @@ class Catalog:
         self._listing = begin, found
         return found
 
-    def _read(self, key: str, tag: str) -> dict[str, Any] | None:
+    def _read(self, key: str, tag: str) -> dict[str, Any] | ModosError:
         known = self._known.get(key)
         if known and known[0] == tag:
             return known[1]
         try:
             document = elements.load(self.storage.child(key) if key else self.storage)
         except ModosError as error:
-            logger.warning("%s is left out: %s", key, error)
-            return None
+            return error
         self._known[key] = tag, document.metadata()  # as it was listed: a newer one is read once more
         return self._known[key][1]
 
@@ -202,7 +208,7 @@ class Catalog:
 def _has_sound_name(key: str) -> bool:
     """Whether a key is plain text; an object is left out, with a warning, where it is not."""
     if not is_plain(key):
-        logger.warning("%s is left out: its name has control characters", shown_line(key))
+        logger.warning("%s is left out: its name has control characters", escape_line(key))
     return is_plain(key)
 
 
@@ -226,6 +232,10 @@ def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None,
         answer = get_json(url.rstrip("/") + "/list", {"search": search} if search else None)
         if not isinstance(answer, dict) or not is_texts(answer.get("data")):
             raise ProtocolError(f"{url} is not a modos server: it does not list objects")
+        left = answer.get("left_out")
+        if isinstance(left, list) and left:
+            logger.warning("left out, as the server cannot read them: %s",
+                           listing(str(one.get("path") if isinstance(one, dict) else one)[:200] for one in left))
         return [path if path.startswith("s3://") else served_url(url, path) for path in answer["data"]]
     if not place.startswith("s3://"):
         raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")

@@ -58,6 +58,20 @@ class Update:
 
 
 @dataclass
+class Rename:
+    """Another id for an element or the object, in the place of one that could not be given."""
+
+    element_id: str
+    old_id: str
+    base: dict[str, Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, document: Document) -> None:
+        _unchanged(document, self.old_id, self.base, {})
+        document.rename(self.old_id, self.element_id)
+
+
+@dataclass
 class Remove:
     """An element that goes, with every link to it."""
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from modos import elements, indexing, model, ownership, transfer
 from modos.elements import Document, journal
-from modos.elements.store import mirror_key, write_mirrors
+from modos.elements.store import has_mirror, mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
@@ -310,7 +310,7 @@ def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: fl
 
 
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:
-    for path in document.nodes:
+    for path in filter(has_mirror, document.nodes):
         key = mirror_key(path)
         if key not in sizes or not _is_current(storage, key, document.nodes[path]):
             yield Finding("mirror", key, "is not what the root says, for other Zarr tools")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, name_of
+from modos.hidden import escape_line
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -31,9 +32,9 @@ class Difference:
 
     def __str__(self) -> str:
         sign = {"added": "+", "removed": "-", "changed": "~"}[self.kind]
-        lines = [f"{sign} {self.element_id or '(object)'}"]
+        lines = [f"{sign} {escape_line(self.element_id) or '(object)'}"]
         if self.kind == "changed":
-            lines += [f"    {slot}: {_shown(before)} -> {_shown(after)}" for slot, (before, after) in self.slots.items()]
+            lines += [f"    {escape_line(slot)}: {_shown(before)} -> {_shown(after)}" for slot, (before, after) in self.slots.items()]
         return "\n".join(lines)
 
 
@@ -82,4 +83,4 @@ def _shown(value: Any) -> str:
     if value is None:
         return "(none)"
     text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return escape_line(text if len(text) <= 80 else f"{text[:77]}...")

@@ -128,7 +128,7 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
     target, keys = plan.target, [file.key for file in plan.files]
     replaced = _replaced(plan)
     if plan.base is None:
-        keys += map(elements.mirror_key, plan.document.nodes)
+        keys += map(elements.mirror_key, filter(elements.has_mirror, plan.document.nodes))
     small = [file for file in plan.files if file.size <= _SMALL]
     large = [file for file in plan.files if file.size > _SMALL]
     try:

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 
 from modos import elements, incoming, model, moving, transfer
 from modos.changes import (
-    Add, Change, Remove, SetArrays, Update, check_data_path, check_files, check_links, check_names, merge,
+    Add, Change, Remove, Rename, SetArrays, Update, check_data_path, check_files, check_links, check_names, merge,
 )
 from modos.elements import Document, journal
 from modos.encryption.keys import SecretKey
@@ -30,6 +30,7 @@ from modos.formats import (
     ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
     version_of,
 )
+from modos.hidden import is_plain
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -121,9 +122,10 @@ class Transaction:
     def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
                        part_of: str | None = None, plain: bool = False) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
-        element_id = self.view.find(element_id)
+        given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
+        element_id = self._with_sound_id(self.view.find(element_id), given)
         base = self.view.element(element_id)
-        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, new, base), base)
+        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, given, base), base)
         source = Path(source_file) if source_file is not None else None
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
@@ -310,9 +312,18 @@ class Transaction:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _settled(self, element_id: str, new: Any, base: Mapping[str, Any]) -> dict[str, Any]:
+    def _with_sound_id(self, element_id: str, given: Mapping[str, Any]) -> str:
+        """The id of an element after one that could not be given, and is in an older object, was changed to what is given."""
+        new_id = given.get("id")
+        if new_id is None or is_plain(element_id) or str(new_id) in (element_id, element_id.partition("/")[2]):
+            return element_id
+        is_object = element_id == self.view.object_id
+        sound = elements.check_object_id(str(new_id)) if is_object else elements.format_id(element_id.partition("/")[0], str(new_id))
+        self._make(Rename(sound, element_id, self.view.element(element_id)))
+        return sound
+
+    def _settled(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
         """The changed slots in full form; those to be unset as None."""
-        given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
         class_name = str(given.get("@type") or base["@type"])
         if model.group_of(class_name) != model.group_of(base["@type"]):
             raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",

@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from modos.hidden import shown, shown_line
+from modos.hidden import escape_line
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
@@ -43,8 +43,8 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        self.message = _shortened(shown_line(_shortened(message)))
-        self.hint = hint and _shortened(shown(_shortened(hint)))
+        self.message = _shortened(escape_line(_shortened(message)))
+        self.hint = hint and _shortened(escape_line(_shortened(hint)))
         super().__init__(self.message)
 
     def __str__(self) -> str:

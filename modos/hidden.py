@@ -2,7 +2,7 @@
 
 Control characters (C0, DEL, C1) move the cursor and change settings; those
 for bidirectional text let a line be read as another; separators of lines
-break what is one line. `shown` writes them as `\\u001b`.
+break what is one line. `escape_text` writes them as `\\u001b`.
 """
 
 from __future__ import annotations
@@ -19,19 +19,24 @@ def is_plain(text: str) -> bool:
     return text.isascii() and text.isprintable() or not _IN_LINE.search(text)
 
 
-def shown(text: str) -> str:
+def escape_text(text: str) -> str:
     """A text of lines with these characters written out; tabs and ends of lines stay."""
     return _IN_TEXT.sub(_written, text)
 
 
-def shown_line(text: str) -> str:
+def escape_line(text: str) -> str:
     """A text as one line, with tabs and ends of lines written out as well."""
     return text if is_plain(text) else _IN_LINE.sub(_written, text)
 
 
-def shown_xml(text: str) -> str:
+def escape_xml(text: str) -> str:
     """A text of XML with these characters written as references."""
     return _IN_TEXT.sub(lambda match: f"&#x{ord(match[0]):x};", text)
+
+
+def replace_hidden(text: str, character: str) -> str:
+    """A text with one character in the place of each of these, tabs and ends of lines among them."""
+    return _IN_LINE.sub(character, text)
 
 
 def _written(match: re.Match[str]) -> str:

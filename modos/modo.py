@@ -24,11 +24,11 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
-from modos.hidden import is_plain
 from modos.genomes import Genomes
+from modos.hidden import escape_line
 from modos.reading import GenomicFiles
 from modos.storage import Storage, open_storage
 
@@ -275,8 +275,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         given.setdefault("creation_date", now)
         given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else now)
         attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
-        if not is_plain(attributes["id"]):
-            raise InvalidInputError(f"{attributes['id']!r} cannot be the id of an object", "an id has no control characters")
+        elements.check_object_id(attributes.get("id"))
         model.validate(attributes, attributes["id"])
         return attributes
 
@@ -314,7 +313,9 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         import zarr
         from zarr.core.buffer.cpu import Buffer
 
-        root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(self._document.to_bytes())})
+        document = self._document.copy()
+        document.nodes = {escape_line(path).replace("\\", "%"): node for path, node in document.nodes.items()}  # Zarr takes \ for /
+        root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
         try:
             return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
         except Exception as error:  # zarr has many kinds for what it does not take

@@ -318,6 +318,7 @@ def _overlap(regions: list[tuple], after: tuple | None) -> Callable[[Any, int, i
 def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | None, options: list[bytes] | None) -> Any:
     import pysam
 
+    quiet_htslib()
     if format.kind == "reads":
         reference = str(reference_filename) if reference_filename else None
         return pysam.AlignmentFile(descriptor, "r", check_sq=False, reference_filename=reference,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from modos.errors import InvalidInputError
 from modos.formats import is_array_path, name_of
 from modos.genomics import GenomicFile, RegionsLike
-from modos.hidden import shown
+from modos.hidden import escape_line, escape_text
 from modos.region import RegionLike
 
 if TYPE_CHECKING:
@@ -99,12 +99,12 @@ def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
 
     path = attributes.get("data_path")
     named = dict(attributes, data_path=_name(path)) if path else dict(attributes)
-    lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden(named)).splitlines()
+    lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden({element_id: named})).splitlines()
     if path and path != _name(path):
         at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
         while lines[at + 1:] and lines[at + 1].startswith("    "):  # a long one goes on
             at += 1
-        lines[at] += f"  # stored as {path}"
+        lines[at] += f"  # stored as {escape_line(path)}"
     return "\n".join(lines) + "\n"
 
 
@@ -112,7 +112,7 @@ def _has_hidden(value: Any) -> bool:
     """Whether a text of an element has what a terminal obeys: YAML writes that out together with all that is not ASCII."""
     if isinstance(value, (list, dict)):
         return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
-    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and shown(value) != value
+    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value
 
 
 def _name(path: str) -> str:
@@ -126,10 +126,10 @@ def _file(path: str) -> str:
 
 def _table(title: str, rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
     def row(cells: Iterable[str], tag: str) -> str:
-        return "<tr>" + "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
+        return "<tr>" + "".join(f"<{tag}>{escape(escape_line(str(cell)))}</{tag}>" for cell in cells) + "</tr>"
 
     lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
-    return f"<table><caption>{escape(title)}</caption>{''.join(lines)}</table>"
+    return f"<table><caption>{escape(escape_line(title))}</caption>{''.join(lines)}</table>"
 
 
 def _text(value: Any) -> str:

@@ -18,20 +18,18 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.output import guard_log, options, show_error
+    from modos.cli.output import guard_log, is_usage, options, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.panics import is_panic
 
     guard_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        app()
+        _leave(app(standalone_mode=False) or 0)
     except SystemExit as done:
         _leave(done.code if isinstance(done.code, int) else int(done.code is not None))
     except ModosError as error:
-        if options.debug:
-            raise
-        show_error(error.message, error.hint)
+        show_traceback(error) if options.debug else show_error(error.message, error.hint)
         _leave(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -39,8 +37,11 @@ def main() -> None:
     except KeyboardInterrupt:
         _leave(EXIT_INTERRUPTED)
     except BaseException as error:
+        if is_usage(error):
+            _leave(show_usage(error))
         if options.debug:
-            raise
+            show_traceback(error)
+            _leave(1)
         if is_panic(error):
             show_error(f"what was read is damaged: {error}", "--debug shows where; copy it again")
             _leave(IntegrityError.exit_code)

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli.output import options, say, show, show_json
+from modos.cli.output import options, say, show_json, show_lines
 
 TokenStdin = Annotated[bool, typer.Option("--token-stdin", help="Read a token from standard input.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -65,7 +65,7 @@ def whoami(json: Json = False) -> None:
         return
     groups = f" ({', '.join(caller['groups'])})" if caller.get("groups") else ""
     places = {action: ", ".join(place or "all" for place in caller.get(action, ())) or "nothing" for action in ("read", "write")}
-    show(f"{caller.get('name') or 'nobody in particular'}{groups}\nreads: {places['read']}\nwrites: {places['write']}")
+    show_lines((f"{caller.get('name') or 'nobody in particular'}{groups}", f"reads: {places['read']}", f"writes: {places['write']}"))
 
 
 def logout() -> None:

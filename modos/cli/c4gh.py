@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.output import count, progress, say, show_json, show_lines
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
@@ -211,7 +211,7 @@ def recipients(
                                     "sender": one.sender, "written_by": list(one.writers)} for one in found})
         return
     for one in found:
-        show("\n".join(_lines_of(one)))
+        show_lines(_lines_of(one))
     if not found:
         say(f"no file of {place} is encrypted")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import say, show
+from modos.cli.output import say, show, show_lines
 
 if TYPE_CHECKING:
     from modos.demo.stack import Stack
@@ -37,7 +37,7 @@ def demo(
         show(f"S3 server     {services.s3}\nmodos server  {services.endpoint}  (catalogue and htsget)")
         remote = stack.load_example(services, Path(folder))
         show(f"\nMade an object of a reference, reads and variants, and uploaded it to {remote.storage.url}:")
-        show("\n".join(f"  {file.name}" for file in remote.list_files()))
+        show_lines(f"  {file.name}" for file in remote.list_files())
         show("\nStreamed a region of each file through htsget, and counted the same in the local files:")
         _compare(stack, remote, Path(folder))
         _show_commands(services, keep)
@@ -79,7 +79,7 @@ def _show_commands(services: Stack, keep: bool) -> None:
 def _wait() -> None:
     import threading
 
-    say("\nRunning until Ctrl-C.")
+    say("Running until Ctrl-C.")
     try:
         threading.Event().wait()
     except KeyboardInterrupt:

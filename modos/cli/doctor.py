@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from modos.cli.output import options, show, show_json
+from modos.cli.output import options, show_json, show_lines
 
 app = typer.Typer()
 Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -37,7 +37,7 @@ def doctor(
     for item in examine(options.endpoint or endpoint_from_environment(), place, options.s3_kwargs, write):
         found.append(item)
         if not json:
-            show(f"{item.state:<8} {item.topic:<12} {item.text}" + (f"\n{'':<21} {item.fix}" if item.fix else ""))
+            show_lines((f"{item.state:<8} {item.topic:<12} {item.text}", *([f"{'':<21} {item.fix}"] if item.fix else ())))
     if json:
         show_json([vars(item) for item in found])
     if any(item.state == "failed" for item in found):
@@ -69,4 +69,4 @@ def show_config(json: Json = False) -> None:
         show_json([{"setting": name, "value": value, "origin": origin} for name, value, origin in rows])
         return
     width = max(len(name) for name, _, _ in rows)
-    show("\n".join(f"{name:<{width}}  {value or '-'}  ({origin})" for name, value, origin in rows))
+    show_lines(f"{name:<{width}}  {value or '-'}  ({origin})" for name, value, origin in rows)

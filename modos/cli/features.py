@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import options, show, show_json
+from modos.cli.output import options, show_json, show_lines, show_rows
 
 if TYPE_CHECKING:
     from modos.reference.store import ReferenceStore
@@ -51,8 +51,7 @@ def dna(
     reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
     for text in region:
         bases = reference.dna(text, strand="-" if reverse else "+")
-        show(f">{text}{'/rc' if reverse else ''}")
-        show("\n".join(bases[at:at + _LINE] for at in range(0, len(bases), _LINE)))
+        show_lines((f">{text}{'/rc' if reverse else ''}", *(bases[at:at + _LINE] for at in range(0, len(bases), _LINE))))
 
 
 def features(
@@ -86,9 +85,9 @@ def features(
     for number, part in enumerate(found):
         rows = part.to_polars(ids=True)
         if not number:
-            show("\t".join(rows.columns))
+            show_rows([rows.columns])
         for row in rows.iter_rows(named=True):
-            show("\t".join("" if value is None else str(value + 1 if column == "start" else value) for column, value in row.items()))
+            show_rows([["" if value is None else value + 1 if column == "start" else value for column, value in row.items()]])
 
 
 def _check_places(regions: list[str], assembly: Assembly) -> None:

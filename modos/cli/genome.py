@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, progress, say, show, show_json
+from modos.cli.output import count, progress, say, show_json, show_lines, show_rows
 
 if TYPE_CHECKING:
     from modos.tracks.genome import Genome
@@ -92,8 +92,7 @@ def info(place: ObjectPath, genome: GenomeOption = None,
         show_json(facts)
         return
     texts = {"sequence": "yes" if facts["sequence"] else "no", "tracks": ", ".join(found.tracks) or "none"}
-    show("\n".join(f"{name:<13}{texts.get(name) or (f'{value:,}' if isinstance(value, int) else value)}"
-                   for name, value in facts.items()))
+    show_lines(f"{name:<13}{texts.get(name) or (f'{value:,}' if isinstance(value, int) else value)}" for name, value in facts.items())
 
 
 @app.command()
@@ -106,7 +105,7 @@ def contigs(place: ObjectPath, genome: GenomeOption = None) -> None:
     """
     from modos.tracks.export import contigs_table
 
-    show("\n".join(f"{name}\t{start}\t{end}" for name, start, end in contigs_table(open_genome(place, genome).contigs)))
+    show_rows(contigs_table(open_genome(place, genome).contigs))
 
 
 @app.command()
@@ -117,7 +116,7 @@ def sizes(place: ObjectPath, genome: GenomeOption = None) -> None:
 
     modos genome sizes coverage.bw
     """
-    show("\n".join(f"{name}\t{length}" for name, length in open_genome(place, genome).contigs.lengths.items()))
+    show_rows(open_genome(place, genome).contigs.lengths.items())
 
 
 @app.command()
@@ -136,8 +135,8 @@ def seq(
     places = [found.contigs.place(region) for region in regions]
     for contig, start, end in places:
         whole = (start, end) == (0, contig.length)
-        show(f">{contig.name}" if whole else f">{contig.name}:{start + 1}-{end}")
+        show_lines([f">{contig.name}" if whole else f">{contig.name}:{start + 1}-{end}"])
         for at in range(start, end, _PIECE):
             bases = found[contig.name].seq[at:min(at + _PIECE, end)].tobytes().decode("ascii", "replace")
-            show("\n".join(bases[low:low + _LINE] for low in range(0, len(bases), _LINE)))
+            show_lines(bases[low:low + _LINE] for low in range(0, len(bases), _LINE))
 

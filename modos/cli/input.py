@@ -20,15 +20,20 @@ def is_terminal() -> bool:
 def parse_json(text: str, option: str) -> dict[str, Any]:
     """An option's JSON object."""
     import json
+    from math import isfinite
 
     from modos.errors import InvalidInputError
 
+    def refuse(number: str) -> float:
+        raise ValueError(f"{number[:20]} is no number")
+
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition)
-    except RecursionError:
-        raise InvalidInputError(f"{option} has lists in lists, too deeply") from None
+        value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=refuse,
+                           parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number))
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
+    except RecursionError:
+        raise InvalidInputError(f"{option} has lists in lists, too deep") from None
     if not isinstance(value, dict):
         raise InvalidInputError(f"{option} is not a JSON object", """write it like '{"id": "sample1"}'""")
     return value
@@ -51,16 +56,17 @@ def confirm(plan: list[str], yes: bool) -> None:
     if not is_terminal():
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
-    say("\n".join(plan))
+    for line in plan:
+        say(line)
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         raise KeyboardInterrupt
 
 
 def read_answer(prompt: str) -> str:
     """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
-    from modos.hidden import shown_line
+    from modos.hidden import escape_line
 
-    print(f"{shown_line(prompt)}: ", end="", file=sys.stderr, flush=True)
+    print(f"{escape_line(prompt)}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
     if not line:
         raise KeyboardInterrupt

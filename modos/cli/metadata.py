@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, options, progress, say, show, show_json
+from modos.cli.output import count, options, progress, say, show, show_json, show_lines, show_rows
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def publish(
     import json
 
     from modos.errors import InvalidInputError
-    from modos.hidden import shown_xml
+    from modos.hidden import escape_xml
     from modos.linked_data import graph, ro_crate
 
     formats = [*graph.FORMATS, "ro-crate"]
@@ -52,7 +52,7 @@ def publish(
         _write(output, text)
         say(f"wrote {output}")
     else:
-        show(shown_xml(text) if format == "xml" else text)
+        show(escape_xml(text) if format == "xml" else text)
 
 
 def query(
@@ -78,7 +78,7 @@ def query(
     if format == "json":
         show_json(rows)
     else:
-        show("\n".join(["\t".join(columns), *("\t".join(_cell(row.get(c)) for c in columns) for row in rows)]))
+        show_rows([columns, *([_cell(row.get(c)) for c in columns] for row in rows)])
 
 
 def _query_in(path: str) -> str:
@@ -128,7 +128,7 @@ def check(
     if json:
         show_json([vars(finding) for finding in findings])
     elif findings:
-        show("\n".join(map(str, findings)))
+        show_lines(findings)
     fixable = [finding for finding in findings if finding.fixable]
     if fix and fixable:
         checking.fix(modo.storage, fixable, limit)
@@ -154,7 +154,7 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
     if json:
         show_json([vars(finding) for finding in findings])
     else:
-        show("\n".join(map(str, findings)))
+        show_lines(findings)
     if not fix:
         missing.hint = "making, copying or removing it was interrupted: do that again, or remove what was left with --fix"
         raise missing

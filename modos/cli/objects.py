@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modos.cli.input import ask_element, confirm, is_terminal, parse_json
-from modos.cli.output import count, options, progress, say, show_json
+from modos.cli.output import count, options, progress, say, show_json, show_lines
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -176,14 +176,14 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
     before = modo.metadata
     with progress("copying files") as advance:
         changed = modo.update_element(element, values, source, progress=advance, plain=plain, secret_key=secret)
-    now = modo.metadata[changed]
-    if now == before.get(changed):
+    now, base = modo.metadata[changed], before.get(changed, {})
+    if now == base:
         say(f"nothing to change: {changed} in {modo.storage.url} is so already")
-    elif source and "recipients" in now and now["data_path"] != before[changed].get("data_path"):
+    elif source and "recipients" in now and now["data_path"] != base.get("data_path"):
         say(f"updated {changed} in {modo.storage.url}, encrypted for its {count(len(now['recipients']), 'recipient')}")
     else:
         say(f"updated {changed} in {modo.storage.url}")
-    _tell_of_left(modo, before[changed].get("data_path"), changed)
+    _tell_of_left(modo, base.get("data_path"), changed)
 
 
 def remove(
@@ -213,7 +213,7 @@ def remove(
         element = modo.find_element(element)
         plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
     if dry_run:
-        show_text("\n".join(plan))
+        show_lines(plan)
         return
     confirm(plan, yes)
     if element is None:
@@ -231,7 +231,7 @@ def _remove_rest(path: str, yes: bool, dry_run: bool) -> bool:
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
     if dry_run:
-        show_text("\n".join(plan))
+        show_lines(plan)
     elif plan:
         confirm(plan, yes)
         MODO.find_rest(path, **where, fix=True)
@@ -280,7 +280,7 @@ def show(
         show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays()))
     elif files:
         listed = [str(file) for file in modo.list_files()]
-        show_json(listed) if json else show_text("\n".join(map(_file_line, listed)))
+        show_json(listed) if json else show_lines(map(_file_line, listed))
     elif json:
         show_json(modo.metadata if element is None else {view.id: dict(view) for view in [modo[element]]})
     else:

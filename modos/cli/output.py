@@ -7,12 +7,17 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+import threading
+import traceback
+import warnings
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from modos.hidden import shown, shown_line
+import typer
+
+from modos.hidden import escape_line, escape_text
 
 
 @dataclass
@@ -36,10 +41,29 @@ options = Options()
 
 def show(text: str) -> None:
     """Data, to stdout; what a terminal would obey is written out."""
-    text = shown(text)
+    text = escape_text(text)
     with closed_pipe_told():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
+
+
+def show_lines(lines: Iterable[object]) -> None:
+    """Data of one line each, to stdout: whatever names are in them, they stay so many."""
+    if text := "".join(f"{escape_line(str(line))}\n" for line in lines):
+        show(text)
+
+
+def show_rows(rows: Iterable[Iterable[object]]) -> None:
+    """A table for programs, to stdout: a line a row, with tabs between the cells."""
+    if text := "".join("\t".join(escape_line(str(cell)) for cell in row) + "\n" for row in rows):
+        show(text)
+
+
+def show_table(rows: Iterable[Iterable[object]]) -> None:
+    """A table for people, to stdout: a line a row, in columns."""
+    cells = [[escape_line(str(cell)) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    show_lines("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 
 
 @contextmanager
@@ -62,14 +86,14 @@ def count(number: int, noun: str) -> str:
 
 
 def say(text: str) -> None:
-    """Status, to stderr."""
+    """A line of status, to stderr."""
     if not options.quiet:
-        print(shown(text), file=sys.stderr, flush=True)
+        print(escape_line(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
     """What may be lost otherwise, to stderr, also where status is not wanted."""
-    print(f"warning: {shown_line(text)}", file=sys.stderr, flush=True)
+    print(f"warning: {escape_line(text)}", file=sys.stderr, flush=True)
 
 
 def text_file() -> Any:
@@ -82,7 +106,7 @@ class _Terminal:
         self._decoder = codecs.getincrementaldecoder("utf-8")("backslashreplace")
 
     def write(self, data: bytes) -> int:
-        sys.stdout.write(shown(self._decoder.decode(data)))
+        sys.stdout.write(escape_text(self._decoder.decode(data)))
         return len(data)
 
     def flush(self) -> None:
@@ -90,14 +114,25 @@ class _Terminal:
 
 
 def guard_log() -> None:
-    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys."""
+    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys; tracebacks, too."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Plain())
+    format_warning = warnings.formatwarning
+    warnings.formatwarning = lambda *given, **named: escape_text(format_warning(*given, **named))
+    threading.excepthook = lambda told: show_traceback(told.exc_value)
+
+
+def show_traceback(error: BaseException | None) -> None:
+    """Where an error comes from, to stderr."""
+    print(escape_text("".join(traceback.format_exception(error))), end="", file=sys.stderr, flush=True)
 
 
 class _Plain(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        return escape_line(super().formatMessage(record))
+
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return escape_text(super().format(record))
 
 
 def show_log() -> None:
@@ -112,9 +147,27 @@ def show_log() -> None:
 def show_error(message: str, hint: str | None) -> None:
     """An error: a line, and a line of what to do about it."""
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
-    print(f"{red}error:{reset} {shown_line(message)}", file=sys.stderr)
+    print(f"{red}error:{reset} {escape_line(message)}", file=sys.stderr)
     if hint:
-        print(f"hint: {shown(hint)}", file=sys.stderr)
+        print(f"hint: {escape_line(hint)}", file=sys.stderr)
+
+
+def is_usage(error: BaseException) -> bool:
+    """Whether it is of Typer, about a command line that it cannot read."""
+    return isinstance(error, typer.Abort) or hasattr(error, "format_message")
+
+
+def show_usage(error: Any) -> int:
+    """What Typer says of it; returns the exit code."""
+    from typer import rich_utils
+
+    if isinstance(error, typer.Abort):
+        rich_utils.rich_abort_error()
+        return 1
+    if error.message:
+        error.message = escape_line(error.message)
+    rich_utils.rich_format_error(error)
+    return error.exit_code
 
 
 @contextmanager
@@ -129,7 +182,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     left = (BarColumn(), TimeRemainingColumn()) if total else ()
     columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), *left)
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(shown_line(title), total=total)
+        task = bar.add_task(escape_line(title), total=total)
         yield lambda count: bar.advance(task, count)
 
 

@@ -11,7 +11,7 @@ import typer
 
 from modos.cli.features import JsonOption, NameArgument, StoreOption, dna, features, open_cached, open_store
 from modos.cli.input import confirm
-from modos.cli.output import count, options, progress, say, show, show_json, size
+from modos.cli.output import count, options, progress, say, show, show_json, show_lines, show_rows, show_table, size
 
 if TYPE_CHECKING:
     from modos.annotations.tables import Manifest
@@ -36,7 +36,7 @@ def list_(
     cached = open_cached(store)
     if is_offline() and not cached.is_here:
         names = cached.known()
-        show_json(names) if json else show("\n".join(names)) if names else say(f"nothing of {cached.store.url} is in the cache")
+        show_json(names) if json else show_lines(names) if names else say(f"nothing of {cached.store.url} is in the cache")
         return
     known = _served() if remote else cached.store
     assemblies, annotations = known.contents().values()
@@ -46,18 +46,13 @@ def list_(
     if not assemblies:
         say(f"{known.url} has no assemblies")
         return
-    _show_table([("assembly", "contigs", "bases", "seqcol"), *((name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
+    show_table([("assembly", "contigs", "bases", "seqcol"), *((name, f"{facts['contigs']:,}", f"{facts['bases']:,}", facts["seqcol"])
                                                                for name, facts in sorted(assemblies.items()))])
     if annotations:
         show("")
-        _show_table([("annotation", "assembly", "genes", "transcripts", "size"),
+        show_table([("annotation", "assembly", "genes", "transcripts", "size"),
                      *((name, facts["assembly"], f"{facts['rows']['gene']:,}", f"{facts['rows']['transcript']:,}", size(facts["bytes"]))
                        for name, facts in sorted(annotations.items()))])
-
-
-def _show_table(rows: list[tuple[str, ...]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    show("\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows))
 
 
 def _served() -> ReferenceStore:
@@ -90,9 +85,9 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
         if json:
             show(manifest.to_bytes().decode())
             return
-        left_out = "".join(f"\nleft out    {text} ({number:,})" for text, number in manifest.left_out.items())
-        show(f"assembly    {manifest.assembly} ({manifest.seqcol})\nsource      {manifest.source}\nsize        {size(manifest.size)}\n"
-             + "\n".join(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()) + left_out)
+        show_lines([f"assembly    {manifest.assembly} ({manifest.seqcol})", f"source      {manifest.source}", f"size        {size(manifest.size)}",
+                    *(f"{kind:<12}{rows:,}" for kind, rows in manifest.rows.items()),
+                    *(f"left out    {text} ({number:,})" for text, number in manifest.left_out.items())])
         return
     assembly = cached.assembly(name)
     with progress("comparing", assembly.bases) as advance:
@@ -102,7 +97,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
     if json:
         show(assembly.to_bytes().decode())
     else:
-        show("\n".join("\t".join((c.name, str(c.length), c.md5, c.ga4gh, ",".join(c.aliases))).rstrip() for c in assembly.contigs))
+        show_rows((c.name, c.length, c.md5, c.ga4gh, *([",".join(c.aliases)] if c.aliases else ())) for c in assembly.contigs)
 
 
 @app.command()
@@ -279,7 +274,7 @@ def verify(
     if not wrong:
         say(f"{name} in {known.url} is whole")
         return
-    show("\n".join(wrong.values()))
+    show_lines(wrong.values())
     for key in wrong if fix else ():
         known.storage.delete(key)
     raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not what the name says"
@@ -367,8 +362,8 @@ def cache(
         say(f"removed {held} from {cache_folder()}")
         return
     limit = cache_limit()
-    show(f"folder     {cache_folder()}\nsequences  {len(sequences):,}\ntables     {len(tables):,}\nsize       {size(total)}\n"
-         f"limit      {size(limit) if limit else 'none'}")
+    show_lines([f"folder     {cache_folder()}", f"sequences  {len(sequences):,}", f"tables     {len(tables):,}", f"size       {size(total)}",
+                f"limit      {size(limit) if limit else 'none'}"])
 
 
 def _verify_cache() -> None:
@@ -380,6 +375,6 @@ def _verify_cache() -> None:
     if not wrong:
         say(f"all files in {cache_folder()} are what their names say")
         return
-    show("\n".join(wrong))
+    show_lines(wrong)
     raise IntegrityError(f"{count(len(wrong), 'file')} in {cache_folder()} {'is' if len(wrong) == 1 else 'are'} not what the name says",
                          "remove what is listed; what is used of it is fetched anew")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, options, progress, say, show, show_json, size
+from modos.cli.output import count, options, progress, say, show_json, show_lines, size
 
 if TYPE_CHECKING:
     from modos.copying import CopyPlan
@@ -34,8 +34,8 @@ def list_objects(
     urls = list_remote(place, options.endpoint, options.s3_kwargs, search)
     if json:
         show_json(urls)
-    elif urls:
-        show("\n".join(urls))
+    else:
+        show_lines(urls)
 
 
 Include = Annotated[list[str], typer.Option("--include", metavar="PATTERN", help="Only data files like this (*.cram), with "
@@ -79,8 +79,7 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str) -> None:
 
     files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
     if dry_run:
-        show("".join(f"+ {file.key} ({size(file.size)})\n" for file in plan.files)
-             + "".join(f"- {key}\n" for key in plan.superfluous))
+        show_lines([*(f"+ {file.key} ({size(file.size)})" for file in plan.files), *(f"- {key}" for key in plan.superfluous)])
         say(f"would {verb} {files}" + (f"; {count(len(plan.present), 'file')} there already" if plan.present else ""))
         return
     if plan.is_empty:

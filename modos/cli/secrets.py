@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.input import is_terminal, read_answer
+from modos.hidden import escape_line
 
 if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
@@ -27,7 +28,7 @@ def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
     if passphrase_file is not None:
         return load_secret_key(path, lambda: read_passphrase(passphrase_file))
     if PASSPHRASE_VARIABLE not in os.environ and is_terminal():
-        return load_secret_key(path, lambda: getpass.getpass(f"Passphrase of {path}: "))
+        return load_secret_key(path, lambda: getpass.getpass(f"Passphrase of {escape_line(str(path))}: "))
     return load_secret_key(path)
 
 

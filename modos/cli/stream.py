@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.output import closed_pipe_told, options, progress, show, show_json
+from modos.cli.output import closed_pipe_told, options, progress, show, show_json, show_rows
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def coverage(
             measured = genomic.measure(one, _WIDTH if with_picture else 1)
         rows.append(_figures(measured))
         if not as_json:
-            show("\t".join(form % figure for form, figure in zip(_FORMS, rows[-1])))
+            show_rows([[form % figure for form, figure in zip(_FORMS, rows[-1])]])
         if with_picture and measured.bases:
             show(_picture(measured))
     if as_json:

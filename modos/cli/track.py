@@ -14,7 +14,8 @@ from modos.cli import masks
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, size, text_file
+from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file
+from modos.hidden import escape_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -174,9 +175,9 @@ def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
     elif not found.tracks:
         say(f"{place} has no tracks")
     elif rows:
-        show(_table([["name", "id", "values", "mean", "bytes", "mask"], *(
+        show_table([["name", "id", "values", "mean", "bytes", "mask"], *(
             [row["name"], row["id"], f"{row['n']:,}", _number(row["mean"]), size(row["bytes"]), "yes" if row["masked"] else ""]
-            for row in rows)]))
+            for row in rows)])
 
 
 @app.command()
@@ -192,8 +193,8 @@ def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")
     if json:
         show_json(facts)
     else:
-        show("\n".join(f"{key:<10}{_number(value) if isinstance(value, float) else f'{value:,}' if type(value) is int else value}"
-                       for key, value in facts.items()))
+        show_lines(f"{key:<10}{_number(value) if isinstance(value, float) else f'{value:,}' if type(value) is int else value}"
+                   for key, value in facts.items())
 
 
 def _described(track: Track) -> dict[str, Any]:
@@ -211,11 +212,6 @@ def _numbers(summary: Summary) -> dict[str, Any]:
 
 def _number(value: float | None) -> str:
     return "." if value is None else f"{value:.6g}"
-
-
-def _table(rows: list[list[str]]) -> str:
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
 
 
 def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
@@ -262,7 +258,7 @@ def query(
             write_text(chosen[0], text := text_file(), "bedGraph", regions)
             text.flush()
         return
-    show("\t".join(["#contig", "position", *(track.name for track in chosen)]))
+    show_rows([["#contig", "position", *(track.name for track in chosen)]])
     for one in regions:
         for text in _rows(found, chosen, one):
             show(text)
@@ -273,8 +269,8 @@ def _rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
     for at in range(start, end, _ROWS):
         stop = min(at + _ROWS, end)
         columns: list[np.ndarray] = [track.values(type(region)(contig.name, at, stop)) for track in tracks]
-        yield "\n".join(f"{contig.name}\t{at + number + 1}\t" + "\t".join(map(str, row))
-                        for number, row in enumerate(zip(*columns)))
+        name = escape_line(contig.name)
+        yield "\n".join(f"{name}\t{at + number + 1}\t" + "\t".join(map(str, row)) for number, row in enumerate(zip(*columns)))
 
 
 @app.command()
@@ -311,8 +307,9 @@ def stats(
     if json:
         show_json(rows)
     elif rows:
-        show("\n".join(["#" + "\t".join(rows[0]), *("\t".join(
-            _number(value) if isinstance(value, float) or value is None else str(value) for value in row.values()) for row in rows)]))
+        first, *others = rows[0]
+        show_rows([[f"#{first}", *others], *(
+            [_number(value) if isinstance(value, float) or value is None else value for value in row.values()] for row in rows)])
 
 
 app.command()(masks.mask)
@@ -347,7 +344,7 @@ def plot(
     columns = width or max(shutil.get_terminal_size().columns - label - 24, 20)
     for track in chosen:
         line, low, high = plotting.sparkline(track, region, columns)
-        show(f"{track.name:<{label}}  {line}  {low:.4g} to {high:.4g}")
+        show_lines([f"{track.name:<{label}}  {line}  {low:.4g} to {high:.4g}"])
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import date
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from modos.given import read_given, shown
 _MAX_BYTES = 64 << 20
 _MAX_DEPTH = 32
 _MAX_VALUES = 5_000_000
+_KINDS = (str, int, float, date, dict, list, type(None))
 
 
 def read_description(path: Path, text: bytes) -> list[Entry]:
@@ -75,10 +77,12 @@ def _loader() -> Any:
 
 
 def _checked(content: Any, path: Path) -> Any:
-    """Refuse what is deep, or small as a file and large when its aliases are followed."""
+    """Refuse what is deep, or small as a file and large when its aliases are followed; sets and bytes, which no slot has."""
     level, depth, count = [content], 0, 0
     while level:
         count += len(level)
+        if others := [type(item).__name__ for item in level if not isinstance(item, _KINDS)]:
+            raise InvalidInputError(f"{shown(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
         if depth > _MAX_DEPTH:
             raise _too_deep(path)
         if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
@@ -104,5 +108,7 @@ def _entry(item: Any, number: int, path: Path) -> Entry:
     if unknown := args.keys() - {"source_file", "part_of"}:
         raise InvalidInputError(f"{shown(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
                                 "args can have source_file and part_of")
+    if wrong := [name for name, value in args.items() if not isinstance(value, str | None)]:
+        raise InvalidInputError(f"{shown(path)}: entry {number}: {' and '.join(wrong)} is not a text", "put it in quotes")
     source = args.get("source_file")
-    return Entry(model.to_attributes(element), find_source(str(source), path) if source else None, args.get("part_of"))
+    return Entry(model.to_attributes(element), find_source(source, path) if source else None, args.get("part_of"))

@@ -32,4 +32,4 @@ def find_source(source: str, path: Path) -> Path:
     for candidate in (path.parent / source, Path(source)):
         if os.path.isfile(candidate) or is_pipe(candidate):
             return candidate
-    raise NotFoundError(f"{shown(path)}: no source file {source}", "write it relative to that file")
+    raise NotFoundError(f"{shown(path)}: no source file {source[:200]}", "write it relative to that file")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ _ARGUMENTS = ("source_file", "part_of")
 _SEPARATOR = "|"
 _SUFFIXES = (".tsv", ".csv", ".tab")
 _MAX_SHOWN = 20
+_INTEGER = re.compile("-?[0-9]{1,30}")
 _MAX_ROWS = 1_000_000
 
 
@@ -174,9 +176,4 @@ def _parse(value: str, slot: dict[str, Any]) -> Any:
 
 
 def _scalar(value: str, slot: dict[str, Any]) -> Any:
-    if slot.get("range") == "integer":
-        try:
-            return int(value) if value.isascii() and "_" not in value else value
-        except ValueError:
-            return value
-    return value
+    return int(value) if slot.get("range") == "integer" and _INTEGER.fullmatch(value) else value

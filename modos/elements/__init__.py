@@ -6,9 +6,9 @@ compare-and-swap. Each element's own `zarr.json` is a mirror for plain Zarr
 tools, written afterwards.
 """
 
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, format_id, group_node
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_object_id, format_id, group_node
 from modos.elements.newest import Newest
-from modos.elements.store import commit, create, drop_mirrors, load, mirror_key, update_mirrors, upgrade, write_mirrors
+from modos.elements.store import commit, create, drop_mirrors, has_mirror, load, mirror_key, update_mirrors, upgrade, write_mirrors
 
-__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "Newest", "commit", "create", "drop_mirrors", "format_id",
-           "group_node", "load", "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]
+__all__ = ["FORMAT_VERSION", "ROOT_KEY", "STATE", "ZARR", "Document", "Newest", "check_object_id", "commit", "create", "drop_mirrors", "format_id",
+           "group_node", "has_mirror", "load", "mirror_key", "update_mirrors", "upgrade", "write_mirrors"]

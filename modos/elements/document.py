@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 from modos import model
@@ -24,29 +26,44 @@ _MAX_ID_BYTES = 200
 _NO_TEXT: tuple[None, str, int] = (None, "", 0)
 
 
-def format_id(group: str, name: str) -> str:
-    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it.
+def format_id(group: str, name: Any) -> str:
+    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it. YAML takes some for numbers and days.
 
     Raises
     ------
     InvalidInputError
-        The name cannot be the name of a group: empty, with a slash, `..`,
+        The name cannot be the name of a group: no text, empty, with a slash, `..`,
         control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
     """
+    is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
     name = str(name)
     bare = name.removeprefix(f"{group}/")
     try:
         check_key(bare)
-        valid = "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+        valid = is_text and "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
     except (InvalidInputError, UnicodeEncodeError):
         valid = False
     if not valid or bare == "zarr.json":
         shown = name if len(name) <= 60 else name[:60] + "..."
         raise InvalidInputError(
             f"{shown!r} cannot be an id in the group {group}",
-            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes, not starting with a dot or `__`",
+            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes and control characters, not starting with a dot or `__`",
         )
     return f"{group}/{bare}"
+
+
+def check_object_id(object_id: Any) -> str:
+    """Refuse what cannot be the id of an object: no text, control characters, and those that turn text round."""
+    if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
+        raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
+    return object_id
+
+
+def check_ids(document: Document) -> None:
+    """Refuse an object that has ids which could not be given; see `format_id`."""
+    check_object_id(document.object_id)
+    for element_id in document.ids():
+        format_id(*element_id.split("/", 1))
 
 
 @dataclass
@@ -230,13 +247,35 @@ class Document:
             self.nodes[element_id] = self.nodes[element_id] | {"attributes": dict(attributes)}
             self.changed.add(element_id)
 
+    def rename(self, element_id: str, new_id: str) -> None:
+        """Give an element, or the object, another id, which every link to it follows.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The new id is taken.
+        InvalidInputError
+            The element has arrays.
+        """
+        if new_id in self.nodes or new_id == self.object_id:
+            raise AlreadyExistsError(f"{new_id} exists already in {self.object_id}", "choose another id")
+        if element_id == self.object_id:
+            self.attributes = self.attributes | {"id": new_id}
+            return
+        if any(path.startswith(f"{element_id}/") for path in self.nodes):
+            raise InvalidInputError(f"{element_id} has arrays, which stay where they are", "add them anew under another id")
+        self.nodes = {new_id if path == element_id else path: node for path, node in self.nodes.items()}
+        self.changed.update((element_id, new_id))
+        for other in [self.object_id, *self.ids()]:
+            self._relink(other, element_id, new_id)
+
     def remove(self, element_id: str) -> None:
         """Remove an element with all that is below it and every link to it."""
         below = [path for path in self.nodes if path == element_id or path.startswith(f"{element_id}/")]
         self.nodes = {path: node for path, node in self.nodes.items() if path not in below}
         self.changed.update(below)
         for other in [self.object_id, *self.ids()]:
-            self._unlink(other, element_id)
+            self._relink(other, element_id, None)
 
     def link(self, parent_id: str, child_id: str) -> None:
         """Link an element from its parent by the slot the schema has for it.
@@ -256,14 +295,15 @@ class Document:
         if child_id not in links:
             self.set(parent_id, attributes | {slot: [*links, child_id]})
 
-    def _unlink(self, parent_id: str, child_id: str) -> None:
+    def _relink(self, parent_id: str, child_id: str, new_id: str | None) -> None:
+        """Have a link lead to another id, or to none."""
         attributes = self._raw(parent_id)
         slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
         if slot is None or slot not in attributes:
             return
         links = model.normalise({"@type": attributes["@type"], slot: attributes[slot]})[slot]
         if child_id in links:
-            left = [link for link in links if link != child_id]
+            left = [new_id if link == child_id else link for link in links if link != child_id or new_id]
             rest = {key: value for key, value in attributes.items() if key != slot}
             self.set(parent_id, rest | {slot: left} if left else rest)
 

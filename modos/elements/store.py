@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, group_node
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, group_node
 from modos.elements.shape import MAX_ROOT, Malformed, check_node, read_json
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
 )
-from modos.storage import Storage
+from modos.storage import Storage, check_key
 
 _ATTEMPTS = 20
 _MIRROR_WORKERS = 16
@@ -199,7 +199,7 @@ def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
 def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> None:
     """Write the mirrors of groups and arrays that were changed, and remove those of what is gone."""
     write_mirrors(storage, document, [path for path in changed if path in document.nodes])
-    for path in changed - document.nodes.keys():
+    for path in filter(has_mirror, changed - document.nodes.keys()):
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
 
 
@@ -209,11 +209,12 @@ def upgrade(storage: Storage) -> Document:
     Raises
     ------
     InvalidInputError
-        It has arrays, whose chunks have another layout.
+        It has arrays, whose chunks have another layout, or ids that an element cannot have.
     """
     document = load(storage)
     if document.zarr_format == 3:
         return document
+    check_ids(document)
     old = [info.key for info in storage.iter_files(ZARR)]
     if any(key.endswith("/.zarray") for key in old):
         raise InvalidInputError(f"{storage.url} has arrays of Zarr v2, which are not converted",
@@ -241,7 +242,7 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         _quietly(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 
-    paths = list(paths)
+    paths = list(filter(has_mirror, paths))
     if len(paths) < 2 or not storage.is_remote:
         for path in paths:
             write(path)
@@ -252,8 +253,17 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
 
 def drop_mirrors(storage: Storage, document: Document) -> None:
     """Remove the mirrors, for their space; `write_mirrors` brings them again."""
-    for path in document.nodes:
+    for path in filter(has_mirror, document.nodes):
         storage.delete(mirror_key(path))
+
+
+def has_mirror(path: str) -> bool:
+    """Whether a group or an array has a zarr.json of its own: not where its id, by what others wrote, can be no part of a key."""
+    try:
+        check_key(path)
+    except InvalidInputError:
+        return False
+    return True
 
 
 def mirror_key(path: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,7 @@ def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
     from rdflib import RDF, Graph, URIRef
 
     check_base(base)
+    logging.getLogger("rdflib.term").setLevel(logging.ERROR)  # it warns, with a traceback, of each date that is none
     graph = Graph(bind_namespaces="core")
     known = tables()
     for prefix, uri in known["prefixes"].items():

@@ -31,10 +31,10 @@ def describe(class_name: str) -> dict[str, Any]:
         The schema has no such class.
     """
     classes = tables()["classes"]
-    if class_name not in classes:
+    if not isinstance(class_name, str) or class_name not in classes:
         known = class_names()
         near = did_you_mean(str(class_name), known)
-        raise SchemaError(f"there is no class {class_name}", f"did you mean {near}?" if near else
+        raise SchemaError(f"there is no class {str(class_name)[:100]}", f"did you mean {near}?" if near else
                           f"there are {listing(known, 20)}", path="@type", expected=" | ".join(known),
                           got=str(class_name))
     return classes[class_name]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -36,8 +37,33 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}
-    return [problem for error in _validator(class_name).iter_errors(content)
-            for problem in _explain(error, element_id, class_name, slots)]
+    found = [problem for error in _validator(class_name).iter_errors(content)
+             for problem in _explain(error, element_id, class_name, slots)]
+    for slot, value in content.items():
+        expected = _what_json_schema_bears(value, slots.get(slot, {}).get("range"))
+        if expected:
+            found.append(_problem(element_id, slot, f"{str(value)[:40]!r} is not {expected}", expected, ascii(value)[:40]))
+    return found
+
+
+def _what_json_schema_bears(value: Any, kind: str | None) -> str | None:
+    """What a value should be, and is not, though its JSON Schema has nothing against it; else None."""
+    if kind == "datetime" and isinstance(value, str) and not _is_date(value):
+        return "a date, such as 2024-12-31 or 2024-12-31T08:00:00Z"
+    if kind == "integer" and (isinstance(value, float) or isinstance(value, int) and abs(value) >= 1 << 63):
+        return "a whole number of 64 bits"
+    if any("\ud800" <= c <= "\udfff" for text in (value if isinstance(value, list) else [value]) if isinstance(text, str) for c in text):
+        return "text: it has half of a surrogate pair"
+    return None
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text is a day, with or without a time (ISO 8601)."""
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        return False
+    return text[4:5] == "-" == text[7:8]
 
 
 @cache

@@ -134,10 +134,15 @@ def assembly_key(name: str, file: str = "assembly.json") -> str:
     return f"assemblies/{name}/{file}"
 
 
+def is_name(name: str) -> bool:
+    """Whether an assembly or annotation can be called so."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_name(name: str) -> str:
     """Refuse what cannot be the name of an assembly or annotation."""
-    if not _NAME.fullmatch(name):
-        raise InvalidInputError(f"{name!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
+    if not is_name(name):
+        raise InvalidInputError(f"{name[:100]!r} cannot be the name of an assembly or annotation", "letters, digits and . _ + - are possible")
     return name
 
 

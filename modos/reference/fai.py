@@ -43,7 +43,7 @@ def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> 
         before = part(entry.offset - _HEADER, entry.offset)
         if not _is_header(before, name, entry.offset <= _HEADER):
             raise IntegrityError(f"no sequence {name} starts at byte {entry.offset:,}")
-        if entry.length and not _has_lines(part, entry):
+        if not (_has_lines(part, entry) if entry.length else _is_empty(part, entry)):
             raise IntegrityError(f"the lines of {name} are not as it says")
     end = furthest.byte_of(furthest.length)
     if part(end, end + _HEADER).strip():
@@ -56,6 +56,11 @@ def _is_header(before: bytes, name: str, is_all: bool) -> bool:
     if before[-1:] != b"\n":
         return False
     return not newline and not is_all or line[:1] == b">" and (line[1:].split() or [b""])[0] == name.encode()
+
+
+def _is_empty(part: Read, entry: FaiEntry) -> bool:
+    """Whether no base follows the header of a sequence."""
+    return part(entry.offset, entry.offset + _HEADER).lstrip()[:1] in (b"", b">")
 
 
 def _has_lines(part: Read, entry: FaiEntry) -> bool:

@@ -20,12 +20,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.asking import read_json
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
     listing,
 )
-from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, sequence_key, settle_aliases, unite
+from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, is_name, sequence_key, settle_aliases, unite
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
 from modos.storage.base import Progress
@@ -81,15 +80,23 @@ class ReferenceStore:
                 raise
             return {"assemblies": {}, "annotations": {}}, None
         try:
-            given = read_json(data)
+            given = json.loads(data.decode(errors="surrogateescape"))
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
-            return {kind: {str(name): _checked_facts(facts, wanted) for name, facts in given.get(kind, {}).items()}
+            return {kind: {name: _checked_facts(facts, wanted) for name, facts in self._named(given.get(kind, {}))}
                     for kind, wanted in _FACTS.items()}, tag
         except MALFORMED as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
+
+    def _named(self, entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """The entries of an index that can be asked for; a warning tells of those that cannot."""
+        for name, facts in entries.items():
+            if is_name(name):
+                yield name, facts
+            else:
+                logger.warning("%s/%s: %r cannot be a name, and is left out", self.url, INDEX, name[:60])
 
     def assembly(self, name: str) -> Assembly:
         """An assembly; NotFoundError, with a near name, where there is none."""
@@ -246,7 +253,7 @@ class ReferenceStore:
         for _ in range(_ATTEMPTS):
             index, tag = self._read_index()
             change(index[kind])
-            data = json.dumps({"format": FORMAT, **index}, ensure_ascii=False, indent=1).encode()
+            data = json.dumps({"format": FORMAT, **index}, ensure_ascii=False, indent=1).encode(errors="backslashreplace")
             try:
                 self.storage.write(INDEX, data, if_match=tag, if_absent=tag is None)
                 return

@@ -20,6 +20,7 @@ from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
+from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
 from modos.server.observing import Observed, metrics, say_how_to_take
 from modos.storage import Storage
@@ -60,7 +61,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
-    app = FastAPI(title="modos", version=__version__, redirect_slashes=False,
+    app = FastAPI(title="modos", version=__version__, redirect_slashes=False, default_response_class=JsonAnswer,
                   description="Multi-omics digital objects: catalogue, htsget, DRS, refget, and credentials.")
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Query, Request
 
 from modos.catalog import Catalog
-from modos.errors import InvalidInputError, did_you_mean, listing
+from modos.errors import IntegrityError, InvalidInputError, ModosError, did_you_mean, listing
 from modos.server.access import Access, caller_of
 from modos.server.rules import ANYONE
 
@@ -34,16 +34,17 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
 
     @router.get("/list")
     def list_objects(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
-        """The objects."""
-        wanted = selection(request, after)
-        keys = (key for key, _ in catalog.find(search, wanted)) if search else filter(wanted, catalog.iter_objects())
-        return _page(keys, limit, lambda key: key, catalog.url)
+        """The objects; with a search those that have it, as far as they can be read."""
+        wanted, left = selection(request, after), _LeftOut()
+        keys = (key for key, _ in catalog.find(search, wanted, left.note)) if search else filter(wanted, catalog.iter_objects())
+        return left.told(_page(keys, limit, lambda key: key, catalog.url), catalog)
 
     @router.get("/meta")
     def list_metadata(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
-        """The objects with their metadata."""
-        return _page(catalog.find(search, selection(request, after)), limit, lambda found: found[0],
-                     lambda found: {"path": catalog.url(found[0]), "meta": found[1]})
+        """The objects with their metadata; those that cannot be read are named in `left_out`."""
+        left = _LeftOut()
+        return left.told(_page(catalog.find(search, selection(request, after), left.note), limit, lambda found: found[0],
+                               lambda found: {"path": catalog.url(found[0]), "meta": found[1]}), catalog)
 
     @router.get("/get")
     def find_object(request: Request, query: Annotated[str, Query(min_length=1, max_length=1000)], fuzzy: bool = False,
@@ -54,6 +55,24 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
                      lambda key: {key.rpartition("/")[2]: {"s3_endpoint": s3, "modo_path": catalog.url(key)}})
 
     return router
+
+
+class _LeftOut:
+    """The objects that an answer lacks, as they cannot be read."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, ModosError]] = []
+
+    def note(self, key: str, error: ModosError) -> None:
+        """One of them."""
+        self._found.append((key, error))
+
+    def told(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
+        """An answer that names them, as far as its page goes; as it is where there are none."""
+        last = answer.get("next")
+        left = [{"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}
+                for key, error in self._found if last is None or key <= last]
+        return answer | {"left_out": left} if left else answer
 
 
 def _check_parameters(request: Request) -> None:

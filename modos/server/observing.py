@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modos.hidden import shown, shown_line
+from modos.hidden import escape_line, escape_text
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # of others a stranger makes any number
@@ -98,7 +98,7 @@ class JsonLines(logging.Formatter):
         line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return shown(json.dumps(line))
+        return escape_text(json.dumps(line))
 
 
 class TextLines(logging.Formatter):
@@ -107,7 +107,7 @@ class TextLines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {record.getMessage()}"
         text += "".join(f" {name}={getattr(record, name)}" for name in _FIELDS if getattr(record, name, None) is not None)
-        return shown_line(text) + ("\n" + shown(self.formatException(record.exc_info)) if record.exc_info else "")
+        return escape_line(text) + ("\n" + escape_text(self.formatException(record.exc_info)) if record.exc_info else "")
 
 
 def set_up_logging(style: str) -> None:

@@ -20,6 +20,7 @@ from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.computed import ComputedDigests
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
+from modos.server.answers import JsonAnswer
 from modos.server.conditions import entity_tag, refused, wants_part
 
 logger = logging.getLogger(__name__)
@@ -112,14 +113,14 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         })
 
     @router.get("/refget/sequence/{name}/metadata")
-    def tell_sequence(name: str, request: Request) -> JSONResponse:
+    def tell_sequence(name: str, request: Request) -> Response:
         """The length of a sequence, its digests and its names."""
         _check(access, request)
         contig, names = sequences.find(name)
         if not _accepts(request, _JSON):
             return _not_acceptable(_JSON)
-        return JSONResponse({"metadata": {"md5": contig.md5, "ga4gh": contig.ga4gh, "trunc512": trunc512_of(contig.ga4gh),
-                                          "length": contig.length, "aliases": names}}, media_type=_JSON)
+        return JsonAnswer({"metadata": {"md5": contig.md5, "ga4gh": contig.ga4gh, "trunc512": trunc512_of(contig.ga4gh),
+                                        "length": contig.length, "aliases": names}}, media_type=_JSON)
 
     @router.head("/refget/sequence/{name}", include_in_schema=False)
     @router.get("/refget/sequence/{name}")

@@ -108,7 +108,7 @@ def read_access(path: str | Path) -> AccessFile:
     path = Path(path)
     try:
         document = tomllib.loads(read_given(path, _MAX_RULES).decode().replace("\r\n", "\n"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML or UTF-8 that is none, or a number of 5,000 digits
         raise InvalidInputError(f"{path} is not TOML: {error}") from None
     _check_keys(document, {"oidc", "rule", "tokens"}, str(path))
     tables = document.get("rule", [])

@@ -287,7 +287,7 @@ def check_key(key: str) -> str:
         control character.
     """
     parts = key.split("/")
-    bad = any(part in ("", ".", "..") for part in parts) or "\\" in key or any(ord(c) < 32 for c in key)
+    bad = any(part in ("", ".", "..") for part in parts) or "\\" in key or any(ord(c) < 32 or "\ud800" <= c <= "\udfff" for c in key)
     if bad or len(key.encode()) > 1000:
         raise InvalidInputError(
             f"{key!r} is not a path inside an object",

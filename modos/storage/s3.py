@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from urllib.parse import quote
 
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, RemoteError, TransportError,
+    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError,
 )
 from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now
@@ -113,18 +113,18 @@ class S3Storage(Uploads):
 
     def stat(self, key: str) -> ObjectInfo:
         answer = self._call("head_object", key)
-        return ObjectInfo(key, answer["ContentLength"], answer["ETag"], _seconds(answer.get("LastModified")))
+        return ObjectInfo(key, self._told(answer, "ContentLength"), self._told(answer, "ETag"), _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
         answer, data = self._get(key)
-        return data, answer["ETag"]
+        return data, self._told(answer, "ETag")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
         try:
             answer, data = self._get(key, IfNoneMatch=tag)
         except _NotModified:
             return None
-        return None if answer["ETag"] == tag else (data, answer["ETag"])
+        return None if self._told(answer, "ETag") == tag else (data, self._told(answer, "ETag"))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
@@ -134,15 +134,21 @@ class S3Storage(Uploads):
                                      **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
-        if if_match is not None and answer["ETag"] != if_match:
+        if if_match is not None and self._told(answer, "ETag") != if_match:
             raise ConflictError(f"{self.url}/{key} was changed while it was read")
         declared = answer.get("ContentRange")
         if declared is None:  # the server does not know ranges
-            return data[start:end], ObjectInfo(key, len(data), answer["ETag"])
+            return data[start:end], ObjectInfo(key, len(data), self._told(answer, "ETag"))
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", declared)
         if not match or int(match[1]) != start:
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
-        return data, ObjectInfo(key, int(match[2]), answer["ETag"])
+        return data, ObjectInfo(key, int(match[2]), self._told(answer, "ETag"))
+
+    def _told(self, answer: Mapping[str, Any], name: str) -> Any:
+        """What a server says with each object; ProtocolError where it does not."""
+        if answer.get(name) is None:
+            raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
+        return answer[name]
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         """Pieces in order, a few fetched ahead."""
@@ -150,7 +156,7 @@ class S3Storage(Uploads):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
-        return self._call("put_object", key, Body=data, **conditions(if_match, if_absent))["ETag"]
+        return self._told(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag")
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key)
@@ -174,7 +180,7 @@ class S3Storage(Uploads):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, item["Size"], item["ETag"], _seconds(item.get("LastModified")))
+                    yield ObjectInfo(key, self._told(item, "Size"), self._told(item, "ETag"), _seconds(item.get("LastModified")))
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
@@ -232,7 +238,7 @@ class S3Storage(Uploads):
         async def get() -> tuple[dict, bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if answer["ContentLength"] > most:
+                if self._told(answer, "ContentLength") > most:
                     raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
                                       "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()

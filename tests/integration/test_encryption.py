@@ -16,7 +16,7 @@ from modos.encryption.body import SEALED, seal
 from modos.encryption.header import seal_header
 from modos.encryption.keys import SecretKey, generate, load_secret_key
 from modos.errors import (
-    AccessError, AlreadyExistsError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError,
+    AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError,
 )
 from modos.genomics import GenomicFile

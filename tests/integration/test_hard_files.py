@@ -11,7 +11,7 @@ from starlette.responses import Response
 from modos.api import MODO
 from modos.genomics import GenomicFile
 from modos.htsget.client import HtsgetClient
-from modos.region import Region, settle
+from modos.region import settle
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

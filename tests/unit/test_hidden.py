@@ -15,7 +15,7 @@ import yaml
 from modos import elements
 from modos.elements import Document
 from modos.errors import InvalidInputError, ModosError
-from modos.hidden import is_plain, shown, shown_line, shown_xml
+from modos.hidden import escape_line, escape_text, escape_xml, is_plain
 from modos.server.app import create_app
 from modos.server.observing import JsonLines, TextLines
 from modos.server.run import BackgroundServer
@@ -47,9 +47,9 @@ def run(*command):
 
 def test_every_character_that_unicode_calls_so_is_written_out():
     for character in OBEYED:
-        assert not is_plain(character) and not obeyed(shown_line(character) + shown(character) + shown_xml(character))
-    assert shown("été\tñ\n漢字 😀") == "été\tñ\n漢字 😀" and is_plain("été ñ 漢字 😀")
-    assert json.loads(shown(json.dumps(BAD, ensure_ascii=False))) == BAD
+        assert not is_plain(character) and not obeyed(escape_line(character) + escape_text(character) + escape_xml(character))
+    assert escape_text("été\tñ\n漢字 😀") == "été\tñ\n漢字 😀" and is_plain("été ñ 漢字 😀")
+    assert json.loads(escape_text(json.dumps(BAD, ensure_ascii=False))) == BAD
 
 
 @pytest.mark.parametrize("command", [["show"], ["show", "--json"], ["check"], ["check", "--json"], ["publish", "--base-uri", BASE],

@@ -1,0 +1,16 @@
+"""JSON that shows nobody what a terminal obeys: its text is what strangers wrote into metadata and names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi.responses import JSONResponse
+
+from modos.hidden import escape_text
+
+
+class JsonAnswer(JSONResponse):
+    """The same JSON, with the characters that `hidden` tells of as `\\u009b`."""
+
+    def render(self, content: Any) -> bytes:
+        return escape_text(super().render(content).decode()).encode()
