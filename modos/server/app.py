@@ -20,6 +20,7 @@ from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
+from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.hosts import KnownHosts
 from modos.server.observing import Observed, metrics, say_how_to_take
 from modos.storage import Storage
@@ -64,6 +65,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
                   description="Multi-omics digital objects: catalogue, htsget, DRS, refget, and credentials.")
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
+    app.add_middleware(Admission, most=most_requests())
     app.add_middleware(Observed)
     app.add_middleware(PlainPaths)
     app.add_middleware(KnownHosts, public_url=public_url)
@@ -83,7 +85,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
-    @app.get("/healthz")
+    @app.get(ALIVE)
     async def is_alive() -> dict[str, str]:
         """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}

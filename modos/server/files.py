@@ -13,6 +13,7 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.access import Access, caller_of
 from modos.server.conditions import entity_tag, refused
+from modos.server.sending import PIECE
 from modos.storage import check_key
 
 _CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/c(/\d+)+")  # of an array of an element
@@ -20,9 +21,9 @@ EXPIRES = 3600  # seconds that an address is good for
 
 
 class LargeFileResponse(FileResponse):
-    """A file in pieces that suit files of gigabytes."""
+    """A file in pieces that suit files of gigabytes, and many answers at once."""
 
-    chunk_size = 1 << 20
+    chunk_size = PIECE
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
