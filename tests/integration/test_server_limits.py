@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -97,6 +97,45 @@ def test_discovery_does_not_wait_for_a_provider_again_and_again(away, served, mo
         assert ask(served, None, "/whoami", timeout=3)[1] < 1
         assert {answer.result()[0] for answer in asking} == {200}
     assert away.hanging.asked == 1
+
+
+@contextmanager
+def trickling(head):
+    """An address whose answer never ends: a byte of it comes every tenth of a second."""
+    stop = threading.Event()
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(head)
+            while not stop.wait(0.1):
+                connection.sendall(b" ")
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            stop.set()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n{",
+                                  b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("which", ["what it says of itself", "its keys"])
+def test_a_provider_that_trickles_meets_a_deadline(away, tmp_path, monkeypatch, head, which):
+    """No socket waits long for a byte of it, and yet nobody waits longer for it than for one that is silent."""
+    monkeypatch.setattr(provider_module, "DEADLINE", 1.5)
+    with trickling(head) as url:
+        oidc = Oidc(url, "modos") if which == "what it says of itself" else Oidc(away.url, "modos", jwks_url=f"{url}/jwks")
+        with BackgroundServer(create_app(open_storage(tmp_path), access=Access(oidc=oidc))) as server:
+            status, seconds = ask(server.url, away.token("alice"))
+            assert status == 500 and seconds < 4
+            assert ask(server.url, away.token("alice"))[1] < 1, "the failure is remembered"
 
 
 def test_old_keys_do_while_the_provider_is_away_and_no_longer_than_a_day(away, served, monkeypatch):

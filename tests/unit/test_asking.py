@@ -123,3 +123,5 @@ def test_an_answer_that_trickles_meets_a_deadline(server, where):
     with pytest.raises(TransportError, match="did not answer in 1 s"):
         fetch_json(server.url, deadline=1.0)
     assert time.monotonic() - began < 3 and config.DISCOVERY_DEADLINE <= 60
+    time.sleep(0.5)
+    assert where == "headers" or not [thread for thread in threading.enumerate() if thread.name == "modos-asking"], "it gives up, too"
