@@ -222,29 +222,33 @@ def plain(example, tmp_path_factory):
         yield server.url
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    """Caddy with the configuration that comes with modos, before a server that answers everything."""
+@contextmanager
+def gateway_before(server, folder):
+    """Caddy with the configuration that comes with modos."""
     if shutil.which("caddy") is None:
         pytest.skip("no caddy")
+    ports = free_ports(2)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": server.url.removeprefix("http://"),
+                   "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
+    caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
+                             stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{ports[0]}"
+        wait_for(url)
+        yield url
+    finally:
+        caddy.terminate()
+        caddy.wait(20)
 
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """A gateway before a server that answers everything."""
     async def echo(scope, receive, send):
         await PlainTextResponse("seen")(scope, receive, send)
 
-    folder = tmp_path_factory.mktemp("caddy")
-    ports = free_ports(2)
-    with BackgroundServer(echo) as behind:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": behind.url.removeprefix("http://"),
-                       "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
-        caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
-                                 stderr=subprocess.DEVNULL)
-        try:
-            url = f"http://127.0.0.1:{ports[0]}"
-            wait_for(url)
-            yield url
-        finally:
-            caddy.terminate()
-            caddy.wait(20)
+    with BackgroundServer(echo) as behind, gateway_before(behind, tmp_path_factory.mktemp("caddy")) as url:
+        yield url
 
 
 def free_ports(count):
@@ -452,6 +456,41 @@ def test_deep_objects_and_files_are_found(example, tmp_path):
         assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/demo2.bam")[0] == 200
         assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/data.zarr/zarr.json")[0] == 200
         assert ask(server.url, path="/htsget/reads/a/b/c/d/e/f/g/h/i/ex/demo2")[0] == 200
+
+
+def wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_slow_bodies_hold_neither_the_gateway_nor_what_is_behind_it(example, tmp_path, monkeypatch):
+    """200 bodies that trickle: others are answered at once, and the server is soon free of them."""
+    monkeypatch.setattr("modos.server.bodies.DEADLINE", 8.0)
+    app = create_app(open_storage(example), tokens=["a-token-of-many-letters"])
+    running = []
+
+    async def counted(scope, receive, send):
+        if scope.get("method") != "POST":
+            return await app(scope, receive, send)
+        running.append(1)
+        try:
+            await app(scope, receive, send)
+        finally:
+            running.pop()
+
+    with BackgroundServer(counted) as server, gateway_before(server, tmp_path) as url, ExitStack() as held:
+        connections = [held.enter_context(socket.create_connection(address(url), 20)) for _ in range(200)]
+        for connection in connections:
+            connection.sendall(b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n"
+                               b"Authorization: Bearer a-token-of-many-letters\r\n\r\n{")
+        wait_until(lambda: len(running) > 100)
+        for path in ("/healthz", "/list", "/whoami"):
+            status, seconds = ask(url, "a-token-of-many-letters", path)
+            assert status == 200 and seconds < 3
+        wait_until(lambda: not running)
+        assert ask(url, "a-token-of-many-letters", "/list")[0] == 200
 
 
 def test_half_a_request_does_not_hold_the_gateway(gateway):
