@@ -8,7 +8,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from modos import selection
@@ -22,6 +22,7 @@ from modos.index import Chunk, Header, Opening
 from modos.index.bgzf import compress
 from modos.planning import Plan, Planner, iter_plan
 from modos.server.access import Access, caller_of
+from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces
 from modos.storage import Storage, check_key
 
@@ -73,15 +74,17 @@ def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
     """The endpoint over a catalogue."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(check_parameters)])
     planner = Planner(catalog.storage, revalidate=True)
 
     @router.get(PATH + "/{key:path}", name="reads with some fields")
-    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False) -> Response:
+    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False, fields: str | None = None,
+                  tags: str | None = None, notags: str | None = None) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _checked(key))
         key = _find_bam(catalog, key)
-        query = Query.from_params({name: value for name, value in request.query_params.items() if name in ("fields", "tags", "notags")}, "reads")
+        lists = {"fields": fields, "tags": tags, "notags": notags}
+        query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
             pieces = _iter_made(catalog.storage, plan, header, Blanking(query), last)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
 from modos import __version__
@@ -21,6 +21,7 @@ from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
 from modos.server.conditions import entity_tag, refused, wants_part
+from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces, iter_file
 
 logger = logging.getLogger(__name__)
@@ -129,8 +130,8 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         part = entity_tag(f"{contig.md5}-{low}-{high}")
         return refused(request, part) or _stream(part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
 
-    @router.head("/references/{key:path}", include_in_schema=False)
-    @router.get("/references/{key:path}")
+    @router.head("/references/{key:path}", include_in_schema=False, dependencies=[Depends(check_parameters)])
+    @router.get("/references/{key:path}", dependencies=[Depends(check_parameters)])
     def get_file(key: str, request: Request) -> Response:
         """A file of the store; honours Range, If-Match, If-None-Match and If-Range."""
         _check(access, request)

@@ -24,6 +24,7 @@ from modos.reference.store import ReferenceStore
 from modos.server.access import Access, read_tokens
 from modos.server.app import create_app
 from modos.server.observing import set_up_logging
+from modos.server.rules import is_public
 from modos.storage import Storage, open_storage
 
 TIDIED = 2.0  # seconds after which memory that is free is given back
@@ -95,6 +96,7 @@ class Settings:
         if self.token_file and self.access_file:
             raise InvalidInputError("a token file and an access file exclude each other",
                                     'name the token file in the access file: tokens = "tokens"')
+        is_public({"MODOS_ACCESS": self.access_file or "", "MODOS_PUBLIC_READ": os.environ.get("MODOS_PUBLIC_READ", "")})
         urls = {name: check_url(url, f"--{name.replace('_', '-')}") if (url := getattr(self, name)) else None
                 for name in ("s3_url", "public_url", "htsget_url")}
         access = (Access.from_file(self.access_file) if self.access_file else

@@ -13,10 +13,12 @@ import time
 
 import pytest
 import requests
+from fastapi.routing import APIRoute
 
 from modos.api import MODO
 from modos.catalog import Catalog, list_remote
 from modos.errors import InvalidInputError, NotFoundError
+from modos.reference.opening import open_store
 from modos.server.access import Access
 from modos.server.app import create_app
 from modos.server.drs import object_id
@@ -302,3 +304,21 @@ def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
             assert hashlib.blake2b(data).hexdigest() == found["checksums"][0]["checksum"]
         for bad in ("x" * 500, "!!", object_id("../etc/passwd"), object_id("none"), object_id("ex/data.zarr/zarr.json")):
             assert requests.get(f"{url}/objects/{bad}", timeout=20).status_code == 404
+
+
+# --- parameters ---
+
+OF_OTHERS = ("/htsget/reads", "/htsget/variants", "/refget", "/ga4gh")  # their specifications say what unknown parameters are
+
+
+def test_a_parameter_that_is_not_known_is_an_error_on_every_route_of_ours(example, tmp_path):
+    app = create_app(open_storage(example), references=open_store(tmp_path))
+    routes = [(method, re.sub(r"\{[^}]*\}", "x", route.path)) for route in app.routes if isinstance(route, APIRoute)
+              for method in route.methods if not route.path.startswith(OF_OTHERS)]
+    assert {path for _, path in routes} >= {"/", "/list", "/meta", "/get", "/whoami", "/credentials", "/files/x", "/references/x",
+                                            "/healthz", "/readyz", "/metrics", "/htsget/data/x"}
+    with BackgroundServer(app) as server:
+        for method, path in routes:
+            answer = requests.request(method, f"{server.url}{path}", params={"unknown": "1"}, timeout=20)
+            assert answer.status_code == 400, (method, path, answer.text)
+            assert method == "HEAD" or "there is no parameter unknown" in answer.json()["message"], (method, path)
