@@ -73,7 +73,7 @@ def _follow(method: str, url: str, limit: int, end: float, options: dict[str, An
 
 def _read(raw: Any, limit: int, end: float) -> bytes:
     parts, size = [], 0
-    while size <= limit and (part := raw.read(min(_PIECE, limit + 1 - size), decode_content=True)):
+    while size <= limit and (part := raw.read1(min(_PIECE, limit + 1 - size), decode_content=True)):
         if time.monotonic() > end:
             raise TransportError("the answer took too long")  # nobody waits for it any more
         parts.append(part)

@@ -16,9 +16,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modos import elements, tokens
-from modos.access import open_remote, s3_options
-from modos.config import Services, discover, fetch_json, server_name, token_for, who_asks
-from modos.errors import ConflictError, ModosError, NotFoundError
+from modos.access import open_remote, s3_options, served_url
+from modos.config import Services, discover, fetch_json, is_texts, server_name, token_for, who_asks
+from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
 from modos.reference.opening import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
 from modos.storage.served import ServedStorage
@@ -76,6 +76,8 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, wri
                                                               "work without")
     if place and place.startswith("s3://"):
         yield from _guarded("S3", lambda: _s3(place, services, s3_kwargs, write))
+    elif endpoint and services.endpoint:
+        yield from _guarded("reading", lambda: iter([_reading_served(endpoint, services)]))
     if services.htsget:
         yield from _guarded("htsget", lambda: _htsget(services))
     yield _cache("cache", "MODOS_CACHE_DIR", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos")
@@ -156,7 +158,8 @@ def _s3(place: str, services: Services, s3_kwargs: dict | None, write: bool) -> 
     storage = open_remote(place, services, options)
     if isinstance(storage, ServedStorage):
         yield Diagnosis("credentials", "warning", "none: the S3 server gives none for a while, and this machine has none",
-                        "reading works, by addresses that the endpoint signs; to write get keys of S3")
+                        "reading goes by addresses that the endpoint signs; to write get keys of S3")
+        yield from _guarded("reading", lambda: iter([_reading_served(str(services.endpoint), services)]))
         return
     yield Diagnosis("credentials", "ok", _source(options))
     begin = time.perf_counter()
@@ -175,10 +178,28 @@ def _reading(storage: Storage, place: str) -> Diagnosis:
         return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
                          "`modos remote list` shows them")
     key = root.key.removesuffix(elements.ROOT_KEY).rstrip("/")
-    found = storage.child(key) if key else storage
-    for path in sorted(elements.load(found).data_paths())[:1]:
-        found.read_part(path, 0, 1)
+    _read_some(storage.child(key) if key else storage)
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
+
+
+def _reading_served(endpoint: str, services: Services) -> Diagnosis:
+    """The same by what a server gives out itself, or by the addresses that it signs."""
+    answer = fetch_json(f"{endpoint.rstrip('/')}/list", {"limit": "1"}, token_for(endpoint, None))
+    listed = answer.get("data") if isinstance(answer, dict) else None
+    if not is_texts(listed):
+        raise ProtocolError(f"{endpoint} is not a modos server: it does not list objects")
+    if not listed:
+        return Diagnosis("reading", "warning", f"{endpoint} lists no object that could be read", "look with `modos remote list`")
+    url = listed[0] if listed[0].startswith("s3://") else served_url(endpoint, listed[0])
+    _read_some(open_remote(url, services, None))
+    return Diagnosis("reading", "ok", f"{url} can be read")
+
+
+def _read_some(storage: Storage) -> None:
+    """Read the metadata of an object and the first byte of a file, where it has one."""
+    for path in sorted(elements.load(storage).data_paths())[:1]:
+        if not storage.read_part(path, 0, 1)[0] and storage.stat(path).size:
+            raise ProtocolError(f"{storage.url}/{path}: a byte was asked for, and none came")
 
 
 def _source(options: dict | None) -> str:

@@ -13,3 +13,23 @@ def keep_freed() -> None:
     so far, and keeps twice as much; other libraries take no notice.
     """
     bytearray(_LARGEST)
+
+
+def share_freed() -> None:
+    """Have the threads of a process that runs for long use few heaps, and none of them keep megabytes at its end; see mallopt(3)."""
+    _ask_library("mallopt", -8, 4)  # M_ARENA_MAX
+    _ask_library("mallopt", -1, 2 << 20)  # M_TRIM_THRESHOLD
+
+
+def give_back_freed() -> None:
+    """Give freed blocks of all threads back to the system, with glibc."""
+    _ask_library("malloc_trim", 0)
+
+
+def _ask_library(name: str, *words: int) -> None:
+    import ctypes
+
+    try:
+        getattr(ctypes.CDLL(None), name)(*words)
+    except (AttributeError, OSError):
+        pass

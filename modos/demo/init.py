@@ -12,12 +12,12 @@ import stat
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from modos.errors import AccessError
+from modos.server.rules import is_public
 
 _WAIT = 60.0  # seconds for S3 to answer
 _USERS = {"server-credentials": "modos-server", "demo-credentials": "modos-demo"}
@@ -71,25 +71,6 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
             admin.attach_policy([f"{user}-{bucket}"], user=user)
     if demo:
         _load_demo(url, bucket, _credentials(folder / "server-credentials"))
-
-
-def is_public(setting: Mapping[str, str]) -> bool:
-    """Whether anybody is to read the bucket: what MODOS_PUBLIC_READ says, and else whether there are no rules.
-
-    Raises
-    ------
-    InvalidInputError
-        Rules, and a bucket that is read past them; or something else than 0 and 1.
-    """
-    from modos.errors import InvalidInputError
-
-    rules, said = setting.get("MODOS_ACCESS", ""), setting.get("MODOS_PUBLIC_READ", "")
-    if said not in ("", "0", "1"):
-        raise InvalidInputError(f"MODOS_PUBLIC_READ is {said!r}", "it is 0 or 1")
-    if said == "1" and rules:
-        raise InvalidInputError(f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
-                                'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]')
-    return said == "1" or not said and not rules
 
 
 def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,9 +20,11 @@ from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
 from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
+from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
 from modos.server.observing import Observed, metrics, say_how_to_take
+from modos.server.parameters import check_parameters
 from modos.storage import Storage
 
 INNER = ("/metrics", "/authorize")  # for peers, which a gateway does not pass on
@@ -65,6 +67,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
                   description="Multi-omics digital objects: catalogue, htsget, DRS, refget, and credentials.")
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
+    app.add_middleware(Admission, most=most_requests())
     app.add_middleware(Observed)
     app.add_middleware(PlainPaths)
     app.add_middleware(KnownHosts, public_url=public_url)
@@ -84,12 +87,12 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 
 
 def _add_health(app: FastAPI, storage: Storage) -> None:
-    @app.get("/healthz")
+    @app.get(ALIVE, dependencies=[Depends(check_parameters)])
     async def is_alive() -> dict[str, str]:
         """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get("/readyz", dependencies=[Depends(check_parameters)])
     def is_ready() -> JSONResponse:
         """Whether it can read what it serves."""
         try:
@@ -99,7 +102,7 @@ def _add_health(app: FastAPI, storage: Storage) -> None:
             return JSONResponse({"status": "the storage cannot be read"}, 503)
         return JSONResponse({"status": "ok"})
 
-    @app.get("/metrics", include_in_schema=False)
+    @app.get("/metrics", include_in_schema=False, dependencies=[Depends(check_parameters)])
     def show_metrics() -> Response:
         """Numbers for Prometheus."""
         return metrics()

@@ -9,8 +9,9 @@ from typing import Annotated, Any, TypeVar
 from fastapi import APIRouter, Depends, Query, Request
 
 from modos.catalog import Catalog
-from modos.errors import IntegrityError, InvalidInputError, ModosError, did_you_mean, listing
+from modos.errors import IntegrityError, ModosError
 from modos.server.access import Access, caller_of
+from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE
 
 MOST = 10_000  # objects of a page
@@ -23,7 +24,7 @@ Item = TypeVar("Item")
 
 def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter:
     """The endpoints over a catalogue."""
-    router = APIRouter(dependencies=[Depends(_check_parameters)])
+    router = APIRouter(dependencies=[Depends(check_parameters)])
 
     def selection(request: Request, after: str | None) -> Callable[[str], bool]:
         """Which keys somebody may read, of those after one."""
@@ -73,18 +74,6 @@ class _LeftOut:
         left = [{"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}
                 for key, error in self._found if last is None or key <= last]
         return answer | {"left_out": left} if left else answer
-
-
-def _check_parameters(request: Request) -> None:
-    """Refuse parameters that are not known, and one that is given twice: what was meant would not be answered."""
-    known = [field.alias for field in request.scope["route"].dependant.query_params]
-    given = [name for name, _ in request.query_params.multi_items()]
-    if unknown := [name for name in given if name not in known]:
-        near = did_you_mean(unknown[0], known)
-        raise InvalidInputError(f"there is no parameter {unknown[0]}", f"did you mean {near}?" if near else
-                                f"there are {listing(known)}")
-    if twice := [name for name in known if given.count(name) > 1]:
-        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once")
 
 
 def _page(items: Iterable[Item], limit: int | None, key_of: Callable[[Item], str],

@@ -1,45 +1,54 @@
-"""Connections: how many there may be, and how long they may wait for a request."""
+"""Connections: how many there may be, and how long they may wait for a request, or with an answer that nobody takes."""
 
 from __future__ import annotations
 
 import asyncio
-import resource
 from typing import Any
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS = 20.0  # seconds until the line and the headers of a request have to be there
-_MOST = 2000  # requests at once
-_RESERVED = 100  # descriptors for all else
-
-
-def most_requests() -> int:
-    """How many requests a process answers at once: each may need a file and a connection to S3 beside its own."""
-    allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if allowed == resource.RLIM_INFINITY:
-        return _MOST
-    return max(min((allowed - _RESERVED) // 3, _MOST), 8)
+STALLED = 120.0  # seconds in which a client has to take some of an answer
+_SOME = 16 << 10  # bytes
+BACKLOG = 128  # connections that are taken at once, before any of them is looked at
 
 
 class BoundedProtocol(H11Protocol):
     """HTTP/1.1 for connections that do not wait for ever, and of which there are not too many.
 
-    Above `limit_concurrency` requests are answered with 503; connections that
-    are a quarter above it are closed at once. A connection on which no answer
-    is under way has to bring a whole head of a request in `HEADERS` seconds.
+    There are twice `limit_concurrency` at most: for one more, the one that has
+    waited longest for a request is ended. A connection on which no answer is
+    under way has to bring a whole head of a request in `HEADERS` seconds, and
+    one with an answer to take some of it in `STALLED`.
     """
 
     _waiting: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
+
+    def __init__(self, *words: Any, **options: Any):
+        super().__init__(*words, **options)
+        self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        if self.limit_concurrency is not None and len(self.connections) > self.limit_concurrency * 5 // 4 + 1:
+        if self._most is not None and len(self.connections) > 2 * self._most and not self._make_room():
             transport.abort()
             return
         self._watch()
 
+    def _make_room(self) -> bool:
+        """End the connection that has waited longest, where there is one."""
+        waiting = [(one._waiting.when(), one) for one in self.connections if isinstance(one, BoundedProtocol) and one._waiting]
+        if not waiting:
+            return False
+        _, oldest = min(waiting, key=lambda found: found[0])
+        oldest._stop_waiting()
+        oldest.transport.abort()
+        return True
+
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self.resume_writing()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
@@ -49,6 +58,23 @@ class BoundedProtocol(H11Protocol):
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._watch()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def _look_whether_taken(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if left > before - _SOME:
+            self.transport.abort()
+        else:
+            self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, left)
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
@@ -14,6 +14,7 @@ from modos.errors import InvalidInputError, RemoteError
 from modos.htsget.protocol import HtsgetError
 from modos.server.access import Access, caller_of
 from modos.server.bodies import read_body
+from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller
 from modos.storage import Storage, check_key
 
@@ -31,7 +32,7 @@ class Wanted(BaseModel):
 def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
                   htsget_url: str | None, has_references: bool) -> APIRouter:
     """The endpoints."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(check_parameters)])
 
     @router.get("/")
     async def discover(request: Request) -> dict[str, Any]:

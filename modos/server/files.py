@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog import Catalog
@@ -12,7 +12,9 @@ from modos.elements import ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.access import Access, caller_of
-from modos.server.conditions import entity_tag, refused
+from modos.server.conditions import entity_tag, refused, wants_part
+from modos.server.parameters import check_parameters
+from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key
 
 _CHUNK = re.compile(rf"{re.escape(ZARR)}/(data|reference)/[^/]+/[^/]+/c(/\d+)+")  # of an array of an element
@@ -20,14 +22,14 @@ EXPIRES = 3600  # seconds that an address is good for
 
 
 class LargeFileResponse(FileResponse):
-    """A file in pieces that suit files of gigabytes."""
+    """A file in pieces that suit files of gigabytes, and many answers at once."""
 
-    chunk_size = 1 << 20
+    chunk_size = PIECE
 
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
     """GET and HEAD of the files that objects name as their data, of their indexes, of their arrays, and of the metadata."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(check_parameters)])
 
     @router.head("/files/{key:path}", include_in_schema=False)
     @router.get("/files/{key:path}")
@@ -56,6 +58,9 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             return LargeFileResponse(local, media_type="application/octet-stream", headers={"ETag": tag})
         if request.method == "HEAD":  # a signature is good for GET alone
             return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag})
+        if "range" in request.headers and not wants_part(request, tag):  # S3 servers take no notice of If-Range
+            headers = {"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag}
+            return Pieces(iter_file(catalog.storage, stored, 0, info.size, info.etag), 200, headers, "application/octet-stream")
         return RedirectResponse(catalog.storage.presign(stored, EXPIRES), 307)
 
     return router

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
-from itertools import chain
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
 
 from modos import selection
 from modos.blanking import Blanking
@@ -23,6 +22,8 @@ from modos.index import Chunk, Header, Opening
 from modos.index.bgzf import compress
 from modos.planning import Plan, Planner, iter_plan
 from modos.server.access import Access, caller_of
+from modos.server.parameters import check_parameters
+from modos.server.sending import Pieces
 from modos.storage import Storage, check_key
 
 PATH = "/htsget/data"
@@ -73,15 +74,17 @@ def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
 
 def create_router(catalog: Catalog, access: Access) -> APIRouter:
     """The endpoint over a catalogue."""
-    router = APIRouter()
+    router = APIRouter(dependencies=[Depends(check_parameters)])
     planner = Planner(catalog.storage, revalidate=True)
 
     @router.get(PATH + "/{key:path}", name="reads with some fields")
-    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False) -> Response:
+    def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False, fields: str | None = None,
+                  tags: str | None = None, notags: str | None = None) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
         access.check(caller_of(request), "read", _checked(key))
         key = _find_bam(catalog, key)
-        query = Query.from_params({name: value for name, value in request.query_params.items() if name in ("fields", "tags", "notags")}, "reads")
+        lists = {"fields": fields, "tags": tags, "notags": notags}
+        query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
         try:
             plan, header = planner.plan_chunks(key, _parse(chunks), tag)
             pieces = _iter_made(catalog.storage, plan, header, Blanking(query), last)
@@ -89,7 +92,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         except ConflictError:
             return JSONResponse(error_to_json("InvalidInput", f"{key} was changed: ask for a new ticket"), 412, media_type=MEDIA_TYPE)
         digest = hashlib.sha256(tag.encode()).hexdigest()
-        return StreamingResponse(chain((first,), pieces), media_type="application/octet-stream", headers={"ETag": f'"{digest[:32]}"'})
+        return Pieces(pieces, headers={"ETag": f'"{digest[:32]}"'}, media_type="application/octet-stream", begun=first)
 
     return router
 
@@ -119,7 +122,7 @@ def _parse(text: str) -> list[Chunk]:
     return [(int(match[1], 16), int(match[2], 16)) for match in matches if match]
 
 
-def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Iterator[bytes]:
+def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
     """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
     runs = blanking.apply_to_runs(selection.select(opening, _FORMAT, None, threads=1))

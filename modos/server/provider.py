@@ -36,9 +36,9 @@ class Remembered(Generic[Value]):
     what
         Its name, for the log.
     fetch
-        Fetches it; whatever it raises is a failure, and so is one that takes
-        longer than the deadline. Each failure doubles the pause before the
-        next attempt, and what was fetched before stays.
+        Fetches it, in a time of its own; whatever it raises is a failure.
+        Each failure doubles the pause before the next attempt, and what was
+        fetched before stays.
     """
 
     def __init__(self, what: str, fetch: Callable[[], Value]):
@@ -85,27 +85,15 @@ class Remembered(Generic[Value]):
             await asyncio.wait([asyncio.wrap_future(running)])
 
     def _attempt(self, running: Future[None]) -> None:
-        found: Future[Value] = Future()
-        threading.Thread(target=_settle, args=(found, self._fetch), name="modos-provider-fetch", daemon=True).start()
         known, failures = self._known, 0
         try:
-            known = (time.monotonic(), found.result(DEADLINE))
-        except TimeoutError:
-            logger.error("%s cannot be read: there was no answer within %g seconds", self._what, DEADLINE)
-            failures = self._failures + 1
+            known = (time.monotonic(), self._fetch())
         except Exception as error:
             logger.error("%s cannot be read: %s", self._what, error)
             failures = self._failures + 1
         with self._lock:
             self._known, self._failures, self._ended, self._running = known, failures, time.monotonic(), None
         running.set_result(None)
-
-
-def _settle(found: Future[Value], fetch: Callable[[], Value]) -> None:
-    try:
-        found.set_result(fetch())
-    except Exception as error:
-        found.set_exception(error)
 
 
 class Provider:
@@ -182,17 +170,17 @@ class Provider:
     def _fetch_keys(self) -> dict[str | None, Any]:
         from jwt import PyJWKSet
 
-        url = self._oidc.jwks_url
+        url, end = self._oidc.jwks_url, time.monotonic() + DEADLINE
         if url is None:
             if self._description.value is None and (running := self._description.begin()):
                 running.result()
             url = (self._description.value or {}).get("jwks_uri")
             if url is None:
                 raise ProtocolError(f"{self._oidc.issuer} does not say where its keys are")
-        return {key.key_id: key for key in PyJWKSet.from_dict(fetch_json(url)).keys}
+        return {key.key_id: key for key in PyJWKSet.from_dict(fetch_json(url, deadline=max(end - time.monotonic(), 1))).keys}
 
     def _describe(self) -> dict[str, Any]:
-        found = fetch_json(f"{self._oidc.issuer.rstrip('/')}/.well-known/openid-configuration")
+        found = fetch_json(f"{self._oidc.issuer.rstrip('/')}/.well-known/openid-configuration", deadline=DEADLINE)
         if not isinstance(found, dict) or not isinstance(found.get("jwks_uri"), str):
             raise ProtocolError(f"{self._oidc.issuer} does not say where its keys are")
         return found

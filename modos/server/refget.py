@@ -6,11 +6,12 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Any
 
-from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response, StreamingResponse
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import JSONResponse, Response
 
 from modos import __version__
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
@@ -22,6 +23,8 @@ from modos.reference.store import INDEX, ReferenceStore
 from modos.server.access import Access, caller_of
 from modos.server.answers import JsonAnswer
 from modos.server.conditions import entity_tag, refused, wants_part
+from modos.server.parameters import check_parameters
+from modos.server.sending import Pieces, iter_file
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,8 @@ _ACCEPTED = {_TEXT: (_TEXT, "text/plain", "text/*", "*/*"), _JSON: (_JSON, "appl
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _KEPT = 30.0  # seconds for which what the store has is known
 _FILE = re.compile(r"index\.json|assemblies/[^/]+/[^/]+|annotations/[^/]+/v\d+/[^/]+|sequences/[0-9a-f]{2}/[0-9a-f]{2}/[0-9a-f]{28}")
+
+PartOf = Callable[[int, int], Generator[bytes, None, None]]  # of a file, between two positions
 
 
 Found = tuple[StoredContig, list[dict[str, str]]]
@@ -131,9 +136,12 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if not _accepts(request, _TEXT):
             return _not_acceptable(_TEXT)
         key = sequence_key(contig.md5)
-        tag = entity_tag(contig.md5)
+        info = store.storage.stat(key)
+        if info.size != contig.length:
+            raise IntegrityError(f"{key} of the store does not have {contig.length:,} bytes")
+        tag, part_of = entity_tag(contig.md5), partial(iter_file, store.storage, key, tag=info.etag)
         if start is None and end is None:
-            return refused(request, tag) or _send(store, key, contig.length, request, _TEXT, tag)
+            return refused(request, tag) or _send(part_of, contig.length, request, _TEXT, tag)
         if "range" in request.headers:
             raise InvalidInputError("a range is given twice: by the header Range, and by start or end")
         low, high = _number("start", start, 0), _number("end", end, contig.length)
@@ -143,10 +151,10 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if high > contig.length or (low >= contig.length and low):
             return JSONResponse({"error": "range", "message": f"the sequence has {contig.length:,} bases"}, 416)
         part = entity_tag(f"{contig.md5}-{low}-{high}")
-        return refused(request, part) or _stream(store, key, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
+        return refused(request, part) or _stream(part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
 
-    @router.head("/references/{key:path}", include_in_schema=False)
-    @router.get("/references/{key:path}")
+    @router.head("/references/{key:path}", include_in_schema=False, dependencies=[Depends(check_parameters)])
+    @router.get("/references/{key:path}", dependencies=[Depends(check_parameters)])
     def get_file(key: str, request: Request) -> Response:
         """A file of the store; honours Range, If-Match, If-None-Match and If-Range."""
         _check(access, request)
@@ -158,7 +166,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if key.startswith("sequences/") and sequence_key(sequences.computed.of(key, info.size, info.etag).md5) != key:
             raise IntegrityError(f"{key} of the store does not have the MD5 that it is named by")
         tag, kind = entity_tag(info.etag), "application/json" if key.endswith(".json") else "application/octet-stream"
-        return refused(request, tag) or _send(store, key, info.size, request, kind, tag)
+        return refused(request, tag) or _send(partial(iter_file, store.storage, key, tag=info.etag), info.size, request, kind, tag)
 
     return router
 
@@ -191,30 +199,25 @@ def _number(name: str, text: str | None, default: int) -> int:
     return int(text)
 
 
-def _send(store: ReferenceStore, key: str, size: int, request: Request, kind: str, tag: str) -> Response:
+def _send(part_of: PartOf, size: int, request: Request, kind: str, tag: str) -> Response:
     """A file, or the part that the header Range asks for."""
     if not wants_part(request, tag):
-        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
+        return _stream(part_of, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
     wanted = _RANGE.fullmatch(request.headers.get("range", "").replace(" ", ""))
     if not wanted or wanted[0] == "bytes=-":
         if "range" in request.headers and kind == _TEXT:
             raise InvalidInputError(f"Range: {request.headers['range'][:40]!r} is no range of bytes")
-        return _stream(store, key, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
+        return _stream(part_of, 0, size, request, 200, {"Accept-Ranges": "bytes", "ETag": tag}, kind)
     first, last = wanted.groups()
     low, high = (int(first), min(int(last) + 1, size) if last else size) if first else (max(size - int(last), 0), size)
     if low >= high:
         return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-    return _stream(store, key, low, high, request, 206,
+    return _stream(part_of, low, high, request, 206,
                    {"Accept-Ranges": "bytes", "ETag": tag, "Content-Range": f"bytes {low}-{high - 1}/{size}"}, kind)
 
 
-def _stream(store: ReferenceStore, key: str, start: int, end: int, request: Request, status: int, headers: dict[str, str], kind: str) -> Response:
+def _stream(part_of: PartOf, start: int, end: int, request: Request, status: int, headers: dict[str, str], kind: str) -> Response:
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(_pieces(store, key, start, end), status, headers, kind)
-
-
-def _pieces(store: ReferenceStore, key: str, start: int, end: int) -> Iterator[bytes]:
-    if end > start:
-        yield from store.storage.iter_range(key, start, end)
+    return Pieces(part_of(start, end), status, headers, kind)

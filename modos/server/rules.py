@@ -167,3 +167,20 @@ def _string(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value:
         raise InvalidInputError(f"{where} is not a text")
     return value
+
+
+def is_public(setting: Mapping[str, str]) -> bool:
+    """Whether anybody is to read the bucket: what MODOS_PUBLIC_READ says, and else whether there are no rules.
+
+    Raises
+    ------
+    InvalidInputError
+        Rules, and a bucket that is read past them; or something else than 0 and 1.
+    """
+    rules, said = setting.get("MODOS_ACCESS", ""), setting.get("MODOS_PUBLIC_READ", "")
+    if said not in ("", "0", "1"):
+        raise InvalidInputError(f"MODOS_PUBLIC_READ is {said!r}", "it is 0 or 1")
+    if said == "1" and rules:
+        raise InvalidInputError(f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
+                                'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]')
+    return said == "1" or not said and not rules

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import socket
@@ -17,12 +18,15 @@ from fastapi import FastAPI
 from modos.config import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.given import refuse_pipe
+from modos.memory import give_back_freed, share_freed
 from modos.reference.store import ReferenceStore
 from modos.server.access import Access, read_tokens
 from modos.server.app import create_app
 from modos.server.observing import set_up_logging
+from modos.server.rules import is_public
 from modos.storage import Storage, open_storage
 
+TIDIED = 2.0  # seconds after which memory that is free is given back
 GRACE = 20  # seconds that requests have to end, once the server is to end
 _START_TIMEOUT = 30.0  # seconds
 _SETTINGS = "MODOS_SERVER_SETTINGS"
@@ -91,6 +95,7 @@ class Settings:
         if self.token_file and self.access_file:
             raise InvalidInputError("a token file and an access file exclude each other",
                                     'name the token file in the access file: tokens = "tokens"')
+        is_public({"MODOS_ACCESS": self.access_file or "", "MODOS_PUBLIC_READ": os.environ.get("MODOS_PUBLIC_READ", "")})
         urls = {name: check_url(url, f"--{name.replace('_', '-')}") if (url := getattr(self, name)) else None
                 for name in ("s3_url", "public_url", "htsget_url")}
         access = (Access.from_file(self.access_file) if self.access_file else
@@ -116,6 +121,7 @@ def run(settings: Settings, host: str, port: int, workers: int, started: Callabl
     started(_url(listening))
     if workers == 1:
         set_up_logging(settings.log)
+        _tidy_up()
         Server(_config(app)).run(sockets=[listening])
         return
     with tempfile.TemporaryDirectory(prefix="modos-metrics-") as folder:
@@ -128,7 +134,22 @@ def app_of_worker() -> FastAPI:
     """The application in a process of several."""
     settings = Settings(**json.loads(os.environ[_SETTINGS]))
     set_up_logging(settings.log)
+    _tidy_up()
     return settings.app()
+
+
+def _tidy_up() -> None:
+    """Give memory back now and then: what a crowd needed would be kept, by answers that broke off, and between what is used."""
+    share_freed()
+    gc.freeze()  # what is there now stays
+
+    def tidy() -> None:
+        while True:
+            time.sleep(TIDIED)
+            gc.collect()
+            give_back_freed()
+
+    threading.Thread(target=tidy, name="modos-tidying", daemon=True).start()
 
 
 class BackgroundServer:
@@ -185,7 +206,8 @@ def _url(listening: socket.socket) -> str:
 def _config(app: Any, **options: Any) -> Any:
     import uvicorn
 
-    from modos.server.connections import BoundedProtocol, most_requests
+    from modos.server.admitting import most_requests
+    from modos.server.connections import BACKLOG, BoundedProtocol
 
     return uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-                          http=BoundedProtocol, ws="none", limit_concurrency=most_requests(), **options)
+                          http=BoundedProtocol, backlog=BACKLOG, ws="none", limit_concurrency=most_requests(), **options)

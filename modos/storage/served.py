@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
-from urllib.parse import quote, urljoin
+from urllib.parse import quote, urljoin, urlsplit
 
 from modos import forking
 from modos.errors import (
@@ -163,23 +163,23 @@ class ServedStorage(ReadOnlyStorage):
         except ModosError:
             raise
         except (requests.RequestException, OSError) as error:
-            raise TransportError(f"cannot reach {self._files_url}: {type(error).__name__}", "is the server running?") from None
+            raise TransportError(f"cannot reach {_asked(url)}: {type(error).__name__}", "is the server running?") from None
 
     def _check(self, answer: Any, key: str) -> None:
         status = answer.status_code
         if status < 400 or status == 416:
             return
         answer.close()
-        where = f"{self._url}/{key}"
+        where, server = f"{self._url}/{key}", _asked(answer.url)
         if status == 404:
             raise NotFoundError(f"no file {where}")
         if status == 412:
             raise ConflictError(f"{where} was changed while it was read")
         if status in (401, 403):
-            raise AccessError(f"{self._files_url} refuses access to {where}", "see what you may read with `modos whoami`")
+            raise AccessError(f"{server} refuses access to {where} (HTTP {status})", "see what you may read with `modos whoami`")
         if status == 400:
-            raise InvalidInputError(f"{self._files_url} does not take {where}")
-        raise RemoteError(f"{self._files_url} failed on {where}: HTTP {status}")
+            raise InvalidInputError(f"{server} does not take {where}")
+        raise RemoteError(f"{server} failed on {where}: HTTP {status}")
 
     def _body(self, answer: Any, key: str, most: int) -> bytes:
         from urllib3.exceptions import HTTPError
@@ -196,3 +196,9 @@ class ServedStorage(ReadOnlyStorage):
         if len(data) > most:
             raise RemoteError(f"{self._url}/{key} has more bytes than were asked for")
         return bytes(data)
+
+
+def _asked(url: str) -> str:
+    """The server that was asked: not the path, which for S3 carries a signature."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

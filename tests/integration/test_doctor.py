@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from email.utils import formatdate
 from urllib.parse import urlsplit
@@ -10,6 +11,10 @@ import pytest
 
 from modos.demo.stack import CREDENTIALS
 from modos.doctor import examine
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
+from modos.storage import open_storage
+from modos.storage.s3 import S3Storage
 
 from ..proxy import Answer, Proxy
 
@@ -112,3 +117,39 @@ def test_the_reference_store_is_looked_at(tmp_path, monkeypatch):
     assert found() == [("ok", f"assemblies in {tmp_path / 'refs'}: 1, annotations: 0")]
     monkeypatch.setenv("MODOS_REFERENCE_STORE", "http://127.0.0.1:9/refs")
     assert [state for state, _ in found()] == ["failed"]
+
+
+def test_a_server_over_a_folder_is_read_from(example, tmp_path):
+    """It says ok only where the bytes of a file come, and names the server that was asked."""
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        item = found(server.url, None, None)["reading"]
+        assert item.state == "ok" and f"{server.url}/files/ex" in item.text
+        for name in ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf", "reference.fa"):
+            (tmp_path / "ex" / name).unlink()
+        item = found(server.url, None, None)["reading"]
+        assert item.state == "failed" and server.url in item.text, item
+        shutil.rmtree(tmp_path / "ex")
+        assert found(server.url, None, None)["reading"].state == "warning"
+
+
+def test_addresses_that_a_server_signs_are_read_from(stack, monkeypatch):
+    """Listing goes by the server, reading by S3: an S3 server that refuses is found out, and named."""
+    monkeypatch.setenv("MODOS_TOKEN", "a-token-of-many-letters")
+    monkeypatch.setattr("modos.doctor.s3_options", lambda *_: None)
+    monkeypatch.setattr("modos.access.s3_options", lambda *_: None)  # as where the S3 server has no STS
+
+    def refuse(proxy, handler, answer: Answer) -> None:
+        if refusing and "X-Amz-Signature" in handler.path:
+            answer.status, answer.body = 403, b"<Error><Code>AccessDenied</Code></Error>"
+            answer.headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(answer.body)))]
+
+    refusing = []
+    with Proxy(stack.s3, fault=refuse) as proxy:
+        storage = S3Storage.from_url("s3://modos-demo", endpoint_url=proxy.url, s3_kwargs=CREDENTIALS)
+        with BackgroundServer(create_app(storage, tokens=["a-token-of-many-letters"])) as server:
+            item = found(server.url, "s3://modos-demo/ex", None)["reading"]
+            assert item.state == "ok" and "s3://modos-demo" in item.text, item
+            refusing.append(1)
+            item = found(server.url, "s3://modos-demo/ex", None)["reading"]
+            assert item.state == "failed" and item.text.startswith(f"{proxy.url} refuses access to s3://modos-demo/ex"), item

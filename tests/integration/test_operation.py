@@ -13,10 +13,12 @@ import time
 
 import pytest
 import requests
+from fastapi.routing import APIRoute
 
 from modos.api import MODO
 from modos.catalog import Catalog, list_remote
 from modos.errors import InvalidInputError, NotFoundError
+from modos.reference.opening import open_store
 from modos.server.access import Access
 from modos.server.app import create_app
 from modos.server.drs import object_id
@@ -139,13 +141,13 @@ def test_a_listing_is_good_for_a_while_and_an_object_at_once(tmp_path):
         time.sleep(0.01)
 
 
-def test_health(url, root, tmp_path):
+def test_health(url, root, tmp_path, monkeypatch):
     assert get(f"{url}/healthz") == get(f"{url}/readyz") == {"status": "ok"}
     gone = tmp_path / "gone"
     MODO.create(gone / "ex")
     storage = open_storage(gone)
-    storage.exists = lambda key: (_ for _ in ()).throw(NotFoundError("away"))
     with BackgroundServer(create_app(storage)) as server:
+        monkeypatch.setattr(type(storage), "exists", lambda self, key: (_ for _ in ()).throw(NotFoundError("away")))
         assert get(f"{server.url}/healthz") == {"status": "ok"}
         assert requests.get(f"{server.url}/readyz", timeout=20).status_code == 503
 
@@ -302,3 +304,27 @@ def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
             assert hashlib.blake2b(data).hexdigest() == found["checksums"][0]["checksum"]
         for bad in ("x" * 500, "!!", object_id("../etc/passwd"), object_id("none"), object_id("ex/data.zarr/zarr.json")):
             assert requests.get(f"{url}/objects/{bad}", timeout=20).status_code == 404
+
+
+# --- parameters ---
+
+OF_OTHERS = ("/htsget/reads", "/htsget/variants", "/refget", "/ga4gh")  # their specifications say what unknown parameters are
+
+
+def routes_of(app):
+    """All of them, those of routers that were included among them."""
+    for route in app.routes:
+        yield from [route] if isinstance(route, APIRoute) else getattr(getattr(route, "original_router", None), "routes", ())
+
+
+def test_a_parameter_that_is_not_known_is_an_error_on_every_route_of_ours(example, tmp_path):
+    app = create_app(open_storage(example), references=open_store(tmp_path))
+    routes = [(method, re.sub(r"\{[^}]*\}", "x", route.path)) for route in routes_of(app) for method in route.methods
+              if not route.path.startswith(OF_OTHERS)]
+    assert {path for _, path in routes} >= {"/", "/list", "/meta", "/get", "/whoami", "/credentials", "/files/x", "/references/x",
+                                            "/healthz", "/readyz", "/metrics", "/htsget/data/x"}
+    with BackgroundServer(app) as server:
+        for method, path in routes:
+            answer = requests.request(method, f"{server.url}{path}", params={"unknown": "1"}, timeout=20)
+            assert answer.status_code == 400, (method, path, answer.text)
+            assert method == "HEAD" or "there is no parameter unknown" in answer.text, (method, path)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -99,6 +99,45 @@ def test_discovery_does_not_wait_for_a_provider_again_and_again(away, served, mo
     assert away.hanging.asked == 1
 
 
+@contextmanager
+def trickling(head):
+    """An address whose answer never ends: a byte of it comes every tenth of a second."""
+    stop = threading.Event()
+
+    def answer(connection):
+        with connection, suppress(OSError):
+            connection.recv(65536)
+            connection.sendall(head)
+            while not stop.wait(0.1):
+                connection.sendall(b" ")
+
+    def accept():
+        with suppress(OSError):
+            while True:
+                threading.Thread(target=answer, args=(listening.accept()[0],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            stop.set()
+
+
+@pytest.mark.parametrize("head", [b"HTTP/1.1 200 OK\r\nX-Long: ", b"HTTP/1.1 200 OK\r\nContent-Length: 500000\r\n\r\n{",
+                                  b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("which", ["what it says of itself", "its keys"])
+def test_a_provider_that_trickles_meets_a_deadline(away, tmp_path, monkeypatch, head, which):
+    """No socket waits long for a byte of it, and yet nobody waits longer for it than for one that is silent."""
+    monkeypatch.setattr(provider_module, "DEADLINE", 1.5)
+    with trickling(head) as url:
+        oidc = Oidc(url, "modos") if which == "what it says of itself" else Oidc(away.url, "modos", jwks_url=f"{url}/jwks")
+        with BackgroundServer(create_app(open_storage(tmp_path), access=Access(oidc=oidc))) as server:
+            status, seconds = ask(server.url, away.token("alice"))
+            assert status == 500 and seconds < 4
+            assert ask(server.url, away.token("alice"))[1] < 1, "the failure is remembered"
+
+
 def test_old_keys_do_while_the_provider_is_away_and_no_longer_than_a_day(away, served, monkeypatch):
     token = away.token("alice")
     assert ask(served, token)[0] == 200
@@ -183,29 +222,33 @@ def plain(example, tmp_path_factory):
         yield server.url
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory):
-    """Caddy with the configuration that comes with modos, before a server that answers everything."""
+@contextmanager
+def gateway_before(server, folder):
+    """Caddy with the configuration that comes with modos."""
     if shutil.which("caddy") is None:
         pytest.skip("no caddy")
+    ports = free_ports(2)
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": server.url.removeprefix("http://"),
+                   "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
+    caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
+                             stderr=subprocess.DEVNULL)
+    try:
+        url = f"http://127.0.0.1:{ports[0]}"
+        wait_for(url)
+        yield url
+    finally:
+        caddy.terminate()
+        caddy.wait(20)
 
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory):
+    """A gateway before a server that answers everything."""
     async def echo(scope, receive, send):
         await PlainTextResponse("seen")(scope, receive, send)
 
-    folder = tmp_path_factory.mktemp("caddy")
-    ports = free_ports(2)
-    with BackgroundServer(echo) as behind:
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "MODOS_ADDRESS": behind.url.removeprefix("http://"),
-                       "SITE_ADDRESS": f":{ports[0]}", "GATEWAY_BIND": "127.0.0.1", "GATEWAY_HEALTH_PORT": str(ports[1])}
-        caddy = subprocess.Popen(["caddy", "run", "--config", str(CADDYFILE), "--adapter", "caddyfile"], env=environment,
-                                 stderr=subprocess.DEVNULL)
-        try:
-            url = f"http://127.0.0.1:{ports[0]}"
-            wait_for(url)
-            yield url
-        finally:
-            caddy.terminate()
-            caddy.wait(20)
+    with BackgroundServer(echo) as behind, gateway_before(behind, tmp_path_factory.mktemp("caddy")) as url:
+        yield url
 
 
 def free_ports(count):
@@ -232,7 +275,7 @@ def test_a_request_for_credentials_is_short(tmp_path, authorization):
     with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
         sent = 0
         with socket.create_connection(address(server.url), 20) as connection:
-            connection.sendall(f"POST /credentials HTTP/1.1\r\nHost: x\r\n{authorization}Content-Type: application/json\r\n"
+            connection.sendall(f"POST /credentials HTTP/1.1\r\nHost: localhost\r\n{authorization}Content-Type: application/json\r\n"
                                "Content-Length: 200000000\r\n\r\n".encode())
             try:
                 while sent < 200_000_000:
@@ -267,15 +310,15 @@ def test_a_place_is_no_beginning_of_a_file_beside_it(tmp_path):
 def test_a_slow_body_has_an_end(plain, monkeypatch):
     monkeypatch.setattr("modos.server.bodies.DEADLINE", 1.0)
     with socket.create_connection(address(plain), 20) as connection:
-        connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
         begin = time.monotonic()
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert b" 400 " in answer.splitlines()[0] and b"within 1 seconds" in answer and time.monotonic() - begin < 10
 
 
-@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
-                                    b"POST /list HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"])
-@pytest.mark.parametrize("half", [b"", b"GET /list HT", b"GET /list HTTP/1.1\r\nHost: x\r\nX-A: "])
+@pytest.mark.parametrize("before", [b"", b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+                                    b"POST /list HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"])
+@pytest.mark.parametrize("half", [b"", b"GET /list HT", b"GET /list HTTP/1.1\r\nHost: localhost\r\nX-A: "])
 def test_half_a_request_has_an_end(example, monkeypatch, before, half):
     """On a new connection and on a used one, also where another byte comes now and then."""
     monkeypatch.setattr("modos.server.connections.HEADERS", 1.0, raising=False)
@@ -310,26 +353,79 @@ def test_an_answer_may_take_longer_than_the_head_of_a_request(monkeypatch):
         assert requests.get(server.url, timeout=20).text == "done"
 
 
-def test_connections_are_fewer_than_descriptors():
-    """400 connections where 256 files may be open: those above the limit are refused, and once they are gone all is well."""
+@pytest.fixture
+def small(example):
+    """A server that may open 256 files, and its process."""
     program = ("import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256)); "
-               "from modos.cli import main; sys.argv = ['modos', 'serve', '.', '--port', '0']; main()")
-    with subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True) as process:
+               "from modos.cli import main; sys.argv = ['modos', 'serve', sys.argv[1], '--port', '0']; main()")
+    with subprocess.Popen([sys.executable, "-c", program, example], stderr=subprocess.PIPE, text=True) as process:
         try:
-            url = re.search(r"http://[0-9.:]+", process.stderr.readline())[0]
-            held = []
-            for _ in range(400):
-                held.append(socket.create_connection(address(url), 20))
-            time.sleep(1)
-            assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
-            for connection in held:
-                connection.close()
-            time.sleep(0.5)
-            assert ask(url, path="/healthz")[0] == 200
+            yield re.search(r"http://[0-9.:]+", process.stderr.readline())[0], process
         finally:
             process.terminate()
             errors = process.communicate(timeout=30)[1]
-    assert "Too many open files" not in errors
+    assert "Too many open files" not in errors and "Traceback" not in errors
+
+
+def test_connections_are_fewer_than_descriptors_and_idle_ones_keep_nobody_out(small):
+    """400 connections where 256 files may be open: the oldest go, and requests are answered meanwhile."""
+    url, process = small
+    held = []
+    for _ in range(400):
+        held.append(socket.create_connection(address(url), 20))
+    time.sleep(1)
+    assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
+    for path in ("/healthz", "/list"):
+        status, seconds = ask(url, path=path)
+        assert status == 200 and seconds < 2
+    for connection in held:
+        connection.close()
+
+
+def test_a_server_with_all_the_requests_that_it_takes_is_alive(small):
+    """Bodies that do not come: other requests are refused with when to come again, /healthz is answered, and so are all afterwards."""
+    url, process = small
+    with ExitStack() as held:
+        for _ in range(60):
+            connection = held.enter_context(socket.create_connection(address(url), 20))
+            connection.sendall(b"POST /htsget/reads/ex/demo2 HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+        time.sleep(1)
+        for _ in range(5):
+            status, seconds = ask(url, path="/healthz")
+            assert status == 200 and seconds < 2
+        refused = requests.get(f"{url}/list", timeout=20)
+        assert refused.status_code == 503 and refused.headers["Retry-After"] == "5" and refused.json()["error"] == "busy"
+        assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
+    time.sleep(0.5)
+    assert ask(url, path="/list")[0] == 200
+
+
+def test_an_answer_that_nobody_takes_has_an_end(monkeypatch):
+    """The connection is closed once the client takes nothing for a while; one that is slow, but takes some, gets all of it."""
+    monkeypatch.setattr("modos.server.connections.STALLED", 1.0, raising=False)
+    whole = bytes(30_000_000)
+    gone = threading.Event()
+
+    async def large(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(whole))]})
+        for at in range(0, len(whole), 1 << 18):
+            await send({"type": "http.response.body", "body": whole[at:at + (1 << 18)], "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+        if (await receive())["type"] == "http.disconnect" and scope["path"] == "/stalled":
+            gone.set()
+
+    with BackgroundServer(large) as server:
+        with socket.create_connection(address(server.url), 20) as connection:
+            connection.sendall(b"GET /stalled HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert gone.wait(10)
+        with socket.create_connection(address(server.url), 20) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            begin, size = time.monotonic(), 0
+            while piece := connection.recv(1 << 20):
+                size += len(piece)
+                time.sleep(0.05 if time.monotonic() - begin < 4 else 0)
+        assert size > len(whole) and time.monotonic() - begin > 2
 
 
 def test_methods_that_strangers_make_up_are_one_number(plain):
@@ -360,6 +456,41 @@ def test_deep_objects_and_files_are_found(example, tmp_path):
         assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/demo2.bam")[0] == 200
         assert ask(server.url, path="/files/a/b/c/d/e/f/g/h/i/ex/data.zarr/zarr.json")[0] == 200
         assert ask(server.url, path="/htsget/reads/a/b/c/d/e/f/g/h/i/ex/demo2")[0] == 200
+
+
+def wait_until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_slow_bodies_hold_neither_the_gateway_nor_what_is_behind_it(example, tmp_path, monkeypatch):
+    """200 bodies that trickle: others are answered at once, and the server is soon free of them."""
+    monkeypatch.setattr("modos.server.bodies.DEADLINE", 8.0)
+    app = create_app(open_storage(example), tokens=["a-token-of-many-letters"])
+    running = []
+
+    async def counted(scope, receive, send):
+        if scope.get("method") != "POST":
+            return await app(scope, receive, send)
+        running.append(1)
+        try:
+            await app(scope, receive, send)
+        finally:
+            running.pop()
+
+    with BackgroundServer(counted) as server, gateway_before(server, tmp_path) as url, ExitStack() as held:
+        connections = [held.enter_context(socket.create_connection(address(url), 20)) for _ in range(200)]
+        for connection in connections:
+            connection.sendall(b"POST /credentials HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50000\r\n"
+                               b"Authorization: Bearer a-token-of-many-letters\r\n\r\n{")
+        wait_until(lambda: len(running) > 100)
+        for path in ("/healthz", "/list", "/whoami"):
+            status, seconds = ask(url, "a-token-of-many-letters", path)
+            assert status == 200 and seconds < 3
+        wait_until(lambda: not running)
+        assert ask(url, "a-token-of-many-letters", "/list")[0] == 200
 
 
 def test_half_a_request_does_not_hold_the_gateway(gateway):

@@ -119,7 +119,10 @@ def test_an_answer_that_trickles_meets_a_deadline(server, where):
             pass
 
     server.answer = answer
-    began = time.monotonic()
+    before, began = set(threading.enumerate()), time.monotonic()
     with pytest.raises(TransportError, match="did not answer in 1 s"):
         fetch_json(server.url, deadline=1.0)
     assert time.monotonic() - began < 3 and config.DISCOVERY_DEADLINE <= 60
+    time.sleep(0.5)
+    left = [thread for thread in set(threading.enumerate()) - before if thread.name == "modos-asking"]
+    assert where == "headers" or not left, "what asks gives up, too"

@@ -51,3 +51,30 @@ def test_the_step_that_opens_the_bucket_knows_of_the_rules():
     """Without a setting of its own the bucket's policy follows from MODOS_ACCESS."""
     environment = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["init"]["environment"]
     assert environment["MODOS_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"
+
+
+def serve(folder: Path, **settings: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-c", "from modos.cli import main; main()", "serve", folder, "--port", "0"],
+                          env=os.environ | settings, text=True, capture_output=True, timeout=60)
+
+
+def test_a_server_with_rules_does_not_start_beside_an_open_bucket(tmp_path):
+    """Whoever starts it, and over whichever S3: rules in front of a bucket that all may read are none."""
+    (tmp_path / "access.toml").write_text("[[rule]]\nwho = ['user:a']\nread = ['lab']\n")
+    done = serve(tmp_path, MODOS_SERVE_ACCESS=str(tmp_path / "access.toml"), MODOS_PUBLIC_READ="1")
+    assert done.returncode == 2 and "lets anybody read the bucket" in done.stderr and "Traceback" not in done.stderr
+    assert serve(tmp_path, MODOS_PUBLIC_READ="yes").returncode == 2
+
+
+@pytest.mark.parametrize("file", ["docker-compose.yml", "deploy/existing-s3.yml"])
+def test_the_server_of_each_deployment_is_told_both_settings(file):
+    """The steps that look at them elsewhere are left out over an S3 that is there; the server's own settings are merged with those."""
+    class Loader(yaml.SafeLoader):
+        pass
+
+    Loader.add_multi_constructor("!", lambda loader, suffix, node: None)
+    base = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]["modos"]["environment"]
+    added = yaml.load((ROOT / file).read_text(), Loader)["services"]["modos"]["environment"]
+    assert added is not None, "!reset or !override would take away what docker-compose.yml has"
+    environment = base | added
+    assert environment["MODOS_SERVE_ACCESS"] == "${MODOS_ACCESS:-}" and environment["MODOS_PUBLIC_READ"] == "${MODOS_PUBLIC_READ:-}"

@@ -1,0 +1,62 @@
+"""Answers that are made piece by piece: what makes them ends with them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Generator, Mapping
+
+import anyio
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import iterate_in_threadpool
+from starlette.types import Receive, Scope, Send
+
+from modos.errors import TruncatedStream
+from modos.storage import Storage
+
+PIECE, REMOTE_PIECE = 256 << 10, 1 << 20  # bytes of a file that an answer holds at a time: there may be hundreds that nobody reads
+
+
+class Pieces(StreamingResponse):
+    """An answer of pieces, whose generator is closed also where the client goes away before its end.
+
+    Parameters
+    ----------
+    begun
+        The first piece, where it was made before.
+    """
+
+    def __init__(self, pieces: Generator[bytes, None, None], status_code: int = 200, headers: Mapping[str, str] | None = None,
+                 media_type: str | None = None, *, begun: bytes = b""):
+        self._pieces = pieces
+        super().__init__(self._iterate(begun), status_code, headers, media_type)
+
+    async def _iterate(self, begun: bytes) -> AsyncIterator[bytes]:
+        if begun:
+            yield begun
+        async for piece in iterate_in_threadpool(self._pieces):
+            yield piece
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.to_thread.run_sync(self._pieces.close)
+
+
+def iter_file(storage: Storage, key: str, start: int, end: int, tag: str) -> Generator[bytes, None, None]:
+    """Bytes [start, end) of a file with a tag, a piece at a time and none ahead.
+
+    Raises
+    ------
+    ConflictError
+        It was replaced.
+    TruncatedStream
+        It ends before.
+    """
+    step = PIECE if storage.local_path(key) is not None else REMOTE_PIECE
+    for at in range(start, end, step):
+        stop = min(at + step, end)
+        piece, _ = storage.read_part(key, at, stop, if_match=tag)
+        if len(piece) != stop - at:
+            raise TruncatedStream(f"{storage.url}/{key} ends at byte {at + len(piece):,}, before {end:,}")
+        yield piece
