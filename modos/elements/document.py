@@ -318,6 +318,8 @@ def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _damaged(where: str, error: shape.Malformed) -> IntegrityError:
+    if isinstance(error, shape.TooLarge):
+        return IntegrityError(f"{where} cannot be read: {error}", "make several objects of it where it was made")
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 

@@ -13,7 +13,7 @@ from modos.hidden import replace_hidden
 from modos.model.schema import tables
 from modos.storage import check_key
 
-MAX_ROOT = 48 << 20  # bytes; some 100,000 elements
+MAX_ROOT = 48 << 20  # bytes; 70,000 to 100,000 elements
 _MAX_DEPTH = 32
 _SCALARS = (str, int, float, type(None))  # bool is an int
 _TEXT = (str, type(None))
@@ -23,10 +23,14 @@ class Malformed(ValueError):
     """What is wrong with a root, in a few words."""
 
 
+class TooLarge(Malformed):
+    """There is more of it than is read."""
+
+
 def read_json(data: bytes) -> dict[str, Any]:
-    """The JSON object of a root or of its part; Malformed where it is none, or too large."""
+    """The JSON object of a root or of its part; Malformed where it is none, TooLarge where there is too much of it."""
     if len(data) > MAX_ROOT:
-        raise Malformed(f"it is larger than {MAX_ROOT >> 20} MiB")
+        raise TooLarge(f"it is larger than {MAX_ROOT >> 20} MiB")
     try:
         content = json.loads(data.decode())
         if b"\\u" in data:
