@@ -90,6 +90,18 @@ def test_importing_loads_nothing_heavy(module):
     assert loaded == []
 
 
+def test_a_check_of_what_has_no_arrays_loads_nothing_that_reads_them(tmp_path):
+    code = f"""
+import sys
+from modos.modo import MODO
+modo = MODO.create({str(tmp_path / "ex")!r}, id="ex")
+modo.add_element({{"@type": "Sample", "id": "s"}})
+assert not list(modo.find_problems())
+print(*sorted(name for name in sys.modules if name.startswith("modos.tracks.")))
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split() == []
+
+
 def test_submodules_that_are_used_are_imported():
     """`import package` may or may not bring `package.part` along: whoever uses it asks for it, or Python is asked."""
     used = sorted({name for path in sorted(PACKAGE.rglob("*.py")) for name in submodules_not_imported(ast.parse(path.read_text()))})

@@ -19,6 +19,7 @@ from modos.tracks.parsing import open_text, read_some
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")
+_PHASED = ("CDS", "stop_codon")  # whose phase is read; for other types, writers have it empty, "-" or -1
 _PIECE = 8 << 20
 _MAX_LINE = 64 << 20
 _GTF = re.compile(rb'\s*[A-Za-z_][\w.-]*\s+("|[^=;]+;)')
@@ -204,7 +205,8 @@ def _table(data: bytes) -> pl.DataFrame | None:
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return None
     wrong = (pl.col("start").is_null() | pl.col("attributes").is_null() | (pl.col("start") < 1) | (pl.col("end") < pl.col("start"))
-             | ~pl.col("strand").is_in(_STRANDS) | ~pl.col("phase").is_in(_PHASES) | (pl.col("contig") == "") | (pl.col("type") == ""))
+             | ~pl.col("strand").is_in(_STRANDS) | pl.col("type").is_in(_PHASED) & ~pl.col("phase").is_in(_PHASES)
+             | (pl.col("contig") == "") | (pl.col("type") == ""))
     if table.select(wrong.fill_null(True).any()).item():
         return None
     return table.with_columns(pl.col("start") - 1)
@@ -234,6 +236,6 @@ def _fault(line: bytes) -> str | None:
         return f"{start[:30]} to {end[:30]} are no positions"
     if strand not in _STRANDS:
         return f"strand {strand[:10]!r} is neither + nor -"
-    if phase not in _PHASES:
+    if fields[2] in _PHASED and phase not in _PHASES:
         return f"phase {phase[:10]!r} is neither 0, 1, 2 nor ."
     return "it has no contig, or no type" if not fields[0] or not fields[2] else None

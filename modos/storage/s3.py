@@ -193,12 +193,16 @@ class S3Storage(Uploads):
     def _pages(self, prefix: str, **options: str) -> Iterator[dict]:
         full = self._full(prefix) if prefix else self._prefix
         options["Prefix"] = full + "/" if full else ""
+        seen: set[str] = set()
         while True:
             page = self._call("list_objects_v2", None, **options)
             yield page
             if not page.get("IsTruncated"):
                 return
-            options["ContinuationToken"] = page["NextContinuationToken"]
+            token = options["ContinuationToken"] = self._told(page, "NextContinuationToken")
+            if token in seen:
+                raise ProtocolError(f"{self._server} lists {self.url} in a circle: it is no S3 server", "check AWS_ENDPOINT_URL")
+            seen.add(token)
 
     def now(self) -> float:
         """By the server's clock, which gives files their LastModified."""

@@ -71,10 +71,11 @@ class Uploads(Storage):
         parts: dict[int, dict] = {}
         try:
             upload = self.read(_record_of(key))[0].decode()
-            page: dict = {"NextPartNumberMarker": 0, "IsTruncated": True}
-            while page.get("IsTruncated"):
-                page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=page["NextPartNumberMarker"])
+            last, following = -1, 0
+            while following > last:  # a server that goes in a circle has no more to say
+                page = self._call("list_parts", key, UploadId=upload, PartNumberMarker=following)
                 parts |= {part["PartNumber"]: part for part in page.get("Parts", ())}
+                last, following = following, page.get("NextPartNumberMarker", 0) if page.get("IsTruncated") else 0
         except (NotFoundError, RemoteError) as error:
             if isinstance(error, TransportError):
                 raise

@@ -123,3 +123,10 @@ def test_an_endpoint_that_is_no_address_is_refused(url, monkeypatch):
 def test_a_place_that_nothing_reads_is_refused(url):
     with pytest.raises(InvalidInputError, match="cannot be read"):
         open_store(url)
+
+
+@pytest.mark.parametrize("phase", ["-", "-1", ""])
+def test_a_phase_that_means_nothing_is_not_looked_at(tmp_path, phase):
+    path = tmp_path / "a.gff3"
+    path.write_text(f"chr1\tx\trepeat_region\t1\t9\t.\t+\t{phase}\tID=r\n" + CDS.format(0))
+    assert [lines.table["type"].to_list() for lines in features(str(path))] == [["repeat_region", "CDS"]]
