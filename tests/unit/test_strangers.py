@@ -11,6 +11,7 @@ import pytest
 
 from modos import reach
 from modos.config import discover, resolve_services
+from modos.doctor import _endpoint
 from modos.errors import ModosError, ProtocolError, RemoteError
 from modos.htsget.transport import Transport
 from modos.storage import anywhere, served
@@ -216,3 +217,15 @@ def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
     with pytest.raises(ModosError, match="points to the internal address 127.0.0.2"):
         S3Storage.from_url("s3://bucket/x", endpoint_url=url, s3_kwargs={"anon": True}).read("y")
     assert inner.asked == []
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://a:99999/x", "http://[evil]/x", "//[", "\xe9\xff"])
+@pytest.mark.parametrize("ask", [
+    lambda url: Transport(url).ask(f"{url}/htsget/reads/x", {}, None, 1000), lambda url: ServedStorage("s3://b/p", f"{url}/files", str).read("a"),
+    lambda url: ServedStorage("s3://b/p", f"{url}/files", str).stat("a"), discover, lambda url: list(_endpoint(url))])
+def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
+    """Whoever asks: htsget, the files of an endpoint, discovery and `doctor`."""
+    url, server = serve(redirect(target))
+    with pytest.raises(ModosError, match="redirects to what is no address"):
+        ask(url)
+    assert len(server.asked) == 1
