@@ -238,6 +238,8 @@ def _check_references(storage: Storage, document: Document, endpoint: str | None
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
                   progress: Progress | None) -> Iterator[Finding]:
     """Arrays that say what files they have, as those of tracks do."""
+    if not any(path.count("/") > 1 for path in document.nodes):
+        return  # no array and no genome, and no need of what reads them
     from modos.tracks.layout import ArraySpec
     from modos.tracks.opening import find_misfits
 

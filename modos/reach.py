@@ -19,6 +19,7 @@ ALLOW_VARIABLE = "MODOS_ALLOW_INTERNAL"
 
 # From the widest reach to the narrowest; a server leads to its own reach or a wider one.
 _PUBLIC, _PRIVATE, _LOOPBACK, _LINK_LOCAL = range(4)
+_TRANSLATED = ipaddress.ip_network("64:ff9b::/96")  # NAT64 (RFC 6052): the last 32 bits are the address that is meant
 _METADATA = frozenset(map(ipaddress.ip_address, ("100.100.100.200", "fd00:ec2::254")))  # the others of clouds are link-local
 
 
@@ -93,9 +94,18 @@ def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    address = getattr(address, "ipv4_mapped", None) or address
+    address = _within(address)
     if address.is_link_local or address.is_multicast or address in _METADATA:
         return _LINK_LOCAL
     if address.is_loopback or address.is_unspecified:
         return _LOOPBACK
     return _PUBLIC if address.is_global else _PRIVATE
+
+
+def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    """The IPv4 address that one of IPv6 leads to, where it does; else itself."""
+    if not isinstance(address, ipaddress.IPv6Address):
+        return address
+    if address in _TRANSLATED:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return address.ipv4_mapped or address.sixtofour or address

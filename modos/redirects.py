@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 
-from modos.errors import ModosError
+from modos.errors import ModosError, ProtocolError
 from modos.peers import pools
 
 
@@ -39,7 +40,17 @@ class Adapter(HTTPAdapter):
         if response.is_redirect:
             response.close()
             response.raw = io.BytesIO()
+            _check_address(response)
         return response
+
+
+def _check_address(response: requests.Response) -> None:
+    """ProtocolError where a redirect leads to what is no address: requests would stumble over it."""
+    try:
+        target = response.headers["Location"].encode("latin-1").decode()
+        _ = urlsplit(urljoin(response.url, target)).port
+    except ValueError:
+        raise ProtocolError(f"{response.url.partition('?')[0]} redirects to what is no address", "is it the right server?") from None
 
 
 def _own(error: BaseException | None) -> ModosError | None:

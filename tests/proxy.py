@@ -115,7 +115,8 @@ class Proxy:
         connection = http.client.HTTPConnection(urlsplit(self.target).netloc, timeout=60)
         try:
             headers = {k: v for k, v in handler.headers.items() if k.lower() != "connection"}
-            connection.request(handler.command, handler.path, body or None, headers)
+            path = handler.path.removeprefix(f"http://{handler.headers['Host']}")  # a client that knows of a proxy writes all of it
+            connection.request(handler.command, path, body or None, headers)
             answer = connection.getresponse()
             data = answer.read()
             here = {"transfer-encoding", "connection", "content-length"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
@@ -18,11 +19,15 @@ class KnownHosts:
 
     A page that has its own name lead to 127.0.0.1 (DNS rebinding) would
     otherwise read, in the browser of a user of this machine, what is served.
+    An address is no name: no page can have it lead elsewhere.
     """
 
     def __init__(self, app: ASGIApp, public_url: str | None = None):
         self._app = app
-        self._public = urlsplit(public_url).hostname if public_url else None
+        machine = socket.gethostname().lower()
+        self._names = {"localhost", machine, machine.partition(".")[0]} - {""}
+        if public_url:
+            self._names.add(urlsplit(public_url).hostname or "localhost")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and _is_loopback((scope.get("server") or ("",))[0]):
@@ -37,11 +42,17 @@ class KnownHosts:
     def _is_ours(self, host: str) -> bool:
         match = _HOST.fullmatch(host)
         name = match["name"].strip("[]").rstrip(".").lower() if match else ""
-        return name in ("localhost", self._public) or name.endswith(".localhost") or _is_loopback(name)
+        return name in self._names or name.endswith(".localhost") or _parse(name) is not None
 
 
 def _is_loopback(address: str) -> bool:
+    """Whether a connection ends at the loopback address; a socket for IPv6 and IPv4 shows one of IPv4 as `::ffff:127.0.0.1`."""
+    parsed = _parse(address)
+    return parsed is not None and (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
+
+
+def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     try:
-        return ipaddress.ip_address(address).is_loopback
+        return ipaddress.ip_address(address)
     except ValueError:
-        return False
+        return None

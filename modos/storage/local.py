@@ -179,7 +179,7 @@ class LocalStorage(Storage):
         """Keep other processes from writing on conditions meanwhile."""
         from filelock import FileLock, Timeout
 
-        path = self._root / _LOCK_KEY
+        path = self._resolve(_LOCK_KEY)  # others of a group may have made it a link
         try:
             with self._in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
                 yield
@@ -361,7 +361,6 @@ class LocalStorage(Storage):
                 "an object holds its own files: copy the file instead of linking it",
             )
         return path
-
 
     def _check_apart(self, key: str, path: Path, real: str) -> None:
         """NotFoundError where links lead a key out of the folder with the marker that it is in."""

@@ -52,7 +52,7 @@ class ServedStorage(ReadOnlyStorage):
         from modos.redirects import mount
 
         self._session = mount(requests.Session(), self._files_url)
-        self._session.trust_env = False  # no netrc: the token is the only credential
+        self._session.auth = lambda request: request  # no netrc: the token is the only credential
         self._lock = threading.Lock()
 
     @property

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import socket
+import subprocess
+import sys
 
 import pytest
 import requests
@@ -78,7 +82,7 @@ def test_what_is_linked_is_not_listed(url):
     (None, 200), ("localhost", 200), ("LOCALHOST:80", 200), ("127.0.0.1:1", 200), ("[::1]:80", 200), ("x.localhost", 200),
     ("modos.example.org", 200), ("modos.example.org:443", 200),
     ("evil.example.org", 421), ("evil.example.org:8080", 421), ("localhost.evil.example.org", 421), ("127.0.0.1.evil.org", 421),
-    ("10.0.0.1", 421), ("", 421), ("localhost@evil.org", 421)])
+    ("", 421), ("0.0.0.0:80", 200), ("10.0.0.1", 200), ("[::ffff:127.0.0.1]:80", 200), ("[evil]", 421), ("localhost@evil.org", 421)])
 @pytest.mark.parametrize("path", ["/", "/list", "/files/ex/data.zarr/zarr.json", "/metrics"])
 def test_a_page_whose_name_leads_here_gets_nothing(tmp_path, host, status, path):
     MODO.create(tmp_path / "ex")
@@ -87,3 +91,29 @@ def test_a_page_whose_name_leads_here_gets_nothing(tmp_path, host, status, path)
     assert answer.status_code == status
     if status != 200:
         assert "public-url" in answer.json()["message"] and "ex" not in answer.json().get("data", "")
+
+
+def test_the_machine_is_known_by_its_own_name(tmp_path):
+    name = socket.gethostname()
+    with BackgroundServer(create_app(open_storage(tmp_path))) as server:
+        found = [requests.get(server.url, headers={"Host": host}, timeout=20).status_code
+                 for host in (name, f"{name.upper()}:8080", name.partition(".")[0], f"{name}.evil.org", f"x.{name}")]
+    assert found == [200, 200, 200, 421, 421]
+
+
+@pytest.mark.parametrize("listening", ["127.0.0.1", "::", "0.0.0.0"])
+def test_a_server_on_all_addresses_knows_the_loopback_one(tmp_path, listening):
+    """Also where a socket of IPv6 takes what comes by IPv4; and it answers at the address that it says it has."""
+    served = subprocess.Popen([sys.executable, "-c", "from modos.cli import main; main()", "serve", str(tmp_path), "--host", listening,
+                               "--port", "0"], stderr=subprocess.PIPE, text=True)
+    try:
+        url = re.search(r"http://\S+:(\d+)", served.stderr.readline())
+        for address in ("127.0.0.1", "[::1]") if listening == "::" else ("127.0.0.1",):
+            here = f"http://{address}:{url[1]}/list"
+            assert requests.get(here, timeout=20).status_code == 200
+            assert requests.get(here, headers={"Host": "evil.example.org"}, timeout=20).status_code == 421, address
+        assert requests.get(f"{url[0]}/list", timeout=20).status_code == 200
+    finally:
+        served.terminate()
+        served.wait(20)
+        served.stderr.close()

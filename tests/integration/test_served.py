@@ -12,6 +12,7 @@ from modos.server.access import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
+from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.storage.served import ServedStorage
 
@@ -98,3 +99,24 @@ def test_an_address_that_has_ended_is_asked_for_anew(endpoint):
     first = served.read_part("demo2.bam", 0, 100)
     served._signed["demo2.bam"] = f"{endpoint}/files/lab-b/none", served._signed["demo2.bam"][1]
     assert served.read_part("demo2.bam", 0, 100) == first
+
+
+def test_a_proxy_of_the_environment_is_used_and_netrc_is_not(example, tmp_path, monkeypatch):
+    """As by all other requests: without it a server outside cannot be reached."""
+    heard = []
+
+    def note(proxy, handler, answer: Answer) -> None:
+        heard.append((handler.path.removeprefix("http://far.example"), handler.headers.get("Authorization")))
+
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "netrc").write_text("machine far.example login me password secret\n")
+    (tmp_path / "netrc").chmod(0o600)
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with BackgroundServer(create_app(open_storage(example), public_url="http://far.example")) as server, \
+            Proxy(server.url, fault=note) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        modo = MODO(path="http://far.example/files/ex", endpoint="http://far.example")
+        assert isinstance(modo.storage, ServedStorage) and modo.metadata == MODO.open(example / "ex").metadata
+        assert modo.file("demo2.bam").count("chr1:20,001-25,000") == 969
+    assert ("/files/ex/data.zarr/zarr.json", None) in heard and {authorization for _, authorization in heard} == {None}

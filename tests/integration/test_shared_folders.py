@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import traceback
@@ -15,6 +16,7 @@ import pytest
 
 from modos.api import MODO
 from modos.encryption.keys import generate, load_secret_key
+from modos.errors import InvalidInputError
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.modes import file_mode
@@ -308,3 +310,17 @@ def test_what_is_written_with_o_has_the_mode_of_what_was_there_else_by_the_umask
     finally:
         os.umask(before)
     assert mode(target) == expected and target.read_bytes().startswith(b"##fileformat")
+
+
+@pytest.mark.parametrize("linked", [".modos", ".modos/.commit.lock"])
+def test_a_lock_is_not_made_where_a_link_of_another_leads(tmp_path, linked):
+    """Somebody of the group has put a link in the place of what a commit locks."""
+    MODO.create(tmp_path / "ex")
+    shutil.rmtree(tmp_path / "ex/.modos", ignore_errors=True)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "ex" / linked).parent.mkdir(exist_ok=True)
+    os.symlink(tmp_path / "elsewhere" / ("" if linked == ".modos" else "made"), tmp_path / "ex" / linked)
+    before = (tmp_path / "ex/data.zarr/zarr.json").read_bytes()
+    with pytest.raises(InvalidInputError, match=r"commit\.lock is a symbolic link that leads out"):
+        MODO.open(tmp_path / "ex").update_element("ex", {"description": "changed"})
+    assert not any((tmp_path / "elsewhere").iterdir()) and (tmp_path / "ex/data.zarr/zarr.json").read_bytes() == before

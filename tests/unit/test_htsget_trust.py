@@ -138,6 +138,8 @@ def test_redirects_in_a_circle_end(host):
     ("http://10.0.0.5", "http://127.0.0.1/x", False), ("http://10.0.0.5", "http://169.254.169.254/x", False),
     ("http://127.0.0.1", "http://127.0.0.1:9000/x", True), ("http://127.0.0.1", "http://169.254.169.254/x", False),
     ("http://localhost", "http://10.0.0.5/x", True),
+    ("https://htsget.example", "http://[64:ff9b::a9fe:a9fe]/x", False), ("https://htsget.example", "http://[64:ff9b::7f00:1]/x", False),
+    ("https://htsget.example", "http://[2002:a9fe:a9fe::1]/x", False), ("https://htsget.example", "http://[64:ff9b::808:808]/x", True),
 ])
 def test_where_a_server_may_send_its_clients(monkeypatch, server, url, allowed):
     real = reach.socket.getaddrinfo

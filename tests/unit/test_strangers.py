@@ -11,10 +11,12 @@ import pytest
 
 from modos import reach
 from modos.config import discover, resolve_services
+from modos.doctor import _endpoint
 from modos.errors import ModosError, ProtocolError, RemoteError
 from modos.htsget.transport import Transport
 from modos.storage import anywhere, served
 from modos.storage.anywhere import AnywhereStorage
+from modos.storage.s3 import S3Storage
 from modos.storage.served import ServedStorage
 
 
@@ -208,11 +210,39 @@ def test_a_name_that_could_not_be_looked_up_once_is_not_taken_for_public(serve, 
 
 
 def test_an_s3_server_does_not_lead_to_internal_places(serve, monkeypatch):
-    from modos.storage.s3 import S3Storage
-
     _, inner = serve(give(b"secret"))
     url, _ = serve(redirect(f"http://127.0.0.2:{inner.server_port}/x"))
     pretend_public(monkeypatch)
     with pytest.raises(ModosError, match="points to the internal address 127.0.0.2"):
         S3Storage.from_url("s3://bucket/x", endpoint_url=url, s3_kwargs={"anon": True}).read("y")
     assert inner.asked == []
+
+
+@pytest.mark.parametrize("target", ["http://[::1", "http://a:99999/x", "http://[evil]/x", "//[", "\xe9\xff"])
+@pytest.mark.parametrize("ask", [
+    lambda url: Transport(url).ask(f"{url}/htsget/reads/x", {}, None, 1000), lambda url: ServedStorage("s3://b/p", f"{url}/files", str).read("a"),
+    lambda url: ServedStorage("s3://b/p", f"{url}/files", str).stat("a"), discover, lambda url: list(_endpoint(url))])
+def test_a_redirect_to_what_is_no_address_is_one_line(serve, ask, target):
+    """Whoever asks: htsget, the files of an endpoint, discovery and `doctor`."""
+    url, server = serve(redirect(target))
+    with pytest.raises(ModosError, match="redirects to what is no address"):
+        ask(url)
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize("tokens", [["a"], ["a", "b"], [None]])
+def test_an_s3_server_does_not_list_for_ever(serve, monkeypatch, tokens):
+    """Nor does one that does not say where its next page begins end in a KeyError."""
+    def lists(request):
+        token = tokens[len(server.asked) % len(tokens)]
+        following = f"<NextContinuationToken>{token}</NextContinuationToken>" if token else ""
+        give(f"<ListBucketResult><IsTruncated>{str(len(server.asked) < 40).lower()}</IsTruncated>{following}</ListBucketResult>".encode())(request)
+
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    url, server = serve(lists)
+    storage = S3Storage.from_url("s3://bucket/p", endpoint_url=url, s3_kwargs={"key": "k", "secret": "s"})
+    for ask in (lambda: list(storage.iter_files()), storage.list_folders):
+        before = len(server.asked)
+        with pytest.raises(ProtocolError, match="it is no S3 server"):
+            ask()
+        assert len(server.asked) - before <= 3
