@@ -85,7 +85,7 @@ def test_the_root_that_the_table_changes_is_good(tmp_path):
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_malformed_root_is_one_line(tmp_path, name):
-    with pytest.raises(IntegrityError, match="is damaged") as raised:
+    with pytest.raises(IntegrityError, match="is damaged|cannot be read: it is larger than 48 MiB") as raised:
         MODO.open(put(tmp_path / "bad", TABLE[name]))
     assert len(str(raised.value).splitlines()) == 1 and len(str(raised.value)) < 600
 
