@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -149,6 +149,8 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
     for element_id in document.ids():
         attributes = document.element(element_id)
         path = attributes.get("data_path")
+        if path == "" and attributes.get("data_checksum"):
+            yield Finding("path", element_id, "the checksum of a file is recorded, and no file")
         if not path or is_array_path(path):
             continue
         if path in seen:
@@ -243,12 +245,14 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
     from modos.tracks.layout import ArraySpec
     from modos.tracks.opening import find_misfits
 
+    wrong = set()
     for path, node in document.nodes.items():
         if node.get("node_type") != "array" or "shard_sizes" not in node.get("attributes", {}):
             continue
         try:
             spec = ArraySpec.from_node(path, node)
         except InvalidInputError as error:
+            wrong.add(path.rpartition("/")[0])
             yield Finding("array", path, error.message)
             continue
         damaged = False
@@ -258,9 +262,54 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
                 damaged = True
                 found = f"has {sizes[key]:,} bytes" if key in sizes else "is missing"
                 yield Finding("size" if key in sizes else "missing", path, f"{key} {found}, recorded are {size:,}")
-        if checksums and not damaged:
-            yield from _check_shards(storage, spec, progress)
-    yield from (Finding("array", element_id, message) for element_id, message in find_misfits(storage, document))
+        for finding in _check_shards(storage, spec, progress) if checksums and not damaged else ():
+            damaged = True
+            yield finding
+        if damaged:
+            wrong.add(path.rpartition("/")[0])
+    for element_id, message in find_misfits(storage, document):
+        wrong.add(element_id)
+        yield Finding("array", element_id, message)
+    yield from _check_array_paths(document, wrong)
+
+
+def _check_array_paths(document: Document, wrong: Container[str]) -> Iterator[Finding]:
+    """Elements whose data_path leads to no arrays or to those of another one, or that record others than they have.
+
+    Of those in `wrong` it is known already that their arrays are not what they say.
+    """
+    owners = set(document.ids())
+    for element_id in document.ids():
+        attributes = document.element(element_id)
+        path = attributes.get("data_path")
+        if not path or not is_array_path(path) or path == elements.ZARR:
+            continue
+        node = path.removeprefix(f"{elements.ZARR}/")
+        owner = "/".join(node.split("/")[:2])
+        if node not in document.nodes:
+            yield Finding("missing", element_id, f"there are no arrays {path}")
+        elif owner != element_id and owner in owners:
+            yield Finding("path", element_id, f"its arrays {path} belong to {owner}")
+        elif node == element_id and element_id not in wrong:
+            yield from _check_recorded(document, element_id, attributes)
+
+
+def _check_recorded(document: Document, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
+    from modos.tracks.arrays import recorded_of
+
+    arrays = {path: node.get("attributes", {}) for path, node in document.nodes.items()
+              if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id}
+    if not all("shard_checksum" in own and "shard_sizes" in own for own in arrays.values()):
+        return
+    if not arrays:
+        if element_id.startswith("data/") and attributes.get("data_checksum"):
+            yield Finding("missing", element_id, "the checksum of arrays is recorded, and there are none")
+        return
+    found = recorded_of(arrays)
+    if attributes.get("data_size", found["data_size"]) != found["data_size"]:
+        yield Finding("size", element_id, f"its arrays have {found['data_size']:,} bytes, recorded are {attributes['data_size']:,}")
+    elif attributes.get("data_checksum") not in (None, found["data_checksum"]):
+        yield Finding("checksum", element_id, "its arrays do not have the recorded checksum")
 
 
 def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) -> Iterator[Finding]:

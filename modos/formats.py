@@ -80,7 +80,7 @@ def format_of(path: str | PurePath) -> FileFormat | None:
 
     The longest ending counts, so `a.vcf.gz` is VCF.
     """
-    name = PurePath(path).name.lower()
+    name = str(path).lower().rstrip("/").rpartition("/")[2]
     known = [(len(s), f) for f in FORMATS.values() for s in f.suffixes if name.endswith(s) and len(name) > len(s)]
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
@@ -111,10 +111,10 @@ def streamable_format(path: str | PurePath) -> FileFormat:
 
 def stem_of(path: str | PurePath) -> str:
     """The path without its format's ending: `ex/a.sorted.vcf.gz` -> `ex/a.sorted`."""
-    text = str(path)
+    text = str(path).rstrip("/")
     format = format_of(text)
     if format is None:
-        return text
+        return str(path)
     suffix = max((s for s in format.suffixes if text.lower().endswith(s)), key=len)
     return text[: -len(suffix)]
 

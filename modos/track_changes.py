@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -77,6 +76,8 @@ class StagedArrays:
         return self._names.folders()
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        from modos.tracks.arrays import recorded_of
+
         specs = self.write(self._names, storage, written, progress)
         nodes = {spec.path: spec.to_node() for spec in specs}
         for node in nodes.values():
@@ -84,10 +85,7 @@ class StagedArrays:
         self.arrays.nodes |= nodes
         if not is_array_path((self.change.attributes | getattr(self.change, "base", {})).get("data_path", ZARR)):
             return {}  # its checksum is that of its file
-        arrays = {path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()}
-        lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
-        return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
-                "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}
+        return recorded_of({path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()})
 
 
 class TrackChanges:

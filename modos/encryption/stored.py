@@ -1,8 +1,8 @@
-"""The header of a sealed file in a storage, most often in one read."""
+"""The header of a sealed file in a storage, most often in one read; one of thousands of packets in a few."""
 
 from __future__ import annotations
 
-from modos.encryption.header import Header, read_header
+from modos.encryption.header import MAX_HEADER, Header, read_header
 from modos.storage import ObjectInfo, Readable
 
 _FIRST = 4 << 10  # bytes: the header for some thirty recipients
@@ -24,9 +24,12 @@ def stored_header(storage: Readable, key: str, ahead: int = 0, if_match: str | N
     """
     first, info = storage.read_part(key, 0, _FIRST + ahead, if_match=if_match)
 
+    held_at, held = 0, first
+
     def read(start: int, end: int) -> bytes:
-        if end <= len(first) or info.size <= len(first):
-            return first[start:end]
-        return storage.read_part(key, start, end, if_match=info.etag)[0]
+        nonlocal held_at, held
+        if held_at + len(held) < min(end, info.size):
+            held_at, held = start, storage.read_part(key, start, max(end, min(2 * start, MAX_HEADER)), if_match=info.etag)[0]
+        return held[start - held_at:end - held_at]
 
     return read_header(read), first, info

@@ -188,6 +188,13 @@ def _combined(shards: Mapping[int, tuple[int, str]]) -> str:
     return hashlib.blake2b(lines.encode()).hexdigest()
 
 
+def recorded_of(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What an element records of its arrays, given their attributes by their paths: bytes, and a checksum of theirs."""
+    lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
+    return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
+            "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}
+
+
 def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None = None,
                    look: Callable[[int, bytes], None] | None = None) -> str:
     """The checksum of an array's files as they are now, to be compared with the attribute of that name.

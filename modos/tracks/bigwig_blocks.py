@@ -168,7 +168,11 @@ class BigWigBlocks:
         magic, _, key, value, count, _ = self._unpack("IIIIQQ", self._contigs_at)
         if magic != _CONTIG_TREE[0] or value != 8 or not 0 < key <= 1 << 16 or count * (key + 8) > self._size:
             raise self._damaged("its list of contigs is none")
-        return dict(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST, set()))
+        found = list(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST, set()))
+        numbers = dict(found)
+        if not count == len(found) == len(numbers) == len({contig.name for contig in numbers.values()}):
+            raise self._damaged("its list of contigs has one twice, or lacks one")
+        return numbers
 
     @cached_property
     def lengths(self) -> dict[str, int]:
@@ -240,6 +244,11 @@ class BigWigBlocks:
     def _all(self) -> np.ndarray:
         """The rows of the index, by contig and start: what an inner node says of those below it is not relied upon."""
         found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._index_at)])
+        expected = self._unpack("Q", self._index_at + 8)[0]
+        if len(found) < expected:
+            raise self._damaged(f"its index has {expected:,} blocks, and leads to {len(found):,}")
+        for number in np.unique(found["first"]).tolist():
+            self._contig(number)
         return found[np.lexsort((found["start"], found["first"]))]
 
     def _contig(self, number: int) -> Contig:

@@ -141,3 +141,43 @@ def test_commands_tell_of_it_in_a_line(strange, tmp_path):  # noqa: F811
         assert done.returncode == 6 and "chr1" not in done.stdout and "do not fit" in done.stderr
     checked = run("check", str(tmp_path / "ex"))
     assert checked.returncode == 6 and "array    data/runs: the arrays of data/runs do not fit its genome" in checked.stdout
+
+
+@pytest.fixture
+def whole(tmp_path):
+    """An object with a file, a genome and a track; what changes its root."""
+    modo = MODO.create(tmp_path / "ex")
+    (tmp_path / "c.sizes").write_text("c1\t5000\n")
+    modo.add_genome(sizes=tmp_path / "c.sizes")
+    modo.add_track("t", {"c1": np.arange(5000, dtype=np.float32)})
+    (tmp_path / "notes.tsv").write_text("a\tb\n")
+    modo.add_element({"id": "notes", "@type": "DataEntity", "data_format": "TSV"}, tmp_path / "notes.tsv")
+
+    def change(element_id, **slots):
+        root = tmp_path / "ex/data.zarr/zarr.json"
+        document = json.loads(root.read_text())
+        nodes = document["consolidated_metadata"]["metadata"]
+        nodes.setdefault(element_id, json.loads(json.dumps(nodes["data/t"])))["attributes"].update(slots)
+        root.write_text(json.dumps(document))
+        return [(finding.kind, finding.where) for finding in findings(MODO(tmp_path / "ex"))]
+
+    return change
+
+
+@pytest.mark.parametrize("element, slots, kind", [
+    ("data/t", {"data_checksum": "0" * 128}, "checksum"),
+    ("data/t", {"data_size": 1}, "size"),
+    ("data/t", {"data_path": "data.zarr/data/u"}, "missing"),
+    ("data/t", {"data_path": "data.zarr/data/notes"}, "path"),
+    ("data/copy", {}, "path"),
+    ("data/copy", {"data_path": "data.zarr/data/copy"}, "missing"),
+    ("data/notes", {"data_path": "data.zarr/zarr.json"}, "missing"),
+    ("data/notes", {"data_path": "data.zarr/data/t"}, "path"),
+    ("data/notes", {"data_path": ""}, "path"),
+    ("data/notes", {"data_path": "notes.bam/"}, "path"),
+    ("data/notes", {"data_path": "notes.bam/."}, "path"),
+])
+def test_an_element_that_does_not_have_what_it_records_is_a_finding(whole, element, slots, kind):
+    """Arrays of another element or of none, other arrays than were recorded, no file where one was: in one finding, not in silence."""
+    assert whole("data/t") == []
+    assert whole(element, **slots) == [(kind, element)]

@@ -464,3 +464,23 @@ def test_a_view_says_which_file_it_cannot_open(storage, tmp_path):
         DecryptedView(storage, FIXED).stat("a")
     with pytest.raises(NotFoundError):
         view.stat("b")
+
+
+def test_a_header_of_many_packets_takes_few_reads(tmp_path, monkeypatch):
+    """20,000 packets of strangers are read in pieces that grow, not two by two: on S3 each read is a request."""
+    from modos.encryption.stored import stored_header
+    from modos.storage.local import LocalStorage
+
+    packet = struct.pack("<II", 108, 0) + bytes(100)
+    path = tmp_path / "a.txt.c4gh"
+    path.write_bytes(b"crypt4gh" + struct.pack("<II", 1, 20_000) + packet * 20_000 + bytes(100))
+    reads, read_part = [], LocalStorage.read_part
+
+    def counted(self, key, start, end, **more):
+        reads.append(end - start)
+        return read_part(self, key, start, end, **more)
+
+    monkeypatch.setattr(LocalStorage, "read_part", counted)
+    header, _, _ = stored_header(LocalStorage(tmp_path), path.name)
+    assert header.packets == (packet[4:],) * 20_000 and header.size == 16 + len(packet) * 20_000
+    assert len(reads) < 20 and sum(reads) < 3 * header.size

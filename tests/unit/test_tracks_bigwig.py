@@ -12,7 +12,7 @@ import pytest
 from modos.api import MODO
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.region import Region
-from modos.tracks.bigwig import BigWigTrack, open_bigwig
+from modos.tracks.bigwig import BigWigTrack, open_bigwig, read_bigwig
 from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.zooms import summarise
 
@@ -300,3 +300,37 @@ def test_bins_are_those_of_pybigtools(tmp_path, levels):
     assert track.zoom("c0", 3)[0].tolist() == [0, 0, 0] and np.isnan(track.zoom("c0", 3)[1:]).all()
     with pytest.raises(InvalidInputError, match="0 bins: at least one is needed"):
         track.zoom("c1", 0)
+
+
+def changed(path, folder, change):
+    """A copy of a file with its bytes changed."""
+    data = bytearray(path.read_bytes())
+    change(data, *struct.unpack_from("<QQQ", data, 8))
+    copy = folder / "changed.bw"
+    copy.write_bytes(data)
+    return copy
+
+
+def put(form, value, offset, of):
+    """What writes a number some bytes after the contigs (0) or the index (2) of a bigWig begin."""
+    return lambda data, *places: struct.pack_into(form, data, places[of] + offset, value)
+
+
+@pytest.mark.parametrize("change, reason", [
+    (put("<I", 0, 32 + 4 + 12 + 4, 0), "its list of contigs has one twice"),
+    (put("<4s", b"chrA", 32 + 4 + 12, 0), "its list of contigs has one twice"),
+    (put("<Q", 3, 16, 0), "its list of contigs has one twice, or lacks one"),
+    (put("<Q", 3, 8, 2), "its index has 3 blocks, and leads to 2"),
+    (put("<H", 1, 48 + 2, 2), "its index has 2 blocks, and leads to 1"),
+    (put("<I", 7, 48 + 4 + 32, 2), "it has data of a contig that it does not name"),
+], ids=["one number twice", "one name twice", "a contig lacks", "a block lacks", "a block is left out", "a contig without a name"])
+def test_data_are_neither_lost_nor_another_contigs(tmp_path, change, reason):
+    """The data of a contig whose name or number another has, too, or that the file does not name, and blocks that no leaf leads to."""
+    path = make(tmp_path / "a.bw", {"chrA": 900, "chrB": 900}, [
+        ("chrA", {"at": [5], "ends": [9], "values": [1.0]}), ("chrB", {"at": [20], "ends": [30], "values": [2.0]})], zooms=0)
+    assert [block.data.contig for block in read_bigwig(path)] == ["chrA", "chrB"]
+    damaged = changed(path, tmp_path, change)
+    with pytest.raises(IntegrityError, match=reason):
+        list(read_bigwig(damaged))
+    with pytest.raises(IntegrityError, match=reason):
+        BigWigTrack(damaged).statistics()
