@@ -23,7 +23,7 @@ Item = TypeVar("Item")
 
 def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter:
     """The endpoints over a catalogue."""
-    router = APIRouter(dependencies=[Depends(_check_parameters)])
+    router = APIRouter(dependencies=[Depends(check_parameters)])
 
     def selection(request: Request, after: str | None) -> Callable[[str], bool]:
         """Which keys somebody may read, of those after one."""
@@ -56,7 +56,7 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
     return router
 
 
-def _check_parameters(request: Request) -> None:
+def check_parameters(request: Request) -> None:
     """Refuse parameters that are not known, and one that is given twice: what was meant would not be answered."""
     known = [field.alias for field in request.scope["route"].dependant.query_params]
     given = [name for name, _ in request.query_params.multi_items()]
@@ -65,7 +65,7 @@ def _check_parameters(request: Request) -> None:
         raise InvalidInputError(f"there is no parameter {unknown[0]}", f"did you mean {near}?" if near else
                                 f"there are {listing(known)}")
     if twice := [name for name in known if given.count(name) > 1]:
-        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once")
+        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once" if twice[0] == "search" else "give it once")
 
 
 def _page(items: Iterable[Item], limit: int | None, key_of: Callable[[Item], str],
