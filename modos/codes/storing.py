@@ -1,8 +1,8 @@
 """Collections in one file, which is mapped into memory.
 
-The file: a line that says what it is; the length of the head, 8 bytes,
-little-endian; the head, JSON; then the arrays, each at a multiple of 64
-bytes. The head says where they are, and has the CRC-32 of each.
+The file: a line that says what it is; the length of the head and its CRC-32,
+4 bytes each, little-endian; the head, JSON; then the arrays, each at a
+multiple of 64 bytes. The head says where they are, and has the CRC-32 of each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from isal.isal_zlib import crc32
 
 from modos.codes.arrays import SECTIONS, Arrays
 from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
@@ -46,7 +47,7 @@ def write(path: Path, collections: Mapping[str, Arrays], facts: Mapping[str, Any
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
             try:
-                file.write(_MAGIC + len(head).to_bytes(8, "little") + head)
+                file.write(_MAGIC + len(head).to_bytes(4, "little") + crc32(head).to_bytes(4, "little") + head)
                 for slot, places in slots.items():
                     for name, place in places.items():
                         file.seek(place["at"])
@@ -70,8 +71,6 @@ def _umask() -> int:
 
 
 def _places(arrays: Arrays) -> dict[str, dict[str, int]]:
-    from isal.isal_zlib import crc32
-
     return {name: {"at": 0, "size": array.nbytes, "crc32": crc32(memoryview(array).cast("B")) if array.nbytes else 0} for name, array in arrays.items()}
 
 
@@ -112,9 +111,10 @@ class Stored:
 
     def _head(self) -> dict[str, Any]:
         begin = len(_MAGIC) + 8
-        size = int.from_bytes(self._bytes[len(_MAGIC):begin].tobytes(), "little")
+        size, checksum = (int.from_bytes(self._bytes[at:at + 4].tobytes(), "little") for at in (len(_MAGIC), len(_MAGIC) + 4))
+        data = self._bytes[begin:begin + size].tobytes() if size <= _MAX_HEAD else b""
         try:
-            head = json.loads(self._bytes[begin:begin + size].tobytes()) if size <= _MAX_HEAD else None
+            head = json.loads(data) if crc32(data) == checksum else None
         except (ValueError, RecursionError):
             head = None
         if not isinstance(head, dict) or not isinstance(head.get("facts"), dict) or not isinstance(head.get("slots"), dict):
@@ -123,8 +123,6 @@ class Stored:
 
     def arrays(self, slot: str) -> Arrays:
         """The arrays of a slot, each compared with its checksum."""
-        from isal.isal_zlib import crc32
-
         found: Arrays = {}
         for name, kind in SECTIONS.items():
             try:
