@@ -27,9 +27,9 @@ class Index:
         the schema alone.
     """
 
-    def __init__(self, path: Path | None = None):
-        self.path = path
-        self._stored = Stored(path) if path else None
+    def __init__(self, path: str | Path | None = None):
+        self.path = Path(path) if path else None
+        self._stored = Stored(self.path) if self.path else None
         self._collections: dict[str, Collection] = {}
         self._lock = threading.Lock()
 

@@ -32,7 +32,7 @@ def open_codes(index: str | Path | None = None, endpoint: str | None = None, ser
         An index that is named and is not there.
     """
     if index or os.environ.get(CODES_VARIABLE):
-        return Index(Path(index) if index else default_path())
+        return Index(index or default_path())
     found = _services(endpoint, services)
     if found.fuzon:
         return Service(found.fuzon, found.endpoint)
