@@ -74,7 +74,9 @@ def build(
     from modos.codes.opening import default_path
 
     place = output or default_path()
-    confirm([f"- {name}, of which {place} was made, too" for name in building.lost_by(files, place)], yes)
+    asked = is_terminal() and not yes
+    if asked:
+        confirm([f"- {name}, of which {place} was made, too" for name in building.lost_by(files, place)], yes)
     sources: list[building.Source] = []
 
     def told(source: building.Source) -> None:
@@ -83,7 +85,7 @@ def build(
         left += [f"{source.others:,} of other ontologies left out"] if source.others else []
         say(f"{source.name}: " + ", ".join([count(source.terms, "term"), *left]))
 
-    building.build(files, place, replace=True, told=told)
+    building.build(files, place, replace=yes or asked, told=told)
     slots = building.Stored(place).facts["slots"]
     if json:
         show_json({"index": str(place), "slots": slots, "files": [vars(source) for source in sources]})

@@ -10,6 +10,8 @@ from modos.cli.input import read_answer
 from modos.cli.output import options, say, warn
 
 if TYPE_CHECKING:
+    from modos.codes.index import Index
+    from modos.codes.service import Service
     from modos.codes.terms import Code
 
     Find = Callable[[str], list[Code]]
@@ -21,7 +23,7 @@ def has_codes(slot: str) -> bool:
     """Whether there are ontologies for a slot, and codes of them at hand."""
     from modos.codes.slots import ONTOLOGIES
 
-    return slot in ONTOLOGIES and slot in _slots()
+    return slot in ONTOLOGIES and slot in _at_hand()[1]
 
 
 def suggest(slot: str, value: Any) -> Any:
@@ -40,14 +42,13 @@ def browse(slot: str, find: Find) -> Code:
 
 
 def _suggest_one(slot: str, text: str) -> str:
-    from modos import codes
     from modos.codes.terms import is_code
     from modos.errors import ModosError
 
     if is_code(text):
         return text
     try:
-        chosen = _choose(slot, text, lambda words: codes.search(slot, words, _SHOWN, endpoint=options.endpoint),
+        chosen = _choose(slot, text, lambda words: _at_hand()[0].search(slot, words, _SHOWN),
                          f"{slot}: a number, a code or other words; = keeps what you typed, nothing leaves it out")
     except ModosError as error:
         warn(f"{text} was not looked up: {error.message}")
@@ -77,13 +78,15 @@ def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
 
 
 @cache
-def _slots() -> frozenset[str]:
-    """The slots that there are codes for, asked once."""
+def _at_hand() -> tuple[Index | Service, frozenset[str]]:
+    """What codes are searched in, and the slots that it has codes for; opened and asked once."""
     from modos import codes
+    from modos.codes.index import Index
     from modos.errors import ModosError
 
     try:
-        return frozenset(codes.open(endpoint=options.endpoint).slots)
+        found = codes.open(endpoint=options.endpoint)
+        return found, frozenset(found.slots)
     except ModosError as error:
         warn(f"codes are not suggested: {error.message}")
-        return frozenset()
+        return Index(), frozenset()

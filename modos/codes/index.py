@@ -25,11 +25,13 @@ class Index:
     path
         What `modos.codes.build` wrote; without it there are the values of
         the schema alone.
+    mapped
+        Whether it stays on disk; else it is read into memory.
     """
 
-    def __init__(self, path: str | Path | None = None):
+    def __init__(self, path: str | Path | None = None, mapped: bool = True):
         self.path = Path(path) if path else None
-        self._stored = Stored(self.path) if self.path else None
+        self._stored = Stored(self.path, mapped) if self.path else None
         self._collections: dict[str, Collection] = {}
         self._lock = threading.Lock()
 

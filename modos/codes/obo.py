@@ -13,12 +13,14 @@ from modos.errors import InvalidInputError
 from modos.given import Given
 
 MAX_LINE = 1 << 20  # bytes
+_MAX_NAMES = 10_000  # of a term
 _PIECE = 1 << 20
 _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _WHITE = {"n": " ", "W": " ", "t": " "}
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"\s*([A-Za-z]*)')
 _COMMENT = re.compile(r"(?<!\\)(?:\\\\)*\s!\s?.*$|^!.*$", re.DOTALL)
-_MODIFIERS = re.compile(r"\s\{[^{}]*=[^{}]*\}\s*$")
+_MAX_TERM = 4 << 20  # characters of its names
+_TAGS = {"id", "name", "synonym", "is_obsolete", "exact_synonym", "related_synonym", "narrow_synonym", "broad_synonym"}
 
 
 def read_terms(file: Given) -> Iterator[Term]:
@@ -27,15 +29,16 @@ def read_terms(file: Given) -> Iterator[Term]:
     Raises
     ------
     InvalidInputError
-        A line that is too long, or is not text in UTF-8.
+        A line or a term that is too long, or what is not text in UTF-8.
     """
     spaces: dict[str, str] = {}
     ontology, stanza = "", ""
     fields: list[tuple[str, str]] = []
+    size = 0
     for number, line in _lines(file):
         if line.startswith("[") and line.rstrip().endswith("]"):
             yield from _terms(stanza, fields, spaces, ontology)
-            stanza, fields = line.strip()[1:-1], []
+            stanza, fields, size = line.strip()[1:-1], [], 0
             continue
         tag, _, value = line.partition(":")
         tag, value = tag.strip(), value.strip()
@@ -45,10 +48,11 @@ def read_terms(file: Given) -> Iterator[Term]:
                 spaces[prefix] = rest.split()[0] if rest.split() else ""
             elif tag == "ontology":
                 ontology = _plain(value)
-        elif stanza == "Term" and tag in ("id", "name", "synonym", "is_obsolete", "exact_synonym", "related_synonym", "narrow_synonym", "broad_synonym"):
+        elif stanza == "Term" and tag in _TAGS:
             fields.append((tag, value))
-            if len(fields) > 10_000:
-                raise InvalidInputError(f"{file} is no good: the term before line {number:,} has more than 10,000 names")
+            size += len(value)
+            if len(fields) > _MAX_NAMES or size > _MAX_TERM:
+                raise InvalidInputError(f"{file} is no good: the term at line {number:,} has more than {_MAX_NAMES:,} names, or longer ones than any has")
     yield from _terms(stanza, fields, spaces, ontology)
 
 
@@ -77,9 +81,15 @@ def _plain(value: str) -> str:
     """The value of a tag without comment and modifiers."""
     if "!" in value:
         value = _COMMENT.sub("", value)
-    if value.endswith("}"):
-        value = _MODIFIERS.sub("", value)
-    return _unescape(value).strip()
+    return _unescape(_without_modifiers(value.rstrip())).strip()
+
+
+def _without_modifiers(value: str) -> str:
+    """A value without the `{name="value"}` at its end."""
+    begin = value.rfind("{")
+    inside = value[begin + 1:-1]
+    is_one = value.endswith("}") and begin > 0 and value[begin - 1].isspace() and "=" in inside and "}" not in inside
+    return value[:begin] if is_one else value
 
 
 def _unescape(text: str) -> str:

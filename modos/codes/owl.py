@@ -2,7 +2,7 @@
 
 Nothing that a file names is fetched, and what it can make of few bytes is
 bounded: entities are short and hold no others, and no tag is larger than
-some megabytes. (An RDF library would keep the whole graph in memory.)
+a megabyte. (An RDF library would keep the whole graph in memory.)
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from modos.errors import InvalidInputError, ModosError
 from modos.given import Given
 
 _PIECE = 1 << 16
-_MAX_TAG = 4 << 20  # bytes
+_MAX_TAG = 1 << 20  # bytes
 _MAX_DEPTH = 1000
-_MAX_ENTITIES, _MAX_ENTITY = 1000, 256  # characters
+_MAX_ENTITIES, _MAX_ENTITY = 1000, 128  # characters
 _MAX_NAMES = 10_000  # of a term
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns# "
@@ -54,7 +54,7 @@ def read_terms(file: Given) -> Iterator[Term]:
         fed += len(piece)
         reader.feed(piece)
         if fed - max(reader.parser.CurrentByteIndex, 0) > _MAX_TAG + _PIECE and piece:
-            raise reader.refusal("a tag or a text is larger than some megabytes")
+            raise reader.refusal("a tag or a comment is larger than a megabyte")
         yield from reader.terms
         reader.terms.clear()
         if not piece:

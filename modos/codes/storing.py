@@ -85,6 +85,10 @@ class Stored:
     ----------
     path
         Of the file.
+    mapped
+        Whether it stays on disk; else it is read, and whatever happens to
+        the file (one that is written over, in place of being replaced, ends
+        a process that has it mapped) is no matter.
 
     Raises
     ------
@@ -96,10 +100,11 @@ class Stored:
         It is damaged.
     """
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, mapped: bool = True):
         self.path = path
         try:
-            self._bytes = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+            size = path.stat().st_size
+            self._bytes = np.empty(0, np.uint8) if not size else np.memmap(path, np.uint8, "r") if mapped else np.fromfile(path, np.uint8)
         except OSError as error:
             raise NotFoundError(f"there is no index of codes {path}: {error.strerror}", "build one: modos codes build FILE...") from None
         if self._bytes[:len(_MAGIC)].tobytes() != _MAGIC:

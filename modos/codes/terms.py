@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
+from modos.hidden import is_plain
 from modos.model.schema import tables
 
 OBO = "http://purl.obolibrary.org/obo/"
@@ -58,7 +59,7 @@ class Code:
 
 def is_uri(text: str) -> bool:
     """Whether a text can stand as the address of a term."""
-    return len(text) <= _MAX_URI and bool(_URI.fullmatch(text))
+    return len(text) <= _MAX_URI and is_plain(text) and bool(_URI.fullmatch(text))
 
 
 def is_code(text: str) -> bool:

@@ -57,7 +57,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     references
         Are given out by refget, and as files.
     index
-        Codes that are searched by the API of fuzon.
+        Codes that are searched by the API of fuzon; best not mapped, since somebody may write over the file.
     fuzon_url
         The server of codes that clients are told; this one's where it is None.
     """

@@ -105,7 +105,7 @@ class Settings:
                   Access(read_tokens(self.token_file)) if self.token_file else None)
         return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
                           references=_open_references(self.references, self.s3_kwargs),
-                          index=Index(self.codes).checked() if self.codes else None, **urls)
+                          index=Index(self.codes, mapped=False).checked() if self.codes else None, **urls)
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:

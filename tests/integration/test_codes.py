@@ -43,7 +43,7 @@ def index(tmp_path):
 @pytest.fixture
 def served(index, tmp_path):
     (tmp_path / "data").mkdir()
-    with BackgroundServer(create_app(open_storage(tmp_path / "data"), index=index)) as server:
+    with BackgroundServer(create_app(open_storage(tmp_path / "data"), index=Index(index.path, mapped=False))) as server:
         yield server.url
 
 
@@ -114,6 +114,8 @@ def test_a_new_index_is_served_and_a_damaged_one_is_not(index, served, tmp_path)
     (tmp_path / "part").write_bytes(data[:-1])
     os.replace(tmp_path / "part", index.path)
     assert label() == ["liver cell"]
+    index.path.write_bytes(data[:1000])  # over what is there: where it is mapped, that ends the process
+    assert label() == ["liver cell"] and get(f"{served}/codes/top", collection="taxon_id", query="human").json()["codes"]
     index.path.unlink()
     assert label() == ["liver cell"]
 
@@ -266,7 +268,7 @@ def test_a_pipe_is_a_file(tmp_path):
     (("search", "cell_type", "x"), 3, "codes build"), (("search", "cell_type", "x", "--index", "none"), 3, "no index of codes none"),
     (("search", "cell_type", "x", "--index", "cl.obo"), 2, "cl.obo is no index"), (("build", "none.obo"), 3, "none.obo"),
     (("build", "text.txt"), 2, "no file of terms"), (("build", "cl.obo", "-o", "text.txt"), 1, "is no index"), (("build", "slot=cl.obo"), 2, "no codes for slot"),
-    (("build", "cl.obo", "-o", "cl.obo/x"), 4, "cannot write"), (("build", "taxa.obo", "-o", "site.index"), 2, "--yes"),
+    (("build", "cl.obo", "-o", "cl.obo/x"), 4, "cannot write"), (("build", "taxa.obo", "-o", "site.index"), 1, "cl.obo"),
 ])
 def test_errors_are_a_line_and_a_hint(index, tmp_path, arguments, code, words):
     (tmp_path / "text.txt").write_text("hello\n")
@@ -278,9 +280,12 @@ def test_errors_are_a_line_and_a_hint(index, tmp_path, arguments, code, words):
 
 def test_what_the_index_loses_is_asked_about(index, tmp_path):
     refused = modos("codes", "build", "taxa.obo", "-o", index.path, cwd=tmp_path)
-    assert refused.returncode == 2 and Index(index.path).slots[:2] == ["cell_type", "source_material"]
+    assert refused.returncode == 1 and "--yes" in refused.stderr and Index(index.path).slots[:2] == ["cell_type", "source_material"]
     good("codes", "build", "taxa.obo", "-o", index.path, "--yes", cwd=tmp_path)
     assert Index(index.path).slots[0] == "taxon_id"
+    for answer, code, name in (("n", 130, "taxa.obo"), ("y", 0, "cl.obo")):
+        ended, said, _ = on_a_terminal("codes", "build", "cl.obo", "-o", index.path, answers=[answer], cwd=tmp_path)
+        assert ended == code and "- taxa.obo" in said and Index(index.path).facts["sources"][0]["name"] == name
 
 
 def test_an_endpoint_is_searched(served, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -209,6 +210,8 @@ BOMBS = {
     "many names": RDF + "<owl:Class rdf:about='http://x/y'>" + "<rdfs:label>x</rdfs:label>" * 20_000 + "</owl:Class></rdf:RDF>",
     "a long line": HEAD + "name: " + "x" * (3 << 20),
     "a line that goes on": HEAD + "name: " + ("x" * 1000 + "\\\n") * 3000,
+    "large synonyms": HEAD + "[Term]\nid: CL:1\nname: x\n" + f'synonym: "{"x" * 900_000}" EXACT []\n' * 20,
+    "expanded": doctype(f'[<!ENTITY a "{"x" * 200}">]') + f"<owl:Class rdf:about='{'&a;' * 1_000_000}'/></rdf:RDF>",
     "many synonyms": HEAD + "[Term]\nid: CL:1\nname: x\n" + 'synonym: "x" EXACT []\n' * 20_000,
 }
 
@@ -216,6 +219,15 @@ BOMBS = {
 @pytest.mark.parametrize("name", BOMBS)
 def test_what_means_harm_is_refused(tmp_path, name):
     refused(tmp_path, BOMBS[name])
+
+
+@pytest.mark.parametrize("value", ["{" + "=" * 900_000 + "}}", " {=" * 300_000 + "}}", "\\" * 450_000 + " !", " !" * 400_000, '"' + "\\a" * 400_000,
+                                   "x:" * 450_000, "{" * 900_000 + "}", " " * 900_000 + "!"])
+def test_no_line_takes_long(tmp_path, value):
+    begin = time.process_time()
+    for tag in ("id", "name", "synonym", "is_obsolete"):
+        read(tmp_path, f"{HEAD}\n[Term]\nid: CL:1\n{tag}: {value}\n")
+    assert time.process_time() - begin < 5
 
 
 def test_an_external_document_type_is_not_fetched(tmp_path):
