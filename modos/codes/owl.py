@@ -29,8 +29,9 @@ _XML = "http://www.w3.org/XML/1998/namespace "
 _OIO = "http://www.geneontology.org/formats/oboInOwl#"
 _RDFS = "http://www.w3.org/2000/01/rdf-schema#"
 _CLASSES = {f"{_OWL}Class", f"{_SKOS}Concept", f"{_RDFS}Class"}
+_PREFERRED = f"{_SKOS} prefLabel"
 _NAMES = {
-    f"{_RDFS} label": LABEL, f"{_SKOS} prefLabel": LABEL,
+    f"{_RDFS} label": LABEL, _PREFERRED: LABEL,
     f"{_OIO} hasExactSynonym": EXACT, f"{_SKOS} altLabel": EXACT,
     "http://purl.obolibrary.org/obo/ IAO_0000118": EXACT, "http://www.ebi.ac.uk/efo/ alternative_term": EXACT,
     f"{_OIO} hasRelatedSynonym": RELATED, f"{_OIO} hasNarrowSynonym": RELATED, f"{_OIO} hasBroadSynonym": RELATED,
@@ -96,7 +97,7 @@ class _Reader:
     def _forget(self) -> None:
         self._uri: str | None = None
         self._is_class = self._is_obsolete = False
-        self._names: list[tuple[int, str, str]] = []
+        self._names: list[tuple[str, str, str]] = []
         self._property: str | None = None
 
     def _declare(self, name: str, is_parameter: bool, value: str | None, *_: Any) -> None:
@@ -171,7 +172,7 @@ class _Reader:
         elif text and self._size <= MAX_NAME:
             if len(self._names) >= _MAX_NAMES:
                 raise self.refusal(f"a term has more than {_MAX_NAMES:,} names")
-            self._names.append((_NAMES[tag], self._language, " ".join(text.split())))
+            self._names.append((tag, self._language, " ".join(text.split())))
 
     def _end_subject(self) -> None:
         if self._uri and self._is_class and (self._names or self._is_obsolete):
@@ -182,10 +183,14 @@ class _Reader:
 
     def _best_label(self) -> tuple[tuple[str, int], ...]:
         """The names with one label, in English where there is one; labels in other languages are synonyms."""
-        labels = [name for name in self._names if name[0] == LABEL]
+        labels = [name for name in self._names if _NAMES[name[0]] == LABEL]
         if not labels:
             return ()
-        label = min(labels, key=lambda name: (not (name[1] == "en" or name[1].startswith("en-")), name[1] != ""))
-        others = [(text, max(kind, EXACT if language.startswith("en") or not language else RELATED))
-                  for kind, language, text in self._names if (kind, language, text) != label]
+        label = min(labels, key=lambda name: (not _is_english(name[1]), name[1] != "", name[0] == _PREFERRED))
+        others = [(text, max(_NAMES[tag], EXACT if _is_english(language) or not language else RELATED))
+                  for tag, language, text in self._names if text != label[2]]
         return ((label[2], LABEL), *others)
+
+
+def _is_english(language: str) -> bool:
+    return language == "en" or language.startswith("en-")

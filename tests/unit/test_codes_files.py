@@ -98,6 +98,7 @@ OWL = RDF + """
 <owl:Ontology rdf:about="http://example.org/onto"/>
 <owl:ObjectProperty rdf:about="http://example.org/p"><rdfs:label>a property</rdfs:label></owl:ObjectProperty>
 <owl:Class rdf:about="http://purl.obolibrary.org/obo/CL_0000084">
+  <skos:prefLabel xml:lang="en">T for short</skos:prefLabel>
   <rdfs:label xml:lang="de">T-Zelle</rdfs:label>
   <rdfs:label xml:lang="en">T
      cell &amp; more</rdfs:label>
@@ -127,7 +128,7 @@ def test_classes_and_concepts_are_terms(tmp_path):
     found = {term.uri: term for term in read(tmp_path, OWL)}
     assert found.keys() == {f"{OBO}CL_0000084", "http://www.ebi.ac.uk/efo/EFO_0000001", "http://example.org/c", "http://example.org/onto#local",
                             "http://example.org/onto#given", "http://example.org/gone"}
-    assert found[f"{OBO}CL_0000084"].names == (("T cell & more", LABEL), ("T-Zelle", RELATED), ("T <cell>", EXACT), ("T lymphocyte", EXACT),
+    assert found[f"{OBO}CL_0000084"].names == (("T cell & more", LABEL), ("T for short", EXACT), ("T-Zelle", RELATED), ("T <cell>", EXACT), ("T lymphocyte", EXACT),
                                                ("narrow one", RELATED))
     assert found["http://www.ebi.ac.uk/efo/EFO_0000001"].names == (("described", LABEL), ("other", EXACT))
     assert [uri for uri, term in found.items() if term.is_obsolete] == ["http://example.org/gone"]
