@@ -12,7 +12,8 @@ from modos.codes.words import split
 
 Arrays = dict[str, np.ndarray]
 SECTIONS: dict[str, type[np.generic]] = {
-    "first": np.int32, "kinds": np.uint8, "sizes": np.uint16, "uris": np.uint8, "uri_ends": np.int64, "names": np.uint8, "name_ends": np.int64,
+    "first": np.int32, "kinds": np.uint8, "sizes": np.uint16,
+    "uris": np.uint8, "uri_ends": np.int64, "names": np.uint8, "name_ends": np.int64,
     "words": np.uint8, "word_ends": np.int64, "posting_ends": np.int64, "postings": np.int32,
     "grams": np.uint32, "gram_ends": np.int64, "gram_words": np.int32,
 }
@@ -46,9 +47,10 @@ def make_arrays(terms: Iterable[tuple[str, list[tuple[str, int]]]]) -> Arrays:
             met.extend(words.setdefault(word, len(words)) for word in dict.fromkeys(parts))
             counts.append(len(met) - before)
         first.append(len(kinds))
-    found = _word_arrays(words, np.frombuffer(met, np.int32), np.frombuffer(counts, np.uint8)) if kinds else _word_arrays({}, _NONE, _NONE)
+    of_names = (np.frombuffer(met, np.int32), np.frombuffer(counts, np.uint8)) if kinds else (_NONE, _NONE)
     return {"first": np.array(first, np.int32), "kinds": np.array(kinds, np.uint8), "sizes": np.array(sizes, np.uint16),
-            "uris": uris.array(), "uri_ends": uris.ends(), "names": names.array(), "name_ends": names.ends(), **found}
+            "uris": uris.array(), "uri_ends": uris.ends(), "names": names.array(), "name_ends": names.ends(),
+            **_word_arrays(words, *of_names)}
 
 
 class _Texts:

@@ -149,6 +149,6 @@ def _take(slot: str | None, path: str, terms: dict[str, Terms], obsolete: set[st
         if len(obsolete) > MAX_TERMS:
             raise InvalidInputError(f"there are more than {MAX_TERMS:,} obsolete terms")
     if not taken:
-        raise InvalidInputError(f"{path} has no terms of {listing(p for ps in ONTOLOGIES.values() for p in ps)}" if others else f"{path} has no terms",
-                                "say what they are for: SLOT=FILE" if others else None)
+        known = f" of {listing(prefix for prefixes in ONTOLOGIES.values() for prefix in prefixes)}" if others else ""
+        raise InvalidInputError(f"{path} has no terms{known}", "say what they are for: SLOT=FILE" if others else None)
     return Source(described(path), slot, taken, gone, others)

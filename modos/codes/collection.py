@@ -156,7 +156,7 @@ class Collection:
         names = [name.decode() for name in self._texts("names", hits)]
         terms = np.searchsorted(self._arrays["first"], hits.astype(np.int32), side="right") - 1
         compared = [" ".join(split(name)) for name in names]
-        alike = (cdist([query], compared, scorer=fuzz.token_sort_ratio)[0] * 0.9 + cdist([query], compared, scorer=fuzz.ratio)[0] * 0.1) / 100
+        alike = 0.009 * cdist([query], compared, scorer=fuzz.token_sort_ratio)[0] + 0.001 * cdist([query], compared, scorer=fuzz.ratio)[0]
         kinds = self._arrays["kinds"][hits]
         total = _WORDS * scores[hits] + _WHOLE * alike - 0.01 * (kinds != LABEL) - 0.04 * (kinds == RELATED)
         order = np.lexsort((hits, self._arrays["sizes"][hits], -total))

@@ -81,8 +81,8 @@ class Index:
     def _collection(self, slot: str) -> Collection:
         if self._stored is None or slot not in self._stored.slots:
             where = f"{self.path} has no codes for {slot}" if self.path else f"there is no index of codes for {slot}"
-            raise NotFoundError(where, f"it has {listing(self.slots)}; build it with more files: modos codes build FILE..." if self.path else
-                                "build one: modos codes build FILE...; or name a server that has one: --endpoint")
+            raise NotFoundError(where, f"it has {listing(self.slots)}; build it of more files: modos codes build FILE..."
+                                if self.path else "build one: modos codes build FILE...; or name a server that has one: --endpoint")
         with self._lock:
             if slot not in self._collections:
                 self._collections[slot] = Collection(self._stored.arrays(slot))

@@ -52,7 +52,8 @@ def read_terms(file: Given) -> Iterator[Term]:
             fields.append((tag, value))
             size += len(value)
             if len(fields) > _MAX_NAMES or size > _MAX_TERM:
-                raise InvalidInputError(f"{file} is no good: the term at line {number:,} has more than {_MAX_NAMES:,} names, or longer ones than any has")
+                raise InvalidInputError(f"{file} is no good: the term at line {number:,} has more than {_MAX_NAMES:,} names, "
+                                        "or longer ones than any has")
     yield from _terms(stanza, fields, spaces, ontology)
 
 

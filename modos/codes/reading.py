@@ -12,6 +12,7 @@ from modos.given import Given, Name, open_given
 
 MAX_FILE = 16 << 30  # bytes, when it is not compressed any more
 _HEAD = 4096  # bytes
+_OBO = (b"format-version:", b"[Term]", b"[Typedef]", b"ontology:", b"data-version:")
 _HINT = "give OBO, or OWL or SKOS in RDF/XML; others are converted: robot convert -i FILE -o terms.obo"
 
 
@@ -44,7 +45,7 @@ def _reader(file: Given, head: bytes) -> Any:
     if text.startswith(b"<") or head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return owl.read_terms
     lines = text.splitlines()
-    if any(line.startswith((b"format-version:", b"[Term]", b"[Typedef]", b"ontology:", b"data-version:")) for line in lines):
+    if any(line.startswith(_OBO) for line in lines):
         return obo.read_terms
     what = "it is empty" if not head else "it is OBO Graphs or other JSON" if text.startswith(b"{") else "it begins like neither OBO nor XML"
     raise InvalidInputError(f"{file} is no file of terms: {what}", _HINT)

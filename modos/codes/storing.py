@@ -23,7 +23,8 @@ from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidI
 _MAGIC = b"modos codes 1\n\0\0"
 _ALIGNED = 64
 _MAX_HEAD = 1 << 20  # bytes
-_ENDS = {"first": "kinds", "uri_ends": "uris", "name_ends": "names", "word_ends": "words", "posting_ends": "postings", "gram_ends": "gram_words"}
+_ENDS = {"first": "kinds", "uri_ends": "uris", "name_ends": "names", "word_ends": "words", "posting_ends": "postings",
+         "gram_ends": "gram_words"}
 _AGAIN = "build it again: modos codes build"
 
 
@@ -71,7 +72,8 @@ def _umask() -> int:
 
 
 def _places(arrays: Arrays) -> dict[str, dict[str, int]]:
-    return {name: {"at": 0, "size": array.nbytes, "crc32": crc32(memoryview(array).cast("B")) if array.nbytes else 0} for name, array in arrays.items()}
+    return {name: {"at": 0, "size": array.nbytes, "crc32": crc32(memoryview(array).cast("B")) if array.nbytes else 0}
+            for name, array in arrays.items()}
 
 
 def _aligned(at: int) -> int:

@@ -91,7 +91,6 @@ def uri_of(code: str, spaces: dict[str, str] | None = None) -> str:
     return base + local
 
 
-@cache
 def value_of(uri: str) -> str:
     """What metadata have for a term: a code where the schema knows the prefix, which is shorter, and else its address."""
     for prefix, base in _prefixes().items():
