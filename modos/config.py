@@ -22,7 +22,7 @@ TOKEN_VARIABLE = "MODOS_TOKEN"
 DISCOVERY_TIMEOUT = (10, 30)  # seconds to connect, to answer
 DISCOVERY_DEADLINE = 60.0  # seconds for all of an answer
 _LISTING_DEADLINE = 600.0
-_SERVICES = ("s3", "htsget", "credentials", "refget", "references")
+_SERVICES = ("s3", "htsget", "credentials", "refget", "references", "fuzon")
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
 
@@ -48,6 +48,8 @@ class Services:
         Where sequences are found by their digests (GA4GH refget).
     references
         The reference store that the server shows, to be read.
+    fuzon
+        Where codes of terminologies are found, to which `/codes/top` is added.
     """
 
     s3: str | None = None
@@ -57,6 +59,7 @@ class Services:
     credentials: str | None = None
     refget: str | None = None
     references: str | None = None
+    fuzon: str | None = None
 
     @classmethod
     def from_mapping(cls, answer: Mapping[str, Any]) -> Services:
@@ -182,8 +185,8 @@ def is_texts(value: Any) -> bool:
 
 
 def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | None = None, *, post: Any = None,
-               limit: int = _MAX_ANSWER, deadline: float = DISCOVERY_DEADLINE) -> Any:
-    """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`."""
+               limit: int = _MAX_ANSWER, deadline: float = DISCOVERY_DEADLINE, what: str = "a modos server") -> Any:
+    """GET a JSON document of at most `limit` bytes, or POST one and get the answer; the same errors as `discover`, for `what`."""
     import requests
     from urllib3.exceptions import HTTPError
 
@@ -201,11 +204,11 @@ def fetch_json(url: str, params: Mapping[str, str] | None = None, token: str | N
     if len(body) > limit:
         raise ProtocolError(f"{url} answers with more than {limit >> 20} MiB, which is too much for it")
     if status != 200:
-        raise ProtocolError(f"{url} is not a modos server: it answers HTTP {status}")
+        raise ProtocolError(f"{url} is not {what}: it answers HTTP {status}")
     try:
         return read_json(body)
     except ValueError:
-        raise ProtocolError(f"{url} is not a modos server: its answer is not JSON") from None
+        raise ProtocolError(f"{url} is not {what}: its answer is not JSON") from None
 
 
 def _with_token(request: Any, token: str | None) -> Any:

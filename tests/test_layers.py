@@ -28,7 +28,7 @@ LAYERS = [
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},
     {"sealed_index", "unsealing"},
-    {"genomics", "transfer", "changes"},
+    {"genomics", "transfer", "changes", "codes"},
     {"referencing", "incoming", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "describing", "reading", "sealing", "track_changes"},
@@ -43,7 +43,7 @@ DOORS = {
     "typer": {"cli"}, "rich": {"cli"}, "s3fs": {"storage"}, "botocore": {"storage"}, "aiobotocore": {"storage"}, "jwt": {"server"}, "prometheus_client": {"server"}, "minio": {"demo"}, "aiohttp": {"storage"},
     "pysam": {"records", "writing", "indexing", "reference", "demo"}, "zarr": {"modo", "elements"}, "jsonschema": {"model"},
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
-    "moto": {"demo"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
+    "moto": {"demo"}, "rapidfuzz": {"codes"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
     "polars": {"tracks", "annotations", "reference"}, "numcodecs": {"tracks"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
     "matplotlib": {"tracks"}, "xarray": {"tracks"}, "dask": {"tracks"},
 }

@@ -87,4 +87,5 @@ _add_group("remote", "modos.cli.remote", "Objects on a server: list, upload, dow
 _add_group("c4gh", "modos.cli.c4gh", "Encrypt files for their recipients (Crypt4GH), and decrypt them.")
 _add_group("genome", "modos.cli.genome", "The genome of an object: contigs, names, sequence.")
 _add_group("track", "modos.cli.track", "Numeric tracks along the genome of an object.")
+_add_group("codes", "modos.cli.codes", "Codes of terminologies for cell types, materials, taxa and processing: search, build.")
 _add_group("reference", "modos.cli.reference", "Reference assemblies and annotations: kept in a store, fetched when needed, verified.")

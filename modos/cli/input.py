@@ -104,16 +104,19 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
 def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[str, Mapping[str, Any]],
          default: str | None) -> Any:
     from modos.cli.output import say
+    from modos.cli.suggesting import has_codes, suggest
 
     choices = _choices(slot, metadata)
     if slot["links_to"] and not choices:
         return None
     listed = f" ({', '.join(choices[:_MAX_LISTED])}{', ...' if len(choices) > _MAX_LISTED else ''})" if choices else ""
     many = "; several with commas between" if slot["multivalued"] else ""
-    say(f"{slot['description']}{listed}{many}")
+    looked_up = has_codes(name)
+    say(f"{slot['description']}{listed}{many}{'; words are looked up' if looked_up else ''}")
     while True:
         text = read_answer(f"{name} [{default}]" if default else name if slot["required"] else f"{name} [none]") or default
         value = [part.strip() for part in (text or "").split(",") if part.strip()] if slot["multivalued"] else text
+        value = suggest(name, value) if looked_up else value
         problem = _problem(name, value, slot, class_name, choices)
         if problem is None:
             return value

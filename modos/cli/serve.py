@@ -28,6 +28,8 @@ def serve(
     access: Annotated[Path, _setting("ACCESS", metavar="FILE", help="Who may read and write what, in TOML.")] = None,
     references: Annotated[str, _setting("REFERENCES", metavar="DIR|s3://BUCKET/PREFIX", help="A reference store that is given out, "
                                         "by refget and as files.")] = None,
+    codes: Annotated[Path, _setting("CODES", metavar="INDEX", help="An index of `modos codes build`, in which clients look up codes.")] = None,
+    fuzon_url: Annotated[str, _setting("FUZON_URL", metavar="URL", help="A fuzon server that clients are told of in place of this one.")] = None,
     max_age: Annotated[float, _setting("MAX_AGE", min=0, max=3600, metavar="SECONDS", help="How long a listing of the "
                                        "objects is good.")] = 30,
     log: Annotated[str, _setting("LOG", metavar="json|text|quiet", help="A line for each request, on stderr.")] = "quiet",
@@ -45,5 +47,6 @@ def serve(
         raise InvalidInputError(f"there is no log {log!r}", "write json, text or quiet")
     files = {name: str(file) if file else None for name, file in (("token_file", token_file), ("access_file", access))}
     settings = Settings(place, s3_url or None, public_url or None, htsget_url or None, options.s3_kwargs, **files,
-                        max_age=max_age, log=log, references=references or None)
+                        max_age=max_age, log=log, references=references or None, codes=str(codes) if codes else None,
+                        fuzon_url=fuzon_url or None)
     run(settings, host, port, workers, lambda url: say(f"serving {place.rstrip('/')} at {url} (Ctrl-C ends)"))

@@ -149,6 +149,11 @@ class Access:
             raise HtsgetError("PermissionDenied", "a bearer token is needed")
         raise HtsgetError("PermissionDenied", f"{caller.name} may not {action} {key or 'this'}")
 
+    def check_any(self, caller: Caller) -> None:
+        """HtsgetError where somebody may read nothing here: what holds no data of a person is for all others."""
+        if not self.places(caller, "read"):
+            raise HtsgetError("PermissionDenied", "nothing here may be read" if caller.name else "a bearer token is needed")
+
 
 class Authentication:
     """Finds out who asks (RFC 6750); a token that is not valid is refused wherever it is sent."""

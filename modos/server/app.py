@@ -14,11 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos import __version__
 from modos.catalog import Catalog
+from modos.codes.index import Index
 from modos.elements import ROOT_KEY
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
-from modos.server import catalogue, discovery, drs, files, htsget, partial, refget
+from modos.server import catalogue, codes, discovery, drs, files, htsget, partial, refget
 from modos.server.access import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
@@ -34,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str | None = None, htsget_url: str | None = None,
                tokens: Collection[str] = (), access: Access | None = None, max_age: float = 0,
-               references: ReferenceStore | None = None) -> FastAPI:
+               references: ReferenceStore | None = None, index: Index | None = None, fuzon_url: str | None = None) -> FastAPI:
     """The server over a folder or an S3 prefix.
 
     Parameters
@@ -58,13 +59,17 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
         from the lists that long, and nowhere else.
     references
         Are given out by refget, and as files.
+    index
+        Codes that are searched by the API of fuzon; best not mapped, since somebody may write over the file.
+    fuzon_url
+        The server of codes that clients are told; this one's where it is None.
     """
     storage = storage.apart(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
     app = FastAPI(title="modos", version=__version__, redirect_slashes=False, default_response_class=JsonAnswer,
-                  description="Multi-omics digital objects: catalogue, htsget, DRS, refget, and credentials.")
+                  description="Multi-omics digital objects: catalogue, htsget, DRS, refget, codes, and credentials.")
     app.add_middleware(Authentication, access=access)
     app.add_middleware(Pages)
     app.add_middleware(Admission, most=most_requests())
@@ -76,13 +81,15 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))
     _add_health(app, storage)
-    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None))
+    app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url,
+                                               index is not None))
     app.include_router(catalogue.create_router(catalog, access, s3))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(partial.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))
     app.include_router(drs.create_router(catalog, access, public_url))
     app.include_router(refget.create_router(references, access))
+    app.include_router(codes.create_router(index, access))
     return app
 
 

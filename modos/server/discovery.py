@@ -30,7 +30,7 @@ class Wanted(BaseModel):
 
 
 def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
-                  htsget_url: str | None, has_references: bool) -> APIRouter:
+                  htsget_url: str | None, has_references: bool, fuzon_url: str | None, has_codes: bool) -> APIRouter:
     """The endpoints."""
     router = APIRouter(dependencies=[Depends(check_parameters)])
 
@@ -41,7 +41,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         return {
             "status": "success", "auth": await access.login(), "s3": s3, "htsget": htsget_url or f"{base}/htsget",
             "credentials": f"{base}/credentials" if s3 and access.identifies else None,
-            "fuzon": None, "kms": None, "refget": f"{base}/refget" if has_references else None,
+            "fuzon": fuzon_url or (base if has_codes else None), "kms": None, "refget": f"{base}/refget" if has_references else None,
             "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
         }
 

@@ -16,4 +16,4 @@ async def check_parameters(request: Request) -> None:
         raise InvalidInputError(f"there is no parameter {unknown[0]}", f"did you mean {near}?" if near else
                                 f"there are {listing(known)}" if known else "there are none here")
     if twice := [name for name in known if given.count(name) > 1]:
-        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once")
+        raise InvalidInputError(f"the parameter {twice[0]} is given more than once", "search takes several words at once" if twice[0] == "search" else "give it once")

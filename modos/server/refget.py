@@ -15,7 +15,6 @@ from fastapi.responses import JSONResponse, Response
 
 from modos import __version__
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.htsget.protocol import HtsgetError
 from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.computed import ComputedDigests
@@ -186,9 +185,7 @@ def _not_acceptable(kind: str) -> JSONResponse:
 
 def _check(access: Access, request: Request) -> None:
     """References are for all who may read anything here."""
-    caller = caller_of(request)
-    if not access.places(caller, "read"):
-        raise HtsgetError("PermissionDenied", "a bearer token is needed" if not caller.name else "nothing here may be read")
+    access.check_any(caller_of(request))
 
 
 def _number(name: str, text: str | None, default: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from modos.codes.index import Index
 from modos.config import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.given import refuse_pipe
@@ -77,6 +78,10 @@ class Settings:
         A reference store, in a folder or at `s3://bucket/prefix`, to be given out.
     log
         `json`, `text` or `quiet`.
+    codes
+        An index of codes that are searched.
+    fuzon_url
+        Another server of codes, as clients reach it.
     """
 
     place: str
@@ -89,6 +94,8 @@ class Settings:
     max_age: float = 0
     log: str = "quiet"
     references: str | None = None
+    codes: str | None = None
+    fuzon_url: str | None = None
 
     def app(self) -> FastAPI:
         """The application; fails now where the place, or a file with rules, is not good."""
@@ -97,11 +104,12 @@ class Settings:
                                     'name the token file in the access file: tokens = "tokens"')
         is_public({"MODOS_ACCESS": self.access_file or "", "MODOS_PUBLIC_READ": os.environ.get("MODOS_PUBLIC_READ", "")})
         urls = {name: check_url(url, f"--{name.replace('_', '-')}") if (url := getattr(self, name)) else None
-                for name in ("s3_url", "public_url", "htsget_url")}
+                for name in ("s3_url", "public_url", "htsget_url", "fuzon_url")}
         access = (Access.from_file(self.access_file) if self.access_file else
                   Access(read_tokens(self.token_file)) if self.token_file else None)
         return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
-                          references=_open_references(self.references, self.s3_kwargs), **urls)
+                          references=_open_references(self.references, self.s3_kwargs),
+                          index=Index(self.codes, mapped=False).checked() if self.codes else None, **urls)
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 
+import codes
 import encryption
 import metadata
 import references
@@ -16,7 +17,7 @@ import streaming
 import tracks
 
 BENCHMARKS = {"streaming": streaming.main, "regions": regions.main, "encryption": encryption.main,
-              "metadata": metadata.main, "tracks": tracks.main, "references": references.main, "stack": stack.main}
+              "metadata": metadata.main, "tracks": tracks.main, "references": references.main, "codes": codes.main, "stack": stack.main}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or BENCHMARKS:

@@ -1,0 +1,92 @@
+"""Codes that are suggested where somebody types words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from modos.cli.input import read_answer
+from modos.cli.output import options, say, warn
+
+if TYPE_CHECKING:
+    from modos.codes.index import Index
+    from modos.codes.service import Service
+    from modos.codes.terms import Code
+
+    Find = Callable[[str], list[Code]]
+
+_SHOWN = 10
+
+
+def has_codes(slot: str) -> bool:
+    """Whether there are ontologies for a slot, and codes of them at hand."""
+    from modos.codes.slots import ONTOLOGIES
+
+    return slot in ONTOLOGIES and slot in _at_hand()[1]
+
+
+def suggest(slot: str, value: Any) -> Any:
+    """The codes that somebody chooses for the words they have typed; what is a code already stays."""
+    if isinstance(value, list):
+        return [chosen for text in value if (chosen := _suggest_one(slot, text))]
+    return _suggest_one(slot, value) if value else value
+
+
+def browse(slot: str, find: Find) -> Code:
+    """The code that somebody chooses after one or more searches; Ctrl-C, or the end of input, ends it."""
+    while True:
+        text = read_answer(f"words for {slot}")
+        if text and (chosen := _choose(slot, text, find, f"{slot}: a number, or other words")) and not isinstance(chosen, str):
+            return chosen
+
+
+def _suggest_one(slot: str, text: str) -> str:
+    from modos.codes.terms import is_code
+    from modos.errors import ModosError
+
+    if is_code(text):
+        return text
+    try:
+        chosen = _choose(slot, text, lambda words: _at_hand()[0].search(slot, words, _SHOWN),
+                         f"{slot}: a number, a code or other words; = keeps what you typed, nothing leaves it out")
+    except ModosError as error:
+        warn(f"{text} was not looked up: {error.message}")
+        return text
+    return chosen if isinstance(chosen, str) else chosen.value
+
+
+def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
+    """What somebody takes of what is found; a text where it is none of it."""
+    from modos.codes.terms import is_code
+
+    words = text
+    while True:
+        found = find(words)
+        if len(found) == 1 and is_code(words):
+            return found[0]
+        say("\n".join(f"{number:>3}  {code.label}{f' ({code.synonym})' if code.synonym else ''}  {code.value}"
+                      for number, code in enumerate(found, 1)) or f"nothing of {slot} is like {words}")
+        answer = read_answer(question)
+        if answer in ("", "="):
+            return text if answer else ""
+        if answer.isascii() and answer.isdecimal() and 1 <= int(answer[:9]) <= len(found):
+            return found[int(answer) - 1]
+        if is_code(answer):
+            return answer
+        words = answer
+
+
+@cache
+def _at_hand() -> tuple[Index | Service, frozenset[str]]:
+    """What codes are searched in, and the slots that it has codes for; opened and asked once."""
+    from modos import codes
+    from modos.codes.index import Index
+    from modos.errors import ModosError
+
+    try:
+        found = codes.open(endpoint=options.endpoint)
+        return found, frozenset(found.slots)
+    except ModosError as error:
+        warn(f"codes are not suggested: {error.message}")
+        return Index(), frozenset()
