@@ -77,6 +77,8 @@ def survey(transaction: Transaction, files: Sequence[str | Path], references: Se
                        key=lambda path: not _is_reference_file(path)):
         one.attempt(path, lambda path=path: one.add_file(path))
     one.raise_any()
+    for line in one.told:
+        one.matcher.tell(line)
 
 
 @dataclass
@@ -88,6 +90,7 @@ class _Survey:
     candidates: list[Candidate] = field(default_factory=list)
     errors: list[tuple[str, ModosError]] = field(default_factory=list)
     names: dict[Path, tuple[str, str]] = field(default_factory=dict)  # id and data_path
+    told: list[str] = field(default_factory=list)
     samples: _Samples = field(init=False)
     _has_looked: bool = False
 
@@ -125,7 +128,7 @@ class _Survey:
                 self.errors.append((str(path), InvalidInputError(f"{path} is an index, and its file is not given",
                                                                  "give the file: the index beside it comes along")))
             elif real in chosen or real in {reference.resolve() for reference in references}:
-                self.matcher.tell(f"{path} is given twice, and taken once")
+                self.told.append(f"{path} is given twice, and taken once")
             else:
                 chosen[real] = path
         self.names = name_files(list(chosen.values()))
@@ -150,7 +153,7 @@ class _Survey:
         id = self.transaction.add_element({"id": free_id(view, "reference", assembly.name), "@type": "ReferenceGenome",
                                            "assembly": assembly.name, "seqcol_digest": assembly.seqcol})
         self._compare_with(id, assembly.contigs, is_given=True)
-        self.matcher.tell(f"{given}: {id}, an assembly of the reference store")
+        self.told.append(f"{given}: {id}, an assembly of the reference store")
 
     def _compare_with(self, id: str, contigs: Iterable[StoredContig], *, is_given: bool) -> None:
         self.candidates.append(Candidate(id, {contig.name: contig for contig in contigs}, is_given))
@@ -177,7 +180,7 @@ class _Survey:
         contigs = digest_sequences(str(path))
         present = self._present(path)
         if present:
-            self.matcher.tell(f"{path}: is {present} of the object already")
+            self.told.append(f"{path}: is {present} of the object already")
             self._compare_with(present, contigs, is_given=True)
             return
         attributes: dict[str, Any] = {"id": plain_id(stem_of(path.name)) or "reference", "@type": "ReferenceGenome"}
@@ -186,7 +189,7 @@ class _Survey:
                            "seqcol_digest": seqcol_digest([vars(contig) for contig in contigs])}
         id = self.transaction.add_element(attributes, path)
         self._compare_with(id, contigs, is_given=True)
-        self.matcher.tell(f"{path}: {id}, {format.name}, {_count(len(contigs), 'contig')}, {sum(contig.length for contig in contigs):,} bases")
+        self.told.append(f"{path}: {id}, {format.name}, {_count(len(contigs), 'contig')}, {sum(contig.length for contig in contigs):,} bases")
 
     def _present(self, path: Path) -> str | None:
         for id in self._references():
@@ -211,7 +214,7 @@ class _Survey:
                 attributes["has_sample"] = self._samples_of(header, told)
                 attributes["has_reference"] = self._reference_of(path, header, told)
         added = self.transaction.add_element({slot: value for slot, value in attributes.items() if value}, path, self.part_of)
-        self.matcher.tell(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
+        self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
     def _indexes_of(self, id: str) -> list[str]:
         """What comes along with a file, in words."""
@@ -323,7 +326,7 @@ class _Survey:
                 try:
                     self._compare_with(id, self._contigs_of(id), is_given=False)
                 except ModosError as error:
-                    self.matcher.tell(f"{id} was not compared: {error.message}")
+                    self.told.append(f"{id} was not compared: {error.message}")
         return self.candidates
 
 

@@ -63,6 +63,8 @@ def create(
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     if file and meta and not files:
         raise InvalidInputError("--file and --meta exclude each other")
+    if (files or reference) and Path(path).is_file():
+        raise InvalidInputError(f"{path} is a file, and the object comes first", f"write `modos create OBJECT {path} ...`")
     _refuse_lonely(reference, "--reference", files, "FILEs")
     _refuse_lonely(map, "--map", files or file, "FILEs and sheets")
     _refuse_lonely(worksheet, "--worksheet", file, "--file")
