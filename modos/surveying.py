@@ -123,8 +123,8 @@ class _Survey:
         for path in paths:
             real = path.resolve()
             if str(path) in owners:
-                continue
-            if is_index(path):
+                self.attempt(path, lambda path=path: _check_index_present(path))
+            elif is_index(path):
                 self.errors.append((str(path), InvalidInputError(f"{path} is an index, and its file is not given",
                                                                  "give the file: the index beside it comes along")))
             elif real in chosen or real in {reference.resolve() for reference in references}:
@@ -328,6 +328,11 @@ class _Survey:
                 except ModosError as error:
                     self.told.append(f"{id} was not compared: {error.message}")
         return self.candidates
+
+
+def _check_index_present(path: Path) -> None:
+    if not path.is_file():
+        raise NotFoundError(f"no index {path}", "check the path")
 
 
 class _Samples:
