@@ -23,6 +23,7 @@ from modos.enrichment import Header, Names, find_or_add_contigs, free_id, parse_
 from modos.errors import InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import FORMATS, FileFormat, format_of, index_names, is_encrypted, is_index, plain_name, stem_of
 from modos.genomics import GenomicFile
+from modos.given import is_pipe
 from modos.incoming import NewFile, is_same_file
 from modos.records import RecordReader, check_header, without_end
 from modos.reference.adding import digest_sequences
@@ -137,7 +138,7 @@ class _Survey:
     def add_reference(self, given: str | Path) -> None:
         """Have a reference to compare files with: a FASTA that is brought in, one of the object, or of a store."""
         path = Path(given)
-        if path.is_file():
+        if path.is_file() or is_pipe(path):
             self._bring_reference(path)
             return
         if _is_reference_file(path):

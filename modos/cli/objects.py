@@ -170,6 +170,7 @@ def _are_files(what: list[str], has_options: bool) -> bool:
     from modos import model
     from modos.errors import InvalidInputError
     from modos.formats import format_of
+    from modos.given import is_pipe
 
     if len(what) == 1 and (what[0] in model.GROUPS or has_options):
         return False
@@ -178,7 +179,7 @@ def _are_files(what: list[str], has_options: bool) -> bool:
     if len(what) > 1 and what[0] in model.GROUPS and not Path(what[0]).exists():
         raise InvalidInputError(f"{what[0]} is a type of element, and {what[1]} stands after it",
                                 f"leave the type out: `modos add OBJECT {what[1]}`, or give the file with --source")
-    return len(what) > 1 or Path(what[0]).exists() or "/" in what[0] or format_of(what[0].removesuffix(".c4gh")) is not None
+    return len(what) > 1 or Path(what[0]).exists() or is_pipe(what[0]) or "/" in what[0] or format_of(what[0].removesuffix(".c4gh")) is not None
 
 
 def _add_files(path: str, files: list[Path], references: Sequence[str], parent: str | None, map: list[str] | None,

@@ -61,12 +61,11 @@ def _noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
 
 def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems,
                   matcher: Matcher) -> list[str | None]:
-    """The slot of each column; None where it has none."""
+    """The slot of each column; None where it has none. What is only near is noted as a problem, and its slot given all the same."""
     own = list(model.describe(class_name)["slots"]) if class_name else []
     known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
     free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
     columns: list[str | None] = []
-    is_id_near = False
     for at, name in enumerate(header):
         if not name and not any(row[at:at + 1] and row[at].strip() for _, row in rows):
             columns.append(None)  # a column without anything
@@ -75,15 +74,15 @@ def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]
         slot = matcher.slot_of(name, known, left, class_name) if name else None
         if slot is None:
             near = matcher.near_slots(name, left, class_name)[:1]
-            is_id_near |= near == ["id"]
             hint = f"did you mean {near[0]}?" if near else f"there are {listing(left, 40)}"
             problems.add(path, 1, f"column {at + 1}", f"there is no slot {name or '(empty)'} for a column ({hint})", f"{name}={near[0] if near else ''}")
+            slot = next(iter(near), None)  # so that its cells are looked at, too
         elif slot != LEFT_OUT and slot in columns:
             other = header[columns.index(slot)]
             problems.add(path, 1, f"column {at + 1}", f"{slot} stands there twice" + (f": {other} and {name}" if other != name else ""))
             slot = None
         columns.append(slot)
-    if "id" not in columns and not is_id_near:
+    if "id" not in columns:
         problems.add(path, 1, "id", "there is no column id (is it separated by tabs (.tsv) or commas (.csv)?)")
     return columns
 
