@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from modos.editing import Transaction
@@ -238,7 +239,7 @@ def plain_id(name: str) -> str:
 def free_id(document: Document, group: str, name: str) -> str:
     """An id for a name from a file: what an id cannot hold becomes `_`, and a number makes it new."""
     plain = plain_id(name) or group
-    candidates = (plain, *(f"{plain}_{number}" for number in range(2, 100_000)))
+    candidates = chain([plain], (f"{plain}_{number}" for number in range(2, 100_000)))
     found = next((candidate for candidate in candidates if f"{group}/{candidate}" not in document.nodes), None)
     if found is None:
         raise NotFoundError(f"no free id for {name} in {group}")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 from modos.errors import listing
 from modos.reference.assembly import StoredContig
@@ -15,7 +15,7 @@ _BY = ("MD5", "name and length", "name alone")
 _SHOWN = 3
 
 
-class Sequence_(Protocol):
+class HeaderSequence(Protocol):
     """A sequence of a header."""
 
     name: str
@@ -54,7 +54,7 @@ class Fit:
         return f"{_BY[self.rank or 0]} of {self.count:,} contig{'' if self.count == 1 else 's'}"
 
 
-def best_fits(sequences: Sequence[Sequence_], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
+def best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
     """The references that a header fits best, and those that it does not fit.
 
     A name alone is enough for a reference that was given, and for no other.
@@ -65,7 +65,18 @@ def best_fits(sequences: Sequence[Sequence_], candidates: Iterable[Candidate]) -
     return [fit for fit in fitting if fit.rank == best], [fit for fit in fits if fit not in fitting]
 
 
-def _compare(sequences: Sequence[Sequence_], candidate: Candidate) -> Fit:
+def with_recorded(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
+    """The contigs of a reference, with the MD5 that its sequences in an object have where it has none itself."""
+    md5s: dict[str, set[str]] = {}
+    for sequence in recorded:
+        if sequence.get("name") and sequence.get("sequence_md5"):
+            md5s.setdefault(sequence["name"], set()).add(sequence["sequence_md5"])
+    for contig in contigs:
+        known = md5s.get(contig.name, set())
+        yield replace(contig, md5=next(iter(known))) if len(known) == 1 and not _MD5.fullmatch(contig.md5) else contig
+
+
+def _compare(sequences: Sequence[HeaderSequence], candidate: Candidate) -> Fit:
     unknown = [s.name for s in sequences if s.name not in candidate.contigs]
     wrong = [words for s in sequences if s.name in candidate.contigs and (words := _difference(s, candidate.contigs[s.name]))]
     if unknown or wrong:
@@ -75,7 +86,7 @@ def _compare(sequences: Sequence[Sequence_], candidate: Candidate) -> Fit:
     return Fit(candidate.id, candidate.is_given, rank, len(sequences))
 
 
-def _difference(sequence: Sequence_, contig: StoredContig) -> str | None:
+def _difference(sequence: HeaderSequence, contig: StoredContig) -> str | None:
     if sequence.length is not None and sequence.length != contig.length:
         return f"{sequence.name} has {sequence.length:,} bases, not {contig.length:,}"
     if sequence.md5 and _MD5.fullmatch(contig.md5) and sequence.md5 != contig.md5:
@@ -83,7 +94,7 @@ def _difference(sequence: Sequence_, contig: StoredContig) -> str | None:
     return None
 
 
-def _rank(sequence: Sequence_, contig: StoredContig) -> int:
+def _rank(sequence: HeaderSequence, contig: StoredContig) -> int:
     if sequence.md5 and _MD5.fullmatch(contig.md5):
         return 0
     return 1 if sequence.length is not None else 2

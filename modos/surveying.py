@@ -29,7 +29,7 @@ from modos.records import RecordReader, check_header, without_end
 from modos.reference.adding import digest_sequences
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.reference_fit import Candidate, Fit, best_fits
+from modos.reference_fit import Candidate, Fit, best_fits, with_recorded
 from modos.referencing import reference_of_object
 from modos.storage.local import LocalStorage
 from modos.streaming import StorageSource
@@ -45,6 +45,7 @@ _ADVICE = {
 }
 _MAX_SHOWN = 20
 _PIECE = 1 << 20
+_LARGE = 256 << 20  # bytes of a FASTA that take a while
 _NEW = "new"  # the answer for a sample of its own
 
 
@@ -171,13 +172,17 @@ class _Survey:
         for file in self.transaction.staged:
             if isinstance(file, NewFile) and file.change.element_id == id:
                 return digest_sequences(str(file.source))
-        return reference_of_object(self.transaction.storage, self._metadata(), id, self.endpoint).assembly.contigs
+        metadata = self._metadata()
+        contigs = reference_of_object(self.transaction.storage, metadata, id, self.endpoint).assembly.contigs
+        return tuple(with_recorded(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata]))
 
     def _bring_reference(self, path: Path) -> None:
         transfer.check_present(path)
         format = format_of(path)
         if format is None or not _is_reference_file(path):
             raise InvalidInputError(f"{path} is no reference", "give a FASTA (.fa, .fasta, .fna, also .gz) or a 2bit file")
+        if path.stat().st_size > _LARGE:
+            self.matcher.tell(f"{path} is read, for the digests of its sequences")
         contigs = digest_sequences(str(path))
         present = self._present(path)
         if present:
@@ -208,7 +213,7 @@ class _Survey:
             return
         id, data_path = self.names[path]
         attributes: dict[str, Any] = {"id": id, "@type": class_name, "data_path": data_path}
-        told = [format.name]
+        told = [format.name] + (["its samples come with `modos enrich`"] if format.name == "mzTab" else [])
         if format.streamable:
             header = self._header_of(path, format, told)
             if header is not None:
@@ -264,12 +269,21 @@ class _Survey:
                 return parse_header(reader.header.copy())
 
     def _samples_of(self, header: Header, told: list[str]) -> list[str]:
-        samples = [self._sample_of(name, header.samples) for name in header.samples]
+        beside: dict[str, list[str]] = {}
+        for name in header.samples:
+            beside.setdefault(normalised(name), []).append(name)
+        samples = [self._sample_of(name, beside[normalised(name)]) for name in header.samples]
         told.append(f"{'sample' if len(samples) == 1 else 'samples'} {listing(samples, 5)}" if samples else "no samples in its header")
         return samples
 
     def _sample_of(self, name: str, beside: Sequence[str]) -> str:
-        """The sample of a name in a header, which is added where the object has none of that name or of one like it."""
+        """The sample of a name in a header, which is added where the object has none of that name or of one like it.
+
+        Parameters
+        ----------
+        beside
+            The names in the header that are like it.
+        """
         key = f"has_sample:{name}"
         wanted = self.matcher.use(key)
         if wanted and wanted != name:
@@ -357,7 +371,7 @@ class _Samples:
 
     def find_like(self, name: str, beside: Sequence[str]) -> list[str]:
         """Those whose id or name differs only in case, spaces, `_` or `-`, and is not that of another sample of the same file."""
-        others = {id for one in beside if normalised(one) == normalised(name) for id in self.find(one)}
+        others = {id for one in beside for id in self.find(one)}
         return [id for id in dict.fromkeys(id for id, _ in self._like.get(normalised(name), ())) if id not in others]
 
     def add(self, name: str) -> str:

@@ -80,7 +80,11 @@ class Matcher:
     _taken: dict[tuple[str, str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._of_values = {(normalised(slot), value): key for key in self.mapping for slot, colon, value in [key.partition(":")] if colon}
+        self._of_values: dict[str, dict[str, str]] = {}
+        for key in self.mapping:
+            slot, colon, value = key.partition(":")
+            if colon:
+                self._of_values.setdefault(normalised(slot), {})[value] = key
 
     def slot_of(self, header: str, known: Sequence[str], free: Sequence[str], class_name: str | None) -> str | None:
         """The slot that a column is of, `-` where it is left out; None where that is not known.
@@ -94,9 +98,10 @@ class Matcher:
         class_name
             The class of the rows, where they are all of one.
         """
-        if header in self.mapping:
-            self._used.add(header)
-            return self._settled(header, self.mapping[header], known)
+        key = find_same(header, self.mapping)
+        if key is not None:
+            self._used.add(key)
+            return self._settled(header, self.mapping[key], known)
         same = find_same(header, known)
         if same is not None:
             if same != header:
@@ -134,7 +139,8 @@ class Matcher:
 
     def value_of(self, slot: str, text: str, class_name: str | None) -> str:
         """What a cell means: one of the slot's values, where it is known which; else the text as it is."""
-        mapped = self._of_values.get((normalised(slot), text))
+        known = self._of_values.get(normalised(slot), {})
+        mapped = known.get(find_same(text, known) or "") if known else None
         if mapped is not None:
             self._used.add(mapped)
         values = values_of(slot, class_name)

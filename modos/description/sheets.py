@@ -14,6 +14,7 @@ from modos.description.tables import read_table
 from modos.description.templates import class_of_note
 from modos.errors import ModosError, SchemaError, did_you_mean, listing
 from modos.formats import format_of
+from modos.given import shown
 
 _SEPARATOR = "|"
 
@@ -47,6 +48,8 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     header, lines = read_table(path, data, problems, worksheet, matcher.ask)
     rows = list(lines)
     noted = _noted_class(rows)
+    if noted and class_name and noted != class_name:
+        matcher.tell(f"{shown(path)} is a sheet of the class {noted}, as its notes say; --type {class_name} is for others")
     columns = _match_header(path, header, rows, noted or class_name, problems, matcher)
     sheet = _Sheet(path, header, columns, noted or class_name, problems, matcher)
     entries = [entry for number, row in rows if (entry := sheet.entry(number, row)) is not None]

@@ -174,6 +174,21 @@ def test_added_files_find_the_references_and_samples_of_the_object(tmp_path, fas
     assert modo.find_problems() == []
 
 
+def test_what_the_object_knows_of_its_sequences_counts(tmp_path, fasta):
+    """MD5s that are recorded are compared, though nobody has read the FASTA: contigs of the same lengths are not enough."""
+    reads = write_reads(tmp_path / "a.bam", write_fasta(tmp_path / "same-lengths.fa", {name: text[::-1] for name, text in BASES.items()}))
+    modo = MODO.create(tmp_path / "ex")
+    with modo.transaction() as tx:
+        for number, line in enumerate(sequence_lines(fasta), 1):
+            tx.add_element({"id": f"c{number}", "@type": "ReferenceSequence", "name": f"chr{number}", "sequence_md5": line.split("M5:")[1]})
+        tx.add_element({"id": "ref", "@type": "ReferenceGenome", "has_sequence": ["c1", "c2"]}, fasta)
+    modo.add_files(reads)
+    assert "has_reference" not in modo.metadata["data/a"]
+    told = []
+    modo.add_files(write_reads(tmp_path / "b.bam", fasta), matcher=Matcher(tell=told.append))
+    assert any("reference/ref by MD5 of 2 contigs" in line for line in told)
+
+
 def test_samples_that_are_almost_called_so_are_asked_or_an_error(tmp_path, fasta):
     sheet = tmp_path / "s.tsv"
     sheet.write_text("id\tsex\ns-1\tFemale\n")
