@@ -22,7 +22,7 @@ from modos.description.problems import Problems
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.given import shown
 
-_MAX_BYTES = 64 << 20  # of all XML in it, unpacked
+_MAX_BYTES = 64 << 20  # of all that is in it, unpacked
 _MAX_TAGS = 8_000_000
 _MAX_PARTS = 10_000
 _MAX_COLUMNS = 1_000
@@ -71,9 +71,9 @@ def _check_parts(path: Path, data: bytes) -> None:
     if data.startswith(b"\xd0\xcf\x11\xe0"):
         raise InvalidInputError(f"{shown(path)} is an old or encrypted file of Excel", "save it as XLSX without a password, or as CSV")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        parts = [part for part in archive.infolist() if part.filename.lower().endswith((".xml", ".rels"))]
+        parts = archive.infolist()  # a worksheet may have any name
         size = sum(part.file_size for part in parts)  # no more is ever unpacked of a part
-        if size > _MAX_BYTES or len(archive.infolist()) > _MAX_PARTS:
+        if size > _MAX_BYTES or len(parts) > _MAX_PARTS:
             raise InvalidInputError(f"{shown(path)} unpacks to more than {_MAX_BYTES >> 20} MiB or {_MAX_PARTS:,} parts",
                                     "save the sheet alone, or as CSV")
         tags = 0

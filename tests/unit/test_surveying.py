@@ -320,3 +320,14 @@ def test_real_files_of_others(tmp_path, shared_data):
         assert sorted(modo.metadata[id]["name"] for id in attributes.get("has_sample", ())) == sorted(names), path
         compared += 1
     assert compared
+
+
+def test_thousands_of_sequences_get_their_ids_in_no_time(tmp_path):
+    import time
+
+    from modos.enrichment import free_id
+
+    document = MODO.create(tmp_path / "ex")._document
+    start = time.process_time()
+    assert {free_id(document, "sequence", f"c{number}") for number in range(1000)} == {f"c{number}" for number in range(1000)}
+    assert time.process_time() - start < 10, "it was 100 s"

@@ -142,6 +142,21 @@ def test_a_hostile_file_is_one_line_and_bounded(book, kind):
     assert time.process_time() - start < 30
 
 
+@pytest.mark.parametrize("name", ["xl/worksheets/sheet1.dat", "xl/media/image1.png", "sheet"])
+def test_a_bomb_by_another_name_is_one(book, name):
+    path = book([["id"], ["S1"]])
+    out = io.BytesIO()
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.infolist():
+            data = old.read(item).replace(f"/{SHEET}".encode(), f"/{name}".encode())
+            if item.filename == SHEET:
+                data = HOSTILE["spaces"](data)
+            new.writestr(name if item.filename == SHEET else item.filename, data)
+    path.write_bytes(out.getvalue())
+    with pytest.raises(InvalidInputError, match="unpacks to more than 64 MiB"):
+        read(path)
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x03\x04", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 500, b"id\nS1\n"])
 def test_what_is_no_xlsx_says_so(tmp_path, data):
     (tmp_path / "x.xlsx").write_bytes(data)
