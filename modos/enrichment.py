@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from modos.editing import Transaction
@@ -16,6 +17,7 @@ from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.mztab import MzTab, parse_mztab
 from modos.records import contig_lines, header_lines, text_told
+from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
 from modos.referencing import new_sequences
 from modos.storage import Storage
@@ -34,6 +36,7 @@ class Sequence:
     name: str
     md5: str | None = None
     source: str | None = None
+    length: int | None = None
 
 
 @dataclass
@@ -87,33 +90,52 @@ def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | No
     contigs = new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
     if not contigs:
         return
-    known, sequences = _Names(transaction, "sequence"), []
-    for contig in contigs:
-        sequence_id = _find_or_add_sequence(transaction, known, Sequence(contig.name, contig.md5))
-        if not transaction.view.element(sequence_id).get("refget_digest"):
-            transaction.update_element(sequence_id, {"refget_digest": contig.ga4gh})
-        sequences.append(sequence_id)
+    sequences = find_or_add_contigs(transaction, contigs)
     if not view.element(reference_id).get("seqcol_digest"):
         transaction.update_element(reference_id, {"seqcol_digest": seqcol_digest([vars(contig) for contig in contigs])})
     _link(transaction, reference_id, "has_sequence", sequences)
 
 
+def find_or_add_contigs(transaction: Transaction, contigs: Iterable[StoredContig]) -> list[str]:
+    """The ids of the sequences of a reference, which are added where the object has not got them."""
+    known, sequences = Names(transaction, "sequence"), []
+    for contig in contigs:
+        sequence_id = _find_or_add_sequence(transaction, known, Sequence(contig.name, contig.md5))
+        if not transaction.view.element(sequence_id).get("refget_digest"):
+            transaction.update_element(sequence_id, {"refget_digest": contig.ga4gh})
+        sequences.append(sequence_id)
+    return sequences
+
+
 def read_header(storage: Storage, key: str) -> Header:
     """The sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
     file = GenomicFile(StorageSource(storage, key))
-    header = file.header
-    if file.format.kind == "variants":
-        md5s = {name: line.get("md5", "").lower() for name, line in contig_lines(header, file.name).items()}
-        with text_told(file.name):
+    return parse_header(file.header, file.name)
+
+
+def parse_header(header: Any, name: str) -> Header:
+    """The sequences and samples in pysam's header of a file; IntegrityError, with its name, where that is no text."""
+    if hasattr(header, "contigs"):
+        contigs = contig_lines(header, name)
+        sequences = [Sequence(contig, _md5(line.get("md5", "")), length=_length(line.get("length", ""))) for contig, line in contigs.items()]
+        with text_told(name):
             samples = list(header.samples)
-        return Header([Sequence(name, md5 if _MD5.fullmatch(md5) else None) for name, md5 in md5s.items()], samples, new_samples=True)
-    sequences = [Sequence(sq["SN"], sq.get("M5") if _MD5.fullmatch(sq.get("M5", "")) else None, sq.get("UR"))
-                 for sq in header_lines(header, "SQ", file.name) if sq.get("SN")]
-    samples = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", file.name) if rg.get("SM"))
+        return Header(sequences, samples, new_samples=True)
+    sequences = [Sequence(sq["SN"], _md5(sq.get("M5", "")), sq.get("UR"), _length(sq.get("LN", "")))
+                 for sq in header_lines(header, "SQ", name) if sq.get("SN")]
+    samples = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", name) if rg.get("SM"))
     return Header(sequences, list(samples))
 
 
-class _Names:
+def _md5(text: str) -> str | None:
+    return text.lower() if _MD5.fullmatch(text.lower()) else None
+
+
+def _length(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+class Names:
     """Elements of a group by id and by name."""
 
     def __init__(self, transaction: Transaction, group: str):
@@ -127,19 +149,20 @@ class _Names:
         return element_id
 
     def find(self, name: str) -> list[str]:
+        """Ids of the elements that are called so."""
         return self._by_name.get(name, [])
 
 
 def _add_header(transaction: Transaction, data_id: str, header: Header) -> None:
     references = transaction.view.element(data_id).get("has_reference", ())
-    known = _Names(transaction, "sequence")
+    known = Names(transaction, "sequence")
     sequences = [_find_or_add_sequence(transaction, known, sequence) for sequence in header.sequences]
     if len(references) == 1 and references[0] in transaction.view:
         _link(transaction, references[0], "has_sequence", sequences)
     _link(transaction, data_id, "has_sample", _find_or_add_samples(transaction, header))
 
 
-def _find_or_add_sequence(transaction: Transaction, known: _Names, sequence: Sequence) -> str:
+def _find_or_add_sequence(transaction: Transaction, known: Names, sequence: Sequence) -> str:
     for element_id in known.find(sequence.name):
         md5 = transaction.view.element(element_id).get("sequence_md5")
         if md5 is None and sequence.md5:
@@ -147,7 +170,7 @@ def _find_or_add_sequence(transaction: Transaction, known: _Names, sequence: Seq
         if sequence.md5 in (None, md5) or md5 is None:
             return element_id
     name = f"{sequence.name}_{sequence.md5[:6]}" if sequence.md5 else sequence.name
-    attributes = {"id": _free_id(transaction.view, "sequence", name), "@type": "ReferenceSequence", "name": sequence.name}
+    attributes = {"id": free_id(transaction.view, "sequence", name), "@type": "ReferenceSequence", "name": sequence.name}
     if sequence.md5:
         attributes["sequence_md5"] = sequence.md5
     if sequence.source and re.match(r"(https?|ftp)://", sequence.source):
@@ -156,7 +179,7 @@ def _find_or_add_sequence(transaction: Transaction, known: _Names, sequence: Seq
 
 
 def _find_or_add_samples(transaction: Transaction, header: Header) -> list[str]:
-    known = _Names(transaction, "sample")
+    known = Names(transaction, "sample")
     samples = []
     for name in header.samples:
         found = known.find(name)
@@ -169,11 +192,11 @@ def _find_or_add_samples(transaction: Transaction, header: Header) -> list[str]:
 
 def _add_sample(transaction: Transaction, attributes: dict[str, Any], name: str) -> str:
     return transaction.add_element(
-        {"id": _free_id(transaction.view, "sample", name), "@type": "Sample"} | attributes)
+        {"id": free_id(transaction.view, "sample", name), "@type": "Sample"} | attributes)
 
 
 def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:
-    known = _Names(transaction, "sample")
+    known = Names(transaction, "sample")
     samples = []
     for sample in table.samples:
         name = sample.name or f"sample_{sample.number}"
@@ -192,7 +215,7 @@ def _add_mztab(transaction: Transaction, data_id: str, table: MzTab) -> None:
     parents = [i for i in _ids(transaction.view, "assay") if data_id in transaction.view.element(i).get("has_data", ())]
     if not parents:
         omics = "METABOLOMICS" if table.is_metabolomics else "PROTEOMICS"
-        name = _free_id(transaction.view, "assay", data_id.partition("/")[2])
+        name = free_id(transaction.view, "assay", data_id.partition("/")[2])
         attributes = {"id": name, "@type": "Assay", "omics_type": [omics], "has_data": [data_id], "has_sample": samples}
         attributes |= {"name": table.title} if table.title else {}
         attributes |= {"description": table.description} if table.description else {}
@@ -216,10 +239,15 @@ def _ids(document: Document, group: str) -> Iterator[str]:
     return (element_id for element_id in document.ids() if element_id.startswith(f"{group}/"))
 
 
-def _free_id(document: Document, group: str, name: str) -> str:
+def plain_id(name: str) -> str:
+    """A name as an id: what that cannot hold becomes `_`, and it begins with neither dot nor `_`."""
+    return re.sub(r"[/\\\x00-\x1f]", "_", name).lstrip("._")[:150]
+
+
+def free_id(document: Document, group: str, name: str) -> str:
     """An id for a name from a file: what an id cannot hold becomes `_`, and a number makes it new."""
-    plain = re.sub(r"[/\\\x00-\x1f]", "_", name).lstrip("._")[:150] or group
-    candidates = (plain, *(f"{plain}_{number}" for number in range(2, 100_000)))
+    plain = plain_id(name) or group
+    candidates = chain([plain], (f"{plain}_{number}" for number in range(2, 100_000)))
     found = next((candidate for candidate in candidates if f"{group}/{candidate}" not in document.nodes), None)
     if found is None:
         raise NotFoundError(f"no free id for {name} in {group}")

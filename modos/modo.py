@@ -18,7 +18,7 @@ from modos.access import check_no_secrets, is_remote, open_remote, services_of
 from modos.config import Services
 from modos.copies import Copies
 from modos.describing import bring_up_to_date
-from modos.description import Entry, read_descriptions
+from modos.description import Entry, Matcher, read_descriptions
 from modos.editing import Transaction
 from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
@@ -27,6 +27,7 @@ from modos.enrichment import enrich
 from modos.errors import AlreadyExistsError, IntegrityError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
+from modos.gathering import FromFiles
 from modos.genomes import Genomes
 from modos.hidden import escape_line
 from modos.reading import GenomicFiles
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int], Any]
 
 
-class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
+class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
     """A multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
@@ -151,14 +152,15 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
                   progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
-                  passphrase: str | None = None, new: bool = False) -> MODO:
+                  passphrase: str | None = None, new: bool = False, *, matcher: Matcher | None = None,
+                  worksheet: str | None = None) -> MODO:
         """Create an object from a description, or bring one up to date; in one commit, whole or not at all.
 
         Parameters
         ----------
         config_path
             A YAML or JSON list of `{element: {id, "@type", ...}, args:
-            {source_file, part_of}}`, or a TSV or CSV sheet with a row per
+            {source_file, part_of}}`, or a TSV, CSV or XLSX sheet with a row per
             element and a column per slot; or several of them; `-` is stdin.
             A relative source_file is looked up beside the file, then in the
             working directory. Or what `modos.description.read_descriptions`
@@ -172,6 +174,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             As for `add_element`.
         new
             Whether there must be no object yet.
+        matcher
+            Finds the slots and values that sheets mean, where they call them
+            otherwise: `modos.description.Matcher({"Sample ID": "id",
+            "sex:F": "Female"})`.
+        worksheet
+            The one of an XLSX file that is meant, where it has several.
 
         Raises
         ------
@@ -180,9 +188,12 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         AlreadyExistsError
             There is an object, and it was to be a new one.
         """
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase, matcher,
+                            worksheet)
         if new and modo._prepared.start.tag:
             raise AlreadyExistsError(f"{object_path} exists already", "bring it up to date with from_file, or `modos update`")
+        if matcher is not None:
+            matcher.tell_unused()
         modo._commit(modo._prepared, progress)
         return modo
 
@@ -190,19 +201,22 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
     def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                           endpoint: str | None = None, services: Mapping[str, str] | None = None,
                           s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
-                          secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Difference]:
+                          secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, *,
+                          matcher: Matcher | None = None, worksheet: str | None = None) -> list[Difference]:
         """What `from_file` would change; nothing is changed."""
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase)
+        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase, matcher,
+                            worksheet)
         before = modo._prepared.start.metadata() if modo._prepared.start.tag else {}
         return compare(before, modo._prepared.preview().metadata(), ignore=frozenset({"last_update_date"}))
 
     @classmethod
     def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
                  services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None,
-                 secret_key: SecretKey | str | Path | None, passphrase: str | None) -> MODO:
+                 secret_key: SecretKey | str | Path | None, passphrase: str | None, matcher: Matcher | None = None,
+                 worksheet: str | None = None) -> MODO:
         given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
         entries = [one for one in given if isinstance(one, Entry)]
-        entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type)
+        entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type, matcher=matcher, worksheet=worksheet)
         modo = cls.__new__(cls)
         modo._bind(object_path, endpoint, services, s3_kwargs)
         try:

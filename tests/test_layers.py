@@ -29,10 +29,11 @@ LAYERS = [
     {"streaming", "indexing", "reference"},
     {"sealed_index", "unsealing"},
     {"genomics", "transfer", "changes", "codes"},
-    {"referencing", "incoming", "moving"},
+    {"referencing", "reference_fit", "incoming", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "describing", "reading", "sealing", "track_changes"},
-    {"encrypting", "copies", "genomes"},
+    {"surveying"},
+    {"encrypting", "copies", "genomes", "gathering"},
     {"modo", "catalog", "doctor"},
     {"api", "server"},
     {"demo"},
@@ -45,6 +46,7 @@ DOORS = {
     "linkml_runtime": {"model"}, "rdflib": {"linked_data", "modo"}, "fastapi": {"server"}, "starlette": {"server"}, "uvicorn": {"server"},
     "moto": {"demo"}, "rapidfuzz": {"codes"}, "crypt4gh": {"encryption"}, "cryptography": {"encryption"},
     "polars": {"tracks", "annotations", "reference"}, "numcodecs": {"tracks"}, "google_crc32c": {"tracks"}, "pybigtools": {"tracks"}, "h5py": {"tracks"},
+    "openpyxl": {"description"},
     "matplotlib": {"tracks"}, "xarray": {"tracks"}, "dask": {"tracks"},
 }
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from modos.cli import account, demo, doctor, metadata, objects, serve, stream
+from modos.cli import account, demo, doctor, metadata, objects, serve, stream, template
 from modos.cli.output import options, show_log
 
 app = typer.Typer(
@@ -45,6 +45,7 @@ def configure(
 
 app.command("create")(objects.create)
 app.command("add")(objects.add)
+app.command("template")(template.template)
 app.command("update")(objects.update)
 app.command("remove")(objects.remove)
 app.command("enrich")(objects.enrich)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-_COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
-             "creation_date", "last_update_date")
 _MAX_LISTED = 15
 
 
@@ -73,6 +71,24 @@ def read_answer(prompt: str) -> str:
     return line.strip()
 
 
+def choose(question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
+    """Ask which one of some names is meant; None where the answer is empty, or nobody is there."""
+    from modos.cli.output import say
+    from modos.errors import listing
+
+    if not is_terminal():
+        return None
+    say(f"{question} [{listing(near, 5)}]" if near else f"{question} [{listing(allowed, _MAX_LISTED)}]")
+    while True:
+        answer = read_answer("its name, or nothing for none")
+        if not answer or answer in allowed:
+            return answer or None
+        folded = [name for name in allowed if name.casefold() == answer.casefold()]
+        if len(folded) == 1:
+            return folded[0]
+        say(f"{answer} is none of {listing(allowed, _MAX_LISTED)}")
+
+
 def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], source: Path | None = None) -> dict[str, Any]:
     """Ask for the slots of an element, the required ones first; an empty answer leaves an optional one out.
 
@@ -84,6 +100,7 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
         The element's file, which settles its path and format.
     """
     from modos import model
+    from modos.description.templates import COMPUTED
 
     slots = model.describe(class_name)["slots"]
     defaults = {"data_path": source.name} if source else {}
@@ -91,7 +108,7 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
                                               name != "name", name != "description"))
     attributes: dict[str, Any] = {"@type": class_name}
     for name in ordered:
-        if name in _COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
+        if name in COMPUTED or (class_name == "MODO" and (name == "id" or slots[name]["links_to"])):
             continue
         if source and name == "data_format" and _format_name(source):
             continue

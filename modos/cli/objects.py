@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modos.cli.input import ask_element, confirm, is_terminal, parse_json
-from modos.cli.output import count, options, progress, say, show_json, show_lines
+from modos.cli.input import ask_element, choose, confirm, is_terminal, parse_json
+from modos.cli.output import count, options, progress, progress_later, say, show_json, show_lines
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -17,6 +18,12 @@ if TYPE_CHECKING:
     from modos.modo import MODO
 
 ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
+MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
+                                              "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
+                                              "has_reference:FILE=ID. May be repeated.")]
+WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
+ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
+                                                    "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
 SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
                                                   "source, whose index beside it is not encrypted yet.")]
 
@@ -30,62 +37,115 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV or CSV sheet, that "
+    files: Annotated[list[Path], typer.Argument(metavar="[FILE]...", help="Files that it is made of, as their headers say.")] = None,
+    reference: ReferenceOption = None,
+    file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
                                              "describes its elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
                                       "sequence.")] = None,
     meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
+    map: MapOption = None,
+    worksheet: WorksheetOption = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Create an object: from files, from JSON, or by answering questions.
+    """Create an object: of files, from descriptions, from JSON, or by answering questions.
+
+    modos create data/ex *.cram cohort.vcf.gz -r reference.fa
 
     modos create data/ex -f modo.yaml
 
-    modos create s3://my-bucket/ex -f samples.tsv --type sample -f reads.tsv
+    modos create s3://my-bucket/ex *.cram -f samples.tsv --type sample --map 'Sample ID=id'
     """
     from modos.errors import AlreadyExistsError, InvalidInputError
     from modos.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
-    if file and meta:
+    if file and meta and not files:
         raise InvalidInputError("--file and --meta exclude each other")
-    if file:
-        if MODO.exists(path, **where):
-            raise AlreadyExistsError(f"{path} exists already",
-                                     f"bring it up to date with `modos update {path} -c {file[0]}`")
+    if (files or reference) and Path(path).is_file():
+        raise InvalidInputError(f"{path} is a file, and the object comes first", f"write `modos create OBJECT {path} ...`")
+    _refuse_lonely(reference, "--reference", files, "FILEs")
+    _refuse_lonely(map, "--map", files or file, "FILEs and sheets")
+    _refuse_lonely(worksheet, "--worksheet", file, "--file")
+    if (file or files) and MODO.exists(path, **where):
+        raise AlreadyExistsError(f"{path} exists already", f"bring it up to date with `modos update {path} -c {file[0]}`" if file else
+                                 f"add files with `modos add {path} FILE...`")
+    if files:
+        modo = _create_of_files(path, files, reference or (), file or (), type, _attributes(meta), map, worksheet, secret_key, passphrase_file)
+    elif file:
         secret = load_optional_secret(secret_key, passphrase_file)
-        with progress("copying files") as advance:
-            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, **where)
+        with progress_later("copying files") as advance:
+            modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, matcher=matcher(map),
+                                  worksheet=worksheet, **where)
     else:
-        attributes = parse_json(meta, "--meta") if meta else ask_element("MODO", {}) if is_terminal() else {}
-        attributes.pop("@type", None)
-        modo = MODO.create(path, **where, **attributes)
+        modo = MODO.create(path, **where, **(_attributes(meta) if meta or not is_terminal() else ask_element("MODO", {})))
     say(f"created {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')}")
+
+
+def _attributes(meta: str | None) -> dict[str, Any]:
+    return {slot: value for slot, value in parse_json(meta, "--meta").items() if slot != "@type"} if meta else {}
+
+
+def _refuse_lonely(given: Any, option: str, other: Any, what: str) -> None:
+    from modos.errors import InvalidInputError
+
+    if given and not other:
+        raise InvalidInputError(f"{option} goes with {what}")
+
+
+def matcher(map: list[str] | None) -> Any:
+    """How sheets and files are read: with what `--map` says, and questions on a terminal."""
+    from modos.description import Matcher, parse_mapping
+
+    return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say)
+
+
+def _create_of_files(path: str, files: list[Path], references: Sequence[str], descriptions: Sequence[Path], type: str | None,
+                     attributes: dict[str, Any], map: list[str] | None, worksheet: str | None, secret_key: Path | None,
+                     passphrase_file: Path | None) -> MODO:
+    from modos.description import read_descriptions
+    from modos.modo import MODO
+
+    how = matcher(map)
+    secret = load_optional_secret(secret_key, passphrase_file)
+    entries = read_descriptions(list(descriptions), type, matcher=how, worksheet=worksheet)
+    with progress_later("copying files") as advance:
+        return MODO.create_from_files(path, files, references, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs,
+                                      descriptions=entries, matcher=how, progress=advance, secret_key=secret, **attributes)
 
 
 def add(
     path: ObjectPath,
-    type: Annotated[str, typer.Argument(metavar="TYPE", help="assay, data, reference, sample or sequence.")],
+    what: Annotated[list[str], typer.Argument(metavar="TYPE|FILE...", help="assay, data, reference, sample or sequence; or files, "
+                                              "which are added as their headers say.")],
+    reference: ReferenceOption = None,
     element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
+    map: MapOption = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
-    """Add an element, with its file and index; asks for its attributes where none are given.
+    """Add an element, with its file and index; asks for its attributes where none are given. Or add files.
 
     modos add data/ex sample -e '{"id": "sample2", "sex": "Female"}'
 
     modos add data/ex data -e '{"id": "demo3"}' -s demo3.bam -p assay/assay1
+
+    modos add data/ex run2/*.cram -p assay/assay1
     """
     from modos import model
     from modos.description import load_yaml
     from modos.errors import InvalidInputError
 
+    if _are_files(what, bool(element or file or source)):
+        _add_files(path, [Path(one) for one in what], reference or (), parent, map, secret_key, passphrase_file)
+        return
+    _refuse_lonely(reference or map, "--reference" if reference else "--map", None, "FILEs")
     secret = load_optional_secret(secret_key, passphrase_file)
-    class_name = model.default_class(type)
+    class_name = model.default_class(what[0])
     if element and file:
         raise InvalidInputError("--element and --file exclude each other")
     modo = open_object(path)
@@ -105,10 +165,36 @@ def add(
     say(f"added {element_id} to {modo.storage.url}")
 
 
+def _are_files(what: list[str], has_options: bool) -> bool:
+    """Whether the arguments of `add` are files, and not one type of element."""
+    from modos import model
+    from modos.errors import InvalidInputError
+    from modos.formats import format_of
+    from modos.given import is_pipe
+
+    if len(what) == 1 and (what[0] in model.GROUPS or has_options):
+        return False
+    if has_options:
+        raise InvalidInputError("--element, --file and --source are of one element of a type", "give the type alone, or files without them")
+    if len(what) > 1 and what[0] in model.GROUPS and not Path(what[0]).exists():
+        raise InvalidInputError(f"{what[0]} is a type of element, and {what[1]} stands after it",
+                                f"leave the type out: `modos add OBJECT {what[1]}`, or give the file with --source")
+    return len(what) > 1 or Path(what[0]).exists() or is_pipe(what[0]) or "/" in what[0] or format_of(what[0].removesuffix(".c4gh")) is not None
+
+
+def _add_files(path: str, files: list[Path], references: Sequence[str], parent: str | None, map: list[str] | None,
+               secret_key: Path | None, passphrase_file: Path | None) -> None:
+    secret = load_optional_secret(secret_key, passphrase_file)
+    modo = open_object(path)
+    with progress_later("copying files") as advance:
+        added = modo.add_files(files, references, parent, advance, matcher=matcher(map), secret_key=secret)
+    say(f"added {count(len(added), 'element')} to {modo.storage.url}")
+
+
 def update(
     path: ObjectPath,
     element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="The element that --element is about.")] = None,
-    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A YAML or JSON file, or a sheet, "
+    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
@@ -121,6 +207,8 @@ def update(
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
+    map: MapOption = None,
+    worksheet: WorksheetOption = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -144,13 +232,15 @@ def update(
         raise InvalidInputError("--plain goes with --source")
     secret = load_optional_secret(secret_key, passphrase_file)
     if element:
-        if dry_run or prune:
-            raise InvalidInputError("--dry-run and --prune go with --config")
+        if dry_run or prune or map or worksheet:
+            raise InvalidInputError("--dry-run, --prune, --map and --worksheet go with --config")
         _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain, secret)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
     open_object(path)
-    entries = read_descriptions(config, type)
+    how = matcher(map)
+    entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
+    how.tell_unused()
     changes = MODO.compare_with_file(entries, path, **where)
     if dry_run:
         for change in changes:

@@ -11,7 +11,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +184,21 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(escape_line(title), total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def progress_later(title: str) -> Iterator[Callable[[int], None]]:
+    """As `progress`, shown once there is something to count: what comes before may ask and tell."""
+    lock, started = threading.Lock(), []
+    with ExitStack() as stack:
+        def advance(count: int) -> None:
+            with lock:
+                if not started:
+                    started.append(stack.enter_context(progress(title)))
+            if started[0] is not None:
+                started[0](count)
+
+        yield advance
 
 
 def size(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Files that describe an object and its elements: YAML, JSON, TSV and CSV."""
+"""Files that describe an object and its elements: YAML, JSON, and sheets (TSV, CSV, XLSX)."""
 
 from __future__ import annotations
 
@@ -7,40 +7,51 @@ from pathlib import Path
 from modos import model
 from modos.description.documents import load_yaml, read_description, read_whole
 from modos.description.entries import Entry
-from modos.description.sheets import is_sheet, read_sheet
+from modos.description.matching import Ask, Matcher, parse_mapping
+from modos.description.problems import Problems
+from modos.description.sheets import read_sheet
+from modos.description.tables import is_table
+from modos.description.templates import template
 from modos.errors import InvalidInputError
 
-__all__ = ["Entry", "load_yaml", "read_descriptions"]
+__all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template"]
 _MAX_BYTES = 1 << 30
 
 
-def read_descriptions(paths: list[Path], type: str | None = None) -> list[Entry]:
+def read_descriptions(paths: list[Path], type: str | None = None, *, matcher: Matcher | None = None, worksheet: str | None = None) -> list[Entry]:
     """Read the elements that YAML and JSON files and sheets describe.
 
     Parameters
     ----------
     type
         The class or group of a sheet's rows that have no `@type`.
+    matcher
+        Finds the slots and values that sheets mean.
+    worksheet
+        The one of an XLSX file that is meant, where it has several.
 
     Raises
     ------
     NotFoundError
         A file, or a source file in it, does not exist.
     InvalidInputError
-        A file is malformed; an id stands twice; more than one MODO.
+        A file is malformed, or cells of sheets are bad, which is said of all
+        of them; an id stands twice; more than one MODO.
     """
     class_name = model.default_class(type) if type in model.GROUPS else type
     if class_name is not None:
         model.describe(class_name)
-    entries = [entry for path in paths for entry in _read(path, class_name)]
+    problems, matcher = Problems(), matcher or Matcher()
+    entries = [(entry, path) for path in paths for entry in _read(path, class_name, problems, matcher, worksheet)]
+    problems.raise_any()
     seen: set[str | None] = set()
-    for entry in entries:
+    for entry, path in entries:
         if entry.element_id in seen:
-            raise InvalidInputError(f"{paths[-1]}: {entry.element_id or 'the MODO'} stands there twice")
+            raise InvalidInputError(f"{path}: {entry.element_id or 'the MODO'} stands there twice")
         seen.add(entry.element_id)
-    return entries
+    return [entry for entry, _ in entries]
 
 
-def _read(path: Path, class_name: str | None) -> list[Entry]:
-    text = read_whole(path, _MAX_BYTES)
-    return read_sheet(path, text, class_name) if is_sheet(path, text) else read_description(path, text)
+def _read(path: Path, class_name: str | None, problems: Problems, matcher: Matcher, worksheet: str | None) -> list[Entry]:
+    data = read_whole(path, _MAX_BYTES)
+    return read_sheet(path, data, class_name, problems, matcher, worksheet) if is_table(path, data) else read_description(path, data)

@@ -1,9 +1,7 @@
-"""Tables of elements: TSV and CSV files with a row per element and a column per slot."""
+"""Tables of elements: a row per element and a column per slot."""
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,168 +9,181 @@ from typing import Any
 
 from modos import model
 from modos.description.entries import Entry, find_source
-from modos.errors import InvalidInputError, ModosError, SchemaError, did_you_mean, listing
+from modos.description.matching import ARGUMENTS, LEFT_OUT, Matcher, near_values, values_of
+from modos.description.problems import Problems
+from modos.description.tables import read_table
+from modos.description.templates import class_of_note
+from modos.errors import ModosError, SchemaError, listing
 from modos.formats import format_of
-from modos.given import is_pipe, shown
+from modos.given import shown
 
-_ARGUMENTS = ("source_file", "part_of")
 _SEPARATOR = "|"
-_SUFFIXES = (".tsv", ".csv", ".tab")
-_MAX_SHOWN = 20
 _INTEGER = re.compile("-?[0-9]{1,30}")
-_MAX_ROWS = 1_000_000
 
 
-def is_sheet(path: Path, text: bytes) -> bool:
-    """Whether a file's name says that it is a table; of a pipe, whether it begins with the names of columns."""
-    if path.suffix.lower() in _SUFFIXES or not is_pipe(path):
-        return path.suffix.lower() in _SUFFIXES
-    names = _first_line(text).replace("\t", ",").split(",")
-    return "id" in (name.strip(' "') for name in names)
-
-
-def _first_line(text: bytes) -> str:
-    return text.decode("utf-8-sig", errors="replace").partition("\n")[0]
-
-
-@dataclass(frozen=True)
-class _Cell:
-    row: int
-    column: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"row {self.row}, {self.column}: {self.message}"
-
-
-def read_sheet(path: Path, text: bytes, class_name: str | None) -> list[Entry]:
-    """Read the elements in the text of a table.
+def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Problems, matcher: Matcher | None = None,
+               worksheet: str | None = None) -> list[Entry]:
+    """Read the elements in a table.
 
     The first row names the slots; `@type`, `source_file` and `part_of` may be
     columns too. Several values stand in one cell with `|` between them; empty
-    cells count for nothing.
+    cells count for nothing. The line of notes of a template is no element;
+    it says what the others are.
 
     Parameters
     ----------
     class_name
         The class of rows without an `@type`.
+    problems
+        Gets all bad cells, with row (the first row is 1) and column.
+    matcher
+        Finds the slots and values that are meant.
+    worksheet
+        Which one of an XLSX file.
 
     Raises
     ------
     InvalidInputError
-        All bad cells at once, with row (the first row is 1) and column.
+        It is no table.
     """
-    header, rows = _read(path, text)
-    problems: list[_Cell] = []
-    entries: list[Entry] = []
-    seen: dict[tuple[str | None, str], int] = {}
-    for number, row in rows:
-        cells = {column: value.strip() for column, value in zip(header, row) if value and value.strip()}
-        if len(row) > len(header) and any(row[len(header):]):
-            problems.append(_Cell(number, f"column {len(header) + 1}", f"has no name in the first row: {row[len(header)]}"))
-        if not cells:
-            continue
-        entry = _entry(path, number, cells, class_name, problems)
-        if entry is None:
-            continue
-        name = (model.group_of(entry.attributes["@type"]), entry.attributes["id"])
-        if name in seen:
-            problems.append(_Cell(number, "id", f"{name[1]} stands in row {seen[name]} already"))
-        seen.setdefault(name, number)
-        entries.append(entry)
-    if problems:
-        lines = [str(problem) for problem in problems[:_MAX_SHOWN]]
-        more = len(problems) - _MAX_SHOWN
-        raise InvalidInputError(f"{shown(path)}: {len(problems)} bad cell{'s' if len(problems) > 1 else ''}: "
-                                + "; ".join(lines) + (f"; and {more} more" if more > 0 else ""),
-                                "nothing was changed")
+    matcher = matcher or Matcher()
+    header, lines = read_table(path, data, problems, worksheet, matcher.ask)
+    rows = list(lines)
+    noted = _noted_class(rows)
+    if noted and class_name and noted != class_name:
+        matcher.tell(f"{shown(path)} is a sheet of the class {noted}, as its notes say; --type {class_name} is for others")
+    columns = _match_header(path, header, rows, noted or class_name, problems, matcher)
+    sheet = _Sheet(path, header, columns, noted or class_name, problems, matcher)
+    entries = [entry for number, row in rows if (entry := sheet.entry(number, row)) is not None]
+    matcher.tell_values()
     return entries
 
 
-def _read(path: Path, data: bytes) -> tuple[list[str], list[tuple[int, list[str]]]]:
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not a table in UTF-8") from None
-    is_csv = path.suffix.lower() == ".csv" or path.suffix.lower() not in _SUFFIXES and "\t" not in _first_line(data)
-    delimiter = "," if is_csv else "\t"
-    try:
-        rows = list(enumerate(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True), 1))
-    except csv.Error as error:
-        raise InvalidInputError(f"{shown(path)} is not a table: {error}") from None
-    if not rows or len(rows) > _MAX_ROWS:
-        raise InvalidInputError(f"{shown(path)} has no rows" if not rows else f"{shown(path)} has more than {_MAX_ROWS:,} rows")
-    header = [name.strip() for name in rows[0][1]]
-    _check_header(path, header)
-    return header, rows[1:]
+def _noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
+    """The class that the line of notes of a template names."""
+    return next((name for _, row in rows for cell in row if (name := class_of_note(cell)) in model.class_names()), None)
 
 
-def _check_header(path: Path, header: list[str]) -> None:
-    known = {slot for name in model.class_names() for slot in model.describe(name)["slots"]} | {"@type", *_ARGUMENTS}
-    if twice := {name for name in header if header.count(name) > 1}:
-        raise InvalidInputError(f"{shown(path)}: the column {listing(sorted(twice))} stands there twice")
-    for name in header:
-        if name not in known:
-            near = did_you_mean(name, known)
-            raise InvalidInputError(f"{shown(path)}: there is no slot {name or '(empty)'} for a column",
-                                    f"did you mean {near}?" if near else f"there are {listing(sorted(known), 40)}")
-    if "id" not in header:
-        raise InvalidInputError(f"{shown(path)}: there is no column id", "is it separated by tabs (.tsv) or commas (.csv)?")
+def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems,
+                  matcher: Matcher) -> list[str | None]:
+    """The slot of each column; None where it has none. What is only near is noted as a problem, and its slot given all the same."""
+    own = list(model.describe(class_name)["slots"]) if class_name else []
+    known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
+    free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
+    columns: list[str | None] = []
+    for at, name in enumerate(header):
+        if not name and not any(row[at:at + 1] and row[at].strip() for _, row in rows):
+            columns.append(None)  # a column without anything
+            continue
+        left = [one for one in dict.fromkeys(free) if one not in columns]
+        slot = matcher.slot_of(name, known, left, class_name) if name else None
+        if slot is None:
+            near = matcher.near_slots(name, left, class_name)[:1]
+            hint = f"did you mean {near[0]}?" if near else f"there are {listing(left, 40)}"
+            problems.add(path, 1, f"column {at + 1}", f"there is no slot {name or '(empty)'} for a column ({hint})", f"{name}={near[0] if near else ''}")
+            slot = next(iter(near), None)  # so that its cells are looked at, too
+        elif slot != LEFT_OUT and slot in columns:
+            other = header[columns.index(slot)]
+            problems.add(path, 1, f"column {at + 1}", f"{slot} stands there twice" + (f": {other} and {name}" if other != name else ""))
+            slot = None
+        columns.append(slot)
+    if "id" not in columns:
+        problems.add(path, 1, "id", "there is no column id (is it separated by tabs (.tsv) or commas (.csv)?)")
+    return columns
 
 
-def _entry(path: Path, number: int, cells: dict[str, str], class_name: str | None,
-           problems: list[_Cell]) -> Entry | None:
-    source, parent = (cells.pop(name, None) for name in _ARGUMENTS)
-    class_name = cells.pop("@type", None) or class_name
-    if class_name is None:
-        problems.append(_Cell(number, "@type", "is missing: give --type, or a column @type"))
-        return None
-    if "id" not in cells:
-        problems.append(_Cell(number, "id", "is empty"))
-        return None
-    try:
+@dataclass
+class _Sheet:
+    """A table whose rows become elements."""
+
+    path: Path
+    header: list[str]
+    columns: list[str | None]
+    class_name: str | None
+    problems: Problems
+    matcher: Matcher
+
+    def __post_init__(self) -> None:
+        self._rows_of: dict[tuple[str | None, str], int] = {}
+
+    def _refuse(self, number: int, column: str, message: str, suggestion: str | None = None) -> None:
+        self.problems.add(self.path, number, column, message, suggestion)
+
+    def entry(self, number: int, row: list[str]) -> Entry | None:
+        """The element of a row; None where it is empty or bad."""
+        cells = {slot: value.strip() for slot, value in zip(self.columns, row) if slot not in (None, LEFT_OUT) and value and value.strip()}
+        for at, value in enumerate(row[len(self.header):], len(self.header) + 1):
+            if value.strip():
+                self._refuse(number, f"column {at}", f"has no name in the first row: {value[:80]}")
+        if not cells or class_of_note(cells.get("id", "")) is not None:
+            return None
+        source, parent = (cells.pop(name, None) for name in ARGUMENTS)
+        class_name = self._class(number, cells)
+        if class_name is None:
+            return None
+        has_id = "id" in cells
+        if not has_id and "id" in self.columns:
+            self._refuse(number, "id", "is empty")
+        attributes: dict[str, Any] = {"@type": class_name}
+        for slot, text in cells.items():
+            attributes[slot] = self._value(slot, text, class_name)
+        file = self._source(number, source)
+        is_valid = self._is_valid(number, attributes, source)
+        return Entry(attributes, file, parent) if has_id and is_valid and self._is_new(number, attributes) else None
+
+    def _class(self, number: int, cells: dict[str, str]) -> str | None:
+        given = cells.pop("@type", None)
+        name = self.matcher.value_of("@type", given, None) if given else self.class_name
+        if name is None:
+            self._refuse(number, "@type", "is missing: give --type, or a column @type")
+            return None
+        try:
+            model.describe(name)
+        except SchemaError as error:
+            near = near_values(name, model.class_names())
+            self._refuse(number, "@type", f"{error.message} ({error.hint})", f"@type:{name}={near[0]}" if near else None)
+            return None
+        return name
+
+    def _value(self, slot: str, text: str, class_name: str) -> Any:
+        described = model.describe(class_name)["slots"].get(slot, {})
+        parts = [part.strip() for part in text.split(_SEPARATOR) if part.strip()] if described.get("multivalued") else [text]
+        values = [_scalar(self.matcher.value_of(slot, part, class_name), described) for part in parts]
+        return values if described.get("multivalued") else values[0]
+
+    def _source(self, number: int, source: str | None) -> Path | None:
+        if source is None:
+            return None
+        try:
+            return find_source(source, self.path)
+        except ModosError:
+            self._refuse(number, "source_file", f"there is no file {source}")
+            return None
+
+    def _is_new(self, number: int, attributes: dict[str, Any]) -> bool:
+        name = (model.group_of(attributes["@type"]), attributes["id"])
+        before = self._rows_of.setdefault(name, number)
+        if before != number:
+            self._refuse(number, "id", f"{name[1]} stands in row {before} already")
+        return before == number
+
+    def _is_valid(self, number: int, attributes: dict[str, Any], source: str | None) -> bool:
+        class_name = attributes["@type"]
+        prepared = {slot: value for slot, value in model.normalise(attributes).items() if slot != "id"}
         slots = model.describe(class_name)["slots"]
-    except SchemaError as error:
-        problems.append(_Cell(number, "@type", f"{error.message} ({error.hint})"))
-        return None
-    attributes: dict[str, Any] = {"@type": class_name}
-    for column, value in cells.items():
-        attributes[column] = _parse(value, slots.get(column, {}))
-    file = _source(path, number, source, problems)
-    return Entry(attributes, file, parent) if _is_valid(number, attributes, source, problems) else None
-
-
-def _source(path: Path, number: int, source: str | None, problems: list[_Cell]) -> Path | None:
-    if source is None:
-        return None
-    try:
-        return find_source(source, path)
-    except ModosError:
-        problems.append(_Cell(number, "source_file", f"there is no file {source}"))
-        return None
-
-
-def _is_valid(number: int, attributes: dict[str, Any], source: str | None, problems: list[_Cell]) -> bool:
-    prepared = {slot: value for slot, value in model.normalise(attributes).items() if slot != "id"}
-    slots = model.describe(attributes["@type"])["slots"]
-    before = len(problems)
-    if source is not None and "data_path" not in slots:
-        problems.append(_Cell(number, "source_file", f"a {attributes['@type']} has no file"))
-    elif source is not None:
-        prepared.setdefault("data_path", Path(source).name)
-        if (format := format_of(prepared["data_path"])) and "data_format" in slots:
-            prepared.setdefault("data_format", format.name)
-    for error in model.problems(prepared, attributes["id"]):
-        slot = error.path.rpartition(".")[2]
-        message = error.message.partition(": ")[2].removeprefix(f"{slot} ") + (f" ({error.hint})" if error.hint else "")
-        problems.append(_Cell(number, slot, message))
-    return len(problems) == before
-
-
-def _parse(value: str, slot: dict[str, Any]) -> Any:
-    if slot.get("multivalued"):
-        return [_scalar(part.strip(), slot) for part in value.split(_SEPARATOR) if part.strip()]
-    return _scalar(value, slot)
+        before = self.problems.count
+        if source is not None and "data_path" not in slots:
+            self._refuse(number, "source_file", f"a {class_name} has no file")
+        elif source is not None:
+            prepared.setdefault("data_path", Path(source).name)
+            if (format := format_of(prepared["data_path"])) and "data_format" in slots:
+                prepared.setdefault("data_format", format.name)
+        for error in model.problems(prepared, attributes.get("id", "?")):
+            slot = error.path.rpartition(".")[2]
+            message = error.message.partition(": ")[2].removeprefix(f"{slot} ") + (f" ({error.hint})" if error.hint else "")
+            near = near_values(error.got, values_of(slot, class_name))
+            self._refuse(number, slot, message, f"{slot}:{error.got}={near[0]}" if near else None)
+        return self.problems.count == before
 
 
 def _scalar(value: str, slot: dict[str, Any]) -> Any:

@@ -8,7 +8,8 @@ from functools import partial
 
 from modos.errors import InvalidInputError
 from modos.given import as_file, described, open_given
-from modos.reference.assembly import Assembly, assembly_key
+from modos.reference.assembly import Assembly, StoredContig, assembly_key
+from modos.reference.digests import SequenceHash
 from modos.reference.store import Pieces, ReferenceStore, check_present, send, send_sequence
 from modos.reference.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
@@ -22,6 +23,24 @@ def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pi
     for path in paths:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             yield from iter_twobit(as_file(file, folder)) if is_twobit(file) else iter_fasta(file, progress)
+
+
+def digest_sequences(path: str, progress: Progress | None = None) -> tuple[StoredContig, ...]:
+    """The sequences of a FASTA or 2bit file; those of 2bit without digests, as it has lost all letters but A, C, G, T and N.
+
+    Raises
+    ------
+    InvalidInputError
+        It is neither; two sequences have one name.
+    """
+    found: dict[str, SequenceHash] = {}
+    for name, bases in read_sequences([path], progress):
+        if not bases and name in found:
+            raise InvalidInputError(f"{path}: there are two sequences {name}", "leave one out")
+        found.setdefault(name, SequenceHash()).update(bases.upper())
+    with open_given(path) as file:
+        has_all_letters = not is_twobit(file)
+    return tuple(StoredContig(name, sequence.length, *(sequence.digests() if has_all_letters else ("", ""))) for name, sequence in found.items())
 
 
 def read_aliases(path: str) -> Iterator[list[str]]:

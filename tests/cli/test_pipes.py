@@ -31,7 +31,8 @@ TOKEN = "0123456789abcdef0123"
 
 # Objects, places, targets, names, JSON, URLs: what is no file that is read.
 OTHERS = {
-    "": "endpoint", "create": "path type meta", "add": "path type element parent", "update": "path element type values",
+    "": "endpoint", "create": "path type meta map worksheet", "add": "path element parent map", "template": "class_name output",
+    "update": "path element type values map worksheet",
     "remove": "path element", "enrich": "path", "show": "path element", "query": "path format base_uri",
     "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
@@ -67,6 +68,9 @@ CASES = [
     Case("create", "new -f {file}", {"file": "modo.yaml"}),
     Case("create", "new --type sample -f {file}", {"file": "samples.tsv"}, covers=("secret_key", "passphrase_file")),
     Case("create", "new --type sample -f {file}", {"file": "samples.csv"}),
+    Case("create", "new --type sample -f {file}", {"file": "samples.xlsx"}),
+    Case("create", "new {files} -r {reference}", {"files": "demo2.bam", "reference": "ref.fa"}, refused=True),
+    Case("add", "ex {what} -r {reference}", {"what": "demo2.bam", "reference": "ref.fa"}, refused=True),
     Case("add", "ex sample -f {file}", {"file": "sample.yaml"}),
     Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam\"}}' -s {source}", {"source": "demo2.bam"}, refused=True),
     Case("add", "ex data -e '{{\"id\": \"d\", \"data_path\": \"d.bam.c4gh\"}}' -s sealed/demo2.bam.c4gh --secret-key {secret_key} --passphrase-file {passphrase_file}",
@@ -156,6 +160,15 @@ GFF3 = "##gff-version 3\n" + "# a comment\n" * 9000 + "".join(
         ("gene", f"ID=g{start};gene_name=A{start}"), ("mRNA", f"ID=t{start};Parent=g{start}"), ("exon", f"ID=e{start};Parent=t{start}")))
 
 
+def write_xlsx(path, rows):
+    import openpyxl
+
+    workbook = openpyxl.Workbook()
+    for row in rows:
+        workbook.active.append(row)
+    workbook.save(path)
+
+
 def twobit(bases):
     """A 2bit file of sequences in upper case."""
     index, records, at = b"", b"", 16 + sum(5 + len(name) for name in bases)
@@ -197,6 +210,7 @@ def kept(example, tmp_path_factory):
     for name in ("regions.txt", "ref.fa", "new.bedGraph", "genes.gff3"):
         (folder / f"{name}.gz").write_bytes(gzip.compress(texts[name].encode()))
     (folder / "ref.2bit").write_bytes(twobit(BASES))
+    write_xlsx(folder / "samples.xlsx", [line.split("\t") for line in texts["samples.tsv"].splitlines()])
     for name in ("tokens", "passphrase"):
         (folder / name).chmod(0o600)
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / "ssh"], check=True) if shutil.which("ssh-keygen") else \

@@ -46,11 +46,11 @@ def test_files_are_found_beside_the_sheet(sheet, example, tmp_path):
 
 def test_all_bad_cells_at_once(sheet, tmp_path):
     path = sheet("id\tsex\ttaxon_id\tsource_file\n"
-                 "S1\tmale\t\t\nS2\tFemale\t\tnowhere.bam\n\tMale\t\t\nS1\tMale\t\t\nS4\tMale\t\t\textra\n")
+                 "S1\tmal\t\t\nS2\tFemale\t\tnowhere.bam\n\tMale\t\t\nS1\tMale\t\t\nS4\tMale\t\t\textra\n")
     with pytest.raises(InvalidInputError) as caught:
         MODO.from_file(path, tmp_path / "ex", type="sample")
     text = caught.value.message
-    for words in ("row 2, sex: cannot be 'male' (did you mean Male?)", "row 3, source_file: there is no file nowhere.bam",
+    for words in ("row 2, sex: cannot be 'mal' (did you mean Male?)", "row 3, source_file: there is no file nowhere.bam",
                   "row 4, id: is empty", "row 3, source_file: a Sample has no file",
                   "row 6, column 5: has no name", "5 bad cells"):
         assert words in text, text

@@ -1,0 +1,41 @@
+"""`modos template`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from modos.cli.output import say, show
+
+
+def template(
+    class_name: Annotated[str, typer.Argument(metavar="CLASS", help="A class, such as Sample or AlignmentSet; or assay, data, "
+                                              "reference, sample, sequence.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .tsv or .csv file that is not there yet; "
+                                         "else stdout, as TSV.")] = None,
+) -> None:
+    """Write an empty sheet with the columns of a class, the required ones first; filled in, `create -f` and `update -c` read it.
+
+    modos template sample -o samples.tsv
+
+    modos template AlignmentSet
+    """
+    from modos.description import template as make
+    from modos.errors import AlreadyExistsError, InvalidInputError
+
+    if output is not None and output.suffix.lower() not in (".tsv", ".tab", ".csv"):
+        raise InvalidInputError(f"{output} is neither TSV nor CSV", "let its name end with .tsv or .csv")
+    text = make(class_name, "," if output is not None and output.suffix.lower() == ".csv" else "\t")
+    if output is None:
+        show(text)
+        return
+    try:
+        with open(output, "x", encoding="utf-8", newline="") as file:
+            file.write(text)
+    except FileExistsError:
+        raise AlreadyExistsError(f"{output} exists already", "choose another name: somebody may have filled it in") from None
+    except OSError as error:
+        raise InvalidInputError(f"cannot write {output}: {error.strerror}", "choose another place with -o") from None
+    say(f"wrote {output}")

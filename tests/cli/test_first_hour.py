@@ -1,0 +1,181 @@
+"""The first hour: an object of files, a template, a sheet with other headers, as a newcomer types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import subprocess
+import sys
+import threading
+
+import pytest
+
+MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+
+
+def modos(*arguments, cwd=None):
+    return subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, cwd=cwd, stdin=subprocess.DEVNULL, timeout=100, text=True)
+
+
+def good(*arguments, cwd=None):
+    result = modos(*arguments, cwd=cwd)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def fails(code, *arguments, words=(), cwd=None):
+    result = modos(*arguments, cwd=cwd)
+    assert result.returncode == code and "Traceback" not in result.stderr, result.stderr
+    lines = result.stderr.splitlines()
+    lines = lines[next(number for number, line in enumerate(lines) if line.startswith("error: ")):]
+    assert len(lines) <= 2 and result.stdout == "", result.stderr
+    assert all(word in result.stderr for word in words), result.stderr
+
+
+def on_a_terminal(*arguments, answers, cwd):
+    """Run a command whose input and messages are a terminal; returns the exit code and what was said."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE)
+    os.close(theirs)
+    said = bytearray()
+
+    def listen():
+        try:
+            while piece := os.read(ours, 4096):
+                said.extend(piece)
+        except OSError:
+            pass
+
+    listener = threading.Thread(target=listen)
+    listener.start()
+    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
+    process.communicate(timeout=100)
+    listener.join(10)
+    os.close(ours)
+    return process.returncode, said.decode()
+
+
+@pytest.fixture
+def source(example):
+    return example / "source"
+
+
+def shown(path):
+    return json.loads(good("show", path, "--json").stdout)
+
+
+def test_files_become_an_object_and_what_was_found_is_said(source, tmp_path):
+    result = good("create", tmp_path / "ex", source / "demo1.cram", source / "calls.vcf.gz", "-r", source / "reference.fa", "-m", '{"name": "Mine"}')
+    assert result.stdout == ""
+    for words in ("demo1.cram: AlignmentSet data/demo1, CRAM, sample sample/SAMPLE1, reference/reference by MD5 of 2 contigs, index demo1.cram.crai",
+                  "calls.vcf.gz: VariantSet data/calls, VCF, samples sample/SAMPLE1, sample/SAMPLE2", "created"):
+        assert words in result.stderr, result.stderr
+    assert good("-q", "create", tmp_path / "quiet", source / "demo2.bam").stderr == ""
+    assert good("add", tmp_path / "ex", source / "demo2.bam", source / "cohort.bcf").stderr.count("reference/reference by MD5") == 2
+    metadata = shown(tmp_path / "ex")
+    assert metadata["ex"]["name"] == "Mine" and {"data/demo1", "data/demo2", "data/calls", "data/cohort"} <= metadata.keys()
+    assert good("check", tmp_path / "ex", "--thorough").stdout == ""
+    assert good("enrich", tmp_path / "ex").stderr.strip() == "nothing new"
+    assert good("stream", "-c", "-r", "chr1:1-2000", tmp_path / "ex/demo1.cram").stdout.strip().isdigit()
+
+
+def test_to_s3(source, stack):
+    good("--endpoint", stack.endpoint, "create", "s3://modos-demo/first", source / "demo1.cram", "-r", source / "reference.fa")
+    good("--endpoint", stack.endpoint, "add", "s3://modos-demo/first", source / "calls.vcf.gz")
+    assert good("--endpoint", stack.endpoint, "check", "s3://modos-demo/first").stdout == ""
+
+
+def test_the_present_forms_are_as_they_were(source, tmp_path):
+    good("create", "ex", cwd=tmp_path)
+    (tmp_path / "sample").write_text("a file of the name of a type")
+    fails(2, "add", "ex", "sample", words=("--element",), cwd=tmp_path)
+    good("add", "ex", "sample", "-e", '{"id": "s1"}', cwd=tmp_path)
+    fails(2, "add", "ex", "sampel", "-e", '{"id": "s1"}', words=("sampel is not a type",), cwd=tmp_path)
+    fails(2, "add", "ex", "sampel", words=("sampel is not a type",), cwd=tmp_path)
+    good("add", "ex", "data", "-e", '{"id": "d"}', "-s", source / "demo2.bam", cwd=tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [
+    ("add", "ex", "data", "demo1.cram"), ("add", "ex", "demo1.cram", "demo2.bam", "-e", "{}"), ("add", "ex", "sample", "-e", '{"id": "x"}', "-r", "reference.fa"),
+    ("add", "ex", "sample", "-e", '{"id": "x"}', "--map", "a=b"), ("create", "new", "-r", "reference.fa"), ("create", "new", "--map", "a=b"),
+    ("create", "demo1.cram", "demo2.bam"), ("create", "new", "demo1.cram", "--map", "nonsense"), ("create", "new", "demo1.cram", "--worksheet", "x"),
+    ("update", "ex", "demo1", "-e", "{}", "--map", "a=b"),
+])
+def test_what_does_not_go_together_is_refused(example, tmp_path, arguments):
+    import shutil
+
+    shutil.copytree(example / "source", tmp_path, dirs_exist_ok=True)
+    shutil.copytree(example / "ex", tmp_path / "ex")
+    before = sorted(tmp_path.rglob("*"))
+    fails(2, *arguments, cwd=tmp_path)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_an_object_that_exists_stays(source, tmp_path):
+    good("create", tmp_path / "ex", source / "demo1.cram")
+    fails(1, "create", tmp_path / "ex", source / "demo2.bam", words=("modos add",))
+    assert "data/demo2" not in shown(tmp_path / "ex")
+
+
+def test_a_template_is_written_once_and_read_back(tmp_path):
+    good("template", "sample", "-o", "s.csv", cwd=tmp_path)
+    assert (tmp_path / "s.csv").read_text().startswith("id,name,description,")
+    fails(1, "template", "sample", "-o", "s.csv", cwd=tmp_path)
+    fails(2, "template", "sample", "-o", "s.xlsx", cwd=tmp_path)
+    fails(2, "template", "Sampel", words=("Sample",), cwd=tmp_path)
+    assert good("template", "AlignmentSet").stdout.startswith("id\tsource_file\t")
+    assert "0 elements" in good("create", "ex", "-f", "s.csv", cwd=tmp_path).stderr
+    with open(tmp_path / "s.csv", "a") as file:
+        file.write("S1,First\n")
+    assert "1 element changed" in good("update", "ex", "-c", "s.csv", cwd=tmp_path).stderr
+    assert shown(tmp_path / "ex")["sample/S1"] == {"@type": "Sample", "name": "First"}
+
+
+def test_a_sheet_with_other_headers_needs_a_word(source, tmp_path):
+    import openpyxl
+
+    workbook = openpyxl.Workbook()
+    for row in (["Sample ID", "Gender", "Age"], ["SAMPLE1", "F", 31], ["SAMPLE2", "male", 40]):
+        workbook.active.append(row)
+    workbook.save(tmp_path / "s.xlsx")
+    create = ("create", "ex", source / "demo1.cram", "-f", "s.xlsx", "--type", "sample")
+    fails(2, *create, words=("4 bad cells", "did you mean id?", "did you mean sex?", "no slot Age", "--map 'Sample ID=id'"), cwd=tmp_path)
+    assert not (tmp_path / "ex").exists()
+    result = good(*create, "--map", "Sample ID=id", "--map", "Gender=sex", "--map", "Age=", "--map", "sex:F=female", cwd=tmp_path)
+    for words in ("column Sample ID is read as id", "column Age is left out", "sex F is read as Female (1 cell)", "sex male is read as Male (1 cell)"):
+        assert words in result.stderr, result.stderr
+    metadata = shown(tmp_path / "ex")
+    assert metadata["sample/SAMPLE1"] == {"@type": "Sample", "sex": "Female"} and metadata["data/demo1"]["has_sample"] == ["sample/SAMPLE1"]
+    dry = good("update", "ex", "-c", "s.xlsx", "--type", "sample", "--map", "Sample ID=id", "--map", "Gender=sex", "--map", "Age=", "--map", "sex:F=Male",
+               "--dry-run", cwd=tmp_path)
+    assert dry.stdout.splitlines() == ["~ sample/SAMPLE1", "    sex: Female -> Male"]
+
+
+def test_a_terminal_is_asked(source, tmp_path):
+    (tmp_path / "s.tsv").write_text("Sample ID\tSex\tAge\nsample-1\tF\t3\n")
+    code, said = on_a_terminal("create", "ex", source / "demo1.cram", source / "reference.fa", "-f", "s.tsv", "--type", "sample",
+                               answers=["nonsense", "id", "-", "female", "ReferenceGenome", "sample/sample-1"], cwd=tmp_path)
+    assert code == 0, said
+    for words in ("column Sample ID is no slot; which one is meant?", "nonsense is none of", "column Age is left out", "sex F is read as Female",
+                  "reference.fa: what is it?", "which sample is SAMPLE1?", "created ex"):
+        assert words in said, said
+    assert shown(tmp_path / "ex")["sample/sample-1"]["sex"] == "Female" and shown(tmp_path / "ex")["data/demo1"]["has_reference"] == ["reference/reference"]
+    code, said = on_a_terminal("create", "none", "-f", "s.tsv", "--type", "sample", answers=["", "", ""], cwd=tmp_path)
+    assert code == 2 and "3 bad cells" in said and not (tmp_path / "none").exists()
+
+
+def test_a_terminal_is_asked_which_sample_is_meant(source, tmp_path):
+    good("create", "ex", cwd=tmp_path)
+    good("add", "ex", "sample", "-e", '{"id": "sample_1"}', cwd=tmp_path)
+    fails(2, "add", "ex", source / "demo2.bam", words=("the sample SAMPLE1 may be sample/sample_1", "--map 'has_sample:SAMPLE1=sample_1'"), cwd=tmp_path)
+    code, said = on_a_terminal("add", "ex", source / "demo2.bam", answers=["sample/sample_1"], cwd=tmp_path)
+    assert code == 0 and "which sample is SAMPLE1?" in said, said
+    assert shown(tmp_path / "ex")["data/demo2"]["has_sample"] == ["sample/sample_1"]
+
+
+def test_all_that_is_wrong_with_files_is_one_error(source, tmp_path):
+    fails(2, "create", "ex", source / "demo1.cram", "none.bam", source / "modo.yaml", source / "reference.fa",
+          words=("3 problems", "no source file none.bam", "-r"), cwd=tmp_path)
+    fails(3, "create", "ex", "none.bam", cwd=tmp_path)
+    assert list(tmp_path.iterdir()) == []
