@@ -51,6 +51,16 @@ def read_json(body: bytes) -> Any:
     return content
 
 
+def transport_reason(error: BaseException) -> str:
+    """What went wrong on a connection, in a few words."""
+    text = str(error)
+    for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
+                  "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
+        if words.lower() in text.lower():
+            return words.lower()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
 def _follow(method: str, url: str, limit: int, end: float, options: dict[str, Any]) -> tuple[int, bytes]:
     import requests
 

@@ -13,8 +13,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from modos import tokens
-from modos.asking import ask, read_json
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
+from modos.asking import ask, read_json, transport_reason
+from modos.errors import (
+    AccessError,
+    InvalidInputError,
+    ModosError,
+    ProtocolError,
+    TransportError,
+)
 from modos.reach import check_reach, origin
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
@@ -215,16 +221,6 @@ def _with_token(request: Any, token: str | None) -> Any:
     if token:
         request.headers["Authorization"] = f"Bearer {token}"
     return request
-
-
-def transport_reason(error: BaseException) -> str:
-    """What went wrong on a connection, in a few words."""
-    text = str(error)
-    for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
-                  "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
-        if words.lower() in text.lower():
-            return words.lower()
-    return text.splitlines()[0][:200] if text else type(error).__name__
 
 
 def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -> Services:

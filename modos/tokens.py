@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos.asking import ask, read_json
+from modos.asking import ask, read_json, transport_reason
 from modos.errors import AccessError, ModosError, ProtocolError, TransportError
 
 _SERVICE = "modos"
@@ -89,7 +89,7 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
     except ModosError:
         raise
     except (requests.RequestException, HTTPError, OSError) as error:
-        raise TransportError(f"cannot reach {url}: {error}", "is the network there?") from None
+        raise TransportError(f"cannot reach {url}: {transport_reason(error)}", "is the network there?") from None
     try:
         answer = read_json(body)
     except ValueError:

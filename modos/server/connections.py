@@ -10,7 +10,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 HEADERS = 20.0  # seconds until the line and the headers of a request have to be there
 STALLED = 120.0  # seconds in which a client has to take some of an answer
 _SOME = 16 << 10  # bytes
-BACKLOG = 128  # connections that are taken at once, before any of them is looked at
+BACKLOG = 128  # connections that are taken at once, at most, before any of them is looked at
 
 
 class BoundedProtocol(H11Protocol):

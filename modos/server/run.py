@@ -217,5 +217,6 @@ def _config(app: Any, **options: Any) -> Any:
     from modos.server.admitting import most_requests
     from modos.server.connections import BACKLOG, BoundedProtocol
 
+    most = most_requests()
     return uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE, server_header=False,
-                          http=BoundedProtocol, backlog=BACKLOG, ws="none", limit_concurrency=most_requests(), **options)
+                          http=BoundedProtocol, backlog=min(BACKLOG, most), ws="none", limit_concurrency=most, **options)

@@ -30,13 +30,10 @@ def _posted(*answers: bytes) -> Iterator[None]:
     """Forms that are posted get answers one after the other, the last of them for good."""
     left = list(answers)
 
-    def post(url: str, **_: Any) -> Any:
-        body = left.pop(0) if len(left) > 1 else left[0]
-        response = Mock(status_code=200, raw=Mock(read=lambda size, **_: body[:size]))
-        response.__enter__, response.__exit__ = Mock(return_value=response), Mock(return_value=None)
-        return response
+    def ask(method: str, url: str, **_: Any) -> tuple[int, bytes]:
+        return 200, left.pop(0) if len(left) > 1 else left[0]
 
-    with patch("requests.post", post), patch("modos.login.time.sleep", lambda seconds: time_passes(seconds)):
+    with patch("modos.tokens.ask", ask), patch("modos.login.time.sleep", lambda seconds: time_passes(seconds)):
         yield
 
 
