@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Set
 from concurrent.futures import ThreadPoolExecutor
 
 from modos import model
+from modos.elements import old_layout
 from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, group_node
 from modos.elements.shape import MAX_ROOT, Malformed, check_node, read_json
 from modos.errors import (
@@ -20,7 +21,6 @@ from modos.storage import Storage, check_key
 
 _ATTEMPTS = 20
 _MIRROR_WORKERS = 16
-_OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 def load(storage: Storage, known: Document | None = None) -> Document:
     """Read the whole metadata of an object: one request.
 
-    An object in the old layout (Zarr v2) takes two.
+    An object in the old layout (Zarr v2) takes one for each of its groups.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
         The root document is damaged.
     """
     try:
-        read = _read_changed(storage, ROOT_KEY, known, 3)
+        read = _read_changed(storage, known)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
@@ -54,17 +54,20 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     return document if document.nodes else _with_nodes(storage, document)
 
 
-def _read_changed(storage: Storage, key: str, known: Document | None, zarr_format: int) -> tuple[bytes, str] | None:
+def _read_changed(storage: Storage, known: Document | None) -> tuple[bytes, str] | None:
     """A root and its tag, or None where it is the known one."""
-    if known is None or not known.tag or known.zarr_format != zarr_format:
-        return storage.read(key)
-    return storage.read_changed(key, known.tag)
+    if known is None or not known.tag or known.zarr_format != 3:
+        return storage.read(ROOT_KEY)
+    return storage.read_changed(ROOT_KEY, known.tag)
 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
+    """An object in the old layout; each of its groups is asked, as what lists them may be older than they are."""
+    infos = old_layout.own_files(storage)
+    if known is not None and known.zarr_format == 2 and infos and known.tag == old_layout.tag_of(infos):
+        return known
     try:
-        read = _read_changed(storage, _OLD_ROOT_KEY, known, 2)
-        return known if read is None else Document.from_zarr2(*read, storage.url)
+        return Document.from_zarr2(storage, infos)
     except NotFoundError:
         hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
                 "check the path, or make one with `modos create`")
