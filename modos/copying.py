@@ -90,10 +90,15 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
         The target was changed since it was copied, or somebody copies to it.
     AlreadyExistsError
         It holds something else.
+    InvalidInputError
+        The source is in the layout of Zarr v2, and has arrays.
     IntegrityError
         The source is not whole.
     """
     document = elements.load(source)
+    if document.zarr_format == 2 and document.array_folders():
+        raise InvalidInputError(f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",
+                                "bring it up to date first, with `modos upgrade`")
     base = _object_at(target)
     infos = list(target.iter_files())
     present, left = {info.key: info.size for info in infos}, _left_files(target, infos)

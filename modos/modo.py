@@ -490,8 +490,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
             transaction.update_element(transaction.view.object_id, {"last_update_date": date or editing.now()})
 
     def upgrade(self) -> None:
-        """Bring an object in the layout of Zarr v2 to this version's."""
-        self._document = elements.upgrade(self.storage)
+        """Bring an object in the layout of Zarr v2 to this version's, with its arrays."""
+        from modos.tracks import old_chunks
+
+        self._document = elements.upgrade(self.storage, old_chunks)
 
     def checksum(self) -> str:
         """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.

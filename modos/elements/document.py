@@ -123,12 +123,13 @@ class Document:
         """
         data, tag = storage.read(old_layout.OLD_ROOT_KEY)
         try:
-            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | old_layout.read_own(storage, infos)
+            own = old_layout.read_own(storage, infos)
+            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
             attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
             nodes = {}
             for key in entries:
                 path, _, name = key.rpartition("/")
-                if path and name in (".zgroup", ".zarray"):
+                if path and (name == ".zgroup" or name == ".zarray" and (key in own or not own)):
                     told = entries.get(f"{path}/.zattrs", {})
                     nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
@@ -197,14 +198,14 @@ class Document:
 
     def element(self, element_id: str) -> dict[str, Any]:
         """The attributes of an element, or of the object by its own id, links in full form."""
-        return model.normalise(self._raw(element_id))
+        return model.normalise(self.raw(element_id))
 
     def __contains__(self, element_id: str) -> bool:
         return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
 
     def data_paths(self) -> dict[str, str]:
         """The elements' files, arrays aside: id by path."""
-        paths = ((self._raw(i).get("data_path"), i) for i in self.ids())
+        paths = ((self.raw(i).get("data_path"), i) for i in self.ids())
         return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
 
     def array_folders(self) -> set[str]:
@@ -297,7 +298,7 @@ class Document:
         InvalidInputError
             The schema has no link from the one to the other.
         """
-        attributes = self._raw(parent_id)
+        attributes = self.raw(parent_id)
         group = child_id.partition("/")[0]
         slot = model.link_slot(attributes["@type"], group)
         if slot is None:
@@ -309,7 +310,7 @@ class Document:
 
     def _relink(self, parent_id: str, child_id: str, new_id: str | None) -> None:
         """Have a link lead to another id, or to none."""
-        attributes = self._raw(parent_id)
+        attributes = self.raw(parent_id)
         slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
         if slot is None or slot not in attributes:
             return
@@ -319,7 +320,8 @@ class Document:
             rest = {key: value for key, value in attributes.items() if key != slot}
             self.set(parent_id, rest | {slot: left} if left else rest)
 
-    def _raw(self, element_id: str) -> dict[str, Any]:
+    def raw(self, element_id: str) -> dict[str, Any]:
+        """The attributes of an element as they are written, but the place of its arrays as format.md has it."""
         if element_id == self.object_id:
             return self.attributes
         attributes = self.nodes[element_id]["attributes"]

@@ -88,9 +88,13 @@ def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
     }
 
 
-def check_convertible(meta: Mapping[str, Any]) -> None:
-    """Raise Unknown for an array that Zarr v3 cannot have as it is."""
-    _type_of(meta)
+def why_unknown(meta: Mapping[str, Any]) -> str | None:
+    """What of an array Zarr v3 does not have; None where it has it all."""
+    try:
+        _type_of(meta)
+    except Unknown as error:
+        return str(error)
+    return None
 
 
 def is_text(meta: Mapping[str, Any]) -> bool:
@@ -112,10 +116,11 @@ def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str
 def is_old_file(path: str, nodes: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether a file of the tree is of the old layout of some groups and arrays."""
     folder, _, name = path.rpartition("/")
-    if name in _OWN or path == ".zmetadata":
+    if name in _OWN:
         return not folder or folder in nodes
     array = next((parent for parent in _parents(path) if nodes.get(parent, {}).get("node_type") == "array"), None)
-    return array is not None and _CHUNK.fullmatch(path.removeprefix(f"{array}/")) is not None
+    is_chunk = array is not None and _CHUNK.fullmatch(path.removeprefix(f"{array}/")) is not None
+    return is_chunk and nodes[array].get("chunk_key_encoding", {}).get("name") == "default"
 
 
 def _parents(path: str) -> Iterator[str]:
