@@ -71,6 +71,6 @@ def run_peer(code: str, *args: Any) -> str:
     """What a program prints that runs where sdsc-ordes modos is; the test is skipped where it is nowhere."""
     if not _PYTHON:
         pytest.skip(f"sdsc-ordes modos is not here ({PEER}: a Python that has it)")
-    done = subprocess.run([_PYTHON, "-c", code, *map(str, args)], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([_PYTHON, "-I", "-c", code, *map(str, args)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout
