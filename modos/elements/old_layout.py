@@ -144,16 +144,31 @@ def _type_of(meta: Mapping[str, Any]) -> tuple[Any, dict[str, Any], Any]:
     if found is None:
         raise Unknown(f"values of the type {str(meta.get('dtype'))[:60]}")
     kind, size = found[1], int(found[2] or 0)
-    filters = [codec.get("id") for codec in meta.get("filters") or () if isinstance(codec, dict)]
+    filters = _codecs(meta.get("filters") or [])
+    _codecs([meta["compressor"]] if meta.get("compressor") else [])
     if kind == "O" and (len(filters) != 1 or filters[0] not in _TEXT_CODECS):
         raise Unknown(f"objects in the codec {filters[0] if filters else None}")
     fill = _NO_FILL[kind] if meta.get("fill_value") is None else meta["fill_value"]
+    if not _is_fill(fill) or meta.get("order", "C") not in ("C", "F") or meta.get("dimension_separator", ".") not in (".", "/"):
+        raise Unknown("a fill value, order or separator that no array has")
     if kind in "OU":
         return "string", {"name": "vlen-utf8"}, fill if isinstance(fill, str) else ""
     bytes_codec = {"name": "bytes", "configuration": {"endian": "little"}}
-    if kind == "S":
+    if kind == "S" and size:
         return {"name": "null_terminated_bytes", "configuration": {"length_bytes": size}}, {"name": "bytes"}, fill or ""
-    name = _NAMES[kind].get(size)
+    name = _NAMES.get(kind, {}).get(size)
     if name is None:
         raise Unknown(f"values of the type {meta['dtype']}")
     return name, {"name": "bytes"} if size == 1 else bytes_codec, bool(fill) if kind == "b" else fill
+
+
+def _codecs(told: Any) -> list[Any]:
+    if not isinstance(told, list) or not all(isinstance(codec, dict) for codec in told):
+        raise Unknown("codecs that are none")
+    return [codec.get("id") for codec in told]
+
+
+def _is_fill(value: Any) -> bool:
+    """Whether a fill value is a scalar, or a complex number as a pair, and JSON has it."""
+    parts = value if isinstance(value, list) and len(value) == 2 else [value]
+    return all(isinstance(part, (str, int, float)) and not (isinstance(part, float) and not math.isfinite(part)) for part in parts)

@@ -40,7 +40,7 @@ def why_unreadable(meta: Mapping[str, Any]) -> str | None:
         return f"the filter {unknown[0]}"
     if "json2" in filters and meta.get("order") == "F" and len(meta["shape"]) > 1:
         return "json2 in the order F"
-    if meta["dtype"] != "|O" and math.prod(meta["chunks"]) * np.dtype(meta["dtype"]).itemsize > MAX_READ:
+    if math.prod(meta["chunks"]) * np.dtype(meta["dtype"]).itemsize > MAX_READ:
         return f"chunks of more than {MAX_READ >> 20} MiB"
     return None
 
@@ -69,6 +69,8 @@ def _decoded(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
     decoded: Any = _decompressed(meta.get("compressor"), data, MAX_READ if filters else math.prod(chunks) * dtype.itemsize)
     if dtype.hasobject and filters[0]["id"] == "json2":
         return _from_json(decoded, chunks)
+    if dtype.hasobject and int.from_bytes(bytes(decoded[:4]), "little") != math.prod(chunks):
+        raise ValueError("it has another number of texts than a chunk has")
     for codec in reversed(filters):
         decoded = numcodecs.get_codec(dict(codec)).decode(decoded)
     if not dtype.hasobject:

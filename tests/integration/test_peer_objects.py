@@ -328,3 +328,25 @@ def test_an_object_that_its_own_program_made(tmp_path, example, encrypted):
         assert list(rna["genes"][...]) == [f"g{i}" for i in range(40)] and list(rna["json"][...]) == [f"t{i}" for i in range(40)]
         assert modo.encrypt(secret.public) == ["data/demo1"]
     assert MODO.open(path).find_problems() == []
+
+
+@pytest.mark.parametrize("lie", [
+    {"filters": 3}, {"filters": ["delta"]}, {"compressor": "blosc"}, {"dtype": ["<i8"]}, {"dtype": "<i9"}, {"dtype": "|S0"}, {"dtype": "<M8[s]"},
+    {"fill_value": {"a": 1}}, {"order": "X"}, {"dimension_separator": ""}, {"chunks": [1 << 40, 1 << 40]}, {"compressor": {"id": "pickle"}},
+    {"filters": [{"id": "pickle"}]}, {"dtype": [["a", "<i4"]]}, {"dtype": "|O"},
+], ids=str)
+def test_an_array_that_says_what_none_can_be_is_refused_in_a_line(matrices, lie):
+    file = matrices / "data.zarr/data/rna1/counts/.zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | lie))
+    assert MODO.open(matrices).metadata["data/rna1"]["name"] == "rna"
+    with pytest.raises((InvalidInputError, IntegrityError), match="rna1/counts"):
+        MODO.open(matrices).upgrade()
+    assert not list(matrices.rglob("zarr.json"))
+
+
+@pytest.mark.parametrize("lie", [{"shape": "x"}, {"shape": [30]}, {"chunks": [0, 1]}, {"shape": [-1, 2]}, {"chunks": None}], ids=str)
+def test_an_array_without_a_shape_is_damage(matrices, lie):
+    file = matrices / "data.zarr/data/rna1/counts/.zarray"
+    file.write_text(json.dumps(json.loads(file.read_text()) | lie))
+    with pytest.raises(IntegrityError, match="is damaged"):
+        MODO.open(matrices)
