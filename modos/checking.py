@@ -169,7 +169,8 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
         elif damage := find_damage(storage, path, SealRecord.of(attributes)):
             yield Finding("seal", element_id, damage)
-        elif checksums and attributes.get("data_checksum") not in (None, transfer.measure(storage, path, progress)[1]):
+        elif checksums and attributes.get("data_checksum") not in (
+                None, transfer.measure(storage, path, progress, whole=transfer.counts_whole(attributes))[1]):
             yield Finding("checksum", element_id, f"{path} does not have the recorded checksum")
         else:
             sound.append((element_id, path))

@@ -31,11 +31,12 @@ _WORKERS = 8
 
 @dataclass(frozen=True)
 class FileToSend:
-    """A file of the source: its key, its size in bytes, and its BLAKE2b-512 where the metadata have it."""
+    """A file of the source: its key, its size in bytes, its BLAKE2b-512 where the metadata have it, and whether that is of all bytes."""
 
     key: str
     size: int
     checksum: str | None
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -89,10 +90,15 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
         The target was changed since it was copied, or somebody copies to it.
     AlreadyExistsError
         It holds something else.
+    InvalidInputError
+        The source is in the layout of Zarr v2, and has arrays.
     IntegrityError
         The source is not whole.
     """
     document = elements.load(source)
+    if document.zarr_format == 2 and document.array_folders():
+        raise InvalidInputError(f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",
+                                "bring it up to date first, with `modos upgrade`")
     base = _object_at(target)
     infos = list(target.iter_files())
     present, left = {info.key: info.size for info in infos}, _left_files(target, infos)
@@ -204,7 +210,7 @@ def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
     if target.stat(file.key).size != file.size:
         return False
     if target.local_path(file.key) and file.checksum:
-        return transfer.measure(target, file.key)[1] == file.checksum
+        return transfer.measure(target, file.key, whole=file.whole)[1] == file.checksum
     return not target.local_path(file.key) and target.matches(file.key, source.iter_range(file.key, 0, file.size))
 
 
@@ -216,7 +222,7 @@ class _Checked:
         self._file = file
         self._progress = progress
         self._digest, self._at = ThreadedHash(), 0
-        self._start = transfer.counted_from(source, file.key) if file.checksum else 0
+        self._start = transfer.counted_from(source, file.key, whole=file.whole) if file.checksum else 0
 
     def after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
         """What comes after the bytes that are there; those are looked at now, the others as they are taken."""
@@ -276,7 +282,8 @@ def _checksums(document: Document) -> dict[str, str]:
 def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
     checksums, mirrors = _checksums(document), {elements.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {elements.ROOT_KEY}
-    found = [FileToSend(info.key, info.size, checksums.get(info.key)) for info in _present(source, document)
+    whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
+    found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _present(source, document)
              if info.key not in skipped and not info.key.startswith(f"{journal.FOLDER}/")]
     chosen = _chooser(document, include, exclude)
     missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))

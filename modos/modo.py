@@ -31,6 +31,7 @@ from modos.gathering import FromFiles
 from modos.genomes import Genomes
 from modos.hidden import escape_line
 from modos.reading import GenomicFiles
+from modos.referencing import index_references
 from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -504,8 +505,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
             transaction.update_element(transaction.view.object_id, {"last_update_date": date or editing.now()})
 
     def upgrade(self) -> None:
-        """Bring an object in the layout of Zarr v2 to this version's."""
-        self._document = elements.upgrade(self.storage)
+        """Bring an object in the layout of Zarr v2 to this version's, with its arrays; its references get the indexes that they lack."""
+        from modos.tracks import old_chunks
+
+        self._document = elements.upgrade(self.storage, old_chunks)
+        index_references(self.storage, self.metadata)
 
     def checksum(self) -> str:
         """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.

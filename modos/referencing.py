@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modos.errors import InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import format_of, is_array_path, is_encrypted
 from modos.genomics import GenomicFile
 from modos.records import header_lines
@@ -14,12 +15,14 @@ from modos.reference.digests import Digests
 from modos.reference.dna import Reference
 from modos.reference.fasta import digest_fasta, open_fasta
 from modos.reference.opening import open_reference, stored_assembly, stored_contigs
-from modos.reference.sequences import is_compressed
+from modos.reference.sequences import computed_fai, format_fai, is_compressed
 from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.streaming import StorageSource
 
 Metadata = Mapping[str, Mapping[str, Any]]
+logger = logging.getLogger(__name__)
+
 _MD5 = re.compile("[0-9a-f]{32}")
 _SHOWN = 5  # contigs that a message names
 
@@ -87,9 +90,26 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
         return stored_contigs(attributes, endpoint)
     if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
         return ()
-    if not storage.exists(f"{path}.fai"):
+    if not storage.exists(path):
         return ()
     return digest_fasta(storage, path)
+
+
+def index_references(storage: Storage, metadata: Metadata) -> None:
+    """Write the .fai of each plain FASTA that has none; of one that cannot have any it is told why."""
+    for id, attributes in metadata.items():
+        path = attributes.get("data_path")
+        if not id.startswith("reference/") or not path or is_array_path(path) or is_encrypted(path) or is_compressed(path):
+            continue
+        format = format_of(path)
+        if format is None or format.name != "FASTA" or not storage.exists(path) or storage.exists(f"{path}.fai"):
+            continue
+        try:
+            storage.write(f"{path}.fai", format_fai(computed_fai(storage, path)), if_absent=True)
+        except ConflictError:  # somebody else has just written it
+            continue
+        except (IntegrityError, InvalidInputError) as error:
+            logger.warning("%s has no index: %s", id, error)
 
 
 def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None = None) -> Iterator[tuple[str, str, bool]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -191,13 +191,23 @@ def checksum(source: Path, key: str) -> str:
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
-def counted_from(storage: Storage, key: str) -> int:
+def counted_from(storage: Storage, key: str, *, whole: bool = False) -> int:
     """The byte from which on a file counts for its checksum: of a sealed file the body alone.
 
     So the checksum stays when a file is sealed for others, which changes the
     header and nothing else. The header has seals of its own.
+
+    Parameters
+    ----------
+    whole
+        All of it counts; see `counts_whole`.
     """
-    return _header_size(storage, key) if is_encrypted(key) else 0
+    return _header_size(storage, key) if is_encrypted(key) and not whole else 0
+
+
+def counts_whole(attributes: Mapping[str, Any]) -> bool:
+    """Whether the checksum of an element's file is one of all its bytes though it is sealed: another program wrote it, and no size."""
+    return "data_size" not in attributes
 
 
 def _counted_from_file(source: Path, key: str) -> int:
@@ -212,10 +222,10 @@ def _header_size(storage: Storage, key: str) -> int:
         return 0
 
 
-def measure(storage: Storage, key: str, progress: Progress | None = None) -> tuple[int, str]:
+def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
     """Size in bytes and BLAKE2b-512 of a file in a storage; see `counted_from`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, counted_from(storage, key), size):
+    for piece in storage.iter_range(key, counted_from(storage, key, whole=whole), size):
         digest.update(piece)
         if progress:
             progress(len(piece))

@@ -10,13 +10,13 @@ from datetime import date
 from typing import Any
 
 from modos import model
-from modos.elements import shape
+from modos.elements import old_layout, shape
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
 )
-from modos.formats import ZARR, is_array_path
+from modos.formats import ZARR, format_of, is_array_path
 from modos.hidden import is_plain
-from modos.storage import check_key
+from modos.storage import ObjectInfo, Storage, check_key
 
 ROOT_KEY = f"{ZARR}/zarr.json"
 STATE = "_modos"  # root attribute: format version, revision, the ids of recent commits
@@ -112,17 +112,30 @@ class Document:
         return cls(attributes, nodes, tag)
 
     @classmethod
-    def from_zarr2(cls, data: bytes, tag: str, where: str) -> Document:
-        """Read the consolidated metadata of Zarr v2, `.zmetadata`."""
+    def from_zarr2(cls, storage: Storage, infos: list[ObjectInfo]) -> Document:
+        """Read an object in the layout of Zarr v2.
+
+        Parameters
+        ----------
+        infos
+            The groups' own files, as `old_layout.own_files` gives them; what
+            they say counts, and `.zmetadata` for what has none.
+        """
+        data, tag = storage.read(old_layout.OLD_ROOT_KEY)
         try:
-            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups")
+            own = old_layout.read_own(storage, infos)
+            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
             attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
-            paths = [key.removesuffix("/.zgroup") for key in entries if key.endswith("/.zgroup")]
-            nodes = {path: group_node(entries.get(f"{path}/.zattrs", {})) for path in paths}
+            nodes = {}
+            for key in entries:
+                path, _, name = key.rpartition("/")
+                if path and (name == ".zgroup" or name == ".zarray" and (key in own or not own)):
+                    told = entries.get(f"{path}/.zattrs", {})
+                    nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
         except shape.Malformed as error:
-            raise _damaged(f"{where}/{ZARR}/.zmetadata", error) from None
-        return cls(attributes, nodes, tag, zarr_format=2)
+            raise _damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
+        return cls(attributes, nodes, old_layout.tag_of(infos) if infos else tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
         """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
@@ -185,14 +198,14 @@ class Document:
 
     def element(self, element_id: str) -> dict[str, Any]:
         """The attributes of an element, or of the object by its own id, links in full form."""
-        return model.normalise(self._raw(element_id))
+        return model.normalise(self.raw(element_id))
 
     def __contains__(self, element_id: str) -> bool:
         return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
 
     def data_paths(self) -> dict[str, str]:
         """The elements' files, arrays aside: id by path."""
-        paths = ((self.nodes[i]["attributes"].get("data_path"), i) for i in self.ids())
+        paths = ((self.raw(i).get("data_path"), i) for i in self.ids())
         return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
 
     def array_folders(self) -> set[str]:
@@ -285,7 +298,7 @@ class Document:
         InvalidInputError
             The schema has no link from the one to the other.
         """
-        attributes = self._raw(parent_id)
+        attributes = self.raw(parent_id)
         group = child_id.partition("/")[0]
         slot = model.link_slot(attributes["@type"], group)
         if slot is None:
@@ -297,7 +310,7 @@ class Document:
 
     def _relink(self, parent_id: str, child_id: str, new_id: str | None) -> None:
         """Have a link lead to another id, or to none."""
-        attributes = self._raw(parent_id)
+        attributes = self.raw(parent_id)
         slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
         if slot is None or slot not in attributes:
             return
@@ -307,8 +320,26 @@ class Document:
             rest = {key: value for key, value in attributes.items() if key != slot}
             self.set(parent_id, rest | {slot: left} if left else rest)
 
-    def _raw(self, element_id: str) -> dict[str, Any]:
-        return self.attributes if element_id == self.object_id else self.nodes[element_id]["attributes"]
+    def raw(self, element_id: str) -> dict[str, Any]:
+        """The attributes of an element as they are written, but the place of its arrays as format.md has it."""
+        if element_id == self.object_id:
+            return self.attributes
+        attributes = self.nodes[element_id]["attributes"]
+        return attributes if attributes.get("@type") != "Array" else self._with_array_path(element_id, attributes)
+
+    def _with_array_path(self, element_id: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        """The attributes of an element whose arrays others wrote, and called by their place in the tree: `data/rna1`."""
+        path = attributes.get("data_path")
+        format = format_of(path) if path else None
+        if not path or is_array_path(path) or format and format.name != "Zarr":
+            return attributes
+        place = path.strip("/")
+        named = element_id if place.rpartition("/")[2] == element_id.partition("/")[2] else None
+        found = next((known for known in (place, named) if known and self._holds_arrays(known)), None)
+        return attributes | {"data_path": f"{ZARR}/{found}"} if found else attributes
+
+    def _holds_arrays(self, place: str) -> bool:
+        return any(node.get("node_type") == "array" for path, node in self.nodes.items() if path == place or path.startswith(f"{place}/"))
 
 
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import logging
 import random
 import time
 import uuid
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Protocol
 
 from modos import model
+from modos.elements import old_layout
 from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, group_node
 from modos.elements.shape import MAX_ROOT, Malformed, check_node, read_json
 from modos.errors import (
@@ -20,7 +22,17 @@ from modos.storage import Storage, check_key
 
 _ATTEMPTS = 20
 _MIRROR_WORKERS = 16
-_OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
+
+
+class Converter(Protocol):
+    """Turns chunks of Zarr v2 into those of Zarr v3; see `modos.tracks.old_chunks`."""
+
+    def why_unreadable(self, meta: Mapping[str, Any]) -> str | None:
+        """What keeps an array's chunks from being decoded; None where nothing does."""
+
+    def convert_chunk(self, meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
+        """A chunk as Zarr v3 has it."""
+
 
 logger = logging.getLogger(__name__)
 
@@ -28,7 +40,7 @@ logger = logging.getLogger(__name__)
 def load(storage: Storage, known: Document | None = None) -> Document:
     """Read the whole metadata of an object: one request.
 
-    An object in the old layout (Zarr v2) takes two.
+    An object in the old layout (Zarr v2) takes one for each of its groups.
 
     Parameters
     ----------
@@ -43,7 +55,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
         The root document is damaged.
     """
     try:
-        read = _read_changed(storage, ROOT_KEY, known, 3)
+        read = _read_changed(storage, known)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
@@ -54,17 +66,20 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     return document if document.nodes else _with_nodes(storage, document)
 
 
-def _read_changed(storage: Storage, key: str, known: Document | None, zarr_format: int) -> tuple[bytes, str] | None:
+def _read_changed(storage: Storage, known: Document | None) -> tuple[bytes, str] | None:
     """A root and its tag, or None where it is the known one."""
-    if known is None or not known.tag or known.zarr_format != zarr_format:
-        return storage.read(key)
-    return storage.read_changed(key, known.tag)
+    if known is None or not known.tag or known.zarr_format != 3:
+        return storage.read(ROOT_KEY)
+    return storage.read_changed(ROOT_KEY, known.tag)
 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
+    """An object in the old layout; each of its groups is asked, as what lists them may be older than they are."""
+    infos = old_layout.own_files(storage)
+    if known is not None and known.zarr_format == 2 and infos and known.tag == old_layout.tag_of(infos):
+        return known
     try:
-        read = _read_changed(storage, _OLD_ROOT_KEY, known, 2)
-        return known if read is None else Document.from_zarr2(*read, storage.url)
+        return Document.from_zarr2(storage, infos)
     except NotFoundError:
         hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
                 "check the path, or make one with `modos create`")
@@ -203,28 +218,64 @@ def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> N
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
 
 
-def upgrade(storage: Storage) -> Document:
+def upgrade(storage: Storage, converter: Converter) -> Document:
     """Write an object in the old layout anew as Zarr v3, then remove the old metadata; nothing for a new one.
+
+    The chunks of arrays are written first, beside the old ones. Until the root
+    is there, the object is the old one for all readers, and an upgrade that
+    was interrupted is begun again; what it left of the old layout goes with
+    the next.
 
     Raises
     ------
     InvalidInputError
-        It has arrays, whose chunks have another layout, or ids that an element cannot have.
+        It has arrays that Zarr v3 does not have, or ids that an element cannot have.
+    ConflictError
+        Somebody changed it meanwhile.
+    IntegrityError
+        A chunk is damaged, or holds other than texts where it should.
     """
     document = load(storage)
-    if document.zarr_format == 3:
-        return document
-    check_ids(document)
-    old = [info.key for info in storage.iter_files(ZARR)]
-    if any(key.endswith("/.zarray") for key in old):
-        raise InvalidInputError(f"{storage.url} has arrays of Zarr v2, which are not converted",
-                                "write them anew into a new object")
-    document.zarr_format = 3
-    document = create(storage, document)
-    for key in old:
-        if key.rpartition("/")[2] in (".zgroup", ".zattrs", ".zmetadata"):
-            storage.delete(key)
+    if document.zarr_format == 2:
+        check_ids(document)
+        before = document.tag
+        _convert_arrays(storage, document, converter)
+
+        def check(_: Document) -> None:
+            if load(storage).tag != before:
+                raise ConflictError(f"{storage.url} was changed by somebody else", "try again")
+
+        document = document.copy()
+        for element_id in document.ids():
+            document.set(element_id, {key: value for key, value in document.raw(element_id).items() if key != "id"})
+        document.zarr_format = 3
+        document = create(storage, document, check)
+    if storage.exists(old_layout.OLD_ROOT_KEY):  # it goes last: while it is there, there may be others
+        for info in list(storage.iter_files(ZARR)):
+            if old_layout.is_old_file(info.key.removeprefix(f"{ZARR}/"), document.nodes):
+                storage.delete(info.key)
+        storage.delete(old_layout.OLD_ROOT_KEY)
     return document
+
+
+def _convert_arrays(storage: Storage, document: Document, converter: Converter) -> None:
+    """Write the chunks of an old object's arrays as Zarr v3 has them; nothing where one of the arrays cannot be converted."""
+    metas = {}
+    for path, node in document.nodes.items():
+        if node["node_type"] == "array":
+            meta = metas[path] = read_json(storage.read(f"{ZARR}/{path}/.zarray")[0])
+            reason = old_layout.why_unknown(meta) or converter.why_unreadable(meta)
+            if reason:
+                raise InvalidInputError(f"{storage.url} has an array {path} of {reason}, which cannot be converted",
+                                        "nothing was changed: write the array anew by the program that made it, or take it out")
+    for path, meta in metas.items():
+        folder = f"{ZARR}/{path}"
+        for info in list(storage.iter_files(f"{folder}/c")):  # of an upgrade that was interrupted; the array may be another one since
+            storage.delete(info.key)
+        names = [info.key.removeprefix(f"{folder}/") for info in storage.iter_files(folder)]
+        for name, place in old_layout.iter_chunks(meta, names):
+            data = converter.convert_chunk(meta, place, storage.read(f"{folder}/{name}")[0], f"{storage.url}/{folder}/{name}")
+            storage.write("/".join((folder, "c", *map(str, place))), data)
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:

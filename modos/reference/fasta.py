@@ -15,7 +15,7 @@ _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
 
 
 def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Digests] | None = None) -> Reference:
-    """The bases of a FASTA that has a .fai index, by position; parts are read where they are.
+    """The bases of a FASTA, by position; parts are read where they are, after all of it once where it has no .fai index.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
     Raises
     ------
     NotFoundError, IntegrityError
-        There is no index; it is damaged.
+        There is no FASTA; its index is damaged, or none can be made.
     InvalidInputError
         The FASTA is compressed.
     """
@@ -46,7 +46,7 @@ def open_fasta(storage: Storage, fasta: str, name: str, digests: Mapping[str, Di
 
 
 def digest_fasta(storage: Storage, fasta: str) -> tuple[StoredContig, ...]:
-    """The sequences of a FASTA that has a .fai index, with their digests; all of it is read."""
+    """The sequences of a FASTA, with their digests; all of it is read."""
     check_plain(storage, fasta)
     contigs = []
     for name, entry in read_fai(storage, fasta).items():

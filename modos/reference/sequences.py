@@ -13,6 +13,8 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 
 _MAX_FAI = 64 << 20
+_MAX_COMPUTED = 4
+_computed: dict[tuple[str, str, int, str], dict[str, FaiEntry]] = {}  # indexes of FASTA files that have none; oldest first
 
 
 class FaiEntry(NamedTuple):
@@ -50,15 +52,42 @@ def parse_fai(text: bytes) -> dict[str, FaiEntry]:
     return entries
 
 
+def format_fai(entries: dict[str, FaiEntry]) -> bytes:
+    """The text of a .fai."""
+    return "".join(f"{name}\t{entry.length}\t{entry.offset}\t{entry.line_bases}\t{entry.line_width}\n"
+                   for name, entry in entries.items()).encode()
+
+
 def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
-    """The index of a plain FASTA; NotFoundError where it has none."""
+    """The index of a plain FASTA; where it has none, it is made in memory, of the whole FASTA, and kept for the next time."""
     try:
         if storage.stat(f"{fasta}.fai").size > _MAX_FAI:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
         return parse_fai(storage.read(f"{fasta}.fai")[0])
     except NotFoundError:
-        raise NotFoundError(f"the reference {fasta} in {storage.url} has no .fai index",
-                            "give a local FASTA (-T, reference_filename)") from None
+        return computed_fai(storage, fasta)
+
+
+def computed_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+    """The index of a plain FASTA, out of its bytes.
+
+    Raises
+    ------
+    NotFoundError
+        There is no FASTA.
+    IntegrityError
+        It is none that has an index.
+    """
+    from modos.reference.unindexed import index_fasta
+
+    info = storage.stat(fasta)
+    known = storage.url, fasta, info.size, info.etag
+    if known not in _computed:
+        check_plain(storage, fasta)
+        _computed[known] = index_fasta(storage.iter_range(fasta, 0, info.size), f"{storage.url}/{fasta}")
+        while len(_computed) > _MAX_COMPUTED:
+            _computed.pop(next(iter(_computed)), None)
+    return _computed[known]
 
 
 def is_compressed(fasta: str) -> bool:
@@ -85,7 +114,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     Parameters
     ----------
     fasta
-        Key of a plain FASTA with a .fai beside it.
+        Key of a plain FASTA.
     wanted
         Length and MD5 by name, as in @SQ LN and M5; names that the FASTA lacks are left out.
 
@@ -97,7 +126,7 @@ def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredCon
     Raises
     ------
     NotFoundError
-        The FASTA or its .fai is missing.
+        The FASTA is missing.
     IntegrityError
         A sequence that does not have its length or MD5.
     """

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modos import transfer
 from modos.changes import Update
 from modos.encryption import body
 from modos.encryption.beside import seal_beside
@@ -129,7 +130,10 @@ class Reseal(_Conversion):
             storage.splice(target, head, source, header.size)
         except ConflictError:
             raise taken(storage, target) from None
-        return {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
+        told = {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
+        if recorded and transfer.counts_whole(recorded):
+            told["data_checksum"] = transfer.measure(storage, target)[1]
+        return told
 
 
 def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
