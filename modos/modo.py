@@ -292,7 +292,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
 
         from modos.elements.tree import DocumentStore
 
-        return zarr.open_group(DocumentStore(self.storage, self._document), mode="r", zarr_format=3, use_consolidated=True)
+        return zarr.open_group(DocumentStore(self.storage, self._document), mode="r", zarr_format=3, use_consolidated=False)
 
     @property
     def is_remote(self) -> bool:

@@ -63,11 +63,11 @@ class Region(region.Region):
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
         """Where a record of pysam lies, a read or a variant."""
-        names = ("chrom", "start", "stop") if hasattr(record, "alleles") else ("reference_name", "reference_start", "reference_end")
-        contig, start, end = (getattr(record, name, None) for name in names)
-        if contig is None or start is None or end is None:
-            raise RegionError("the record has no position")
-        return cls(contig, start, end)
+        if hasattr(record, "alleles"):
+            return cls(record.chrom, record.start, record.stop)
+        if record.reference_name is None or record.reference_start < 0:
+            raise RegionError(f"the read {record.query_name} has no position")
+        return cls(record.reference_name, record.reference_start, record.reference_end or record.reference_start + 1)
 
     @classmethod
     def from_ucsc(cls, text: str) -> Region:

@@ -107,8 +107,8 @@ def test_zarr_has_the_attributes_and_the_arrays(ex):
     group = zarr.open_group(ex / "data.zarr", mode="r")
     modo = MODO.open(ex)
     assert dict(modo.zarr["data/demo1"].attrs) == modo.metadata["data/demo1"] == dict(group["data/demo1"].attrs)
-    assert modo.zarr["/"].attrs["id"] == "ex"
-    with pytest.raises(Exception):
+    assert modo.zarr["/"].attrs["id"] == "ex" and sorted(modo.zarr["sample"].group_keys()) == sorted(group["sample"].group_keys())
+    with pytest.raises(ValueError, match="read-only|its own methods"):
         modo.zarr["data/demo1"].attrs["name"] = "x"
     assert MODO.open(ex).metadata == modo.metadata
     array = zarr.create_array(ex / "data.zarr" / "data" / "matrix", data=np.arange(12).reshape(3, 4), chunks=(2, 2))
@@ -116,8 +116,12 @@ def test_zarr_has_the_attributes_and_the_arrays(ex):
     document.nodes["data/matrix"] = json.loads((ex / "data.zarr" / "data" / "matrix" / "zarr.json").read_text())
     from modos.elements.tree import DocumentStore
 
-    read = zarr.open_group(DocumentStore(modo.storage, document), mode="r", use_consolidated=True)["data/matrix"]
-    assert (read[:] == array[:]).all() and read[:].sum() == 66
+    read = zarr.open_group(DocumentStore(modo.storage, document), mode="r")["data/matrix"]
+    assert (read[:] == array[:]).all() and read[:].sum() == 66 and read.nchunks_initialized == 4
+    sharded = zarr.create_array(ex / "data.zarr" / "data" / "sharded", data=np.arange(64), chunks=(4,), shards=(32,))
+    document.nodes["data/sharded"] = json.loads((ex / "data.zarr" / "data" / "sharded" / "zarr.json").read_text())
+    read = zarr.open_group(DocumentStore(modo.storage, document), mode="r")["data/sharded"]
+    assert read[37:41].tolist() == sharded[37:41].tolist() == [37, 38, 39, 40]
 
 
 def test_is_remote_and_endpoint(ex):
@@ -151,7 +155,7 @@ def test_positions_of_from_file_and_upload_are_refused(tmp_path, ex, description
 def test_list_arrays_of_an_element_and_a_group(ex):
     modo = MODO.open(ex)
     assert "demo1" in str(modo.list_arrays("data")) and "sample1" not in str(modo.list_arrays("data"))
-    assert str(modo.list_arrays("data/demo1")).strip() == str(modo.list_arrays("demo1")).strip() == "/"
+    assert str(modo.list_arrays("data/demo1")).strip() == str(modo.list_arrays("demo1")).strip() == "/data/demo1"
     with pytest.raises(NotFoundError):
         modo.list_arrays("nothing")
 
@@ -164,7 +168,7 @@ def test_show_contents_of_a_group(ex):
     assert set(shown) == {i for i in modo.metadata if i.startswith("data/")} and len(shown) > 1
     assert set(yaml.safe_load(modo.show_contents("demo1"))) == {"data/demo1"}
     modo.add_element({"id": "data", "@type": "Sample"})
-    with pytest.raises(InvalidInputError, match="full id"):
+    with pytest.raises(InvalidInputError, match="the name of an element"):
         modo.show_contents("data")
     with pytest.raises(NotFoundError):
         modo.show_contents("nothing")
@@ -287,7 +291,8 @@ def test_show(ex):
 
 
 def test_publish_in_an_output_format(ex):
-    assert done("publish", "--output-format", "nt", ex) == done("publish", "--format", "nt", ex)
+    published = done("publish", "--output-format", "nt", ex)
+    assert sorted(published.splitlines()) == sorted(done("publish", "--format", "nt", ex).splitlines())
 
 
 def test_stream_object_and_file(ex):
@@ -313,6 +318,7 @@ def test_stream_from_s3_and_copy_to_a_target(stack, tmp_path):
 def test_a_file_with_the_passphrase(ex, tmp_path, flag):
     passphrase = tmp_path / "passphrase"
     passphrase.write_text("open sesame\n")
+    passphrase.chmod(0o600)
     done("c4gh", "keygen", tmp_path / "me.sec", "--passphrase-file", passphrase)
     done("c4gh", "encrypt", "-p", tmp_path / "me.pub", "-s", tmp_path / "me.sec", flag, passphrase, ex)
     assert (ex / "demo1.cram.c4gh").exists()
@@ -321,7 +327,7 @@ def test_a_file_with_the_passphrase(ex, tmp_path, flag):
 
 
 def test_no_help_shows_them():
-    for command, hidden in {"create": "--from-file", "add": "--source-file", "remove": "--force", "show": "-z", "stream": "MODOS_ANON"}.items():
+    for command, hidden in {"create": "--from-file", "add": "--source-file", "remove": "--force", "show": " -z ", "stream": "MODOS_ANON"}.items():
         assert hidden.encode() not in done(command, "--help", COLUMNS="200")
     assert b"MODOS_ANON" not in done("--help", COLUMNS="200") and b"stream" not in done("remote", "--help", COLUMNS="200")
 
