@@ -29,6 +29,7 @@ def also_called(**names: str) -> Callable[[Call], Call]:
                     named[name] = {"s3": str(value)} if name == "services" else value
             return call(*given, **named)
 
+        taking.other_names = tuple(names)  # type: ignore[attr-defined]
         return taking  # type: ignore[return-value]
 
     return decorate
