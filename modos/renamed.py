@@ -47,13 +47,9 @@ def check_places(endpoint: Any, services: Any, s3_kwargs: Any) -> None:
     if endpoint and not str(endpoint).lower().startswith(("http://", "https://")):
         raise InvalidInputError(f"{str(endpoint)[:60]!r} is not the URL of a modos server",
                                 "what an object is called goes by name: MODO(path, id=..., name=...)")
-    if services is not None and (not isinstance(services, Mapping) or any(map(_is_of_s3, services))):
+    if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
         raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
                                 "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
     if s3_kwargs is not None and (not isinstance(s3_kwargs, Mapping) or any(name in _SERVICES for name in s3_kwargs)):
         raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
                                 "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
-
-
-def _is_of_s3(name: Any) -> bool:
-    return name not in _SERVICES and is_s3_argument(name)

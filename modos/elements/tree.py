@@ -37,7 +37,8 @@ class DocumentStore(Store):
         super().__init__(read_only=True)
         self._storage = storage
         nodes = {"": group_node(document.attributes), **document.nodes}
-        self._nodes = {path: {name: value for name, value in node.items() if name != "consolidated_metadata"} for path, node in nodes.items()}
+        self._nodes = {path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
+                       for path, node in nodes.items()}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from modos.errors import InvalidInputError, did_you_mean
 
 SKIP_SIGNATURE_VARIABLE = "AWS_SKIP_SIGNATURE"
 _OBSTORE = {"access_key_id": "key", "secret_access_key": "secret", "session_token": "token", "skip_signature": "anon",
-            "endpoint": "endpoint_url"}
+            "endpoint": "endpoint_url", "region": "region", "allow_http": "allow_http"}
 _OTHER = {"renew", "profile", "use_listings_cache", "listings_expiry_time", "max_paths", "skip_instance_cache"}
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off", "")
 
@@ -25,24 +25,31 @@ def as_s3fs(given: Mapping[str, Any]) -> dict[str, Any]:
     """
     found: dict[str, Any] = {}
     for name, value in given.items():
-        plain = str(name).lower().removeprefix("aws_")
-        if plain == "allow_http" and is_true(value, plain):
-            continue  # the address says it
-        if plain == "region":
-            found["client_kwargs"] = dict(given.get("client_kwargs") or {}, region_name=value)
-            continue
+        plain = _plain(name)
         ours = _OBSTORE.get(plain, str(name))
-        if ours == "client_kwargs" and "client_kwargs" in found:
-            continue
         if ours in found:
             raise InvalidInputError(f"{name} is given twice among the arguments of S3: it is {ours}", "give one of them")
-        if ours not in _known():
-            near = did_you_mean(ours, _known())
-            raise InvalidInputError(f"there is no argument {name} of S3", f"did you mean {near}?" if near else "s3_kwargs are those of s3fs")
-        found[ours] = is_true(value, plain) if plain == "skip_signature" else value
-    if "skip_signature" in {str(name).lower().removeprefix("aws_") for name in given} and not found["anon"]:
-        del found["anon"]  # as if nothing was said: there may be no keys all the same
+        if plain == "skip_signature" and not is_true(value, plain):
+            continue  # there may be no keys all the same
+        found[ours] = True if plain == "skip_signature" else value
+    if is_true(found.get("allow_http", ""), "allow_http"):
+        del found["allow_http"]  # the address says it
+    if region := found.pop("region", None):
+        found["client_kwargs"] = {**(found.get("client_kwargs") or {}), "region_name": region}
+    _check_known(found)
     return found
+
+
+def _check_known(names: Iterable[str]) -> None:
+    import inspect
+
+    from s3fs import S3FileSystem
+
+    known = {name for name in inspect.signature(S3FileSystem.__init__).parameters if name not in ("self", "kwargs")} | _OTHER
+    for name in names:
+        if name not in known:
+            near = did_you_mean(name, known)
+            raise InvalidInputError(f"there is no argument {name} of S3", f"did you mean {near}?" if near else "s3_kwargs are those of s3fs")
 
 
 def anonymous_arguments() -> dict[str, Any] | None:
@@ -51,9 +58,8 @@ def anonymous_arguments() -> dict[str, Any] | None:
 
 
 def is_s3_argument(name: Any) -> bool:
-    """Whether something is called so among the arguments of S3."""
-    plain = str(name).lower().removeprefix("aws_")
-    return plain in _OBSTORE or plain in ("region", "allow_http", "key", "secret", "token", "anon", "endpoint_url", "client_kwargs", "config_kwargs")
+    """Whether something is called so among the arguments of S3, and is no service."""
+    return _plain(name) in {*_OBSTORE, *_OBSTORE.values(), "client_kwargs", "config_kwargs", "profile"}
 
 
 def is_true(value: Any, name: str) -> bool:
@@ -64,9 +70,5 @@ def is_true(value: Any, name: str) -> bool:
     return text in _TRUE
 
 
-def _known() -> set[str]:
-    import inspect
-
-    from s3fs import S3FileSystem
-
-    return {name for name in inspect.signature(S3FileSystem.__init__).parameters if name not in ("self", "kwargs")} | _OTHER
+def _plain(name: Any) -> str:
+    return str(name).lower().removeprefix("aws_")

@@ -208,7 +208,8 @@ def test_upload_to_an_s3_endpoint_with_arguments_of_obstore(stack, ex):
     assert copy.is_remote and copy.checksum() == MODO.open(ex).checksum()
     assert copy.zarr["data/demo1"].attrs["data_path"] == "demo1.cram"
     assert "prefix/upload_ex" in list_remote_modos(connect_s3(f"s3://{BUCKET}", stack.s3, of_obstore()))
-    assert connect_s3(stack.s3, of_obstore()).exists(f"{BUCKET}/prefix/upload_ex/demo1.cram")
+    for there in (connect_s3(stack.s3, of_obstore()), connect_s3(endpoint=stack.s3, s3_kwargs=of_obstore())):
+        assert there.exists(f"{BUCKET}/prefix/upload_ex/demo1.cram")
     with pytest.raises(InvalidInputError):
         connect_s3(of_obstore())
 
@@ -224,7 +225,7 @@ def test_arguments_of_obstore(given, meant):
     assert as_s3fs(given) == meant
 
 
-@pytest.mark.parametrize("given", [{"key": "a", "access_key_id": "b"}, {"acces_key_id": "b"}, {"skip_signature": "perhaps"}])
+@pytest.mark.parametrize("given", [{"key": "a", "access_key_id": "b"}, {"acces_key_id": "b"}, {"skip_signature": "perhaps"}, {"allow_http": False}])
 def test_arguments_that_nobody_knows_are_refused(given):
     from modos.storage import open_storage
 
