@@ -16,6 +16,7 @@ from modos.config import (
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
+from modos.storage.s3_arguments import anonymous_arguments
 from modos.storage.served import ServedStorage
 
 _FIELDS = ("access_key", "secret_key", "session_token", "expires")
@@ -63,7 +64,7 @@ def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
     if served := _SERVED.fullmatch(str(url)):
         server, key = served["server"], unquote(served["key"] or "").strip("/")
         return ServedStorage(f"{server}/files/{key}".rstrip("/"), served_url(server, key or "."), lambda: token_for(server, None))
-    options = s3_options(url, services, given)
+    options = s3_options(url, services, given or anonymous_arguments())
     if options is None and services.credentials and token_for(services.credentials, services.endpoint) \
             and not has_credentials(custom_server=services.s3 is not None):
         if not services.root or not str(url).startswith(services.root + "/"):

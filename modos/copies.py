@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from modos.copying import CopyPlan, copy_planned, plan_copy
 from modos.errors import InvalidInputError
+from modos.renamed import also_called
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -21,11 +22,13 @@ class Copies:
     _bind: Callable[..., None]
     refresh: Callable[[], bool]
 
+    @also_called(target_path="target", s3_endpoint="services")
     def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                     s3_kwargs: dict | None = None, **chosen: Any) -> CopyPlan:
         """What `upload` is going to send; see `modos.copying.plan_copy` for what can be chosen, and its errors."""
         return plan_copy(self.storage, self._remote(target, endpoint, services, s3_kwargs).storage, **chosen)
 
+    @also_called(target_path="target", s3_endpoint="services")
     def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
         """Bring the object to an S3 prefix, every byte checked; returns the copy.
@@ -50,10 +53,12 @@ class Copies:
         copy.refresh()
         return copy
 
+    @also_called(target_path="target")
     def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
         """What `download` is going to fetch; see `plan_upload`."""
         return plan_copy(self.storage, self._local(target).storage, **chosen)
 
+    @also_called(target_path="target")
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
         """Bring the object to a folder, every byte checked; returns the copy. See `upload`."""
         copy = self._local(target)

@@ -24,7 +24,7 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, IntegrityError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError
 from modos.forking import cached_property
 from modos.formats import is_array_path, name_of
 from modos.gathering import FromFiles
@@ -32,10 +32,13 @@ from modos.genomes import Genomes
 from modos.hidden import escape_line
 from modos.reading import GenomicFiles
 from modos.referencing import index_references
+from modos.renamed import check_places
 from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
     from rdflib import Graph
+
+    from modos.linked_data.graph import Rows
 
 Progress = Callable[[int], Any]
 
@@ -74,12 +77,14 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict | None = None,
+        *,
         id: str | None = None,
         name: str | None = None,
         description: str | None = None,
         creation_date: Any = None,
         last_update_date: Any = None,
         source_uri: str | None = None,
+        has_assay: Sequence[str] | None = None,
     ):
         self._bind(path, endpoint, services, s3_kwargs)
         try:
@@ -91,7 +96,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                                     "choose an empty or new path to create one") from None
             self._document = self._create(self._own_attributes(
                 id=id, name=name, description=description, creation_date=creation_date,
-                last_update_date=last_update_date, source_uri=source_uri,
+                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None,
             ))
 
     @classmethod
@@ -234,6 +239,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     def _bind(self, path: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
               s3_kwargs: dict | None) -> None:
+        check_places(endpoint, services, s3_kwargs)
         self._endpoint = endpoint
         self._given_services = services
         self._opening = path, endpoint, services, s3_kwargs
@@ -295,6 +301,25 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         return attributes
 
     @property
+    def zarr(self) -> Any:
+        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
+        import zarr
+
+        from modos.elements.tree import DocumentStore
+
+        return zarr.open_group(DocumentStore(self.storage, self._document), mode="r", zarr_format=3, use_consolidated=False)
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is at S3 or at a modos server."""
+        return self.storage.is_remote
+
+    @property
+    def endpoint(self) -> Services:
+        """The services around it."""
+        return self.services
+
+    @property
     def path(self) -> Path:
         """The object's place, as listings show it."""
         return self.storage.path
@@ -323,18 +348,25 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         """Paths of the object's Zarr groups and arrays."""
         return sorted(self._document.nodes)
 
-    def list_arrays(self) -> Any:
-        """The tree of the object's Zarr groups and arrays, to print."""
+    def list_arrays(self, element: str | None = None) -> Any:
+        """The tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
         import zarr
         from zarr.core.buffer.cpu import Buffer
 
         document = self._document.copy()
         document.nodes = {escape_line(path).replace("\\", "%"): node for path, node in document.nodes.items()}  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
+        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
         try:
-            return zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True).tree()
+            group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
+            return group.tree() if place is None else group[place].tree()
         except Exception as error:  # zarr has many kinds for what it does not take
             raise IntegrityError(f"{self.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
+
+    def _node_of(self, element: str) -> str:
+        """The path of a group, which the element of that name is in, or of an element."""
+        document = self._document
+        return element if element in document.nodes else document.find(element)
 
     def file_name(self, element: str) -> str | None:
         """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
@@ -342,13 +374,25 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         return path and (path if is_array_path(path) else name_of(path))
 
     def show_contents(self, element: str | None = None) -> str:
-        """The metadata of the object, or of one element, as YAML; files by their names."""
+        """The metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
+        return views.to_yaml(self.metadata if element is None else self.metadata_of(element))
+
+    def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:
+        """The attributes of one element by its id, or of all elements of a group (`data`).
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            There is none; a name that an element has and a group.
+        """
         document = self._document
-        metadata = document.metadata()
-        if element is not None:
+        metadata, group = document.metadata(), element.rstrip("/")
+        if group not in model.GROUPS:
             element_id = document.find(element)
-            metadata = {element_id: metadata[element_id]}
-        return views.to_yaml(metadata)
+            return {element_id: metadata[element_id]}
+        if group == document.object_id or any(f"{one}/{group}" in document for one in model.GROUPS):
+            raise InvalidInputError(f"{group} is a group and the name of an element", "write the element's full id")
+        return {element_id: attributes for element_id, attributes in metadata.items() if element_id.startswith(f"{group}/")}
 
     def find_element(self, element: str) -> str:
         """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
@@ -553,7 +597,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         place = self.storage.url if self.storage.is_remote else self.storage.path.resolve().as_uri()
         return build_graph(self.metadata, uri_prefix if uri_prefix is not None else place)
 
-    def query(self, query: str, uri_prefix: str | None = None) -> list[dict[str, str | None]]:
+    def query(self, query: str, uri_prefix: str | None = None) -> Rows:
         """Rows of a SPARQL query over the metadata, by the names of its variables."""
         from modos.linked_data.graph import select
 

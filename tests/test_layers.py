@@ -22,7 +22,7 @@ LAYERS = [
     {"tokens", "given"},
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
-    {"access"},
+    {"access", "renamed"},
     {"elements", "htsget", "index", "searching", "description", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations", "bcftools", "proving", "blanking", "verification"},
@@ -35,7 +35,7 @@ LAYERS = [
     {"surveying"},
     {"encrypting", "copies", "genomes", "gathering"},
     {"modo", "catalog", "doctor"},
-    {"api", "server"},
+    {"api", "remote", "server"},
     {"demo"},
     {"cli"},
 ]

@@ -7,10 +7,20 @@ import gc
 import os
 import signal
 import sys
+from typing import Any
 
 from modos.memory import keep_freed
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+def __getattr__(name: str) -> Any:
+    """`cli`, as which sdsc-ordes modos has the application."""
+    if name == "cli":
+        from modos.cli.app import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main() -> None:

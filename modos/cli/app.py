@@ -10,6 +10,7 @@ from typer.core import TyperGroup
 
 from modos.cli import account, demo, doctor, metadata, objects, serve, stream, template
 from modos.cli.output import options, show_log
+from modos.cli.peer import taking
 
 app = typer.Typer(
     name="modos", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -29,7 +30,7 @@ def _show_version(wanted: bool) -> None:
 def configure(
     endpoint: Annotated[str, typer.Option(envvar="MODOS_ENDPOINT", metavar="URL",
                                           help="A modos server, which tells where S3 and htsget are.")] = None,
-    anon: Annotated[bool, typer.Option("--anon", help="Access S3 without credentials.")] = False,
+    anon: Annotated[bool, typer.Option("--anon", envvar="MODOS_ANON", show_envvar=False, help="Access S3 without credentials.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show what is tried again, and where an error comes from.")] = False,
     progress: Annotated[bool, typer.Option(help="Show progress on a terminal.")] = True,
@@ -43,19 +44,19 @@ def configure(
         show_log()
 
 
-app.command("create")(objects.create)
-app.command("add")(objects.add)
+app.command("create", cls=taking("create"))(objects.create)
+app.command("add", cls=taking("add"))(objects.add)
 app.command("template")(template.template)
-app.command("update")(objects.update)
-app.command("remove")(objects.remove)
+app.command("update", cls=taking("update"))(objects.update)
+app.command("remove", cls=taking("remove"))(objects.remove)
 app.command("enrich")(objects.enrich)
-app.command("show")(objects.show)
+app.command("show", cls=taking("show"))(objects.show)
 app.command("query")(metadata.query)
-app.command("publish")(metadata.publish)
+app.command("publish", cls=taking("publish"))(metadata.publish)
 app.command("check")(metadata.check)
 app.command("diff")(metadata.diff)
 app.command("upgrade")(metadata.upgrade)
-app.command("stream")(stream.stream)
+app.command("stream", cls=taking("stream"))(stream.stream)
 app.command("coverage")(stream.coverage)
 app.command("serve")(serve.serve)
 app.command("demo")(demo.demo)

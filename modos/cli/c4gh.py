@@ -10,6 +10,7 @@ import typer
 
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines
+from modos.cli.peer import taking
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def keygen(
     say(f"made {secret} and {public}: {key.fingerprint}")
 
 
-@app.command()
+@app.command(cls=taking("c4gh encrypt"))
 def encrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
@@ -92,7 +93,7 @@ def encrypt(
         say(f"not encrypted, as arrays are not: {listing(plain)}")
 
 
-@app.command()
+@app.command(cls=taking("c4gh decrypt"))
 def decrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,

@@ -350,7 +350,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, or the group of all that are alike: data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
@@ -363,16 +363,18 @@ def show(
     """
     from modos.errors import InvalidInputError
 
-    if files and zarr or element and (files or zarr):
-        raise InvalidInputError("ELEMENT, --files and --zarr exclude each other")
+    if files and (zarr or element):
+        raise InvalidInputError("--files goes with neither ELEMENT nor --zarr")
+    if zarr and json and element:
+        raise InvalidInputError("ELEMENT, --zarr and --json do not go together")
     modo = open_object(path)
     if zarr:
-        show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays()))
+        show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element)))
     elif files:
         listed = [str(file) for file in modo.list_files()]
         show_json(listed) if json else show_lines(map(_file_line, listed))
     elif json:
-        show_json(modo.metadata if element is None else {view.id: dict(view) for view in [modo[element]]})
+        show_json(modo.metadata if element is None else modo.metadata_of(element))
     else:
         show_text(modo.show_contents(element))
 

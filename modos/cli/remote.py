@@ -9,6 +9,8 @@ import typer
 
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, options, progress, say, show_json, show_lines, size
+from modos.cli.peer import taking
+from modos.cli.stream import stream
 
 if TYPE_CHECKING:
     from modos.copying import CopyPlan
@@ -45,7 +47,7 @@ NoData = Annotated[bool, typer.Option("--no-data", help="The metadata alone.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, and copy nothing.")]
 
 
-@app.command()
+@app.command(cls=taking("remote upload"))
 def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
            include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
     """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
@@ -61,7 +63,7 @@ def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3:/
     _copy(plan, dry_run, "upload")
 
 
-@app.command()
+@app.command(cls=taking("remote download"))
 def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")],
              include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
     """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
@@ -96,3 +98,4 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str) -> None:
 
 app.command("push", hidden=True)(upload)
 app.command("pull", hidden=True)(download)
+app.command("stream", hidden=True, cls=taking("stream"))(stream)

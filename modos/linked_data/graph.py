@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -89,7 +89,21 @@ def serialize(graph: Graph, format: str) -> str:
     return graph.serialize(format=FORMATS[format])
 
 
-def select(graph: Graph, query: str) -> tuple[list[str], list[dict[str, str | None]]]:
+class Rows(list[dict[str, "str | None"]]):
+    """Rows by the names of their columns, and rdflib's result that they are of.
+
+    Parameters
+    ----------
+    serialize
+        Gives it in a format of results, such as `json`, `csv` or `xml`: rdflib's `Result.serialize`.
+    """
+
+    def __init__(self, rows: Iterable[dict[str, str | None]], serialize: Callable[..., bytes | None]):
+        super().__init__(rows)
+        self.serialize = serialize
+
+
+def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
     """Run a SPARQL query; returns the names of the columns, and a dict per row.
 
     ASK gives one row with the column `answer`; CONSTRUCT and DESCRIBE rows of
@@ -105,13 +119,13 @@ def select(graph: Graph, query: str) -> tuple[list[str], list[dict[str, str | No
     try:
         result = graph.query(query, initNs=tables()["prefixes"])
         if result.type == "ASK":
-            return ["answer"], [{"answer": str(result.askAnswer).lower()}]
+            return ["answer"], Rows([{"answer": str(result.askAnswer).lower()}], result.serialize)
         if result.type in ("CONSTRUCT", "DESCRIBE"):
             columns = ["subject", "predicate", "object"]
-            return columns, [dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)]
+            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)), result.serialize)
         columns = [str(variable) for variable in result.vars]
-        return columns, [{column: None if value is None else str(value) for column, value in zip(columns, row)}
-                         for row in result]
+        return columns, Rows(({column: None if value is None else str(value) for column, value in zip(columns, row)}
+                              for row in result), result.serialize)
     except Exception as error:  # rdflib's parser and functions raise many kinds
         reason = " ".join(str(error).split())[:300]
         raise InvalidInputError(f"the query cannot be run: {reason}", "it is SPARQL 1.1") from None

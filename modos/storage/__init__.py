@@ -11,9 +11,10 @@ from pathlib import Path
 
 from modos.errors import InvalidInputError
 from modos.storage.base import ByteRange, ObjectInfo, Partial, Readable, Storage, check_key
+from modos.storage.connections import connect_s3, list_remote_modos
 from modos.storage.local import LocalStorage
 
-__all__ = ["ByteRange", "ObjectInfo", "Partial", "Readable", "Storage", "check_key", "open_storage"]
+__all__ = ["ByteRange", "ObjectInfo", "Partial", "Readable", "Storage", "check_key", "connect_s3", "list_remote_modos", "open_storage"]
 
 
 def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict | None = None) -> Storage:

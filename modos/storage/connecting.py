@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from modos.storage.event_loop import Filesystem
+from modos.storage.s3_arguments import anonymous_arguments, as_s3fs
 
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Filesystem:
@@ -23,7 +24,7 @@ def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.Abst
 
     from modos.storage.watched import S3Session
 
-    options = dict(s3_kwargs or {})
+    options = as_s3fs(s3_kwargs or {})
     endpoint_url = endpoint_url or options.pop("endpoint_url", None) or _client_option(options, "endpoint_url")
     config = {
         "signature_version": "s3v4",
@@ -38,7 +39,7 @@ def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.Abst
     if endpoint_url:
         config.setdefault("s3", {"addressing_style": "path"})
     if "anon" not in options and "renew" not in options and not options.keys() & {"key", "secret", "token", "username", "session", "profile"}:
-        options["anon"] = not has_credentials(custom_server=endpoint_url is not None)
+        options["anon"] = anonymous_arguments() is not None or not has_credentials(custom_server=endpoint_url is not None)
     renew = options.pop("renew", None)
     if renew:
         options["session"] = _renewing_session(renew)

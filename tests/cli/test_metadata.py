@@ -138,7 +138,7 @@ def test_enrich_twice(ex):
 def test_show_zarr(ex):
     assert "demo1" in good("show", ex, "--zarr").stdout
     assert "data/demo1" in json.loads(good("show", ex, "--zarr", "--json").stdout)
-    fails(2, "show", ex, "demo1", "--zarr")
+    fails(2, "show", ex, "demo1", "--files")
 
 
 def test_query(ex, tmp_path):

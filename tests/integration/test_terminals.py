@@ -49,6 +49,7 @@ COMMANDS = {
     "remote list": [["--endpoint", HERE], ["--endpoint", HERE, "--json"], ["--endpoint", HERE, "--search", "x"], [*S3, "s3://bucket"], [NAME], ["--endpoint", HERE, "--search", f"{NAME}=1"]],
     "remote upload": [[*S3, "ex", "s3://bucket/ex", "--dry-run"], ["ex", NAME]],
     "remote download": [["ex", "copy", "--dry-run"], ["tr", "copy2"], ["ex", f"copy{NAME}"], ["ex", "copy3", "--include", NAME]],
+    "remote stream": [["ex", "r.bam", "-c"], ["ex", f"r.bam{NAME}", "-c"], [f"no{NAME}", "r.bam"]],
     "remote push": [[*S3, "ex", "s3://bucket/ex"]],
     "remote pull": [["empty", "copy4"], ["bad0", "copy5"]],
     "c4gh keygen": [["--no-passphrase", f"{FILE}.sec"], ["--no-passphrase", f"{FILE}.txt"], ["--no-passphrase", "k.sec"], ["--passphrase-file", f"{FILE}.none", "k2.sec"]],
