@@ -65,6 +65,8 @@ class GenomicFile:
     ----------
     progress
         Called with the number of bytes that arrived, where it is not None.
+    size
+        Bytes of the whole file, where they are recorded.
     reopen
         Opens the same again in another process, which pickling takes.
     """
@@ -77,6 +79,7 @@ class GenomicFile:
         self._find_aliases = find_aliases
         self._find_gene = find_gene
         self.progress: Callable[[int], Any] | None = None
+        self.size: int | None = None
         self.reopen: Callable[[], GenomicFile] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:

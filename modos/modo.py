@@ -300,6 +300,18 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
         attributes = document.element(document.find(element))
         return sorted(filter(self.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
 
+    def measure(self, element: str | None = None) -> tuple[int, int, int]:
+        """How many elements, files and bytes the object has, or one of its elements: what a removal takes away."""
+        document = self._document
+        if element is None:
+            files, held = transfer.measure_object(self.storage, document)
+            return sum(1 for _ in document.ids()), files, held
+        attributes = document.element(document.find(element))
+        if is_array_path(attributes.get("data_path") or ""):
+            return 1, 0, attributes.get("data_size") or 0
+        sizes = [self.storage.stat(key).size for key in self.files_of(element)]
+        return 1, len(sizes), sum(sizes)
+
     def list_samples(self) -> list[str]:
         """Ids of the samples."""
         return [element_id for element_id in self.metadata if element_id.startswith("sample/")]

@@ -121,6 +121,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint), hints, genes.find)
+    file.size = recorded.size
     return file
 
 

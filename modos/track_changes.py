@@ -76,6 +76,9 @@ class StagedArrays:
     def folders(self) -> list[str]:
         return self._names.folders()
 
+    def expected(self, storage: Storage) -> int | None:
+        return None
+
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         specs = self.write(self._names, storage, written, progress)
         nodes = {spec.path: spec.to_node() for spec in specs}

@@ -49,7 +49,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def confirm(plan: list[str], yes: bool) -> None:
     """Show what will be removed and ask; InvalidInputError where nobody can answer and --yes is not given."""
     from modos.cli.output import say
-    from modos.errors import InvalidInputError
+    from modos.errors import EXIT_INTERRUPTED, InvalidInputError
 
     if not plan or yes:
         return
@@ -59,7 +59,8 @@ def confirm(plan: list[str], yes: bool) -> None:
     for line in plan:
         say(line)
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
-        raise KeyboardInterrupt
+        say("nothing was removed")
+        raise SystemExit(EXIT_INTERRUPTED)
 
 
 def read_answer(prompt: str) -> str:

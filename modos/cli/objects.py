@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modos.cli.input import ask_element, confirm, is_terminal, parse_json
-from modos.cli.output import count, options, progress, say, show_json, show_lines
+from modos.cli.output import count, options, progress, say, show_json, show_lines, size
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -191,6 +191,7 @@ def remove(
     element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
 ) -> None:
     """Remove an element with its file and every link to it, or a whole object; asks first.
 
@@ -200,37 +201,53 @@ def remove(
     """
     from modos.errors import NotFoundError
 
+    _json_with_dry_run(json, dry_run)
     try:
         modo = open_object(path)
     except NotFoundError as error:
-        if element is not None or not _remove_rest(path, yes, dry_run):
+        if element is not None or not _remove_rest(path, yes, dry_run, json):
             raise error from None
         return
+    element = element and modo.find_element(element)
+    elements, files, held = modo.measure(element)
+    amount = f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
     if element is None:
-        plan = [f"- the object {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')} and "
-                f"{count(len(modo.list_files()), 'file')}"]
+        plan = [f"- the object {modo.storage.url} with {amount}"]
     else:
-        element = modo.find_element(element)
         plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
+    if json and dry_run:
+        show_json({"object": modo.storage.url, "elements": elements, "files": files, "bytes": held,
+                   "removed": [line.removeprefix("- ") for line in plan] if element else [modo.storage.url]})
+        return
     if dry_run:
         show_lines(plan)
+        say(f"would remove {amount}")
         return
-    confirm(plan, yes)
+    confirm([*plan, f"  {amount}"] if element else plan, yes)
     if element is None:
         for left in modo.remove_object():
             say(f"left where it is, as it belongs to no element: {left}")
-        say(f"removed {modo.storage.url}")
+        say(f"removed {modo.storage.url}: {amount}")
     else:
-        say(f"removed {modo.remove_element(element)} from {modo.storage.url}")
+        say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
 
 
-def _remove_rest(path: str, yes: bool, dry_run: bool) -> bool:
+def _json_with_dry_run(json: bool, dry_run: bool) -> None:
+    from modos.errors import InvalidInputError
+
+    if json and not dry_run:
+        raise InvalidInputError("--json goes with --dry-run")
+
+
+def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
     from modos.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
-    if dry_run:
+    if dry_run and json:
+        show_json({"object": path, "removed": [line.removeprefix("- ") for line in plan]})
+    elif dry_run:
         show_lines(plan)
     elif plan:
         confirm(plan, yes)

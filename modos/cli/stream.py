@@ -84,7 +84,7 @@ def stream(
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads,
                     {"fields": fields, "tags": tags, "notags": notags})
     if count:
-        with progress("counting") as genomic.progress:
+        with progress("counting", None if regions else genomic.size) as genomic.progress:
             number = genomic.count(regions)
         show(str(number))
         return
@@ -94,7 +94,7 @@ def stream(
         if header:
             genomic.write_header(descriptor, target)
             return
-        with progress("streaming") as genomic.progress:
+        with progress("streaming", None if regions else genomic.size) as genomic.progress:
             if raw:
                 genomic.write_raw(descriptor, regions)
             else:

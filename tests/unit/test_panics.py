@@ -153,7 +153,7 @@ def test_a_panic_is_an_error_with_the_name_of_the_file():
 
 def test_a_panic_that_nobody_has_caught_ends_the_program_in_one_line():
     """With the exit code of damage, without a traceback."""
-    code = ("import modos.cli.app\nclass PanicException(BaseException): pass\ndef app(): raise PanicException('out of range')\n"
+    code = ("import modos.cli.app\nclass PanicException(BaseException): pass\ndef app(**_): raise PanicException('out of range')\n"
             "modos.cli.app.app = app\nfrom modos.cli import main\nmain()")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 6 and "Traceback" not in done.stderr
