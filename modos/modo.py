@@ -24,9 +24,9 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, IntegrityError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, listing
 from modos.forking import cached_property
-from modos.formats import is_array_path, name_of
+from modos.formats import is_array_path, is_index, name_of
 from modos.genomes import Genomes
 from modos.hidden import escape_line
 from modos.reading import GenomicFiles
@@ -144,7 +144,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies):
                 key = f"{part}/{key}"
                 continue
             return modo, modo.find_file(unquote(key) if at_server else key)
-        raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
+        if cls.exists(file, endpoint, services, s3_kwargs):
+            names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
+            raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "
+                                    f"{file.rstrip('/')}/ with {listing(names) or 'a file, of which it has none'}")
+        raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram, or OBJECT/ELEMENT")
 
     @classmethod
     def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,

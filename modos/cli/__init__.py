@@ -25,7 +25,7 @@ def main() -> None:
     guard_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        code = app(standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
+        code = app(prog_name="modos", standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
         if code == EXIT_INTERRUPTED:
             show_end("interrupted")
         _leave(code)

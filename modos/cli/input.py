@@ -39,6 +39,14 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
     return value
 
 
+def json_with_dry_run(json: bool, dry_run: bool) -> None:
+    """Refuse --json where nothing is shown: of a command that changes something it is what --dry-run shows."""
+    from modos.errors import InvalidInputError
+
+    if json and not dry_run:
+        raise InvalidInputError("--json goes with --dry-run")
+
+
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modos.cli.input import ask_element, confirm, is_terminal, parse_json
+from modos.cli.completion import complete_element, complete_object
+from modos.cli.input import ask_element, confirm, is_terminal, json_with_dry_run, parse_json
 from modos.cli.output import count, options, progress, say, show_json, show_lines, size
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
-ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
+ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
 SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
                                                   "source, whose index beside it is not encrypted yet.")]
 
@@ -70,7 +71,7 @@ def add(
     element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
+    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element it is part of.")] = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -107,8 +108,8 @@ def add(
 
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="The element that --element is about.")] = None,
-    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A YAML or JSON file, or a sheet, "
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="The element that --element is about.")] = None,
+    config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a sheet, "
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
@@ -120,6 +121,7 @@ def update(
                                         "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
@@ -140,6 +142,7 @@ def update(
 
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    json_with_dry_run(json, dry_run)
     if plain and source is None:
         raise InvalidInputError("--plain goes with --source")
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -152,6 +155,9 @@ def update(
     open_object(path)
     entries = read_descriptions(config, type)
     changes = MODO.compare_with_file(entries, path, **where)
+    if dry_run and json:
+        show_json([vars(change) for change in changes])
+        return
     if dry_run:
         for change in changes:
             show_text(str(change))
@@ -188,7 +194,7 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, with its file.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
@@ -201,7 +207,7 @@ def remove(
     """
     from modos.errors import NotFoundError
 
-    _json_with_dry_run(json, dry_run)
+    json_with_dry_run(json, dry_run)
     try:
         modo = open_object(path)
     except NotFoundError as error:
@@ -230,13 +236,6 @@ def remove(
         say(f"removed {modo.storage.url}: {amount}")
     else:
         say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
-
-
-def _json_with_dry_run(json: bool, dry_run: bool) -> None:
-    from modos.errors import InvalidInputError
-
-    if json and not dry_run:
-        raise InvalidInputError("--json goes with --dry-run")
 
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
@@ -277,7 +276,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,

@@ -32,7 +32,7 @@ TOKEN = "0123456789abcdef0123"
 # Objects, places, targets, names, JSON, URLs: what is no file that is read.
 OTHERS = {
     "": "endpoint", "create": "path type meta", "add": "path type element parent", "update": "path element type values",
-    "remove": "path element", "enrich": "path", "show": "path element", "query": "path format base_uri",
+    "remove": "path element", "rm": "path element", "ls": "place", "help": "words", "enrich": "path", "show": "path element", "query": "path format base_uri",
     "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
     "serve": "place host s3_url public_url htsget_url references log", "demo": "write", "doctor": "place",

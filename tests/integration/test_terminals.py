@@ -25,6 +25,7 @@ COMMANDS = {
     "update": [["ex", "s", "-e", '{"name": "\\u001b[2J"}'], ["ex", "-c", "t.tsv", "--type", "sample", "--dry-run"], ["ex", NAME, "-e", "{}"], ["ex", SAMPLE, "-e", '{"name": null}'],
                ["ex", "d", "-e", '{"data_path": "\\u009bnew.txt"}'], ["ex", "-c", "d.yaml"], ["ex", "ex", "-e", '{"creation_date": "\\u001b"}']],
     "remove": [["ex", "--dry-run"], ["ex"], ["ex", "d", "--dry-run"], ["ex", NAME], ["bad1", "-y"], ["ex", SAMPLE, "--dry-run"], [f"o{NAME}", "--dry-run"]],
+    "rm": [["ex", "d", "--dry-run"], [f"no{NAME}"]], "ls": [["ex"], ["ex", "--json"], [f"no{NAME}"]], "help": [[], ["show"], [NAME]],
     "enrich": [["ex"], ["bad2"]],
     "show": [["ex"], ["ex", "--json"], ["ex", "--files"], ["ex", "--zarr"], ["ex", "--files", "--json"], ["ex", "--zarr", "--json"], ["ex", "d"], ["ex", NAME], ["bad0"], ["bad1"],
              ["bad2"], [f"no{NAME}"], [*S3, "s3://bucket/ex"], ["--endpoint", HERE, f"s3://b/{NAME}"], ["--debug", *["s3://b/x"]], ["tr", "--zarr"], [f"{HERE}/files/x"], ["ex", SAMPLE]],
