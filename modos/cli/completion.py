@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -82,15 +83,24 @@ def _folders(incomplete: str) -> Iterator[str]:
 
 
 def _named(ctx: typer.Context) -> str:
-    return next(str(ctx.params[name]) for name in _OBJECTS if ctx.params.get(name))
+    """The object that stands before; where an option waits for its value nothing is parsed, and the line itself is looked at."""
+    parsed = next((str(ctx.params[name]) for name in _OBJECTS if ctx.params.get(name)), None)
+    line = shlex.split(os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "") if parsed is None else ()
+    return parsed or next(word for word in line if word.startswith("s3://") or _object_of(word))
+
+
+def _object_of(place: str) -> str:
+    """A folder that is an object: this one, or the nearest above; empty where none is."""
+    while place and not _is_object(place):
+        place = place.rpartition("/")[0]
+    return place
 
 
 def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     """The elements of an object, or of the one that a file is in, by id."""
     if _is_remote(place):
         return _within_deadline(lambda: _remote_elements(ctx, place)) or {}
-    while place and not _is_object(place):
-        place = place.rpartition("/")[0]
+    place = _object_of(place)
     path = os.path.join(place, _ROOT)
     if not place or os.path.getsize(path) > _MAX_ROOT:
         return {}
