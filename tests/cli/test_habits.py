@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer.main
@@ -66,6 +67,13 @@ def test_a_letter_means_one_thing():
             for letter in (option for option in param.opts if re.fullmatch("-[^-]", option)):
                 meant = OTHERS.get((name.split()[0], letter), LETTERS.get(letter))
                 assert meant in param.opts, f"{name} has {letter} for {param.opts}, elsewhere it is {meant}"
+
+
+def test_the_page_has_the_letters():
+    page = (Path(__file__).parents[2] / "docs/reference/command-line.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `(-.)` \| (.+) \|$", page))
+    assert {letter: text.split("`")[1] for letter, text in rows.items()} == LETTERS
+    assert all(meant in rows[letter] for (_, letter), meant in OTHERS.items())
 
 
 @pytest.fixture(scope="module")
