@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only these; else all data.")]
+ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
+                                                        help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
                                                   "given several times.")]

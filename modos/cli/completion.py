@@ -126,7 +126,8 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
 
 def _where(ctx: typer.Context) -> dict[str, Any]:
     given = ctx.find_root().params
-    return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"), "s3_kwargs": {"anon": True} if given.get("anon") else None}
+    return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
+            "s3_kwargs": {"anon": True} if given.get("anon") else None}
 
 
 def _within_deadline(ask: Callable[[], Any]) -> Any:

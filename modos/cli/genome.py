@@ -131,7 +131,8 @@ def sizes(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
 @app.command()
 def seq(
     place: ObjectPath,
-    regions: Annotated[list[str], typer.Argument(metavar="REGION", autocompletion=complete_region, help="1-based inclusive: chr1:1,000-2,000.")],
+    regions: Annotated[list[str], typer.Argument(metavar="REGION", autocompletion=complete_region,
+                                                 help="1-based inclusive: chr1:1,000-2,000.")],
     genome: GenomeOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
-ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
+ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or "
+                                           "what `modos remote list` shows.")]
 SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
                                                   "source, whose index beside it is not encrypted yet.")]
 
@@ -71,7 +72,8 @@ def add(
     element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element, help="The element it is part of.")] = None,
+    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
+                                           help="The element it is part of.")] = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -108,7 +110,8 @@ def add(
 
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="The element that --element is about.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+                                            help="The element that --element is about.")] = None,
     config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a sheet, "
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
@@ -194,7 +197,8 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element, with its file.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+                                            help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,

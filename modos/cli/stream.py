@@ -27,10 +27,10 @@ _FORMS = ("%s", "%d", "%d", "%d", "%d", "%g", "%g", "%.3g", "%.3g")
 _TICKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60  # columns of a picture
 
-FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file, help="A file of an object, by its name or its element's id, or the address of one "
-                                             "on an htsget server (http://server/htsget/reads/ID).")]
-RegionOption = Annotated[list[str], typer.Option("--region", "-r", autocompletion=complete_region, help="Only the records that overlap it, 1-based "
-                                                 "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file,
+                                             help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).")]
+RegionOption = Annotated[list[str], typer.Option("--region", "-r", autocompletion=complete_region,
+                                                 help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
                                                  "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
                                             "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
