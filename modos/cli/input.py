@@ -54,8 +54,8 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def confirm(plan: list[str], yes: bool) -> None:
-    """Show what will be removed and ask; InvalidInputError where nobody can answer and --yes is not given."""
+def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
+    """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer and --yes is not given."""
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
 
@@ -64,7 +64,7 @@ def confirm(plan: list[str], yes: bool) -> None:
     if not is_terminal():
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
-    for line in plan:
+    for line in [*plan, amount] if amount else plan:
         say(line)
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         say("nothing was removed")

@@ -233,7 +233,7 @@ def remove(
         show_lines(plan)
         say(f"would remove {amount}")
         return
-    confirm([*plan, f"  {amount}"] if element else plan, yes)
+    confirm(plan, yes, f"  {amount}" if element else None)
     if element is None:
         for left in modo.remove_object():
             say(f"left where it is, as it belongs to no element: {left}")
