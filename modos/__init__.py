@@ -1,9 +1,27 @@
 """modos: an object store for multi-omics data."""
 
 
+_DISTRIBUTION = "modos-store"  # `modos` is somebody else's on PyPI
+
+
 def __getattr__(name: str) -> str:
     if name == "__version__":
-        from importlib.metadata import version
-
-        return version("modos")
+        return _version()
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def _version() -> str:
+    """That of what is installed; of a tree that is run as it lies the one that it says."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(_DISTRIBUTION)
+    except PackageNotFoundError:
+        import tomllib
+        from pathlib import Path
+
+        try:
+            project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
+        except (OSError, ValueError, KeyError):
+            return "unknown"
+        return project["version"] if project.get("name") == _DISTRIBUTION else "unknown"

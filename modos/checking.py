@@ -20,7 +20,7 @@ from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.referencing import iter_mismatches
 from modos.storage import ObjectInfo, Partial, Storage
-from modos.storage.base import Progress, Readable
+from modos.storage.base import Progress, Readable, expect
 
 if TYPE_CHECKING:
     from modos.tracks.layout import ArraySpec
@@ -92,6 +92,9 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
     infos = list(storage.iter_files())
     sizes = {info.key: info.size for info in infos}
     sound: list[tuple[str, str]] = []
+    if checksums and not thorough:
+        paths, arrays = document.data_paths(), f"{elements.ZARR}/"
+        expect(progress, sum(size for key, size in sizes.items() if key in paths or (key.startswith(arrays) and not key.endswith(".json"))))
     yield from _check_data(storage, document, sizes, checksums, sound, progress)
     yield from _check_indexes(storage, sound, sizes, thorough, secret, progress)
     yield from _check_arrays(storage, document, sizes, checksums, progress)

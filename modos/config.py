@@ -164,7 +164,7 @@ def discover(endpoint: str, named: Collection[str] = ()) -> Services:
     try:
         found = replace(Services.from_mapping(answer), endpoint=endpoint)
     except InvalidInputError as error:
-        raise ProtocolError(f"{endpoint} answers nonsense: {error}") from None
+        raise ProtocolError(f"{endpoint} answers nonsense: {error.message}", error.hint) from None
     for name in _SERVICES:
         if name not in named and (place := getattr(found, name)):
             check_reach(place, endpoint, "the modos server")

@@ -32,7 +32,7 @@ from modos.formats import (
 )
 from modos.hidden import is_plain
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 
 _WORKERS = 4  # files that are copied at once
 
@@ -53,6 +53,9 @@ class Staged(Protocol):
 
     def folders(self) -> list[str]:
         """The folders of arrays that will be written."""
+
+    def expected(self, storage: Storage) -> int | None:
+        """How many bytes of progress `stage` makes; None where that is not known before."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         """Write them, and append each to `written` when it is there; returns what the element says of them."""
@@ -297,6 +300,9 @@ class Transaction:
         def stage(file: Staged) -> None:
             file.change.attributes |= file.stage(self.storage, written, progress)
 
+        amounts = [file.expected(self.storage) for file in self._files] if progress else []
+        if None not in amounts:
+            expect(progress, sum(amounts))
         arrays = [file for file in self._files if file.folders()]
         files = [file for file in self._files if not file.folders()]
         for file in arrays if len(files) > 1 else self._files:

@@ -48,7 +48,8 @@ class ModosError(Exception):
         super().__init__(self.message)
 
     def __str__(self) -> str:
-        return self.message
+        """The message, and the hint in brackets: what a traceback or a notebook shows; `message` and `hint` are for those who show both."""
+        return f"{self.message} ({self.hint})" if self.hint else self.message
 
 
 class NotFoundError(ModosError, KeyError):

@@ -43,6 +43,9 @@ class NewFile:
     def folders(self) -> list[str]:
         return []
 
+    def expected(self, storage: Storage) -> int | None:
+        return transfer.size_with_indexes(self.source, self.indexes)
+
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
         staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
@@ -69,6 +72,9 @@ class NewSealedFile:
 
     def folders(self) -> list[str]:
         return []
+
+    def expected(self, storage: Storage) -> int | None:
+        return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         self._tell_of_strangers(storage)

@@ -24,9 +24,9 @@ from modos.elements import Document, Newest, journal
 from modos.encrypting import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
 from modos.enrichment import enrich
-from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError
+from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, listing
 from modos.forking import cached_property
-from modos.formats import is_array_path, name_of
+from modos.formats import is_array_path, is_index, name_of
 from modos.gathering import FromFiles
 from modos.genomes import Genomes
 from modos.hidden import escape_line
@@ -151,7 +151,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                 key = f"{part}/{key}"
                 continue
             return modo, modo.find_file(unquote(key) if at_server else key)
-        raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram")
+        if cls.exists(file, endpoint, services, s3_kwargs):
+            names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
+            raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "
+                                    f"{file.rstrip('/')}/ with {listing(names) or 'a file, of which it has none'}")
+        raise NotFoundError(f"{file} lies in no MODO", "write OBJECT/FILE, such as data/ex/demo1.cram, or OBJECT/ELEMENT")
 
     @classmethod
     def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
@@ -339,6 +343,18 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         document = self._document
         attributes = document.element(document.find(element))
         return sorted(filter(self.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
+
+    def measure(self, element: str | None = None) -> tuple[int, int, int]:
+        """How many elements, files and bytes the object has, or one of its elements: what a removal takes away."""
+        document = self._document
+        if element is None:
+            files, held = transfer.measure_object(self.storage, document)
+            return sum(1 for _ in document.ids()), files, held
+        attributes = document.element(document.find(element))
+        if is_array_path(attributes.get("data_path") or ""):
+            return 1, 0, attributes.get("data_size") or 0
+        sizes = [self.storage.stat(key).size for key in self.files_of(element)]
+        return 1, len(sizes), sum(sizes)
 
     def list_samples(self) -> list[str]:
         """Ids of the samples."""

@@ -35,6 +35,9 @@ class FilePairs:
     def folders(self) -> list[str]:
         return []
 
+    def expected(self, storage: Storage) -> int | None:
+        return sum(storage.stat(source).size for source, _ in self.pairs)
+
 
 @dataclass(frozen=True)
 class MovedFile(FilePairs):
@@ -43,6 +46,9 @@ class MovedFile(FilePairs):
     The bytes are not read: they get one more name in a folder, and are
     copied by the server on S3. Sizes are compared.
     """
+
+    def expected(self, storage: Storage) -> int | None:
+        return 0
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         recorded = self.change.base.get("data_size")

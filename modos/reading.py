@@ -72,7 +72,8 @@ class GenomicFiles:
         Raises
         ------
         NotFoundError
-            No such file in the object, or no such contig in the file.
+            No such file in the object, or no such contig in the file. The
+            call says so, as it says all that is known before the first record.
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """

@@ -37,7 +37,7 @@ Metadata = Mapping[str, Mapping[str, Any]]
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """The key of a data file, given by its name or its key, within the object or as listed.
+    """The key of a data file, given by its name or its key, within the object or as listed; or by the id of its element.
 
     Raises
     ------
@@ -58,6 +58,14 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
             return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
+    elements = [element_id for element_id in metadata if within in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
+    with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
+    if len(with_file) == 1:
+        return check_key(metadata[with_file[0]]["data_path"])
+    if with_file:
+        raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
+    if elements:
+        raise InvalidInputError(f"{listing(elements)} of {storage.url} has no file", "`modos track` is for what is kept as arrays")
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
     raise NotFoundError(f"no file {within} in {storage.url}",
@@ -121,6 +129,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
                                                             lambda count: file.progress and file.progress(count)),
                        _find_aliases(metadata, key, endpoint), hints, genes.find)
+    file.size = recorded.size
     return file
 
 

@@ -75,6 +75,9 @@ class StagedArrays:
     def folders(self) -> list[str]:
         return self._names.folders()
 
+    def expected(self, storage: Storage) -> int | None:
+        return None
+
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         from modos.tracks.arrays import recorded_of
 

@@ -105,6 +105,11 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
     return StagedFile(size, checksum, sealed)
 
 
+def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
+    """Bytes of a file and of those of its indexes that are there; those that are yet to be built are small beside it."""
+    return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
+
+
 def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
     """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
@@ -286,6 +291,18 @@ def remove_object(storage: Storage) -> list[str]:
         _remove(storage, superfluous)
     storage.tidy()
     return [key for key in present if key not in owned and key not in inner]
+
+
+def measure_object(storage: Storage, document: elements.Document) -> tuple[int, int]:
+    """How many files belong to an object, and how many bytes these and its metadata and arrays have."""
+    owned = set(journal.files_of(document))
+    files, within = [], 0
+    for info in storage.iter_files():
+        if info.key.startswith(f"{elements.ZARR}/"):
+            within += info.size
+        elif info.key in owned:
+            files.append(info.size)
+    return len(files), sum(files) + within
 
 
 def _remove(storage: Storage, superfluous: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Generate the code and tables of modos/model from modos.yaml.
+"""Generate the code and tables of modos/model, and the page of the schema, from modos.yaml.
 
 `generate.py` writes them; `generate.py --check` says which are not current and
 exits with 1.
@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 SCHEMA = Path(__file__).with_name("modos.yaml")
-TARGET = SCHEMA.parent.parent / "modos" / "model"
+ROOT = SCHEMA.parent.parent
+TARGET = "modos/model"
+PAGE = "docs/reference/schema.md"
 GROUPS = {
     "Assay": "assay", "DataEntity": "data", "ReferenceGenome": "reference", "Sample": "sample",
     "ReferenceSequence": "sequence",
@@ -21,7 +23,7 @@ GROUPS = {
 
 
 def generate() -> dict[str, str]:
-    """The generated files by name."""
+    """The generated files by their paths in the project."""
     from linkml.generators.jsonldcontextgen import ContextGenerator
     from linkml.generators.jsonschemagen import JsonSchemaGenerator
     from linkml.generators.pythongen import PythonGenerator
@@ -32,11 +34,13 @@ def generate() -> dict[str, str]:
     context = json.loads(ContextGenerator(path, metadata=False).serialize())
     context.pop("comments", None)
     schema = json.loads(JsonSchemaGenerator(path, not_closed=False, metadata=False).serialize())
+    tables = slots()
     return {
-        "datamodel.py": classes.rstrip() + "\n",
-        "context.jsonld": json.dumps(context, indent=2, sort_keys=True) + "\n",
-        "schema.json": json.dumps(schema, indent=1, sort_keys=True) + "\n",
-        "slots.json": json.dumps(slots(), indent=1) + "\n",
+        f"{TARGET}/datamodel.py": classes.rstrip() + "\n",
+        f"{TARGET}/context.jsonld": json.dumps(context, indent=2, sort_keys=True) + "\n",
+        f"{TARGET}/schema.json": json.dumps(schema, indent=1, sort_keys=True) + "\n",
+        f"{TARGET}/slots.json": json.dumps(tables, indent=1) + "\n",
+        PAGE: page(tables),
     }
 
 
@@ -74,16 +78,54 @@ def _slot(view: Any, slot: Any, is_link: bool) -> dict[str, Any]:
     }
 
 
+def page(tables: dict[str, Any]) -> str:
+    """The classes with their slots, and the values of enums, as Markdown."""
+    classes = {name: found for name, found in tables["classes"].items() if name != "NamedThing"}
+    blocks, seen = [_INTRODUCTION], {}
+    for name, found in classes.items():
+        same = seen.get(str(found["slots"]))
+        seen.setdefault(str(found["slots"]), name)
+        kind = f" Elements of this class are `{found['group']}/ID`." if found["group"] else ""
+        blocks.append(f"## {name}\n\n{found['description']}{kind} `{found['uri']}`\n")
+        blocks.append(f"The slots are those of [{same}](#{same.lower()}).\n" if same else _table(
+            ("slot", "value", "", "what it says"), [_row(slot, facts) for slot, facts in found["slots"].items()]))
+    for name, values in tables["enums"].items():
+        blocks.append(f"## {name}\n")
+        blocks.append(_table(("value", "what it means", "term"), [(f"`{value}`", facts["description"] or "", facts["meaning"] or "")
+                                                                 for value, facts in values.items()]))
+    return "\n".join(blocks)
+
+
+_INTRODUCTION = """# Classes, slots and values
+
+Made from [schema/modos.yaml](../../schema/modos.yaml) by `make schema`. An element says its class as `@type`; a slot that is
+not of its class, or a value that does not fit, is an error that names both. Sizes, checksums, digests and recipients are
+recorded by modos, and not set by hand.
+"""
+
+
+def _row(name: str, slot: dict[str, Any]) -> tuple[str, ...]:
+    kind = f"[{slot['range']}](#{slot['range'].lower()})" if slot["range"][0].isupper() else slot["range"]
+    value = f"`{slot['links_to']}/ID`" if slot["links_to"] else kind
+    notes = ", ".join(word for word, holds in (("required", slot["required"]), ("several", slot["multivalued"])) if holds)
+    return f"`{name}`", value, notes, slot["description"] or ""
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"
+
+
 def main() -> int:
     files = generate()
     if "--check" not in sys.argv[1:]:
         for name, text in files.items():
-            (TARGET / name).write_text(text, encoding="utf-8")
+            (ROOT / name).write_text(text, encoding="utf-8")
         return 0
     stale = [name for name, text in files.items()
-             if not (TARGET / name).is_file() or (TARGET / name).read_text(encoding="utf-8") != text]
+             if not (ROOT / name).is_file() or (ROOT / name).read_text(encoding="utf-8") != text]
     for name in stale:
-        print(f"modos/model/{name} is not current: run `make schema`")
+        print(f"{name} is not current: run `make schema`")
     return bool(stale)
 
 

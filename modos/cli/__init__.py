@@ -28,15 +28,20 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.output import guard_log, is_usage, options, show_error, show_traceback, show_usage
+    from modos.cli.output import guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.panics import is_panic
 
     guard_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        _leave(app(standalone_mode=False) or 0)
+        code = app(prog_name="modos", standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
+        if code == EXIT_INTERRUPTED:
+            show_end("interrupted")
+        _leave(code)
     except SystemExit as done:
+        if done.code == EXIT_TERMINATED:
+            show_end("terminated")
         _leave(done.code if isinstance(done.code, int) else int(done.code is not None))
     except ModosError as error:
         show_traceback(error) if options.debug else show_error(error.message, error.hint)
@@ -45,6 +50,7 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _leave(EXIT_BROKEN_PIPE)
     except KeyboardInterrupt:
+        show_end("interrupted")
         _leave(EXIT_INTERRUPTED)
     except BaseException as error:
         if is_usage(error):

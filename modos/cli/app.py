@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
-from modos.cli import account, demo, doctor, metadata, objects, serve, stream, template
+from modos.cli import account, asked, demo, doctor, metadata, objects, serve, stream, template
+from modos.cli.groups import Group, later
 from modos.cli.output import options, show_log
 from modos.cli.peer import taking
 
 app = typer.Typer(
-    name="modos", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    name="modos", cls=Group, no_args_is_help=True, pretty_exceptions_enable=False,
     rich_markup_mode="rich", context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -37,57 +36,40 @@ def configure(
     version: Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True,
                                           help="Show the version.")] = False,
 ) -> None:
-    """Multi-omics digital objects: genomic files and their metadata, streamed by region."""
+    """Multi-omics digital objects: genomic files and their metadata, streamed by region.
+
+    The options here are taken anywhere in the line.
+    """
     options.endpoint, options.anon, options.quiet = endpoint, anon, quiet
     options.debug, options.progress = debug, progress
     if debug:
         show_log()
 
 
-app.command("create", cls=taking("create"))(objects.create)
-app.command("add", cls=taking("add"))(objects.add)
-app.command("template")(template.template)
-app.command("update", cls=taking("update"))(objects.update)
-app.command("remove", cls=taking("remove"))(objects.remove)
-app.command("enrich")(objects.enrich)
-app.command("show", cls=taking("show"))(objects.show)
-app.command("query")(metadata.query)
-app.command("publish", cls=taking("publish"))(metadata.publish)
-app.command("check")(metadata.check)
-app.command("diff")(metadata.diff)
-app.command("upgrade")(metadata.upgrade)
-app.command("stream", cls=taking("stream"))(stream.stream)
-app.command("coverage")(stream.coverage)
-app.command("serve")(serve.serve)
-app.command("demo")(demo.demo)
-app.command("doctor")(doctor.doctor)
-app.command("login")(account.login)
-app.command("whoami")(account.whoami)
-app.command("logout")(account.logout)
+_OBJECTS, _DATA, _HERE = "Objects", "Data", "Servers and settings"
+_COMMANDS = {
+    _OBJECTS: {"create": objects.create, "add": objects.add, "template": template.template, "update": objects.update, "remove": objects.remove, "enrich": objects.enrich,
+               "show": objects.show, "query": metadata.query, "publish": metadata.publish, "check": metadata.check, "diff": metadata.diff,
+               "upgrade": metadata.upgrade},
+    _DATA: {"stream": stream.stream, "coverage": stream.coverage},
+    _HERE: {"serve": serve.serve, "demo": demo.demo, "doctor": doctor.doctor, "login": account.login, "whoami": account.whoami,
+            "logout": account.logout, "help": asked.help},
+}
+_GROUPS = (
+    (_OBJECTS, "remote", "Objects on a server: list, upload, download."),
+    (_DATA, "c4gh", "Encrypt files for their recipients (Crypt4GH), and decrypt them."),
+    (_DATA, "genome", "The genome of an object: contigs, names, sequence."),
+    (_DATA, "track", "Numeric tracks along the genome of an object."),
+    (_DATA, "reference", "Reference assemblies and annotations: kept in a store, fetched when needed, verified."),
+    (_HERE, "codes", "Codes of terminologies for cell types, materials, taxa and processing: search, build."),
+    (_HERE, "config", "Settings, and where they come from."),
+)
 
-
-def _add_group(name: str, module: str, help: str) -> None:
-    """Add the commands of a module's app, which is imported when one of them is asked for."""
-
-    class Later(TyperGroup):
-        @property
-        def commands(self) -> dict[str, Any]:
-            """By name."""
-            if "made" not in vars(self):
-                self.made = typer.main.get_group(import_module(module).app).commands
-            return self.made
-
-        @commands.setter
-        def commands(self, none: dict[str, Any]) -> None:
-            """What typer gives at first: there are none yet."""
-
-    app.add_typer(typer.Typer(cls=Later, no_args_is_help=True, help=help), name=name)
-
-
-_add_group("config", "modos.cli.doctor", "Settings, and where they come from.")
-_add_group("remote", "modos.cli.remote", "Objects on a server: list, upload, download.")
-_add_group("c4gh", "modos.cli.c4gh", "Encrypt files for their recipients (Crypt4GH), and decrypt them.")
-_add_group("genome", "modos.cli.genome", "The genome of an object: contigs, names, sequence.")
-_add_group("track", "modos.cli.track", "Numeric tracks along the genome of an object.")
-_add_group("codes", "modos.cli.codes", "Codes of terminologies for cell types, materials, taxa and processing: search, build.")
-_add_group("reference", "modos.cli.reference", "Reference assemblies and annotations: kept in a store, fetched when needed, verified.")
+for _panel, _functions in _COMMANDS.items():
+    for _name, _function in _functions.items():
+        app.command(_name, cls=taking(_name), rich_help_panel=_panel)(_function)
+for _panel, _name, _text in _GROUPS:
+    _module = f"modos.cli.{'doctor' if _name == 'config' else _name}"
+    app.add_typer(typer.Typer(cls=later(_module), no_args_is_help=True, help=_text), name=_name, rich_help_panel=_panel)
+app.command("rm", hidden=True)(objects.remove)
+app.command("ls", hidden=True)(asked.ls)

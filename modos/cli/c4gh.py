@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.completion import complete_element
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines
 from modos.cli.peer import taking
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", help="Only these; else all data.")]
+ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
+                                                        help="Only these; else all data.")]
 SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
 PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
                                                   "given several times.")]
@@ -242,6 +244,7 @@ def verify(
     secret_key: SecretOption = ...,
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The elements whose files are whole, as JSON.")] = False,
 ) -> None:
     """Open every segment of the encrypted files, and see that none was changed, removed or moved.
 
@@ -255,4 +258,6 @@ def verify(
     modo = open_object(place)
     with progress("verifying") as advance:
         verified = modo.verify_encryption(secret, elements, progress=advance, sender_pubkey=sender or None)
+    if as_json:
+        show_json(verified)
     say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _none_encrypted(place, elements))

@@ -38,7 +38,7 @@ def dna(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store, or of an annotation of it.")],
     region: Annotated[list[str], typer.Argument(metavar="REGION...", help="chr1:1,000-2,000, 1-based inclusive; by any name of the contig.")],
     reverse: Annotated[bool, typer.Option("--reverse", help="The reverse complement.")] = False,
-    store: StoreOption = None,
+    store: StoreOption = None, json: JsonOption = False,
 ) -> None:
     """Print the bases of regions as FASTA, as `samtools faidx` does; only what is asked for is fetched.
 
@@ -49,6 +49,10 @@ def dna(
     from modos.reference.opening import open_reference
 
     reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
+    if json:
+        show_json([{"region": text, "strand": "-" if reverse else "+", "bases": reference.dna(text, strand="-" if reverse else "+")}
+                   for text in region])
+        return
     for text in region:
         bases = reference.dna(text, strand="-" if reverse else "+")
         show_lines((f">{text}{'/rc' if reverse else ''}", *(bases[at:at + _LINE] for at in range(0, len(bases), _LINE))))
@@ -59,7 +63,7 @@ def features(
     region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
     kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
     strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
-    gene: Annotated[str, typer.Option("--gene", "-g", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
+    gene: Annotated[str, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
     store: StoreOption = None, json: JsonOption = False,
 ) -> None:
     """Print the features of an annotation that overlap regions, or of a gene: a table, positions 1-based inclusive.

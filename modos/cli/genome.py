@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.completion import complete_region
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines, show_rows
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 GenomeOption = Annotated[str, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _LINE = 60  # bases in a line of FASTA
 _PIECE = _LINE << 16
 
@@ -73,8 +75,7 @@ def init(
 
 
 @app.command()
-def info(place: ObjectPath, genome: GenomeOption = None,
-         json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+def info(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
     """Show what a genome has.
 
     modos genome info data/ex
@@ -96,7 +97,7 @@ def info(place: ObjectPath, genome: GenomeOption = None,
 
 
 @app.command()
-def contigs(place: ObjectPath, genome: GenomeOption = None) -> None:
+def contigs(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
     """List the stretches that can have data, as BED.
 
     modos genome contigs data/ex
@@ -105,25 +106,35 @@ def contigs(place: ObjectPath, genome: GenomeOption = None) -> None:
     """
     from modos.tracks.export import contigs_table
 
-    show_rows(contigs_table(open_genome(place, genome).contigs))
+    rows = contigs_table(open_genome(place, genome).contigs)
+    if json:
+        show_json([dict(zip(("contig", "start", "end"), row)) for row in rows])
+    else:
+        show_rows(rows)
 
 
 @app.command()
-def sizes(place: ObjectPath, genome: GenomeOption = None) -> None:
+def sizes(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = False) -> None:
     """List the contigs with their lengths, as chrom.sizes.
 
     modos genome sizes data/ex
 
     modos genome sizes coverage.bw
     """
-    show_rows(open_genome(place, genome).contigs.lengths.items())
+    lengths = open_genome(place, genome).contigs.lengths
+    if json:
+        show_json(dict(lengths))
+    else:
+        show_rows(lengths.items())
 
 
 @app.command()
 def seq(
     place: ObjectPath,
-    regions: Annotated[list[str], typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
+    regions: Annotated[list[str], typer.Argument(metavar="REGION", autocompletion=complete_region,
+                                                 help="1-based inclusive: chr1:1,000-2,000.")],
     genome: GenomeOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Write the sequence of regions, as FASTA.
 
@@ -133,10 +144,17 @@ def seq(
     """
     found = open_genome(place, genome)
     places = [found.contigs.place(region) for region in regions]
+    if json:
+        show_json([{"contig": contig.name, "start": start + 1, "end": end, "bases": _bases(found, contig.name, start, end)}
+                   for contig, start, end in places])
+        return
     for contig, start, end in places:
         whole = (start, end) == (0, contig.length)
         show_lines([f">{contig.name}" if whole else f">{contig.name}:{start + 1}-{end}"])
         for at in range(start, end, _PIECE):
-            bases = found[contig.name].seq[at:min(at + _PIECE, end)].tobytes().decode("ascii", "replace")
+            bases = _bases(found, contig.name, at, min(at + _PIECE, end))
             show_lines(bases[low:low + _LINE] for low in range(0, len(bases), _LINE))
 
+
+def _bases(genome: Genome, contig: str, start: int, end: int) -> str:
+    return genome[contig].seq[start:end].tobytes().decode("ascii", "replace")

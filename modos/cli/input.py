@@ -37,6 +37,14 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
     return value
 
 
+def json_with_dry_run(json: bool, dry_run: bool) -> None:
+    """Refuse --json where nothing is shown: of a command that changes something it is what --dry-run shows."""
+    from modos.errors import InvalidInputError
+
+    if json and not dry_run:
+        raise InvalidInputError("--json goes with --dry-run")
+
+
 def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
@@ -44,20 +52,21 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def confirm(plan: list[str], yes: bool) -> None:
-    """Show what will be removed and ask; InvalidInputError where nobody can answer and --yes is not given."""
+def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
+    """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer and --yes is not given."""
     from modos.cli.output import say
-    from modos.errors import InvalidInputError
+    from modos.errors import EXIT_INTERRUPTED, InvalidInputError
 
     if not plan or yes:
         return
     if not is_terminal():
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
-    for line in plan:
+    for line in [*plan, amount] if amount else plan:
         say(line)
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
-        raise KeyboardInterrupt
+        say("nothing was removed")
+        raise SystemExit(EXIT_INTERRUPTED)
 
 
 def read_answer(prompt: str) -> str:

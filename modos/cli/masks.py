@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.input import confirm
+from modos.cli.input import confirm, json_with_dry_run
 from modos.cli.objects import ObjectPath, open_object
-from modos.cli.output import count, progress, say
+from modos.cli.output import count, progress, say, show_json
 
 if TYPE_CHECKING:
     from modos.tracks.conditions import Condition
@@ -29,6 +29,7 @@ def mask(
     hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
                                        "already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="What --dry-run says, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
 ) -> None:
     """Have tracks count as having no value in places, in one commit; `unmask` undoes it.
@@ -41,22 +42,28 @@ def mask(
     from modos.tracks.mask_files import MaskFile
     from modos.tracks.masking import count_masked, spans_of
 
+    json_with_dry_run(json, dry_run)
     modo, verb = open_object(place), "removed" if hard else "masked"
     with progress("masking") as advance, modo.track_changes(advance) as tracks:
         names, rest = _tracks_and_rest(list(words or ()), tracks.names(), all_tracks)
         where = _where(rest, scores, values)
-        told, plan = [], []
+        told, plan, found = [], [], []
         for name in names:
             track = tracks.opened(name)
             spans = None if where is None else spans_of(track, where)
-            number = count(0 if spans is None else count_masked(track, spans), "value")
+            values_in = 0 if spans is None else count_masked(track, spans)
+            number = count(values_in, "value")
             unknown = where.unknown(track.contigs) if isinstance(where, MaskFile) else []
+            found.append({"track": name, "values": values_in, "unknown_contigs": unknown})
             told.append((number, name, f"; not in the genome: {listing(unknown)}" if unknown else ""))
             plan += [f"  {number} of {name}, and those that are masked"] if hard else []
             if not dry_run:
                 tracks.mask(name, spans, hard=hard)
         if not dry_run:
             confirm(plan, yes)
+    if json:
+        show_json(found)
+        return
     for number, name, more in told:
         say(f"{number} of {name} {'would be ' if dry_run else ''}{verb}{more}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.completion import complete_object
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, options, progress, say, show, show_json, show_lines, show_rows
 from modos.cli.secrets import PassphraseOption, load_optional_secret
@@ -60,6 +61,7 @@ def query(
     sparql: Annotated[str, typer.Argument(metavar="SPARQL", help="The query, or @FILE; @- is stdin.")],
     format: Annotated[str, typer.Option("--format", "-O", help="tsv or json.")] = "tsv",
     base_uri: BaseUri = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
 ) -> None:
     """Query the metadata with SPARQL.
 
@@ -75,7 +77,7 @@ def query(
     if sparql.startswith("@"):
         sparql = _query_in(sparql[1:])
     columns, rows = select(open_object(path).knowledge_graph(base_uri), sparql)
-    if format == "json":
+    if json or format == "json":
         show_json(rows)
     else:
         show_rows([columns, *([_cell(row.get(c)) for c in columns] for row in rows)])
@@ -163,7 +165,7 @@ def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoun
 
 def diff(
     path: ObjectPath,
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="Another object.")],
+    other: Annotated[str, typer.Argument(metavar="OTHER", autocompletion=complete_object, help="Another object.")],
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Show how the metadata of two objects differ, files by their checksums; exit code 1 where they do.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modos.cli.input import ask_element, choose, confirm, is_terminal, parse_json
-from modos.cli.output import count, options, progress, progress_later, say, show_json, show_lines
+from modos.cli.completion import complete_element, complete_object
+from modos.cli.input import ask_element, choose, confirm, is_terminal, json_with_dry_run, parse_json
+from modos.cli.output import count, options, progress, progress_later, say, show_json, show_lines, size
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
-ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", help="A folder, s3://bucket/object, or what `modos remote list` shows.")]
+ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or "
+                                           "what `modos remote list` shows.")]
 MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
                                               "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
                                               "has_reference:FILE=ID. May be repeated.")]
@@ -123,7 +125,8 @@ def add(
     element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
     file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
     source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element it is part of.")] = None,
+    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
+                                           help="The element it is part of.")] = None,
     map: MapOption = None,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
@@ -193,8 +196,9 @@ def _add_files(path: str, files: list[Path], references: Sequence[str], parent: 
 
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="The element that --element is about.")] = None,
-    config: Annotated[list[Path], typer.Option("--config", "-c", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+                                            help="The element that --element is about.")] = None,
+    config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
                                                "that describes elements; may be repeated.")] = None,
     type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
     values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
@@ -206,6 +210,7 @@ def update(
                                         "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
@@ -228,6 +233,7 @@ def update(
 
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
+    json_with_dry_run(json, dry_run)
     if plain and source is None:
         raise InvalidInputError("--plain goes with --source")
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -242,6 +248,9 @@ def update(
     entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
     how.tell_unused()
     changes = MODO.compare_with_file(entries, path, **where)
+    if dry_run and json:
+        show_json([vars(change) for change in changes])
+        return
     if dry_run:
         for change in changes:
             show_text(str(change))
@@ -278,9 +287,11 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, with its file.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+                                            help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
 ) -> None:
     """Remove an element with its file and every link to it, or a whole object; asks first.
 
@@ -290,37 +301,46 @@ def remove(
     """
     from modos.errors import NotFoundError
 
+    json_with_dry_run(json, dry_run)
     try:
         modo = open_object(path)
     except NotFoundError as error:
-        if element is not None or not _remove_rest(path, yes, dry_run):
+        if element is not None or not _remove_rest(path, yes, dry_run, json):
             raise error from None
         return
+    element = element and modo.find_element(element)
+    elements, files, held = modo.measure(element)
+    amount = f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
     if element is None:
-        plan = [f"- the object {modo.storage.url} with {count(len(modo.metadata) - 1, 'element')} and "
-                f"{count(len(modo.list_files()), 'file')}"]
+        plan = [f"- the object {modo.storage.url} with {amount}"]
     else:
-        element = modo.find_element(element)
         plan = [f"- {element}"] + [f"- {modo.path / key}" for key in modo.files_of(element)]
+    if json and dry_run:
+        show_json({"object": modo.storage.url, "elements": elements, "files": files, "bytes": held,
+                   "removed": [line.removeprefix("- ") for line in plan] if element else [modo.storage.url]})
+        return
     if dry_run:
         show_lines(plan)
+        say(f"would remove {amount}")
         return
-    confirm(plan, yes)
+    confirm(plan, yes, f"  {amount}" if element else None)
     if element is None:
         for left in modo.remove_object():
             say(f"left where it is, as it belongs to no element: {left}")
-        say(f"removed {modo.storage.url}")
+        say(f"removed {modo.storage.url}: {amount}")
     else:
-        say(f"removed {modo.remove_element(element)} from {modo.storage.url}")
+        say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
 
 
-def _remove_rest(path: str, yes: bool, dry_run: bool) -> bool:
+def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
     from modos.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
-    if dry_run:
+    if dry_run and json:
+        show_json({"object": path, "removed": [line.removeprefix("- ") for line in plan]})
+    elif dry_run:
         show_lines(plan)
     elif plan:
         confirm(plan, yes)
@@ -350,7 +370,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", help="Only this element, or the group of all that are alike: data.")] = None,
+    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,

@@ -152,6 +152,11 @@ def show_error(message: str, hint: str | None) -> None:
         print(f"hint: {escape_line(hint)}", file=sys.stderr)
 
 
+def show_end(how: str) -> None:
+    """That a command did not come to its end, to stderr."""
+    print(f"{chr(10) if sys.stderr.isatty() else ''}{how}: what was under way was not finished", file=sys.stderr)
+
+
 def is_usage(error: BaseException) -> bool:
     """Whether it is of Typer, about a command line that it cannot read."""
     return isinstance(error, typer.Abort) or hasattr(error, "format_message")
@@ -172,18 +177,29 @@ def show_usage(error: Any) -> int:
 
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-    """A counter of bytes on a terminal, with the rate, and where the total is known with the time left; None elsewhere."""
+    """A counter of bytes on a terminal, with the rate, and with the time left once the total is known (`expect`); None elsewhere."""
     if options.quiet or not options.progress or not sys.stderr.isatty():
         yield None
         return
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    left = (BarColumn(), TimeRemainingColumn()) if total else ()
-    columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), *left)
+    columns = (TextColumn("{task.description}"), DownloadColumn(binary_units=False), TransferSpeedColumn(), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(escape_line(title), total=total)
-        yield lambda count: bar.advance(task, count)
+        yield _Shown(bar, bar.add_task(escape_line(title), total=total))
+
+
+class _Shown:
+    """A task of a bar: called with the bytes that are done, and told by `expect` how many there will be."""
+
+    def __init__(self, bar: Any, task: Any):
+        self._bar, self._task = bar, task
+
+    def __call__(self, count: int) -> None:
+        self._bar.advance(self._task, count)
+
+    def expect(self, total: int) -> None:
+        self._bar.update(self._task, total=total)
 
 
 @contextmanager

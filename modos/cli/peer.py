@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "create": {"--from-file": ("--file",)},
     "add": {"--from-file": ("--file",), "--source-file": ("--source",)},
-    "update": {"--force": ("--prune", "--yes"), "-f": ("--prune", "--yes")},
+    "update": {"--force": ("--prune", "--yes")},
     "remove": {"--force": ("--yes",), "-f": ("--yes",)},
     "show": {"-z": ("--zarr",), "-f": ("--files",)},
     "publish": {"--output-format": ("--format",)},

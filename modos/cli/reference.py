@@ -190,12 +190,12 @@ def import_(
 @app.command()
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
-    contig: Annotated[list[str], typer.Option("--contig", "-c", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
+    contig: Annotated[list[str], typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
     store: StoreOption = None,
 ) -> None:
     """Fetch the sequences of an assembly, or the tables of an annotation, into the cache of this machine.
 
-    modos reference pull hg38 -c chr21
+    modos reference pull hg38 --contig chr21
 
     modos reference pull gencode.v47 --store s3://my-bucket/refs
     """
@@ -256,7 +256,7 @@ def push(
 def verify(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
     fix: Annotated[bool, typer.Option("--fix", help="Remove what is damaged, so that it can be added again.")] = False,
-    store: StoreOption = None,
+    store: StoreOption = None, json: JsonOption = False,
 ) -> None:
     """Compare every sequence of an assembly, or every table of an annotation, with its digest.
 
@@ -271,10 +271,13 @@ def verify(
     known, is_annotation = cached.store, names_annotation(cached, name)
     with progress("reading") as advance:
         wrong = dict(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
+    if json:
+        show_json([{"file": key, "problem": problem} for key, problem in wrong.items()])
     if not wrong:
         say(f"{name} in {known.url} is whole")
         return
-    show_lines(wrong.values())
+    if not json:
+        show_lines(wrong.values())
     for key in wrong if fix else ():
         known.storage.delete(key)
     raise IntegrityError(f"{count(len(wrong), 'file')} of {name} in {known.url} {'is' if len(wrong) == 1 else 'are'} not what the name says"
@@ -334,6 +337,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: JsonOption = False,
 ) -> None:
     """Show the cache of this machine, compare it with its digests, or remove what is in it.
 
@@ -351,7 +355,7 @@ def cache(
         say(f"forgot {forget}; its sequences stay in the cache")
         return
     if verify:
-        _verify_cache()
+        _verify_cache(json)
         return
     sequences, tables = ([path.stat().st_size for path in cached_files(kind)] for kind in ("sequences", "tables"))
     total = sum(sequences) + sum(tables)
@@ -362,19 +366,25 @@ def cache(
         say(f"removed {held} from {cache_folder()}")
         return
     limit = cache_limit()
+    if json:
+        show_json({"folder": str(cache_folder()), "sequences": len(sequences), "tables": len(tables), "bytes": total, "limit": limit or None})
+        return
     show_lines([f"folder     {cache_folder()}", f"sequences  {len(sequences):,}", f"tables     {len(tables):,}", f"size       {size(total)}",
                 f"limit      {size(limit) if limit else 'none'}"])
 
 
-def _verify_cache() -> None:
+def _verify_cache(json: bool) -> None:
     from modos.errors import IntegrityError
     from modos.reference.cache import cache_folder, find_damaged_files
 
     with progress("reading") as advance:
         wrong = [str(path) for path in find_damaged_files(advance)]
+    if json:
+        show_json(wrong)
     if not wrong:
         say(f"all files in {cache_folder()} are what their names say")
         return
-    show_lines(wrong)
+    if not json:
+        show_lines(wrong)
     raise IntegrityError(f"{count(len(wrong), 'file')} in {cache_folder()} {'is' if len(wrong) == 1 else 'are'} not what the name says",
                          "remove what is listed; what is used of it is fetched anew")

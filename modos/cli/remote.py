@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.input import json_with_dry_run
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, options, progress, say, show_json, show_lines, size
 from modos.cli.peer import taking
@@ -44,12 +45,13 @@ Include = Annotated[list[str], typer.Option("--include", metavar="PATTERN", help
                                             "their indexes; may be repeated.")]
 Exclude = Annotated[list[str], typer.Option("--exclude", metavar="PATTERN", help="No data files like this; may be repeated.")]
 NoData = Annotated[bool, typer.Option("--no-data", help="The metadata alone.")]
+Json = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, and copy nothing.")]
 
 
 @app.command(cls=taking("remote upload"))
 def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
-           include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
+           include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
     """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
 
     modos --endpoint http://localhost remote upload data/ex s3://modos-demo/ex
@@ -60,27 +62,32 @@ def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3:/
 
     plan = MODO.open(path).plan_upload(target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude,
                                        data=not no_data)
-    _copy(plan, dry_run, "upload")
+    _copy(plan, dry_run, "upload", json)
 
 
 @app.command(cls=taking("remote download"))
 def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")],
-             include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False) -> None:
+             include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
     """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
 
     modos --endpoint http://localhost remote download s3://modos-demo/ex data/ex
 
     modos --anon remote download s3://public-bucket/ex data/ex --no-data
     """
-    _copy(open_object(path).plan_download(target, include=include, exclude=exclude, data=not no_data), dry_run, "download")
+    _copy(open_object(path).plan_download(target, include=include, exclude=exclude, data=not no_data), dry_run, "download", json)
 
 
-def _copy(plan: CopyPlan, dry_run: bool, verb: str) -> None:
+def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
     from modos.copying import copy_planned
     from modos.errors import RemoteError
 
+    json_with_dry_run(json, dry_run)
     files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
     if dry_run:
+        if json:
+            show_json({"copied": [{"file": file.key, "bytes": file.size} for file in plan.files], "removed": list(plan.superfluous),
+                       "present": len(plan.present), "bytes": plan.size})
+            return
         show_lines([*(f"+ {file.key} ({size(file.size)})" for file in plan.files), *(f"- {key}" for key in plan.superfluous)])
         say(f"would {verb} {files}" + (f"; {count(len(plan.present), 'file')} there already" if plan.present else ""))
         return

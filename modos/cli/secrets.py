@@ -85,10 +85,12 @@ def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, publ
 
 
 def warn_of_lockout(place: str, *, ask: bool) -> None:
-    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; KeyboardInterrupt is a no."""
-    from modos.cli.output import warn
+    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; a no ends the program."""
+    from modos.cli.output import say, warn
+    from modos.errors import EXIT_INTERRUPTED
 
     warn(f"no key at hand opens the files of {place} once they are encrypted: you may not be able to read them again "
          "(-s me.sec or --also-me encrypts them for you, too)")
     if ask and is_terminal() and read_answer("Encrypt all the same? [y/N]").lower() not in ("y", "yes"):
-        raise KeyboardInterrupt
+        say("nothing was encrypted")
+        raise SystemExit(EXIT_INTERRUPTED)

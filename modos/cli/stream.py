@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from modos.cli.completion import complete_file, complete_region
 from modos.cli.output import closed_pipe_told, options, progress, show, show_json, show_rows
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -26,10 +27,10 @@ _FORMS = ("%s", "%d", "%d", "%d", "%d", "%g", "%g", "%.3g", "%.3g")
 _TICKS = " ▁▂▃▄▅▆▇█"
 _WIDTH = 60  # columns of a picture
 
-FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", help="A file of an object, or the address of one "
-                                             "on an htsget server (http://server/htsget/reads/ID).")]
-RegionOption = Annotated[list[str], typer.Option("--region", "-r", help="Only the records that overlap it, 1-based "
-                                                 "inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file,
+                                             help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).")]
+RegionOption = Annotated[list[str], typer.Option("--region", "-r", autocompletion=complete_region,
+                                                 help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
                                                  "Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
                                             "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
@@ -56,6 +57,7 @@ def stream(
     samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
                                          "between.")] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="What --count prints, as JSON.")] = False,
     header: Annotated[bool, typer.Option("--header-only", "-H", help="Only the header, as text.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and "
                                       "neighbours.")] = False,
@@ -71,8 +73,11 @@ def stream(
 
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
+    from modos.errors import InvalidInputError
     from modos.records import quiet_htslib
 
+    if as_json and not count:
+        raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
     _check_together(count=count, header_only=header, raw=raw)
     _check_together(raw=raw, output_format=output_format)
     _check_together(raw=raw, count=count, samples=samples)
@@ -84,9 +89,9 @@ def stream(
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads,
                     {"fields": fields, "tags": tags, "notags": notags})
     if count:
-        with progress("counting") as genomic.progress:
+        with progress("counting", None if regions else genomic.size) as genomic.progress:
             number = genomic.count(regions)
-        show(str(number))
+        show_json({"file": genomic.name, "records": number}) if as_json else show(str(number))
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
     target = None if raw else _output_format(genomic, output, output_format, text)
@@ -94,7 +99,7 @@ def stream(
         if header:
             genomic.write_header(descriptor, target)
             return
-        with progress("streaming") as genomic.progress:
+        with progress("streaming", None if regions else genomic.size) as genomic.progress:
             if raw:
                 genomic.write_raw(descriptor, regions)
             else:

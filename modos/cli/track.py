@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modos.cli import masks
+from modos.cli.completion import complete_element, complete_region
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, open_object
@@ -31,7 +32,7 @@ app = typer.Typer()
 NamesArgument = Annotated[list[str], typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
 SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Wiggle, bedGraph, BED with a score, or "
                                                       "bigWig; - is stdin; files of the same NAME are one track.")]
-RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", help="1-based inclusive: "
+RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", autocompletion=complete_region, help="1-based inclusive: "
                                                  "chr1:1,000-2,000. Can be given several times.")]
 RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
                                             "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
@@ -49,7 +50,8 @@ def add(
     place: ObjectPath,
     sources: SourcesArgument,
     genome: GenomeOption = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", help="The element they are part of.")] = None,
+    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
+                                           help="The element they are part of.")] = None,
     element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots of the elements as JSON.")] = None,
     mask: MaskOption = None,
     keep: KeepOption = None,
@@ -235,6 +237,7 @@ def query(
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
     runs: Annotated[bool, typer.Option("--runs", help="Runs of equal values of one track, as bedGraph.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="An object of JSON a line, null where there is no value.")] = False,
 ) -> None:
     """Print the values of regions: contig, position (1-based) and a column per track; `nan` where there is none.
 
@@ -251,6 +254,8 @@ def query(
     regions = _regions(found, region, regions_file) or list(map(Region, found.contigs))
     if not chosen:
         raise InvalidInputError(f"{place} has no tracks")
+    if runs and json:
+        raise InvalidInputError("--runs and --json exclude each other")
     if runs:
         if len(chosen) != 1:
             raise InvalidInputError("bedGraph has the values of one track", "name one track")
@@ -258,18 +263,35 @@ def query(
             write_text(chosen[0], text := text_file(), "bedGraph", regions)
             text.flush()
         return
-    show_rows([["#contig", "position", *(track.name for track in chosen)]])
+    if not json:
+        show_rows([["#contig", "position", *(track.name for track in chosen)]])
     for one in regions:
-        for text in _rows(found, chosen, one):
+        for text in (_json_rows if json else _rows)(found, chosen, one):
             show(text)
 
 
-def _rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
+def _columns(genome: Genome, tracks: list[Track], region: Region) -> Iterator[tuple[str, int, list[np.ndarray]]]:
+    """The values of tracks, piece by piece: the contig, the first position (0-based), and an array a track."""
     contig, start, end = genome.contigs.place(region)
     for at in range(start, end, _ROWS):
         stop = min(at + _ROWS, end)
-        columns: list[np.ndarray] = [track.values(type(region)(contig.name, at, stop)) for track in tracks]
-        name = escape_line(contig.name)
+        yield contig.name, at, [track.values(type(region)(contig.name, at, stop)) for track in tracks]
+
+
+def _json_rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
+    from json import dumps
+    from math import isfinite
+
+    for contig, at, columns in _columns(genome, tracks, region):
+        rows = zip(*(map(float, map(str, column)) for column in columns))  # as the table has them
+        yield "\n".join(dumps({"contig": contig, "position": at + number + 1, "values": {
+            track.name: value if isfinite(value) else None for track, value in zip(tracks, row)}}, ensure_ascii=False)
+            for number, row in enumerate(rows))
+
+
+def _rows(genome: Genome, tracks: list[Track], region: Region) -> Iterator[str]:
+    for contig, at, columns in _columns(genome, tracks, region):
+        name = escape_line(contig)
         yield "\n".join(f"{name}\t{at + number + 1}\t" + "\t".join(map(str, row)) for number, row in enumerate(zip(*columns)))
 
 
@@ -357,7 +379,7 @@ def export(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
-    force: Annotated[bool, typer.Option("--force", "-f", help="Replace a file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a track as a file for other programs.
 

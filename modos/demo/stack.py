@@ -49,7 +49,7 @@ def running(port: int = 0) -> Iterator[Stack]:
     try:
         from moto.server import ThreadedMotoServer
     except ImportError:
-        raise ModosError("the demo's S3 server is not installed", "pip install 'modos[demo]'") from None
+        raise ModosError("the demo's S3 server is not installed", "pip install 'modos-store[demo]'") from None
     import logging
 
     logging.getLogger("werkzeug").setLevel(logging.ERROR)

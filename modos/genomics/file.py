@@ -65,6 +65,8 @@ class GenomicFile:
     ----------
     progress
         Called with the number of bytes that arrived, where it is not None.
+    size
+        Bytes of the whole file, where they are recorded.
     reopen
         Opens the same again in another process, which pickling takes.
     """
@@ -77,6 +79,7 @@ class GenomicFile:
         self._find_aliases = find_aliases
         self._find_gene = find_gene
         self.progress: Callable[[int], Any] | None = None
+        self.size: int | None = None
         self.reopen: Callable[[], GenomicFile] | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -120,12 +123,23 @@ class GenomicFile:
         Raises
         ------
         NotFoundError
-            No such contig or sample.
+            No such contig or sample; by the call, not by the first record.
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        for reader, records in self._readers(self._meant(region), samples):
+        records = self._iter_records(self._meant(region), samples)
+        next(records, None)
+        return records
+
+    def _iter_records(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[Any]:
+        """None once the first record is known, then the records."""
+        for number, (reader, records) in enumerate(self._readers(regions, samples)):
             with reader:
+                if not number:
+                    first = next(records, None)
+                    yield None
+                    if first is not None:
+                        yield first
                 yield from records
 
     def iter_bytes(self, region: RegionsLike = None, *, verify: bool = True) -> Iterator[bytes]:

@@ -47,7 +47,7 @@ class HtsgetError(InvalidInputError):
         self.name = name
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return HtsgetError, (self.name, self.message)
+        return HtsgetError, (self.name, self.message, self.hint)
 
     @property
     def status(self) -> int:

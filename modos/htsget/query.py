@@ -171,7 +171,7 @@ def _region(contig: str, start: int | None, end: int | None) -> Region:
     try:
         return Region(contig, start or 0, end)
     except RegionError as error:
-        raise HtsgetError("InvalidRange" if contig else "InvalidInput", str(error)) from None
+        raise HtsgetError("InvalidRange" if contig else "InvalidInput", error.message) from None
 
 
 def _position(text: str | None, name: str) -> int | None:

@@ -22,7 +22,7 @@ from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, Modos
 from modos.reference.assembly import StoredContig
 from modos.reference.proofs import SequenceDigests, TableDigests, compute, differing, digests_of, new_digests
 from modos.reference.shared import is_file, make_like_above, open_part, two_below
-from modos.storage.base import INTERRUPTIONS, Progress
+from modos.storage.base import INTERRUPTIONS, Progress, expect
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
 OFFLINE_VARIABLE = "MODOS_OFFLINE"
@@ -171,6 +171,8 @@ def has_sequence(contig: StoredContig) -> bool:
 
 def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
     """The files in the cache that are not what their names say, whatever is noted of them."""
+    if progress:
+        expect(progress, sum(path.stat().st_size for kind in _KINDS for path in cached_files(kind) if path.is_file()))
     for kind, algorithm in zip(_KINDS, ("md5", "sha256")):
         for path in cached_files(kind):
             with suppress(FileNotFoundError):  # others remove some, too

@@ -27,7 +27,7 @@ from modos.errors import (
 from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, is_name, sequence_key, settle_aliases, unite
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 
 if TYPE_CHECKING:
     from modos.reference.masking import MaskCollector
@@ -221,6 +221,7 @@ class ReferenceStore:
     def verify(self, name: str, progress: Progress | None = None) -> Iterator[tuple[str, str]]:
         """The files of an assembly that are missing, or are not what their names say: key, and what is wrong."""
         assembly = self.assembly(name)
+        expect(progress, assembly.bases)
         for contig in assembly.contigs:
             try:
                 check_sequence(self.storage, contig, progress)
@@ -289,6 +290,8 @@ def iter_checked(store: ReferenceStore, key: str, size: int, digest: str, algori
 
 def find_damaged(store: ReferenceStore, tables: Iterable[tuple[str, int, str]], progress: Progress | None = None) -> Iterator[tuple[str, str]]:
     """The tables, given by key, size and SHA-256, that are missing or are others: key, and what is wrong."""
+    tables = list(tables)
+    expect(progress, sum(size for _, size, _ in tables))
     for key, size, sha256 in tables:
         try:
             for piece in iter_checked(store, key, size, sha256):

@@ -18,7 +18,8 @@ from modos.sealing.packets import Packets, sealed_elements
 from modos.sealing.plain_indexes import refuse_plain, with_plain_indexes
 from modos.sealing.planning import to_be_sealed
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
+from modos.verification import Recorded
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
         Of whom one must have sealed them; anybody may where it is None.
     """
     verified = []
+    expect(progress, sum(Recorded.of(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
         for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):

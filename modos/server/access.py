@@ -182,7 +182,7 @@ def caller_of(request: Request) -> Caller:
 
 def refusal(error: HtsgetError) -> JSONResponse:
     """The answer to somebody who may not; a body that they send is not read."""
-    return JSONResponse(error_to_json(error.name, str(error)), ERROR_STATUS[error.name],
+    return JSONResponse(error_to_json(error.name, error.message), ERROR_STATUS[error.name],
                         {"WWW-Authenticate": "Bearer", "Connection": "close"}, media_type=MEDIA_TYPE)
 
 

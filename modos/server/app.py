@@ -135,9 +135,9 @@ class PlainPaths:
         await self._app(scope, receive, send)
 
 
-def _answer_error(request: Request, error: Exception) -> JSONResponse:
+def _answer_error(request: Request, error: ModosError) -> JSONResponse:
     status, name = _status(error)
-    message = str(error)
+    message = error.message
     if status >= 500:
         logger.error("%s %s: %s", request.method, request.scope["path"], error)
         message = "the server cannot read what was asked for" + (

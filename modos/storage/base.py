@@ -19,6 +19,14 @@ MAX_READ = 1 << 30  # bytes that may be read into memory at once
 Progress = Callable[[int], Any]
 
 
+def expect(progress: Progress | None, total: int | None) -> None:
+    """Tell a progress how many bytes are to come, where it is one that shows the way that is left (it has `expect`)."""
+    tell = getattr(progress, "expect", None)
+    if tell and total:
+        tell(total)
+
+
+
 class ByteRange(NamedTuple):
     """Bytes [start, end) of a file; 0-based, half-open."""
 

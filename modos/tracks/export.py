@@ -14,7 +14,7 @@ import numpy as np
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.panics import panics_told
 from modos.region import Region
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 from modos.storage.modes import whole_output
 from modos.tracks.contigs import Contigs
 from modos.tracks.parsing import Runs
@@ -36,6 +36,8 @@ def format_of(path: str) -> str:
 
 def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress | None = None) -> Iterator[Runs]:
     """A track's runs of equal values, in the order of its genome, of some regions or all; counts bases as progress."""
+    if regions is None:
+        expect(progress, sum(length for name, length in track.contigs.lengths.items() if track.of_contig(name).n))
     for region in map(Region, track.contigs) if regions is None else regions:
         contig, start, end = track.contigs.place(region)
         if regions is None and not track.of_contig(contig.name).n:

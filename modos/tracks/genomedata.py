@@ -38,7 +38,7 @@ class Archive:
         try:
             import h5py
         except ImportError:
-            raise InvalidInputError("h5py is not installed", "pip install 'modos[genomedata]'") from None
+            raise InvalidInputError("h5py is not installed", "pip install 'modos-store[genomedata]'") from None
         refuse_pipe(path, "an archive is read at random", "write it to a file first, and give that")
         self._path, self._stack = Path(path), ExitStack()
         if not os.path.exists(self._path):

@@ -33,7 +33,7 @@ def to_dataset(genome: Genome, reopen: Callable[[], Genome], contigs: list[str],
         import dask.array
         import xarray
     except ImportError:
-        raise InvalidInputError("xarray and dask are not installed", "pip install 'modos[xarray]'") from None
+        raise InvalidInputError("xarray and dask are not installed", "pip install 'modos-store[xarray]'") from None
     names = tuple(genome.tracks)
     if not names:
         raise InvalidInputError("the genome has no tracks")

@@ -38,7 +38,7 @@ def plot(tracks: Sequence[Track], region: Region | str, path: str | Path) -> Non
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise InvalidInputError("matplotlib is not installed", "pip install 'modos[plot]'") from None
+        raise InvalidInputError("matplotlib is not installed", "pip install 'modos-store[plot]'") from None
     suffix = Path(path).suffix.lower()
     if suffix not in (".svg", ".png", ".pdf"):
         raise InvalidInputError(f"{path} is no picture that can be drawn", "end its name in .svg, .png or .pdf")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -292,3 +293,19 @@ def test_a_region_is_exactly_that_of_samtools(ex, tmp_path, stack, file, region,
 def test_debug_shows_what_is_tried_again():
     result = modos("--debug", "stream", "--raw", "http://127.0.0.1:1/reads/x")
     assert result.returncode != 0 and result.stderr.count(b"; again in ") >= 4
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
+def test_a_command_that_is_stopped_says_so(ex, number, code, word):
+    with subprocess.Popen([*MODOS, "query", ex, "@-"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        wait_until_it_reads(running.pid)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (code, b"") and err.decode().startswith(f"{word}: ") and len(err.splitlines()) == 1
+
+
+def wait_until_it_reads(pid):
+    """Until a process waits for what comes from its stdin."""
+    deadline = time.monotonic() + 30
+    while "pipe" not in Path(f"/proc/{pid}/wchan").read_text() and time.monotonic() < deadline:
+        time.sleep(0.05)

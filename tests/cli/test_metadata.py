@@ -12,6 +12,9 @@ import threading
 
 import pytest
 
+from modos.api import MODO
+from modos.cli.output import size
+
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 
@@ -106,12 +109,22 @@ def test_update_never_creates(tmp_path):
 
 def test_remove_asks_first(ex):
     fails(2, "remove", ex, "demo2", words=("--yes",))
-    assert good("remove", ex, "demo2", "--dry-run").stdout.splitlines() == [
-        "- data/demo2", f"- {ex}/demo2.bam", f"- {ex}/demo2.bam.bai"]
-    good("remove", ex, "demo2", "--yes")
+    told = good("remove", ex, "demo2", "--dry-run")
+    assert told.stdout.splitlines() == ["- data/demo2", f"- {ex}/demo2.bam", f"- {ex}/demo2.bam.bai"]
+    held = sum((ex / name).stat().st_size for name in ("demo2.bam", "demo2.bam.bai"))
+    assert told.stderr.strip() == f"would remove 1 element, 2 files, {size(held)}"
+    found = json.loads(good("remove", ex, "demo2", "--dry-run", "--json").stdout)
+    assert (found["elements"], found["files"], found["bytes"]) == (1, 2, held) and found["removed"][0] == "data/demo2"
+    fails(2, "remove", ex, "demo2", "--json", words=("--dry-run",))
+    assert good("remove", ex, "demo2", "--yes").stderr.strip().endswith(f": 1 element, 2 files, {size(held)}")
+    (ex / "notes.txt").write_text("of nobody")
+    whole = json.loads(good("remove", ex, "--dry-run", "--json").stdout)
+    (ex / "notes.txt").unlink()
+    assert whole["bytes"] == sum(path.stat().st_size for path in ex.rglob("*") if path.is_file())
+    assert whole["elements"] == len(shown(ex)) - 1 and whole["files"] == len(MODO.open(ex).list_files())
     assert "data/demo2" not in shown(ex) and not (ex / "demo2.bam").exists()
     code, said, _ = on_a_terminal("remove", ex, answers=["n"], cwd=ex.parent)
-    assert code == 130 and "10 elements" not in said and "Remove?" in said and ex.exists()
+    assert code == 130 and "Remove?" in said and "nothing was removed" in said and "interrupted" not in said and ex.exists()
     code, said, _ = on_a_terminal("remove", ex, answers=["y"], cwd=ex.parent)
     assert code == 0 and not ex.exists()
 

@@ -33,7 +33,7 @@ TOKEN = "0123456789abcdef0123"
 OTHERS = {
     "": "endpoint", "create": "path type meta map worksheet", "add": "path element parent map", "template": "class_name output",
     "update": "path element type values map worksheet",
-    "remove": "path element", "enrich": "path", "show": "path element", "query": "path format base_uri",
+    "remove": "path element", "rm": "path element", "ls": "place", "help": "words", "enrich": "path", "show": "path element", "query": "path format base_uri",
     "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
     "serve": "place host s3_url public_url htsget_url references log", "demo": "write", "doctor": "place",

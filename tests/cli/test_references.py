@@ -47,7 +47,7 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
 
 @pytest.mark.parametrize(("words", "code", "said"), [
     ("show minni", 3, "did you mean mini"), ("add new none.fa", 3, "none.fa"), ("add a/b mini.fa", 2, "cannot be the name"),
-    ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini -c chr9", 3, "no contig chr9"), ("list --store http://127.0.0.1:9/refs", 5, "connection refused"), ("list --store quux://x", 2, "cannot be read"),
+    ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini --contig chr9", 3, "no contig chr9"), ("list --store http://127.0.0.1:9/refs", 5, "connection refused"), ("list --store quux://x", 2, "cannot be read"),
     ("push none other", 3, "no assembly none"), ("verify none", 3, "no assembly none"), ("rm none --yes", 3, "no assembly none"),
 ])
 def test_what_cannot_be(run, words, code, said):
@@ -80,7 +80,7 @@ def test_an_annotation_comes_and_goes(run, tmp_path):
     assert run("features", "genes", "--kind", "exon", "--strand=-").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
     assert json.loads(run("features", "genes", "--kind", "transcript", "--json"))[0]["gene"] == "g1" and run("features", "genes", "--strand=+").count("\n") == 1
     assert run("features", "genes", "--gene", "ABC", "-k", "exon").splitlines()[1] == "chr2\t2\t6\t-\tt1\t1\te1"
-    assert run("features", "genes", "chr2:7-7", "-g", "GeneID:5").count("\n") == 1 and '"GeneID:5"' in run("features", "genes", "-g", "GeneID:5", "--json")
+    assert run("features", "genes", "chr2:7-7", "--gene", "GeneID:5").count("\n") == 1 and '"GeneID:5"' in run("features", "genes", "--gene", "GeneID:5", "--json")
     run("features", "genes", "--gene", "GeneID:50", code=3, said="no gene GeneID:50")
     run("features", "genes", "--strand=x", code=2, said="neither + nor -")
     run("features", "genes", "chr9:1-3", code=3, said="chr9")
@@ -96,7 +96,7 @@ def test_an_annotation_comes_and_goes(run, tmp_path):
     run("push", "genes", "other", said="genes is in other")
     run("verify", "genes", "--store", "other", said="is whole")
     run("pull", "genes", said="nothing had to be fetched")
-    run("pull", "genes", "-c", "chr2", code=2, said="as a whole")
+    run("pull", "genes", "--contig", "chr2", code=2, said="as a whole")
     run("rm", "mini", "--yes", code=1, said="has annotations")
     run("rm", "genes", "--yes", said="removed genes")
     run("rm", "mini", "--yes")

@@ -16,7 +16,7 @@ import pysam
 import pytest
 
 from modos.api import MODO
-from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors import IntegrityError, InvalidInputError, NotFoundError, RegionError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.region import Region
@@ -96,6 +96,33 @@ def test_a_region_is_text_or_a_region_or_several(modo):
     assert names("chr1:1,001-2,000") == names(Region("chr1", 1_000, 2_000)) == names(["chr1:1001-1500", "chr1:1500-2000"])
     with pytest.raises(RegionError):
         list(modo.stream_genomics("demo1.cram", []))
+
+
+@pytest.mark.parametrize("file", ["demo2.bam", "demo1.cram", "calls.vcf.gz", "cohort.bcf"])
+def test_what_cannot_be_is_said_by_the_call(modo, file):
+    for region, kind in (("chr7", NotFoundError), ("chr1:9-3", RegionError), ([], RegionError)):
+        with pytest.raises(kind):
+            modo.stream_genomics(file, region)
+    with pytest.raises(InvalidInputError if file.startswith("demo") else NotFoundError):
+        modo.stream_genomics(file, samples=["nobody"])
+    assert settled()
+
+
+def test_a_reference_that_is_missing_is_said_by_the_call(tmp_path, monkeypatch, example):
+    monkeypatch.setenv("REF_PATH", str(tmp_path / "none"))
+    modo = MODO(tmp_path / "ex")
+    modo.add_element({"id": "alone", "@type": "AlignmentSet", "data_path": "alone.cram"}, example / "source/demo1.cram")
+    with pytest.raises(IntegrityError, match="was not found"):
+        modo.stream_genomics("alone.cram", "chr1:1-1000")
+    assert settled()
+
+
+def test_records_that_nobody_asks_for_leave_nothing(modo):
+    for file in ("demo2.bam", "demo1.cram", "calls.vcf.gz", "cohort.bcf"):
+        records = modo.stream_genomics(file, "chr1")
+        del records
+    gc.collect()
+    assert settled()
 
 
 def test_samples(modo):

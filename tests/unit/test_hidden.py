@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import subprocess
 import sys
 import unicodedata
@@ -14,8 +15,9 @@ import yaml
 
 from modos import elements
 from modos.elements import Document
-from modos.errors import InvalidInputError, ModosError
+from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.hidden import escape_line, escape_text, escape_xml, is_plain
+from modos.htsget.protocol import HtsgetError
 from modos.server.app import create_app
 from modos.server.observing import JsonLines, TextLines
 from modos.server.run import BackgroundServer
@@ -79,6 +81,15 @@ def test_errors_are_a_line_without_them():
     error = InvalidInputError(f"{BAD}\nerror: all is well", f"try {BAD}")
     assert not obeyed(str(error) + error.message + error.hint) and "\n" not in str(error)
     assert "\n" not in str(ModosError("a\nb"))
+
+
+def test_the_text_of_an_error_has_its_hint_once():
+    error = NotFoundError("no file x", "did you mean y?")
+    assert str(error) == "no file x (did you mean y?)" and (error.message, error.hint) == ("no file x", "did you mean y?")
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+    assert str(ModosError("no file x")) == "no file x"
+    refused = HtsgetError("InvalidInput", "no", "yes")
+    assert str(pickle.loads(pickle.dumps(refused))) == str(refused) == "no (yes)"
 
 
 @pytest.mark.parametrize("style", [TextLines(), JsonLines()])

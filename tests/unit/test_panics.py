@@ -145,7 +145,7 @@ def test_a_panic_is_an_error_with_the_name_of_the_file():
     class PanicException(BaseException):
         pass
 
-    with pytest.raises(IntegrityError, match="^a.bw is damaged$"), panics_told("a.bw"):
+    with pytest.raises(IntegrityError, match=r"^a.bw is damaged \(copy it again\)$"), panics_told("a.bw"):
         raise PanicException("index out of bounds")
     with pytest.raises(KeyboardInterrupt), panics_told("a.bw"):
         raise KeyboardInterrupt

@@ -1,0 +1,41 @@
+"""`modos help` and `ls`: what people type before they know the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from modos.cli.objects import show
+
+
+def help(ctx: typer.Context,
+         words: Annotated[list[str], typer.Argument(metavar="[COMMAND]...", help="Of which command; else of all.")] = None) -> None:
+    """Show what a command does, and its options.
+
+    modos help stream
+
+    modos help track add
+    """
+    ctx.find_root().command.main([*(words or ()), "--help"], prog_name="modos", standalone_mode=False)
+
+
+def ls(place: Annotated[str, typer.Argument(metavar="[OBJECT|s3://BUCKET]", help="An object, for its files; else where to look.")] = None,
+       json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """List the files of an object, or the objects of a server or a bucket.
+
+    modos ls data/ex
+
+    modos ls s3://modos-demo
+    """
+    from modos.cli.remote import list_objects
+    from modos.errors import NotFoundError
+
+    try:
+        if place is not None:
+            show(place, files=True, json=json)
+            return
+    except NotFoundError:
+        if not place.startswith("s3://"):
+            raise
+    list_objects(place, json=json)

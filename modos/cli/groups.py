@@ -1,0 +1,63 @@
+"""Groups of commands: imported when they are asked for, and taking the global options anywhere in the line."""
+
+from __future__ import annotations
+
+import copy
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from modos.cli.output import options, show_log
+
+GLOBAL = ("endpoint", "anon", "quiet", "debug", "progress")
+_AGAIN = "global_"
+
+
+class Group(TyperGroup):
+    """A group whose commands, and theirs, take the global options, too."""
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command, with the global options, which its help does not repeat."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            _take_globals(command, ctx.find_root().command)
+        return command
+
+
+def _take_globals(command: Any, root: Any) -> None:
+    taken = {option for param in command.params for option in param.opts}
+    for param in root.params:
+        if param.name in GLOBAL and taken.isdisjoint(param.opts):
+            again = copy.copy(param)
+            again.name, again.default, again.envvar = _AGAIN + param.name, None, None
+            again.expose_value, again.hidden, again.callback = False, True, _set
+            command.params.append(again)
+
+
+def _set(ctx: Any, param: Any, value: Any) -> None:
+    if value is None or ctx.resilient_parsing:
+        return
+    name = param.name.removeprefix(_AGAIN)
+    if name == "debug" and value and not options.debug:
+        show_log()
+    setattr(options, name, value)
+
+
+def later(module: str) -> type[Group]:
+    """A group of the commands of a module's app, which is imported when one of them is asked for."""
+
+    class Later(Group):
+        @property
+        def commands(self) -> dict[str, Any]:
+            """By name."""
+            if "made" not in vars(self):
+                self.made = typer.main.get_group(import_module(module).app).commands
+            return self.made
+
+        @commands.setter
+        def commands(self, none: dict[str, Any]) -> None:
+            """What typer gives at first: there are none yet."""
+
+    return Later

@@ -1,0 +1,238 @@
+"""What people type out of habit: options anywhere in the line, one meaning a letter, JSON of all that is read, `help`, `rm`, `ls`."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import typer.main
+
+from modos.cli.app import app
+from modos.modo import MODO
+
+MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
+
+# What a letter is short for, everywhere but in OTHERS.
+LETTERS = {"-@": "--threads", "-H": "--header-only", "-O": "--output-format", "-R": "--regions-file", "-T": "--reference", "-c": "--count",
+           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-k": "--kind", "-m": "--meta", "-o": "--output",
+           "-p": "--parent", "-q": "--quiet", "-r": "--region", "-s": "--source", "-w": "--width", "-y": "--yes"}
+# Of keys, and a letter of before `-f` was taken everywhere: as modos of sdsc-ordes has them.
+OTHERS = {("c4gh", "-p"): "--public-key", ("c4gh", "-s"): "--secret-key", ("update", "-c"): "--config",
+          ("query", "-O"): "--format", ("publish", "-O"): "--format"}
+
+# Commands that change or make something, or write data of a form of their own.
+WRITING = {"create", "add", "enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
+           "c4gh share", "c4gh revoke", "genome init", "track add", "track replace", "track remove", "track rename", "track unmask",
+           "track import-genomedata", "reference add", "reference import", "reference pull", "reference push", "reference rm"}
+OF_A_FORM = {"publish", "track plot", "track export", "reference env", "help"}
+
+
+def modos(*arguments, code=0, **environment):
+    done = subprocess.run([*MODOS, *map(str, arguments)], capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=60,
+                          env=os.environ | environment)
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def commands():
+    """Each command with its parameters."""
+    def walk(command, name):
+        below = getattr(command, "commands", {})
+        for word, one in below.items():
+            yield from walk(one, f"{name} {word}".strip())
+        if not below:
+            yield name, command.params
+
+    return dict(walk(typer.main.get_command(app), ""))
+
+
+def test_whatever_reads_has_json():
+    lacking = {name for name, params in commands().items() if not any("--json" in param.opts for param in params)}
+    assert lacking == WRITING | OF_A_FORM
+    assert not [name for name, params in commands().items() if any("--dry-run" in param.opts for param in params) and name in lacking]
+
+
+def test_a_letter_means_one_thing():
+    for name, params in commands().items():
+        for param in params:
+            for letter in (option for option in param.opts if re.fullmatch("-[^-]", option)):
+                meant = OTHERS.get((name.split()[0], letter), LETTERS.get(letter))
+                assert meant in param.opts, f"{name} has {letter} for {param.opts}, elsewhere it is {meant}"
+
+
+def test_the_page_has_the_letters():
+    page = (Path(__file__).parents[2] / "docs/reference/command-line.md").read_text()
+    rows = dict(re.findall(r"(?m)^\| `(-.)` \| (.+) \|$", page))
+    assert {letter: text.split("`")[1] for letter, text in rows.items()} == LETTERS
+    assert all(meant in rows[letter] for (_, letter), meant in OTHERS.items())
+
+
+@pytest.fixture(scope="module")
+def ex(example, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("habits")
+    shutil.copytree(example / "ex", folder / "ex")
+    return folder / "ex"
+
+
+@pytest.mark.parametrize("line", ["{} show ex data/demo1", "show {} ex data/demo1", "show ex {} data/demo1", "show ex data/demo1 {}"])
+def test_global_options_are_taken_anywhere(ex, line, monkeypatch):
+    monkeypatch.chdir(ex.parent)
+    wanted = modos("show", "ex", "data/demo1").stdout
+    assert modos(*line.format("-q --no-progress --anon --endpoint http://127.0.0.1:9").split()).stdout == wanted
+    assert "Traceback" in modos(*line.replace("data/demo1", "none").format("--debug").split(), code=3).stderr
+
+
+def test_they_are_for_the_command_they_stand_at(ex, monkeypatch):
+    monkeypatch.chdir(ex.parent)
+    for line in ("c4gh -q recipients ex", "c4gh recipients ex -q", "-q c4gh recipients ex"):
+        assert modos(*line.split()).stderr == ""
+    assert modos("c4gh", "recipients", "ex").stderr != ""
+    asked = modos("whoami", "--endpoint", "http://127.0.0.1:9", code=5, MODOS_ENDPOINT="http://127.0.0.1:1").stderr
+    assert "127.0.0.1:9" in asked
+    assert "--endpoint" not in modos("show", "--help").stdout and "anywhere in the line" in modos("--help").stdout
+    modos("show", "--", "-q", code=3)  # a name is a name
+
+
+def test_help_is_a_word(ex):
+    assert modos("help").stdout == modos("--help").stdout == modos("-h").stdout
+    assert modos("help", "track", "query").stdout == modos("track", "query", "--help").stdout
+    assert "No such command" in modos("help", "nonsense", code=2).stderr
+
+
+def test_the_help_of_all_is_in_groups_and_fast():
+    assert re.findall(r"─ ([A-Z][\w ]+) ─", modos("--help").stdout) == ["Options", "Objects", "Data", "Servers and settings"]
+    assert not re.search(r"│ (rm|ls) ", modos("--help").stdout)
+    assert min(processor_time("--help") for _ in range(5)) < 0.3  # 0.15 s on a machine that does nothing else
+
+
+def processor_time(*words, **environment):
+    """Seconds that a command takes of a processor, whoever else is at work."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([*MODOS, *map(str, words)], stdout=subprocess.DEVNULL, check=True, env=os.environ | environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def test_rm_and_ls(ex, stack):
+    assert modos("ls", ex).stdout == modos("show", ex, "--files").stdout
+    assert "s3://modos-demo/ex" in modos("--endpoint", stack.endpoint, "ls").stdout
+    assert "s3://modos-demo/ex" in json.loads(modos("ls", "s3://modos-demo", "--json", "--endpoint", stack.endpoint).stdout)
+    assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
+    modos("ls", ex.parent / "none", code=3)
+
+
+def test_a_file_is_named_by_its_element_too(ex, stack):
+    wanted = modos("stream", ex / "demo1.cram", "-c").stdout
+    for name in ("data/demo1", "demo1"):
+        assert modos("stream", ex / name, "-c").stdout == wanted
+    assert modos("stream", "s3://modos-demo/ex/data/demo1", "-c", "--endpoint", stack.endpoint).stdout == wanted
+    assert json.loads(modos("stream", ex / "demo1", "-c", "--json").stdout) == {"file": f"{ex}/demo1.cram", "records": int(wanted)}
+    assert MODO.open(ex).count("data/demo1") == int(wanted)
+    told = modos("stream", ex, code=2).stderr
+    assert "is an object" in told and "demo1.cram" in told and "OBJECT/ELEMENT" in told
+    assert "has no file" in modos("stream", ex / "sample/sample1", code=2).stderr
+
+
+def test_json_says_what_the_tables_say(ex, monkeypatch):
+    monkeypatch.chdir(ex.parent)
+    rows = [line.split("\t") for line in modos("query", "ex", "SELECT ?s WHERE { ?s a modos:Sample }").stdout.splitlines()[1:]]
+    assert [[row["s"]] for row in json.loads(modos("query", "ex", "SELECT ?s WHERE { ?s a modos:Sample }", "--json").stdout)] == rows
+    assert "--count" in modos("stream", "ex/demo2.bam", "--json", code=2).stderr
+    (ex.parent / "s.tsv").write_text("id\nfresh\n")
+    changes = json.loads(modos("update", "ex", "-f", "s.tsv", "--type", "sample", "--dry-run", "--json").stdout)
+    assert [(change["element_id"], change["kind"]) for change in changes] == [("sample/fresh", "added")]
+    assert "--dry-run" in modos("update", "ex", "-f", "s.tsv", "--type", "sample", "--json", code=2).stderr
+
+
+def test_json_of_a_genome_and_its_tracks(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ref.fa").write_text(">chr1\nACGTNACG\n>chr2\nGATTACA\n")
+    (tmp_path / "t.bedGraph").write_text("chr1\t1\t3\t0.1\nchr2\t0\t2\t-7\n")
+    modos("create", "ex", "-m", "{}")
+    modos("genome", "init", "ex", "ref.fa")
+    modos("track", "add", "ex", "t=t.bedGraph")
+    assert json.loads(modos("genome", "sizes", "ex", "--json").stdout) == {"chr1": 8, "chr2": 7}
+    table = [line.split("\t") for line in modos("genome", "contigs", "ex").stdout.splitlines()]
+    assert [[r["contig"], str(r["start"]), str(r["end"])] for r in json.loads(modos("genome", "contigs", "ex", "--json").stdout)] == table
+    assert json.loads(modos("genome", "seq", "ex", "chr2:2-4", "--json").stdout) == [
+        {"contig": "chr2", "start": 2, "end": 4, "bases": "ATT"}]
+    rows = [json.loads(line) for line in modos("track", "query", "ex", "-r", "chr1:1-4", "--json").stdout.splitlines()]
+    assert [(row["contig"], row["position"], row["values"]["t"]) for row in rows] == [
+        ("chr1", 1, None), ("chr1", 2, 0.1), ("chr1", 3, 0.1), ("chr1", 4, None)]
+    assert json.loads(modos("track", "mask", "ex", "t", "lt", "0", "--dry-run", "--json").stdout) == [
+        {"track": "t", "values": 2, "unknown_contigs": []}]
+
+
+def test_json_of_the_cache_and_of_a_store(tmp_path):
+    (tmp_path / "ref.fa").write_text(">chr1\nACGTNACG\n")
+    store = {"MODOS_REFERENCE_STORE": str(tmp_path / "refs"), "MODOS_CACHE_DIR": str(tmp_path / "cache")}
+    modos("reference", "add", "mini", tmp_path / "ref.fa", **store)
+    assert json.loads(modos("reference", "dna", "mini", "chr1:2-4", "--json", **store).stdout) == [
+        {"region": "chr1:2-4", "strand": "+", "bases": "CGT"}]
+    assert json.loads(modos("reference", "verify", "mini", "--json", **store).stdout) == []
+    held = json.loads(modos("reference", "cache", "--json", **store).stdout)
+    assert set(held) == {"folder", "sequences", "tables", "bytes", "limit"} and held["tables"] == 0
+
+
+def test_json_of_a_copy_and_of_seals(ex, tmp_path, stack):
+    plan = json.loads(modos("remote", "upload", ex, "s3://modos-demo/habits", "--dry-run", "--json", "--endpoint", stack.endpoint).stdout)
+    assert plan["bytes"] == sum(file["bytes"] for file in plan["copied"]) > 0 and plan["present"] == 0
+    shutil.copytree(ex, tmp_path / "sealed")
+    modos("c4gh", "keygen", tmp_path / "me.sec", "--no-passphrase")
+    modos("c4gh", "encrypt", "-p", tmp_path / "me.pub", tmp_path / "sealed", "demo2", "--yes")
+    assert json.loads(modos("c4gh", "verify", "-s", tmp_path / "me.sec", tmp_path / "sealed", "--json").stdout) == ["data/demo2"]
+
+
+def offered(line, **environment):
+    """What a shell would offer for a line with the last word begun."""
+    words = line.split(" ")
+    done = subprocess.run(MODOS, capture_output=True, text=True, timeout=30, env=os.environ | environment | {
+        "_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)})
+    assert done.stderr == ""
+    return done.stdout.split()
+
+
+def test_what_a_shell_offers(ex, monkeypatch):
+    monkeypatch.chdir(ex.parent)
+    (ex.parent / "empty").mkdir(exist_ok=True)
+    assert offered("modos sh") == ["show"] and offered("modos track que") == ["query"]
+    assert offered("modos show e") == ["empty/", "ex"]
+    assert offered("modos show ex data/demo") == ["data/demo1", "data/demo2"]
+    assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(i for i in MODO.open(ex).metadata if i.startswith("sample/"))
+    assert "ex/demo1.cram" in offered("modos stream ex/dem") and offered("modos stream e") == ["empty/", "ex/"]
+    assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
+
+
+@pytest.mark.parametrize("root", [None, b"", b"[]", b'{"consolidated_metadata": 1}', b"\xff"])
+def test_what_is_damaged_is_offered_nothing_of(tmp_path, root, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if root is not None:
+        (tmp_path / "ex/data.zarr").mkdir(parents=True)
+        (tmp_path / "ex/data.zarr/zarr.json").write_bytes(root)
+    assert offered("modos show ex data/d") == offered("modos stream ex/d") == offered("modos track query ex -r c") == []
+    assert offered("modos show none/there/e") == []
+
+
+def test_a_server_that_does_not_answer_holds_nobody_up(stack, monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections, and says nothing
+        place = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        begin = time.monotonic()
+        assert offered("modos show s3://modos-demo/e", MODOS_ENDPOINT=place) == []
+        assert offered("modos show s3://modos-demo/ex data/", MODOS_ENDPOINT=place) == []
+        assert time.monotonic() - begin < 12  # of which two are waited
+        assert offered("modos show nothing-loc", MODOS_ENDPOINT=place) == []  # which asks nobody
+
+
+def test_offers_are_fast(ex, monkeypatch):
+    monkeypatch.chdir(ex.parent)
+    line = {"_MODOS_COMPLETE": "complete_bash", "COMP_WORDS": "modos show ex data/", "COMP_CWORD": "3"}
+    assert min(processor_time(**line) for _ in range(5)) < 0.35  # 0.2 s on a machine that does nothing else
