@@ -32,9 +32,9 @@ class Wanted(BaseModel):
 def create_router(storage: Storage, access: Access, s3: str | None, public_url: str | None,
                   htsget_url: str | None, has_references: bool, fuzon_url: str | None, has_codes: bool) -> APIRouter:
     """The endpoints."""
-    router = APIRouter(dependencies=[Depends(check_parameters)])
+    router, ours = APIRouter(), [Depends(check_parameters)]
 
-    @router.get("/")
+    @router.get("/", dependencies=ours)
     async def discover(request: Request) -> dict[str, Any]:
         """Where the services are; null for what is absent."""
         base = public_url or str(request.base_url).rstrip("/")
@@ -45,7 +45,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
             "references": f"{base}/references" if has_references else None, "root": storage.url if s3 else None,
         }
 
-    @router.get("/whoami")
+    @router.get("/whoami", dependencies=ours)
     def tell_caller(request: Request) -> dict[str, Any]:
         """Who asks, and where they may read and write; the empty place is everything."""
         caller = caller_of(request)
@@ -54,7 +54,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
 
     @router.get("/authorize", include_in_schema=False)
     def authorize(request: Request) -> dict[str, str]:
-        """Whether a gateway is to pass on the request that it describes."""
+        """Whether a gateway is to pass on the request that it describes, whose parameters come as well."""
         try:
             path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
         except ValueError:
@@ -66,7 +66,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
             access.check(caller_of(request), "read", check_key(match["key"]), below=True)
         return {"status": "ok"}
 
-    @router.post("/credentials", openapi_extra={"requestBody": {
+    @router.post("/credentials", dependencies=ours, openapi_extra={"requestBody": {
         "required": True, "content": {"application/json": {"schema": Wanted.model_json_schema()}}}})
     async def give_credentials(request: Request) -> dict[str, Any]:
         """Credentials of S3 for a part of what is served, for an hour."""

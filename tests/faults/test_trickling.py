@@ -161,4 +161,5 @@ def test_a_device_login_has_an_end(monkeypatch):
         with pytest.raises(ModosError, match="does not say how long"):
             log_in_by_device("http://x", {"device_authorization_endpoint": "http://x/d", "token_endpoint": "http://x/t"}, lambda *_: None)
     answer = json.loads('{"access_token": "x", "expires_in": %s}' % ("9" * 400))
-    assert tokens.Login.from_answer(answer, "http://x", "x", None).expires is None
+    with pytest.raises(ModosError, match="gives a token for 99999999999999999999 seconds"):
+        tokens.Login.from_answer(answer, "http://x", "x", None)

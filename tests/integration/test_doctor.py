@@ -152,4 +152,4 @@ def test_addresses_that_a_server_signs_are_read_from(stack, monkeypatch):
             assert item.state == "ok" and "s3://modos-demo" in item.text, item
             refusing.append(1)
             item = found(server.url, "s3://modos-demo/ex", None)["reading"]
-            assert item.state == "failed" and item.text.startswith(f"{proxy.url} refuses access to s3://modos-demo/ex"), item
+            assert item.state == "failed" and item.text.startswith(f"{proxy.url} refuses access to s3://modos-demo/"), item

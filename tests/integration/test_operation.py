@@ -308,7 +308,7 @@ def test_an_object_is_a_bundle_of_files_that_can_be_fetched(example):
 
 # --- parameters ---
 
-OF_OTHERS = ("/htsget/reads", "/htsget/variants", "/refget", "/ga4gh")  # their specifications say what unknown parameters are
+OF_OTHERS = ("/htsget/reads", "/htsget/variants", "/refget", "/ga4gh", "/authorize")  # their specifications say what unknown parameters are; a gateway describes a request of them
 
 
 def routes_of(app):
@@ -328,3 +328,11 @@ def test_a_parameter_that_is_not_known_is_an_error_on_every_route_of_ours(exampl
             answer = requests.request(method, f"{server.url}{path}", params={"unknown": "1"}, timeout=20)
             assert answer.status_code == 400, (method, path, answer.text)
             assert method == "HEAD" or "there is no parameter unknown" in answer.text, (method, path)
+
+
+def test_a_gateway_asks_with_the_parameters_of_the_request(example):
+    """As Caddy's forward_auth does."""
+    with BackgroundServer(create_app(open_storage(example))) as server:
+        answer = requests.get(f"{server.url}/authorize", params={"referenceName": "chr1", "start": "1"}, timeout=20,
+                              headers={"X-Forwarded-Uri": "/htsget/reads/ex/demo2?referenceName=chr1&start=1"})
+        assert answer.status_code == 200, answer.text

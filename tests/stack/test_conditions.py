@@ -53,4 +53,5 @@ def test_a_file_that_was_replaced_is_not_taken_for_the_one_before(native, server
     modo.update_element("data/t", {}, tmp_path / "b")
     assert get(address, If_Match=tag).status_code == 412 and get(address, If_None_Match=tag).text.startswith("b")
     answer = get(address, If_Range=tag, Range="bytes=4-7")
+    modo.remove_object()  # the stack is for all tests, and one compares what its bucket has with what is documented
     assert (answer.status_code, answer.text) == (200, "b\tx\n" * 2000)
