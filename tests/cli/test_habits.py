@@ -23,17 +23,18 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 # What a letter is short for, everywhere but in OTHERS.
 LETTERS = {"-@": "--threads", "-H": "--header-only", "-O": "--output-format", "-R": "--regions-file", "-T": "--reference", "-c": "--count",
-           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-k": "--kind", "-m": "--meta", "-o": "--output",
+           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-i": "--index", "-k": "--kind", "-m": "--meta", "-n": "--top", "-o": "--output",
            "-p": "--parent", "-q": "--quiet", "-r": "--region", "-s": "--source", "-w": "--width", "-y": "--yes"}
 # Of keys, and a letter of before `-f` was taken everywhere: as modos of sdsc-ordes has them.
 OTHERS = {("c4gh", "-p"): "--public-key", ("c4gh", "-s"): "--secret-key", ("update", "-c"): "--config",
+          ("create", "-r"): "--reference", ("add", "-r"): "--reference",
           ("query", "-O"): "--format", ("publish", "-O"): "--format"}
 
 # Commands that change or make something, or write data of a form of their own.
 WRITING = {"create", "add", "enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
            "c4gh share", "c4gh revoke", "genome init", "track add", "track replace", "track remove", "track rename", "track unmask",
            "track import-genomedata", "reference add", "reference import", "reference pull", "reference push", "reference rm"}
-OF_A_FORM = {"publish", "track plot", "track export", "reference env", "help"}
+OF_A_FORM = {"publish", "template", "track plot", "track export", "reference env", "help"}
 
 
 def modos(*arguments, code=0, **environment):
