@@ -65,6 +65,33 @@ def shown(path):
     return json.loads(good("show", path, "--json").stdout)
 
 
+def test_meta_has_slots_alone(source, tmp_path):
+    """And no argument of the function that makes the object."""
+    for files in ((), (source / "demo2.bam",)):
+        for name in ("endpoint", "files", "colour"):
+            fails(2, "create", tmp_path / "ex", *files, "-m", json.dumps({name: "http://127.0.0.1:9"}), words=(name, "slot"))
+    assert not (tmp_path / "ex").exists()
+
+
+def test_a_dry_run_of_files_says_what_would_come_and_makes_nothing(source, tmp_path):
+    (tmp_path / "s.tsv").write_text("id\tsex\nSAMPLE1\tMale\n")
+    line = ("create", tmp_path / "ex", source / "demo1.cram", "-r", source / "reference.fa", "-f", tmp_path / "s.tsv", "--type", "sample")
+    plan = good(*line, "--dry-run")
+    changes = json.loads(good(*line, "--dry-run", "--json").stdout)
+    assert not (tmp_path / "ex").exists() and "by MD5" in plan.stderr
+    good(*line)
+    made = shown(tmp_path / "ex")
+    assert {change["element_id"] for change in changes if change["element_id"]} == {element for element in made if "/" in element}
+    assert {change["kind"] for change in changes} == {"added"} and "+ data/demo1" in plan.stdout.splitlines()
+    assert good("add", tmp_path / "ex", source / "demo2.bam", "--dry-run").stdout == "+ data/demo2\n"
+    assert shown(tmp_path / "ex") == made and not (tmp_path / "ex/demo2.bam").exists()
+    assert good("create", tmp_path / "of-sheets", "-f", tmp_path / "s.tsv", "--type", "sample", "--dry-run").stdout.endswith("+ sample/SAMPLE1\n")
+    assert not (tmp_path / "of-sheets").exists()
+    fails(2, "add", tmp_path / "ex", "sample", "-e", '{"id": "s"}', "--dry-run", words=("FILEs",))
+    fails(2, "create", tmp_path / "new", "-m", "{}", "--dry-run", words=("FILEs",))
+    fails(2, *line[:3], "--json", words=("--dry-run",))
+
+
 def test_files_become_an_object_and_what_was_found_is_said(source, tmp_path):
     result = good("create", tmp_path / "ex", source / "demo1.cram", source / "calls.vcf.gz", "-r", source / "reference.fa", "-m", '{"name": "Mine"}')
     assert result.stdout == ""

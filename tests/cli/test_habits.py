@@ -31,7 +31,7 @@ OTHERS = {("c4gh", "-p"): "--public-key", ("c4gh", "-s"): "--secret-key", ("upda
           ("query", "-O"): "--format", ("publish", "-O"): "--format"}
 
 # Commands that change or make something, or write data of a form of their own.
-WRITING = {"create", "add", "enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
+WRITING = {"enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
            "c4gh share", "c4gh revoke", "genome init", "track add", "track replace", "track remove", "track rename", "track unmask",
            "track import-genomedata", "reference add", "reference import", "reference pull", "reference push", "reference rm"}
 OF_A_FORM = {"publish", "template", "track plot", "track export", "reference env", "help"}
@@ -211,6 +211,34 @@ def test_what_a_shell_offers(ex, monkeypatch):
     assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(i for i in MODO.open(ex).metadata if i.startswith("sample/"))
     assert "ex/demo1.cram" in offered("modos stream ex/dem") and offered("modos stream e") == ["empty/", "ex/"]
     assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
+
+
+def offered_by_bash(*words):
+    """What bash would put there for the words of a line, broken as it breaks them."""
+    script = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; echo "${COMPREPLY[*]}"'
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=30, env=os.environ | path).stdout.split()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_bash_breaks_words_at_colons(stack):
+    """It puts what is offered after the last one."""
+    server = [piece for piece in re.split("(:)", stack.endpoint)]
+    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
+    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
+    assert offered_by_bash("modos", "sh") == ["show"]
+
+
+@pytest.mark.parametrize("line, joined", [
+    ("modos show s3 : //b/e", ("modos show s3://b/e", 2)), ("modos show s3 :", ("modos show s3:", 2)),
+    ("modos --endpoint http : //h : 80 show e", ("modos --endpoint http://h:80 show e", 4)),
+    ("modos show ex data/d", ("modos show ex data/d", 3)), ("modos stream ex/a.bam -r chr1 : 5", ("modos stream ex/a.bam -r chr1 : 5", 6)),
+])
+def test_words_are_joined(line, joined):
+    from modos.cli.completion import _join
+
+    words, at = _join(line.split(" "), line.count(" "))
+    assert (" ".join(words), at) == joined
 
 
 @pytest.mark.parametrize("root", [None, b"", b"[]", b'{"consolidated_metadata": 1}', b"\xff"])
