@@ -62,11 +62,14 @@ def add_files(modo: MODO, files: list[Path], references: Sequence[str], parent: 
     say(f"added {count(len(added), 'element')} to {modo.storage.url}")
 
 
-def show_plan(changes: list[Difference], json: bool) -> None:
-    """What `--dry-run` shows of changes."""
+def show_plan(changes: list[Difference], json: bool, new: str | None = None) -> None:
+    """What `--dry-run` shows of changes, or of a new object."""
     if json:
         show_json([vars(change) for change in changes])
         return
     for change in changes:
         show(str(change))
+    if new is not None:
+        say(f"would create {new} with {count(sum(bool(change.element_id) for change in changes), 'element')}")
+        return
     say(f"would change {count(len(changes), 'element')}" if changes else "nothing to change")

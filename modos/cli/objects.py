@@ -82,12 +82,12 @@ def create(
     if files:
         given = gather(path, files, reference, file, type, _attributes(meta), map, worksheet, secret)
         if dry_run:
-            show_plan(MODO.compare_with_files(**given), json)
+            show_plan(MODO.compare_with_files(**given), json, path)
             return
         with progress_later("copying files") as advance:
             modo = MODO.create_from_files(**given, progress=advance)
     elif dry_run:
-        show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json)
+        show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json, path)
         return
     elif file:
         with progress_later("copying files") as advance:
@@ -363,7 +363,7 @@ def show(
     if zarr:
         show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element)))
     elif files:
-        listed = [str(file) for file in modo.list_files()]
+        listed = [("s3://" if modo.storage.url.startswith("s3://") else "") + str(file) for file in modo.list_files()]
         show_json(listed) if json else show_lines(map(_file_line, listed))
     elif json:
         show_json(modo.metadata if element is None else modo.metadata_of(element))

@@ -126,6 +126,7 @@ def processor_time(*words, **environment):
 def test_rm_and_ls(ex, stack):
     assert modos("ls", ex).stdout == modos("show", ex, "--files").stdout
     assert "s3://modos-demo/ex" in modos("--endpoint", stack.endpoint, "ls").stdout
+    assert "s3://modos-demo/ex/demo1.cram" in modos("ls", "s3://modos-demo/ex", "--endpoint", stack.endpoint).stdout.splitlines()
     assert "s3://modos-demo/ex" in json.loads(modos("ls", "s3://modos-demo", "--json", "--endpoint", stack.endpoint).stdout)
     assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
     modos("ls", ex.parent / "none", code=3)
