@@ -107,6 +107,9 @@ def test_genes_are_of_the_reference_that_was_given(source, tmp_path):
     assert shown(tmp_path / "ex")["data/genes"]["has_reference"] == ["reference/reference"]
     assert "has_reference" not in shown(tmp_path / "ex")["data/others"]
     assert good("stream", "-c", "-r", "ABC1", tmp_path / "ex/demo1.cram").stdout == good("stream", "-c", "-r", "chr1:20001-25000", tmp_path / "ex/demo1.cram").stdout
+    good("c4gh", "keygen", "--no-passphrase", tmp_path / "me.sec")
+    good("c4gh", "encrypt", "-p", tmp_path / "me.pub", tmp_path / "ex")
+    fails(3, "stream", "-c", "-r", "ABC1", "--secret-key", tmp_path / "me.sec", tmp_path / "ex/demo1.cram", words=("genes.gff3", "encrypted"))
     good("create", tmp_path / "said", tmp_path / "others.gff3.gz", "-r", source / "reference.fa", "--map", "has_reference:others.gff3.gz=reference")
     assert shown(tmp_path / "said")["data/others"]["has_reference"] == ["reference/reference"]
     for bad in ("cut.gff3.gz", "endless.bed"):
