@@ -1,7 +1,7 @@
 """What a shell offers while somebody types: objects, their files and elements, contigs.
 
 It is asked at each press of a key, so it imports little, reads one file, has
-no network but for what is written as remote, and then for a second at most.
+no network but for what is written as remote, and then for two seconds at most.
 Whatever goes wrong, it offers nothing and says nothing.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import typer
 
-_DEADLINE = 1.0  # seconds for what is remote
+_DEADLINE = 2.0  # seconds for what is remote, the loading of the S3 client among them
 _MAX_ROOT = 16 << 20  # bytes of a root document that is read
 _OBJECTS = ("path", "place", "file", "other")  # how commands call the argument that is an object, or in one
 _ROOT = "data.zarr/zarr.json"
@@ -169,7 +169,7 @@ def _where(ctx: typer.Context) -> dict[str, Any]:
 
 
 def _within_deadline(ask: Callable[[], Any]) -> Any:
-    """What is answered within a second; None else. The program ends without waiting for the rest."""
+    """What is answered in time; None else. The program ends without waiting for the rest."""
     answers: list[Any] = []
 
     def run() -> None:

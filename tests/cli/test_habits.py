@@ -258,7 +258,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up(stack, monkeypatch):
         begin = time.monotonic()
         assert offered("modos show s3://modos-demo/e", MODOS_ENDPOINT=place) == []
         assert offered("modos show s3://modos-demo/ex data/", MODOS_ENDPOINT=place) == []
-        assert time.monotonic() - begin < 12  # of which two are waited
+        assert time.monotonic() - begin < 14  # of which four are waited
         assert offered("modos show nothing-loc", MODOS_ENDPOINT=place) == []  # which asks nobody
 
 
