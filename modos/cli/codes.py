@@ -24,7 +24,7 @@ IndexOption = Annotated[Path, typer.Option("--index", "-i", envvar="MODOS_CODES"
 def search(
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="cell_type, source_material, taxon_id, sample_processing; or one of the "
                                         "schema's own values: sex, omics_type, data_format.")],
-    words: Annotated[list[str], typer.Argument(metavar="[WORDS]", help="A name, a part of one, or a code; asked for where "
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; asked for where "
                                                "there are none.")] = None,
     query: Annotated[str, typer.Option("--query", hidden=True)] = None,
     top: Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, max=100, help="At most so many.")] = 10,

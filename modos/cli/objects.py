@@ -40,7 +40,7 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[list[Path], typer.Argument(metavar="[FILE]...", help="Files that it is made of, as their headers say.")] = None,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")] = None,
     reference: ReferenceOption = None,
     file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
                                              "describes its elements; may be repeated.")] = None,
@@ -173,7 +173,7 @@ def add(
 
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
                                             help="The element that --element is about.")] = None,
     config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
                                                "that describes elements; may be repeated.")] = None,
@@ -208,6 +208,9 @@ def update(
     from modos.errors import InvalidInputError
     from modos.modo import MODO
 
+    if option := next((str(one) for one in config or () if str(one).startswith("-") and str(one) != "-"), None):
+        raise InvalidInputError(f"-f takes a FILE, and {option} stands after it", f"to remove what the files do not name, write --prune; "
+                                f"a file of that name is ./{option}")
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
     json_with_dry_run(json, dry_run)
@@ -259,7 +262,7 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
                                             help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
@@ -342,7 +345,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
