@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Self
 
+from modos.comparison import Difference, compare
 from modos.config import Services
 from modos.description import Entry, Matcher
 from modos.editing import Transaction
@@ -68,17 +69,38 @@ class FromFiles:
         InvalidInputError, NotFoundError, IntegrityError
             All that is wrong with the files, or not clear.
         """
+        modo = cls._survey_new(object_path, files, reference, endpoint, services, s3_kwargs, descriptions, type, matcher or Matcher(),
+                               secret_key, passphrase, attributes)
+        modo._commit(modo._prepared, progress)
+        return modo
+
+    @classmethod
+    def compare_with_files(
+        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
+        services: Mapping[str, str] | None = None, s3_kwargs: dict | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
+        type: str | None = None, matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
+        passphrase: str | None = None, **attributes: Any,
+    ) -> list[Difference]:
+        """What `create_from_files` would make; nothing is made."""
+        modo = cls._survey_new(object_path, files, reference, endpoint, services, s3_kwargs, descriptions, type, matcher or Matcher(),
+                               secret_key, passphrase, attributes)
+        return compare({}, modo._prepared.preview().metadata())
+
+    @classmethod
+    def _survey_new(
+        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths, endpoint: str | None,
+        services: Mapping[str, str] | None, s3_kwargs: dict | None, descriptions: Sequence[str | Path | Entry], type: str | None,
+        matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None, attributes: Mapping[str, Any],
+    ) -> Self:
         from modos.surveying import survey
 
-        matcher = matcher or Matcher()
-        own = [Entry({"@type": "MODO"} | attributes, None, None)] if attributes else []
+        own = [Entry({"@type": "MODO"} | dict(attributes), None, None)] if attributes else []
         modo = cls._prepare([*own, *descriptions], object_path, endpoint, services, s3_kwargs, True, type, secret_key, passphrase,
                             matcher)
         if modo._prepared.start.tag:
             raise AlreadyExistsError(f"{object_path} exists already", f"add files to it with add_files, or `modos add {object_path} FILE...`")
         survey(modo._prepared, _listed(files), _listed(reference), matcher=matcher, endpoint=endpoint)
         matcher.tell_unused()
-        modo._commit(modo._prepared, progress)
         return modo
 
     def add_files(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None,
@@ -101,16 +123,27 @@ class FromFiles:
         AlreadyExistsError, InvalidInputError, NotFoundError, IntegrityError
             All that is wrong with the files, or not clear.
         """
-        from modos.surveying import survey
-
-        matcher = matcher or Matcher()
         with self.transaction(progress) as transaction:
-            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
             before = set(transaction.view.ids())
-            survey(transaction, _listed(files), _listed(reference), part_of=part_of, matcher=matcher, endpoint=self.services.endpoint)
-            matcher.tell_unused()
+            self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
             added = [element_id for element_id in transaction.view.ids() if element_id not in before]
         return added
+
+    def compare_with_added(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None, *,
+                           matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
+                           passphrase: str | None = None) -> list[Difference]:
+        """What `add_files` would change; nothing is changed."""
+        transaction = Transaction(self.storage, self._document)
+        self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
+        return compare(transaction.start.metadata(), transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))
+
+    def _survey(self, transaction: Transaction, files: str | Path | Paths, reference: str | Path | Paths, part_of: str | None,
+                matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None) -> None:
+        from modos.surveying import survey
+
+        transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        survey(transaction, _listed(files), _listed(reference), part_of=part_of, matcher=matcher, endpoint=self.services.endpoint)
+        matcher.tell_unused()
 
 
 def _listed(given: str | Path | Paths) -> Paths:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Protocol
 
-from modos.errors import listing
+from isal import igzip, igzip_lib
+
+from modos.errors import InvalidInputError, listing
+from modos.given import open_given
 from modos.reference.assembly import StoredContig
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _BY = ("MD5", "name and length", "name alone")
 _SHOWN = 3
+_LINE = 1 << 20
 
 
 class HeaderSequence(Protocol):
@@ -21,6 +27,38 @@ class HeaderSequence(Protocol):
     name: str
     md5: str | None
     length: int | None
+
+
+@dataclass(frozen=True)
+class NamedSequence:
+    """A sequence of which a file has the name alone."""
+
+    name: str
+    md5: None = None
+    length: None = None
+
+
+def names_in(path: str | Path) -> list[NamedSequence]:
+    """The sequences that the lines of a GFF3 or BED file are about, plain or gzipped."""
+    names: dict[bytes, None] = {}
+    with open_given(path) as file:
+        try:
+            for line in _lines(file.through(igzip.open(file, "rb")) if file.peek(2)[:2] == b"\x1f\x8b" else file, path):
+                if line.startswith((b"##FASTA", b">")):
+                    break
+                if not line.startswith((b"#", b"track ", b"browser ")) and line.strip():
+                    names[line.split(None, 1)[0]] = None
+        except (EOFError, igzip_lib.error, igzip.BadGzipFile) as error:
+            raise InvalidInputError(f"{path} is damaged: {error}", "copy it again") from None
+    return [NamedSequence(name.decode(errors="replace")) for name in names]
+
+
+def _lines(file: Any, path: str | Path) -> Iterator[bytes]:
+    reader = io.BufferedReader(file)
+    while line := reader.readline(_LINE):
+        if len(line) == _LINE:
+            raise InvalidInputError(f"{path} has a line of more than a megabyte", "is it a text file?")
+        yield line
 
 
 @dataclass(frozen=True)

@@ -199,13 +199,14 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
     """Knows the genes of a file's references: in GFF3 files of the object, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = _references_of(metadata, key)
-    files = [(storage, a["data_path"]) for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
-             and not is_encrypted(a["data_path"]) and not is_array_path(a["data_path"]) and links & set(a.get("has_reference", ()))]
+    paths = [a["data_path"] for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
+             and not is_array_path(a["data_path"]) and links & set(a.get("has_reference", ()))]
+    files = [(storage, path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
         return {stored_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
-    return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint))
+    return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)])
 
 
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modos import transfer
+from modos import model, transfer
 from modos.description import Matcher
 from modos.description.matching import normalised
 from modos.editing import Transaction
@@ -29,7 +29,7 @@ from modos.records import RecordReader, check_header, without_end
 from modos.reference.adding import digest_sequences
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.reference_fit import Candidate, Fit, best_fits, with_recorded
+from modos.reference_fit import Candidate, Fit, best_fits, names_in, with_recorded
 from modos.referencing import reference_of_object
 from modos.storage.local import LocalStorage
 from modos.streaming import StorageSource
@@ -37,6 +37,7 @@ from modos.streaming import StorageSource
 _KINDS = {"reads": "AlignmentSet", "variants": "VariantSet"}
 _CLASSES = {"mzTab": "MassSpectrometryResults", "FASTQ": "DataEntity", "BED": "DataEntity", "GFF3": "DataEntity"}
 _REFERENCES = ("FASTA", "TwoBit")
+_BY_NAMES = ("GFF3", "BED")  # formats whose sequences have no more than names
 _UNCLEAR = (*_REFERENCES, "TSV", "JSON")
 _ADVICE = {
     (".bw", ".bigwig", ".wig", ".bedgraph", ".bg"): "numbers along the genome become tracks: `modos track add`",
@@ -219,6 +220,8 @@ class _Survey:
             if header is not None:
                 attributes["has_sample"] = self._samples_of(header, told)
                 attributes["has_reference"] = self._reference_of(path, header, told)
+        elif "has_reference" in model.describe(class_name)["slots"]:
+            attributes["has_reference"] = self._reference_by_names(path, format, told)
         added = self.transaction.add_element({slot: value for slot, value in attributes.items() if value}, path, self.part_of)
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
@@ -310,14 +313,30 @@ class _Survey:
             return []
         key = f"has_reference:{path.name}"
         if key in self.matcher.mapping:
-            wanted = self.matcher.use(key)
-            told.append(f"reference {wanted}, as was said" if wanted else "no reference, as was said")
-            return [wanted] if wanted else []
+            return self._said_reference(key, told)
         fits, misfits = best_fits(header.sequences, self._all_candidates())
         if len(fits) == 1:
             told.append(f"{fits[0].id} by {fits[0].evidence}")
             return [fits[0].id]
         return self._unclear_reference(path, key, fits, misfits, told)
+
+    def _said_reference(self, key: str, told: list[str]) -> list[str]:
+        wanted = self.matcher.use(key)
+        told.append(f"reference {wanted}, as was said" if wanted else "no reference, as was said")
+        return [wanted] if wanted else []
+
+    def _reference_by_names(self, path: Path, format: FileFormat, told: list[str]) -> list[str]:
+        """The reference of a file without a header: as was said, or the one that was given and has all of its sequences."""
+        key = f"has_reference:{path.name}"
+        if key in self.matcher.mapping:
+            return self._said_reference(key, told)
+        given = [candidate for candidate in self._all_candidates() if candidate.is_given]
+        if format.name not in _BY_NAMES or is_encrypted(path) or not given:
+            return []
+        sequences = names_in(path)
+        fits = best_fits(sequences, given)[0] if sequences else []
+        told.append(f"{fits[0].id} by {fits[0].evidence}" if len(fits) == 1 else f"no reference (--map {key}={given[0].id})")
+        return [fit.id for fit in fits] if len(fits) == 1 else []
 
     def _unclear_reference(self, path: Path, key: str, fits: list[Fit], misfits: list[Fit], told: list[str]) -> list[str]:
         if fits:

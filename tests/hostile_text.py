@@ -80,6 +80,7 @@ def _make_files(folder: Path) -> None:
             (NAME, "exon", "ID=e1;Parent=t1"), (NAME, f"odd{NAME}", "ID=o"))))
     (folder / "bad.gff3").write_text(f"##gff-version 3\n{NAME}\tx\tgene\t{NAME}\t60\t.\t+\t.\tID=g\n")
     (folder / "alias.txt").write_text(f"# ucsc\tother\nchr1\tone{NAME}\n")
+    (folder / "cells.obo").write_text(f"ontology: cl{NAME}\n\n[Term]\nid: CL:0000084\nname: T cell {NAME}\nsynonym: \"{NAME}\" EXACT []\n")
     (folder / "d.yaml").write_text(f"- element: {{id: {json.dumps(NAME)}, '@type': {json.dumps(NAME)}}}\n")
     (folder / "s.tsv").write_text(f"id\t{NAME}\nx\ty\n")
     (folder / "t.tsv").write_text(f"id\tsex\tsource_file\nx{NAME}\t{NAME}\t{NAME}\n")

@@ -32,7 +32,7 @@ SenderOption = Annotated[list[Path], typer.Option("--sender", metavar="FILE", he
 @app.command()
 def keygen(
     secret: Annotated[Path, typer.Argument(metavar="SECRET", help="The secret key's new file, such as me.sec.")],
-    public: Annotated[Path, typer.Argument(metavar="[PUBLIC]", help="The public key's; SECRET with .pub.")] = None,
+    public: Annotated[Path, typer.Argument(metavar="PUBLIC", help="The public key's; SECRET with .pub.")] = None,
     passphrase_file: PassphraseOption = None,
     no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the secret key open.")] = False,
     comment: Annotated[str, typer.Option(help="A note in the secret key.")] = "",

@@ -9,6 +9,7 @@ import typer
 
 from modos.cli.input import confirm, is_terminal
 from modos.cli.output import count, options, say, show, show_json
+from modos.cli.peer import taking
 
 if TYPE_CHECKING:
     from modos.codes.terms import Code
@@ -19,14 +20,14 @@ IndexOption = Annotated[Path, typer.Option("--index", "-i", envvar="MODOS_CODES"
                                            "service of the endpoint, or your own index.")]
 
 
-@app.command()
+@app.command(cls=taking("codes search"))
 def search(
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="cell_type, source_material, taxon_id, sample_processing; or one of the "
                                         "schema's own values: sex, omics_type, data_format.")],
-    words: Annotated[list[str], typer.Argument(metavar="[WORDS]", help="A name, a part of one, or a code; asked for where "
+    words: Annotated[list[str], typer.Argument(metavar="WORDS", help="A name, a part of one, or a code; asked for where "
                                                "there are none.")] = None,
     query: Annotated[str, typer.Option("--query", hidden=True)] = None,
-    top: Annotated[int, typer.Option("--top", "-n", "-t", metavar="N", min=1, max=100, help="At most so many.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-n", metavar="N", min=1, max=100, help="At most so many.")] = 10,
     index: IndexOption = None,
     json: JsonOption = False,
 ) -> None:

@@ -1,7 +1,7 @@
 """What a shell offers while somebody types: objects, their files and elements, contigs.
 
 It is asked at each press of a key, so it imports little, reads one file, has
-no network but for what is written as remote, and then for a second at most.
+no network but for what is written as remote, and then for two seconds at most.
 Whatever goes wrong, it offers nothing and says nothing.
 """
 
@@ -10,16 +10,53 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
 from typing import Any
 
 import typer
 
-_DEADLINE = 1.0  # seconds for what is remote
+_DEADLINE = 2.0  # seconds for what is remote, the loading of the S3 client among them
 _MAX_ROOT = 16 << 20  # bytes of a root document that is read
 _OBJECTS = ("path", "place", "file", "other")  # how commands call the argument that is an object, or in one
 _ROOT = "data.zarr/zarr.json"
+_SCHEMES = ("s3", "http", "https")
+
+
+@contextmanager
+def words_as_typed() -> Iterator[None]:
+    """Give bash what it asks for: it breaks words at colons, and wants of an offer what comes after the last one of the word."""
+    if os.environ.get("_MODOS_COMPLETE") != "complete_bash":
+        yield
+        return
+    broken, current = os.environ.get("COMP_WORDS", "").split("\n"), int(os.environ.get("COMP_CWORD") or 0)
+    words, at = _join(broken, current)
+    os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = "\n".join(words), str(at)
+    prefix = words[at].rpartition(":")[0] + ":" if len(words) < len(broken) and at < len(words) and words[at] not in broken else ""
+    offered = StringIO()
+    try:
+        with redirect_stdout(offered):
+            yield
+    finally:
+        sys.stdout.write("".join(line.removeprefix(prefix) for line in offered.getvalue().splitlines(keepends=True)))
+
+
+def _join(broken: list[str], current: int) -> tuple[list[str], int]:
+    """The words of a line whose addresses were broken at colons, and which of them is the current one."""
+    words: list[str] = []
+    at, joins = current, False
+    for number, piece in enumerate(broken):
+        colon = piece == ":" and bool(words) and words[-1].partition(":")[0] in _SCHEMES
+        if colon or joins:
+            words[-1] += piece
+            at -= number <= current
+        else:
+            words.append(piece)
+        joins = colon
+    return words, at
 
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -99,7 +136,7 @@ def _object_of(place: str) -> str:
 def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     """The elements of an object, or of the one that a file is in, by id."""
     if _is_remote(place):
-        return _within_deadline(lambda: _remote_elements(ctx, place)) or {}
+        return _remote_elements(ctx, place)
     place = _object_of(place)
     path = os.path.join(place, _ROOT)
     if not place or os.path.getsize(path) > _MAX_ROOT:
@@ -112,7 +149,8 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
 def _remote_elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     from modos.modo import MODO
 
-    return {key: attributes for key, attributes in MODO.open(place, **_where(ctx)).metadata.items() if "/" in key}
+    metadata = _within_deadline(lambda: MODO.open(place, **_where(ctx)).metadata) or {}
+    return {key: attributes for key, attributes in metadata.items() if "/" in key}
 
 
 def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -131,7 +169,7 @@ def _where(ctx: typer.Context) -> dict[str, Any]:
 
 
 def _within_deadline(ask: Callable[[], Any]) -> Any:
-    """What is answered within a second; None else. The program ends without waiting for the rest."""
+    """What is answered in time; None else. The program ends without waiting for the rest."""
     answers: list[Any] = []
 
     def run() -> None:

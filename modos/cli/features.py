@@ -60,7 +60,7 @@ def dna(
 
 def features(
     name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
-    region: Annotated[list[str], typer.Argument(metavar="[REGION...]", help="1-based inclusive, by any name of the contig; else all.")] = None,
+    region: Annotated[list[str], typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")] = None,
     kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
     strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
     gene: Annotated[str, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from modos.cli.completion import complete_element, complete_object
-from modos.cli.input import ask_element, choose, confirm, is_terminal, json_with_dry_run, parse_json
+from modos.cli.gathering import add_files, are_files, gather, matcher, show_plan
+from modos.cli.input import ask_element, confirm, is_terminal, json_with_dry_run, parse_json
 from modos.cli.output import count, options, progress, progress_later, say, show_json, show_lines, size
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
@@ -26,6 +26,7 @@ MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", h
 WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
 ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
                                                     "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
+DryRunJsonOption = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
 SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
                                                   "source, whose index beside it is not encrypted yet.")]
 
@@ -39,7 +40,7 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[list[Path], typer.Argument(metavar="[FILE]...", help="Files that it is made of, as their headers say.")] = None,
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")] = None,
     reference: ReferenceOption = None,
     file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
                                              "describes its elements; may be repeated.")] = None,
@@ -48,6 +49,8 @@ def create(
     meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs and sheets would make, and make nothing.")] = False,
+    json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -73,10 +76,20 @@ def create(
     if (file or files) and MODO.exists(path, **where):
         raise AlreadyExistsError(f"{path} exists already", f"bring it up to date with `modos update {path} -c {file[0]}`" if file else
                                  f"add files with `modos add {path} FILE...`")
+    json_with_dry_run(json, dry_run)
+    _refuse_lonely(dry_run, "--dry-run", files or file, "FILEs and sheets")
+    secret = load_optional_secret(secret_key, passphrase_file)
     if files:
-        modo = _create_of_files(path, files, reference or (), file or (), type, _attributes(meta), map, worksheet, secret_key, passphrase_file)
+        given = gather(path, files, reference, file, type, _attributes(meta), map, worksheet, secret)
+        if dry_run:
+            show_plan(MODO.compare_with_files(**given), json, path)
+            return
+        with progress_later("copying files") as advance:
+            modo = MODO.create_from_files(**given, progress=advance)
+    elif dry_run:
+        show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json, path)
+        return
     elif file:
-        secret = load_optional_secret(secret_key, passphrase_file)
         with progress_later("copying files") as advance:
             modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, matcher=matcher(map),
                                   worksheet=worksheet, **where)
@@ -86,7 +99,14 @@ def create(
 
 
 def _attributes(meta: str | None) -> dict[str, Any]:
-    return {slot: value for slot, value in parse_json(meta, "--meta").items() if slot != "@type"} if meta else {}
+    from modos import model
+    from modos.errors import InvalidInputError
+
+    attributes = {slot: value for slot, value in parse_json(meta, "--meta").items() if slot != "@type"} if meta else {}
+    slots = model.describe("MODO")["slots"]
+    if foreign := [slot for slot in attributes if slot not in slots]:
+        raise InvalidInputError(f"--meta: {foreign[0]} is not a slot of the class MODO", f"its slots are {', '.join(slots)}")
+    return attributes
 
 
 def _refuse_lonely(given: Any, option: str, other: Any, what: str) -> None:
@@ -94,27 +114,6 @@ def _refuse_lonely(given: Any, option: str, other: Any, what: str) -> None:
 
     if given and not other:
         raise InvalidInputError(f"{option} goes with {what}")
-
-
-def matcher(map: list[str] | None) -> Any:
-    """How sheets and files are read: with what `--map` says, and questions on a terminal."""
-    from modos.description import Matcher, parse_mapping
-
-    return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say)
-
-
-def _create_of_files(path: str, files: list[Path], references: Sequence[str], descriptions: Sequence[Path], type: str | None,
-                     attributes: dict[str, Any], map: list[str] | None, worksheet: str | None, secret_key: Path | None,
-                     passphrase_file: Path | None) -> MODO:
-    from modos.description import read_descriptions
-    from modos.modo import MODO
-
-    how = matcher(map)
-    secret = load_optional_secret(secret_key, passphrase_file)
-    entries = read_descriptions(list(descriptions), type, matcher=how, worksheet=worksheet)
-    with progress_later("copying files") as advance:
-        return MODO.create_from_files(path, files, references, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs,
-                                      descriptions=entries, matcher=how, progress=advance, secret_key=secret, **attributes)
 
 
 def add(
@@ -128,6 +127,8 @@ def add(
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
                                            help="The element it is part of.")] = None,
     map: MapOption = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs would add, and add nothing.")] = False,
+    json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -143,11 +144,13 @@ def add(
     from modos.description import load_yaml
     from modos.errors import InvalidInputError
 
-    if _are_files(what, bool(element or file or source)):
-        _add_files(path, [Path(one) for one in what], reference or (), parent, map, secret_key, passphrase_file)
-        return
-    _refuse_lonely(reference or map, "--reference" if reference else "--map", None, "FILEs")
+    json_with_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
+    if are_files(what, bool(element or file or source)):
+        add_files(open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json)
+        return
+    for given, option in ((reference, "--reference"), (map, "--map"), (dry_run, "--dry-run")):
+        _refuse_lonely(given, option, None, "FILEs")
     class_name = model.default_class(what[0])
     if element and file:
         raise InvalidInputError("--element and --file exclude each other")
@@ -168,35 +171,9 @@ def add(
     say(f"added {element_id} to {modo.storage.url}")
 
 
-def _are_files(what: list[str], has_options: bool) -> bool:
-    """Whether the arguments of `add` are files, and not one type of element."""
-    from modos import model
-    from modos.errors import InvalidInputError
-    from modos.formats import format_of
-    from modos.given import is_pipe
-
-    if len(what) == 1 and (what[0] in model.GROUPS or has_options):
-        return False
-    if has_options:
-        raise InvalidInputError("--element, --file and --source are of one element of a type", "give the type alone, or files without them")
-    if len(what) > 1 and what[0] in model.GROUPS and not Path(what[0]).exists():
-        raise InvalidInputError(f"{what[0]} is a type of element, and {what[1]} stands after it",
-                                f"leave the type out: `modos add OBJECT {what[1]}`, or give the file with --source")
-    return len(what) > 1 or Path(what[0]).exists() or is_pipe(what[0]) or "/" in what[0] or format_of(what[0].removesuffix(".c4gh")) is not None
-
-
-def _add_files(path: str, files: list[Path], references: Sequence[str], parent: str | None, map: list[str] | None,
-               secret_key: Path | None, passphrase_file: Path | None) -> None:
-    secret = load_optional_secret(secret_key, passphrase_file)
-    modo = open_object(path)
-    with progress_later("copying files") as advance:
-        added = modo.add_files(files, references, parent, advance, matcher=matcher(map), secret_key=secret)
-    say(f"added {count(len(added), 'element')} to {modo.storage.url}")
-
-
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
                                             help="The element that --element is about.")] = None,
     config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
                                                "that describes elements; may be repeated.")] = None,
@@ -210,7 +187,7 @@ def update(
                                         "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
+    json: DryRunJsonOption = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
@@ -231,6 +208,9 @@ def update(
     from modos.errors import InvalidInputError
     from modos.modo import MODO
 
+    if option := next((str(one) for one in config or () if str(one).startswith("-") and str(one) != "-"), None):
+        raise InvalidInputError(f"-f takes a FILE, and {option} stands after it", f"to remove what the files do not name, write --prune; "
+                                f"a file of that name is ./{option}")
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
     json_with_dry_run(json, dry_run)
@@ -248,13 +228,8 @@ def update(
     entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
     how.tell_unused()
     changes = MODO.compare_with_file(entries, path, **where)
-    if dry_run and json:
-        show_json([vars(change) for change in changes])
-        return
     if dry_run:
-        for change in changes:
-            show_text(str(change))
-        say(f"would change {count(len(changes), 'element')}" if changes else "nothing to change")
+        show_plan(changes, json)
         return
     confirm([str(change) for change in changes if change.kind == "removed"], yes)
     with progress("copying files") as advance:
@@ -287,11 +262,11 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
                                             help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")] = False,
+    json: DryRunJsonOption = False,
 ) -> None:
     """Remove an element with its file and every link to it, or a whole object; asks first.
 
@@ -370,7 +345,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="[ELEMENT]", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
+    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,
@@ -391,7 +366,7 @@ def show(
     if zarr:
         show_json(modo.list_nodes()) if json else show_text(str(modo.list_arrays(element)))
     elif files:
-        listed = [str(file) for file in modo.list_files()]
+        listed = [("s3://" if modo.storage.url.startswith("s3://") else "") + str(file) for file in modo.list_files()]
         show_json(listed) if json else show_lines(map(_file_line, listed))
     elif json:
         show_json(modo.metadata if element is None else modo.metadata_of(element))

@@ -11,6 +11,7 @@ FLAGS: dict[str, dict[str, tuple[str, ...]]] = {
     "create": {"--from-file": ("--file",)},
     "add": {"--from-file": ("--file",), "--source-file": ("--source",)},
     "update": {"--force": ("--prune", "--yes")},
+    "codes search": {"-t": ("--top",)},
     "remove": {"--force": ("--yes",), "-f": ("--yes",)},
     "show": {"-z": ("--zarr",), "-f": ("--files",)},
     "publish": {"--output-format": ("--format",)},
@@ -77,7 +78,7 @@ def _take_option(parser: Any, argument: Any, ctx: Any, command: str) -> None:
 def _join_file(values: dict[str, Any], left: list[str]) -> list[str]:
     """`OBJECT FILE` is `OBJECT/FILE`."""
     place = values.get("file") or ""
-    if len(left) != 1 or place.startswith(("http://", "https://")):
+    if not place or len(left) != 1 or place.startswith(("http://", "https://")):
         return left
     values["file"] = f"{place.rstrip('/')}/{left[0]}"
     return []

@@ -13,6 +13,7 @@ from modos.codes.slots import ONTOLOGIES, check_slot, enumerations, meanings
 from modos.codes.storing import Stored
 from modos.codes.terms import Code, is_code, uri_of, value_of
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.given import refuse_pipe
 
 MAX_COUNT = 100  # codes at once
 
@@ -30,6 +31,8 @@ class Index:
     """
 
     def __init__(self, path: str | Path | None = None, mapped: bool = True):
+        if path:
+            refuse_pipe(path, "an index of codes is looked at here and there", "give it as a file")
         self.path = Path(path) if path else None
         self._stored = Stored(self.path, mapped) if self.path else None
         self._collections: dict[str, Collection] = {}

@@ -51,7 +51,7 @@ def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None
     try:
         from openpyxl import load_workbook
     except ImportError:
-        raise InvalidInputError(f"{shown(path)}: openpyxl, which reads XLSX, is not installed", "pip install 'modos[xlsx]', or save it as CSV") from None
+        raise InvalidInputError(f"{shown(path)}: openpyxl, which reads XLSX, is not installed", "pip install 'modos-store[xlsx]', or save it as CSV") from None
     try:
         _check_parts(path, data)
         with warnings.catch_warnings():

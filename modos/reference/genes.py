@@ -59,11 +59,14 @@ class GeneFinder:
         GFF3 or GTF files of its reference: their storage and keys.
     find_aliases
         Gives all names of the reference's contigs, by each of them.
+    sealed
+        Names of files of genes that are encrypted, and so are not looked into.
     """
 
     def __init__(self, endpoint: str | None = None, seqcols: Callable[[], set[str]] = set, files: Sequence[tuple[Storage, str]] = (),
-                 find_aliases: Names | None = None):
+                 find_aliases: Names | None = None, sealed: Sequence[str] = ()):
         self._endpoint = endpoint
+        self._sealed = sealed
         self._seqcols = seqcols
         self._files = files
         self._find_aliases = find_aliases
@@ -87,6 +90,9 @@ class GeneFinder:
         if not known and wrong:
             raise NotFoundError(f"no contig {text}, and no annotation is of the assembly of the file: {listing(wrong, 3)}",
                                 f"the file has {listing(contigs)}")
+        if not known and self._sealed:
+            raise NotFoundError(f"no contig {text}, and genes are not looked up in what is encrypted: {listing(self._sealed)}",
+                                f"give the region itself (the file has {listing(contigs)}), or leave the genes plain")
         if not known:
             return None
         from modos.annotations.genes import find_genes, near_gene

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import pty
@@ -63,6 +64,56 @@ def source(example):
 
 def shown(path):
     return json.loads(good("show", path, "--json").stdout)
+
+
+def test_meta_has_slots_alone(source, tmp_path):
+    """And no argument of the function that makes the object."""
+    for files in ((), (source / "demo2.bam",)):
+        for name in ("endpoint", "files", "colour"):
+            fails(2, "create", tmp_path / "ex", *files, "-m", json.dumps({name: "http://127.0.0.1:9"}), words=(name, "slot"))
+    assert not (tmp_path / "ex").exists()
+
+
+def test_a_dry_run_of_files_says_what_would_come_and_makes_nothing(source, tmp_path):
+    (tmp_path / "s.tsv").write_text("id\tsex\nSAMPLE1\tMale\n")
+    line = ("create", tmp_path / "ex", source / "demo1.cram", "-r", source / "reference.fa", "-f", tmp_path / "s.tsv", "--type", "sample")
+    plan = good(*line, "--dry-run")
+    changes = json.loads(good(*line, "--dry-run", "--json").stdout)
+    assert not (tmp_path / "ex").exists() and "by MD5" in plan.stderr
+    good(*line)
+    made = shown(tmp_path / "ex")
+    assert {change["element_id"] for change in changes if change["element_id"]} == {element for element in made if "/" in element}
+    assert {change["kind"] for change in changes} == {"added"} and "+ data/demo1" in plan.stdout.splitlines()
+    assert good("add", tmp_path / "ex", source / "demo2.bam", "--dry-run").stdout == "+ data/demo2\n"
+    assert shown(tmp_path / "ex") == made and not (tmp_path / "ex/demo2.bam").exists()
+    assert good("create", tmp_path / "of-sheets", "-f", tmp_path / "s.tsv", "--type", "sample", "--dry-run").stdout.endswith("+ sample/SAMPLE1\n")
+    assert not (tmp_path / "of-sheets").exists()
+    fails(2, "add", tmp_path / "ex", "sample", "-e", '{"id": "s"}', "--dry-run", words=("FILEs",))
+    fails(2, "create", tmp_path / "new", "-m", "{}", "--dry-run", words=("FILEs",))
+    fails(2, "create", tmp_path / "new", source / "demo2.bam", "--json", words=("--dry-run",))
+
+
+def test_genes_are_of_the_reference_that_was_given(source, tmp_path):
+    """By their contigs' names, or as was said; so that a gene's name is a region of the reads."""
+    genes = "chr1\tT\tgene\t20001\t25000\t.\t+\t.\tID=G1;gene_name=ABC1\n"
+    (tmp_path / "genes.gff3").write_text(f"##gff-version 3\n{genes}##FASTA\n>other\nACGT\n")
+    with gzip.open(tmp_path / "others.gff3.gz", "wt") as file:
+        file.write(genes.replace("chr1", "one"))
+    (tmp_path / "cut.gff3.gz").write_bytes((tmp_path / "others.gff3.gz").read_bytes()[:40])
+    (tmp_path / "endless.bed").write_bytes(b"x" * (2 << 20))
+    result = good("create", tmp_path / "ex", source / "demo1.cram", tmp_path / "genes.gff3", tmp_path / "others.gff3.gz", "-r", source / "reference.fa")
+    assert "data/genes, GFF3, reference/reference by name alone of 1 contig" in result.stderr
+    assert "others.gff3.gz: DataEntity data/others, GFF3, no reference (--map has_reference:others.gff3.gz=reference/reference)" in result.stderr
+    assert shown(tmp_path / "ex")["data/genes"]["has_reference"] == ["reference/reference"]
+    assert "has_reference" not in shown(tmp_path / "ex")["data/others"]
+    assert good("stream", "-c", "-r", "ABC1", tmp_path / "ex/demo1.cram").stdout == good("stream", "-c", "-r", "chr1:20001-25000", tmp_path / "ex/demo1.cram").stdout
+    good("c4gh", "keygen", "--no-passphrase", tmp_path / "me.sec")
+    good("c4gh", "encrypt", "-p", tmp_path / "me.pub", tmp_path / "ex")
+    fails(3, "stream", "-c", "-r", "ABC1", "--secret-key", tmp_path / "me.sec", tmp_path / "ex/demo1.cram", words=("genes.gff3", "encrypted"))
+    good("create", tmp_path / "said", tmp_path / "others.gff3.gz", "-r", source / "reference.fa", "--map", "has_reference:others.gff3.gz=reference")
+    assert shown(tmp_path / "said")["data/others"]["has_reference"] == ["reference/reference"]
+    for bad in ("cut.gff3.gz", "endless.bed"):
+        fails(2, "create", tmp_path / "bad", tmp_path / bad, "-r", source / "reference.fa", words=(bad,))
 
 
 def test_files_become_an_object_and_what_was_found_is_said(source, tmp_path):

@@ -23,17 +23,18 @@ MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 # What a letter is short for, everywhere but in OTHERS.
 LETTERS = {"-@": "--threads", "-H": "--header-only", "-O": "--output-format", "-R": "--regions-file", "-T": "--reference", "-c": "--count",
-           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-k": "--kind", "-m": "--meta", "-o": "--output",
+           "-e": "--element", "-f": "--file", "-g": "--genome", "-h": "--help", "-i": "--index", "-k": "--kind", "-m": "--meta", "-n": "--top", "-o": "--output",
            "-p": "--parent", "-q": "--quiet", "-r": "--region", "-s": "--source", "-w": "--width", "-y": "--yes"}
 # Of keys, and a letter of before `-f` was taken everywhere: as modos of sdsc-ordes has them.
 OTHERS = {("c4gh", "-p"): "--public-key", ("c4gh", "-s"): "--secret-key", ("update", "-c"): "--config",
+          ("create", "-r"): "--reference", ("add", "-r"): "--reference",
           ("query", "-O"): "--format", ("publish", "-O"): "--format"}
 
 # Commands that change or make something, or write data of a form of their own.
-WRITING = {"create", "add", "enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
+WRITING = {"enrich", "upgrade", "serve", "demo", "login", "logout", "c4gh keygen", "c4gh encrypt", "c4gh decrypt",
            "c4gh share", "c4gh revoke", "genome init", "track add", "track replace", "track remove", "track rename", "track unmask",
            "track import-genomedata", "reference add", "reference import", "reference pull", "reference push", "reference rm"}
-OF_A_FORM = {"publish", "track plot", "track export", "reference env", "help"}
+OF_A_FORM = {"publish", "template", "track plot", "track export", "reference env", "help"}
 
 
 def modos(*arguments, code=0, **environment):
@@ -125,6 +126,7 @@ def processor_time(*words, **environment):
 def test_rm_and_ls(ex, stack):
     assert modos("ls", ex).stdout == modos("show", ex, "--files").stdout
     assert "s3://modos-demo/ex" in modos("--endpoint", stack.endpoint, "ls").stdout
+    assert "s3://modos-demo/ex/demo1.cram" in modos("ls", "s3://modos-demo/ex", "--endpoint", stack.endpoint).stdout.splitlines()
     assert "s3://modos-demo/ex" in json.loads(modos("ls", "s3://modos-demo", "--json", "--endpoint", stack.endpoint).stdout)
     assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
     modos("ls", ex.parent / "none", code=3)
@@ -212,6 +214,34 @@ def test_what_a_shell_offers(ex, monkeypatch):
     assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
 
 
+def offered_by_bash(*words):
+    """What bash would put there for the words of a line, broken as it breaks them."""
+    script = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; echo "${COMPREPLY[*]}"'
+    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=30, env=os.environ | path).stdout.split()
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_bash_breaks_words_at_colons(stack):
+    """It puts what is offered after the last one."""
+    server = [piece for piece in re.split("(:)", stack.endpoint)]
+    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
+    assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
+    assert offered_by_bash("modos", "sh") == ["show"]
+
+
+@pytest.mark.parametrize("line, joined", [
+    ("modos show s3 : //b/e", ("modos show s3://b/e", 2)), ("modos show s3 :", ("modos show s3:", 2)),
+    ("modos --endpoint http : //h : 80 show e", ("modos --endpoint http://h:80 show e", 4)),
+    ("modos show ex data/d", ("modos show ex data/d", 3)), ("modos stream ex/a.bam -r chr1 : 5", ("modos stream ex/a.bam -r chr1 : 5", 6)),
+])
+def test_words_are_joined(line, joined):
+    from modos.cli.completion import _join
+
+    words, at = _join(line.split(" "), line.count(" "))
+    assert (" ".join(words), at) == joined
+
+
 @pytest.mark.parametrize("root", [None, b"", b"[]", b'{"consolidated_metadata": 1}', b"\xff"])
 def test_what_is_damaged_is_offered_nothing_of(tmp_path, root, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -228,7 +258,7 @@ def test_a_server_that_does_not_answer_holds_nobody_up(stack, monkeypatch):
         begin = time.monotonic()
         assert offered("modos show s3://modos-demo/e", MODOS_ENDPOINT=place) == []
         assert offered("modos show s3://modos-demo/ex data/", MODOS_ENDPOINT=place) == []
-        assert time.monotonic() - begin < 12  # of which two are waited
+        assert time.monotonic() - begin < 14  # of which four are waited
         assert offered("modos show nothing-loc", MODOS_ENDPOINT=place) == []  # which asks nobody
 
 

@@ -36,7 +36,7 @@ OTHERS = {
     "remove": "path element", "rm": "path element", "ls": "place", "help": "words", "enrich": "path", "show": "path element", "query": "path format base_uri",
     "publish": "path format base_uri output", "check": "path", "diff": "path other", "upgrade": "path",
     "stream": "file region output output_format samples fields tags notags", "coverage": "file region",
-    "serve": "place host s3_url public_url htsget_url references log", "demo": "write", "doctor": "place",
+    "serve": "place host s3_url public_url htsget_url references log fuzon_url", "demo": "write", "doctor": "place",
     "remote list": "place search", "remote upload": "path target include exclude", "remote download": "path target include exclude",
     "remote push": "path target include exclude", "remote pull": "path target include exclude",
     "c4gh keygen": "secret public comment", "c4gh encrypt": "place elements", "c4gh decrypt": "place elements",
@@ -49,7 +49,7 @@ OTHERS = {
     "track import-genomedata": "place id", "reference list": "store", "reference show": "name store",
     "reference add": "name annotation source store", "reference import": "place name store", "reference pull": "name contig store",
     "reference push": "name target store", "reference verify": "name store", "reference dna": "name region store",
-    "reference features": "name region kind strand gene store", "reference rm": "name store", "reference cache": "forget store",
+    "codes search": "slot query words", "codes build": "output", "reference features": "name region kind strand gene store", "reference rm": "name store", "reference cache": "forget store",
 }
 
 
@@ -90,6 +90,10 @@ CASES = [
          {"regions_file": "regions.txt", "secret_key": "locked.sec", "sender": "open.pub", "passphrase_file": "passphrase"}),
     Case("coverage", "-T {reference} demo/demo1.cram", {"reference": "demo.fa"}, refused=True),
     Case("serve", "demo --workers 2 --port 0 --token-file {token_file}", {"token_file": "tokens"}, refused=True, covers=("access",)),
+    Case("codes build", "{files} -o made.index", {"files": "cells.obo"}),
+    Case("codes search", "cell_type cell --index {index}", {"index": "codes.index"}, refused=True),
+    Case("codes list", "--index {index}", {"index": "codes.index"}, refused=True),
+    Case("serve", "demo --port 0 --codes {codes}", {"codes": "codes.index"}, refused=True),
     Case("c4gh keygen", "made.sec --passphrase-file {passphrase_file}", {"passphrase_file": "passphrase"}),
     Case("c4gh encrypt", "ex -p {public_key} -s {secret_key} --passphrase-file {passphrase_file}",
          {"public_key": "open.pub", "secret_key": "locked.sec", "passphrase_file": "passphrase"}),
@@ -184,6 +188,7 @@ def twobit(bases):
 @pytest.fixture(scope="session")
 def kept(example, tmp_path_factory):
     """A folder with the files of all cases, and objects: `ex` with a track, `bare`, `demo` with reads, `sealed`, a store `refs`."""
+    from modos.codes.building import build
     from modos.encryption import keys
     from modos.reference.adding import add_files
     from modos.reference.opening import open_store
@@ -204,13 +209,14 @@ def kept(example, tmp_path_factory):
         "ref.sizes": "chr1\t3000\nchr2\t3000\n", "names.txt": "chr1\t1\nchr2\t2\n", "alias.txt": "# ucsc\trefseq\nchr1\tNC_1.1\nchr2\tNC_2.1\n",
         "ref.agp": "chr1\t1\t1000\t1\tW\tx\t1\t1000\t+\nchr1\t1001\t2000\t2\tN\t1000\tscaffold\tyes\tna\nchr1\t2001\t3000\t3\tW\ty\t1\t1000\t+\n",
         "new.bedGraph": new, "mask.bed": "chr1\t100\t1500\n", "keep.bed": "chr1\t0\t2000\nchr2\t0\t300\n", "genes.gff3": GFF3,
-        "refGene.txt": "585\tNM_1\tchr1\t+\t10\t400\t20\t300\t2\t10,200,\t100,400,\t0\tABC\tcmpl\tcmpl\t0,0,\n",
+        "cells.obo": "ontology: cl\n\n[Term]\nid: CL:0000084\nname: T cell\n", "refGene.txt": "585\tNM_1\tchr1\t+\t10\t400\t20\t300\t2\t10,200,\t100,400,\t0\tABC\tcmpl\tcmpl\t0,0,\n",
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
     for name in ("regions.txt", "ref.fa", "new.bedGraph", "genes.gff3"):
         (folder / f"{name}.gz").write_bytes(gzip.compress(texts[name].encode()))
     (folder / "ref.2bit").write_bytes(twobit(BASES))
+    build([str(folder / "cells.obo")], folder / "codes.index")
     write_xlsx(folder / "samples.xlsx", [line.split("\t") for line in texts["samples.tsv"].splitlines()])
     for name in ("tokens", "passphrase"):
         (folder / name).chmod(0o600)
@@ -332,7 +338,7 @@ def test_through_a_pipe_as_from_a_file(case, kept, place, tmp_path, monkeypatch)
             assert got.stdout == wanted.stdout and state(folder) == wanted_state
 
 
-ENDS = {"samples.tsv": "head -c 3", "modo.yaml": "head -c 20", "open.pub": "head -c 40", "ref.fa.gz": "head -c 600",
+ENDS = {"samples.tsv": "head -c 5", "modo.yaml": "head -c 20", "open.pub": "head -c 40", "ref.fa.gz": "head -c 600",
         "new.bedGraph.gz": "head -c 200", "genes.gff3.gz": "head -c 300", "regions.txt.gz": "head -c 30", "new.bw": "head -c 900"}
 
 

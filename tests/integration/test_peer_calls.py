@@ -278,7 +278,11 @@ def test_force(ex, description):
     done("remove", ex, "data/demo1", "--force")
     assert "data/demo1" not in MODO.open(ex).metadata
     description.write_text('[{"element": {"id": "s1", "@type": "Sample"}}]')
-    done("update", ex, "-f", "-c", description)
+    for line in (("-f", "-c", description), ("-c", description, "-f")):  # here it is --file
+        assert modos("update", ex, *line).returncode == 2
+    assert b"--prune" in modos("update", ex, "-f", "-c", description).stderr
+    assert len(MODO.open(ex).metadata) > 2
+    done("update", ex, "--force", "-c", description)
     assert list(MODO.open(ex).metadata) == ["ex", "sample/s1"]
     done("remove", "-f", ex)
     assert not ex.exists()

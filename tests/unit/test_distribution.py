@@ -15,7 +15,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 TEXTS = [ROOT / "README.md", ROOT / "Makefile", ROOT / "pyproject.toml", ROOT / "deploy/modos/Containerfile", ROOT / "deploy/native/stack",
          *(ROOT / "modos").rglob("*.py"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
-BRINGS = {"h5py": "genomedata", "matplotlib": "plot", "xarray": "xarray", "dask": "xarray", "moto": "demo", "minio": "stack"}
+BRINGS = {"h5py": "genomedata", "matplotlib": "plot", "xarray": "xarray", "dask": "xarray", "moto": "demo", "minio": "stack", "openpyxl": "xlsx"}
 
 
 def test_the_name_is_not_somebody_elses():

@@ -178,4 +178,4 @@ def test_without_openpyxl_the_hint_names_the_extra(book, monkeypatch):
     monkeypatch.setitem(sys.modules, "openpyxl", None)
     with pytest.raises(InvalidInputError) as caught:
         read(path)
-    assert "modos[xlsx]" in caught.value.hint
+    assert "modos-store[xlsx]" in caught.value.hint
