@@ -66,32 +66,30 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
     has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
     for path, node in nodes.items():
         try:
-            told = node.get("consolidated_metadata")
-            key = told.pop(KEY, None) if told else None
-            if not has_keys:
-                key = path
-            if key is not None and key in slots:
-                _put(node["attributes"], slots[key])
+            key = node["consolidated_metadata"].pop(KEY, None) if has_keys and "consolidated_metadata" in node else None
+            own = slots.get(key if has_keys else path)
+            if own is not None:
+                _put(node["attributes"], own)
         except (KeyError, TypeError, AttributeError):
             raise shape.Malformed(f"what is kept apart of {path}, or the rest, is not of its types") from None
 
 
 def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
     """Give an element its other slots; what its attributes say is newer, and slots of another file are none."""
-    is_of_file = own.pop(_OF, None) == _file_of(attributes)
+    if own.pop(_OF, None) != _file_of(attributes):
+        own = {name: value for name, value in own.items() if name not in _OF_GENOMES}
+    samples, seen = own.get("has_sample"), attributes.get("has_sample")
+    if samples and isinstance(samples, list) and isinstance(seen, list):
+        attributes["has_sample"] = list(dict.fromkeys([*samples, *seen]))  # they could only add to what they did not see
     for name, value in own.items():
         if name not in attributes:
-            if is_of_file or name not in _OF_GENOMES:
-                attributes[name] = value
-        elif name == "has_sample" and isinstance(value, list) and isinstance(attributes[name], list):
-            attributes[name] = list(dict.fromkeys([*value, *attributes[name]]))  # they could only add to what they did not see
+            attributes[name] = value
 
 
 def _file_of(attributes: Mapping[str, Any]) -> Any:
     """What is another text for another file."""
     checksum = attributes.get("data_checksum")
-    is_told = isinstance(checksum, str) and attributes.get("@type") != "ReferenceGenome"
-    return checksum[:16] if is_told else attributes.get("data_path")
+    return checksum[:16] if type(checksum) is str and attributes.get("@type") != "ReferenceGenome" else attributes.get("data_path")
 
 
 def _unite(told: Any, since: Any) -> dict[str, Any]:

@@ -19,7 +19,6 @@ MAX_ROOT = 48 << 20  # bytes; 70,000 to 100,000 elements
 _MAX_DEPTH = 32
 _SCALARS = (str, int, float, type(None))  # bool is an int
 _TEXT = (str, type(None))
-_TEXTS = {str}
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_-]{1,99}(?:/[A-Za-z0-9_-]{1,99}){0,8}")
 
 
@@ -112,11 +111,10 @@ def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
         slot = slots.get(name)
         if slot is None:
             _check_depth(value, element_id)
-        elif type(value) is list and slot["multivalued"]:
-            if not (slot["links_to"] and set(map(type, value)) <= _TEXTS or all(_fits(item, name, slot) for item in value)):
+            continue
+        for item in value if type(value) is list and slot["multivalued"] else (value,):
+            if (type(item) is not str or name in integers) and not _fits(item, name, slot):
                 raise Malformed(f"{name} of {element_id} cannot be {json.dumps(value)[:60]}")
-        elif not _fits(value, name, slot):
-            raise Malformed(f"{name} of {element_id} cannot be {json.dumps(value)[:60]}")
 
 
 @lru_cache(maxsize=64)

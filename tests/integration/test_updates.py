@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from modos import model
 from modos.api import MODO
+from modos.elements import load
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError,
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import time
 
@@ -228,12 +227,12 @@ def seconds(work):
 def test_ten_thousand_elements_are_read_and_written_about_as_fast_as_in_the_old_form():
     content = {f"data/d{n}": {"@type": "AlignmentSet", "name": f"reads {n}", "data_path": f"reads{n}.cram", "data_format": "CRAM", "data_size": n,
                               "has_sample": [f"sample/s{n}"], "has_reference": ["reference/r"], "data_checksum": f"{n:0128x}"} for n in range(10_000)}
-    document = of(content)
+    document, plain = of(content), of({element_id: attributes | {"@type": "Another"} for element_id, attributes in content.items()})
     new, old = document.to_bytes(), old_form(document)
 
-    def write():
-        document.texts.clear()
-        document.to_bytes()
+    def write(one):
+        one.texts.clear()
+        one.to_bytes()
 
-    assert seconds(lambda: read(new)) < 1.35 * seconds(lambda: read(old)), "a wide margin: the machine may be busy"
-    assert seconds(write) < 2 * seconds(lambda: old_form(copy.copy(document)))
+    assert seconds(lambda: read(new)) < 1.3 * seconds(lambda: read(old)), "5 % on a quiet machine"
+    assert seconds(lambda: write(document)) < 1.5 * seconds(lambda: write(plain)), "nothing of it is kept apart; 20 % on a quiet machine"
