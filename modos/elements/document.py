@@ -172,7 +172,8 @@ class Document:
         name, depth = _dump(path), path.count("/")
         if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
                 node.get("consolidated_metadata") == _NO_CHILDREN):
-            text = _GROUP_TEXT % (name, _dump(attributes), f',"{marks.KEY}":{name}' if slots else "")
+            key = f',"{marks.KEY}":{name}' if slots else ""
+            text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
         else:
             shown = {**node, "attributes": attributes} if slots else node
             text = f"{name}:{_dump(marks.keyed(shown, path) if slots else shown)}"
@@ -410,4 +411,4 @@ def _dump_flat(slots: Mapping[str, Any]) -> str:
 
 
 _NO_CHILDREN = _consolidated({})
-_GROUP_TEXT = '%s:{"attributes":%s,"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}%s},"node_type":"group"}'
+_GROUP_REST = '"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}'
