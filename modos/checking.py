@@ -367,7 +367,7 @@ def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: fl
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:
     for path in filter(has_mirror, document.nodes):
         key = mirror_key(path)
-        if key not in sizes or not _is_current(storage, key, document.nodes[path]):
+        if key not in sizes or not _is_current(storage, key, document.mirror(path)):
             yield Finding("mirror", key, "is not what the root says, for other Zarr tools")
     for key in sizes:
         is_element = key.startswith(f"{elements.ZARR}/") and key.endswith("/zarr.json") and key != elements.ROOT_KEY

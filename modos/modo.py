@@ -362,15 +362,15 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     def list_nodes(self) -> list[str]:
         """Paths of the object's Zarr groups and arrays."""
-        return sorted(self._document.nodes)
+        return sorted(path for path in self._document.nodes if path != elements.OWN_NODE)
 
     def list_arrays(self, element: str | None = None) -> Any:
         """The tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
         import zarr
         from zarr.core.buffer.cpu import Buffer
 
-        document = self._document.copy()
-        document.nodes = {escape_line(path).replace("\\", "%"): node for path, node in document.nodes.items()}  # Zarr takes \ for /
+        nodes = {path: self._document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
+        document = elements.Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
         place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
         try:

@@ -10,7 +10,8 @@ from datetime import date
 from typing import Any
 
 from modos import model
-from modos.elements import old_layout, shape
+from modos.elements import marks, old_layout, shape
+from modos.elements.marks import OWN_NODE, STATE
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
 )
@@ -19,11 +20,11 @@ from modos.hidden import is_plain
 from modos.storage import ObjectInfo, Storage, check_key
 
 ROOT_KEY = f"{ZARR}/zarr.json"
-STATE = "_modos"  # root attribute: format version, revision, the ids of recent commits
 FORMAT_VERSION = 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _REMEMBERED_COMMITS = 100
 _MAX_ID_BYTES = 200
-_NO_TEXT: tuple[None, str, int] = (None, "", 0)
+_NO_TEXT: tuple[None, str, int, str] = (None, "", 0, "")
 
 
 def format_id(group: str, name: Any) -> str:
@@ -83,8 +84,8 @@ class Document:
     zarr_format
         3, or 2 for an object in the old layout, which can only be read.
     texts
-        By path, a node, the JSON that was made of it, and its depth; shared
-        by copies, so that a commit need not write out everything anew.
+        By path, a node, the JSON that was made of it, its depth, and the JSON
+        of what is kept apart; shared by copies, so that a commit need not write out everything anew.
     changed
         Paths of nodes that were added, changed or removed since this copy
         was made.
@@ -94,7 +95,7 @@ class Document:
     nodes: dict[str, dict] = field(default_factory=dict)
     tag: str | None = None
     zarr_format: int = 3
-    texts: dict[str, tuple[dict, str, int]] = field(default_factory=dict, repr=False, compare=False)
+    texts: dict[str, tuple[dict, str, int, str]] = field(default_factory=dict, repr=False, compare=False)
     changed: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
@@ -104,11 +105,12 @@ class Document:
             root = shape.read_json(data)
             attributes = shape.a_dict(root.get("attributes"), "what it says of the object")
             nodes = shape.a_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
+            marks.join(attributes, nodes)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
             if root.get("node_type") != "group":
                 raise shape.Malformed("it is not a group")
         except shape.Malformed as error:
-            raise _damaged(f"{where}/{ROOT_KEY}", error) from None
+            raise damaged(f"{where}/{ROOT_KEY}", error) from None
         return cls(attributes, nodes, tag)
 
     @classmethod
@@ -134,21 +136,29 @@ class Document:
                     nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
         except shape.Malformed as error:
-            raise _damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
+            raise damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
         return cls(attributes, nodes, old_layout.tag_of(infos) if infos else tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
         """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
-        root = _dump(group_node(self.attributes) | {"consolidated_metadata": _consolidated({"": None})})
-        by_depth: dict[int, list[str]] = {}
+        shown = {name: value for name, value in self.attributes.items() if name != STATE}
+        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidated({"": None})})
+        by_depth: dict[int, list[str]] = {0: []}
+        apart = []
         for path, node in self.nodes.items():
-            known, text, depth = self.texts.get(path, _NO_TEXT)
+            if path == OWN_NODE:
+                continue
+            known, text, depth, own = self.texts.get(path, _NO_TEXT)
             if known is not node:
-                text, depth = self._member(path, node)
+                text, depth, own = self._member(path, node)
+            if own:
+                apart.append(own)
             if depth in by_depth:
                 by_depth[depth].append(text)
             else:
                 by_depth[depth] = [text]
+        if apart or self.state:
+            by_depth[0].append(self._apart(apart))
         nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
         head, _, tail = root.rpartition('{"":null}')
         text = f"{head}{{{nodes}}}{tail}"
@@ -157,10 +167,35 @@ class Document:
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"half of a surrogate pair is no text: {text[max(error.start - 40, 0):error.end]!r}", "write it in UTF-8") from None
 
-    def _member(self, path: str, node: dict) -> tuple[str, int]:
-        text, depth = f"{_dump(path)}:{_dump(node)}", path.count("/")
-        self.texts[path] = node, text, depth
-        return text, depth
+    def _member(self, path: str, node: dict) -> tuple[str, int, str]:
+        attributes, slots = marks.split(path, node)
+        name, depth = _dump(path), path.count("/")
+        if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
+                node.get("consolidated_metadata") == _NO_CHILDREN):
+            key = f',"{marks.KEY}":{name}' if slots else ""
+            text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
+        else:
+            shown = {**node, "attributes": attributes} if slots else node
+            text = f"{name}:{_dump(marks.keyed(shown, path) if slots else shown)}"
+        own = f"{name}:{_dump_flat(slots)}" if slots else ""
+        self.texts[path] = node, text, depth, own
+        return text, depth, own
+
+    def _apart(self, slots: list[str]) -> str:
+        """The member for what is kept apart."""
+        state = {"state": self.state} if self.state else {}
+        head, _, tail = _dump(marks.keyed(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
+        return f"{_dump(OWN_NODE)}:{head}{{{','.join(sorted(slots))}}}{tail}"
+
+    def mirror(self, path: str) -> dict[str, Any]:
+        """What the own zarr.json of a group or an array says; the record of commits is in the root alone."""
+        node = self.nodes[path]
+        if path == OWN_NODE:
+            slots = {one: marks.split(one, node)[1] for one, node in self.nodes.items()}
+            attributes = {"slots": {one: own for one, own in sorted(slots.items()) if own}}
+        else:
+            attributes = marks.split(path, node)[0] if OWN_NODE in self.nodes else node.get("attributes", {})
+        return {name: value for name, value in {**node, "attributes": attributes}.items() if name != "consolidated_metadata"}
 
     def copy(self) -> Document:
         """One that can be edited without a trace in this one."""
@@ -178,11 +213,18 @@ class Document:
 
     def stamp(self, commit_id: str) -> None:
         """Note one more commit."""
+        self.keep_apart()
         self.attributes[STATE] = {
             "format_version": self.state.get("format_version", FORMAT_VERSION),
             "revision": self.state.get("revision", 0) + 1,
             "commits": [*self.state.get("commits", ()), commit_id][-_REMEMBERED_COMMITS:],
         }
+
+    def keep_apart(self) -> None:
+        """Have the group for what only modos says, which older objects do not have: all elements that it is of become others."""
+        if OWN_NODE not in self.nodes:
+            self.nodes[OWN_NODE] = group_node({})
+            self.changed.update((OWN_NODE, *(path for path, node in self.nodes.items() if marks.split(path, node)[1])))
 
     def ids(self) -> Iterator[str]:
         """Ids of the elements."""
@@ -348,7 +390,8 @@ def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
             "node_type": "group"}
 
 
-def _damaged(where: str, error: shape.Malformed) -> IntegrityError:
+def damaged(where: str, error: shape.Malformed) -> IntegrityError:
+    """What to raise for a root that is none."""
     if isinstance(error, shape.TooLarge):
         return IntegrityError(f"{where} cannot be read: {error}", "make several objects of it where it was made")
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
@@ -359,4 +402,13 @@ def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:
 
 
 def _dump(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
+
+
+def _dump_flat(slots: Mapping[str, Any]) -> str:
+    """A few slots; quicker than `_dump`, for there are some of nearly every element."""
+    return "{%s}" % ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()])
+
+
+_NO_CHILDREN = _consolidated({})
+_GROUP_REST = '"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}'

@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from modos import model
@@ -49,7 +50,7 @@ def check_parts(attributes: Any, nodes: Any, state: Any) -> None:
     object_id = attributes.get("id", "")
     if not isinstance(object_id, str):
         raise Malformed("the object's id is not a text")
-    _check_state(a_dict({} if state is None else state, "what it says of commits"))
+    check_state(state)
     _check_slots({name: value for name, value in attributes.items() if not name.startswith("_")}, object_id)
     for path, node in a_dict(nodes, "its list of elements").items():
         check_node(path, node)
@@ -60,7 +61,9 @@ def check_parts(attributes: Any, nodes: Any, state: Any) -> None:
 def check_node(path: str, node: Any) -> None:
     """Raise Malformed where a group or an array is not one, or an element's slots are not of their types."""
     _check_path(path)
-    attributes = a_dict(a_dict(node, path).get("attributes", {}), f"what it says of {path}")
+    attributes = node.get("attributes") if type(node) is dict else None
+    if type(attributes) is not dict:
+        attributes = a_dict(a_dict(node, path).get("attributes", {}), f"what it says of {path}")
     group, _, name = path.partition("/")
     if group in model.GROUPS and name and "/" not in name and "@type" in attributes:
         _check_slots(attributes, path)
@@ -85,32 +88,40 @@ def _check_path(path: str) -> None:
         raise Malformed(f"{path[:60]!r} is not an id") from None
 
 
-def _check_state(state: Mapping[str, Any]) -> None:
+def check_state(state: Any) -> dict[str, Any]:
+    """The record of commits, empty for none; Malformed where it is not one."""
+    state = a_dict({} if state is None else state, "what it says of commits")
     commits, revision = state.get("commits", []), state.get("revision", 0)
     if not isinstance(commits, list) or not all(isinstance(commit, str) for commit in commits):
         raise Malformed("its list of commits is not a list of texts")
     if isinstance(revision, bool) or not isinstance(revision, int):
         raise Malformed("its revision is not a number")
     _check_depth(state, "what it says of commits")
+    return state
 
 
 def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
     class_name = attributes["@type"]
     if not isinstance(class_name, str):
         raise Malformed(f"the @type of {element_id} is not a text")
-    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
+    slots, integers = _slots_of(class_name)
     for name, value in attributes.items():
-        slot = slots.get(name)
-        if type(value) is str and (slot is None or slot["range"] != "integer"):
+        if type(value) is str and name not in integers:
             continue  # a text fits all others: most values are one
+        slot = slots.get(name)
         if slot is None:
             _check_depth(value, element_id)
-        elif not all(_fits(item, name, slot) for item in _items(value, slot["multivalued"])):
-            raise Malformed(f"{name} of {element_id} cannot be {json.dumps(value)[:60]}")
+            continue
+        for item in value if type(value) is list and slot["multivalued"] else (value,):
+            if (type(item) is not str or name in integers) and not _fits(item, name, slot):
+                raise Malformed(f"{name} of {element_id} cannot be {json.dumps(value)[:60]}")
 
 
-def _items(value: Any, multivalued: bool) -> list[Any]:
-    return value if multivalued and isinstance(value, list) else [value]
+@lru_cache(maxsize=64)
+def _slots_of(class_name: str) -> tuple[Mapping[str, Any], frozenset[str]]:
+    """The slots of a class, none where there is no such class, and those of them that hold numbers."""
+    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
+    return slots, frozenset(name for name, slot in slots.items() if slot["range"] == "integer")
 
 
 def _fits(value: Any, name: str, slot: Mapping[str, Any]) -> bool:

@@ -12,9 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol
 
 from modos import model
-from modos.elements import old_layout
-from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, group_node
-from modos.elements.shape import MAX_ROOT, Malformed, check_node, read_json
+from modos.elements import marks, old_layout
+from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, damaged, group_node
+from modos.elements.marks import OWN_NODE
+from modos.elements.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
 )
@@ -98,6 +99,11 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
                 logger.warning("%s is damaged and left out: %s", info.key, error)
             else:
                 document.nodes[path] = node
+    try:
+        marks.join(document.attributes, document.nodes)
+        check_parts(document.attributes, document.nodes, document.state)
+    except Malformed as error:
+        raise damaged(f"{storage.url}/{ROOT_KEY}", error) from None
     return document
 
 
@@ -184,6 +190,7 @@ def fence(storage: Storage) -> Document:
     for _ in range(_ATTEMPTS):
         document = load(storage).copy()
         _refuse_newer_or_older(storage, document)
+        document.keep_apart()
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
             document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
@@ -213,7 +220,8 @@ def _refuse_newer_or_older(storage: Storage, document: Document) -> None:
 
 def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> None:
     """Write the mirrors of groups and arrays that were changed, and remove those of what is gone."""
-    write_mirrors(storage, document, [path for path in changed if path in document.nodes])
+    with_apart = changed | {OWN_NODE} if changed else changed
+    write_mirrors(storage, document, [path for path in with_apart if path in document.nodes])
     for path in filter(has_mirror, changed - document.nodes.keys()):
         _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
 
@@ -285,8 +293,7 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
     """
 
     def write(path: str) -> None:
-        node = {key: value for key, value in document.nodes[path].items() if key != "consolidated_metadata"}
-        data = json.dumps(node, ensure_ascii=False).encode()
+        data = json.dumps(document.mirror(path), ensure_ascii=False).encode()
         if strict:
             storage.write(mirror_key(path), data, durable=False)
             return

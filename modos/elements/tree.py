@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store
 
 from modos.elements.document import ZARR, Document, group_node
+from modos.elements.marks import OWN_NODE
 from modos.errors import NotFoundError
 from modos.storage import Storage
 
@@ -38,7 +39,7 @@ class DocumentStore(Store):
         self._storage = storage
         nodes = {"": group_node(document.attributes), **document.nodes}
         self._nodes = {path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
-                       for path, node in nodes.items()}
+                       for path, node in nodes.items() if path != OWN_NODE}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)

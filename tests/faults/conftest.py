@@ -157,7 +157,7 @@ def files(storage: Storage) -> set[str]:
 
 def expected_files(modo: MODO) -> set[str]:
     """Keys of the files that an object has and nothing else."""
-    nodes = {f"data.zarr/{path}/zarr.json" for path in modo.list_nodes()} | {"data.zarr/zarr.json"}
+    nodes = {f"data.zarr/{path}/zarr.json" for path in modo._document.nodes} | {"data.zarr/zarr.json"}
     present, folders = files(modo.storage), tuple(f"{folder}/c/" for folder in modo._document.array_folders())
     return nodes | journal.files_of(modo._document) & present | {key for key in present if folders and key.startswith(folders)}
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from modos import model
 from modos.api import MODO
+from modos.elements import load
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError,
 )
@@ -199,15 +200,14 @@ def test_required_slots_cannot_be_unset(modo):
 
 
 def test_a_transaction_sees_itself_and_is_one_commit(modo):
-    revision = json.loads((modo.path / "data.zarr/zarr.json").read_text())["attributes"]["_modos"]["revision"]
+    revision = load(modo.storage).state["revision"]
     with modo.transaction() as tx:
         tx.add_element({"id": "t", "@type": "Sample"})
         tx.update_element("sample/t", {"sex": "Male"})
         tx.add_element({"id": "u", "@type": "Sample"}, part_of="a")
         tx.remove_element("u")
         tx.remove_element("s")
-    state = json.loads((modo.path / "data.zarr/zarr.json").read_text())["attributes"]["_modos"]
-    assert state["revision"] == revision + 1
+    assert load(modo.storage).state["revision"] == revision + 1
     assert modo.metadata["sample/t"] == {"@type": "Sample", "sex": "Male"}
     assert "has_sample" not in modo.metadata["assay/a"] and "has_sample" not in modo.metadata["data/r"]
 
