@@ -14,13 +14,7 @@ from typing import Any
 
 from modos import tokens
 from modos.asking import ask, read_json, transport_reason
-from modos.errors import (
-    AccessError,
-    InvalidInputError,
-    ModosError,
-    ProtocolError,
-    TransportError,
-)
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
 from modos.reach import check_reach, origin
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"

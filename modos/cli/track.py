@@ -171,7 +171,7 @@ def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
 
     found = open_genome(place, genome)
     damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack)]
-    rows = [_described(track) for track in found.tracks.values() if track not in damaged]
+    rows = [_described(track) for track in found.tracks.values() if not isinstance(track, DamagedTrack)]
     if json:
         show_json([*rows, *({"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged)])
     elif not found.tracks:

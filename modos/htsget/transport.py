@@ -17,13 +17,7 @@ from urllib.parse import parse_qs, urlsplit
 from modos import forking
 from modos.asking import transport_reason
 from modos.errors import (
-    AccessError,
-    ModosError,
-    NotFoundError,
-    ProtocolError,
-    RemoteError,
-    TransportError,
-    TruncatedStream,
+    AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
 )
 from modos.forking import check_same_process
 from modos.htsget.addresses import origin

@@ -8,14 +8,7 @@ from typing import Any, NoReturn
 from urllib.parse import quote
 
 from modos.asking import transport_reason
-from modos.errors import (
-    AccessError,
-    InvalidInputError,
-    ModosError,
-    NotFoundError,
-    ProtocolError,
-    TransportError,
-)
+from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.event_loop import Filesystem
 from modos.storage.readonly import ReadOnlyStorage
