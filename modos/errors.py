@@ -28,7 +28,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-from modos.hidden import escape_line
+from modos.escaping import escape_line
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141

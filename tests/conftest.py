@@ -37,7 +37,7 @@ def shared_data() -> Path:
 def example(tmp_path_factory) -> Path:
     """A folder with the demo data set (`source/`) and the object made of it (`ex/`)."""
     from modos.demo.dataset import generate
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     folder = tmp_path_factory.mktemp("example")
     MODO.from_file(generate(folder / "source"), folder / "ex")
@@ -48,7 +48,7 @@ def example(tmp_path_factory) -> Path:
 def stack(example):
     """The embedded services, with the example object at s3://modos-demo/ex."""
     from modos.demo.stack import BUCKET, CREDENTIALS, running
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     with running() as services:
         MODO.open(example / "ex").upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)

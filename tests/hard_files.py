@@ -11,8 +11,8 @@ from pathlib import Path
 import pysam
 
 from modos.formats import BGZF_EOF, FORMATS, FileFormat
-from modos.index import bgzf, parse_index, plan_regions, read_header
-from modos.region import Region
+from modos.genomics.index import bgzf, parse_index, plan_regions, read_header
+from modos.genomics.region import Region
 from modos.storage import ByteRange
 
 CONTIGS = {"chr1": 1_000_000, "chr2": 200_000, "HLA-A*01:01": 3_000, "empty": 5_000, "chr10": 400_000}

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 from numcodecs import Blosc
 
-from modos.tracks.layout import blosc, decoder
+from modos.tracks.zarr_layout import blosc, decoder
 
 PAGES = 64
 EDGE = (PAGES - 1) * mmap.PAGESIZE

@@ -23,7 +23,7 @@ LETTERS = {chr(c) for c in range(0x2100) if unicodedata.category(chr(c)) in ("Cc
 
 _DRIVER = """
 import json, os, signal, sys
-import modos.cli.app, modos.modo, modos.checking, modos.tracks.genome, pysam, zarr, rdflib, polars
+import modos.cli.app, modos.object.modo, modos.object.checking, modos.tracks.genome, pysam, zarr, rdflib, polars
 from modos.cli import main
 folder = sys.argv[1]
 for number, words in enumerate(json.load(sys.stdin)):
@@ -109,9 +109,9 @@ def _make_genomic(folder: Path) -> None:
 
 
 def _make_object(folder: Path) -> None:
-    from modos import elements
-    from modos.elements.document import group_node
-    from modos.modo import MODO
+    from modos.object import commits
+    from modos.object.document import group_node
+    from modos.object.modo import MODO
     from modos.storage import open_storage
 
     modo = MODO.create(folder / "ex", name=TEXT, description=TEXT)
@@ -126,7 +126,7 @@ def _make_object(folder: Path) -> None:
                                                [TEXT], "sender": TEXT, "has_sample": [f"sample/{TEXT}"], "data_checksum": TEXT})
         document.nodes["data/f"] = group_node({"@type": "DataEntity", "data_path": "f.txt.c4gh", "recipients": [TEXT], "sender": TEXT})
 
-    elements.commit(open_storage(folder / "ex"), change)
+    commits.commit(open_storage(folder / "ex"), change)
     (folder / "ex/f.txt.c4gh").write_bytes(b"crypt4gh\x01\x00\x00\x00\x01\x00\x00\x00" + bytes(200))
     (folder / "ex" / f"stray{FILE}\nFORGED").write_text("x")
     tracks = MODO.create(folder / "tr", id="tr")
@@ -147,7 +147,7 @@ def _make_malformed(folder: Path) -> None:
 
 def _make_stores(folder: Path) -> None:
     from modos.reference.adding import add_files
-    from modos.reference.annotations import add_annotation
+    from modos.reference.annotations.in_store import add_annotation
     from modos.reference.store import INDEX, ReferenceStore
     from modos.storage import open_storage
 

@@ -95,7 +95,7 @@ def test_importing_loads_nothing_heavy(module):
 def test_a_check_of_what_has_no_arrays_loads_nothing_that_reads_them(tmp_path):
     code = f"""
 import sys
-from modos.modo import MODO
+from modos.object.modo import MODO
 modo = MODO.create({str(tmp_path / "ex")!r}, id="ex")
 modo.add_element({{"@type": "Sample", "id": "s"}})
 assert not list(modo.find_problems())

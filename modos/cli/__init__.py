@@ -9,7 +9,7 @@ import signal
 import sys
 from typing import Any
 
-from modos.memory import keep_freed
+from modos.storage.processes.memory import keep_freed
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
@@ -31,7 +31,7 @@ def main() -> None:
     from modos.cli.completion import words_as_typed
     from modos.cli.output import guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
-    from modos.panics import is_panic
+    from modos.storage.processes.panics import is_panic
 
     guard_log()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed

@@ -13,7 +13,7 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def _endpoint() -> str:
-    from modos.config import endpoint_from_environment
+    from modos.remote.services import endpoint_from_environment
     from modos.errors import InvalidInputError
 
     endpoint = options.endpoint or endpoint_from_environment()
@@ -32,10 +32,10 @@ def login(token_stdin: TokenStdin = False) -> None:
     import getpass
     import sys
 
-    from modos import login as flow
+    from modos.remote import login as flow
     from modos.cli.input import is_terminal
     from modos.errors import InvalidInputError
-    from modos.tokens import Login
+    from modos.remote.tokens import Login
 
     endpoint = _endpoint()
     auth = flow.how_to_log_in(endpoint)
@@ -56,7 +56,7 @@ def whoami(json: Json = False) -> None:
 
     modos --endpoint https://modos.example.org whoami
     """
-    from modos.config import token_for, who_asks
+    from modos.remote.services import token_for, who_asks
 
     endpoint = _endpoint()
     caller = who_asks(endpoint, token_for(endpoint, None))
@@ -73,8 +73,8 @@ def logout() -> None:
 
     modos --endpoint https://modos.example.org logout
     """
-    from modos import config, tokens
+    from modos.remote import services, tokens
 
     endpoint = _endpoint()
-    known = tokens.remove(config.server_name(endpoint))
+    known = tokens.remove(services.server_name(endpoint))
     say(f"logged out of {endpoint}" if known else f"you were not logged in at {endpoint}")

@@ -15,8 +15,8 @@ from modos.cli.peer import taking
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
-    from modos.modo import MODO
-    from modos.sealing import Recipients
+    from modos.object.modo import MODO
+    from modos.object.packets import Recipients
 
 app = typer.Typer()
 

@@ -72,23 +72,23 @@ def build(
 
     modos codes build cl.owl sample_processing=protocols.obo -o site.index
     """
-    from modos.codes import building
-    from modos.codes.opening import default_path
+    from modos.codes import index_builder
+    from modos.codes.sources_of_codes import default_path
 
     place = output or default_path()
     asked = is_terminal() and not yes
     if asked:
-        confirm([f"- {name}, of which {place} was made, too" for name in building.lost_by(files, place)], yes)
-    sources: list[building.Source] = []
+        confirm([f"- {name}, of which {place} was made, too" for name in index_builder.lost_by(files, place)], yes)
+    sources: list[index_builder.Source] = []
 
-    def told(source: building.Source) -> None:
+    def told(source: index_builder.Source) -> None:
         sources.append(source)
         left = [f"{count(source.obsolete, 'obsolete one')} left out"] if source.obsolete else []
         left += [f"{source.others:,} of other ontologies left out"] if source.others else []
         say(f"{source.name}: " + ", ".join([count(source.terms, "term"), *left]))
 
-    building.build(files, place, replace=yes or asked, told=told)
-    slots = building.Stored(place).facts["slots"]
+    index_builder.build(files, place, replace=yes or asked, told=told)
+    slots = index_builder.Stored(place).facts["slots"]
     if json:
         show_json({"index": str(place), "slots": slots, "files": [vars(source) for source in sources]})
     say(f"built {place}: " + ", ".join(f"{slot} {count(facts['terms'], 'term')}" for slot, facts in slots.items()))
@@ -103,7 +103,7 @@ def list_(index: IndexOption = None, json: JsonOption = False) -> None:
     modos --endpoint http://localhost codes list --json
     """
     from modos import codes
-    from modos.codes.index import Index
+    from modos.codes.term_index import Index
 
     found = codes.open(index, options.endpoint)
     facts = found.facts if isinstance(found, Index) else {"sources": [], "slots": {}}

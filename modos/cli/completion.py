@@ -147,14 +147,14 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
 
 
 def _remote_elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     metadata = _within_deadline(lambda: MODO.open(place, **_where(ctx)).metadata) or {}
     return {key: attributes for key, attributes in metadata.items() if "/" in key}
 
 
 def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
-    from modos.catalog import list_remote
+    from modos.catalog.catalog import list_remote
 
     bucket = "/".join(incomplete.split("/")[:3]) if incomplete.count("/") > 2 else None
     where = _where(ctx)

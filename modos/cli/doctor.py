@@ -30,8 +30,8 @@ def doctor(
 
     modos doctor s3://my-bucket/ex --write
     """
-    from modos.config import endpoint_from_environment
-    from modos.doctor import examine
+    from modos.remote.services import endpoint_from_environment
+    from modos.cli.diagnosis import examine
 
     found = []
     for item in examine(options.endpoint or endpoint_from_environment(), place, options.s3_kwargs, write):
@@ -50,15 +50,15 @@ def show_config(json: Json = False) -> None:
 
     modos config show
     """
-    from modos import config, tokens
+    from modos.remote import services, tokens
 
-    endpoint = options.endpoint or config.endpoint_from_environment()
-    from_environment = os.environ.get(config.ENDPOINT_VARIABLE) == endpoint
-    rows = [("endpoint", endpoint, config.ENDPOINT_VARIABLE if from_environment else "--endpoint") if endpoint else
+    endpoint = options.endpoint or services.endpoint_from_environment()
+    from_environment = os.environ.get(services.ENDPOINT_VARIABLE) == endpoint
+    rows = [("endpoint", endpoint, services.ENDPOINT_VARIABLE if from_environment else "--endpoint") if endpoint else
             ("endpoint", None, "default")]
-    kept = tokens.load(config.server_name(endpoint)) if endpoint else None
-    if os.environ.get(config.TOKEN_VARIABLE):
-        rows.append(("token", "(set)", config.TOKEN_VARIABLE))
+    kept = tokens.load(services.server_name(endpoint)) if endpoint else None
+    if os.environ.get(services.TOKEN_VARIABLE):
+        rows.append(("token", "(set)", services.TOKEN_VARIABLE))
     else:
         rows.append(("token", "(set)", f"modos login, {tokens.place()}") if kept else ("token", None, "default"))
     rows.append(("anonymous", "yes" if options.anon else "no", "--anon" if options.anon else "default"))

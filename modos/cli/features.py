@@ -11,7 +11,7 @@ from modos.cli.output import options, show_json, show_lines, show_rows
 if TYPE_CHECKING:
     from modos.reference.store import ReferenceStore
     from modos.reference.assembly import Assembly
-    from modos.reference.stored import CachedStore
+    from modos.reference.cached_store import CachedStore
 
 StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
                                           "s3://bucket/prefix or https://host/path; else a folder of the user's.")]
@@ -22,14 +22,14 @@ _LINE = 60  # bases in a line of FASTA
 
 def open_store(place: str | None) -> ReferenceStore:
     """The store that is named, or the user's."""
-    from modos.reference import opening
+    from modos.reference import locate
 
-    return opening.open_store(place, options.endpoint, options.s3_kwargs)
+    return locate.open_store(place, options.endpoint, options.s3_kwargs)
 
 
 def open_cached(place: str | None) -> CachedStore:
     """It, with what was fetched of it."""
-    from modos.reference.stored import CachedStore
+    from modos.reference.cached_store import CachedStore
 
     return CachedStore(open_store(place))
 
@@ -46,7 +46,7 @@ def dna(
 
     modos reference dna hg38 MT --reverse
     """
-    from modos.reference.opening import open_reference
+    from modos.reference.locate import open_reference
 
     reference = open_reference(name, store, options.endpoint, options.s3_kwargs)
     if json:
@@ -72,7 +72,7 @@ def features(
 
     modos reference features gencode.v47 --gene BRCA1 --kind exon --json
     """
-    from modos.reference.annotations import known_manifest, open_annotation
+    from modos.reference.annotations.in_store import known_manifest, open_annotation
 
     cached = open_cached(store)
     assembly = cached.assembly(known_manifest(cached, name).assembly)
@@ -97,7 +97,7 @@ def features(
 def _check_places(regions: list[str], assembly: Assembly) -> None:
     """RegionError for a region past the end of its contig."""
     from modos.errors import RegionError
-    from modos.region import Region
+    from modos.genomics.region import Region
 
     for text in regions:
         region = Region.parse(text, assembly.by_name)

@@ -10,14 +10,14 @@ from modos.cli.input import choose, is_terminal
 from modos.cli.output import count, options, progress_later, say, show, show_json
 
 if TYPE_CHECKING:
-    from modos.comparison import Difference
+    from modos.metadata.diff import Difference
     from modos.encryption.keys import SecretKey
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
 
 def matcher(map: list[str] | None) -> Any:
     """How sheets and files are read: with what `--map` says, and questions on a terminal."""
-    from modos.description import Matcher, parse_mapping
+    from modos.metadata.description import Matcher, parse_mapping
 
     return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say)
 
@@ -25,7 +25,7 @@ def matcher(map: list[str] | None) -> Any:
 def gather(path: str, files: list[Path], references: Sequence[str] | None, descriptions: Sequence[Path] | None, type: str | None,
            attributes: dict[str, Any], map: list[str] | None, worksheet: str | None, secret: SecretKey | None) -> dict[str, Any]:
     """The arguments of `MODO.create_from_files` and `MODO.compare_with_files`."""
-    from modos.description import read_descriptions
+    from modos.metadata.description import read_descriptions
 
     how = matcher(map)
     entries = read_descriptions(list(descriptions or ()), type, matcher=how, worksheet=worksheet)
@@ -35,10 +35,10 @@ def gather(path: str, files: list[Path], references: Sequence[str] | None, descr
 
 def are_files(what: list[str], has_options: bool) -> bool:
     """Whether the arguments of `add` are files, and not one type of element."""
-    from modos import model
+    from modos.metadata import model
     from modos.errors import InvalidInputError
     from modos.formats import format_of
-    from modos.given import is_pipe
+    from modos.storage.given import is_pipe
 
     if len(what) == 1 and (what[0] in model.GROUPS or has_options):
         return False

@@ -25,14 +25,14 @@ _PIECE = _LINE << 16
 
 def open_genome(place: str, genome: str | None = None) -> Genome:
     """The genome of an object, or of a bigWig file alone."""
-    from modos.given import is_pipe
+    from modos.storage.given import is_pipe
     from modos.tracks.bigwig import open_bigwig
 
     return open_bigwig(place) if is_pipe(place) or _is_bigwig(place) else open_object(place).open_genome(genome)
 
 
 def _is_bigwig(place: str) -> bool:
-    from modos.given import open_given
+    from modos.storage.given import open_given
     from modos.tracks.bigwig import is_bigwig
 
     if not os.path.isfile(place):

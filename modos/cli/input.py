@@ -71,7 +71,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
 
 def read_answer(prompt: str) -> str:
     """Ask on stderr, so that stdout holds data alone; the end of input is like Ctrl-C."""
-    from modos.hidden import escape_line
+    from modos.escaping import escape_line
 
     print(f"{escape_line(prompt)}: ", end="", file=sys.stderr, flush=True)
     line = sys.stdin.readline()
@@ -108,8 +108,8 @@ def ask_element(class_name: str, metadata: Mapping[str, Mapping[str, Any]], sour
     source
         The element's file, which settles its path and format.
     """
-    from modos import model
-    from modos.description.templates import COMPUTED
+    from modos.metadata import model
+    from modos.metadata.description.templates import COMPUTED
 
     slots = model.describe(class_name)["slots"]
     defaults = {"data_path": source.name} if source else {}
@@ -150,7 +150,7 @@ def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[
 
 
 def _problem(name: str, value: Any, slot: Mapping[str, Any], class_name: str, choices: list[str]) -> str | None:
-    from modos import model
+    from modos.metadata import model
 
     if not value:
         return f"{name} is required" if slot["required"] else None
@@ -165,7 +165,7 @@ def _problem(name: str, value: Any, slot: Mapping[str, Any], class_name: str, ch
 
 
 def _choices(slot: Mapping[str, Any], metadata: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    from modos.model.schema import tables
+    from modos.metadata.model.schema import tables
 
     if slot["links_to"]:
         return [element_id for element_id in metadata if element_id.startswith(f"{slot['links_to']}/")]

@@ -37,8 +37,8 @@ def publish(
     import json
 
     from modos.errors import InvalidInputError
-    from modos.hidden import escape_xml
-    from modos.linked_data import graph, ro_crate
+    from modos.escaping import escape_xml
+    from modos.metadata import graph, ro_crate
 
     formats = [*graph.FORMATS, "ro-crate"]
     if format not in formats:
@@ -70,7 +70,7 @@ def query(
     modos query data/ex @query.rq --format json
     """
     from modos.errors import InvalidInputError
-    from modos.linked_data.graph import select
+    from modos.metadata.graph import select
 
     if format not in ("tsv", "json"):
         raise InvalidInputError(f"{format} is not a format of results", "there are tsv and json")
@@ -85,7 +85,7 @@ def query(
 
 def _query_in(path: str) -> str:
     from modos.errors import InvalidInputError
-    from modos.given import read_given, shown
+    from modos.storage.given import read_given, shown
 
     try:
         return read_given(path, _MAX_QUERY).decode()
@@ -114,7 +114,7 @@ def check(
 
     modos check data/ex --thorough
     """
-    from modos import checking
+    from modos.object import checking
     from modos.errors import IntegrityError, NotFoundError
 
     limit = hours * 3600
@@ -148,7 +148,7 @@ def check(
 
 def _check_rest(path: str, fix: bool, hours: float, json: bool, missing: NotFoundError) -> None:
     """Show, and remove, what was left where there is no object."""
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     findings = MODO.find_rest(path, options.endpoint, None, options.s3_kwargs, older_than=hours, fix=fix)
     if not findings:
@@ -174,7 +174,7 @@ def diff(
 
     modos --endpoint http://localhost diff data/ex s3://modos-demo/ex
     """
-    from modos.comparison import compare, named
+    from modos.metadata.diff import compare, named
 
     differences = compare(named(open_object(path).metadata), named(open_object(other).metadata),
                           ignore=frozenset({"id", "creation_date", "last_update_date"}))

@@ -16,7 +16,7 @@ from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
     from modos.encryption.keys import SecretKey
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
 ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or "
                                            "what `modos remote list` shows.")]
@@ -33,7 +33,7 @@ SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE"
 
 def open_object(path: str) -> MODO:
     """Open an object that exists, with the global options."""
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     return MODO.open(path, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
 
@@ -63,7 +63,7 @@ def create(
     modos create s3://my-bucket/ex *.cram -f samples.tsv --type sample --map 'Sample ID=id'
     """
     from modos.errors import AlreadyExistsError, InvalidInputError
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     if file and meta and not files:
@@ -99,7 +99,7 @@ def create(
 
 
 def _attributes(meta: str | None) -> dict[str, Any]:
-    from modos import model
+    from modos.metadata import model
     from modos.errors import InvalidInputError
 
     attributes = {slot: value for slot, value in parse_json(meta, "--meta").items() if slot != "@type"} if meta else {}
@@ -140,8 +140,8 @@ def add(
 
     modos add data/ex run2/*.cram -p assay/assay1
     """
-    from modos import model
-    from modos.description import load_yaml
+    from modos.metadata import model
+    from modos.metadata.description import load_yaml
     from modos.errors import InvalidInputError
 
     json_with_dry_run(json, dry_run)
@@ -204,9 +204,9 @@ def update(
 
     modos update data/ex demo1 -e '{"data_path": "reads/patient1.cram"}'
     """
-    from modos.description import read_descriptions
+    from modos.metadata.description import read_descriptions
     from modos.errors import InvalidInputError
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     if option := next((str(one) for one in config or () if str(one).startswith("-") and str(one) != "-"), None):
         raise InvalidInputError(f"-f takes a FILE, and {option} stands after it", f"to remove what the files do not name, write --prune; "
@@ -309,7 +309,7 @@ def remove(
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
@@ -331,7 +331,7 @@ def enrich(path: ObjectPath) -> None:
 
     modos --endpoint http://localhost enrich s3://modos-demo/ex
     """
-    from modos.comparison import compare
+    from modos.metadata.diff import compare
 
     modo = open_object(path)
     before = modo.metadata

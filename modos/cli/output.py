@@ -17,7 +17,7 @@ from typing import Any
 
 import typer
 
-from modos.hidden import escape_line, escape_text
+from modos.escaping import escape_line, escape_text
 
 
 @dataclass

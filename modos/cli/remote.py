@@ -14,7 +14,7 @@ from modos.cli.peer import taking
 from modos.cli.stream import stream
 
 if TYPE_CHECKING:
-    from modos.copying import CopyPlan
+    from modos.object.copying import CopyPlan
 
 app = typer.Typer()
 
@@ -32,7 +32,7 @@ def list_objects(
 
     modos remote list s3://modos-demo --search 'sex=female collector~foo'
     """
-    from modos.catalog import list_remote
+    from modos.catalog.catalog import list_remote
 
     urls = list_remote(place, options.endpoint, options.s3_kwargs, search)
     if json:
@@ -58,7 +58,7 @@ def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3:/
 
     modos remote upload data/ex s3://my-bucket/cohort/ex --exclude '*.bam' --dry-run
     """
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     plan = MODO.open(path).plan_upload(target, options.endpoint, None, options.s3_kwargs, include=include, exclude=exclude,
                                        data=not no_data)
@@ -78,7 +78,7 @@ def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="F
 
 
 def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
-    from modos.copying import copy_planned
+    from modos.object.copying import copy_planned
     from modos.errors import RemoteError
 
     json_with_dry_run(json, dry_run)

@@ -17,10 +17,10 @@ from modos.cli.output import closed_pipe_told, options, progress, show, show_jso
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
-    from modos.coverage import Coverage
+    from modos.genomics.coverage import Coverage
     from modos.genomics import GenomicFile
-    from modos.region import RegionLike
-    from modos.writing import OutputFormat
+    from modos.genomics.region import RegionLike
+    from modos.genomics.writer import OutputFormat
 
 _COLUMNS = ("#rname", "startpos", "endpos", "numreads", "covbases", "coverage", "meandepth", "meanbaseq", "meanmapq")
 _FORMS = ("%s", "%d", "%d", "%d", "%d", "%g", "%g", "%.3g", "%.3g")
@@ -74,7 +74,7 @@ def stream(
     modos --endpoint http://localhost stream -r chr1:1-1000 s3://modos-demo/ex/demo1.cram | samtools view
     """
     from modos.errors import InvalidInputError
-    from modos.records import quiet_htslib
+    from modos.genomics.reader import quiet_htslib
 
     if as_json and not count:
         raise InvalidInputError("--json goes with --count", "records are text with -O sam or -O vcf")
@@ -125,7 +125,7 @@ def coverage(
 
     modos coverage -r chr1:1-20,000 -r chr2 --json data/ex/demo1.cram
     """
-    from modos.records import quiet_htslib
+    from modos.genomics.reader import quiet_htslib
 
     quiet_htslib()
     genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, {})
@@ -169,7 +169,7 @@ def _check_together(**given: object) -> None:
 
 def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:
     """The regions that are given in either way; None for the whole file."""
-    from modos.region import read_regions
+    from modos.genomics.region import read_regions
 
     if not texts and path is None:
         return None
@@ -180,7 +180,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
           workers: int, hints: dict[str, str | None]) -> GenomicFile:
     from modos.encryption.keys import as_public_keys
     from modos.errors import InvalidInputError
-    from modos.htsget.query import FIELDS, Query
+    from modos.genomics.htsget.query import FIELDS, Query
 
     if hints.get("fields") is not None and not hints["fields"].strip(", "):
         raise InvalidInputError("--fields names no field", f"give some of {', '.join(FIELDS)}")
@@ -188,14 +188,14 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
                      if text is not None})
     secret = load_optional_secret(secret_key, passphrase_file)
     senders = as_public_keys(sender) if sender else None
-    from modos.access import is_remote
+    from modos.remote.access import is_remote
 
     if file.startswith(("http://", "https://")) and not is_remote(file):
-        from modos.sources import served_file
+        from modos.object.finding import served_file
 
         return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers,
                            senders=senders)
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
     return modo.file(key, reference, secret_key=secret, hints=query, workers=workers, sender_pubkey=senders)
@@ -203,7 +203,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
     """The format to write: the one that is named, else what the file's name says, else the file's own."""
-    from modos.writing import OutputFormat
+    from modos.genomics.writer import OutputFormat
 
     by_name = OutputFormat.of_path(output)
     if name is None and by_name:

@@ -10,7 +10,7 @@ from modos.cli.input import read_answer
 from modos.cli.output import options, say, warn
 
 if TYPE_CHECKING:
-    from modos.codes.index import Index
+    from modos.codes.term_index import Index
     from modos.codes.service import Service
     from modos.codes.terms import Code
 
@@ -81,7 +81,7 @@ def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
 def _at_hand() -> tuple[Index | Service, frozenset[str]]:
     """What codes are searched in, and the slots that it has codes for; opened and asked once."""
     from modos import codes
-    from modos.codes.index import Index
+    from modos.codes.term_index import Index
     from modos.errors import ModosError
 
     try:

@@ -22,7 +22,7 @@ def template(
 
     modos template AlignmentSet
     """
-    from modos.description import template as make
+    from modos.metadata.description import template as make
     from modos.errors import AlreadyExistsError, InvalidInputError
 
     if output is not None and output.suffix.lower() not in (".tsv", ".tab", ".csv"):

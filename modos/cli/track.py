@@ -16,12 +16,12 @@ from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file
-from modos.hidden import escape_line
+from modos.escaping import escape_line
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from modos.region import Region
+    from modos.genomics.region import Region
     from modos.tracks.genome import Genome
     from modos.tracks.fitting import LoadReport
     from modos.tracks.track import Track
@@ -109,7 +109,7 @@ def _kept(mask: str | None, keep: str | None) -> Iterator[dict[str, Any]]:
     """BED files to be read for each of several tracks; what comes through a pipe is copied."""
     from tempfile import TemporaryDirectory
 
-    from modos.given import as_file
+    from modos.storage.given import as_file
 
     with TemporaryDirectory(prefix="modos-") as folder:
         yield {name: as_file(path, folder) if path else None for name, path in (("mask", mask), ("keep", keep))}
@@ -221,7 +221,7 @@ def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
 
 
 def _regions(genome: Genome, texts: Iterable[str] | None, file: str | None) -> list[Region]:
-    from modos.region import Region, read_regions
+    from modos.genomics.region import Region, read_regions
 
     regions = [Region.parse(text, genome.contigs.names) for text in texts or ()] + (list(read_regions(file)) if file else [])
     for region in regions:
@@ -246,7 +246,7 @@ def query(
     modos track query data/ex coverage -R peaks.bed --runs > peaks.bedGraph
     """
     from modos.errors import InvalidInputError
-    from modos.region import Region
+    from modos.genomics.region import Region
     from modos.tracks.export import write_text
 
     found = open_genome(place, genome)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modos.codes.index import Index
+    from modos.codes.term_index import Index
     from modos.codes.service import Service
     from modos.codes.terms import Code
 
@@ -26,7 +26,7 @@ def open(index: str | Path | None = None, endpoint: str | None = None, services:
     endpoint, services
         As for `modos.api.MODO`; the service is called `fuzon`.
     """
-    from modos.codes.opening import open_codes
+    from modos.codes.sources_of_codes import open_codes
 
     return open_codes(index, endpoint, services)
 
@@ -40,7 +40,7 @@ def search(slot: str, words: str, num: int = 10, index: str | Path | None = None
     NotFoundError
         There are no codes for the slot.
     """
-    from modos.codes.index import Index
+    from modos.codes.term_index import Index
     from modos.codes.slots import check_slot, enumerations
 
     if check_slot(slot) in enumerations():
@@ -70,8 +70,8 @@ def build(files: Sequence[str | Path], output: str | Path | None = None, replace
     AlreadyExistsError
         What is there is of other files, or is no index.
     """
-    from modos.codes.building import build as write
-    from modos.codes.index import Index
-    from modos.codes.opening import default_path
+    from modos.codes.index_builder import build as write
+    from modos.codes.term_index import Index
+    from modos.codes.sources_of_codes import default_path
 
     return Index(write(files, Path(output) if output else default_path(), replace))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from modos.codes.arrays import Arrays, grams_of
+from modos.codes.packed import Arrays, grams_of
 from modos.codes.terms import LABEL, RELATED
 from modos.codes.words import split
 

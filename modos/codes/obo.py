@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from modos.codes.terms import EXACT, LABEL, MAX_NAME, OBO, RELATED, Term, is_uri, uri_of
 from modos.errors import InvalidInputError
-from modos.given import Given
+from modos.storage.given import Given
 
 MAX_LINE = 1 << 20  # bytes
 _MAX_NAMES = 10_000  # of a term

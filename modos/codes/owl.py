@@ -14,7 +14,7 @@ from xml.parsers import expat
 
 from modos.codes.terms import EXACT, LABEL, MAX_NAME, RELATED, Term, is_uri
 from modos.errors import InvalidInputError, ModosError
-from modos.given import Given
+from modos.storage.given import Given
 
 _PIECE = 1 << 16
 _MAX_TAG = 1 << 20  # bytes

@@ -8,7 +8,7 @@ from typing import Any
 from modos.codes import obo, owl
 from modos.codes.terms import Term
 from modos.errors import InvalidInputError
-from modos.given import Given, Name, open_given
+from modos.storage.given import Given, Name, open_given
 
 MAX_FILE = 16 << 30  # bytes, when it is not compressed any more
 _HEAD = 4096  # bytes

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from modos.codes.index import MAX_COUNT, check_question
+from modos.codes.term_index import MAX_COUNT, check_question
 from modos.codes.terms import MAX_NAME, Code, is_uri, value_of
-from modos.config import fetch_json, is_texts, token_for
+from modos.remote.services import fetch_json, is_texts, token_for
 from modos.errors import NotFoundError, ProtocolError, listing
 
 _LITERAL = re.compile(r'"(.*)"(?:@[A-Za-z0-9-]+|\^\^<[^>]*>)?', re.DOTALL)

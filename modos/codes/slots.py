@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from modos.codes.terms import EXACT, LABEL, Code, Term
 from modos.errors import NotFoundError, did_you_mean, listing
-from modos.model.schema import tables
+from modos.metadata.model.schema import tables
 
 ONTOLOGIES = {
     "cell_type": ("CL",),

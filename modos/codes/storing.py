@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from isal.isal_zlib import crc32
 
-from modos.codes.arrays import SECTIONS, Arrays
+from modos.codes.packed import SECTIONS, Arrays
 from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 
 _MAGIC = b"modos codes 1\n\0\0"

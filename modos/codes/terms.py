@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from modos.hidden import is_plain
-from modos.model.schema import tables
+from modos.escaping import is_plain
+from modos.metadata.model.schema import tables
 
 OBO = "http://purl.obolibrary.org/obo/"
 EFO = "http://www.ebi.ac.uk/efo/"

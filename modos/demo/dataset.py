@@ -18,7 +18,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from modos.demo.genome import make_genome, write_fasta
+from modos.demo.bases import make_genome, write_fasta
 from modos.demo.reads import READ_GROUP, Sequencer
 from modos.demo.variants import SAMPLES, Variant, make_variants
 

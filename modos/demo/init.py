@@ -75,7 +75,7 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
 
 def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
     from modos.demo.dataset import generate
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     target, services = f"s3://{bucket}/ex", {"s3": url}
     if MODO.exists(target, services=services, s3_kwargs=credentials):

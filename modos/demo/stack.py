@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modos.demo.dataset import generate
 from modos.errors import ModosError
-from modos.modo import MODO
+from modos.object.modo import MODO
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage.s3 import S3Storage

@@ -18,7 +18,7 @@ from modos.encryption.keyforms import (
     TAKEN, Passphrase, UnusableKey, is_public, is_secret, lines_of, public_bytes, secret_bytes,
 )
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
-from modos.given import has_name, is_pipe, open_given, shown
+from modos.storage.given import has_name, is_pipe, open_given, shown
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"

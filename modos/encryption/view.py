@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modos import forking
+from modos.storage.processes import forking
 from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, kept, plain_size, unseal_segments
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
@@ -16,7 +16,7 @@ from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
 from modos.encryption.stored import stored_header
 from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
-from modos.prefetch import fetch_ahead
+from modos.storage.prefetch import fetch_ahead
 from modos.storage import ObjectInfo, Storage
 
 _MAX_FILES = 64

@@ -10,7 +10,7 @@ from modos.encryption import body
 from modos.encryption.header import digest_of, seal_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
-from modos.hashing import ThreadedHash
+from modos.storage.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
 

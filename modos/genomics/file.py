@@ -6,22 +6,22 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modos import coverage, selection
-from modos.bcftools import write_variants
-from modos.blanking import Blanking
+from modos.genomics import coverage, slicing
+from modos.genomics.bcftools import write_variants
+from modos.genomics.blanking import Blanking
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
-from modos.forking import cached_property
+from modos.storage.processes.forking import cached_property
 from modos.formats import BGZF_EOF, FileFormat
-from modos.htsget.query import Query
-from modos.index import Opening, open_stream
-from modos.index.vcf_header import header_text, sample_names, with_contigs
-from modos.pipes import widen, write_all, write_parts
-from modos.records import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, text_told, without_end
-from modos.region import Region, RegionLike, Regions, as_regions, settle
-from modos.selection import Parts, Run
-from modos.streaming import Source, Stream
-from modos.verification import check_blocks
-from modos.writing import OutputFormat, RecordWriter
+from modos.genomics.htsget.query import Query
+from modos.genomics.index import Opening, open_stream
+from modos.genomics.index.vcf_header import header_text, sample_names, with_contigs
+from modos.genomics.pipes import widen, write_all, write_parts
+from modos.genomics.reader import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, text_told, without_end
+from modos.genomics.region import Region, RegionLike, Regions, as_regions, settle
+from modos.genomics.slicing import Parts, Run
+from modos.genomics.sources import Source, Stream
+from modos.genomics.verification import check_blocks
+from modos.genomics.writer import OutputFormat, RecordWriter
 
 if TYPE_CHECKING:
     import numpy as np
@@ -169,7 +169,7 @@ class GenomicFile:
 
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
-        if self.format.name in selection.FORMATS:
+        if self.format.name in slicing.FORMATS:
             return sum(run.count for run in self._select(self._meant(region))[1])
         return sum(1 for _ in self.fetch(region))
 
@@ -325,7 +325,7 @@ class GenomicFile:
         is_own = output.name == self.format.name and samples is None
         if is_own and regions is None and not self._blanking and (output.compressed or output.name != "VCF"):
             self._pass_on(descriptor, self.iter_bytes())
-        elif is_own and output.name in selection.FORMATS:
+        elif is_own and output.name in slicing.FORMATS:
             widen(descriptor)
             for parts in self._iter_selected(regions, output, threads):
                 write_parts(descriptor, parts)
@@ -378,7 +378,7 @@ class GenomicFile:
         def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
             return RecordReader(pieces, format, reference, self.name, wanted)
 
-        if (regions is not None or self._blanking) and self.format.name in selection.FORMATS:
+        if (regions is not None or self._blanking) and self.format.name in slicing.FORMATS:
             parts = self._iter_selected(regions, OutputFormat(self.format.name, compressed=False))
             reader = read(map(b"".join, parts), without_end(self.format) if self.format.name == "VCF" else self.format)
             yield reader, iter(reader)
@@ -419,8 +419,8 @@ class GenomicFile:
         streams = self._streams(regions)
         first = next(streams)
         opening = self._opened(first)
-        later = (selection.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
-        runs = chain(selection.select(opening, self.format, first.regions), chain.from_iterable(later))
+        later = (slicing.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
+        runs = chain(slicing.select(opening, self.format, first.regions), chain.from_iterable(later))
         return opening, self._named(runs), first.regions or ()
 
     def _opened(self, stream: Stream) -> Opening:
@@ -449,5 +449,5 @@ def _length(contig: Mapping[str, str]) -> int | None:
 def _encode(runs: Iterator[Run], output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
     """Records of a BAM, BCF or VCF as they are written in their own format."""
     if output.is_text:
-        return selection.plain(runs)
-    return selection.compressed(runs, threads) if output.compressed else selection.stored(runs)
+        return slicing.plain(runs)
+    return slicing.compressed(runs, threads) if output.compressed else slicing.stored(runs)

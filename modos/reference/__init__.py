@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from modos.reference.dna import Reference
+    from modos.reference.reference import Reference
 
 
 def open(name: str | Path, store: str | Path | None = None, endpoint: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Reference:
@@ -27,6 +27,6 @@ def open(name: str | Path, store: str | Path | None = None, endpoint: str | None
     NotFoundError
         The store has neither an assembly nor an annotation of that name.
     """
-    from modos.reference.opening import open_reference
+    from modos.reference.locate import open_reference
 
     return open_reference(name, store, endpoint, s3_kwargs)

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from modos.errors import InvalidInputError
-from modos.given import as_file, described, open_given
+from modos.storage.given import as_file, described, open_given
 from modos.reference.assembly import Assembly, StoredContig, assembly_key
 from modos.reference.digests import SequenceHash
 from modos.reference.store import Pieces, ReferenceStore, check_present, send, send_sequence
-from modos.reference.twobit import is_twobit, iter_twobit
+from modos.formats.twobit import is_twobit, iter_twobit
 from modos.storage.base import Progress
-from modos.tracks.assembly import NAME_STYLES, expand_paths, iter_fasta, read_rows
+from modos.tracks.contig_files import NAME_STYLES, expand_paths, iter_fasta, read_rows
 
 _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "gencode"}
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modos.asking import read_json
+from modos.storage.http.asking import read_json
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.reference.digests import seqcol_digest
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from modos.errors import IntegrityError
-from modos.index import Read
+from modos.genomics.index import Read
 from modos.reference.sequences import FaiEntry, parse_fai
 
 _LOOKS = 16  # sequences that are looked at

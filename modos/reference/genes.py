@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from modos.errors import AccessError, NotFoundError, RegionError, RemoteError, did_you_mean, listing
-from modos.forking import cached_property
+from modos.storage.processes.forking import cached_property
 from modos.reference.assembly import Assembly
-from modos.reference.opening import has_store, open_store
-from modos.reference.stored import CachedStore
-from modos.region import MAX_POSITION, Region
+from modos.reference.locate import has_store, open_store
+from modos.reference.cached_store import CachedStore
+from modos.genomics.region import MAX_POSITION, Region
 from modos.storage import Readable, Storage
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class GeneFinder:
                                 f"give the region itself (the file has {listing(contigs)}), or leave the genes plain")
         if not known:
             return None
-        from modos.annotations.genes import find_genes, near_gene
+        from modos.reference.annotations.gene_names import find_genes, near_gene
 
         rows = [(genes, row) for genes in known for row in find_genes(genes.table, text).iter_rows(named=True)]
         hits = [_Hit(Region(name, row["start"], row["end"]), row["id"], genes.label) for genes, row in rows
@@ -132,8 +132,8 @@ class GeneFinder:
 
     def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
         """The genes of an annotation of the store, or why it is not of the file's assembly."""
-        from modos.annotations.genes import COLUMNS
-        from modos.reference.annotations import known_manifest, open_annotation
+        from modos.reference.annotations.gene_names import COLUMNS
+        from modos.reference.annotations.in_store import known_manifest, open_annotation
 
         assert self._cached is not None
         assembly = self._cached.assembly(known_manifest(self._cached, name).assembly)
@@ -184,7 +184,7 @@ def _only(text: str, hits: Sequence[_Hit]) -> Region:
 
 def _known_annotations(cached: CachedStore) -> dict[str, str]:
     """The annotations of a store and the digests of their assemblies; those that were fetched, where it cannot be asked."""
-    from modos.annotations.tables import Manifest
+    from modos.reference.annotations.parquet_files import Manifest
 
     try:
         return {name: str(facts["seqcol"]) for name, facts in cached.store.annotations().items()}
@@ -197,8 +197,8 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 
 def _genes_of_file(storage: Readable, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """The genes of a GFF3 or GTF file, on the contigs of another file."""
-    from modos.annotations.genes import genes_of
-    from modos.reference.annotations import read_parts
+    from modos.reference.annotations.gene_names import genes_of
+    from modos.reference.annotations.in_store import read_parts
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}

@@ -3,7 +3,7 @@
     index.json                        every assembly, in one request
     sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed
     assemblies/<name>/assembly.json   contigs with lengths, digests and other names; beside it the table of what is soft masked
-    annotations/<name>/v1/            manifest.json and tables; see `modos.reference.annotations`
+    annotations/<name>/v1/            manifest.json and tables; see `modos.reference.annotations.in_store`
 
 The layout of the sequences is that of htslib's REF_CACHE and REF_PATH
 (`%2s/%2s/%s`), so that a store over HTTP serves samtools as it is.
@@ -30,7 +30,7 @@ from modos.storage import Storage
 from modos.storage.base import Progress, expect
 
 if TYPE_CHECKING:
-    from modos.reference.masking import MaskCollector
+    from modos.reference.soft_mask import MaskCollector
 
 logger = logging.getLogger(__name__)
 
@@ -143,7 +143,7 @@ class ReferenceStore:
         InvalidInputError
             A sequence is empty, or there is none.
         """
-        from modos.reference.masking import MaskCollector
+        from modos.reference.soft_mask import MaskCollector
 
         check_name(name)
         contigs, known, masks, names = [], aliases or {}, MaskCollector(), set[str]()

@@ -10,14 +10,14 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from modos.children import Child
+from modos.storage.processes.children import Child
 from modos.reference.proofs import is_ours, state_folder
 from modos.reference.shared import replace_file
 
 MEMORY = 8 << 30  # bytes that reading a column may take
 SECONDS = 300
 
-_child = Child("modos.annotations.parquet", "try_table", MEMORY, SECONDS)
+_child = Child("modos.reference.annotations.parquet", "try_table", MEMORY, SECONDS)
 _known: set[str] = set()
 
 

@@ -13,18 +13,18 @@ from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos import __version__
-from modos.catalog import Catalog
-from modos.codes.index import Index
-from modos.elements import ROOT_KEY
+from modos.catalog.catalog import Catalog
+from modos.codes.term_index import Index
+from modos.object.document import ROOT_KEY
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
-from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
+from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
-from modos.server import catalogue, codes, discovery, drs, files, htsget, partial, refget
-from modos.server.access import Access, Authentication, Pages
+from modos.server import listing as catalogue, codes, discovery, drs, files, htsget, partial, refget
+from modos.server.auth import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
-from modos.server.observing import Observed, metrics, say_how_to_take
+from modos.server.metrics import Observed, metrics, say_how_to_take
 from modos.server.parameters import check_parameters
 from modos.storage import Storage
 

@@ -7,7 +7,7 @@ import asyncio
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
-from modos.htsget.protocol import HtsgetError
+from modos.genomics.htsget.protocol import HtsgetError
 
 DEADLINE = 60.0  # seconds that a body may take, all in all
 

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Query, Request
 
 from modos.codes.collection import MAX_QUERY
-from modos.codes.index import MAX_COUNT, Index
+from modos.codes.term_index import MAX_COUNT, Index
 from modos.errors import ModosError
-from modos.server.access import Access, caller_of
+from modos.server.auth import Access, caller_of
 from modos.server.parameters import check_parameters
 
 logger = logging.getLogger(__name__)

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ValidationError
 from starlette.concurrency import run_in_threadpool
 
 from modos.errors import InvalidInputError, RemoteError
-from modos.htsget.protocol import HtsgetError
-from modos.server.access import Access, caller_of
+from modos.genomics.htsget.protocol import HtsgetError
+from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.server.parameters import check_parameters
 from modos.server.rules import ANYONE, Caller

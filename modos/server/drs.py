@@ -11,10 +11,10 @@ from urllib.parse import quote, urlsplit
 from fastapi import APIRouter, Request
 
 from modos import __version__
-from modos.catalog import Catalog
+from modos.catalog.catalog import Catalog
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER, is_array_path, is_encrypted, name_of
-from modos.server.access import Access, caller_of
+from modos.server.auth import Access, caller_of
 from modos.storage import check_key
 
 EXPIRES = 3600  # seconds that an address is good for

@@ -7,11 +7,11 @@ import re
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from modos.catalog import Catalog
-from modos.elements import ROOT_KEY, ZARR
+from modos.catalog.catalog import Catalog
+from modos.object.document import ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
-from modos.server.access import Access, caller_of
+from modos.server.auth import Access, caller_of
 from modos.server.conditions import entity_tag, refused, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file

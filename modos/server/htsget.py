@@ -11,15 +11,15 @@ from fastapi import APIRouter, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from modos import __version__
-from modos.catalog import Catalog
+from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
 from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, keys_named, streamable_format
-from modos.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
-from modos.htsget.query import HEADER_CLASS, Query
-from modos.index import Segment
-from modos.planning import Planner
+from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
+from modos.genomics.htsget.query import HEADER_CLASS, Query
+from modos.genomics.index import Segment
+from modos.genomics.planning import Planner
 from modos.server import partial
-from modos.server.access import Access, caller_of
+from modos.server.auth import Access, caller_of
 from modos.server.bodies import read_body
 from modos.storage import ByteRange, check_key
 
@@ -53,7 +53,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
     def service_info() -> dict[str, Any]:
         """GA4GH service-info."""
         return {
-            "id": f"modos.htsget.{kind}", "name": f"modos htsget {kind}", "version": __version__,
+            "id": f"modos.genomics.htsget.{kind}", "name": f"modos htsget {kind}", "version": __version__,
             "description": "Regions of the files of multi-omics digital objects",
             "type": {"group": "org.ga4gh", "artifact": "htsget", "version": "1.3.0"},
             "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},

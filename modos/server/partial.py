@@ -11,17 +11,17 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from modos import selection
-from modos.blanking import Blanking
-from modos.catalog import Catalog
+from modos.genomics import slicing
+from modos.genomics.blanking import Blanking
+from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
 from modos.formats import BGZF_EOF, FORMATS, format_of
-from modos.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
-from modos.htsget.query import Query
-from modos.index import Chunk, Header, Opening
-from modos.index.bgzf import compress
-from modos.planning import Plan, Planner, iter_plan
-from modos.server.access import Access, caller_of
+from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
+from modos.genomics.htsget.query import Query
+from modos.genomics.index import Chunk, Header, Opening
+from modos.genomics.index.bgzf import compress
+from modos.genomics.planning import Plan, Planner, iter_plan
+from modos.server.auth import Access, caller_of
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces
 from modos.storage import Storage, check_key
@@ -125,7 +125,7 @@ def _parse(text: str) -> list[Chunk]:
 def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking, is_last: bool) -> Generator[bytes, None, None]:
     """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
-    runs = blanking.apply_to_runs(selection.select(opening, _FORMAT, None, threads=1))
-    yield from map(compress, selection.filled(runs))
+    runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))
+    yield from map(compress, slicing.filled(runs))
     if is_last:
         yield BGZF_EOF

@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from modos.config import fetch_json
+from modos.remote.services import fetch_json
 from modos.errors import ProtocolError
-from modos.htsget.protocol import HtsgetError
+from modos.genomics.htsget.protocol import HtsgetError
 from modos.server.rules import Caller, Oidc
 
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")

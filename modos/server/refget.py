@@ -19,7 +19,7 @@ from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.computed import ComputedDigests
 from modos.reference.store import INDEX, ReferenceStore
-from modos.server.access import Access, caller_of
+from modos.server.auth import Access, caller_of
 from modos.server.answers import JsonAnswer
 from modos.server.conditions import entity_tag, refused, wants_part
 from modos.server.parameters import check_parameters

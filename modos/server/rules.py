@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
-from modos.given import read_given
+from modos.storage.given import read_given
 from modos.storage import check_key
 
 Action = Literal["read", "write"]

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from modos.errors import InvalidInputError, RemoteError, TruncatedStream
-from modos.prefetch import fetch_ahead
+from modos.storage.prefetch import fetch_ahead
 
 INTERRUPTIONS = (RemoteError, KeyboardInterrupt, SystemExit)  # after which what was done is worth keeping
 MAX_READ = 1 << 30  # bytes that may be read into memory at once

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from modos import forking
+from modos.storage.processes import forking
 
 
 class _Running:

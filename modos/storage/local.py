@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import TypeVar
 
-from modos import ownership
+from modos.storage.processes import ownership
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, StorageFullError, TruncatedStream,
 )

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from modos.errors import ConflictError, ModosError, NotFoundError, RemoteError, TransportError, TruncatedStream
-from modos.prefetch import fetch_ahead
+from modos.storage.prefetch import fetch_ahead
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Storage
 
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last

@@ -12,8 +12,8 @@ from aiobotocore.httpsession import AIOHTTPSession
 from aiohttp import BaseConnector, ClientSession, TCPConnector, ThreadedResolver, TraceConfig
 from aiohttp.client_proto import ResponseHandler
 
-from modos.pace import Pace
-from modos.reach import check_peer, check_reach
+from modos.storage.http.pace import Pace
+from modos.storage.http.reach import check_peer, check_reach
 
 
 class _Paced(ResponseHandler):

@@ -9,7 +9,7 @@ from typing import Any
 from modos.tracks import zooms
 from modos.tracks.contigs import CHUNK, GRAIN, Contigs
 from modos.tracks.frames import HEADER
-from modos.tracks.layout import CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, ArraySpec
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, ArraySpec
 
 _DIVISORS = frozenset(10**decimals for decimals in range(7))
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from modos.errors import ModosError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.tracks.contigs import Contigs
 from modos.tracks.track import Track
 from modos.tracks.zooms import Summary

@@ -10,7 +10,7 @@ import numpy as np
 from modos.errors import InvalidInputError, RegionError
 from modos.tracks.contigs import Contig, Contigs, past_end
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.parsing import Block, Runs, Values, extent
+from modos.tracks.wiggle import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, blank, complement, intersection, restricted
 
 

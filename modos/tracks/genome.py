@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError, did_you_mean, listing
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.tracks.contigs import Contig, Contigs, past_end
-from modos.tracks.indexing import PositionError
+from modos.tracks.positions import PositionError
 from modos.tracks.sharded import ShardedArray, pool
 from modos.tracks.track import Track
 from modos.tracks.views import READERS, ContigView
@@ -218,7 +218,7 @@ class Genome(Mapping[str, ContigView]):
             A variable per contig, float32, with the dimensions
             `position_<contig>` (0-based) and `track`.
         """
-        from modos.tracks.out_of_core import to_dataset
+        from modos.tracks.xarray import to_dataset
 
         if self._reopen is None:
             raise InvalidInputError("this genome cannot be opened again by other processes")

@@ -11,11 +11,11 @@ from itertools import chain
 import numpy as np
 
 from modos.errors import InvalidInputError, RegionError, listing
-from modos.given import Name, as_file, open_given, shown
+from modos.storage.given import Name, as_file, open_given, shown
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import Contigs, past_end
-from modos.tracks.parsing import Block, Runs, Where, is_noise, parse_pieces, read_pieces, whole_number
+from modos.tracks.wiggle import Block, Runs, Where, is_noise, parse_pieces, read_pieces, whole_number
 from modos.tracks.runs import Spans, union
 
 NOTHING = np.empty((2, 0), np.int64)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from modos.forking import cached_property
+from modos.storage.processes.forking import cached_property
 
 _MAX_DECIMALS = 6
 

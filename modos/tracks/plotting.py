@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.storage.modes import whole_output
 from modos.tracks.track import Track
 

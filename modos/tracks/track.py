@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.parsing import Runs, Values
+from modos.tracks.wiggle import Runs, Values
 from modos.tracks.zooms import Summary, combine, summarise
 
 STEP = 64 * CHUNK  # bases that are read at once where a region is gone through

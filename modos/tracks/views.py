@@ -9,7 +9,7 @@ import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.tracks.contigs import MAX_LENGTH, Contig
-from modos.tracks.indexing import PositionError, gathered, settle_bases, settle_stretch
+from modos.tracks.positions import PositionError, gathered, settle_bases, settle_stretch
 from modos.tracks.sharded import pool
 from modos.tracks.track import Track
 from modos.tracks.zooms import Summary

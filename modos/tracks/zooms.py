@@ -15,7 +15,7 @@ import numpy as np
 from modos.storage import Storage
 from modos.tracks.arrays import Names, write_pieces, write_small
 from modos.tracks.contigs import GRAIN, Contigs
-from modos.tracks.layout import ArraySpec
+from modos.tracks.zarr_layout import ArraySpec
 
 STEP = 8
 CHUNK = 4096  # bins in a chunk of the array

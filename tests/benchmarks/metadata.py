@@ -18,7 +18,7 @@ import zarr
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from modos.api import MODO
-from modos.catalog import Catalog
+from modos.catalog.catalog import Catalog
 from modos.demo.stack import BUCKET, CREDENTIALS, running
 from modos.storage import open_storage
 

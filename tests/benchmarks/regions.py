@@ -24,8 +24,8 @@ import pysam
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, running
 from modos.genomics import GenomicFile
-from modos.streaming import htsget_source
-from modos.writing import OutputFormat
+from modos.genomics.sources import htsget_source
+from modos.genomics.writer import OutputFormat
 from streaming import MODOS, peak_memory, run, serving, write_bam
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))

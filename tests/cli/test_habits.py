@@ -17,7 +17,7 @@ import pytest
 import typer.main
 
 from modos.cli.app import app
-from modos.modo import MODO
+from modos.object.modo import MODO
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 

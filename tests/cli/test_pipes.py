@@ -24,7 +24,7 @@ import requests
 import typer.main
 
 from modos.cli.app import app
-from modos.modo import MODO
+from modos.object.modo import MODO
 
 MODOS = f"{shlex.quote(sys.executable)} -c 'from modos.cli import main; main()'"
 TOKEN = "0123456789abcdef0123"
@@ -188,10 +188,10 @@ def twobit(bases):
 @pytest.fixture(scope="session")
 def kept(example, tmp_path_factory):
     """A folder with the files of all cases, and objects: `ex` with a track, `bare`, `demo` with reads, `sealed`, a store `refs`."""
-    from modos.codes.building import build
+    from modos.codes.index_builder import build
     from modos.encryption import keys
     from modos.reference.adding import add_files
-    from modos.reference.opening import open_store
+    from modos.reference.locate import open_store
 
     folder = tmp_path_factory.mktemp("kept")
     rows = random.Random(1).choices(range(9), k=200)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pysam
 import pytest
 
-from modos import checking
+from modos.object import checking
 from modos.api import MODO
-from modos.elements import journal
+from modos.object import journal
 from modos.errors import TransportError
 from modos.storage import Storage
 from modos.storage.local import LocalStorage

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from modos import checking
+from modos.object import checking
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
@@ -232,7 +232,7 @@ def test_a_change_that_fails_once(place, bams, operation, bounds):
 
 
 def test_a_storage_that_fails_for_good(place, bams, operation, bounds, monkeypatch):
-    monkeypatch.setattr("modos.elements.store.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("modos.object.commits.time.sleep", lambda seconds: None)
     old, new, steps = bounds
     for at in sampled(steps, place):
         path = make(place, bams, operation)

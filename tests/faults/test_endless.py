@@ -13,8 +13,8 @@ import pytest
 from modos.api import MODO
 from modos.errors import InvalidInputError, RemoteError
 from modos.formats import FORMATS
-from modos.index import open_stream
-from modos.index.bgzf import PAYLOAD, compress
+from modos.genomics.index import open_stream
+from modos.genomics.index.bgzf import PAYLOAD, compress
 
 from ..proxy import Proxy
 
@@ -46,7 +46,7 @@ def endless_stored():
     """Header text that does not compress: the bytes that are held count as well."""
     import zlib
 
-    from modos.index.bgzf import frame_stored
+    from modos.genomics.index.bgzf import frame_stored
 
     yield compress(b"##fileformat=VCFv4.3\n")
     block = b"".join(frame_stored(LINES, zlib.crc32(LINES)))

@@ -17,14 +17,14 @@ from modos.encryption.stored import stored_header
 from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, RemoteError, TruncatedStream
 from modos.formats import FORMATS
 from modos.server import htsget as server_module
-from modos.server.access import Access
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
-from modos.verification import Recorded, check_blocks, verify
+from modos.genomics.verification import Recorded, check_blocks, verify
 
 from ..proxy import Proxy
 

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from modos import checking
+from modos.object import checking
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, NotFoundError
 

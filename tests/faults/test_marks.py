@@ -17,9 +17,10 @@ import time
 
 import pytest
 
-from modos import checking, ownership
+from modos.object import checking
+from modos.storage.processes import ownership
 from modos.api import MODO
-from modos.elements import journal
+from modos.object import journal
 from modos.errors import ConflictError, ModosError, TransportError
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
@@ -28,9 +29,9 @@ from .conftest import check_whole, expected_files, files, write_description
 
 WRITER = """
 import json, sys
-from modos import ownership
+from modos.storage.processes import ownership
 from modos.api import MODO
-from modos.elements import journal
+from modos.object import journal
 from modos.errors import ModosError
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage
@@ -80,9 +81,9 @@ except ModosError as error:
 
 OTHER = """
 import json, sys
-from modos import checking
+from modos.object import checking
 from modos.api import MODO
-from modos.elements import journal
+from modos.object import journal
 
 path, options, limit = json.loads(sys.argv[1])
 modo = MODO.open(path, **options) if MODO.exists(path, **options) else MODO.__new__(MODO)
@@ -455,7 +456,7 @@ def test_files_stay_where_a_commit_without_an_answer_may_be_on_its_way(place, pa
     """Its root arrives when the writer has given up and cleans up."""
     if not place.is_remote:
         pytest.skip("a folder answers")
-    monkeypatch.setattr("modos.elements.store.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("modos.object.commits.time.sleep", lambda seconds: None)
     modo, late, write, delete = place.open(path), [], S3Storage.write, S3Storage.delete
 
     def lose(self, key, data, **conditions):

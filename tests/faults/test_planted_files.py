@@ -22,7 +22,7 @@ from modos.demo.init import make_secrets
 from modos.errors import ModosError
 from modos.reference import proofs
 from modos.reference.cache import Wanted, bring, sequence_path
-from modos.reference.stored import keep
+from modos.reference.cached_store import keep
 from modos.storage import open_storage
 
 BASES = b"GATTACA" * 50
@@ -184,7 +184,7 @@ def passwords_below_a_link(folder, monkeypatch, kind, diary):
 
 
 def tokens(folder, monkeypatch, kind, diary):
-    from modos.tokens import Login, _write_file, place
+    from modos.remote.tokens import Login, _write_file, place
 
     monkeypatch.setenv("MODOS_CONFIG_DIR", str(folder))
     plant(kind, folder / "tokens.json", diary)

@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from modos import checking, ownership
+from modos.object import checking
+from modos.storage.processes import ownership
 from modos.api import MODO
-from modos.elements import journal
+from modos.object import journal
 from modos.storage.local import LocalStorage
 
 from .conftest import files, killed_at

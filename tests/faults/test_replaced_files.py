@@ -9,10 +9,10 @@ import pytest
 from modos.api import MODO
 from modos.errors import IntegrityError, ModosError
 from modos.formats import BGZF_EOF
-from modos.index import bgzf
+from modos.genomics.index import bgzf
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
 
 from ..hard_files import CASES, index_variants

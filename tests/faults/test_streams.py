@@ -20,13 +20,13 @@ from modos.errors import (
 )
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
-from modos.htsget import transport
-from modos.htsget.client import HtsgetClient
+from modos.genomics.htsget import transport
+from modos.genomics.htsget.client import HtsgetClient
 from modos.server import htsget as server_module
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.streaming import HtsgetSource
+from modos.genomics.sources import HtsgetSource
 
 from ..proxy import Proxy
 
@@ -260,7 +260,7 @@ def test_an_answer_that_is_no_ticket(proxy, quick, body):
 ENDLESS = """
 import re, sys
 from modos.errors import ProtocolError
-from modos.streaming import htsget_source
+from modos.genomics.sources import htsget_source
 try:
     htsget_source(sys.argv[1])
 except ProtocolError as error:

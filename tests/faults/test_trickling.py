@@ -10,16 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos import config, pace, tokens
+from modos.remote import services, tokens
+from modos.storage.http import pace
 from modos.errors import ModosError
-from modos.htsget import transport
-from modos.htsget.protocol import Block
-from modos.htsget.transport import Seen, Transport
-from modos.login import log_in_by_device
-from modos.storage import anywhere
-from modos.storage.anywhere import AnywhereStorage
+from modos.genomics.htsget import transport
+from modos.genomics.htsget.protocol import Block
+from modos.genomics.htsget.transport import Seen, Transport
+from modos.remote.login import log_in_by_device
+from modos.storage import url as anywhere
+from modos.storage.url import AnywhereStorage
 from modos.storage.s3 import S3Storage
-from modos.storage.served import ServedStorage
+from modos.remote.served import ServedStorage
 
 SIZE = 1 << 24
 
@@ -68,10 +69,10 @@ class Trickling(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    for module, name in ((pace, "PATIENCE"), (config, "DISCOVERY_DEADLINE"), (tokens, "_DEADLINE"), (transport, "DEADLINE"), (anywhere, "_PATIENCE")):
+    for module, name in ((pace, "PATIENCE"), (services, "DISCOVERY_DEADLINE"), (tokens, "_DEADLINE"), (transport, "DEADLINE"), (anywhere, "_PATIENCE")):
         monkeypatch.setattr(module, name, 1.0)
     monkeypatch.setattr(transport, "PROGRESS", 1 << 16)
-    monkeypatch.setattr(config.fetch_json, "__kwdefaults__", config.fetch_json.__kwdefaults__ | {"deadline": 1.0})
+    monkeypatch.setattr(services.fetch_json, "__kwdefaults__", services.fetch_json.__kwdefaults__ | {"deadline": 1.0})
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Trickling)
     httpd.daemon_threads, httpd.asked = True, []
     threading.Thread(target=httpd.serve_forever, args=(0.02,), daemon=True).start()
@@ -86,7 +87,7 @@ def s3(url):
 
 
 ASKED = {
-    "discovery": lambda url: config.discover(url),
+    "discovery": lambda url: services.discover(url),
     "a ticket": lambda url: Transport(url).ask(f"{url}/reads/x", {}, None, 1 << 20),
     "a block": lambda url: list(Transport(url).pieces(lambda: Block(url), seen=Seen())),
     "a part of a block": lambda url: list(Transport(url).pieces(lambda: Block(url), 0, SIZE, seen=Seen())),
@@ -157,7 +158,7 @@ def test_the_pace():
 def test_a_device_login_has_an_end(monkeypatch):
     given = {"device_code": "x", "interval": 1, "expires_in": 1}
     for wrong in ({"interval": 1e9}, {"interval": -1}, {"interval": float("nan")}, {"expires_in": float("nan")}, {"interval": "x"}, {"interval": 10**400}):
-        monkeypatch.setattr("modos.login.post_form", lambda *_, wrong=wrong: (200, given | wrong))
+        monkeypatch.setattr("modos.remote.login.post_form", lambda *_, wrong=wrong: (200, given | wrong))
         with pytest.raises(ModosError, match="does not say how long"):
             log_in_by_device("http://x", {"device_authorization_endpoint": "http://x/d", "token_endpoint": "http://x/t"}, lambda *_: None)
     answer = json.loads('{"access_token": "x", "expires_in": %s}' % ("9" * 400))

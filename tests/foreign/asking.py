@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.errors import ModosError
-from modos.region import Region
+from modos.genomics.region import Region
 
 from .files import Form, bgzipped
 from .oracle import Oracle, Refused, lines_of

@@ -10,8 +10,8 @@ from typing import Any
 
 from modos.errors import ModosError
 from modos.genomics import GenomicFile
-from modos.region import Region
-from modos.writing import OutputFormat
+from modos.genomics.region import Region
+from modos.genomics.writer import OutputFormat
 
 from .asking import Asked, attempt, bytes_of, texts
 from .files import Foreign, Form, make_forms

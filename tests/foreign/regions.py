@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 
-from modos.region import Region
+from modos.genomics.region import Region
 
 from .files import Form
 

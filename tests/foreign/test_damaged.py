@@ -10,7 +10,7 @@ import pysam
 import pytest
 
 from modos.formats import BGZF_EOF, CRAM3_EOF
-from modos.index import bgzf
+from modos.genomics.index import bgzf
 
 from ..hard_files import reblock
 from .asking import Asked, attempt, texts

@@ -13,9 +13,9 @@ from modos.api import MODO
 from modos.errors import InvalidInputError
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
-from modos.writing import OutputFormat
+from modos.genomics.writer import OutputFormat
 
 from .files import bgzipped
 from .known import KNOWN

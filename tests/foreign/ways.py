@@ -12,7 +12,7 @@ from modos.demo.stack import BUCKET, CREDENTIALS, Stack
 from modos.genomics import GenomicFile
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
 
 from .files import Form

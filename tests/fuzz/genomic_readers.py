@@ -18,16 +18,16 @@ from typing import Any
 
 import pysam
 
-from modos import indexing
-from modos.enrichment import read_header
+from modos.genomics import indexer
+from modos.object.enrichment import read_header
 from modos.formats import BGZF_EOF, CRAM3_EOF
 from modos.genomics import GenomicFile
-from modos.htsget.query import Query
-from modos.index import bgzf
-from modos.region import Region
+from modos.genomics.htsget.query import Query
+from modos.genomics.index import bgzf
+from modos.genomics.region import Region
 from modos.storage import open_storage
-from modos.streaming import StorageSource
-from modos.writing import OutputFormat
+from modos.genomics.sources import StorageSource
+from modos.genomics.writer import OutputFormat
 
 from ..foreign.asking import Asked, bytes_of, texts
 from ..foreign.files import Form
@@ -88,7 +88,7 @@ def read_all(path: Path, index: Path | None) -> None:
         few = GenomicFile(StorageSource(storage, path.name), hints=Query(fields=("QNAME", "FLAG", "CIGAR"), notags=("XB", "NM")))
         steps.take(lambda: _written(few, OutputFormat("BAM" if file.format.name == "BAM" else "SAM", False)))
     if index is not None:
-        steps.take(lambda: indexing.check_index(storage, path.name, index.name, thorough=True))
+        steps.take(lambda: indexer.check_index(storage, path.name, index.name, thorough=True))
         for region in _regions(steps, file):
             ours = steps.take(lambda: _lines(file, region))
             theirs = _said(path, index, (region,))

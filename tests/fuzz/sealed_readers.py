@@ -13,9 +13,9 @@ from modos.encryption.stream import plain_pieces
 from modos.encryption.structure import check_structure
 from modos.encryption.view import DecryptedView
 from modos.genomics import GenomicFile
-from modos.planning import Planner
+from modos.genomics.planning import Planner
 from modos.storage import open_storage
-from modos.streaming import StorageSource
+from modos.genomics.sources import StorageSource
 
 from .bundles import Steps, bundled, unbundled
 from .genomic_readers import whole_bam

@@ -20,8 +20,8 @@ _EXITS = (2, 3, 4, 5, 6)
 @contextmanager
 def _answered(answer: Callable[[str, str], bytes]) -> Iterator[None]:
     """Requests of modos for JSON get an answer; no names of hosts are looked up."""
-    with patch("modos.config.ask", lambda method, url, **_: (200, answer(method, url))), \
-            patch("modos.reach.socket.getaddrinfo", side_effect=OSError):
+    with patch("modos.remote.services.ask", lambda method, url, **_: (200, answer(method, url))), \
+            patch("modos.storage.http.reach.socket.getaddrinfo", side_effect=OSError):
         yield
 
 
@@ -33,7 +33,7 @@ def _posted(*answers: bytes) -> Iterator[None]:
     def ask(method: str, url: str, **_: Any) -> tuple[int, bytes]:
         return 200, left.pop(0) if len(left) > 1 else left[0]
 
-    with patch("modos.tokens.ask", ask), patch("modos.login.time.sleep", lambda seconds: time_passes(seconds)):
+    with patch("modos.remote.tokens.ask", ask), patch("modos.remote.login.time.sleep", lambda seconds: time_passes(seconds)):
         yield
 
 
@@ -65,26 +65,26 @@ def _spoken(data: bytes, whole: bytes | None = None) -> Iterator[str]:
 
 
 def _read_ticket(path: Path) -> None:
-    from modos.htsget.addresses import check_allowed
-    from modos.htsget.protocol import Ticket
+    from modos.genomics.htsget.addresses import check_allowed
+    from modos.genomics.htsget.protocol import Ticket
 
     ticket = Ticket.from_json(path.read_bytes(), "BAM", "BAM")
     ticket.to_bytes(), ticket.is_one_stream
     for block in ticket.blocks:
         if block.inline() is None:
-            with patch("modos.reach.socket.getaddrinfo", side_effect=OSError):
+            with patch("modos.storage.http.reach.socket.getaddrinfo", side_effect=OSError):
                 check_allowed(block.url, _SERVER)
 
 
 def _read_refusal(path: Path) -> None:
-    from modos.htsget.protocol import error_from_response
+    from modos.genomics.htsget.protocol import error_from_response
 
     for status in (404, 401, 400, 503):
         check_message(error_from_response(status, path.read_bytes(), "x"), _EXITS)
 
 
 def _read_service_info(path: Path) -> None:
-    from modos.htsget.client import HtsgetClient
+    from modos.genomics.htsget.client import HtsgetClient
 
     client = HtsgetClient(_SERVER)
     with patch.object(client._transport, "ask", return_value=(200, path.read_bytes())):
@@ -92,8 +92,8 @@ def _read_service_info(path: Path) -> None:
 
 
 def _discover(path: Path) -> None:
-    from modos.config import discover
-    from modos.login import how_to_log_in
+    from modos.remote.services import discover
+    from modos.remote.login import how_to_log_in
 
     with _answered(lambda *_: path.read_bytes()):
         discover(_SERVER)
@@ -101,14 +101,14 @@ def _discover(path: Path) -> None:
 
 
 def _list_objects(path: Path) -> None:
-    from modos.catalog import list_remote
+    from modos.catalog.catalog import list_remote
 
     with _answered(lambda _, url: path.read_bytes() if url.endswith("/list") else b'{"status": "success"}'):
         list_remote(None, _SERVER, None, "x")
 
 
 def _ask_who(path: Path) -> None:
-    from modos.config import who_asks
+    from modos.remote.services import who_asks
 
     with _answered(lambda *_: path.read_bytes()):
         json.dumps(who_asks(_SERVER, "token"))
@@ -116,8 +116,8 @@ def _ask_who(path: Path) -> None:
 
 def _open_with_credentials(path: Path) -> None:
     """Credentials that a modos server gives for S3."""
-    from modos.access import open_remote
-    from modos.config import Services
+    from modos.remote.access import open_remote
+    from modos.remote.services import Services
 
     services = Services(s3=_SERVER, credentials=f"{_SERVER}/credentials", endpoint=_SERVER, root="s3://bucket")
     with _answered(lambda *_: path.read_bytes()), patch.dict("os.environ", MODOS_TOKEN="token"):
@@ -137,7 +137,7 @@ def _ask_sts(path: Path) -> None:
 
 
 def _log_in(path: Path) -> None:
-    from modos.login import log_in_by_device
+    from modos.remote.login import log_in_by_device
 
     auth = {"device_authorization_endpoint": f"{_SERVER}/device", "token_endpoint": f"{_SERVER}/token", "client_id": "modos"}
     with _posted(path.read_bytes(), b'{"access_token": "a token", "expires_in": 60}'):
@@ -146,7 +146,7 @@ def _log_in(path: Path) -> None:
 
 def _begin_login(path: Path) -> None:
     """What a server says of how to log in."""
-    from modos.login import how_to_log_in, log_in_by_device
+    from modos.remote.login import how_to_log_in, log_in_by_device
 
     with _answered(lambda *_: path.read_bytes()), _posted(b'{"device_code": "x", "interval": 1, "expires_in": 1}', b'{"access_token": "a token"}'):
         log_in_by_device(_SERVER, how_to_log_in(_SERVER), lambda page, code: None)
@@ -154,8 +154,8 @@ def _begin_login(path: Path) -> None:
 
 def _take_token(path: Path) -> None:
     """What a token endpoint gives, kept and read again."""
-    from modos import tokens
-    from modos.login import log_in_by_device
+    from modos.remote import tokens
+    from modos.remote.login import log_in_by_device
 
     auth = {"device_authorization_endpoint": f"{_SERVER}/device", "token_endpoint": f"{_SERVER}/token"}
     with _posted(b'{"device_code": "x", "interval": 1, "expires_in": 1}', path.read_bytes()), \
@@ -168,7 +168,7 @@ def _ask_provider(path: Path) -> None:
     """What a provider says of itself, on the server: it may be nonsense, and never passes the one who asks."""
     import asyncio
 
-    from modos.server.access import Access
+    from modos.server.auth import Access
     from modos.server.rules import Oidc
 
     access = Access(oidc=Oidc("http://a", "modos"))
@@ -180,8 +180,8 @@ def _read_keys(path: Path) -> None:
     """A provider's keys on the server, which refuses a token that is signed with none of them."""
     import asyncio
 
-    from modos.htsget.protocol import HtsgetError
-    from modos.server.access import Access
+    from modos.genomics.htsget.protocol import HtsgetError
+    from modos.server.auth import Access
     from modos.server.rules import Oidc
 
     access = Access(oidc=Oidc("http://a", "modos", jwks_url="http://a/jwks"))
@@ -196,7 +196,7 @@ def _read_keys(path: Path) -> None:
 
 
 def _discover_by_http(path: Path) -> None:
-    from modos.config import discover
+    from modos.remote.services import discover
 
     with _spoken(path.read_bytes()) as url:
         discover(url)
@@ -204,7 +204,7 @@ def _discover_by_http(path: Path) -> None:
 
 def _read_served(path: Path) -> None:
     """A file that a modos server sends."""
-    from modos.storage.served import ServedStorage
+    from modos.remote.served import ServedStorage
 
     with _spoken(path.read_bytes()) as url:
         storage = ServedStorage(url, f"{url}/files", lambda: None)
@@ -215,7 +215,7 @@ def _read_served(path: Path) -> None:
 
 def _read_part(path: Path) -> None:
     """A part of a file that a modos server sends."""
-    from modos.storage.served import ServedStorage
+    from modos.remote.served import ServedStorage
 
     with _spoken(path.read_bytes(), _http(b"datadata")) as url:
         ServedStorage(url, f"{url}/files", lambda: None).read_part("x", 0, 4)
@@ -223,7 +223,7 @@ def _read_part(path: Path) -> None:
 
 def _read_anywhere(path: Path) -> None:
     """A file over HTTP, as that of a reference store."""
-    from modos.storage.anywhere import AnywhereStorage
+    from modos.storage.url import AnywhereStorage
 
     with _spoken(path.read_bytes()) as url:
         storage = AnywhereStorage(url)
@@ -232,7 +232,7 @@ def _read_anywhere(path: Path) -> None:
 
 
 def _read_part_anywhere(path: Path) -> None:
-    from modos.storage.anywhere import AnywhereStorage
+    from modos.storage.url import AnywhereStorage
 
     with _spoken(path.read_bytes(), _http(b"datadata", b"Accept-Ranges: bytes")) as url:
         AnywhereStorage(url).read_part("x", 1, 4)

@@ -44,7 +44,7 @@ def _add_element(path: Path) -> None:
 def _read_element(path: Path) -> None:
     """What `modos add -f` does."""
     from modos.api import MODO
-    from modos.description import load_yaml
+    from modos.metadata.description import load_yaml
     from modos.errors import InvalidInputError
 
     attributes = load_yaml(path)
@@ -66,8 +66,8 @@ def _read_old_root(path: Path) -> None:
 def _show(path: Path, name: str) -> None:
     """All that is done with a root by those who only read."""
     from modos.api import MODO
-    from modos.catalog import Catalog
-    from modos.linked_data.graph import serialize
+    from modos.catalog.catalog import Catalog
+    from modos.metadata.graph import serialize
     from modos.storage import open_storage
 
     folder = path.parent / "served" / "object"
@@ -90,8 +90,8 @@ def _show(path: Path, name: str) -> None:
 def _read_record(path: Path) -> None:
     """The record of a change, and what is done to clean up after it."""
     from modos.api import MODO
-    from modos.elements.journal import recover
-    from modos.elements.record import entries
+    from modos.object.journal import recover
+    from modos.object.record import entries
     from modos.storage import open_storage
 
     place = path.parent / "object"
@@ -108,7 +108,7 @@ def _read_record(path: Path) -> None:
 
 
 def _read_mark(path: Path) -> None:
-    from modos.ownership import is_abandoned
+    from modos.storage.processes.ownership import is_abandoned
 
     is_abandoned(path.read_bytes().decode(errors="surrogateescape").strip(), 1)
 
@@ -116,9 +116,9 @@ def _read_mark(path: Path) -> None:
 def _read_index(path: Path) -> None:
     """What a reference store says that it has, told by the client and by the server."""
     from modos.errors import NotFoundError
-    from modos.reference.annotations import names_annotation
+    from modos.reference.annotations.in_store import names_annotation
     from modos.reference.store import ReferenceStore
-    from modos.reference.stored import CachedStore
+    from modos.reference.cached_store import CachedStore
     from modos.server.refget import Sequences
     from modos.storage import open_storage
 
@@ -140,7 +140,7 @@ def _read_assembly(path: Path) -> None:
 
 
 def _read_manifest(path: Path) -> None:
-    from modos.annotations.tables import Manifest
+    from modos.reference.annotations.parquet_files import Manifest
 
     manifest = Manifest.from_bytes(path.read_bytes(), str(path))
     manifest.to_bytes(), manifest.rows, manifest.size
@@ -161,7 +161,7 @@ def _read_note(path: Path) -> None:
 
 def _read_tokens(path: Path) -> None:
     """What `modos login` has kept."""
-    from modos import tokens
+    from modos.remote import tokens
 
     (path.parent / "tokens.json").write_bytes(path.read_bytes())
     (path.parent / "tokens.json").chmod(0o600)
@@ -206,7 +206,7 @@ def _index() -> dict[str, Any]:
 
 
 def _manifest() -> dict[str, Any]:
-    from modos.annotations.tables import KINDS
+    from modos.reference.annotations.parquet_files import KINDS
 
     tables = {kind: {"file": f"{kind}.parquet", "size": 10, "sha256": "0" * 64, "offsets": [0, 1, 2]} for kind in KINDS}
     return {"format": 1, "name": "genes", "assembly": "small", "seqcol": "x", "contigs": ["chr1", "chr2"], "source": "x", "tables": tables,

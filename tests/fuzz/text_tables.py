@@ -14,7 +14,7 @@ from .trying import Target
 def dressed(*texts: bytes) -> list[bytes]:
     """Texts; the first of them also compressed in two ways, with a byte order mark, and with the ends of lines of Windows."""
     from modos.formats import BGZF_EOF
-    from modos.index.bgzf import compress
+    from modos.genomics.index.bgzf import compress
 
     first = texts[0]
     return [*texts, gzip.compress(first, mtime=0), compress(first) + BGZF_EOF, b"\xef\xbb\xbf" + first, first.replace(b"\n", b"\r\n")]
@@ -50,20 +50,20 @@ def check_read(place: Path) -> None:
 
 
 def _read_sizes(path: Path) -> None:
-    from modos.tracks.assembly import read_sizes
+    from modos.tracks.contig_files import read_sizes
 
     read_sizes([str(path)])
 
 
 def _read_agp(path: Path) -> None:
-    from modos.tracks.assembly import read_agp
+    from modos.tracks.contig_files import read_agp
 
     read_agp([str(path)])
 
 
 def _read_report(path: Path) -> None:
     from modos.reference.adding import read_aliases
-    from modos.tracks.assembly import NAME_STYLES, read_report, renamed
+    from modos.tracks.contig_files import NAME_STYLES, read_report, renamed
 
     for style in NAME_STYLES:
         renamed(_contigs(), read_report(str(path), style), str(path))
@@ -71,7 +71,7 @@ def _read_report(path: Path) -> None:
 
 
 def _read_map(path: Path) -> None:
-    from modos.tracks.assembly import read_map, renamed
+    from modos.tracks.contig_files import read_map, renamed
 
     renamed(_contigs(), read_map(str(path)), str(path))
 
@@ -87,7 +87,7 @@ def _read_aliases(path: Path) -> None:
 
 
 def _import_folder(path: Path) -> None:
-    from modos.reference.importing import import_from
+    from modos.reference.genomekit import import_from
     from modos.reference.store import ReferenceStore
     from modos.storage import open_storage
 
@@ -101,7 +101,7 @@ def _import_folder(path: Path) -> None:
 
 
 def _compare_sizes(path: Path) -> None:
-    from modos.reference.importing import import_from
+    from modos.reference.genomekit import import_from
     from modos.reference.store import ReferenceStore
     from modos.storage import open_storage
 
@@ -133,7 +133,7 @@ def _read_fasta(path: Path) -> None:
     from modos.reference.adding import add_files
     from modos.reference.store import ReferenceStore
     from modos.storage import open_storage
-    from modos.tracks.assembly import measure_fasta
+    from modos.tracks.contig_files import measure_fasta
 
     measure_fasta([str(path)])
     add_files(ReferenceStore(open_storage(path.parent / "store")), "small", [str(path)])
@@ -165,13 +165,13 @@ def _read_scores(path: Path) -> None:
 
 
 def _read_regions(path: Path) -> None:
-    from modos.region import read_regions, settle
+    from modos.genomics.region import read_regions, settle
 
     list(map(str, settle(read_regions(str(path)))))
 
 
 def _read_annotation(path: Path) -> None:
-    from modos.reference.annotations import add_annotation
+    from modos.reference.annotations.in_store import add_annotation
     from modos.reference.store import ReferenceStore
     from modos.storage import open_storage
 
@@ -181,10 +181,10 @@ def _read_annotation(path: Path) -> None:
 def _read_header(path: Path) -> None:
     """The text of a SAM header in a BAM, that of a VCF, or an mzTab: what is said there becomes elements of an object."""
     from modos.api import MODO
-    from modos.enrichment import read_header
+    from modos.object.enrichment import read_header
     from modos.formats import BGZF_EOF
-    from modos.index.bgzf import compress
-    from modos.mztab import parse_mztab
+    from modos.genomics.index.bgzf import compress
+    from modos.formats.mztab import parse_mztab
     from modos.storage import open_storage
 
     data, (type, format, name) = path.read_bytes(), _HEADERS[path.suffix]

@@ -24,7 +24,7 @@ def _text(path: Path) -> str:
 
 
 def _parse_region(path: Path) -> None:
-    from modos.region import Region, settle
+    from modos.genomics.region import Region, settle
 
     for contigs in (None, ["chr1", "chr2", "HLA-A*01:01", "a:1-2", "*"]):
         str(Region.parse(_text(path), contigs))
@@ -32,7 +32,7 @@ def _parse_region(path: Path) -> None:
 
 
 def _parse_search(path: Path) -> None:
-    from modos.searching import parse_search
+    from modos.catalog.searching import parse_search
 
     metadata = {"ex": {"@type": "MODO", "name": "a"}, "sample/s": {"@type": "Sample", "sex": "Male", "taxon_id": ["x", {"a": 1}]}}
     [term.is_in(metadata) for term in parse_search(_text(path))]
@@ -40,14 +40,14 @@ def _parse_search(path: Path) -> None:
 
 def _query(path: Path) -> None:
     """What `modos query` does."""
-    from modos.linked_data.graph import select
+    from modos.metadata.graph import select
 
     select(_graph(), _text(path))
 
 
 @cache
 def _graph() -> Any:
-    from modos.linked_data.graph import build_graph
+    from modos.metadata.graph import build_graph
 
     return build_graph({"ex": {"@type": "MODO", "name": "a"}, "sample/s": {"@type": "Sample", "sex": "Male", "taxon_id": ["NCBITaxon:9606"]}}, "http://x")
 
@@ -61,7 +61,7 @@ def _parse_condition(path: Path) -> None:
 
 
 def _read_parameters(path: Path) -> None:
-    from modos.htsget.query import Query
+    from modos.genomics.htsget.query import Query
 
     params = dict(parse_qsl(path.read_bytes().decode(errors="replace"), keep_blank_values=True, max_num_fields=None))
     query = Query.from_params(params, "reads")
@@ -69,7 +69,7 @@ def _read_parameters(path: Path) -> None:
 
 
 def _read_body(path: Path) -> None:
-    from modos.htsget.query import Query
+    from modos.genomics.htsget.query import Query
 
     query = Query.from_body(path.read_bytes(), "reads")
     query.to_body()
@@ -77,7 +77,7 @@ def _read_body(path: Path) -> None:
 
 def _read_settings(path: Path) -> None:
     """Settings in the environment: `NAME=VALUE` a line."""
-    from modos.config import check_url, endpoint_from_environment, server_name, token_for
+    from modos.remote.services import check_url, endpoint_from_environment, server_name, token_for
     from modos.encryption.at_hand import own_key
     from modos.reference.cache import cache_folder, cache_limit, htslib_has, is_offline
 
@@ -95,7 +95,7 @@ _SETTINGS = ("MODOS_ENDPOINT", "MODOS_TOKEN", "MODOS_CACHE_LIMIT", "MODOS_CACHE_
 
 
 def _read_access(path: Path) -> None:
-    from modos.server.access import Access
+    from modos.server.auth import Access
     from modos.server.rules import ANYONE, Caller
 
     tokens = path.parent / "tokens"
@@ -107,7 +107,7 @@ def _read_access(path: Path) -> None:
 
 
 def _read_token_file(path: Path) -> None:
-    from modos.server.access import Access, read_tokens
+    from modos.server.auth import Access, read_tokens
 
     path.chmod(0o600)
     Access(read_tokens(path))
@@ -116,11 +116,11 @@ def _read_token_file(path: Path) -> None:
 def _read_bearer(path: Path) -> None:
     """The header of a stranger: it is refused in any case, and by nothing else than what says so."""
     from modos.errors import InvalidInputError
-    from modos.htsget.protocol import HtsgetError
+    from modos.genomics.htsget.protocol import HtsgetError
 
     access = _guarded()
     header = path.read_bytes().decode("latin-1")
-    with patch("modos.config.ask", lambda *_, **__: (200, _jwks())):
+    with patch("modos.remote.services.ask", lambda *_, **__: (200, _jwks())):
         asyncio.run(access.prepare(header))
         try:
             access.identify(header)
@@ -141,7 +141,7 @@ def _read_claims(path: Path) -> None:
     signature = jwt.algorithms.RSAAlgorithm(jwt.algorithms.RSAAlgorithm.SHA256).sign(parts, key)
     header = f"Bearer {parts.decode()}.{jwt.utils.base64url_encode(signature).decode()}"
     access = _guarded()
-    with patch("modos.config.ask", lambda *_, **__: (200, _jwks())):
+    with patch("modos.remote.services.ask", lambda *_, **__: (200, _jwks())):
         asyncio.run(access.prepare(header))
         access.identify(header)
 
@@ -155,7 +155,7 @@ def _private_key() -> Any:
 
 @cache
 def _guarded() -> Any:
-    from modos.server.access import Access
+    from modos.server.auth import Access
     from modos.server.rules import Oidc
 
     return Access(oidc=Oidc("http://a", "modos", jwks_url="http://a/jwks"))
@@ -225,7 +225,7 @@ def _application() -> Any:
     """A server over a small object and a small reference store, open to everybody."""
     from modos.api import MODO
     from modos.formats import BGZF_EOF
-    from modos.index.bgzf import compress
+    from modos.genomics.index.bgzf import compress
     from modos.reference.adding import add_files
     from modos.reference.store import ReferenceStore
     from modos.server.app import create_app

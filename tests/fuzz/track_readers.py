@@ -18,11 +18,11 @@ import numpy as np
 import polars as pl
 
 from modos.errors import ConflictError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.storage import open_storage
-from modos.tracks import layout
+from modos.tracks import zarr_layout
 from modos.tracks.genome import Genome
-from modos.tracks.layout import ArraySpec, crc32c, shard_bytes
+from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes
 from modos.tracks.sharded import Reader, ShardedArray
 
 from .bundles import Steps, bundled, unbundled
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def read_twobit(path: Path) -> None:
     """All bases, as another way through the bytes finds them."""
-    from modos.reference.twobit import iter_twobit
+    from modos.formats.twobit import iter_twobit
 
     found: dict[str, bytearray] = {}
     for name, bases in iter_twobit(path):
@@ -93,7 +93,7 @@ def read_bigwig_file(path: Path) -> None:
     from modos.tracks.bigwig import open_bigwig, read_bigwig
     from modos.tracks.conditions import Condition
     from modos.tracks.mask_files import MaskFile
-    from modos.tracks.parsing import Runs
+    from modos.tracks.wiggle import Runs
 
     steps = Steps()
     blocks = steps.take(lambda: read_bigwig(path))
@@ -178,7 +178,7 @@ def _unpacked(data: bytes) -> bytes:
 
 def read_mask(path: Path) -> None:
     """The masked stretches of an assembly."""
-    from modos.reference.masking import Mask
+    from modos.reference.soft_mask import Mask
 
     mask = Mask(path)
     for contig in ("chr1", "chr2"):
@@ -204,7 +204,7 @@ TABLES = ("gene", "transcript", "exon", "cds")  # those of an annotation that ar
 
 def read_annotation(path: Path) -> None:
     """An annotation, asked by place, by name and for what belongs to what."""
-    from modos.annotations.annotation import Annotation
+    from modos.reference.annotations.annotation import Annotation
 
     manifest, tables = _annotation()
     files = {kind: path.with_name(f"{kind}.parquet") for kind in tables}
@@ -233,8 +233,8 @@ def read_annotation(path: Path) -> None:
 def _annotation() -> tuple[Any, dict[str, bytes]]:
     """A manifest and its tables."""
     from modos.reference.adding import add_files
-    from modos.reference.annotations import add_annotation, annotation_key
-    from modos.reference.opening import open_store
+    from modos.reference.annotations.in_store import add_annotation, annotation_key
+    from modos.reference.locate import open_store
 
     from ..unit.test_annotations import CHR1, CHR2, GENCODE
 
@@ -315,18 +315,18 @@ def _compare_arrays(path: Path, spec: ArraySpec, shard: bytes) -> None:
     steps.finish()
 
 
-def _codecs() -> list[layout.Codec]:
-    return [layout.blosc(name, shuffle, 5, 4) for name, shuffle in (("lz4", "bitshuffle"), ("zstd", "shuffle"), ("blosclz", "noshuffle"))]
+def _codecs() -> list[zarr_layout.Codec]:
+    return [zarr_layout.blosc(name, shuffle, 5, 4) for name, shuffle in (("lz4", "bitshuffle"), ("zstd", "shuffle"), ("blosclz", "noshuffle"))]
 
 
 @functools.cache
 def _shards() -> list[bytes]:
     found = []
     for codec in _codecs():
-        encode = layout.encoder(codec)
+        encode = zarr_layout.encoder(codec)
         values = np.where(np.arange(CHUNK * 4) % 7 == 0, np.nan, np.arange(CHUNK * 4) // 90 / 4).astype(np.float32)
         shard = shard_bytes({number: encode(values[number * CHUNK:][:CHUNK]) for number in (0, 1, 3)})
-        found.append(bundled(shard[:-layout.INDEX_SIZE], codec["configuration"]["cname"][:1].encode() + shard[-layout.INDEX_SIZE:-4][:16 * 6]))
+        found.append(bundled(shard[:-zarr_layout.INDEX_SIZE], codec["configuration"]["cname"][:1].encode() + shard[-zarr_layout.INDEX_SIZE:-4][:16 * 6]))
     return found
 
 
@@ -383,8 +383,8 @@ def _root() -> list[bytes]:
 
 def read_gzip(path: Path) -> None:
     """Text that is compressed: as a track, and as a file of regions."""
-    from modos.region import read_regions
-    from modos.tracks.parsing import read_text
+    from modos.genomics.region import read_regions
+    from modos.tracks.wiggle import read_text
 
     steps = Steps()
     steps.take(lambda: [None for _ in read_text(path)])

@@ -9,8 +9,8 @@ import pytest
 
 from modos.cli.app import app
 from modos.errors import IntegrityError, InvalidInputError, ModosError
-from modos.model.validation import problems
-from modos.modo import MODO
+from modos.metadata.model.validation import problems
+from modos.object.modo import MODO
 
 NO_NUMBERS = ["-5", "1e400", "1" + "0" * 400, "1" + "0" * 5000, "nan", "inf", "1.5", "", "x", "0x10", "\uff11\uff12", "1_000", "9223372036854775808"]
 NO_JSON = ["1e400", "-1e400", "NaN", "Infinity", "1" + "0" * 400, "1" + "0" * 5000, "[" * 2000 + "]" * 2000, '"\\ud800"', "{}", "[[1]]", "[1e400]", '{"a": NaN}']

@@ -18,11 +18,11 @@ import requests
 
 from modos import codes
 from modos.cli.input import ask_element
-from modos.codes.index import Index
+from modos.codes.term_index import Index
 from modos.codes.service import Service
-from modos.config import discover
+from modos.remote.services import discover
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
-from modos.server.access import Access
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from modos.reference.adding import push
-from modos.reference.opening import open_store
+from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

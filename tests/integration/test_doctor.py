@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from modos.demo.stack import CREDENTIALS
-from modos.doctor import examine
+from modos.cli.diagnosis import examine
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
@@ -104,7 +104,7 @@ def test_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
 
 def test_the_reference_store_is_looked_at(tmp_path, monkeypatch):
     from modos.reference.adding import add_files
-    from modos.reference.opening import open_store
+    from modos.reference.locate import open_store
 
     def found():
         return [(one.state, one.text) for one in examine(None, None, None) if one.topic == "references"][1:]
@@ -136,8 +136,8 @@ def test_a_server_over_a_folder_is_read_from(example, tmp_path):
 def test_addresses_that_a_server_signs_are_read_from(stack, monkeypatch):
     """Listing goes by the server, reading by S3: an S3 server that refuses is found out, and named."""
     monkeypatch.setenv("MODOS_TOKEN", "a-token-of-many-letters")
-    monkeypatch.setattr("modos.doctor.s3_options", lambda *_: None)
-    monkeypatch.setattr("modos.access.s3_options", lambda *_: None)  # as where the S3 server has no STS
+    monkeypatch.setattr("modos.cli.diagnosis.s3_options", lambda *_: None)
+    monkeypatch.setattr("modos.remote.access.s3_options", lambda *_: None)  # as where the S3 server has no STS
 
     def refuse(proxy, handler, answer: Answer) -> None:
         if refusing and "X-Amz-Signature" in handler.path:

@@ -20,9 +20,9 @@ from modos.errors import (
     NotFoundError,
 )
 from modos.genomics import GenomicFile
-from modos.htsget.protocol import Block, Ticket
+from modos.genomics.htsget.protocol import Block, Ticket
 from modos.server.run import BackgroundServer
-from modos.streaming import htsget_source
+from modos.genomics.sources import htsget_source
 from modos.storage import open_storage
 
 from ..proxy import Proxy

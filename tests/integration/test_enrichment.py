@@ -12,7 +12,7 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import IntegrityError
-from modos.mztab import parse_mztab
+from modos.formats.mztab import parse_mztab
 
 MZTAB = """COM\tmade up
 MTD\tmzTab-version\t1.0.0

@@ -21,16 +21,16 @@ from modos.api import MODO
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics import GenomicFile
-from modos.htsget import transport
-from modos.htsget.client import HtsgetClient
-from modos.htsget.query import Query
-from modos.region import Region
-from modos.server.access import Access
+from modos.genomics.htsget import transport
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.query import Query
+from modos.genomics.region import Region
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.streaming import HtsgetSource
+from modos.genomics.sources import HtsgetSource
 
 from ..fields_oracle import FIELDS, left, sam
 from ..proxy import Proxy
@@ -96,7 +96,7 @@ def test_many_regions_are_many_addresses(url, tmp_path, monkeypatch):
     from modos.server import partial
 
     monkeypatch.setattr(partial, "_MOST", 1)
-    monkeypatch.setattr("modos.index.slices._GAP", 1)
+    monkeypatch.setattr("modos.genomics.index.slices._GAP", 1)
     client, regions = HtsgetClient(f"{url}/htsget"), tuple(Region(contig, at, at + 10) for contig in ("chr1", "chr2") for at in (100, 35_000))
     ticket = client.ticket("reads", "ex/demo2", Query("BAM", regions, fields=("QNAME", "POS")))
     made = [block for block in ticket.blocks if "/htsget/data/" in block.url]
@@ -221,8 +221,8 @@ def changed(path, at, data):
 
 def test_damage_in_the_middle_is_no_shorter_file(root, tmp_path, quick, monkeypatch):
     """The answer breaks off without an end marker, for any client."""
-    monkeypatch.setattr("modos.planning.LOCAL_PART", 1 << 16)
-    monkeypatch.setattr("modos.selection._BATCH", 1 << 15)
+    monkeypatch.setattr("modos.genomics.planning.LOCAL_PART", 1 << 16)
+    monkeypatch.setattr("modos.genomics.slicing._BATCH", 1 << 15)
     shutil.copytree(root / "ex", tmp_path / "ex")
     target = tmp_path / "ex/demo2.bam"
     changed(target, target.stat().st_size // 2, b"\0" * 1000)

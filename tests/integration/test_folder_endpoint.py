@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from modos.api import MODO
-from modos.catalog import list_remote
+from modos.catalog.catalog import list_remote
 from modos.errors import AccessError, ConflictError, InvalidInputError, NotFoundError
-from modos.server.access import Access
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

@@ -11,12 +11,12 @@ import pytest
 import requests
 
 from modos.errors import IntegrityError
-from modos.modo import MODO
+from modos.object.modo import MODO
 from modos.reference import proofs
 from modos.reference.adding import add_files
 from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
 from modos.reference.digests import SequenceHash, seqcol_digest, trunc512_of
-from modos.reference.opening import open_reference, open_store
+from modos.reference.locate import open_reference, open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

@@ -12,11 +12,11 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import InvalidInputError, NotFoundError, RegionError
 from modos.reference.adding import add_files
-from modos.reference.annotations import add_annotation
-from modos.reference.opening import open_store
+from modos.reference.annotations.in_store import add_annotation
+from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
 
 from ..proxy import Proxy
@@ -97,7 +97,7 @@ def test_a_gene_is_its_region(modo, example, name):
 def test_the_ends_of_a_gene_count_and_what_is_beside_them_does_not(modo, refs, tmp_path, example):
     """A base off would be another answer: each base of a start and an end alone."""
     from modos.reference.genes import GeneFinder
-    from modos.region import Region
+    from modos.genomics.region import Region
 
     contigs = {"chr1": (None, None), "chr2": (None, None)}
     finder = GeneFinder(seqcols=lambda: {open_store(refs / "refs").assembly("demo").seqcol})

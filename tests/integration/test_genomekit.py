@@ -13,9 +13,9 @@ import pytest
 
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import InvalidInputError, NotFoundError
-from modos.reference.annotations import add_annotation
-from modos.reference.importing import import_from, read_layout
-from modos.reference.opening import open_folder, open_reference, open_store
+from modos.reference.annotations.in_store import add_annotation
+from modos.reference.genomekit import import_from, read_layout
+from modos.reference.locate import open_folder, open_reference, open_store
 from modos.storage import open_storage
 
 pytest.importorskip("genome_kit", reason="genomekit has no wheel for this platform")

@@ -19,8 +19,8 @@ from modos.api import MODO
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, RegionError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
-from modos.region import Region
-from modos.streaming import Stream
+from modos.genomics.region import Region
+from modos.genomics.sources import Stream
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
@@ -41,7 +41,7 @@ def depths(path, region):
 @pytest.mark.parametrize("file", ["demo1.cram", "demo2.bam"])
 @pytest.mark.parametrize("region", ["chr1:1-1000", "chr1:20,001-26,000", "chr2"])
 def test_depth_is_that_of_samtools(modo, example, file, region, monkeypatch):
-    monkeypatch.setattr("modos.coverage._TILE", 777)
+    monkeypatch.setattr("modos.genomics.coverage._TILE", 777)
     depth = modo.coverage(file, region)
     wanted = depths(example / "ex" / file, region.replace(",", ""))
     assert depth.dtype == np.int64 and depth.tolist() == wanted and max(wanted) > 5
@@ -53,7 +53,7 @@ def test_depth_is_that_of_samtools(modo, example, file, region, monkeypatch):
 
 def test_depth_of_spliced_and_deleted_reads(tmp_path, monkeypatch):
     """Reads that reach over several tiles, with every operation of a CIGAR and every flag that does not count."""
-    monkeypatch.setattr("modos.coverage._TILE", 100)
+    monkeypatch.setattr("modos.genomics.coverage._TILE", 100)
     rng, header = random.Random(5), pysam.AlignmentHeader.from_references(["chr1"], [5_000])
     path = tmp_path / "a.bam"
     with pysam.AlignmentFile(str(path), "wb", header=header) as out:

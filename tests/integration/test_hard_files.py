@@ -10,13 +10,13 @@ from starlette.responses import Response
 
 from modos.api import MODO
 from modos.genomics import GenomicFile
-from modos.htsget.client import HtsgetClient
-from modos.region import settle
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.region import settle
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.streaming import HtsgetSource
-from modos.writing import OutputFormat
+from modos.genomics.sources import HtsgetSource
+from modos.genomics.writer import OutputFormat
 
 from ..hard_files import CASES, File, some_regions, text_of
 

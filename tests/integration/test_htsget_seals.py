@@ -17,11 +17,11 @@ from modos.encryption.header import seal_header
 from modos.encryption.keys import SecretKey, load_public_key
 from modos.errors import DecryptError, ProtocolError
 from modos.genomics import GenomicFile
-from modos.htsget.client import HtsgetClient
-from modos.htsget.query import Query
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.query import Query
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
-from modos.streaming import htsget_source
+from modos.object.finding import served_file
+from modos.genomics.sources import htsget_source
 
 ME, SERVER = SecretKey.random(), SecretKey.random()
 

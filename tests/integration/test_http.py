@@ -11,7 +11,7 @@ import pysam
 import pytest
 import requests
 
-from modos.htsget.protocol import Block, Ticket
+from modos.genomics.htsget.protocol import Block, Ticket
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

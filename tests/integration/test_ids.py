@@ -9,11 +9,11 @@ import sys
 import pytest
 import yaml
 
-from modos import elements
-from modos.elements import Document
-from modos.elements.document import group_node
+from modos.object import commits
+from modos.object.document import Document
+from modos.object.document import group_node
 from modos.errors import InvalidInputError
-from modos.modo import MODO
+from modos.object.modo import MODO
 from modos.storage import open_storage
 
 BAD = ["\x1b[2J", "\x1b]8;;x\x07", "\x9b", "\u202e", "\u2066", "\n", "\t", "\x7f", "\u2028"]
@@ -31,7 +31,7 @@ def old(tmp_path):
     """An object that others made, with such ids."""
     path = tmp_path / "old"
     storage = open_storage(path)
-    elements.create(storage, Document({"@type": "MODO", "id": "o\x1b[2Jx", **DATES}))
+    commits.create(storage, Document({"@type": "MODO", "id": "o\x1b[2Jx", **DATES}))
     (path / "a.txt").write_text("text")
 
     def change(document):
@@ -39,7 +39,7 @@ def old(tmp_path):
             document.nodes[element_id] = group_node({"@type": "Sample", "name": "n"})
         document.nodes["data/d\x9b"] = group_node({"@type": "DataEntity", "data_path": "a.txt", "data_format": "TSV", "has_sample": IDS[:2]})
 
-    elements.commit(storage, change)
+    commits.commit(storage, change)
     return path
 
 

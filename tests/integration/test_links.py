@@ -13,7 +13,7 @@ import pytest
 import requests
 
 from modos.api import MODO
-from modos.server.access import Access
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer

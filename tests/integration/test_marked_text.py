@@ -9,7 +9,7 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import InvalidInputError
-from modos.region import Region, read_regions
+from modos.genomics.region import Region, read_regions
 
 BOM = b"\xef\xbb\xbf"
 

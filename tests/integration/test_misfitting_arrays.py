@@ -15,7 +15,7 @@ from modos.errors import IntegrityError, InvalidInputError
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.tracks.arrays import shard_checksum
-from modos.tracks.layout import ArraySpec, crc32c, shard_bytes, split_shard
+from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes, split_shard
 
 from ..unit.test_hostile_chunks import LIES, strange  # noqa: F401
 
@@ -110,7 +110,7 @@ def test_a_chunk_that_lies_is_a_finding_though_all_checksums_are_right(place, ch
         frame[12:16] = (len(frame) + 4096).to_bytes(4, "little")
         data = bytearray(shard_bytes(chunks | {0: bytes(frame) + crc32c(bytes(frame)).to_bytes(4, "little")}))
     else:
-        from modos.tracks.layout import INDEX_SIZE
+        from modos.tracks.zarr_layout import INDEX_SIZE
 
         index = np.frombuffer(bytes(data[-INDEX_SIZE:-4]), "<u8").copy()
         index[1] += 8

@@ -19,12 +19,12 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import SecretKey, generate, load_secret_key
 from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import STORED_KEY_HEADER, name_of
-from modos.htsget.client import HtsgetClient
-from modos.htsget.query import Query
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.query import Query
 from modos.server import drs
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.sources import served_file
+from modos.object.finding import served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 
@@ -178,7 +178,7 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
 
 
 def test_a_client_of_the_old_state_is_not_given_the_new_file(place, crams, monkeypatch):
-    monkeypatch.setattr("modos.elements.newest._FRESH", 3600)  # so that it does not look meanwhile, however slow the machine
+    monkeypatch.setattr("modos.object.newest._FRESH", 3600)  # so that it does not look meanwhile, however slow the machine
     if not place.options:
         pytest.skip("a folder is read as it is")
     for services in ({"htsget": f"{place.url}/htsget"}, {"htsget": None}):

@@ -12,7 +12,7 @@ import pysam
 import pytest
 import zarr
 
-from modos import model
+from modos.metadata import model
 from modos.api import MODO
 from modos.errors import (
     AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, SchemaError, TruncatedStream,

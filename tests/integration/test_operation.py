@@ -16,10 +16,10 @@ import requests
 from fastapi.routing import APIRoute
 
 from modos.api import MODO
-from modos.catalog import Catalog, list_remote
+from modos.catalog.catalog import Catalog, list_remote
 from modos.errors import InvalidInputError, NotFoundError
-from modos.reference.opening import open_store
-from modos.server.access import Access
+from modos.reference.locate import open_store
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.drs import object_id
 from modos.server.rules import Caller, read_access

@@ -57,7 +57,7 @@ def test_the_application_is_modos_cli_cli(tmp_path):
 
 
 def test_region():
-    from modos.genomics.region import Region
+    from modos.genomics.peer_region import Region
 
     outer, inner = Region(chrom="chr1", start=10, end=100), Region("chr1", 40, 50)
     assert outer.contains(inner) and not inner.contains(outer) and outer.contains(outer)
@@ -74,7 +74,7 @@ def test_region():
 
 @pytest.mark.parametrize("contig", ["chr1", "HLA-A*01:01", "a&b=c d"])
 def test_region_as_an_htsget_query(contig):
-    from modos.genomics.region import Region
+    from modos.genomics.peer_region import Region
 
     for region in (Region(contig, 5, 9), Region(contig, 5)):
         assert Region.from_htsget_query("http://x/reads/ex/demo1?format=CRAM&" + region.to_htsget_query()) == region
@@ -83,8 +83,8 @@ def test_region_as_an_htsget_query(contig):
 
 
 def test_a_region_of_theirs_streams_what_ours_does(example):
-    from modos import region
-    from modos.genomics.region import Region
+    from modos.genomics import region
+    from modos.genomics.peer_region import Region
 
     modo = MODO.open(example / "ex")
     ours = [str(r) for r in modo.stream_genomics("demo1.cram", region.Region("chr1", 100, 3000))]
@@ -94,7 +94,7 @@ def test_a_region_of_theirs_streams_what_ours_does(example):
 
 
 def test_text_that_was_0_based_there_is_refused():
-    from modos.genomics.region import Region
+    from modos.genomics.peer_region import Region
 
     with pytest.raises(InvalidInputError, match="1-based"):
         Region.from_ucsc("chr1:10-20")
@@ -116,7 +116,7 @@ def test_zarr_has_the_attributes_and_the_arrays(ex):
     array = zarr.create_array(ex / "data.zarr" / "data" / "matrix", data=np.arange(12).reshape(3, 4), chunks=(2, 2))
     document = modo._document.copy()
     document.nodes["data/matrix"] = json.loads((ex / "data.zarr" / "data" / "matrix" / "zarr.json").read_text())
-    from modos.elements.tree import DocumentStore
+    from modos.object.tree import DocumentStore
 
     read = zarr.open_group(DocumentStore(modo.storage, document), mode="r")["data/matrix"]
     assert (read[:] == array[:]).all() and read[:].sum() == 66 and read.nchunks_initialized == 4
@@ -246,7 +246,7 @@ def test_no_signature_where_the_environment_says_so(monkeypatch, variable, value
 
 
 def test_what_a_server_lists(stack):
-    from modos.remote import get_metadata_from_remote, get_s3_path, list_remote_items
+    from modos.catalog.peer_calls import get_metadata_from_remote, get_s3_path, list_remote_items
 
     url = stack.endpoint
     assert "s3://modos-demo/ex" in list_remote_items(url)
@@ -342,5 +342,5 @@ def test_no_help_shows_them():
 def test_nothing_becomes_slower():
     code = "import sys, modos; print(*[m for m in sys.modules if m.startswith('modos.')])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == []
-    code = "import sys, modos.cli.app; print(*sorted(m for m in sys.modules if m in ('modos.remote', 'modos.catalog', 'modos.elements.tree', 'modos.modo')))"
+    code = "import sys, modos.cli.app; print(*sorted(m for m in sys.modules if m in ('modos.remote', 'modos.catalog.catalog', 'modos.object.tree', 'modos.object.modo')))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.split() == []

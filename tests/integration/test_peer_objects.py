@@ -17,7 +17,7 @@ import zarr
 from modos.demo.stack import CREDENTIALS
 from modos.encryption.keys import SecretKey
 from modos.errors import ConflictError, IntegrityError, InvalidInputError
-from modos.modo import MODO
+from modos.object.modo import MODO
 from modos.reference.cache import cache_folder
 from modos.storage import open_storage
 from tests.peer_layout import checksum, consolidate, run_peer, write_array, write_object
@@ -206,7 +206,7 @@ def test_a_damaged_chunk_stops_an_upgrade(matrices, harm):
 
 
 def test_who_is_changed_meanwhile_is_not_upgraded(matrices, monkeypatch):
-    from modos.tracks import old_chunks
+    from modos.object import old_chunks
 
     convert = old_chunks.convert_chunk
 

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 from modos.encryption.keys import SecretKey
-from modos.modo import MODO
+from modos.object.modo import MODO
 from tests.peer_layout import run_peer
 
 READ = """
@@ -70,8 +70,8 @@ def test_no_attribute_is_unknown_to_the_peers_schema(ours):
 
 
 def test_every_slot_that_only_modos_has_is_kept_apart():
-    from modos.elements.marks import _APART
-    from modos.model.schema import tables
+    from modos.object.marks import _APART
+    from modos.metadata.model.schema import tables
 
     known = json.loads(run_peer(SLOTS))
     for name, described in tables()["classes"].items():

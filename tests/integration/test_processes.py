@@ -15,7 +15,7 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import AccessError, ModosError, NotFoundError
-from modos.sources import served_file
+from modos.object.finding import served_file
 from ..proxy import Proxy
 
 URL, FILES, REGION = f"s3://{BUCKET}/ex", ("demo1.cram", "demo2.bam", "calls.vcf.gz"), "chr1:1-20,000"

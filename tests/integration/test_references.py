@@ -13,8 +13,8 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import ConflictError, ModosError, NotFoundError
 from modos.reference.cache import cached_files
 from modos.reference.adding import add_files, push
-from modos.reference.opening import open_reference, open_store
-from modos.region import Region
+from modos.reference.locate import open_reference, open_store
+from modos.genomics.region import Region
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -62,7 +62,7 @@ def test_a_store_far_away_gives_the_contig_of_the_region_alone(place, stack, mon
 
 def test_a_cram_of_an_htsget_server_takes_the_fasta_that_is_given(stack, example):
     """The address of a file on a server, as `modos stream` takes it."""
-    from modos.sources import served_file
+    from modos.object.finding import served_file
 
     url = f"{stack.endpoint}/htsget/reads/ex/demo1"
     assert served_file(url, None, example / "source/reference.fa").count("chr1:20,001-25,000") == 969

@@ -14,17 +14,17 @@ import requests
 
 from modos.api import MODO
 from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, ProtocolError
-from modos.reference.annotations import add_annotation, known_manifest, pull_annotation
+from modos.reference.annotations.in_store import add_annotation, known_manifest, pull_annotation
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push
-from modos.reference.opening import open_reference, open_store, provide
+from modos.reference.locate import open_reference, open_store, provide
 from modos.reference.assembly import sequence_key
-from modos.reference.stored import CachedStore
+from modos.reference.cached_store import CachedStore
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
-from modos.storage.anywhere import AnywhereStorage
+from modos.storage.url import AnywhereStorage
 
 from ..proxy import Proxy
 
@@ -164,7 +164,7 @@ def test_a_server_with_refget_alone(served, refs, monkeypatch):
     """A sequence that no store has is asked for by its MD5."""
     monkeypatch.setenv("MODOS_ENDPOINT", served)
     monkeypatch.setenv("REF_PATH", "/nowhere")
-    monkeypatch.setattr("modos.reference.opening.served_store", lambda endpoint: None)
+    monkeypatch.setattr("modos.reference.locate.served_store", lambda endpoint: None)
     contig = refs.assembly("mini").contig("chr2")
     provide([contig, replace(contig, md5="0" * 32)])
     assert sequence_path(contig.md5).read_text() == BASES["chr2"] and len(list(cached_files())) == 1
@@ -267,7 +267,7 @@ def test_other_places_by_fsspec_and_by_entry_point(refs, monkeypatch):
         def load(self):
             return lambda url: AnywhereStorage(url.replace("vault", "memory"))
 
-    monkeypatch.setattr("modos.reference.opening.entry_points", lambda group, name: [Found()] if (group, name) == ("modos.reference_stores", "vault") else [])
+    monkeypatch.setattr("modos.reference.locate.entry_points", lambda group, name: [Found()] if (group, name) == ("modos.reference_stores", "vault") else [])
     assert open_reference("mini", "vault://refs").dna("chr2", 0, 7) == "TTGACCA"
 
 

@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from modos.api import MODO
-from modos.changes import Update
+from modos.object.changes import Update
 from modos.encryption.body import SEALED, seal
 from modos.encryption.header import Header, read_header, seal_header, writer_of
 from modos.encryption.keys import SecretKey

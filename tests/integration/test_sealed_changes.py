@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from modos.api import MODO
-from modos.changes import Update
+from modos.object.changes import Update
 from modos.encryption.body import SEALED, seal
 from modos.encryption.header import seal_header
 from modos.encryption.keys import SecretKey, generate

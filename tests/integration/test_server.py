@@ -16,16 +16,16 @@ from modos.api import MODO
 from modos.errors import AccessError, InvalidInputError, NotFoundError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
-from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Ticket
-from modos.htsget.query import Query
-from modos.region import Region
-from modos.server.access import read_tokens
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.protocol import Ticket
+from modos.genomics.htsget.query import Query
+from modos.genomics.region import Region
+from modos.server.auth import read_tokens
 from modos.server.app import create_app
 from modos.server.htsget import MAX_REQUEST
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.streaming import HtsgetSource, htsget_source
+from modos.genomics.sources import HtsgetSource, htsget_source
 
 TOKEN = "a-token-that-is-long-enough"
 
@@ -150,7 +150,7 @@ def test_with_a_token_all_is_as_without_one(guarded, url, example):
 
 
 def test_the_token_comes_from_the_environment(guarded, monkeypatch):
-    from modos.sources import served_file
+    from modos.object.finding import served_file
 
     address = f"{guarded}/htsget/reads/ex/demo2"
     with pytest.raises(AccessError, match="refuses"):

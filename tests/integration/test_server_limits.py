@@ -19,7 +19,7 @@ import requests
 from starlette.responses import PlainTextResponse
 
 from modos.server import provider as provider_module
-from modos.server.access import Access
+from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.drs import object_id
 from modos.server.rules import Oidc, Rule, Rules

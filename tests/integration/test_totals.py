@@ -6,7 +6,7 @@ import shutil
 
 import pytest
 
-from modos import checking
+from modos.object import checking
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
 

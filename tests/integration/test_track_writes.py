@@ -11,11 +11,11 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import InvalidInputError, ModosError, RegionError
-from modos.tracks.assembly import measure_fasta, read_agp, read_sizes
+from modos.tracks.contig_files import measure_fasta, read_agp, read_sizes
 from modos.tracks.conditions import Condition
 from modos.tracks.mask_files import MaskFile
 from modos.tracks.packing import same_values
-from modos.tracks.parsing import read_text
+from modos.tracks.wiggle import read_text
 
 pyBigWig = pytest.importorskip("pyBigWig")
 GAP = (2000, 102_000)

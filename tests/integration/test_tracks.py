@@ -22,7 +22,7 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError,
 )
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.export import export
 from modos.tracks.conditions import Condition
@@ -428,7 +428,7 @@ def test_a_load_that_is_killed_leaves_the_old_state(modo, tmp_path):
     text = tmp_path / "t.wig"
     text.write_text("fixedStep chrom=chr1 start=1\n" + "0.5\n" * 70_000)
     code = ("import sys; from modos.api import MODO; import os, signal\n"
-            "from modos.tracks.parsing import read_text\n"
+            "from modos.tracks.wiggle import read_text\n"
             "def slow():\n"
             "    yield from read_text(sys.argv[2])\n"
             "    print('loaded', flush=True); import time; time.sleep(60)\n"

@@ -11,9 +11,9 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos import model
+from modos.metadata import model
 from modos.api import MODO
-from modos.elements import load
+from modos.object.commits import load
 from modos.errors import (
     AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError,
 )

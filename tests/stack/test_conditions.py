@@ -6,7 +6,7 @@ import pytest
 
 from modos.api import MODO
 from modos.reference.adding import push
-from modos.reference.opening import open_store
+from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage.s3 import S3Storage

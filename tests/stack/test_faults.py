@@ -228,7 +228,7 @@ def test_credentials_that_end_on_the_way_are_renewed(private, monkeypatch, tmp_p
             answer.headers = [("Content-Type", "application/xml"), ("Content-Length", str(len(answer.body)))]
 
     given = []
-    from modos import access
+    from modos.remote import access
 
     ask = access._ask
     monkeypatch.setattr(access, "_ask", lambda *args, **options: given.append(1) or ask(*args, **options))

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from modos.reference.adding import add_files, push
-from modos.reference.opening import open_store
+from modos.reference.locate import open_store
 
 from ..load import Load, check_flat, serving
 

@@ -13,9 +13,9 @@ import requests
 from modos.api import MODO
 from modos.errors import AccessError
 from modos.reference.adding import add_files, push
-from modos.reference.annotations import add_annotation, push_annotation
+from modos.reference.annotations.in_store import add_annotation, push_annotation
 from modos.reference.cache import cached_files
-from modos.reference.opening import open_reference, open_store
+from modos.reference.locate import open_reference, open_store
 
 from .conftest import ALICE
 

@@ -7,11 +7,11 @@ import random
 
 import pytest
 
-from modos.annotations.building import KINDS
+from modos.reference.annotations.building import KINDS
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.adding import add_files
-from modos.reference.annotations import add_annotation, read_manifest
-from modos.reference.opening import open_reference, open_store
+from modos.reference.annotations.in_store import add_annotation, read_manifest
+from modos.reference.locate import open_reference, open_store
 
 BASES = 2000
 
@@ -102,7 +102,7 @@ def test_what_ncbi_says_of_genes_is_kept(annotate):
 
 def test_tables_of_before_have_no_cross_references(annotate, monkeypatch):
     """An annotation that an older modos has added answers all else, and says what it lacks."""
-    from modos.annotations import building
+    from modos.reference.annotations.in_store import building
 
     whole = building._gene_table
     monkeypatch.setattr(building, "_gene_table", lambda genes: whole(genes).drop("version", "xrefs", "description"))
@@ -301,7 +301,7 @@ def test_a_file_in_many_pieces(annotate, monkeypatch, text):
     """Wherever they end, the tables are the same, a sequence at the end is none of it, and a wrong line has its number."""
     whole = annotate(text)
     for number, size in enumerate((150, 211, 512, 1000)):
-        monkeypatch.setattr("modos.annotations.lines._PIECE", size)
+        monkeypatch.setattr("modos.reference.annotations.lines._PIECE", size)
         parts = annotate(text + "##FASTA\n>chr1\n" + "ACGT\n" * 300, name=f"test{number}")
         for kind in KINDS:
             assert parts.table(kind).to_polars().equals(whole.table(kind).to_polars())
@@ -442,6 +442,6 @@ def test_the_name_of_an_annotation_opens_its_assembly(annotate, store, tmp_path)
     ('a "x"; note "q; exon_number 2; z";', True)])
 def test_semicolons_within_quotes_are_noticed(attributes, expected):
     """With another line before that has all that is without quotes; a false alarm costs time only."""
-    from modos.annotations.lines import _has_quoted_ends
+    from modos.reference.annotations.lines import _has_quoted_ends
 
     assert _has_quoted_ends(f'a "b"; level 1; exon_number 3; c "d";\n{attributes}\n'.encode()) == expected

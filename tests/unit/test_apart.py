@@ -10,9 +10,10 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos import elements
-from modos.checking import find_problems
-from modos.elements import OWN_NODE, ROOT_KEY, STATE, Document, group_node
+from modos.object import commits
+from modos.object.checking import find_problems
+from modos.object.marks import OWN_NODE
+from modos.object.document import ROOT_KEY, STATE, Document, group_node
 from modos.errors import IntegrityError
 from modos.storage import open_storage
 
@@ -162,7 +163,7 @@ def test_slots_of_another_file_are_none():
 @pytest.fixture
 def storage(tmp_path):
     storage = open_storage(tmp_path / "ex")
-    elements.create(storage, of(ELEMENTS))
+    commits.create(storage, of(ELEMENTS))
     return storage
 
 
@@ -175,17 +176,17 @@ def test_zarr_consolidates_anew_and_no_slot_is_lost(storage, tmp_path):
     group["sample/s"].attrs["name"] = "T"
     with pytest.warns(UserWarning, match="Consolidated"):
         zarr.consolidate_metadata(group.store)
-    found = elements.load(storage)
+    found = commits.load(storage)
     assert {i: found.raw(i) for i in ELEMENTS} == ELEMENTS | {"sample/s": {"@type": "Sample", "name": "T"}}
     (tmp_path / "ex/data.zarr/zarr.json").write_text(json.dumps({"node_type": "group", "zarr_format": 3, "attributes": OBJECT}))
-    assert elements.load(storage).raw("data/d") == ELEMENTS["data/d"], "from the groups' own files as well"
+    assert commits.load(storage).raw("data/d") == ELEMENTS["data/d"], "from the groups' own files as well"
 
 
 def test_mirrors_are_as_the_root_says_after_each_commit(storage):
     assert mirrors(storage) == []
-    elements.commit(storage, lambda document: document.set("data/d", ELEMENTS["data/d"] | {"data_size": 8}))
+    commits.commit(storage, lambda document: document.set("data/d", ELEMENTS["data/d"] | {"data_size": 8}))
     assert mirrors(storage) == []
-    elements.commit(storage, lambda document: document.remove("data/d"))
+    commits.commit(storage, lambda document: document.remove("data/d"))
     assert mirrors(storage) == []
 
 
@@ -196,8 +197,8 @@ def test_an_older_object_on_disk_is_whole_before_and_after_it_moves(tmp_path):
         if path != OWN_NODE:
             storage.write(f"data.zarr/{path}/zarr.json", json.dumps({"attributes": node["attributes"], "zarr_format": 3, "node_type": "group"}).encode())
     assert mirrors(storage) == []
-    elements.commit(storage, lambda document: document.set("sample/s", {"@type": "Sample", "name": "T"}))
-    assert {i: elements.load(storage).raw(i) for i in ELEMENTS} == ELEMENTS | {"sample/s": {"@type": "Sample", "name": "T"}}
+    commits.commit(storage, lambda document: document.set("sample/s", {"@type": "Sample", "name": "T"}))
+    assert {i: commits.load(storage).raw(i) for i in ELEMENTS} == ELEMENTS | {"sample/s": {"@type": "Sample", "name": "T"}}
     assert mirrors(storage) == []
 
 

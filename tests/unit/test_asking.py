@@ -9,9 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos import config
-from modos.catalog import list_remote
-from modos.config import discover, fetch_json, who_asks
+from modos.remote import services
+from modos.catalog.catalog import list_remote
+from modos.remote.services import discover, fetch_json, who_asks
 from modos.errors import ModosError, ProtocolError, TransportError
 
 
@@ -122,7 +122,7 @@ def test_an_answer_that_trickles_meets_a_deadline(server, where):
     before, began = set(threading.enumerate()), time.monotonic()
     with pytest.raises(TransportError, match="did not answer in 1 s"):
         fetch_json(server.url, deadline=1.0)
-    assert time.monotonic() - began < 3 and config.DISCOVERY_DEADLINE <= 60
+    assert time.monotonic() - began < 3 and services.DISCOVERY_DEADLINE <= 60
     time.sleep(0.5)
     left = [thread for thread in set(threading.enumerate()) - before if thread.name == "modos-asking"]
     assert where == "headers" or not left, "what asks gives up, too"

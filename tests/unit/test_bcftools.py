@@ -8,11 +8,11 @@ import sys
 
 import pytest
 
-from modos.bcftools import write_variants
+from modos.genomics.bcftools import write_variants
 from modos.errors import InvalidInputError, ModosError, TransportError, TruncatedStream
 from modos.formats import FORMATS
-from modos.indexing import check_complete
-from modos.writing import OutputFormat
+from modos.genomics.indexer import check_complete
+from modos.genomics.writer import OutputFormat
 
 HEADER = """##fileformat=VCFv4.2
 ##INFO=<ID=END,Number=1,Type=Integer,Description="End">

@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos.blanking import Blanking
+from modos.genomics.blanking import Blanking
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
-from modos.htsget.query import Query
+from modos.genomics.htsget.query import Query
 from modos.storage import open_storage
-from modos.streaming import StorageSource
-from modos.writing import OutputFormat
+from modos.genomics.sources import StorageSource
+from modos.genomics.writer import OutputFormat
 
 from ..fields_oracle import FIELDS, left, sam, spelled_out
 
@@ -182,12 +182,12 @@ READ = struct.pack("<IiiBBHHHIiii", 32 + 2 + 4 + 2 + 3 + 7, 0, 5, 2, 60, 4681, 1
 
 LYING = """
 import struct
-from modos.blanking import Blanking
+from modos.genomics.blanking import Blanking
 from modos.errors import IntegrityError
 from modos.formats import BGZF_EOF, FORMATS
-from modos.htsget.query import Query
-from modos.index.bgzf import compress
-from modos.records import RecordReader
+from modos.genomics.htsget.query import Query
+from modos.genomics.index.bgzf import compress
+from modos.genomics.reader import RecordReader
 tags = b"BBBI" + struct.pack("<I", 1 << 28) + bytes(4)
 read = struct.pack("<IiiBBHHHIiii", 32 + 2 + 4 + 2 + 3 + len(tags), 0, 5, 2, 60, 4681, 1, 0, 3, -1, -1, 0)
 read += b"a\\0" + struct.pack("<I", 3 << 4) + b"\\x12\\x40" + b"III" + tags

@@ -7,23 +7,23 @@ import zlib
 
 import pytest
 
-from modos.annotations import refgene
-from modos.annotations.refgene import read_refgene
+from modos.reference.annotations.in_store import refgene
+from modos.reference.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
-from modos.index import parse_index
-from modos.records import check_samples
-from modos.reference import importing
+from modos.genomics.index import parse_index
+from modos.genomics.reader import check_samples
+from modos.reference import genomekit
 from modos.reference.adding import add_files
-from modos.reference.annotations import name_of
-from modos.reference.importing import read_layout
-from modos.reference.opening import open_store
-from modos.reference.twobit import iter_twobit
-from modos.region import read_regions
+from modos.reference.annotations.in_store import name_of
+from modos.reference.genomekit import read_layout
+from modos.reference.locate import open_store
+from modos.formats.twobit import iter_twobit
+from modos.genomics.region import read_regions
 from modos.storage.local import LocalStorage
-from modos.tracks.assembly import iter_fasta, read_sizes
-from modos.tracks.parsing import read_text
-from modos.verification import check_blocks
+from modos.tracks.contig_files import iter_fasta, read_sizes
+from modos.tracks.wiggle import read_text
+from modos.genomics.verification import check_blocks
 
 
 def twobit(path, names, unknown=()):
@@ -122,7 +122,7 @@ def test_text_whose_compression_is_damaged(tmp_path):
 def test_a_folder_of_many_annotations(tmp_path, monkeypatch):
     """The name of each file is looked at once, not for each annotation: 2,000 took 11 s, 20,000 would have taken a quarter of an hour."""
     looks = []
-    monkeypatch.setattr(importing, "name_of", lambda key: looks.append(key) or name_of(key))
+    monkeypatch.setattr(genomekit, "name_of", lambda key: looks.append(key) or name_of(key))
     (tmp_path / "a.2bit").write_bytes(b"x")
     for number in range(50):
         (tmp_path / f"n{number}.mini.cfg").write_text("refg=a\n")

@@ -11,9 +11,9 @@ from hashlib import sha256
 import polars as pl
 import pytest
 
-from modos import children
-from modos.annotations import parquet
-from modos.children import Child
+from modos.storage.processes import children
+from modos.reference.annotations import parquet
+from modos.storage.processes.children import Child
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference import tried as trying
 from modos.reference.tried import tried
@@ -96,7 +96,7 @@ def test_a_process_without_work_ends(child, monkeypatch):
 
 def test_a_process_ends_with_its_parent():
     """Also where that was killed."""
-    code = ("from modos.children import Child\nimport os\nchild = Child('builtins', 'exec', 1 << 30, 60)\nchild.call('pass', 'x')\n"
+    code = ("from modos.storage.processes.children import Child\nimport os\nchild = Child('builtins', 'exec', 1 << 30, 60)\nchild.call('pass', 'x')\n"
             "print(child._process.pid, flush=True)\nos.kill(os.getpid(), 9)")
     number = int(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60).stdout)
     for _ in range(200):

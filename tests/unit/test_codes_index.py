@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 from rapidfuzz.distance import OSA
 
-from modos import codes, model
-from modos.codes.arrays import make_arrays
-from modos.codes.building import build
+from modos import codes
+from modos.metadata import model
+from modos.codes.packed import make_arrays
+from modos.codes.index_builder import build
 from modos.codes.collection import Collection
-from modos.codes.index import Index
+from modos.codes.term_index import Index
 from modos.codes.slots import ONTOLOGIES, check_slot, enumerations, meanings
 from modos.codes.terms import LABEL, RELATED
 from modos.codes.words import split
 from modos.errors import AccessError, AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.model.schema import tables
+from modos.metadata.model.schema import tables
 
 CELLS = """format-version: 1.4
 ontology: cl

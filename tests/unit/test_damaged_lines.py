@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from modos.annotations.lines import iter_pieces
-from modos.annotations.refgene import read_refgene
+from modos.reference.annotations.lines import iter_pieces
+from modos.reference.annotations.refgene import read_refgene
 from modos.cli.input import parse_json
-from modos.config import server_name, token_for
-from modos.description import load_yaml, read_descriptions
-from modos.doctor import examine
+from modos.remote.services import server_name, token_for
+from modos.metadata.description import load_yaml, read_descriptions
+from modos.cli.diagnosis import examine
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference.adding import add_files
 from modos.reference.fai import check_fai
-from modos.reference.opening import open_store
+from modos.reference.locate import open_store
 from modos.reference.sequences import parse_fai
 from modos.reference.store import ReferenceStore
-from modos.region import read_regions
-from modos.server.access import read_tokens
+from modos.genomics.region import read_regions
+from modos.server.auth import read_tokens
 from modos.server.rules import read_access
 from modos.storage import open_storage
-from modos.tokens import Login
-from modos.tracks.assembly import read_agp, read_map, read_report
+from modos.remote.tokens import Login
+from modos.tracks.contig_files import read_agp, read_map, read_report
 from modos.tracks.conditions import Condition
 from modos.tracks.mask_files import MaskFile
-from modos.tracks.parsing import read_text
+from modos.tracks.wiggle import read_text
 
 REPORT = "# Sequence-Name\tSequence-Role\tUCSC-style-name\n1\tassembled-molecule\tchr1\n2\tassembled-molecule\tchr2\n"
 GENE = "585\tNM_1\tchr1\t+\t100\t5000\t200\t4000\t2\t100,1000,\t500,5000,\t0\tA\tcmpl\tcmpl\t0,1,\n"

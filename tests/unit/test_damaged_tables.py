@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from modos.errors import IntegrityError
-from modos.reference.masking import Mask
+from modos.reference.soft_mask import Mask
 from modos.tracks.genomedata import Archive
 
 

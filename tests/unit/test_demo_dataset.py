@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from modos.demo.dataset import generate
-from modos.demo.genome import GAP_LENGTH, LENGTHS, REPEAT_COPIES, REPEAT_UNIT
+from modos.demo.bases import GAP_LENGTH, LENGTHS, REPEAT_COPIES, REPEAT_UNIT
 from modos.demo.reads import Block, Read, align, compare
 from modos.demo.variants import LONG_DELETION, SAMPLES
 from modos.formats import BGZF_EOF, CRAM3_EOF

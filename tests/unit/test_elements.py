@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos import elements
-from modos.elements import ROOT_KEY, Document
+from modos.object import commits
+from modos.object.document import format_id
+from modos.object.document import ROOT_KEY, Document
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError,
 )
@@ -21,7 +22,7 @@ OWN = {"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_
 @pytest.fixture
 def storage(tmp_path):
     storage = open_storage(tmp_path / "ex")
-    elements.create(storage, Document(dict(OWN)))
+    commits.create(storage, Document(dict(OWN)))
     return storage
 
 
@@ -30,8 +31,8 @@ def add(name):
 
 
 def test_a_commit_changes_the_root_and_its_mirror(storage):
-    elements.commit(storage, add("s1"))
-    assert "sample/s1" in elements.load(storage).metadata()
+    commits.commit(storage, add("s1"))
+    assert "sample/s1" in commits.load(storage).metadata()
     mirror = json.loads(storage.read("data.zarr/sample/s1/zarr.json")[0])
     assert mirror["attributes"] == {"@type": "Sample"} and mirror["node_type"] == "group"
 
@@ -42,10 +43,10 @@ def test_a_lost_race_is_repeated_on_the_newest(storage):
     def change(document):
         if not raced:
             raced.append(1)
-            elements.commit(storage, add("theirs"))
+            commits.commit(storage, add("theirs"))
         add("ours")(document)
 
-    assert {"sample/ours", "sample/theirs"} <= elements.commit(storage, change).metadata().keys()
+    assert {"sample/ours", "sample/theirs"} <= commits.commit(storage, change).metadata().keys()
 
 
 def test_one_id_twice_is_refused_even_after_a_race(storage):
@@ -54,11 +55,11 @@ def test_one_id_twice_is_refused_even_after_a_race(storage):
     def change(document):
         if not raced:
             raced.append(1)
-            elements.commit(storage, add("s"))
+            commits.commit(storage, add("s"))
         add("s")(document)
 
     with pytest.raises(AlreadyExistsError):
-        elements.commit(storage, change)
+        commits.commit(storage, change)
 
 
 def test_a_lost_answer_is_no_second_commit(storage, monkeypatch):
@@ -72,9 +73,9 @@ def test_a_lost_answer_is_no_second_commit(storage, monkeypatch):
         return tag
 
     monkeypatch.setattr(type(storage), "write", lossy)
-    revision = elements.load(storage).state["revision"]
-    elements.commit(storage, add("s"))
-    assert elements.load(storage).state["revision"] == revision + 1
+    revision = commits.load(storage).state["revision"]
+    commits.commit(storage, add("s"))
+    assert commits.load(storage).state["revision"] == revision + 1
 
 
 def test_endless_races_end_in_a_conflict(storage, monkeypatch):
@@ -84,15 +85,15 @@ def test_endless_races_end_in_a_conflict(storage, monkeypatch):
     monkeypatch.setattr(type(storage), "write", taken)
     monkeypatch.setattr(elements.store.time, "sleep", lambda seconds: None)
     with pytest.raises(ConflictError, match="gave up"):
-        elements.commit(storage, add("s"))
+        commits.commit(storage, add("s"))
     monkeypatch.undo()
-    assert "sample/s" not in elements.load(storage).metadata()
+    assert "sample/s" not in commits.load(storage).metadata()
 
 
 def test_creating_never_overwrites(storage):
     before = storage.read(ROOT_KEY)
     with pytest.raises(AlreadyExistsError):
-        elements.create(storage, Document(dict(OWN, id="other")))
+        commits.create(storage, Document(dict(OWN, id="other")))
     assert storage.read(ROOT_KEY) == before
 
 
@@ -105,17 +106,17 @@ def test_a_damaged_root_is_an_integrity_error(tmp_path, data):
     folder.mkdir(parents=True)
     (folder / "zarr.json").write_bytes(data)
     with pytest.raises(IntegrityError, match="damaged"):
-        elements.load(open_storage(tmp_path / "bad"))
+        commits.load(open_storage(tmp_path / "bad"))
 
 
 def test_a_missing_object_says_so(tmp_path):
     with pytest.raises(NotFoundError, match="no MODO"):
-        elements.load(open_storage(tmp_path / "none"))
+        commits.load(open_storage(tmp_path / "none"))
 
 
 def test_bare_names_are_found_where_they_are_unambiguous(storage):
-    elements.commit(storage, add("x"))
-    document = elements.commit(storage, lambda d: d.add("data/x", {"@type": "DataEntity"}))
+    commits.commit(storage, add("x"))
+    document = commits.commit(storage, lambda d: d.add("data/x", {"@type": "DataEntity"}))
     with pytest.raises(InvalidInputError, match="data/x or sample/x|sample/x or data/x"):
         document.find("x")
     assert document.find("sample/x") == "sample/x"
@@ -127,9 +128,9 @@ def test_bare_names_are_found_where_they_are_unambiguous(storage):
 @given(st.text(max_size=250))
 def test_ids_are_refused_or_stay_below_their_group(name):
     try:
-        element_id = elements.format_id("sample", name)
+        element_id = format_id("sample", name)
     except InvalidInputError:
         return
     group, _, bare = element_id.partition("/")
     assert group == "sample" and bare and "/" not in bare and bare not in (".", "..", "zarr.json")
-    assert elements.format_id("sample", element_id) == element_id
+    assert format_id("sample", element_id) == element_id

@@ -24,7 +24,7 @@ from modos.encryption.keys import (
 from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView
 from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
-from modos.sealing.files import SealedFile
+from modos.object.sealing import SealedFile
 from modos.storage import open_storage
 
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 40 * SEGMENT + 7]

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos import given as given_files
+from modos.storage import given as given_files
 from modos.errors import InvalidInputError, NotFoundError
-from modos.given import as_file, described, has_name, is_pipe, open_given, read_given, refuse_pipe
-from modos.tracks.parsing import open_text, read_some
+from modos.storage.given import as_file, described, has_name, is_pipe, open_given, read_given, refuse_pipe
+from modos.tracks.wiggle import open_text, read_some
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_there_is_an_end_to_a_copy(fifo, tmp_path, monkeypatch):
 def test_the_end_of_a_disk(tmp_path):
     if not os.path.exists("/dev/full"):
         pytest.skip("there is no /dev/full")
-    code = ("import tempfile, sys; from modos.given import as_file\n"
+    code = ("import tempfile, sys; from modos.storage.given import as_file\n"
             "tempfile.mkstemp = lambda *a, **k: (__import__('os').open('/dev/full', 1), '/dev/full')\nas_file('-', sys.argv[1])")
     result = subprocess.run([sys.executable, "-c", code, str(tmp_path)], input=b"x", capture_output=True)
     assert b"InvalidInputError" in result.stderr and b"No space left" in result.stderr
@@ -143,6 +143,6 @@ def test_names(tmp_path):
 
 
 def test_a_closed_stdin():
-    code = "from modos.given import open_given\nopen_given('-')"
+    code = "from modos.storage.given import open_given\nopen_given('-')"
     result = subprocess.run(["bash", "-c", f'{sys.executable} -c "{code}" <&-'], capture_output=True)
     assert b"NotFoundError" in result.stderr and b"it is closed" in result.stderr

@@ -13,13 +13,13 @@ import pytest
 import requests
 import yaml
 
-from modos import elements
-from modos.elements import Document
+from modos.object import commits
+from modos.object.document import Document
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.hidden import escape_line, escape_text, escape_xml, is_plain
-from modos.htsget.protocol import HtsgetError
+from modos.escaping import escape_line, escape_text, escape_xml, is_plain
+from modos.genomics.htsget.protocol import HtsgetError
 from modos.server.app import create_app
-from modos.server.observing import JsonLines, TextLines
+from modos.server.metrics import JsonLines, TextLines
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
@@ -36,9 +36,9 @@ def obeyed(text):
 @pytest.fixture
 def ex(tmp_path):
     storage = open_storage(tmp_path / "ex")
-    elements.create(storage, Document({"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}))
-    elements.commit(storage, lambda d: d.add("sample/s", {"@type": "Sample", "name": BAD, "description": "été", "collector": [BAD]}))
-    elements.commit(storage, lambda d: d.add("data/d", {"@type": "DataEntity", "name": "d", "data_path": "a\u202eb.txt",
+    commits.create(storage, Document({"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}))
+    commits.commit(storage, lambda d: d.add("sample/s", {"@type": "Sample", "name": BAD, "description": "été", "collector": [BAD]}))
+    commits.commit(storage, lambda d: d.add("data/d", {"@type": "DataEntity", "name": "d", "data_path": "a\u202eb.txt",
                                                         "data_format": BAD}))
     return tmp_path / "ex"
 
@@ -72,7 +72,7 @@ def test_what_show_writes_is_still_what_the_object_says(ex):
 def test_queries_and_differences_do_not_either(ex, tmp_path):
     done = run("query", ex, "SELECT ?n WHERE { ?s schema:name ?n }", "--base-uri", BASE)
     assert b"owned" in done.stdout and not obeyed(done.stdout.decode())
-    elements.create(open_storage(tmp_path / "other"), Document({"@type": "MODO", "id": "ex", "name": BAD}))
+    commits.create(open_storage(tmp_path / "other"), Document({"@type": "MODO", "id": "ex", "name": BAD}))
     done = run("diff", ex, tmp_path / "other")
     assert b"owned" in done.stdout and not obeyed(done.stdout.decode() + done.stderr.decode())
 

@@ -16,11 +16,11 @@ from numcodecs import Blosc, blosc
 from modos.api import MODO
 from modos.errors import ChecksumMismatch
 from modos.storage import open_storage
-from modos.tracks import layout
+from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, choose_codec
 from modos.tracks.conditions import Condition
 from modos.tracks.frames import check_frame
-from modos.tracks.layout import ArraySpec
+from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 
 PROGRAM = Path(__file__).parents[1] / "hostile_chunks.py"
@@ -30,7 +30,7 @@ READ = """
 import sys
 from modos.errors import ModosError
 from modos.storage import open_storage
-from modos.tracks.layout import ArraySpec
+from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 import json
 spec = ArraySpec.from_node("a/b", json.loads(sys.argv[2]))
@@ -99,13 +99,13 @@ def stored(tmp_path):
         writer.put(number, data[number * 1000:(number + 1) * 1000])
     spec = writer.finish()
     file = tmp_path / "data.zarr/a/b/c/0"
-    return spec, file, layout.split_shard(file.read_bytes())
+    return spec, file, zarr_layout.split_shard(file.read_bytes())
 
 
 def rewritten(stored, chunk):
     """The array's metadata after its chunk 2 was replaced, all checksums right."""
     spec, file, chunks = stored
-    data = layout.shard_bytes(chunks | {2: chunk + layout.crc32c(chunk).to_bytes(4, "little")})
+    data = zarr_layout.shard_bytes(chunks | {2: chunk + zarr_layout.crc32c(chunk).to_bytes(4, "little")})
     file.write_bytes(data)
     return json.dumps(spec.to_node() | {"attributes": {"shard_sizes": [len(data)]}})
 
@@ -130,11 +130,11 @@ def test_places_of_chunks_that_cannot_be_are_damage(stored, tmp_path, change):
     """Chunks that share bytes, that reach into the index, that are longer than any chunk can be."""
     spec, file, _ = stored
     whole = file.read_bytes()
-    index = np.frombuffer(whole[-layout.INDEX_SIZE:-4], "<u8").reshape(-1, 2).copy()
+    index = np.frombuffer(whole[-zarr_layout.INDEX_SIZE:-4], "<u8").reshape(-1, 2).copy()
     number, bytes_more = {"overlap": (2, 8), "index": (3, 8), "long": (0, 2_020)}[change]
     index[number, 1] += bytes_more
     table = index.tobytes()
-    file.write_bytes(whole[:-layout.INDEX_SIZE] + table + layout.crc32c(table).to_bytes(4, "little"))
+    file.write_bytes(whole[:-zarr_layout.INDEX_SIZE] + table + zarr_layout.crc32c(table).to_bytes(4, "little"))
     array = ShardedArray(Reader(open_storage(tmp_path), 1 << 20), spec)
     with pytest.raises(ChecksumMismatch):
         array.chunk(1)

@@ -16,14 +16,14 @@ from modos.errors import (
     AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
 )
 from modos.formats import BGZF_EOF, FORMATS
-from modos.htsget import client as client_module
-from modos.htsget import transport as transport_module
-from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Block, Ticket
-from modos.htsget.query import Query
-from modos.records import check_end
-from modos.streaming import HtsgetSource
-from modos.verification import Recorded
+from modos.genomics.htsget import client as client_module
+from modos.genomics.htsget import transport as transport_module
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.protocol import Block, Ticket
+from modos.genomics.htsget.query import Query
+from modos.genomics.reader import check_end
+from modos.genomics.sources import HtsgetSource
+from modos.genomics.verification import Recorded
 
 DATA = bytes(range(256)) * 400
 

@@ -10,11 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError
-from modos.htsget.protocol import (
-    ERROR_STATUS, Block, HtsgetError, Ticket, error_from_response, error_to_json,
-)
-from modos.htsget.query import Query
-from modos.region import UNMAPPED, Region
+from modos.genomics.htsget.protocol import ERROR_STATUS, Block, HtsgetError, Ticket, error_from_response, error_to_json
+from modos.genomics.htsget.query import Query
+from modos.genomics.region import UNMAPPED, Region
 from modos.storage import ByteRange
 
 positions = st.integers(0, 2**31 - 2)

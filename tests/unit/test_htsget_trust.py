@@ -8,17 +8,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.config import token_for
+from modos.remote.services import token_for
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError
 from modos.formats import BGZF_EOF, FORMATS
-from modos import reach
-from modos.htsget.addresses import check_allowed
-from modos.htsget.client import HtsgetClient
-from modos.htsget.protocol import Block, Ticket
-from modos.htsget.query import Query
-from modos.region import Region
-from modos.streaming import HtsgetSource
-from modos.verification import Recorded
+from modos.storage.http import reach
+from modos.genomics.htsget.addresses import check_allowed
+from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.htsget.protocol import Block, Ticket
+from modos.genomics.htsget.query import Query
+from modos.genomics.region import Region
+from modos.genomics.sources import HtsgetSource
+from modos.genomics.verification import Recorded
 
 REGIONS = (Region("chr1", 0, 10), Region("chr1", 50, 60), Region("chr2"))
 

@@ -14,9 +14,9 @@ import pytest
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.formats import BGZF_EOF
-from modos.index import bgzf, parse_index
-from modos.index.fit import check_contigs_covered, check_fit
-from modos.proving import check_records
+from modos.genomics.index import bgzf, parse_index
+from modos.genomics.index.fit import check_contigs_covered, check_fit
+from modos.genomics.proving import check_records
 
 from ..hard_files import (
     CASES, CONTIGS, MANY, File, cram, index_reads, index_variants, overlaps, run, some_regions, write_reads, write_variants,

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, TruncatedStream
 from modos.formats import BGZF_EOF, CRAM3_EOF, FORMATS
-from modos.index import header as header_module
-from modos.index import read_header
-from modos.index.bgzf import compress
+from modos.genomics.index import file_header as header_module
+from modos.genomics.index import read_header
+from modos.genomics.index.bgzf import compress
 from modos.storage import ByteRange
 
 

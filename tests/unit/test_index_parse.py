@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, ModosError
-from modos.index import BinningIndex, Crai, bgzf, parse, parse_index
-from modos.index.slices import merge_chunks
+from modos.genomics.index import BinningIndex, Crai, bgzf, parse, parse_index
+from modos.genomics.index.slices import merge_chunks
 
 
 def bai(*targets: tuple[dict[int, list[tuple[int, int]]], list[int]]) -> bytes:

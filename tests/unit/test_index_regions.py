@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError, TruncatedStream
 from modos.formats import BGZF_EOF, CRAM2_EOF, CRAM3_EOF, FileFormat
-from modos.index import parse_index, plan_regions
-from modos.region import Region
+from modos.genomics.index import parse_index, plan_regions
+from modos.genomics.region import Region
 from modos.storage import ByteRange
 
 from ..hard_files import CASES, CONTIGS, WITHOUT_CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants

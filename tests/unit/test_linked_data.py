@@ -11,8 +11,8 @@ from rdflib import Graph, Literal, URIRef
 
 from modos.api import MODO
 from modos.errors import InvalidInputError
-from modos.linked_data.graph import element_uri, expand, select, serialize
-from modos.linked_data.ro_crate import FILE_NAME
+from modos.metadata.graph import element_uri, expand, select, serialize
+from modos.metadata.ro_crate import FILE_NAME
 
 BASE = "https://example.org/ex"
 MODOS = "https://w3id.org/sdsc-ordes/modos-schema/"

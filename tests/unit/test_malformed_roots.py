@@ -10,13 +10,14 @@ import sys
 import pytest
 import requests
 
-from modos import elements
-from modos.catalog import Catalog
-from modos.description import read_descriptions
-from modos.elements import Document
-from modos.elements.shape import MAX_ROOT
+from modos.object import commits
+from modos.object.document import format_id
+from modos.catalog.catalog import Catalog
+from modos.metadata.description import read_descriptions
+from modos.object.document import Document
+from modos.object.shape import MAX_ROOT
 from modos.errors import IntegrityError, InvalidInputError
-from modos.modo import MODO
+from modos.object.modo import MODO
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
@@ -79,8 +80,8 @@ def put(folder, data):
 
 def test_the_root_that_the_table_changes_is_good(tmp_path):
     assert len(TABLE) >= 57
-    assert "data/d" in elements.load(open_storage(put(tmp_path / "ex", root()))).metadata()
-    assert "data/d" in elements.load(open_storage(put(tmp_path / "ex", root(own={"more": [[{"a": 1.5}]]})))).metadata()
+    assert "data/d" in commits.load(open_storage(put(tmp_path / "ex", root()))).metadata()
+    assert "data/d" in commits.load(open_storage(put(tmp_path / "ex", root(own={"more": [[{"a": 1.5}]]})))).metadata()
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -147,21 +148,21 @@ def test_groups_that_are_read_one_by_one_are_looked_at_too(tmp_path):
     for name, attributes in (("good", {"@type": "Sample"}), ("bad", {"@type": ["Sample"]})):
         (tmp_path / f"ex/data.zarr/sample/{name}").mkdir(parents=True)
         (tmp_path / f"ex/data.zarr/sample/{name}/zarr.json").write_text(json.dumps({"node_type": "group", "attributes": attributes}))
-    assert list(elements.load(open_storage(tmp_path / "ex")).ids()) == ["sample/good"]
+    assert list(commits.load(open_storage(tmp_path / "ex")).ids()) == ["sample/good"]
 
 
 def test_nothing_is_written_that_nothing_reads(tmp_path):
     storage = open_storage(tmp_path / "ex")
-    elements.create(storage, Document({"@type": "MODO", "id": "ex"}))
+    commits.create(storage, Document({"@type": "MODO", "id": "ex"}))
     with pytest.raises(InvalidInputError, match="48 MiB"):
-        elements.commit(storage, lambda d: d.add("sample/s", {"@type": "Sample", "description": "x" * MAX_ROOT}))
-    assert "sample/s" not in elements.load(storage).nodes
+        commits.commit(storage, lambda d: d.add("sample/s", {"@type": "Sample", "description": "x" * MAX_ROOT}))
+    assert "sample/s" not in commits.load(storage).nodes
 
 
 @pytest.mark.parametrize("character", ["\x1b", "\x7f", "\x9b", "\u202e", "\u2066", "\n", "\u2028"])
 def test_ids_hold_no_characters_that_a_terminal_obeys(tmp_path, character):
     with pytest.raises(InvalidInputError, match="cannot be an id"):
-        elements.format_id("sample", f"a{character}b")
+        format_id("sample", f"a{character}b")
     with pytest.raises(InvalidInputError, match="cannot be the id"):
         MODO.create(tmp_path / "ex", id=f"a{character}b")
 

@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos import model
+from modos.metadata import model
 from modos.api import MODO
-from modos.description import Matcher, parse_mapping, read_descriptions, template
-from modos.description.templates import columns_of
+from modos.metadata.description import Matcher, parse_mapping, read_descriptions, template
+from modos.metadata.description.templates import columns_of
 from modos.errors import InvalidInputError
 
 

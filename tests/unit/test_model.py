@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from modos import model
+from modos.metadata import model
 from modos.errors import InvalidInputError, SchemaError
 from modos.formats import FORMATS
-from modos.model.schema import tables
+from modos.metadata.model.schema import tables
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -27,7 +27,7 @@ def test_every_format_the_program_knows_is_in_the_schema():
 
 
 def test_objects_of_others_fit_the_schema(shared_data):
-    from modos.modo import MODO
+    from modos.object.modo import MODO
 
     for element_id, attributes in MODO.open(shared_data / "modos-ex/ex").metadata.items():
         model.validate(attributes, element_id)

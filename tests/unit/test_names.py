@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.formats import FORMATS, index_names, key_of, keys_named, name_of, version_of
-from modos.views import to_yaml
+from modos.object.notebook import to_yaml
 
 ENDINGS = sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}) + [".xyz", ""]
 

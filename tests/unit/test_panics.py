@@ -7,10 +7,10 @@ import sys
 import polars as pl
 import pytest
 
-from modos.annotations import parquet
-from modos.annotations.parquet import read_parquet
+from modos.reference.annotations import parquet
+from modos.reference.annotations.parquet import read_parquet
 from modos.errors import IntegrityError, InvalidInputError
-from modos.panics import panics_told
+from modos.storage.processes.panics import panics_told
 from modos.tracks.bigwig import BigWigTrack
 
 READ = """
@@ -29,7 +29,7 @@ def bigwig(path):
     return track.statistics(), track.total
 
 def parquet(path):
-    from modos.annotations.parquet import read_parquet
+    from modos.reference.annotations.parquet import read_parquet
     read_parquet(Path(path))
 
 kind, source, path, *places = sys.argv[1:]

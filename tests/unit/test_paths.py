@@ -9,7 +9,7 @@ import modos.reference
 from modos.api import MODO
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.adding import add_files
-from modos.reference.opening import open_store
+from modos.reference.locate import open_store
 from modos.tracks.conditions import Condition
 from modos.tracks.export import export
 

@@ -11,11 +11,11 @@ import pytest
 
 from modos.errors import ConflictError, NotFoundError
 from modos.genomics import GenomicFile
-from modos.planning import Planner, iter_plan
-from modos.region import Region
+from modos.genomics.planning import Planner, iter_plan
+from modos.genomics.region import Region
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
-from modos.streaming import StorageSource
+from modos.genomics.sources import StorageSource
 
 from ..hard_files import CASES
 
@@ -136,8 +136,8 @@ def test_without_an_index_it_says_what_to_do(folder):
 
 
 def test_large_stretches_are_fetched_in_parts_at_once(folder, monkeypatch):
-    monkeypatch.setattr("modos.planning.PART", 1 << 14)
-    monkeypatch.setattr("modos.streaming._INLINE", 0)
+    monkeypatch.setattr("modos.genomics.planning.PART", 1 << 14)
+    monkeypatch.setattr("modos.genomics.sources._INLINE", 0)
     storage = Remote(folder)
     whole = b"".join(GenomicFile(StorageSource(storage, "a.bam")).iter_bytes())
     assert whole == (folder / "a.bam").read_bytes() and 1 < storage.at_once <= 8
@@ -145,7 +145,7 @@ def test_large_stretches_are_fetched_in_parts_at_once(folder, monkeypatch):
 
 
 def test_little_is_remembered(folder, monkeypatch):
-    monkeypatch.setattr("modos.planning._MAX_FILES", 1)
+    monkeypatch.setattr("modos.genomics.planning._MAX_FILES", 1)
     for name in ("b.bam", "b.bam.bai"):
         shutil.copyfile(folder / name.replace("b.", "a.", 1), folder / name)
     storage = Remote(folder)

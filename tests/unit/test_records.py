@@ -11,10 +11,10 @@ import pytest
 
 from modos.errors import IntegrityError, ModosError, RemoteError, TransportError, TruncatedStream
 from modos.formats import BGZF_EOF, FORMATS
-from modos.indexing import check_complete
-from modos.records import RecordReader, check_end
-from modos.region import Region
-from modos.writing import OutputFormat, RecordWriter
+from modos.genomics.indexer import check_complete
+from modos.genomics.reader import RecordReader, check_end
+from modos.genomics.region import Region
+from modos.genomics.writer import OutputFormat, RecordWriter
 
 FILES = {"BAM": "demo2.bam", "CRAM": "demo1.cram", "VCF": "calls.vcf.gz", "BCF": "cohort.bcf"}
 

@@ -15,9 +15,9 @@ from modos.reference.adding import add_files, push
 from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
 from modos.reference.cache import sequence_path, table_path
 from modos.reference.digests import seqcol_digest
-from modos.reference.opening import open_reference, open_store
+from modos.reference.locate import open_reference, open_store
 from modos.reference.store import ReferenceStore
-from modos.reference.stored import CachedStore, missing
+from modos.reference.cached_store import CachedStore, missing
 from modos.storage.local import LocalStorage
 
 TRUE, OTHER = "GATTACAGATTACA", "GATTACAGATTACC"
@@ -69,7 +69,7 @@ def test_a_forged_digest_of_a_store_of_this_machine_gives_no_bases(tmp_path, sto
 
 def test_a_forged_digest_of_a_store_elsewhere_gives_no_bases(tmp_path, store, forged, monkeypatch):
     seqcol = store.assembly("mini").seqcol
-    monkeypatch.setattr("modos.reference.opening.open_folder", lambda place, *_: FarStorage(Path(place)))
+    monkeypatch.setattr("modos.reference.locate.open_folder", lambda place, *_: FarStorage(Path(place)))
     assert open_reference("mini", tmp_path / "refs", seqcol=seqcol).dna("chr1", 0, 14) == TRUE
     with pytest.raises(IntegrityError):
         open_reference("mini", tmp_path / "evil", seqcol=seqcol).dna("chr1", 0, 14)

@@ -19,14 +19,14 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import (
     AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
 )
-from modos.reference import opening
+from modos.reference import locate
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
 from modos.reference.adding import add_files, push
-from modos.reference.opening import open_reference, open_store
+from modos.reference.locate import open_reference, open_store
 from modos.reference.assembly import assembly_key, sequence_key
-from modos.reference.stored import CachedStore, missing, pull_sequences
-from modos.reference.twobit import iter_twobit
+from modos.reference.cached_store import CachedStore, missing, pull_sequences
+from modos.formats.twobit import iter_twobit
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
 
@@ -251,7 +251,7 @@ def test_offline_what_is_cached_works_and_what_is_missing_is_named(remote, monke
     calls = []
     monkeypatch.setattr("modos.storage.s3.S3Storage._call", lambda *a, **k: calls.append(a))
     monkeypatch.setattr("modos.storage.s3.S3Storage._get", lambda *a, **k: calls.append(a))
-    ref = opening.Reference(cached.assembly("mini"), lambda c: opening._file_of(cached, False, c), lambda *a: calls.append(a))
+    ref = locate.Reference(cached.assembly("mini"), lambda c: locate._file_of(cached, False, c), lambda *a: calls.append(a))
     assert ref.dna("chr2", 0, 4) == "TTTT"
     with pytest.raises(NotFoundError, match="chr1 .MD5 .*not in the cache"):
         ref.dna("chr1", 0, 4)
@@ -301,7 +301,7 @@ def test_the_least_recently_used_goes_first(remote, monkeypatch):
 
 def test_eight_processes_fetch_a_sequence_once(remote, tmp_path):
     place, endpoint, keys = remote
-    code = ("import sys, json; from modos.reference.stored import CachedStore; from modos.reference.opening import open_store\n"
+    code = ("import sys, json; from modos.reference.cached_store import CachedStore; from modos.reference.locate import open_store\n"
             "from modos.storage.s3 import S3Storage\n"
             "asked, original = [], S3Storage.iter_range\n"
             "S3Storage.iter_range = lambda self, key, *a, **k: asked.append(key) or original(self, key, *a, **k)\n"
@@ -370,7 +370,7 @@ def test_offline_no_store_is_asked(remote, monkeypatch):
 
 @pytest.mark.parametrize("pattern", ["{}/%2s/%2s/%s", "{}/%s", "{}", "{}/%4s/%s", "/nowhere/%s:{}/%2s/%2s/%s", "http:://x/%s:{}/%s"])
 def test_what_htslib_finds_by_itself_is_not_fetched(remote, tmp_path, monkeypatch, pattern):
-    from modos.reference.opening import provide
+    from modos.reference.locate import provide
 
     place, endpoint, keys = remote
     contig = open_store(*remote).assembly("mini").contig("chr2")
@@ -393,7 +393,7 @@ def test_what_htslib_finds_by_itself_is_not_fetched(remote, tmp_path, monkeypatc
 
 def test_a_store_that_cannot_be_reached_leaves_the_search_to_htslib(remote, monkeypatch):
     """The error that follows names the sequence; here nothing is raised."""
-    from modos.reference.opening import provide
+    from modos.reference.locate import provide
 
     monkeypatch.setenv("REF_PATH", "/nowhere")
     monkeypatch.setenv("MODOS_REFERENCE_STORE", "http://127.0.0.1:9/refs")

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream
-from modos.region import UNMAPPED, Region, as_regions, read_regions, settle
+from modos.genomics.region import UNMAPPED, Region, as_regions, read_regions, settle
 
 
 @pytest.mark.parametrize(("text", "start", "end"), [

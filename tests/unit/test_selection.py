@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from modos.errors import IntegrityError, ModosError, TruncatedStream
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics import GenomicFile
-from modos.index import bgzf, open_stream
-from modos.records import check_end
-from modos.region import Region, settle
-from modos.selection import compressed, select, stored
+from modos.genomics.index import bgzf, open_stream
+from modos.genomics.reader import check_end
+from modos.genomics.region import Region, settle
+from modos.genomics.slicing import compressed, select, stored
 from modos.storage import open_storage
-from modos.streaming import StorageSource
-from modos.writing import OutputFormat
+from modos.genomics.sources import StorageSource
+from modos.genomics.writer import OutputFormat
 
 from ..foreign.asking import bytes_of
 from ..hard_files import CASES, File, run, some_regions
@@ -132,7 +132,7 @@ def test_damage_is_one_of_our_errors(bam, data):
 
 
 def test_a_record_of_absurd_size_is_refused(tmp_path, monkeypatch, bam):
-    monkeypatch.setattr("modos.selection.MAX_RECORD", 100)
+    monkeypatch.setattr("modos.genomics.slicing.MAX_RECORD", 100)
     with pytest.raises(IntegrityError, match="record"):
         list(select(opened(bam), bam.format, None))
 

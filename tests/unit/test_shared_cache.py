@@ -7,7 +7,7 @@ import pytest
 
 from modos.reference.cache import Wanted, bring, clear, sequence_path
 from modos.reference.shared import open_part
-from modos.reference.stored import keep
+from modos.reference.cached_store import keep
 from modos.storage import open_storage
 from modos.storage.modes import create_file
 

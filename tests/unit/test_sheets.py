@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.api import MODO
-from modos.description import read_descriptions
+from modos.metadata.description import read_descriptions
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 
 

@@ -6,14 +6,14 @@ import struct
 
 import pytest
 
-from modos.enrichment import Header, Sequence, read_header
+from modos.object.enrichment import Header, Sequence, read_header
 from modos.errors import IntegrityError
 from modos.formats import BGZF_EOF
 from modos.genomics import GenomicFile
-from modos.index import bgzf
+from modos.genomics.index import bgzf
 from modos.storage import open_storage
-from modos.streaming import StorageSource
-from modos.writing import OutputFormat
+from modos.genomics.sources import StorageSource
+from modos.genomics.writer import OutputFormat
 
 from ..hard_files import run
 

@@ -9,15 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos import reach
-from modos.config import discover, resolve_services
-from modos.doctor import _endpoint
+from modos.storage.http import reach
+from modos.remote.services import discover, resolve_services
+from modos.cli.diagnosis import _endpoint
 from modos.errors import ModosError, ProtocolError, RemoteError
-from modos.htsget.transport import Transport
-from modos.storage import anywhere, served
-from modos.storage.anywhere import AnywhereStorage
+from modos.genomics.htsget.transport import Transport
+from modos.storage import url as anywhere
+from modos.remote import served
+from modos.storage.url import AnywhereStorage
 from modos.storage.s3 import S3Storage
-from modos.storage.served import ServedStorage
+from modos.remote.served import ServedStorage
 
 
 class Stranger(BaseHTTPRequestHandler):

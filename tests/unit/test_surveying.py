@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from modos.api import MODO
-from modos.description import Entry, Matcher
+from modos.metadata.description import Entry, Matcher
 from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.surveying import name_files
+from modos.object.surveying import name_files
 
 BASES = {"chr1": "ACGTTGCA" * 500, "chr2": "GATTACA" * 300}
 
@@ -155,7 +155,7 @@ def test_an_assembly_of_the_reference_store_is_a_reference(tmp_path, fasta, monk
 
     monkeypatch.setenv("MODOS_REFERENCE_STORE", str(tmp_path / "store"))
     from modos.reference.adding import add_files
-    from modos.reference.opening import open_store
+    from modos.reference.locate import open_store
 
     add_files(open_store(), "mini", [str(fasta)])
     modo, told = create(tmp_path, [write_reads(tmp_path / "a.bam", fasta)], "mini")
@@ -325,7 +325,7 @@ def test_real_files_of_others(tmp_path, shared_data):
 def test_thousands_of_sequences_get_their_ids_in_no_time(tmp_path):
     import time
 
-    from modos.enrichment import free_id
+    from modos.object.enrichment import free_id
 
     document = MODO.create(tmp_path / "ex")._document
     start = time.process_time()

@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
-from modos.tracks import layout
+from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
 from modos.tracks.packing import Packing, find_packing, same_values
-from modos.tracks.layout import ArraySpec
+from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Cache, Reader, ShardedArray
 
 strtof = ctypes.CDLL(None).strtof
@@ -172,7 +172,7 @@ def test_an_index_that_lies_is_no_way_out(storage, tmp_path):
         index = np.frombuffer(whole[-4100:-4], "<u8").reshape(-1, 2).copy()
         index[3] = start, size
         table = index.tobytes()
-        file.write_bytes(bytes(whole[:-4100]) + table + layout.crc32c(table).to_bytes(4, "little"))
+        file.write_bytes(bytes(whole[:-4100]) + table + zarr_layout.crc32c(table).to_bytes(4, "little"))
         with pytest.raises(ChecksumMismatch):
             opened(storage, spec).read()
 

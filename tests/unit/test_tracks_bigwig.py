@@ -11,7 +11,7 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import IntegrityError, InvalidInputError, ModosError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.tracks.bigwig import BigWigTrack, open_bigwig, read_bigwig
 from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.zooms import summarise

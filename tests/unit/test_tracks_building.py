@@ -6,17 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, RegionError
-from modos.region import Region
+from modos.genomics.region import Region
 from modos.storage import open_storage
-from modos.tracks import building
+from modos.tracks import build as building
 from modos.tracks.arrays import Names
-from modos.tracks.building import TrackBuilder, windows
+from modos.tracks.build import TrackBuilder, windows
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
 from modos.tracks.packing import same_values
-from modos.tracks.parsing import Block, Runs, Values
+from modos.tracks.wiggle import Block, Runs, Values
 from modos.tracks.runs import blank, complement, expanded, expanded_windows, intersection, joined, restricted, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
-from modos.tracks.stored import StoredTrack
+from modos.tracks.stored_track import StoredTrack
 from modos.tracks.zooms import cover, levels_from
 
 LENGTHS = {"big": 150_000, "c2": 40_000, "s1": 700, "s2": 1500, "s3": 30}

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError, TruncatedStream
-from modos.tracks.parsing import Values, read_text
+from modos.tracks.wiggle import Values, read_text
 
 strtof = ctypes.CDLL(None).strtof
 strtof.restype, strtof.argtypes = ctypes.c_float, [ctypes.c_char_p, ctypes.c_void_p]
@@ -99,7 +99,7 @@ def test_pieces_are_cut_between_lines(tmp_path, monkeypatch):
                       + f"fixedStep chrom=c start={rows[250][0] + 1} step=3 span=2\n" + "".join(f"{text}\n" for *_, text in rows[250:]))
     whole = bases(path)
     for size in (64, 100, 1000):
-        monkeypatch.setattr("modos.tracks.parsing._PIECE", size)
+        monkeypatch.setattr("modos.tracks.wiggle._PIECE", size)
         assert bases(path) == bases(wiggle) == whole == expected({"c": rows})
 
 
@@ -158,7 +158,7 @@ def test_mistakes_are_named_with_their_line(tmp_path, text, line, words):
 
 
 def test_lines_are_counted_over_pieces(tmp_path, monkeypatch):
-    monkeypatch.setattr("modos.tracks.parsing._PIECE", 128)
+    monkeypatch.setattr("modos.tracks.wiggle._PIECE", 128)
     path = tmp_path / "bad.bedGraph"
     path.write_text("".join(f"c {n} {n + 1} 1\n" for n in range(1234)) + "c 1234 1235 one\n")
     with pytest.raises(InvalidInputError, match="line 1,235: "):

@@ -11,7 +11,7 @@ import zipfile
 import openpyxl
 import pytest
 
-from modos.description import Matcher, read_descriptions
+from modos.metadata.description import Matcher, read_descriptions
 from modos.errors import InvalidInputError
 
 

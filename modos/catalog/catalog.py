@@ -1,0 +1,246 @@
+"""Many MODOs below one root: found, listed, searched."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from modos.object.document import ROOT_KEY, ZARR
+from modos.object import commits
+from modos.storage.processes import forking
+from modos.remote.access import open_remote, served_url
+from modos.remote.services import get_json, is_texts, resolve_services
+from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
+from modos.formats import index_names, is_array_path, keys_named
+from modos.escaping import escape_line, is_plain
+from modos.storage.prefetch import fetch_ahead
+from modos.catalog.searching import parse_search
+from modos.storage import Storage, check_key
+
+_WORKERS = 16
+_DEPTH = 8  # parts of a key up to which each may be looked at for an object
+
+logger = logging.getLogger(__name__)
+
+
+class Catalog:
+    """The objects below the root of a storage.
+
+    What was read of an object is kept and used for as long as its root
+    document has the same tag. A listing tells the tags of all objects at
+    once, so that unchanged objects cost no request of their own.
+
+    Parameters
+    ----------
+    max_age
+        Seconds for which a listing is good. One that is half as old is made
+        anew beside the work.
+    """
+
+    def __init__(self, storage: Storage, *, max_age: float = 0):
+        self.storage = storage
+        self._known: dict[str, tuple[str, dict[str, Any]]] = {}
+        self._max_age = max_age
+        self._listing: tuple[float, list[tuple[str, str]]] | None = None
+        forking.begin(self, Catalog._start)
+
+    def _start(self) -> None:
+        self._lock, self._renewal = threading.Lock(), threading.Lock()
+
+    def iter_objects(self) -> Iterator[str]:
+        """Keys of the objects, sorted; the empty key where the root itself is one."""
+        return (key for key, _ in self._roots())
+
+    def iter_metadata(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every object's key with its metadata; a damaged object is skipped, with a warning."""
+        yield from self.find("", lambda _: True)
+
+    def find(self, words: str, wanted: Callable[[str], bool],
+             left_out: Callable[[str, ModosError], object] = lambda key, error: None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Keys and metadata of the wanted objects whose metadata have some words.
+
+        Parameters
+        ----------
+        words
+            All of them have to be there, in upper or lower case; SLOT=VALUE
+            and SLOT~PART look in one slot alone.
+        wanted
+            Called with a key; of the others nothing is read.
+        left_out
+            Called, in turn, with the key of an object that cannot be read, and why.
+
+        Raises
+        ------
+        InvalidInputError
+            The words ask for a slot that there is not, or cannot be read.
+        """
+        terms = parse_search(words)
+        roots = self._roots()
+        present = {key for key, _ in roots}
+        self._known = {key: known for key, known in list(self._known.items()) if key in present}
+        chosen = ((key, tag) for key, tag in roots if wanted(key))
+        for key, found in fetch_ahead(lambda root, _: (root[0], self._read(*root)), chosen, _WORKERS):
+            if isinstance(found, ModosError):
+                logger.warning("%s is left out: %s", key, found)
+                if not isinstance(found, NotFoundError):  # removed just now
+                    left_out(key, found)
+            elif all(term.is_in(found) for term in terms):
+                yield key, found
+
+    def metadata(self, key: str) -> dict[str, Any]:
+        """The metadata of one object; what is known of it, where its root has not changed."""
+        tag = self.storage.stat(f"{key}/{ROOT_KEY}".lstrip("/")).etag
+        known = self._known.get(key)
+        if known is None or known[0] != tag:
+            document = commits.load(self.storage.child(key) if key else self.storage)
+            self._known[key] = known = tag, document.metadata()
+        return known[1]
+
+    def data_paths(self, key: str) -> set[str]:
+        """The paths within an object of its data files."""
+        paths = {a["data_path"] for a in self.metadata(key).values() if a.get("data_path")}
+        return {path for path in paths if not is_array_path(path)}
+
+    def find_file(self, key: str, *, exact: bool = False, indexes: bool = False) -> str:
+        """The key of a data file of an object, given that or one with the file's name in its place.
+
+        Parameters
+        ----------
+        exact
+            Only that key, and no other of its name.
+        indexes
+            Whether an index is meant as well.
+
+        Raises
+        ------
+        NotFoundError
+            No object has it.
+        InvalidInputError
+            Several files of the object are called so.
+        """
+        object_key, path = self.find_object(key)
+        known = self.data_paths(object_key)
+        if indexes and path not in known:
+            known |= {index for data_path in known for index in index_names(data_path)}
+        found = [path] if path in known else [] if exact else keys_named(known, path)
+        if len(found) > 1:
+            raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")
+        if not found:
+            raise NotFoundError(f"there is no file {key}")
+        return f"{object_key}/{found[0]}" if object_key else found[0]
+
+    def _roots(self) -> list[tuple[str, str]]:
+        """Keys of the objects, and the tags of their roots."""
+        with self._lock:
+            listing = self._listing
+            age = time.monotonic() - listing[0] if listing else 0.0
+            if listing is None or age >= self._max_age:
+                return self._list()
+        if age >= self._max_age / 2 and self._renewal.acquire(blocking=False):
+            threading.Thread(target=self._renew, name="modos-catalog", daemon=True).start()
+        return listing[1]
+
+    def _renew(self) -> None:
+        try:
+            self._list()
+        except ModosError as error:
+            logger.warning("the objects cannot be listed: %s", error)
+        finally:
+            self._renewal.release()
+
+    def _list(self) -> list[tuple[str, str]]:
+        begin = time.monotonic()
+        roots = ((info.key.removesuffix(ROOT_KEY).rstrip("/"), info.etag) for info in self.storage.find(ROOT_KEY))
+        found = sorted(root for root in roots if _has_sound_name(root[0]))
+        self._listing = begin, found
+        return found
+
+    def _read(self, key: str, tag: str) -> dict[str, Any] | ModosError:
+        known = self._known.get(key)
+        if known and known[0] == tag:
+            return known[1]
+        try:
+            document = commits.load(self.storage.child(key) if key else self.storage)
+        except ModosError as error:
+            return error
+        self._known[key] = tag, document.metadata()  # as it was listed: a newer one is read once more
+        return self._known[key][1]
+
+    def url(self, key: str) -> str:
+        """How clients name an object: its s3:// URL, or its path below the folder that is served."""
+        if self.storage.is_remote:
+            return f"{self.storage.url}/{key}".rstrip("/")
+        return key or "."
+
+    def find_object(self, key: str) -> tuple[str, str]:
+        """Split a file's key into its object's key and the path in the object.
+
+        Raises
+        ------
+        NotFoundError
+            The file lies in no object.
+        """
+        parts = check_key(key).split("/")
+        if len(parts) > _DEPTH and next(iter(self.storage.iter_files("/".join(parts[:-1]))), None) is None:
+            raise NotFoundError(f"{key} lies in no object")
+        deepest = parts.index(ZARR) if ZARR in parts else len(parts) - 1  # no object lies in the arrays of one
+        for depth in range(deepest, -1, -1):
+            prefix = "/".join(parts[:depth])
+            if prefix in self._known or self.is_object(prefix):
+                return prefix, "/".join(parts[depth:])
+        raise NotFoundError(f"{key} lies in no object")
+
+    def is_object(self, prefix: str) -> bool:
+        """Whether there is an object at a key."""
+        return self.storage.exists(f"{prefix}/{ROOT_KEY}".lstrip("/"))
+
+    def search(self, query: str, fuzzy: bool = False) -> list[str]:
+        """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""
+        keys = list(self.iter_objects())
+        if not fuzzy:
+            return [key for key in keys if query in (key, key.rpartition("/")[2])]
+        near = difflib.get_close_matches(query.lower(), [key.lower() for key in keys], n=20, cutoff=0.5)
+        return [key for key in keys if query.lower() in key.lower() or key.lower() in near]
+
+
+def _has_sound_name(key: str) -> bool:
+    """Whether a key is plain text; an object is left out, with a warning, where it is not."""
+    if not is_plain(key):
+        logger.warning("%s is left out: its name has control characters", escape_line(key))
+    return is_plain(key)
+
+
+def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None, search: str = "") -> list[str]:
+    """URLs of the objects of a bucket, or of all that an endpoint has; of those whose metadata have what is searched for.
+
+    Raises
+    ------
+    InvalidInputError
+        Neither is given, or what is searched for cannot be read; see `parse_search`.
+    """
+    parse_search(search)
+    services = resolve_services(endpoint, None)
+    if place is None:
+        from modos.remote.services import endpoint_from_environment
+
+        url = endpoint or endpoint_from_environment()
+        if url is None:
+            raise InvalidInputError("where? Neither an endpoint nor a bucket is given",
+                                    "use --endpoint URL, or name s3://BUCKET")
+        answer = get_json(url.rstrip("/") + "/list", {"search": search} if search else None)
+        if not isinstance(answer, dict) or not is_texts(answer.get("data")):
+            raise ProtocolError(f"{url} is not a modos server: it does not list objects")
+        left = answer.get("left_out")
+        if isinstance(left, list) and left:
+            logger.warning("left out, as the server cannot read them: %s",
+                           listing(str(one.get("path") if isinstance(one, dict) else one)[:200] for one in left))
+        return [path if path.startswith("s3://") else served_url(url, path) for path in answer["data"]]
+    if not place.startswith("s3://"):
+        raise InvalidInputError(f"{place} is not an s3:// URL", "write s3://bucket")
+    catalog = Catalog(open_remote(place, services, s3_kwargs))
+    return [catalog.url(key) for key, _ in catalog.find(search, lambda _: True)] if search else [
+        catalog.url(key) for key in catalog.iter_objects()]

@@ -1,0 +1,152 @@
+"""How deep reads cover a region, a stretch of it at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import InvalidInputError
+from modos.genomics.region import Region
+
+if TYPE_CHECKING:
+    import numpy as np
+
+NOT_COUNTED = 0x4 | 0x100 | 0x200 | 0x400  # unmapped, secondary, failed a check, duplicate: as samtools has it
+MAX_BASES = 1 << 28  # that are returned one by one
+_TILE = 1 << 20  # bases whose depth is held at a time
+_MATCHES, _TAKES_READ, _TAKES_REFERENCE = {0, 7, 8}, {0, 1, 4, 7, 8}, {0, 2, 3, 7, 8}  # CIGAR operations
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The depth over a region, and what `samtools coverage` tells of it.
+
+    Parameters
+    ----------
+    region
+        0-based half-open.
+    reads
+        Reads that count and overlap it.
+    covered
+        Bases under one read at least.
+    bases
+        Bases of the reads on it: the sum of the depths.
+    mean_base_quality, mean_mapping_quality
+        Phred scaled; of the bases and of the reads.
+    depth
+        The mean depth of each bin, or the depth of each base.
+    """
+
+    region: Region
+    reads: int
+    covered: int
+    bases: int
+    mean_base_quality: float
+    mean_mapping_quality: float
+    depth: np.ndarray
+
+    @property
+    def length(self) -> int:
+        """Bases of the region."""
+        return self.region.limit - self.region.start
+
+    @property
+    def mean_depth(self) -> float:
+        """Over all bases of the region."""
+        return self.bases / self.length
+
+
+def measure(records: Iterator[Any], region: Region, bins: int | None) -> Coverage:
+    """Measure the depth of reads over a region.
+
+    Parameters
+    ----------
+    records
+        The reads that overlap it, sorted by position.
+    region
+        With its end.
+    bins
+        Number of equal parts; None for single bases.
+    """
+    import numpy as np
+
+    length = region.limit - region.start
+    if bins is None and length > MAX_BASES:
+        raise InvalidInputError(f"{region} has {length:,} bases: too many to give the depth of each",
+                                "ask for bins, or for a part of it")
+    if bins is not None and not 0 < bins <= length:
+        raise InvalidInputError(f"{bins} bins of a region of {length:,} bases", "ask for 1 to as many as it has bases")
+    tally = _Tally(region)
+    sums = np.zeros(bins or length, np.int64)
+    covered = 0
+    for at, depth in tally.tiles(records):
+        covered += int(np.count_nonzero(depth))
+        if bins is None:
+            sums[at:at + len(depth)] = depth
+        else:
+            places = np.arange(at, at + len(depth)) * bins // length
+            first = int(places[0])
+            parts = np.bincount(places - first, weights=depth).astype(np.int64)
+            sums[first:first + len(parts)] += parts
+    bases = int(sums.sum())
+    edges = -(-np.arange((bins or 0) + 1) * length // (bins or 1))
+    return Coverage(region, tally.reads, covered, bases, tally.base_qualities / (bases or 1),
+                    tally.mapping_qualities / (tally.reads or 1), sums if bins is None else sums / np.diff(edges))
+
+
+class _Tally:
+    """Counts reads, and adds up their bases tile by tile."""
+
+    def __init__(self, region: Region):
+        self._start = region.start
+        self._length = region.limit - region.start
+        self._starts: list[int] = []  # of aligned stretches, from the region's start on
+        self._ends: list[int] = []
+        self.reads = self.base_qualities = self.mapping_qualities = 0
+
+    def tiles(self, records: Iterator[Any]) -> Iterator[tuple[int, np.ndarray]]:
+        """Every tile: where it starts within the region, and the depth of its bases."""
+        at = 0
+        for record in records:
+            if record.flag & NOT_COUNTED:
+                continue
+            while record.reference_start - self._start >= at + _TILE:
+                yield at, self._depth(at, at + _TILE)
+                at += _TILE
+            self._add(record)
+        while at < self._length:
+            end = min(at + _TILE, self._length)
+            yield at, self._depth(at, end)
+            at = end
+
+    def _add(self, record: Any) -> None:
+        self.reads += 1
+        self.mapping_qualities += record.mapping_quality
+        qualities = record.query_qualities
+        base, position = 0, record.reference_start - self._start
+        for operation, length in record.cigartuples or ():
+            if operation in _MATCHES:
+                start, end = max(position, 0), min(position + length, self._length)
+                if start < end:
+                    self._starts.append(start)
+                    self._ends.append(end)
+                    if qualities is not None:
+                        self.base_qualities += sum(qualities[base + start - position:base + end - position])
+            if operation in _TAKES_READ:
+                base += length
+            if operation in _TAKES_REFERENCE:
+                position += length
+
+    def _depth(self, begin: int, end: int) -> np.ndarray:
+        """The depth of the bases of a tile; what reaches beyond it is kept for the next."""
+        import numpy as np
+
+        starts, ends = np.array(self._starts, np.int64), np.array(self._ends, np.int64)
+        size = end - begin
+        here = starts < end
+        changes = np.bincount(np.maximum(starts[here], begin) - begin, minlength=size + 1)
+        changes -= np.bincount(np.minimum(ends[here], end) - begin, minlength=size + 1)
+        beyond = ends > end
+        self._starts, self._ends = np.maximum(starts[beyond], end).tolist(), ends[beyond].tolist()
+        return np.cumsum(changes[:size])

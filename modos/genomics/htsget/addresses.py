@@ -1,0 +1,23 @@
+"""Which addresses may be asked for what a ticket names, and which of them are told a token.
+
+A ticket comes from the network, and says where a client is to go next.
+"""
+
+from __future__ import annotations
+
+from modos.remote import services
+from modos.errors import ProtocolError
+from modos.storage.http.reach import check_reach
+
+
+def origin(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of an http(s) URL; ProtocolError where it has none."""
+    try:
+        return services.origin(url)
+    except ValueError:
+        raise ProtocolError(f"{url[:100]} is not an http or https address") from None
+
+
+def check_allowed(url: str, server: str) -> None:
+    """Refuse (ProtocolError) an address that a server must not send its clients to."""
+    check_reach(url, server, "the htsget server")

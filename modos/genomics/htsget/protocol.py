@@ -1,0 +1,209 @@
+"""htsget's tickets and errors, without any I/O."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from modos.storage.http.asking import read_json
+from modos.errors import (
+    AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RegionError, RemoteError,
+)
+from modos.formats import FORMATS
+from modos.storage import ByteRange
+
+MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
+PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the file of who asks
+SCHEMES = ("c4gh", "crypt4gh")  # names of Crypt4GH, in any case
+MAX_TICKET = 32 << 20  # bytes
+MAX_BLOCKS = 1 << 18  # of a ticket
+
+# htsget.md, "Error response", with the HTTP status each has.
+ERROR_STATUS = {
+    "InvalidAuthentication": 401,
+    "PermissionDenied": 403,
+    "NotFound": 404,
+    "PayloadTooLarge": 413,
+    "UnsupportedFormat": 400,
+    "InvalidInput": 400,
+    "InvalidRange": 400,
+    "InternalError": 500,
+}
+
+
+class HtsgetError(InvalidInputError):
+    """A request that a server refuses, with the name the protocol has for the reason."""
+
+    kind = "htsget"
+
+    def __init__(self, name: str, message: str, hint: str | None = None):
+        super().__init__(message, hint)
+        self.name = name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return HtsgetError, (self.name, self.message, self.hint)
+
+    @property
+    def status(self) -> int:
+        """The HTTP status that goes with it."""
+        return ERROR_STATUS[self.name]
+
+
+@dataclass(frozen=True)
+class Block:
+    """One piece of the answer: a URL (http, https or data) and the headers to send with it.
+
+    Parameters
+    ----------
+    content
+        What a data URI stands for, in its place; then there is no URL.
+    """
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    block_class: str | None = None
+    content: bytes | None = None
+
+    @property
+    def byte_range(self) -> ByteRange | None:
+        """What its Range header asks for, 0-based half-open; None without one.
+
+        Raises
+        ------
+        ProtocolError
+            A Range header that is not one range with both ends.
+        """
+        for name, value in self.headers.items():
+            if name.lower() == "range":
+                match = re.fullmatch(r"bytes=(\d{1,18})-(\d{1,18})", value.strip())
+                if not match or int(match[1]) > int(match[2]):
+                    raise ProtocolError(f"the htsget ticket has a Range that cannot be used: {value[:100]}")
+                return ByteRange(int(match[1]), int(match[2]) + 1)
+        return None
+
+    def inline(self) -> bytes | None:
+        """The bytes of a data URI (RFC 2397), or None for another URL."""
+        if self.content is not None:
+            return self.content
+        if not self.url[:5].lower() == "data:":
+            return None
+        media, comma, text = self.url[5:].partition(",")
+        try:
+            if not comma:
+                raise ValueError("it has no comma")
+            raw = unquote_to_bytes(text)
+            return base64.b64decode(raw, validate=True) if media.lower().endswith(";base64") else raw
+        except (ValueError, binascii.Error) as error:
+            raise ProtocolError(f"the htsget ticket has a damaged data block: {error}") from None
+
+
+@dataclass(frozen=True)
+class Ticket:
+    """The answer to a request: where the pieces of the stream are, in order."""
+
+    format: str
+    blocks: tuple[Block, ...]
+
+    @classmethod
+    def from_json(cls, text: bytes, default_format: str, asked: str | None = None) -> Ticket:
+        """Read a ticket; ProtocolError for anything that is none.
+
+        Parameters
+        ----------
+        asked
+            The format that was asked for, where the ticket names Crypt4GH in
+            the place of one.
+        """
+        try:
+            body = read_json(text)["htsget"]
+            entries = body["urls"]
+            if len(entries) > MAX_BLOCKS:
+                raise ProtocolError(f"the htsget ticket has more than {MAX_BLOCKS:,} blocks")
+            blocks = tuple(_block(entry) for entry in entries)
+            format_name, scheme = str(body.get("format", default_format)), body.get("encryptionScheme")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ProtocolError("the htsget server's answer is not a ticket") from None
+        if scheme is not None and str(scheme).lower() not in SCHEMES:
+            raise ProtocolError(f"the htsget server encrypts its answers in a way that is not known: {str(scheme)[:50]!r}",
+                                f"known is Crypt4GH ({' or '.join(SCHEMES)})")
+        if format_name.lower() in SCHEMES:
+            format_name = asked or default_format
+        if format_name not in FORMATS or not FORMATS[format_name].streamable:
+            raise ProtocolError(f"the htsget server answers in a format that is not known: {format_name[:50]!r}")
+        return cls(format_name, blocks)
+
+    @property
+    def is_one_stream(self) -> bool:
+        """Whether the blocks go forward in their files.
+
+        Some servers answer several regions with several whole files, one
+        after the other, each from its first byte on.
+        """
+        ends: dict[str, int] = {}
+        for block in self.blocks:
+            if span := block.byte_range:
+                place = block.url.partition("?")[0]
+                if span.start < ends.get(place, 0):
+                    return False
+                ends[place] = span.end
+        return True
+
+    def to_bytes(self) -> bytes:
+        """The ticket as the protocol has it, in JSON."""
+        urls = b",".join(map(_to_json, self.blocks))
+        return b'{"htsget":{"format":%s,"urls":[%s]}}' % (json.dumps(self.format).encode(), urls)
+
+
+def _to_json(block: Block) -> bytes:
+    """A block as the protocol has it; content is put in as it is, as its letters mean nothing else in JSON."""
+    entry = {"headers": dict(block.headers), "class": block.block_class}
+    rest = b"".join(b',"%s":%s' % (key.encode(), json.dumps(value).encode()) for key, value in entry.items() if value)
+    if block.content is None:
+        return b'{"url":%s%s}' % (json.dumps(block.url).encode(), rest)
+    return b'{"url":"data:;base64,%s"%s}' % (base64.b64encode(block.content), rest)
+
+
+def _block(entry: Mapping[str, Any]) -> Block:
+    url, headers = entry["url"], entry.get("headers") or {}
+    if not isinstance(url, str) or not all(isinstance(text, str) for pair in headers.items() for text in pair):
+        raise TypeError
+    scheme = urlsplit(url[:2000]).scheme.lower()
+    if scheme not in ("http", "https", "data"):
+        raise ProtocolError(f"the htsget ticket points to a {scheme or 'relative'} address; only http, https and data "
+                            "are followed")
+    return Block(url, dict(headers), entry.get("class"))
+
+
+def error_to_json(name: str, message: str) -> dict[str, Any]:
+    """An error response's body."""
+    return {"htsget": {"error": name, "message": message}}
+
+
+def error_from_response(status: int, body: bytes, what: str) -> ModosError:
+    """The error that an answer other than 200 stands for.
+
+    Parameters
+    ----------
+    what
+        What was asked for, for the message.
+    """
+    try:
+        details = read_json(body)["htsget"]
+        name, message = str(details["error"]), str(details.get("message", ""))[:500]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        name, message = "", f"HTTP {status}"
+    if name == "NotFound" or (not name and status == 404):
+        return NotFoundError(f"the htsget server has no {what}: {message}")
+    if name in ("InvalidAuthentication", "PermissionDenied") or status in (401, 403):
+        return AccessError(f"the htsget server refuses {what}: {message}")
+    if name == "InvalidRange":
+        return RegionError(f"the htsget server refuses the region: {message}")
+    if name in ("InvalidInput", "UnsupportedFormat", "PayloadTooLarge"):
+        return InvalidInputError(f"the htsget server refuses {what}: {message}")
+    return RemoteError(f"the htsget server failed on {what}: {message}")

@@ -1,0 +1,27 @@
+"""From an index and a region to the bytes of a file.
+
+`read_header` gives what a stream of the file starts with and ends with,
+`parse_index` reads an index of any kind, and `plan_regions` says which bytes lie
+in between. Whoever holds these three can serve a region, or read it:
+
+    header.segments + plan_regions(...) + header.eof
+
+is a valid BAM, CRAM, VCF or BCF. It has every record that overlaps the regions,
+once, and some of their neighbours: the reader filters.
+
+Sources: SAMv1 (BGZF, BAI), CSIv1, tabix, VCFv4.3 (BCF), CRAMv3 and CRAMv2.1.
+"""
+
+from modos.genomics.index.binning import BinningIndex
+from modos.genomics.index.bgzf import Read
+from modos.genomics.index.crai import Crai
+from modos.genomics.index.file_header import Header, read_header
+from modos.genomics.index.opening import Opening, open_stream
+from modos.genomics.index.parse import Index, parse_index
+from modos.genomics.index.plan import find_chunks, plan_regions
+from modos.genomics.index.slices import Chunk, Segment, cut, split_chunks
+
+__all__ = [
+    "BinningIndex", "Chunk", "Crai", "Header", "Index", "Opening", "Read", "Segment", "cut", "find_chunks", "open_stream",
+    "parse_index", "plan_regions", "read_header", "split_chunks",
+]

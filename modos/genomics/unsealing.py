@@ -1,0 +1,67 @@
+"""A sealed file of a storage as a source of streams, compared with what is recorded of it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from modos.formats import index_names
+from modos.genomics.htsget.client import WORKERS
+from modos.genomics.planning import Plan, Planner
+from modos.genomics.region import RegionLike
+from modos.genomics.sources import StorageSource, Stream
+from modos.genomics.verification import Recorded
+
+if TYPE_CHECKING:
+    from modos.encryption.view import DecryptedView
+
+logger = logging.getLogger(__name__)
+
+
+class UnsealedSource(StorageSource):
+    """A sealed file, read with a key; says once what of it could not be compared.
+
+    Parameters
+    ----------
+    view
+        What the key opens.
+    recorded
+        What is known of the plain file.
+    """
+
+    def __init__(self, view: DecryptedView, key: str, planner: Planner, workers: int = WORKERS, recorded: Recorded = Recorded()):
+        super().__init__(view, key, planner, workers, recorded)
+        self._view = view
+        self._is_told = False
+
+    def _start(self, regions: Sequence[RegionLike] | None) -> Stream:
+        stream = super()._start(regions)
+        if not self._is_told:
+            self._is_told = True
+            self._tell(whole=regions is None)
+        return stream
+
+    def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
+        return super()._plan(regions) if regions is not None else self._planner.plan(self._key, None)
+
+    def _iter(self, plan: Plan) -> Iterator[bytes]:
+        return super()._iter(plan) if plan.regions is not None else self._view.iter_whole(plan.info, self._workers)
+
+    def _tell(self, *, whole: bool) -> None:
+        record = self._view.find_record(self._key)
+        if whole and (record.seal or self._recorded.checksum):
+            return
+        if whole:
+            logger.warning("%s: no digest of it is recorded: whether segments are missing, repeated or moved, or it is another "
+                           "file, was not compared", self.name)
+        elif not record.headers:
+            logger.warning("%s: no digest of its header is recorded: whether it is another file was not compared "
+                           "(`modos c4gh share` and `revoke` record one)", self.name)
+        elif not self._view.find_record(index_names(self._key)[0]).headers:
+            logger.warning("%s: no digest of the header of its index is recorded: whether that is another index, which leaves "
+                           "out records, was not compared (`modos check --secret-key` looks at it, `modos c4gh revoke "
+                           "--rotate` records one)", self.name)
+        else:
+            logger.info("%s: only the segments of the regions were opened; whether others are missing or moved was not compared",
+                        self.name)

@@ -1,1 +1,0 @@
-"""Metadata as linked data: RDF graphs and RO-Crate."""

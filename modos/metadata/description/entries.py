@@ -1,0 +1,35 @@
+"""Elements as files describe them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modos.metadata import model
+from modos.errors import NotFoundError
+from modos.storage.given import is_pipe, shown
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One element of the file: its attributes, its source file, and its parent's id."""
+
+    attributes: dict[str, Any]
+    source_file: Path | None
+    part_of: str | None
+
+    @property
+    def element_id(self) -> str | None:
+        """The full id; None for the object itself."""
+        group = model.group_of(self.attributes["@type"])
+        return f"{group}/{str(self.attributes.get('id', '')).removeprefix(f'{group}/')}" if group else None
+
+
+def find_source(source: str, path: Path) -> Path:
+    """A file that another one names: beside it, or in the working directory."""
+    for candidate in (path.parent / source, Path(source)):
+        if os.path.isfile(candidate) or is_pipe(candidate):
+            return candidate
+    raise NotFoundError(f"{shown(path)}: no source file {source[:200]}", "write it relative to that file")

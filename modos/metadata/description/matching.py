@@ -1,0 +1,217 @@
+"""What people call slots and values in sheets, and what the schema calls them.
+
+What is the same but for case, spaces, `_` and `-` is taken and told; what is
+only near is asked, or said beforehand (`--map`); nothing else is taken.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modos.metadata import model
+from modos.errors import InvalidInputError, did_you_mean, listing
+from modos.metadata.model.schema import tables
+
+Ask = Callable[[str, Sequence[str], Sequence[str]], "str | None"]
+"""A question, what may be meant, and all that may be answered, to the answer; None where there is none."""
+
+ARGUMENTS = ("source_file", "part_of")
+LEFT_OUT = "-"
+_MAX_ASKED = 20  # questions about a sheet
+_WORDS = {  # what slots are called elsewhere; only ever asked about
+    "gender": "sex", "species": "taxon_id", "organism": "taxon_id", "taxon": "taxon_id", "taxonomy": "taxon_id", "tissue": "source_material",
+    "material": "source_material", "celltype": "cell_type", "file": "source_file", "filename": "source_file", "path": "source_file",
+    "filepath": "source_file", "title": "name", "label": "name", "comment": "description", "comments": "description", "notes": "description",
+    "format": "data_format", "identifier": "id", "type": "@type", "class": "@type", "parent": "part_of", "omics": "omics_type",
+    "collectedby": "collector", "treatment": "sample_processing", "processing": "sample_processing", "url": "source_uri", "uri": "source_uri",
+    "md5": "sequence_md5",
+}
+
+logger = logging.getLogger(__name__)
+
+
+def normalised(text: str) -> str:
+    """A name without what people write differently: case, spaces, `_` and `-`."""
+    return re.sub(r"[\s_-]+", "", text).casefold()
+
+
+def find_same(text: str, names: Iterable[str]) -> str | None:
+    """The one name that is this text, or the same once both are normalised."""
+    names = list(names)
+    if text in names:
+        return text
+    same = [name for name in names if normalised(name) == normalised(text)]
+    return same[0] if len(same) == 1 else None
+
+
+def near_values(text: str, values: Iterable[str]) -> list[str]:
+    """The values that a text may be short for, or a misspelling of."""
+    values, word = list(values), normalised(text)
+    begun = [value for value in values if word and normalised(value).startswith(word)]
+    guess = did_you_mean(text, values)
+    return begun or ([guess] if guess else [])
+
+
+@dataclass
+class Matcher:
+    """How the headers and cells of sheets are read.
+
+    Parameters
+    ----------
+    mapping
+        What some mean: a header to its slot (`{"Sample ID": "id"}`; to
+        nothing, to leave its column out), a slot and a value to the value
+        (`{"sex:F": "Female"}`).
+    ask
+        Whom to ask about others; nobody, where it is None.
+    tell
+        Gets what was taken for something else, in words.
+    """
+
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    ask: Ask | None = None
+    tell: Callable[[str], object] = logger.warning
+    _asked: int = 0
+    _used: set[str] = field(default_factory=set)
+    _values: dict[tuple[str, str], str | None] = field(default_factory=dict)
+    _taken: dict[tuple[str, str, str], int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._of_values: dict[str, dict[str, str]] = {}
+        for key in self.mapping:
+            slot, colon, value = key.partition(":")
+            if colon:
+                self._of_values.setdefault(normalised(slot), {})[value] = key
+
+    def slot_of(self, header: str, known: Sequence[str], free: Sequence[str], class_name: str | None) -> str | None:
+        """The slot that a column is of, `-` where it is left out; None where that is not known.
+
+        Parameters
+        ----------
+        known
+            All names of columns.
+        free
+            Those that are not taken by another column.
+        class_name
+            The class of the rows, where they are all of one.
+        """
+        key = find_same(header, self.mapping)
+        if key is not None:
+            self._used.add(key)
+            return self._settled(header, self.mapping[key], known)
+        same = find_same(header, known)
+        if same is not None:
+            if same != header:
+                self.tell(f"column {header} is read as {same}")
+            return same
+        answer = self._question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
+                                self.near_slots(header, free, class_name), [*free, LEFT_OUT])
+        if answer:
+            self.tell(f"column {header} is left out" if answer == LEFT_OUT else f"column {header} is read as {answer}")
+        return answer
+
+    def _settled(self, header: str, target: str, known: Sequence[str]) -> str:
+        if target in ("", LEFT_OUT):
+            self.tell(f"column {header} is left out")
+            return LEFT_OUT
+        slot = find_same(target, known)
+        if slot is None:
+            near = did_you_mean(target, known)
+            raise InvalidInputError(f"the column {header} cannot be {target}: there is no such slot",
+                                    f"did you mean {near}?" if near else f"there are {listing(known, 40)}")
+        self.tell(f"column {header} is read as {slot}")
+        return slot
+
+    def near_slots(self, header: str, free: Sequence[str], class_name: str | None) -> list[str]:
+        """The slots that a header may mean, best first."""
+        word = normalised(header)
+        own = set(model.describe(class_name)["slots"]) | {*ARGUMENTS, "@type"} if class_name else set(free)
+        nouns = {normalised(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
+        found = [slot for slot in free if slot in own and any(word == noun + normalised(slot) for noun in nouns)]
+        found += [slot for slot in free if slot in own and slot.startswith("has_")
+                  and word.removesuffix("name").removesuffix("id").rstrip("s") == normalised(slot[4:])]
+        found += [slot for slot in [_WORDS.get(word)] if slot in own and slot in free]
+        guess = did_you_mean(header, [slot for slot in free if slot in own])
+        return list(dict.fromkeys([*found, *([guess] if guess else [])]))
+
+    def value_of(self, slot: str, text: str, class_name: str | None) -> str:
+        """What a cell means: one of the slot's values, where it is known which; else the text as it is."""
+        known = self._of_values.get(normalised(slot), {})
+        mapped = known.get(find_same(text, known) or "") if known else None
+        if mapped is not None:
+            self._used.add(mapped)
+        values = values_of(slot, class_name)
+        if mapped is None and (not values or text in values):
+            return text
+        key = (slot, text)
+        if key not in self._values:
+            self._values[key] = self._settle_value(slot, text, mapped, values)
+        meant = self._values[key]
+        if meant is None:
+            return text
+        self._taken[(slot, text, meant)] = self._taken.get((slot, text, meant), 0) + 1
+        return meant
+
+    def _settle_value(self, slot: str, text: str, mapped: str | None, values: Sequence[str]) -> str | None:
+        if mapped is not None:
+            target = self.mapping[mapped]
+            meant = find_same(target, values) if values else target
+            if not meant:
+                raise InvalidInputError(f"{slot} {text} cannot be {target or 'nothing'}: it has no such value", f"it is one of {', '.join(values)}")
+            return meant
+        same = find_same(text, values)
+        near = near_values(text, values)
+        return same or (self._question(f"{slot} {text} is no value; which one is meant?", near, values) if near else None)
+
+    def tell_values(self) -> None:
+        """Tell of the cells that were taken for something else, and of what `mapping` has in vain."""
+        for (slot, text, meant), count in self._taken.items():
+            self.tell(f"{slot} {text} is read as {meant} ({count:,} cell{'s' if count > 1 else ''})")
+        self._taken.clear()
+
+    def tell_unused(self) -> None:
+        """Tell of what `mapping` has in vain."""
+        for key in self.mapping.keys() - self._used:
+            self.tell(f"nothing is called {key}: what it is mapped to was not needed")
+
+    def use(self, key: str) -> str | None:
+        """What something is mapped to, by the whole of its name."""
+        if key not in self.mapping:
+            return None
+        self._used.add(key)
+        return self.mapping[key]
+
+    def _question(self, question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
+        if self.ask is None or self._asked >= _MAX_ASKED:
+            return None
+        self._asked += 1
+        return self.ask(question, near, allowed)
+
+
+def values_of(slot: str, class_name: str | None) -> list[str]:
+    """The values that a slot can have, where they are listed."""
+    if slot == "@type":
+        return model.class_names()
+    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
+    return list(tables()["enums"].get(slots.get(slot, {}).get("range"), ()))
+
+
+def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
+    """`Sample ID=id` and `sex:F=Female` as a mapping; what has nothing after `=` is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no `=`, or the same is said twice.
+    """
+    found: dict[str, str] = {}
+    for text in texts:
+        name, equals, target = text.rpartition("=")
+        if not equals or not name.strip():
+            raise InvalidInputError(f"--map {text} does not say what something means", "write HEADER=SLOT, or SLOT:VALUE=VALUE")
+        if found.setdefault(name.strip(), target.strip()) != target.strip():
+            raise InvalidInputError(f"--map says twice what {name.strip()} means", "say it once")
+    return found

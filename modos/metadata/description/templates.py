@@ -1,0 +1,77 @@
+"""Empty sheets with the columns of a class, to be filled in and read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+
+from modos.metadata import model
+from modos.metadata.description.matching import ARGUMENTS, values_of
+
+COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
+            "creation_date", "last_update_date")
+_NOTE = re.compile(r"# a row for each (\w+)")
+
+
+def columns_of(class_name: str) -> list[str]:
+    """The columns of a sheet of a class, the required ones first.
+
+    Parameters
+    ----------
+    class_name
+        A class, or a group such as `sample`, for its usual class.
+
+    Raises
+    ------
+    SchemaError
+        There is no such class.
+    """
+    class_name = _class_of(class_name)
+    slots = model.describe(class_name)["slots"]
+    filed = ["source_file"] if "data_path" in slots else []
+    ordered = sorted(slots, key=lambda name: (name != "id", not slots[name]["required"], name != "name", name != "description",
+                                              bool(slots[name]["links_to"])))
+    settled = {*COMPUTED, *(("data_path", "data_format") if filed else ())}  # by the file
+    return ["id", *filed, *(name for name in ordered if name not in settled and name != "id"),
+            *(["part_of"] if model.group_of(class_name) else [])]
+
+
+def template(class_name: str, delimiter: str = "\t") -> str:
+    """An empty sheet of a class: the names of its columns, and a line of what they may hold, which is no element.
+
+    Parameters
+    ----------
+    class_name
+        A class, or a group such as `sample`, for its usual class.
+    delimiter
+        A tab for TSV, a comma for CSV.
+    """
+    class_name = _class_of(class_name)
+    out = io.StringIO()
+    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
+    columns = columns_of(class_name)
+    writer.writerow(columns)
+    writer.writerow([f"# a row for each {class_name}", *(_note(name, class_name) for name in columns[1:])])
+    return out.getvalue()
+
+
+def class_of_note(cell: str) -> str | None:
+    """The class that a template's line of notes names in its first cell; None for any other cell."""
+    found = _NOTE.fullmatch(cell.strip())
+    return found[1] if found else None
+
+
+def _class_of(name: str) -> str:
+    return model.default_class(name) if name in model.GROUPS else name
+
+
+def _note(name: str, class_name: str) -> str:
+    if name in ARGUMENTS:
+        return {"source_file": "its file, relative to this sheet", "part_of": "id of what has it, such as assay/a1"}[name]
+    slot = model.describe(class_name)["slots"][name]
+    values = values_of(name, class_name)
+    parts = ["required"] if slot["required"] else []
+    parts += [" or ".join(values)] if values else [f"id of a {slot['links_to']}"] if slot["links_to"] else [slot["description"].rstrip(".")]
+    parts += ["several with | between"] if slot["multivalued"] else []
+    return "; ".join(parts)

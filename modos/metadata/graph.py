@@ -1,0 +1,131 @@
+"""Metadata as an RDF graph (RDF 1.1), with the names of the schema."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from modos.errors import InvalidInputError
+from modos.metadata.model.schema import tables
+
+if TYPE_CHECKING:
+    from rdflib import Graph
+
+FORMATS = {"turtle": "turtle", "xml": "pretty-xml", "json-ld": "json-ld", "nt": "nt"}
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+
+
+def element_uri(base: str, path: str) -> str:
+    """The URI of an element or file: `http://x` and `assay/a b` -> `http://x/assay/a%20b`."""
+    return f"{base.rstrip('/')}/{quote(path.lstrip('/'))}"
+
+
+def check_base(base: str) -> str:
+    """Refuse a prefix that is no absolute URI."""
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]+", base):
+        raise InvalidInputError(f"{base!r} is not the beginning of a URI", "write it like https://example.org/ex")
+    return base
+
+
+def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
+    """The graph of an object's metadata.
+
+    Elements are named by their ids below `base`, and so are the files they
+    have; links become triples, enum values the terms they mean (EDAM, NCIT),
+    CURIEs full URIs.
+    """
+    from rdflib import RDF, Graph, URIRef
+
+    check_base(base)
+    logging.getLogger("rdflib.term").setLevel(logging.ERROR)  # it warns, with a traceback, of each date that is none
+    graph = Graph(bind_namespaces="core")
+    known = tables()
+    for prefix, uri in known["prefixes"].items():
+        graph.bind(prefix, uri, replace=True)
+    for element_id, attributes in metadata.items():
+        subject = URIRef(element_uri(base, element_id))
+        description = known["classes"].get(attributes.get("@type"))
+        if description is None:
+            continue
+        graph.add((subject, RDF.type, URIRef(description["uri"])))
+        for slot, value in attributes.items():
+            if slot == "@type" or slot not in description["slots"]:
+                continue
+            entry = description["slots"][slot]
+            for item in value if isinstance(value, list) else [value]:
+                graph.add((subject, URIRef(entry["uri"]), _node(item, slot, entry, base)))
+    return graph
+
+
+def _node(value: Any, slot: str, entry: Mapping[str, Any], base: str) -> Any:
+    from rdflib import XSD, Literal, URIRef
+
+    if entry["links_to"] or slot == "data_path":
+        return URIRef(element_uri(base, str(value)))
+    meaning = (tables()["enums"].get(entry["range"], {}).get(value) or {}).get("meaning")
+    if meaning:
+        return URIRef(meaning)
+    if entry["range"] == "uriorcurie" and (uri := expand(str(value))):
+        return URIRef(uri)
+    if entry["range"] == "datetime":
+        return Literal(str(value), datatype=XSD.dateTime if "T" in str(value) else XSD.date)
+    return Literal(value)
+
+
+def expand(text: str) -> str | None:
+    """A URI from a URI or CURIE; None for what is neither."""
+    if not _ABSOLUTE.match(text) or re.search(r'[\s<>"{}|\\^`]', text):
+        return None
+    prefix, _, rest = text.partition(":")
+    known = tables()["prefixes"].get(prefix)
+    return known + rest if known and not rest.startswith("//") else text
+
+
+def serialize(graph: Graph, format: str) -> str:
+    """A graph as text, in one of `FORMATS`."""
+    return graph.serialize(format=FORMATS[format])
+
+
+class Rows(list[dict[str, "str | None"]]):
+    """Rows by the names of their columns, and rdflib's result that they are of.
+
+    Parameters
+    ----------
+    serialize
+        Gives it in a format of results, such as `json`, `csv` or `xml`: rdflib's `Result.serialize`.
+    """
+
+    def __init__(self, rows: Iterable[dict[str, str | None]], serialize: Callable[..., bytes | None]):
+        super().__init__(rows)
+        self.serialize = serialize
+
+
+def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
+    """Run a SPARQL query; returns the names of the columns, and a dict per row.
+
+    ASK gives one row with the column `answer`; CONSTRUCT and DESCRIBE rows of
+    `subject`, `predicate` and `object`.
+
+    Raises
+    ------
+    InvalidInputError
+        The query is malformed, or wants to read from elsewhere.
+    """
+    if re.search(r"\bSERVICE\b|\bFROM\b|\bLOAD\b", re.sub(r'"[^"]*"|<[^>]*>', "", query), re.IGNORECASE):
+        raise InvalidInputError("a query is answered from the object alone: SERVICE, FROM and LOAD are not accepted")
+    try:
+        result = graph.query(query, initNs=tables()["prefixes"])
+        if result.type == "ASK":
+            return ["answer"], Rows([{"answer": str(result.askAnswer).lower()}], result.serialize)
+        if result.type in ("CONSTRUCT", "DESCRIBE"):
+            columns = ["subject", "predicate", "object"]
+            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)), result.serialize)
+        columns = [str(variable) for variable in result.vars]
+        return columns, Rows(({column: None if value is None else str(value) for column, value in zip(columns, row)}
+                              for row in result), result.serialize)
+    except Exception as error:  # rdflib's parser and functions raise many kinds
+        reason = " ".join(str(error).split())[:300]
+        raise InvalidInputError(f"the query cannot be run: {reason}", "it is SPARQL 1.1") from None

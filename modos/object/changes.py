@@ -1,0 +1,211 @@
+"""Changes by meaning, and what has to hold of an object's metadata after them.
+
+A change says what it is about (add this element, set these slots), so that it
+can be made again on what others committed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from typing import Any, Protocol
+
+from modos.object.document import ZARR
+from modos.metadata import model
+from modos.object.document import Document
+from modos.object import journal
+from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
+from modos.formats import index_names, is_array_path, name_of, plain_name
+from modos.storage import check_key
+
+
+class Change(Protocol):
+    """One change, by meaning."""
+
+    element_id: str
+
+    def apply(self, document: Document) -> None:
+        """Make it; ConflictError where others have changed the same since."""
+
+
+@dataclass
+class Add:
+    """A new element."""
+
+    element_id: str
+    attributes: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        document.add(self.element_id, self.attributes)
+
+
+@dataclass
+class Update:
+    """Slots of an element that get a value, or lose it where it is None or empty.
+
+    Parameters
+    ----------
+    base
+        The element as it was when the change was made.
+    """
+
+    element_id: str
+    attributes: dict[str, Any]
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        current = _unchanged(document, self.element_id, self.base, self.attributes)
+        document.set(self.element_id, merge(current, self.attributes))
+
+
+@dataclass
+class Rename:
+    """Another id for an element or the object, in the place of one that could not be given."""
+
+    element_id: str
+    old_id: str
+    base: dict[str, Any]
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, document: Document) -> None:
+        _unchanged(document, self.old_id, self.base, {})
+        document.rename(self.old_id, self.element_id)
+
+
+@dataclass
+class Remove:
+    """An element that goes, with every link to it."""
+
+    element_id: str
+    base: dict[str, Any]
+
+    def apply(self, document: Document) -> None:
+        _unchanged(document, self.element_id, self.base, {})
+        document.remove(self.element_id)
+
+
+@dataclass
+class SetArrays:
+    """Arrays below an element that replace others, or are there for the first time.
+
+    Parameters
+    ----------
+    base
+        Paths of those that are replaced.
+    nodes
+        The new ones by path, as Zarr describes them; known when they are
+        written.
+    """
+
+    element_id: str
+    base: frozenset[str]
+    nodes: dict[str, dict] = field(default_factory=dict)
+
+    def apply(self, document: Document) -> None:
+        if self.element_id not in document:
+            raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
+        if self.base - document.nodes.keys():
+            raise ConflictError(f"the arrays of {self.element_id} were changed by somebody else meanwhile",
+                                "nothing was changed: look at it again, and repeat what still holds")
+        document.set_nodes(self.base, self.nodes)
+
+
+def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Attributes with some set and those that are None left out."""
+    return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
+
+
+def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The element as it is; ConflictError where it is not as it was, links that others added aside."""
+    if element_id not in document:
+        raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
+    current = document.element(element_id)
+    ignored = (set(model.link_slots(base["@type"])) - changes.keys()) | {"last_update_date"}
+    if any(current.get(slot) != base.get(slot) for slot in (current.keys() | base.keys()) - ignored):
+        raise ConflictError(f"{element_id} was changed by somebody else meanwhile",
+                            "nothing was changed: look at it again, and repeat what still holds")
+    return current if element_id != document.object_id else current | {
+        slot: value for slot, value in document.attributes.items() if slot.startswith("_")}
+
+
+def check_files(document: Document, touched: set[str]) -> None:
+    """No two elements have one file, and none lies where it must not."""
+    if not any(document.nodes[i]["attributes"].get("data_path") for i in touched if i in document.nodes):
+        return
+    owners: dict[str, str] = {}
+    for element_id in document.ids():
+        data_path = document.nodes[element_id]["attributes"].get("data_path")
+        if not data_path:
+            continue
+        other = owners.setdefault(data_path, element_id)
+        if other != element_id and {other, element_id} & touched:
+            raise AlreadyExistsError(f"{element_id}: the file {data_path} belongs to {other} already",
+                                     "give the element another data_path")
+    for element_id in touched & set(owners.values()):
+        _refuse_taken_by_index(element_id, document.nodes[element_id]["attributes"]["data_path"], owners)
+
+
+def check_data_path(element_id: str, data_path: str) -> None:
+    """Refuse a path outside the object, or in its metadata."""
+    if not isinstance(data_path, str):
+        raise SchemaError(f"{element_id}: data_path {data_path!r} does not fit", path=f"{element_id}.data_path", expected="a path",
+                          got=str(data_path))
+    check_key(data_path)
+    if data_path.split("/")[0] in (ZARR, journal.FOLDER):
+        raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
+    if name_of(data_path) != plain_name(data_path):
+        raise InvalidInputError(f"{element_id}: data_path {data_path} has the mark of a file that replaced another",
+                                f"call it {name_of(data_path)}: the mark comes by itself when a file is replaced")
+
+
+def check_names(document: Document, named: set[str]) -> None:
+    """No file of some elements is called as that of another, as its index, or as the folder that it lies in."""
+    if not named:
+        return
+    owners: dict[str, list[str]] = {}
+    for path, element_id in document.data_paths().items():
+        owners.setdefault(name_of(path), []).append(element_id)
+    for name, ids in owners.items():
+        if len(ids) > 1 and named & set(ids):
+            one, other = sorted(ids, key=lambda element_id: element_id in named)[:2]
+            raise AlreadyExistsError(f"{other}: {one} has a file that is called {name} already", "give the element another data_path")
+    _refuse_index_or_folder({name: ids[0] for name, ids in owners.items()}, named)
+
+
+def _refuse_index_or_folder(owners: Mapping[str, str], named: set[str]) -> None:
+    names = [name for name in owners if not is_array_path(name)]
+    files = {index: name for name in names for index in index_names(name)} | {name: name for name in names}
+    for name in names:
+        for index in index_names(name):
+            if index in owners and named & {owners[name], owners[index]}:
+                raise AlreadyExistsError(f"{owners[index]}: its file {index} has the name of an index of {name}, the file of "
+                                         f"{owners[name]}", "give the element another data_path")
+        for folder in map(str, PurePosixPath(name).parents):
+            if folder in files and named & {owners[name], owners[files[folder]]}:
+                raise AlreadyExistsError(f"{owners[name]}: {name} lies in a folder of the name of {folder}, a file of "
+                                         f"{owners[files[folder]]}", "give the element another data_path")
+
+
+def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str, str]) -> None:
+    for index in index_names(data_path):
+        if index in owners:
+            raise AlreadyExistsError(f"{element_id}: its index {index} has the name of the file of {owners[index]}",
+                                     "give the element another data_path")
+
+
+def check_links(document: Document, touched: set[str]) -> None:
+    """Every link of the elements that were touched leads to an element of the object."""
+    for element_id in touched:
+        if element_id not in document:
+            continue
+        attributes = document.element(element_id)
+        for slot, group in model.link_slots(attributes["@type"]).items():
+            for link in attributes.get(slot, ()):
+                if link not in document:
+                    near = did_you_mean(link, document.ids())
+                    raise NotFoundError(f"{element_id}: {slot} links to {link}, which is not in the object",
+                                        f"did you mean {near}?" if near else "add that element first")
+                if link.partition("/")[0] != group:
+                    raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
+                                      path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)

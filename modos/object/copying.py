@@ -1,0 +1,363 @@
+"""Objects from one storage to another, as they are: only what differs, and on from where it was interrupted.
+
+Plan first, then act: what is sent is known, with sizes and checksums, before
+the first byte moves. Data files come first, the root document last, so that
+the target is no object before it is whole, and stays the one that it was.
+What an interruption leaves is on record: a repetition goes on with it, and
+any other change of the target removes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from itertools import product
+
+from modos.object.document import ROOT_KEY, ZARR
+from modos.object import commits, files as transfer
+from modos.object.document import Document
+from modos.object import journal
+from modos.errors import (
+    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing,
+)
+from modos.formats import index_names, is_array_path, name_of
+from modos.storage.hashing import ThreadedHash
+from modos.storage import ObjectInfo, Storage
+from modos.storage.base import INTERRUPTIONS, Progress
+
+_SMALL = 4 << 20  # bytes up to which files are sent several at once
+_WORKERS = 8
+
+
+@dataclass(frozen=True)
+class FileToSend:
+    """A file of the source: its key, its size in bytes, its BLAKE2b-512 where the metadata have it, and whether that is of all bytes."""
+
+    key: str
+    size: int
+    checksum: str | None
+    whole: bool = False
+
+
+@dataclass(frozen=True)
+class CopyPlan:
+    """What is to be done so that the target is what the source is.
+
+    Attributes
+    ----------
+    files
+        To be sent.
+    present
+        Keys of the files that are there already and stay.
+    superfluous
+        Keys of files that the target's elements have and the source's have not.
+    """
+
+    source: Storage
+    target: Storage
+    document: Document
+    base: Document | None
+    files: tuple[FileToSend, ...]
+    present: tuple[str, ...]
+    superfluous: tuple[str, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of the files to be sent."""
+        return sum(file.size for file in self.files)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the target is what the source is."""
+        return not (self.files or self.superfluous) and self.base is not None and _last(self.base) == _last(self.document)
+
+
+def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
+              data: bool = True) -> CopyPlan:
+    """Compare two places, and plan what makes the second what the first is.
+
+    Parameters
+    ----------
+    include, exclude
+        Patterns of the names or keys of data files (`*.cram`); an index goes with its
+        file. Without the first all are taken; the second wins.
+    data
+        Whether data files are sent at all.
+
+    Raises
+    ------
+    ConflictError
+        The target was changed since it was copied, or somebody copies to it.
+    AlreadyExistsError
+        It holds something else.
+    InvalidInputError
+        The source is in the layout of Zarr v2, and has arrays.
+    IntegrityError
+        The source is not whole.
+    """
+    document = commits.load(source)
+    if document.zarr_format == 2 and document.array_folders():
+        raise InvalidInputError(f"{source.url} is in the old layout (Zarr v2) and has arrays, which a copy would have in another one",
+                                "bring it up to date first, with `modos upgrade`")
+    base = _object_at(target)
+    infos = list(target.iter_files())
+    present, left = {info.key: info.size for info in infos}, _left_files(target, infos)
+    if base is None:
+        foreign = [key for key in present if key not in left and not key.startswith((f"{journal.FOLDER}/", f"{ZARR}/"))]
+        if foreign:
+            raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
+    else:
+        _check_follows(document, base, source, target)
+    checksums = _checksums(document)
+    wanted = _wanted(source, document, include, exclude) if data else []
+    same = _unchanged(wanted, _checksums(base) if base else {}, checksums, present)
+    if base is not None:
+        same |= _unchanged_arrays(wanted, base, document, present)
+    taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
+    if taken:
+        raise ConflictError(f"{target.url} has another file {listing(taken)} than {source.url}",
+                            "choose another target, or remove that one")
+    return CopyPlan(source, target, document, base, tuple(file for file in wanted if file.key not in same), tuple(sorted(same)),
+                    _superfluous(base, document, present) if base else ())
+
+
+def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
+    """Do what is planned; every byte is compared with its checksum on the way.
+
+    Raises
+    ------
+    ChecksumMismatch
+        A file is not what its metadata say; nothing is left of it.
+    ConflictError
+        Somebody else changed the target at the same time.
+    """
+    target, keys = plan.target, [file.key for file in plan.files]
+    replaced = _replaced(plan)
+    if plan.base is None:
+        keys += map(commits.mirror_key, filter(commits.has_mirror, plan.document.nodes))
+    small = [file for file in plan.files if file.size <= _SMALL]
+    large = [file for file in plan.files if file.size > _SMALL]
+    try:
+        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
+            change.adopt()
+
+            def send(file: FileToSend) -> None:
+                _send(plan, file, replaced.get(file.key), change, progress)
+                change.written.append(file.key)
+
+            with ThreadPoolExecutor(_WORKERS) as pool:
+                list(pool.map(send, small))
+            for file in large:
+                send(file)
+            _commit(plan, change)
+        journal.recover(target)
+    finally:
+        target.tidy()
+
+
+def _commit(plan: CopyPlan, change: journal.Journal) -> None:
+    """Make the target the object that the source is, in one step: the root document."""
+    target, document, base = plan.target, plan.document, plan.base
+    if base is None:
+        commits.write_mirrors(target, document, document.nodes, strict=True)
+    change.check({file.key: file.size for file in plan.files})
+    if base is None:
+        target.write(ROOT_KEY, document.to_bytes(), if_absent=True)
+        change.check_created()
+    elif _last(base) != _last(document):
+        target.write(ROOT_KEY, document.to_bytes(), if_match=base.tag)
+        commits.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
+                                                   if document.nodes.get(path) != base.nodes.get(path)})
+
+
+def _replaced(plan: CopyPlan) -> dict[str, str]:
+    """By the key of a file to be sent, that of the file at the target whose place it takes."""
+    found: dict[str, str] = {}
+    if plan.base is None or plan.target.is_remote:
+        return found
+    before = {element_id: path for path, element_id in plan.base.data_paths().items()}
+    sent = {file.key for file in plan.files}
+    for path, element_id in plan.document.data_paths().items():
+        if path in sent and (old := before.get(element_id)):
+            indexes = dict.fromkeys(index_names(path), old) | dict(zip(index_names(path), index_names(old)))
+            found |= {path: old} | {index: name if plan.target.exists(name) else old for index, name in indexes.items()}
+    return found
+
+
+def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journal.Journal, progress: Progress | None) -> None:
+    """Bring one file over, or find that it is there."""
+    source, target = plan.source, plan.target
+    if target.exists(file.key):  # left by an interrupted copy
+        if _is_whole(source, target, file):
+            if progress:
+                progress(file.size)
+            return
+        if not change.has_adopted(file.key):
+            raise ConflictError(f"somebody else has put another file {file.key} into {target.url}", "remove that one, and try again")
+        target.delete(file.key)
+    kept = target.kept(file.key)
+    try:
+        target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
+                            resume=True, like=replaced)
+    except IntegrityError:
+        target.drop_kept(file.key)
+        if not kept:
+            raise
+        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True, like=replaced)
+
+
+def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
+    if target.stat(file.key).size != file.size:
+        return False
+    if target.local_path(file.key) and file.checksum:
+        return transfer.measure(target, file.key, whole=file.whole)[1] == file.checksum
+    return not target.local_path(file.key) and target.matches(file.key, source.iter_range(file.key, 0, file.size))
+
+
+class _Checked:
+    """The bytes of a file on their way, compared with its checksum at their end."""
+
+    def __init__(self, source: Storage, file: FileToSend, progress: Progress | None):
+        self._source = source
+        self._file = file
+        self._progress = progress
+        self._digest, self._at = ThreadedHash(), 0
+        self._start = transfer.counted_from(source, file.key, whole=file.whole) if file.checksum else 0
+
+    def after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
+        """What comes after the bytes that are there; those are looked at now, the others as they are taken."""
+        for piece in kept:
+            self._count(piece)
+        return self._rest(self._at)
+
+    def _rest(self, start: int) -> Iterator[bytes]:
+        for piece in self._source.iter_range(self._file.key, start, self._file.size):
+            self._count(piece)
+            yield piece
+        if self._file.checksum and self._digest.hexdigest() != self._file.checksum:
+            raise ChecksumMismatch(f"{self._source.url}/{self._file.key} does not have the checksum in its metadata",
+                                   "the file was changed or damaged: restore it from a copy")
+
+    def _count(self, piece: bytes) -> None:
+        if self._file.checksum:
+            self._digest.update(piece[max(self._start - self._at, 0):])
+        self._at += len(piece)
+        if self._progress:
+            self._progress(len(piece))
+
+
+def _object_at(target: Storage) -> Document | None:
+    try:
+        return commits.load(target)
+    except NotFoundError as error:
+        if error.hint and "create it first" in error.hint:  # no bucket
+            raise
+        return None
+
+
+def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
+    """The files that interrupted copies have on record; ConflictError where one is under way."""
+    entries = journal.entries(target)
+    journal.refuse_busy(target, entries)
+    return {info.key for info in infos if any(entry.may_delete(info) for entry in entries)}
+
+
+def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:
+    """Refuse to undo what others have changed at the target."""
+    if _last(base) not in document.state.get("commits", ()):
+        raise ConflictError(f"{target.url} has changes that {source.url} has not",
+                            f"see them with `modos diff {source.url} {target.url}`, and choose another target")
+
+
+def _last(document: Document) -> str | None:
+    commits = document.state.get("commits", ())
+    return commits[-1] if commits else None
+
+
+def _checksums(document: Document) -> dict[str, str]:
+    return {a["data_path"]: a["data_checksum"] for a in document.metadata().values()
+            if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])}
+
+
+def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
+    checksums, mirrors = _checksums(document), {commits.mirror_key(path) for path in document.nodes}
+    skipped = mirrors | {ROOT_KEY}
+    whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
+    found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _present(source, document)
+             if info.key not in skipped and not info.key.startswith(f"{journal.FOLDER}/")]
+    chosen = _chooser(document, include, exclude)
+    missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))
+    if missing:
+        raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
+                             "see what is wrong with `modos check`")
+    return [file for file in found if chosen(file.key)]
+
+
+def _present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
+    """The files of an object: all that are there, or, where they cannot be listed, those of all that its elements name."""
+    if source.can_list:
+        return source.iter_files()
+    paths = sorted(document.data_paths())
+    keys = dict.fromkeys([*paths, *(index for path in paths for index in index_names(path)), *_chunk_keys(document)])
+
+    def look(key: str) -> ObjectInfo | None:
+        try:
+            return source.stat(key)
+        except NotFoundError:
+            return None
+
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return [info for info in pool.map(look, keys) if info]
+
+
+def _chunk_keys(document: Document) -> Iterator[str]:
+    """Where the chunks of the arrays are that have any (Zarr v3, chunk key encoding `default`)."""
+    for path, node in document.nodes.items():
+        if node.get("node_type") != "array":
+            continue
+        if node.get("chunk_key_encoding", {}).get("name") != "default" or path.count("/") != 2 or not node["shape"]:
+            raise InvalidInputError(f"the files of the array {path} cannot be told without a list of them",
+                                    "copy the object where it is, or give --no-data")
+        lengths = node["chunk_grid"]["configuration"]["chunk_shape"]
+        for place in product(*(range(-(-size // length)) for size, length in zip(node["shape"], lengths, strict=True))):
+            yield "/".join((ZARR, path, "c", *map(str, place)))
+
+
+def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Whether a key is one of the files that are asked for; of an index its file decides."""
+    of_index = {index: path for path in document.data_paths() for index in index_names(path)}
+
+    def chosen(key: str) -> bool:
+        file = of_index.get(key, key)
+        names = {file, name_of(file)}
+
+        def matches(patterns: Sequence[str]) -> bool:
+            return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+        return (not include or matches(include)) and not matches(exclude)
+
+    return chosen
+
+
+def _superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
+    """What the target's elements have and the source's have not."""
+    folders = tuple(f"{folder}/" for folder in base.array_folders() - document.array_folders())
+    files = journal.files_of(base) - journal.files_of(document)
+    return tuple(sorted(key for key in present if key in files or (key.startswith(folders) and not key.endswith("/zarr.json"))))
+
+
+def _unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
+    """Keys of files of arrays that both have alike: an array that changes gets a new name."""
+    folders = tuple(f"{ZARR}/{path}/" for path, node in document.nodes.items()
+                    if node.get("node_type") == "array" and base.nodes.get(path) == node)
+    return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
+
+
+def _unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
+               present: dict[str, int]) -> set[str]:
+    """Keys of the files that the target has as they are wanted, as its metadata say; an index is as its file is."""
+    same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
+    same |= {index for key in same for index in index_names(key)}
+    return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}

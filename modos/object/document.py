@@ -1,0 +1,414 @@
+"""The root document of an object: its own attributes, its elements, and the links between them."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+from modos.metadata import model
+from modos.object import marks, old_layout, shape
+from modos.object.marks import OWN_NODE, STATE
+from modos.errors import (
+    AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
+)
+from modos.formats import ZARR, format_of, is_array_path
+from modos.escaping import is_plain
+from modos.storage import ObjectInfo, Storage, check_key
+
+ROOT_KEY = f"{ZARR}/zarr.json"
+FORMAT_VERSION = 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+_REMEMBERED_COMMITS = 100
+_MAX_ID_BYTES = 200
+_NO_TEXT: tuple[None, str, int, str] = (None, "", 0, "")
+
+
+def format_id(group: str, name: Any) -> str:
+    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it. YAML takes some for numbers and days.
+
+    Raises
+    ------
+    InvalidInputError
+        The name cannot be the name of a group: no text, empty, with a slash, `..`,
+        control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
+    """
+    is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
+    name = str(name)
+    bare = name.removeprefix(f"{group}/")
+    try:
+        check_key(bare)
+        valid = is_text and "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
+    except (InvalidInputError, UnicodeEncodeError):
+        valid = False
+    if not valid or bare == "zarr.json":
+        shown = name if len(name) <= 60 else name[:60] + "..."
+        raise InvalidInputError(
+            f"{shown!r} cannot be an id in the group {group}",
+            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes and control characters, not starting with a dot or `__`",
+        )
+    return f"{group}/{bare}"
+
+
+def check_object_id(object_id: Any) -> str:
+    """Refuse what cannot be the id of an object: no text, control characters, and those that turn text round."""
+    if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
+        raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
+    return object_id
+
+
+def check_ids(document: Document) -> None:
+    """Refuse an object that has ids which could not be given; see `format_id`."""
+    check_object_id(document.object_id)
+    for element_id in document.ids():
+        format_id(*element_id.split("/", 1))
+
+
+@dataclass
+class Document:
+    """The root document: the object's own attributes and the nodes below it.
+
+    Nodes are never changed in place, so that a shallow copy is a copy.
+
+    Parameters
+    ----------
+    attributes
+        Attributes of the object itself.
+    nodes
+        Zarr metadata of every group and array by path, as consolidated.
+    tag
+        The storage's tag of the bytes it was read from.
+    zarr_format
+        3, or 2 for an object in the old layout, which can only be read.
+    texts
+        By path, a node, the JSON that was made of it, its depth, and the JSON
+        of what is kept apart; shared by copies, so that a commit need not write out everything anew.
+    changed
+        Paths of nodes that were added, changed or removed since this copy
+        was made.
+    """
+
+    attributes: dict[str, Any]
+    nodes: dict[str, dict] = field(default_factory=dict)
+    tag: str | None = None
+    zarr_format: int = 3
+    texts: dict[str, tuple[dict, str, int, str]] = field(default_factory=dict, repr=False, compare=False)
+    changed: set[str] = field(default_factory=set, repr=False, compare=False)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
+        """Read it; IntegrityError where it is no root of a MODO."""
+        try:
+            root = shape.read_json(data)
+            attributes = shape.a_dict(root.get("attributes"), "what it says of the object")
+            nodes = shape.a_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
+            marks.join(attributes, nodes)
+            shape.check_parts(attributes, nodes, attributes.get(STATE))
+            if root.get("node_type") != "group":
+                raise shape.Malformed("it is not a group")
+        except shape.Malformed as error:
+            raise damaged(f"{where}/{ROOT_KEY}", error) from None
+        return cls(attributes, nodes, tag)
+
+    @classmethod
+    def from_zarr2(cls, storage: Storage, infos: list[ObjectInfo]) -> Document:
+        """Read an object in the layout of Zarr v2.
+
+        Parameters
+        ----------
+        infos
+            The groups' own files, as `old_layout.own_files` gives them; what
+            they say counts, and `.zmetadata` for what has none.
+        """
+        data, tag = storage.read(old_layout.OLD_ROOT_KEY)
+        try:
+            own = old_layout.read_own(storage, infos)
+            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
+            attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
+            nodes = {}
+            for key in entries:
+                path, _, name = key.rpartition("/")
+                if path and (name == ".zgroup" or name == ".zarray" and (key in own or not own)):
+                    told = entries.get(f"{path}/.zattrs", {})
+                    nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
+            shape.check_parts(attributes, nodes, attributes.get(STATE))
+        except shape.Malformed as error:
+            raise damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
+        return cls(attributes, nodes, old_layout.tag_of(infos) if infos else tag, zarr_format=2)
+
+    def to_bytes(self) -> bytes:
+        """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
+        shown = {name: value for name, value in self.attributes.items() if name != STATE}
+        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidated({"": None})})
+        by_depth: dict[int, list[str]] = {0: []}
+        apart = []
+        for path, node in self.nodes.items():
+            if path == OWN_NODE:
+                continue
+            known, text, depth, own = self.texts.get(path, _NO_TEXT)
+            if known is not node:
+                text, depth, own = self._member(path, node)
+            if own:
+                apart.append(own)
+            if depth in by_depth:
+                by_depth[depth].append(text)
+            else:
+                by_depth[depth] = [text]
+        if apart or self.state:
+            by_depth[0].append(self._apart(apart))
+        nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
+        head, _, tail = root.rpartition('{"":null}')
+        text = f"{head}{{{nodes}}}{tail}"
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidInputError(f"half of a surrogate pair is no text: {text[max(error.start - 40, 0):error.end]!r}", "write it in UTF-8") from None
+
+    def _member(self, path: str, node: dict) -> tuple[str, int, str]:
+        attributes, slots = marks.split(path, node)
+        name, depth = _dump(path), path.count("/")
+        if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
+                node.get("consolidated_metadata") == _NO_CHILDREN):
+            key = f',"{marks.KEY}":{name}' if slots else ""
+            text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
+        else:
+            shown = {**node, "attributes": attributes} if slots else node
+            text = f"{name}:{_dump(marks.keyed(shown, path) if slots else shown)}"
+        own = f"{name}:{_dump_flat(slots)}" if slots else ""
+        self.texts[path] = node, text, depth, own
+        return text, depth, own
+
+    def _apart(self, slots: list[str]) -> str:
+        """The member for what is kept apart."""
+        state = {"state": self.state} if self.state else {}
+        head, _, tail = _dump(marks.keyed(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
+        return f"{_dump(OWN_NODE)}:{head}{{{','.join(sorted(slots))}}}{tail}"
+
+    def mirror(self, path: str) -> dict[str, Any]:
+        """What the own zarr.json of a group or an array says; the record of commits is in the root alone."""
+        node = self.nodes[path]
+        if path == OWN_NODE:
+            slots = {one: marks.split(one, node)[1] for one, node in self.nodes.items()}
+            attributes = {"slots": {one: own for one, own in sorted(slots.items()) if own}}
+        else:
+            attributes = marks.split(path, node)[0] if OWN_NODE in self.nodes else node.get("attributes", {})
+        return {name: value for name, value in {**node, "attributes": attributes}.items() if name != "consolidated_metadata"}
+
+    def copy(self) -> Document:
+        """One that can be edited without a trace in this one."""
+        return Document(dict(self.attributes), dict(self.nodes), self.tag, self.zarr_format, self.texts)
+
+    @property
+    def object_id(self) -> str:
+        """The id of the object itself."""
+        return str(self.attributes.get("id", ""))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What commits record about themselves."""
+        return self.attributes.get(STATE) or {}
+
+    def stamp(self, commit_id: str) -> None:
+        """Note one more commit."""
+        self.keep_apart()
+        self.attributes[STATE] = {
+            "format_version": self.state.get("format_version", FORMAT_VERSION),
+            "revision": self.state.get("revision", 0) + 1,
+            "commits": [*self.state.get("commits", ()), commit_id][-_REMEMBERED_COMMITS:],
+        }
+
+    def keep_apart(self) -> None:
+        """Have the group for what only modos says, which older objects do not have: all elements that it is of become others."""
+        if OWN_NODE not in self.nodes:
+            self.nodes[OWN_NODE] = group_node({})
+            self.changed.update((OWN_NODE, *(path for path, node in self.nodes.items() if marks.split(path, node)[1])))
+
+    def ids(self) -> Iterator[str]:
+        """Ids of the elements."""
+        for path, node in self.nodes.items():
+            group, _, name = path.partition("/")
+            if group in model.GROUPS and name and "/" not in name and "@type" in node.get("attributes", {}):
+                yield path
+
+    def metadata(self) -> dict[str, dict]:
+        """Attributes by id, of the object and of every element, links in full form."""
+        own = {self.object_id: model.normalise(self.attributes)}
+        return own | {element_id: self.element(element_id) for element_id in self.ids()}
+
+    def element(self, element_id: str) -> dict[str, Any]:
+        """The attributes of an element, or of the object by its own id, links in full form."""
+        return model.normalise(self.raw(element_id))
+
+    def __contains__(self, element_id: str) -> bool:
+        return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
+
+    def data_paths(self) -> dict[str, str]:
+        """The elements' files, arrays aside: id by path."""
+        paths = ((self.raw(i).get("data_path"), i) for i in self.ids())
+        return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
+
+    def array_folders(self) -> set[str]:
+        """The folders that hold the arrays' files, as keys."""
+        return {f"{ZARR}/{path}" for path, node in self.nodes.items() if node.get("node_type") == "array"}
+
+    def arrays_on(self, reference_id: str) -> list[str]:
+        """The elements whose arrays lie along the contigs of a reference."""
+        if not any(path.startswith(f"{reference_id}/") for path in self.nodes):
+            return []
+        parents = {path.rpartition("/")[0] for path, node in self.nodes.items() if node.get("node_type") == "array"}
+        return [i for i in self.ids() if i in parents and reference_id in self.element(i).get("has_reference", ())]
+
+    def set_nodes(self, old: Iterable[str], new: Mapping[str, dict]) -> None:
+        """Replace arrays and groups below elements."""
+        self.nodes = {path: node for path, node in self.nodes.items() if path not in set(old)} | dict(new)
+        self.changed.update(old, new)
+
+    def find(self, element_id: str) -> str:
+        """The full id of an element that is there, given its full id or an unambiguous name.
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            No such element; a name that several groups have.
+        """
+        if element_id in self:
+            return element_id
+        named = [known for known in (f"{group}/{element_id}" for group in model.GROUPS) if known in self]
+        if len(named) > 1:
+            raise InvalidInputError(f"{element_id} could be {' or '.join(named)}", "write the full id")
+        if named:
+            return named[0]
+        ids = list(self.ids())
+        near = did_you_mean(element_id, ids) or did_you_mean(element_id, [i.partition("/")[2] for i in ids])
+        raise NotFoundError(f"no element {element_id} in {self.object_id}",
+                            f"did you mean {near}?" if near else f"there are {listing(ids)}" if ids else "it has none")
+
+    def add(self, element_id: str, attributes: Mapping[str, Any]) -> None:
+        """Add an element; AlreadyExistsError where its id is taken."""
+        if element_id in self.nodes:
+            raise AlreadyExistsError(f"{element_id} exists already in {self.object_id}",
+                                     "choose another id, or update the element")
+        self.nodes[element_id] = group_node({key: value for key, value in attributes.items() if key != "id"})
+        self.changed.add(element_id)
+
+    def set(self, element_id: str, attributes: Mapping[str, Any]) -> None:
+        """Replace the attributes of an element, or of the object itself."""
+        if element_id == self.object_id:
+            self.attributes = dict(attributes)
+        else:
+            self.nodes[element_id] = self.nodes[element_id] | {"attributes": dict(attributes)}
+            self.changed.add(element_id)
+
+    def rename(self, element_id: str, new_id: str) -> None:
+        """Give an element, or the object, another id, which every link to it follows.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The new id is taken.
+        InvalidInputError
+            The element has arrays.
+        """
+        if new_id in self.nodes or new_id == self.object_id:
+            raise AlreadyExistsError(f"{new_id} exists already in {self.object_id}", "choose another id")
+        if element_id == self.object_id:
+            self.attributes = self.attributes | {"id": new_id}
+            return
+        if any(path.startswith(f"{element_id}/") for path in self.nodes):
+            raise InvalidInputError(f"{element_id} has arrays, which stay where they are", "add them anew under another id")
+        self.nodes = {new_id if path == element_id else path: node for path, node in self.nodes.items()}
+        self.changed.update((element_id, new_id))
+        for other in [self.object_id, *self.ids()]:
+            self._relink(other, element_id, new_id)
+
+    def remove(self, element_id: str) -> None:
+        """Remove an element with all that is below it and every link to it."""
+        below = [path for path in self.nodes if path == element_id or path.startswith(f"{element_id}/")]
+        self.nodes = {path: node for path, node in self.nodes.items() if path not in below}
+        self.changed.update(below)
+        for other in [self.object_id, *self.ids()]:
+            self._relink(other, element_id, None)
+
+    def link(self, parent_id: str, child_id: str) -> None:
+        """Link an element from its parent by the slot the schema has for it.
+
+        Raises
+        ------
+        InvalidInputError
+            The schema has no link from the one to the other.
+        """
+        attributes = self.raw(parent_id)
+        group = child_id.partition("/")[0]
+        slot = model.link_slot(attributes["@type"], group)
+        if slot is None:
+            raise InvalidInputError(f"{child_id} cannot be part of {parent_id}: the class {attributes['@type']} has no "
+                                    f"link to a {group}")
+        links = model.normalise({"@type": attributes["@type"], slot: attributes.get(slot, [])})[slot]
+        if child_id not in links:
+            self.set(parent_id, attributes | {slot: [*links, child_id]})
+
+    def _relink(self, parent_id: str, child_id: str, new_id: str | None) -> None:
+        """Have a link lead to another id, or to none."""
+        attributes = self.raw(parent_id)
+        slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
+        if slot is None or slot not in attributes:
+            return
+        links = model.normalise({"@type": attributes["@type"], slot: attributes[slot]})[slot]
+        if child_id in links:
+            left = [new_id if link == child_id else link for link in links if link != child_id or new_id]
+            rest = {key: value for key, value in attributes.items() if key != slot}
+            self.set(parent_id, rest | {slot: left} if left else rest)
+
+    def raw(self, element_id: str) -> dict[str, Any]:
+        """The attributes of an element as they are written, but the place of its arrays as format.md has it."""
+        if element_id == self.object_id:
+            return self.attributes
+        attributes = self.nodes[element_id]["attributes"]
+        return attributes if attributes.get("@type") != "Array" else self._with_array_path(element_id, attributes)
+
+    def _with_array_path(self, element_id: str, attributes: dict[str, Any]) -> dict[str, Any]:
+        """The attributes of an element whose arrays others wrote, and called by their place in the tree: `data/rna1`."""
+        path = attributes.get("data_path")
+        format = format_of(path) if path else None
+        if not path or is_array_path(path) or format and format.name != "Zarr":
+            return attributes
+        place = path.strip("/")
+        named = element_id if place.rpartition("/")[2] == element_id.partition("/")[2] else None
+        found = next((known for known in (place, named) if known and self._holds_arrays(known)), None)
+        return attributes | {"data_path": f"{ZARR}/{found}"} if found else attributes
+
+    def _holds_arrays(self, place: str) -> bool:
+        return any(node.get("node_type") == "array" for path, node in self.nodes.items() if path == place or path.startswith(f"{place}/"))
+
+
+def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """A Zarr v3 group without children of its own in the consolidated form."""
+    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidated({}),
+            "node_type": "group"}
+
+
+def damaged(where: str, error: shape.Malformed) -> IntegrityError:
+    """What to raise for a root that is none."""
+    if isinstance(error, shape.TooLarge):
+        return IntegrityError(f"{where} cannot be read: {error}", "make several objects of it where it was made")
+    return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
+
+
+def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:
+    return {"kind": "inline", "must_understand": False, "metadata": metadata}
+
+
+def _dump(value: Any) -> str:
+    return _ENCODER.encode(value)
+
+
+def _dump_flat(slots: Mapping[str, Any]) -> str:
+    """A few slots; quicker than `_dump`, for there are some of nearly every element."""
+    return "{%s}" % ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()])
+
+
+_NO_CHILDREN = _consolidated({})
+_GROUP_REST = '"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}'

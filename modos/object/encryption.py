@@ -1,0 +1,193 @@
+"""The part of a MODO that encrypts its data files and decrypts them."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.object.transaction import Transaction
+from modos.object.document import Document
+from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
+from modos.errors import DecryptError, listing
+from modos.formats import is_encrypted
+from modos.storage import Storage
+
+if TYPE_CHECKING:
+    from modos.object.packets import Recipients
+
+Progress = Callable[[int], Any]
+
+
+class EncryptedFiles(ABC):
+    """What it takes of an object to encrypt its files."""
+
+    storage: Storage
+    metadata: Mapping[str, Mapping[str, Any]]
+    _document: Document
+
+    @abstractmethod
+    def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
+        """Collect changes, and commit them together."""
+
+    def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+                seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
+                elements: Sequence[str] | None = None, progress: Progress | None = None, *, also_me: bool = True) -> list[str]:
+        """Encrypt data files with their indexes (Crypt4GH), in one commit; returns the elements that were changed.
+
+        Parameters
+        ----------
+        recipient_pubkeys
+            Public keys, or their files, of those who can decrypt.
+        seckey_path
+            Your secret key, as the sender's; it can decrypt them, too. A key
+            for this use where it is None.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        delete
+            Remove the plain files when the object has the encrypted ones.
+        elements
+            Ids; None for all data, without references.
+        also_me
+            Whether `seckey_path` is a recipient's key as well.
+
+        Raises
+        ------
+        ChecksumMismatch
+            A file is not what the metadata say; nothing is changed.
+        InvalidInputError
+            Some file is encrypted already, and not for all of the recipients
+            (see `share`); nothing is changed.
+        """
+        from modos.object import sealing_changes, packets
+
+        sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
+        recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
+        with self.transaction(progress) as transaction:
+            return sealing_changes.seal_elements(transaction, recipients, sender, elements, delete=delete)
+
+    def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+                   elements: Sequence[str] | None = None) -> list[str]:
+        """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
+        from modos.object import sealing_changes, packets
+
+        return sealing_changes.find_plain(Transaction(self.storage, self._document), as_public_keys(recipient_pubkeys), elements)
+
+    def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
+                passphrase: str | None = None, elements: Sequence[str] | None = None,
+                progress: Progress | None = None) -> list[str]:
+        """Decrypt data files with their indexes, in one commit; returns the elements that were changed.
+
+        Parameters
+        ----------
+        seckey_path
+            The secret key of a recipient, or its file.
+        sender_pubkey
+            Who must have encrypted them, or several of whom one must; anybody
+            may where it is None.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        elements
+            Ids; None for all.
+
+        Raises
+        ------
+        DecryptError
+            The key does not open a file, or the file was changed; nothing is
+            changed in the object.
+        """
+        from modos.object import sealing_changes, packets
+
+        secret = as_secret_key(seckey_path, passphrase)
+        senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
+        with self.transaction(progress) as transaction:
+            return sealing_changes.open_elements(transaction, secret, senders, elements)
+
+    def share(self, seckey_path: str | Path | SecretKey,
+              recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+              elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
+        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+
+        The packets of others stay; those that are added are sealed with the
+        key that is given, and not by who encrypted the file.
+
+        Parameters
+        ----------
+        seckey_path
+            A secret key that opens them.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        """
+        from modos.object import sealing_changes, packets
+
+        with self.transaction() as transaction:
+            return sealing_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                          elements)
+
+    def revoke(self, seckey_path: str | Path | SecretKey,
+               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
+               elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
+               passphrase: str | None = None) -> list[str]:
+        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
+
+        The header is made anew for the recipients in the metadata and for
+        the key that is given; packets of others go. Who has a copy, or has
+        kept the key of the body, can still read that; with `rotate` the
+        bodies are sealed under new keys.
+
+        Parameters
+        ----------
+        seckey_path
+            The secret key of a recipient who remains.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        """
+        from modos.object import sealing_changes, packets
+
+        with self.transaction(progress) as transaction:
+            return sealing_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                           elements, rotate=rotate)
+
+    def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
+        """For whom each encrypted file is, and whether a key opens it."""
+        from modos.object import sealing_changes, packets
+
+        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        return packets.find_recipients(self.storage, self.metadata, secret)
+
+    def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
+                          progress: Progress | None = None, passphrase: str | None = None,
+                          sender_pubkey: PublicKeys | None = None) -> list[str]:
+        """Open all of the encrypted files; returns their elements.
+
+        Parameters
+        ----------
+        secret_key
+            The secret key of a recipient, or its file.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        sender_pubkey
+            Who must have encrypted them, or several of whom one must; anybody
+            may where it is None.
+
+        Raises
+        ------
+        DecryptError
+            A segment was changed, or segments are missing, repeated or
+            moved; or the key does not open a file. With `sender_pubkey` also
+            where an element that is named, or every file, is not encrypted.
+        """
+        from modos.object import sealing_changes, packets
+
+        document = self._document
+        metadata = document.metadata()
+        chosen = [document.find(element) for element in elements] if elements else metadata
+        senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
+        plain = [i for i in chosen if not is_encrypted(metadata[i].get("data_path") or "")]
+        if senders is not None and plain and (elements or len(plain) == len(metadata)):
+            raise DecryptError(f"not encrypted in {self.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
+                               "says who sent it", "leave the sender out, or name the encrypted elements alone")
+        return sealing_changes.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
+                              senders)

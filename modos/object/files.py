@@ -1,0 +1,319 @@
+"""Files into objects and out of them, with their indexes and checksums."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modos.object.document import Document, ROOT_KEY, ZARR
+from modos.object import commits, sealed_index
+from modos.genomics import indexer
+from modos.object import journal
+from modos.encryption.keys import SecretKey
+from modos.encryption.stored import stored_header
+from modos.encryption.structure import check_source_seal, is_sealed
+from modos.errors import (
+    AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
+    NotFoundError, StorageFullError,
+)
+from modos.formats import format_of, index_names, is_encrypted
+from modos.storage.given import refuse_pipe
+from modos.reference.fai import check_fai
+from modos.reference.sequences import is_compressed
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.storage.local import LocalStorage
+
+IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
+
+_PIECE = 1 << 20  # bytes that are read at once
+
+
+@dataclass(frozen=True)
+class StagedFile:
+    """A data file in place: its size in bytes, its BLAKE2b checksum, and what there is to say of it as a sealed one."""
+
+    size: int
+    checksum: str
+    sealed: dict[str, Any] = field(default_factory=dict)
+
+
+def check_present(source: Path) -> None:
+    """Refuse a pipe, and what is no file of this machine."""
+    refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
+    if not os.path.isfile(source):
+        raise NotFoundError(f"no source file {source}", "check the path")
+
+
+def check_source(source: Path, key: str) -> None:
+    """Look at a file of this machine before it is brought into an object.
+
+    Raises
+    ------
+    NotFoundError
+        There is no such file.
+    InvalidInputError
+        It is a pipe, or Crypt4GH under a key that does not say so.
+    TruncatedStream
+        It lacks the end marker of its format.
+    DecryptError
+        Its key ends with `.c4gh`, and it is no whole Crypt4GH file.
+    """
+    check_present(source)
+    check_source_seal(source, key)
+    format = format_of(key)
+    if format:
+        indexer.check_complete(source, format)
+
+
+def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, written: list[str],
+               progress: Progress | None, replaced: str | None = None, secret: SecretKey | None = None) -> StagedFile:
+    """Copy a file of this machine, with its index, to a key that is free.
+
+    Parameters
+    ----------
+    indexes
+        As `plan_indexes` gives them.
+    written
+        Gets the keys that were written, as they are.
+    replaced
+        The file that it replaces; see `Storage.write_stream`. Its index is
+        replaced by the new index.
+    secret
+        To seal an index with that is plain, where the source is sealed.
+
+    Raises
+    ------
+    AlreadyExistsError
+        A key that is taken.
+    InvalidInputError
+        A source that cannot be indexed.
+    """
+    with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+        index = built(source, key, indexes, Path(folder), secret)
+        sealed = sealed_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
+        size, checksum = _put(storage, source, key, progress, replaced)
+        written.append(key)
+        old_index = index_of(storage, replaced) if index else None
+        for path, index_key in index:
+            _put(storage, path, index_key, progress, old_index or replaced)
+            written.append(index_key)
+    return StagedFile(size, checksum, sealed)
+
+
+def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
+    """Bytes of a file and of those of its indexes that are there; those that are yet to be built are small beside it."""
+    return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
+
+
+def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
+    """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
+    return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
+
+
+def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret: SecretKey | None) -> Path:
+    if path is None:
+        return indexer.build_index(source, format_of(key), folder)
+    if is_encrypted(key) and not is_sealed(path):
+        return sealed_index.seal(source, path, folder, secret)
+    return path
+
+
+def index_of(storage: Storage, key: str | None) -> str | None:
+    """The index of a file that is replaced, where it has a mode to keep."""
+    with suppress(InvalidInputError):
+        if key and not storage.is_remote:
+            return next((name for name in index_names(key) if storage.exists(name)), None)
+    return None
+
+
+def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> IndexPlan:
+    """Index files to bring with a file, and their keys.
+
+    The index beside the source comes along under its canonical name; where
+    there is none, it is built.
+
+    Parameters
+    ----------
+    secret
+        Opens a sealed source, so that an index that is plain can be sealed
+        as it is.
+
+    Raises
+    ------
+    IntegrityError
+        There are some, and none is of the file; or one is not sealed as its
+        name says.
+    AccessError
+        The source is sealed, its index is plain, and there is no key.
+    """
+    if is_encrypted(key):
+        return sealed_index.plan(source, key, secret)
+    plan = _plain_index_plan(source, key)
+    for path, index_key in plan:
+        if path is not None:
+            check_source_seal(path, index_key)
+    return plan
+
+
+def _plain_index_plan(source: Path, key: str) -> IndexPlan:
+    format = format_of(key)
+    if format is None or not format.index_suffixes:
+        return []
+    beside = [Path(name) for name in index_names(source) if os.path.isfile(name)]
+    if format.name == "FASTA":
+        if not beside and not str(source).endswith(".gz"):
+            return [(None, key + ".fai")]
+        _check_fai(source, beside)
+        return [(path, key + path.suffix) for path in beside]
+    if not beside and format.streamable:
+        return [(None, key + format.index_suffixes[0])]
+    if beside and format.streamable:
+        beside = [indexer.choose_index(source, beside, format)]
+    return [(path, key + path.suffix) for path in beside[:1]]
+
+
+def _check_fai(source: Path, beside: list[Path]) -> None:
+    fai = next((path for path in beside if path.suffix == ".fai"), None)
+    if fai is None or is_compressed(str(source)):
+        return
+    with open(source, "rb") as file:
+        try:
+            check_fai(lambda start, end: os.pread(file.fileno(), end - start, start), source.stat().st_size, fai.read_bytes())
+        except IntegrityError as error:
+            raise IntegrityError(f"{fai.name} does not fit {source.name}: {error.message}",
+                                 f"make the index again (`samtools faidx {source}`), or remove it: one is made then") from None
+
+
+def checksum(source: Path, key: str) -> str:
+    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `counted_from`."""
+    with open(source, "rb") as file:
+        file.seek(_counted_from_file(source, key))
+        return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
+
+
+def counted_from(storage: Storage, key: str, *, whole: bool = False) -> int:
+    """The byte from which on a file counts for its checksum: of a sealed file the body alone.
+
+    So the checksum stays when a file is sealed for others, which changes the
+    header and nothing else. The header has seals of its own.
+
+    Parameters
+    ----------
+    whole
+        All of it counts; see `counts_whole`.
+    """
+    return _header_size(storage, key) if is_encrypted(key) and not whole else 0
+
+
+def counts_whole(attributes: Mapping[str, Any]) -> bool:
+    """Whether the checksum of an element's file is one of all its bytes though it is sealed: another program wrote it, and no size."""
+    return "data_size" not in attributes
+
+
+def _counted_from_file(source: Path, key: str) -> int:
+    real = source.resolve()
+    return _header_size(LocalStorage(real.parent), real.name) if is_encrypted(key) else 0
+
+
+def _header_size(storage: Storage, key: str) -> int:
+    try:
+        return stored_header(storage, key)[0].size
+    except DecryptError:
+        return 0
+
+
+def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
+    """Size in bytes and BLAKE2b-512 of a file in a storage; see `counted_from`."""
+    size, digest = storage.stat(key).size, hashlib.blake2b()
+    for piece in storage.iter_range(key, counted_from(storage, key, whole=whole), size):
+        digest.update(piece)
+        if progress:
+            progress(len(piece))
+    return size, digest.hexdigest()
+
+
+def _put(storage: Storage, source: Path, key: str, progress: Progress | None, like: str | None = None) -> tuple[int, str]:
+    digest, skip = hashlib.blake2b(), _counted_from_file(source, key)
+
+    def pieces() -> Iterator[bytes]:
+        with open(source, "rb") as file:
+            while piece := file.read(_PIECE):
+                digest.update(piece[max(skip - file.tell() + len(piece), 0):])
+                yield piece
+                if progress:
+                    progress(len(piece))
+
+    try:
+        size = source.stat().st_size
+        storage.write_stream(key, pieces(), size=size, like=like)
+    except ConflictError:
+        if sum(entry.covers(key) for entry in journal.entries(storage)) > 1:
+            raise ConflictError(f"somebody else is writing a file {key} to {storage.url}", "try again when that has ended") from None
+        raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
+                                 "give the element another data_path, or remove the file") from None
+    except PermissionError as error:
+        if isinstance(error, ModosError):
+            raise
+        raise InvalidInputError(f"no permission to read {source}") from None
+    return size, digest.hexdigest()
+
+
+def remove_object(storage: Storage) -> list[str]:
+    """Remove an object, its root first, and nothing else; returns the keys that stay as they belong to no element.
+
+    Raises
+    ------
+    NotFoundError
+        There is no object, nor the rest of one whose removal was interrupted.
+    """
+    try:
+        document = commits.load(storage)
+    except NotFoundError:
+        if not journal.recover(storage):
+            journal.refuse_busy(storage, journal.entries(storage))
+            raise
+        storage.tidy()
+        return []
+    present = [info.key for info in storage.iter_files()]
+    owned = journal.files_of(document)
+    inner = [key for key in present if key.startswith((f"{ZARR}/", f"{journal.FOLDER}/"))]
+    metadata = [key for key in inner if key.startswith(f"{ZARR}/")]
+    superfluous = [*metadata, *(key for key in present if key in owned)]
+    try:
+        _remove(storage, superfluous)
+    except StorageFullError:
+        commits.drop_mirrors(storage, document)  # they go anyway, and make room for the record
+        _remove(storage, superfluous)
+    storage.tidy()
+    return [key for key in present if key not in owned and key not in inner]
+
+
+def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
+    """How many files belong to an object, and how many bytes these and its metadata and arrays have."""
+    owned = set(journal.files_of(document))
+    files, within = [], 0
+    for info in storage.iter_files():
+        if info.key.startswith(f"{ZARR}/"):
+            within += info.size
+        elif info.key in owned:
+            files.append(info.size)
+    return len(files), sum(files) + within
+
+
+def _remove(storage: Storage, superfluous: list[str]) -> None:
+    with journal.recorded(storage, (), superfluous):
+        storage.delete(ROOT_KEY)
+        storage.delete(f"{ZARR}/.zmetadata")
+
+
+def object_files(storage: Storage) -> list[tuple[str, int]]:
+    """Keys and sizes of the files in an object, without its metadata and records of changes."""
+    inner = (ZARR + "/", journal.FOLDER + "/")
+    return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]

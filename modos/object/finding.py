@@ -1,0 +1,252 @@
+"""Which file of an object is meant, where it is streamed from, and the reference that it needs."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from modos.remote.services import Services, check_url, token_for
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.formats import (
+    format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
+)
+from modos.genomics import FindAliases, GenomicFile
+from modos.storage.given import refuse_pipe
+from modos.genomics.htsget.client import WORKERS, HtsgetClient
+from modos.genomics.htsget.query import Query
+from modos.genomics.planning import Planner
+from modos.genomics.reader import header_lines
+from modos.reference.cache import search_in
+from modos.reference.genes import GeneFinder
+from modos.reference.locate import provide, stored_assembly
+from modos.reference.sequences import cache_sequences, is_compressed
+from modos.reference.assembly import StoredContig
+from modos.genomics.region import RegionLike, settle
+from modos.storage import Storage, check_key
+from modos.storage.base import Progress
+from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.genomics.unsealing import UnsealedSource
+from modos.genomics.verification import Recorded
+
+Metadata = Mapping[str, Mapping[str, Any]]
+
+
+def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
+    """The key of a data file, given by its name or its key, within the object or as listed; or by the id of its element.
+
+    Raises
+    ------
+    NotFoundError
+        No element has such a file.
+    InvalidInputError
+        Several have; or it is an index.
+    """
+    known = [attributes["data_path"] for attributes in metadata.values()
+             if attributes.get("data_path") and not is_array_path(attributes["data_path"])]
+    text = file_path.removeprefix("s3://")
+    within = text.removeprefix(f"{storage.path.as_posix()}/")
+    for candidate in (text, within):
+        found = keys_named(known, candidate)
+        if len(found) > 1:
+            raise InvalidInputError(f"{candidate} could be {' or '.join(found)} in {storage.url}", "write it as it is stored")
+        if found:
+            return check_key(found[0])
+    if is_index(text):
+        raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
+    elements = [element_id for element_id in metadata if within in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
+    with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
+    if len(with_file) == 1:
+        return check_key(metadata[with_file[0]]["data_path"])
+    if with_file:
+        raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
+    if elements:
+        raise InvalidInputError(f"{listing(elements)} of {storage.url} has no file", "`modos track` is for what is kept as arrays")
+    names = sorted({name_of(key) for key in known})
+    near = did_you_mean(within, names)
+    raise NotFoundError(f"no file {within} in {storage.url}",
+                        f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}")
+
+
+def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
+                 reference_filename: str | Path | None = None, *, hints: Query = Query(),
+                 workers: int = WORKERS, endpoint: str | None = None,
+                 confirm: Callable[[], object] | None = None) -> GenomicFile:
+    """A data file of an object, ready to be streamed.
+
+    Over htsget where the services have it and the server answers, else
+    straight from the storage.
+
+    Parameters
+    ----------
+    planner
+        Of the object's storage; for a sealed file of a view of it.
+    reference_filename
+        FASTA for a CRAM; the object's own, where it is None.
+    hints
+        The fields and tags of reads that are wanted.
+    workers
+        How many parts are fetched at once.
+    endpoint
+        The server whose annotations count where there are no services.
+    confirm
+        Is called before anything is read, and raises ConflictError where the
+        file is not any more what the metadata say.
+
+    Raises
+    ------
+    InvalidInputError
+        The file has no records that can be streamed.
+    AccessError
+        It is sealed, and there is no key.
+    NotFoundError
+        The FASTA that was given does not exist.
+    """
+    name, format = plain_name(key), streamable_format(plain_name(key))
+    check_reference(reference_filename)
+    if name != key and planner.storage is storage:
+        raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, "
+                          "secret_key)")
+    file_id = _htsget_id(storage, services, key) if name == key else None
+    genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
+    endpoint = services.endpoint if services else None
+    attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
+    recorded = Recorded.of(attributes, sealed=name != key)
+    planner.expect(name, recorded)
+    kind = StorageSource if name == key else UnsealedSource
+    stored = kind(planner.storage, name, planner, workers, recorded)
+    if file_id is None:
+        source: Source = stored
+    else:
+        client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint), stored=True)
+        source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
+    if confirm:
+        source = ConfirmedSource(source, confirm)
+    file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
+                                                            lambda count: file.progress and file.progress(count)),
+                       _find_aliases(metadata, key, endpoint), hints, genes.find)
+    file.size = recorded.size
+    return file
+
+
+def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
+                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
+                senders: Sequence[PublicKey] | None = None) -> GenomicFile:
+    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
+
+    Parameters
+    ----------
+    endpoint
+        The server that the token in the environment is for; the one of the
+        URL where it is None.
+    secret
+        The key to open the answers with, where the server encrypts them.
+    senders
+        Of whom one must have sealed the answers; None for anybody.
+    """
+    check_reference(reference_filename)
+    check_url(url, "an htsget server")
+    source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
+    file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
+                       find_gene=GeneFinder(endpoint).find)
+    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
+                          senders=senders)
+    return file
+
+
+def check_reference(reference_filename: str | Path | None) -> None:
+    """Raise NotFoundError where a FASTA is given and does not exist, InvalidInputError where it is a pipe."""
+    if reference_filename is not None:
+        refuse_pipe(reference_filename, "a FASTA to decode with is read at random", "write it to a file first, and give that")
+    if reference_filename is not None and not os.path.isfile(reference_filename):
+        raise NotFoundError(f"no reference {reference_filename}", "check the path")
+
+
+def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | None:
+    """The file's id at the htsget server, None where there is no server for it."""
+    if services is None or services.htsget is None:
+        return None
+    url = f"{storage.url}/{stem_of(key)}"
+    if services.root is None:
+        return url.removeprefix("s3://").partition("/")[2]
+    return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
+
+
+def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
+    """The references of a data file."""
+    links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
+    return [metadata[link] for link in links if link in metadata]
+
+
+def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAliases | None:
+    """All names of the contigs of a file, where its reference is one of a store."""
+    stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
+    if stored is None:
+        return None
+
+    def find() -> Mapping[str, tuple[str, ...]]:
+        contigs = stored_assembly(stored, endpoint=endpoint).contigs
+        return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
+
+    return find
+
+
+def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GeneFinder:
+    """Knows the genes of a file's references: in GFF3 files of the object, and in a store."""
+    links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
+    references = _references_of(metadata, key)
+    paths = [a["data_path"] for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
+             and not is_array_path(a["data_path"]) and links & set(a.get("has_reference", ()))]
+    files = [(storage, path) for path in paths if not is_encrypted(path)]
+
+    def digests() -> set[str]:
+        return {stored_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
+
+    return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)])
+
+
+def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
+                 regions: Iterable[RegionLike] | None = None, endpoint: str | None = None,
+                 progress: Progress | None = None) -> str | None:
+    """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
+
+    The sequences of the contigs that are wanted are put where htslib looks
+    for them: out of the FASTA of a remote object, or, where the object has
+    none, out of the cache or the user's reference store, which may be the
+    endpoint's.
+
+    Raises
+    ------
+    IntegrityError
+        The object's FASTA is not the one the CRAM was made with.
+    """
+    if reference_filename is not None:
+        return str(reference_filename)
+    if format_of(plain_name(key)).name != "CRAM":
+        return None
+    for fasta in (reference.get("data_path") for reference in _references_of(metadata, key)):
+        if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
+            continue
+        local = storage.local_path(fasta)
+        if local is not None:
+            return str(local)
+        if is_compressed(fasta):
+            continue
+        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions), progress))
+        return None
+    provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
+    return None
+
+
+def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
+    """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
+    file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
+    lengths = {region.contig: region.limit for region in file.whole_contigs()}
+    md5s = {line.get("SN"): line.get("M5", "") for line in header_lines(file.header, "SQ", file.name)}
+    names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
+    return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names
+            if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))}

@@ -1,0 +1,226 @@
+"""The part of a MODO that keeps genomes and numeric tracks."""
+
+from __future__ import annotations
+
+import tempfile
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.object.document import format_id
+from modos.remote.services import Services
+from modos.object.transaction import Transaction
+from modos.object.document import Document
+from modos.errors import InvalidInputError
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.object.track_changes import TrackChanges
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modos.reference.reference import Reference
+    from modos.tracks.contigs import Contigs
+    from modos.tracks.genome import Genome
+    from modos.tracks.fitting import LoadReport
+    from modos.tracks.loading import Source
+    from modos.tracks.conditions import Condition
+
+
+class Genomes(ABC):
+    """What an object can do with genomes and tracks."""
+
+    storage: Storage
+    services: Services
+    metadata: Mapping[str, Mapping[str, Any]]
+    _document: Document
+
+    @abstractmethod
+    def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
+        """Collect changes, and commit them together."""
+
+    @property
+    def genome(self) -> Genome:
+        """The object's genome with its tracks; see `open_genome` where it has several."""
+        return self.open_genome()
+
+    def open_genome(self, id: str | None = None) -> Genome:
+        """A genome of the object with its tracks; NotFoundError where there is none.
+
+        It shows the object as it is now: what others commit later does not
+        change it, and opening it again shows that.
+        """
+        from modos.object.tracks import open_genome
+
+        document, known = self._document, self.__dict__.setdefault("_genomes", {})
+        of, genome = known.get(id, (None, None))
+        if of is not document:
+            genome = open_genome(self.storage, document, id, partial(self._write_values, id), partial(_opened, self, id))
+            known[id] = document, genome
+        return genome
+
+    def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
+        with self.track_changes() as tracks:
+            for track, column in values.items():
+                tracks.write(track, contig, start, column)
+        return self.open_genome(genome)
+
+    def reference(self, name: str | None = None) -> Reference:
+        """A reference genome, to be asked for its bases and annotations: `modo.reference("hg38").dna("chr1", 0, 100)`.
+
+        Its sequence is that of the object's FASTA, or of the reference store
+        that the object's ReferenceGenome names an assembly of.
+
+        Parameters
+        ----------
+        name
+            The id or name of a reference of the object, or the assembly that
+            it names; else of any assembly in the store. The object's only
+            one, where it is None.
+
+        Raises
+        ------
+        NotFoundError
+            Neither the object nor the store has it.
+        ConflictError
+            The store has another assembly of that name than the object names.
+        """
+        from modos.object.references import reference_of_object
+
+        return reference_of_object(self.storage, self.metadata, name, self.services.endpoint)
+
+    @contextmanager
+    def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
+        """Collect changes of genomes and tracks, and commit them together at the end of the block.
+
+        ::
+
+            with modo.track_changes() as tracks:
+                tracks.add("coverage", "coverage.bw")
+                tracks.rename("signal", "signal-2024")
+        """
+        with self.transaction(progress) as transaction:
+            yield TrackChanges(transaction)
+
+    def add_genome(self, fasta: str | Path | Sequence[str | Path] = (), *, sizes: str | Path | Sequence[str | Path] = (),
+                   agp: str | Path | Sequence[str | Path] = (), reference: str | None = None, id: str | None = None,
+                   assembly_report: str | Path | None = None, name_style: str = "UCSC-style-name",
+                   chromosome_map: str | Path | None = None, progress: Progress | None = None) -> str:
+        """Give the object a genome from files, in one commit; returns the reference's id.
+
+        Parameters
+        ----------
+        fasta
+            Files or patterns, plain or compressed: contigs and sequence.
+        sizes
+            Tables of names and lengths: files or patterns.
+        agp
+            AGP files.
+        reference
+            A reference of the object whose FASTA is taken; or, where it names
+            an assembly of a reference store, that one's contigs with all of
+            their names.
+        id
+            Of the reference; `genome`, or `reference`, where it is None.
+        assembly_report, name_style
+            An NCBI assembly report, and which of its names the contigs get.
+        chromosome_map
+            A table of names and the names that they get.
+        """
+        from modos.tracks.contig_files import iter_fastas
+        from modos.object.track_sequence import settle_contigs
+
+        stored = self._stored_contigs(reference)
+        if stored is not None:
+            with self.track_changes(progress) as tracks:
+                return tracks.add_genome(stored, None, id or str(reference))
+        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report,
+                                            name_style, chromosome_map, Path(folder), progress)
+            with self.track_changes(progress) as tracks:
+                return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
+
+    def _stored_contigs(self, reference: str | None) -> Contigs | None:
+        """The contigs of a reference that names an assembly of a store."""
+        if reference is None:
+            return None
+        from modos.reference.locate import stored_assembly
+        from modos.tracks.contigs import Contigs
+
+        document = self._document
+        attributes = document.element(document.find(reference if "/" in reference else f"reference/{reference}"))
+        if not attributes.get("assembly"):
+            return None
+        assembly = stored_assembly(attributes, endpoint=self.services.endpoint)
+        names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
+        return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
+
+    def add_track(self, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
+                  **options: Any) -> LoadReport:
+        """Add a track in one commit; see `TrackChanges.add` for its options and errors."""
+        with self.track_changes(progress) as tracks:
+            tracks.add(name, source, genome, **options)
+        return tracks.reports[name]
+
+    def replace_track(self, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
+        """Give a track other data in one commit; see `TrackChanges.replace`."""
+        with self.track_changes(progress) as tracks:
+            tracks.replace(name, source, **options)
+        return tracks.reports[name]
+
+    def import_genomedata(self, archive: str | Path, id: str = "genome", progress: Progress | None = None) -> list[str]:
+        """Bring in an archive of Genomedata, with its sequence and all tracks, in one commit; returns the tracks' names.
+
+        An archive of the same contigs as the object's genome of that id adds
+        its tracks to it.
+        """
+        from modos.tracks.genomedata import Archive
+        from modos.object.tracks import contigs_of, genome_ids
+
+        with Archive(archive) as source, self.track_changes(progress) as tracks:
+            genome_id, document = format_id("reference", id), tracks.transaction.start
+            if genome_id not in genome_ids(document):
+                tracks.add_genome(source.contigs, (lambda _: source.iter_sequence()) if source.has_sequence else None, id)
+            elif contigs_of(document, genome_id).lengths != source.contigs.lengths:
+                raise InvalidInputError(f"{archive} has other contigs than {genome_id}", "give another --id")
+            for name in source.tracks:
+                tracks.add(name, source.iter_track(name, progress), genome_id)
+            return source.tracks
+
+    def remove_track(self, name: str) -> str:
+        """Remove a track; returns the id that it had."""
+        with self.track_changes() as tracks:
+            return tracks.remove(name)
+
+    def rename_track(self, name: str, new: str) -> str:
+        """Give a track another name; its id stays, and is returned."""
+        with self.track_changes() as tracks:
+            return tracks.rename(name, new)
+
+    def mask_track(self, name: str, where: str | Path | Condition | None = None, hard: bool = False,
+                   progress: Progress | None = None, *, scores: Condition | None = None) -> str:
+        """Have a track count as having no value in places; see `TrackChanges.mask`."""
+        with self.track_changes(progress) as tracks:
+            return tracks.mask(name, where, scores=scores, hard=hard)
+
+    def mask_tracks(self, where: str | Path | Condition, names: Sequence[str] | None = None, *, scores: Condition | None = None,
+                    hard: bool = False, progress: Progress | None = None) -> list[str]:
+        """Mask several tracks, or all, in one commit; the file is read once. Returns their ids."""
+        from modos.tracks.mask_files import MaskFile
+
+        with self.track_changes(progress) as tracks:
+            chosen = tracks.names() if names is None else list(names)
+            places = MaskFile(where, scores) if isinstance(where, (str, Path)) else where
+            return [tracks.mask(name, places, hard=hard) for name in chosen]
+
+    def unmask_track(self, name: str, progress: Progress | None = None) -> str:
+        """Let a track have all of its values again."""
+        with self.track_changes(progress) as tracks:
+            return tracks.unmask(name)
+
+
+def _opened(modo: Genomes, id: str | None) -> Genome:
+    return modo.open_genome(id)

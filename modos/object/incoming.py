@@ -1,0 +1,186 @@
+"""Files of this machine that become the data of elements: as they are, or sealed on their way."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modos.object import sealed_index, files
+from modos.object.changes import Add, Update
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import has_no_index
+from modos.encryption.stored import stored_header
+from modos.encryption.structure import SLOTS_OF_SEALED, is_sealed, source_header
+from modos.errors import InvalidInputError, ModosError, listing
+from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, plain_name
+from modos.storage.hashing import ThreadedHash
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+_PIECE = 1 << 20  # bytes that are read at once
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class NewFile:
+    """A file of this machine that becomes an element's data, at a key that is free."""
+
+    source: Path
+    key: str
+    indexes: files.IndexPlan
+    change: Add | Update
+    replaces: bool = True
+    secret: SecretKey | None = None  # to seal an index with that is plain, where the source is sealed
+
+    def keys(self) -> list[str]:
+        return [self.key, *(key for _, key in self.indexes)]
+
+    def folders(self) -> list[str]:
+        return []
+
+    def expected(self, storage: Storage) -> int | None:
+        return files.size_with_indexes(self.source, self.indexes)
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
+        staged = files.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
+        if is_encrypted(self.key):
+            packets = len(source_header(self.source).packets)
+            logger.warning("%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
+                           "it does not say so", self.change.element_id, packets, "" if packets == 1 else "s")
+        return {"data_size": staged.size, "data_checksum": staged.checksum} | staged.sealed
+
+
+@dataclass(frozen=True)
+class NewSealedFile:
+    """A plain file of this machine that is sealed, with its indexes, for those who could open the file that it replaces."""
+
+    source: Path
+    key: str
+    indexes: files.IndexPlan
+    change: Update
+    recipients: tuple[PublicKey, ...]
+    replaces: bool = True
+
+    def keys(self) -> list[str]:
+        return [self.key, *(key for _, key in self.indexes)]
+
+    def folders(self) -> list[str]:
+        return []
+
+    def expected(self, storage: Storage) -> int | None:
+        return files.size_with_indexes(self.source, self.indexes)
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        self._tell_of_strangers(storage)
+        with tempfile.TemporaryDirectory(prefix="modos-") as folder:
+            index = files.built(self.source, plain_name(self.key), self.indexes, Path(folder))
+            replaced = self.change.base["data_path"]
+            told = self._seal(storage, self.source, self.key, replaced, progress)
+            headers = [told.pop("header_digest")]
+            written.append(self.key)
+            old_index = files.index_of(storage, replaced) if index else None
+            for path, index_key in index:
+                of_index = self._seal(storage, path, index_key, old_index or replaced, progress)
+                headers.append(of_index["header_digest"])
+                written.append(index_key)
+        return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
+
+    def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
+        from modos.encryption.writing import seal_pieces
+
+        plain, size = ThreadedHash(), source.stat().st_size
+
+        def pieces() -> Iterator[bytes]:
+            with open(source, "rb") as file:
+                while piece := file.read(_PIECE):
+                    yield piece
+
+        told = seal_pieces(storage, plain.over(pieces()), size, key, self.recipients, SecretKey.random(), progress,
+                           like=replaced)
+        return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
+
+    def _tell_of_strangers(self, storage: Storage) -> None:
+        try:
+            packets = len(stored_header(storage, self.change.base["data_path"])[0].packets)
+        except ModosError:
+            return
+        if packets > len(self.recipients):
+            logger.warning("%s: the header had %d packets, and %d of its recipients %s recorded: whoever else could open it "
+                           "cannot open the new file", self.change.element_id, packets, len(self.recipients),
+                           "is" if len(self.recipients) == 1 else "are")
+
+
+def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """The changes without what is told of a sealed file, which nobody sets but who seals it.
+
+    Raises
+    ------
+    InvalidInputError
+        They would change something of it.
+    """
+    given = [slot for slot in SLOTS_OF_SEALED if slot in changes]
+    if wrong := [slot for slot in given if changes[slot] != base.get(slot)]:
+        raise InvalidInputError(f"{element_id}: {listing(wrong)} cannot be set: modos records what it has encrypted itself",
+                                "leave it out; `modos c4gh encrypt`, `share` and `revoke` change it")
+    return {slot: value for slot, value in changes.items() if slot not in given}
+
+
+def is_to_be_sealed(source: Path, base: Mapping[str, Any]) -> bool:
+    """Whether a file is plain, by its content and name, and the one that it replaces is sealed."""
+    files.check_present(source)
+    return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_sealed(source)
+
+
+def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> bool:
+    """Whether an element has a file already, at the place where it is to be; sealed, where it would be sealed."""
+    files.check_present(source)
+    path, size = base.get("data_path"), source.stat().st_size
+    wanted = changes.get("data_path", path)
+    if sealing:
+        same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))
+        return (same_place and base.get("plain_size") == size
+                and base.get("plain_checksum") == files.checksum(source, plain_name(path)))
+    if wanted != path or base.get("data_size") != size or base.get("data_checksum") != files.checksum(source, path):
+        return False
+    if not is_encrypted(path):
+        return True
+    brings_index = has_no_index(base) and sealed_index.find(source) is not None
+    return not brings_index and stored_header(storage, path)[0] == source_header(source)
+
+
+def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:
+    """Have a plain file sealed under a key that ends with `.c4gh`; see `NewSealedFile`.
+
+    Raises
+    ------
+    InvalidInputError
+        For whom the file that it replaces is sealed is not recorded.
+    """
+    indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in files.plan_indexes(source, plain_name(key))]
+    return NewSealedFile(source, key, indexes, change, recorded_recipients(change.element_id, change.base))
+
+
+def recorded_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+    """For whom an element's file is sealed, by its metadata.
+
+    Raises
+    ------
+    InvalidInputError
+        Nobody is recorded, or not a public key.
+    """
+    hint = "encrypt the file yourself and give that, or store it plain with --plain (plain=True)"
+    try:
+        keys = tuple(PublicKey.parse(key) for key in attributes.get("recipients", ()))
+    except InvalidInputError:
+        raise InvalidInputError(f"{element_id} is encrypted, and its recipients are no public keys: the new file cannot be "
+                                "encrypted for them", hint) from None
+    if not keys:
+        raise InvalidInputError(f"{element_id} is encrypted, and for whom is not recorded: the new file cannot be encrypted "
+                                "for them", hint)
+    return keys

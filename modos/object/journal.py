@@ -1,0 +1,312 @@
+"""What a change is about to leave behind, written down before it starts.
+
+A change that brings or removes files first writes their keys to
+`.modos/<mark>.json`. Whatever happens then, each of these files either
+belongs to the committed object or is garbage; the root document says which.
+So a change that was killed is cleaned up by anyone who comes later, and
+files that modos did not write are never touched.
+
+Who cleans up claims the record, then writes the root anew, then deletes. Who
+commits reads the root, looks at the record and the files, and replaces the
+root on condition that it is the one that was read. So either the commit is
+made and its files stay, or it fails: whatever the clocks say, and however
+long either of them sleeps in between.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from modos.storage.processes import ownership
+from modos.object.document import ZARR, Document
+from modos.object.record import FOLDER, Entry, Record, entries
+from modos.object.commits import fence, load, mirror_key
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
+from modos.formats import index_names, is_encrypted, plain_name
+from modos.storage import ObjectInfo, Storage
+
+_WORKERS = 8
+_FEW = 16  # files that are asked for one by one; of more, their folder is listed
+
+
+class Journal:
+    """A change that is on record, for who makes it.
+
+    Attributes
+    ----------
+    written
+        The caller appends the keys of files that it has written; others may
+        be somebody else's.
+    tried
+        Whether the commit was tried.
+    """
+
+    def __init__(self, storage: Storage, record: Record | None):
+        self.written: list[str] = []
+        self.tried = False
+        self._adopted: list[Entry] = []
+        self._storage = storage
+        self._record = record
+
+    def check(self, sizes: Mapping[str, int | None]) -> None:
+        """Look whether the change is on record, and its files are there; call it right before the commit.
+
+        Parameters
+        ----------
+        sizes
+            The files that the new root names, and their bytes where that is
+            known.
+
+        Raises
+        ------
+        ConflictError
+            Somebody took the change for abandoned, or files are gone.
+        """
+        self.tried = True
+        if self._record is None:
+            return
+        with ThreadPoolExecutor(1) as pool:
+            checked = pool.submit(self._record.check)
+            there = _sizes_of(self._storage, sizes)
+            checked.result()
+        gone = sorted(key for key, size in sizes.items() if key not in there or size not in (None, there[key]))
+        if gone:
+            raise ConflictError(f"{listing(gone)} in {self._storage.url} {'was' if len(gone) == 1 else 'were'} removed or changed "
+                                "by somebody else before the commit", "nothing was changed: try again")
+
+    def check_created(self) -> None:
+        """Look at the record once again, after an object was made: before, it had no root that others could write anew.
+
+        Raises
+        ------
+        IntegrityError
+            Somebody took the change for abandoned.
+        """
+        if not self.is_ours():
+            raise IntegrityError(f"while {self._storage.url} was made, somebody took that for abandoned: it may lack files",
+                                 "see with `modos check` what is missing, or remove it and make it again")
+
+    def is_ours(self) -> bool:
+        """Whether nobody took the change for abandoned."""
+        try:
+            if self._record:
+                self._record.check()
+        except ConflictError:
+            return False
+        return True
+
+    def adopt(self) -> None:
+        """Take over what other changes have left, to go on with it; ConflictError where somebody cleans it up."""
+        self._adopted = [entry for entry in entries(self._storage) if entry.abandoned and entry.is_ours] if self._record else []
+        for entry in self._adopted:
+            if self._record and not entry.claim(self._storage, self._record.mark):
+                raise ConflictError(f"somebody else cleans up after {entry.key} in {self._storage.url}", "try again")
+
+    def has_adopted(self, key: str) -> bool:
+        """Whether a file was certainly left by a change that was taken over."""
+        info = self._storage.stat(key)
+        return any(entry.may_delete(info) for entry in self._adopted)
+
+
+@contextmanager
+def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
+             keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
+             old_folders: Iterable[str] = ()) -> Iterator[Journal]:
+    """Keep the keys of files on record while some are written and others become superfluous.
+
+    At the end, well or not, those of them that belong to no element are
+    deleted. Where that fails the record stays, and `recover` does it later.
+    A change that somebody else took for abandoned is left to them.
+
+    Parameters
+    ----------
+    new
+        Files that will be written.
+    old
+        Files that the commit makes superfluous.
+    keep
+        Errors after which the files stay, on record, for one who goes on.
+    new_folders, old_folders
+        Of arrays that will be written, and of those that the commit makes
+        superfluous.
+    """
+    new, old, old_folders = set(new), set(old), sorted(set(old_folders))
+    folders = [*old_folders, *new_folders]
+    if not new and not old and not folders:
+        yield Journal(storage, None)
+        return
+    record = Record(storage, new, old, folders)
+    journal = Journal(storage, record)
+    try:
+        record.begin()
+        try:
+            yield journal
+        except keep:
+            raise
+        except BaseException:
+            _clean_up_after_error(storage, journal, record, old.union(journal.written), old_folders)
+            raise
+        _clean_up(storage, record, old.union(journal.written), old_folders)
+    finally:
+        record.end()
+
+
+def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterable[str], fenced: bool = False) -> None:
+    with suppress(ModosError):
+        document = _document_in(storage)
+        found = [info.key for info in _unowned(storage, files, folders, ownership_of(document))]
+        if found and document and fenced:
+            is_owned = ownership_of(fence(storage))
+            found = [key for key in found if not is_owned(key)]
+        _delete(storage, found)
+        record.delete()
+
+
+def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, files: set[str], folders: Iterable[str]) -> None:
+    with suppress(ModosError):
+        if journal.is_ours():  # a commit without an answer may still be on its way
+            _clean_up(storage, record, files, folders, fenced=journal.tried and storage.is_remote)
+        else:  # what was written since may be anybody's by now
+            record.leave()
+            recover(storage)
+
+
+def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
+    """ConflictError where one of the changes on record is under way, or may be."""
+    if busy := [entry for entry in known if not entry.abandoned]:
+        files = len(busy[0].files)
+        raise ConflictError(f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
+                            "wait for its end; where that was killed, in a container or on another machine, "
+                            f"`modos check {storage.url} --fix --older-than 0` removes what it left")
+
+
+def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
+    """Clean up after changes that were left; returns the keys of the files that were deleted."""
+    known = [entry for entry in entries(storage, limit) if entry.abandoned]
+    if not known:
+        return []
+    mark = ownership.new_mark()
+    try:
+        left = [entry for entry in known if _claim(storage, entry, mark)]
+        claimed = {entry.key for entry in left}
+        busy = [entry for entry in entries(storage, limit) if not entry.abandoned and entry.key not in claimed]
+        deleted = _delete(storage, _garbage(storage, left, busy))
+        for entry in left:
+            if not any(other.covers(file) for other in busy for file in entry.files):
+                storage.delete(entry.key)
+        return deleted
+    finally:
+        ownership.release(mark)
+
+
+def _claim(storage: Storage, entry: Entry, mark: str) -> bool:
+    try:
+        return entry.claim(storage, mark)
+    except StorageFullError:
+        return entry.has_ended  # what it left is the space that is missing
+
+
+def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
+    """What changes have left, as nothing can be committed any more that has it."""
+    document = _document_in(storage)
+    proven = [entry for entry in left if entry.is_ours]
+    files = {key for entry in proven for key in entry.files if not any(other.covers(key) for other in busy)}
+    folders = {folder for entry in proven for folder in entry.folders} - {folder for other in busy for folder in other.folders}
+    is_owned = ownership_of(document)
+    found = [info.key for info in _unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
+    if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
+        is_owned = ownership_of(fence(storage))
+    kept = {key for entry in proven for key in entry.new & files if not is_owned(key)}
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(storage.drop_kept, kept))
+    return [key for key in found if not is_owned(key)]
+
+
+def _unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
+    """Those of some files, and of the files in folders, that are there and belong to no element."""
+    below = [info for folder in folders for info in storage.iter_files(folder) if not is_owned(info.key)]
+    keys = sorted(set(files).difference(info.key for info in below))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        infos = pool.map(lambda key: _stat(storage, key), [key for key in keys if not is_owned(key)])
+        return [*below, *(info for info in infos if info is not None)]
+
+
+def _stat(storage: Storage, key: str) -> ObjectInfo | None:
+    try:
+        return storage.stat(key)
+    except (NotFoundError, InvalidInputError):  # a link that leads out of the object is nothing that modos wrote
+        return None
+
+
+def _delete(storage: Storage, keys: Iterable[str]) -> list[str]:
+    keys = sorted(set(keys))
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(storage.delete, keys))
+    return keys
+
+
+def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
+    """The sizes of those files that are there."""
+    groups: dict[str, list[str]] = {}
+    for key in keys:
+        groups.setdefault("/".join(key.split("/")[:3]) if key.startswith(f"{ZARR}/") else "", []).append(key)
+    sizes: dict[str, int] = {}
+    for folder, members in groups.items():
+        if len(members) > _FEW:
+            sizes |= {info.key: info.size for info in storage.iter_files(folder)}
+            continue
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            sizes |= {info.key: info.size for info in pool.map(lambda key: _stat(storage, key), members) if info is not None}
+    return sizes
+
+
+def _document_in(storage: Storage) -> Document | None:
+    try:
+        return load(storage)
+    except NotFoundError as error:
+        if error.hint and "create it first" in error.hint:  # no bucket: nothing is known
+            raise
+        return None
+
+
+def ownership_of(document: Document | None) -> Callable[[str], bool]:
+    """Whether a key belongs to an object with this root: metadata, an element's file, or its index."""
+    if document is None:
+        return lambda key: False
+    owned, arrays = files_of(document), document.array_folders()
+    mirrors = {mirror_key(path) for path in document.nodes}
+
+    def is_owned(key: str) -> bool:
+        if not key.startswith(f"{ZARR}/") or key in mirrors or key.count("/") == 1:
+            return key in owned or key.startswith(f"{ZARR}/")
+        parts = key.split("/")
+        return document.zarr_format == 2 or any("/".join(parts[:length]) in arrays for length in range(2, len(parts)))
+
+    return is_owned
+
+
+def files_of(document: Document) -> set[str]:
+    """The keys that the files of a document's elements and their indexes have."""
+    return {key for element_id in document.data_paths().values()
+            for key in files_of_element(document.nodes[element_id]["attributes"])}
+
+
+def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
+    """The keys that an element's file and its indexes have.
+
+    A sealed file of which no sealed index is on record may have a plain one
+    beside it.
+    """
+    path, digests = attributes["data_path"], attributes.get("header_digests")
+    is_alone = is_encrypted(path) and isinstance(digests, list) and len(digests) == 1
+    return files_at([path, plain_name(path)]) - {plain_name(path)} if is_alone else files_at([path])
+
+
+def files_at(paths: Iterable[str]) -> set[str]:
+    """The keys that files and their indexes have."""
+    return {key for path in paths for key in (path, *index_names(path))}
+
+

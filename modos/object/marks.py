@@ -1,0 +1,101 @@
+"""What only modos says of an object and its elements, apart from what other readers build their classes of.
+
+Readers of sdsc-ordes modos build a class of all attributes of the root, and of
+those of each group below `data`, `assay` and so on; what they do not know is an
+error to them. So the record of commits, and slots that their schema does not
+have, lie in a group of their own that has no children, by element. In memory
+they are among the attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from modos.object import shape
+
+OWN_NODE = "_modos"
+STATE = "_modos"  # root attribute, in memory and in older objects: format version, revision, the ids of recent commits
+KEY = "key"  # in a group's part of the consolidated metadata: under which name its slots are kept
+_OF = "of"  # among an element's slots: of which file they are
+_OF_FILES = frozenset(("data_size", "plain_size", "plain_checksum", "seal_digest", "header_digests", "recipients", "sender"))
+_OF_GENOMES = _OF_FILES | {"data_format", "data_checksum"}
+_APART: Mapping[str, frozenset[str]] = {
+    "Assay": frozenset(("has_sample",)),
+    "ReferenceGenome": _OF_GENOMES | {"assembly", "seqcol_digest"},
+    "ReferenceSequence": frozenset(("refget_digest",)),
+    **dict.fromkeys(("DataEntity", "AlignmentSet", "VariantSet", "Array", "MassSpectrometryResults"), _OF_FILES),
+}
+
+
+def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
+    """The attributes of a group or an array as others read them, and those slots of its element that only modos has."""
+    attributes = node.get("attributes", {})
+    apart = _APART.get(str(attributes.get("@type"))) if attributes else None
+    names = apart.intersection(attributes) if apart and path.count("/") == 1 and node.get("node_type") == "group" else None
+    if not names:
+        return attributes, {}
+    shown = dict(attributes)
+    own = {name: shown.pop(name) for name in sorted(names)}
+    if not _OF_GENOMES.isdisjoint(own):
+        own[_OF] = _file_of(shown)
+    return shown, own
+
+
+def keyed(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """A group that says under which name its slots are kept."""
+    return {**node, "consolidated_metadata": {**node.get("consolidated_metadata", {}), KEY: key}}
+
+
+def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
+    """Put what is apart back to the attributes of an object and its elements; Malformed where it is not of its types.
+
+    Older versions of modos leave the group as it is, give elements another
+    name with their keys, and write what they record among the attributes. Who
+    consolidates anew (zarr-python) writes no keys: then ids count.
+    """
+    if OWN_NODE not in shape.a_dict(nodes, "its list of elements"):
+        return
+    node = shape.a_dict(nodes[OWN_NODE], OWN_NODE)
+    told = shape.a_dict(node.get("attributes", {}), f"what it says of {OWN_NODE}")
+    slots = shape.a_dict(told.get("slots", {}), f"the slots of {OWN_NODE}")
+    nodes[OWN_NODE] = {**node, "attributes": {}}
+    state = _unite(told.get("state"), attributes.get(STATE))
+    if state:
+        attributes[STATE] = state
+    has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
+    for path, node in nodes.items():
+        try:
+            key = node["consolidated_metadata"].pop(KEY, None) if has_keys and "consolidated_metadata" in node else None
+            own = slots.get(key if has_keys else path)
+            if own is not None:
+                _put(node["attributes"], own)
+        except (KeyError, TypeError, AttributeError):
+            raise shape.Malformed(f"what is kept apart of {path}, or the rest, is not of its types") from None
+
+
+def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
+    """Give an element its other slots; what its attributes say is newer, and slots of another file are none."""
+    if own.pop(_OF, None) != _file_of(attributes):
+        own = {name: value for name, value in own.items() if name not in _OF_GENOMES}
+    samples, seen = own.get("has_sample"), attributes.get("has_sample")
+    if samples and isinstance(samples, list) and isinstance(seen, list):
+        attributes["has_sample"] = list(dict.fromkeys([*samples, *seen]))  # they could only add to what they did not see
+    for name, value in own.items():
+        if name not in attributes:
+            attributes[name] = value
+
+
+def _file_of(attributes: Mapping[str, Any]) -> Any:
+    """What is another text for another file."""
+    checksum = attributes.get("data_checksum")
+    return checksum[:16] if type(checksum) is str and attributes.get("@type") != "ReferenceGenome" else attributes.get("data_path")
+
+
+def _unite(told: Any, since: Any) -> dict[str, Any]:
+    """The record of commits, with that of an older modos, which began its own."""
+    told, since = shape.check_state(told), shape.check_state(since)
+    if not told or not since:
+        return told or since
+    return since | told | {"revision": told.get("revision", 0) + since.get("revision", 0),
+                           "commits": [*told.get("commits", ()), *since.get("commits", ())]}

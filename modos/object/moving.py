@@ -1,0 +1,109 @@
+"""Files of an object that get another name: what may be called how, and the move in one commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from modos.object.changes import Update
+from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
+from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, name_of, plain_name
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+_COMPRESSED = (".gz", ".bgz")
+
+
+@dataclass(frozen=True)
+class FilePairs:
+    """A file of an element, and its indexes, of which others are made.
+
+    Parameters
+    ----------
+    pairs
+        What is there and what will be; the data file first.
+    """
+
+    change: Update
+    pairs: tuple[tuple[str, str], ...]
+    replaces: bool = field(default=True, kw_only=True)
+
+    def keys(self) -> list[str]:
+        return [target for _, target in self.pairs]
+
+    def folders(self) -> list[str]:
+        return []
+
+    def expected(self, storage: Storage) -> int | None:
+        return sum(storage.stat(source).size for source, _ in self.pairs)
+
+
+@dataclass(frozen=True)
+class MovedFile(FilePairs):
+    """A file of an element, and its indexes, under another name.
+
+    The bytes are not read: they get one more name in a folder, and are
+    copied by the server on S3. Sizes are compared.
+    """
+
+    def expected(self, storage: Storage) -> int | None:
+        return 0
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        recorded = self.change.base.get("data_size")
+        for source, target in self.pairs:
+            try:
+                size = storage.stat(source).size
+            except NotFoundError:
+                raise ConflictError(f"{self.change.element_id}: its file {source} is not in {storage.url} any more",
+                                    "nothing was changed: look whether somebody else has renamed or replaced it, or see `modos check`"
+                                    ) from None
+            if recorded not in (None, size):
+                raise IntegrityError(f"{storage.url}/{source} has {size:,} bytes, recorded are {recorded:,}", "see `modos check`")
+            try:
+                storage.copy(target, source)
+            except ConflictError:
+                raise AlreadyExistsError(f"there is a file {target} in {storage.url} already", "choose another name") from None
+            written.append(target)
+            if storage.stat(target).size != size:
+                raise IntegrityError(f"{storage.url}/{target} is not as large as {source}, of which it was made", "try again")
+            recorded = None
+        return {}
+
+
+def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
+    """The key that the file of an element gets by a name.
+
+    Raises
+    ------
+    InvalidInputError
+        The element is kept as arrays, or the name is one of another format, or of an encrypted file where this is none.
+    """
+    path = base["data_path"]
+    before, after = format_of(name_of(path)), format_of(plain_name(name))
+    if is_encrypted(name) and not is_encrypted(path):
+        raise InvalidInputError(f"{element_id}: {path} is not encrypted, as {name} says", "encrypt it with `modos c4gh encrypt`")
+    if before != after and (before or after.name != base.get("data_format")):
+        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_called(before)}, and {name} says {_called(after)}",
+                                "a name does not convert a file: keep the ending")
+    if name_of(path).lower().endswith(_COMPRESSED) != plain_name(name).lower().endswith(_COMPRESSED):
+        raise InvalidInputError(f"{element_id}: {name_of(path)} and {name} are not compressed alike",
+                                "a name does not convert a file: keep the ending")
+    return plain_name(name) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")
+
+
+def _called(format: Any) -> str:
+    return format.name if format else "of no format that is known"
+
+
+def find_pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
+    """A file and those of its indexes that are there, each with the name that it has beside another file."""
+    indexes = zip(index_names(path), index_names(target))
+    return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
+
+
+def find_pairs_to_move(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
+    """As `find_pairs`; for a sealed file without a sealed index with the plain index that is read in its place."""
+    pairs = find_pairs(storage, path, target)
+    return pairs if len(pairs) > 1 or not is_encrypted(path) else pairs + find_pairs(storage, plain_name(path), plain_name(target))[1:]

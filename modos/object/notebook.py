@@ -1,0 +1,137 @@
+"""Objects and elements as people see them: in notebooks, and as YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import InvalidInputError
+from modos.formats import is_array_path, name_of
+from modos.genomics import GenomicFile, RegionsLike
+from modos.escaping import escape_line, escape_text
+from modos.genomics.region import RegionLike
+
+if TYPE_CHECKING:
+    import numpy as np
+
+_MAX_ROWS = 100
+_MAX_TEXT = 200
+
+
+class ElementView(Mapping):
+    """An element of an object: a mapping of its attributes, with the records of its file.
+
+    Parameters
+    ----------
+    id
+        The element's full id.
+    attributes
+        By slot.
+    open_file
+        Gives the object's file of a path.
+    """
+
+    def __init__(self, id: str, attributes: Mapping[str, Any], open_file: Callable[[str], GenomicFile]):
+        self.id = id
+        self._attributes = attributes
+        self._open_file = open_file
+
+    @property
+    def file_name(self) -> str | None:
+        """What its file is called; None where it has none. `data_path` is where that lies."""
+        path = self._attributes.get("data_path")
+        return path and _name(path)
+
+    @property
+    def file(self) -> GenomicFile:
+        """Its file; InvalidInputError where it has none that can be streamed."""
+        path = self._attributes.get("data_path")
+        if not path:
+            raise InvalidInputError(f"{self.id} has no file")
+        return self._open_file(path)
+
+    def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
+        """The records that overlap some regions; see `modos.genomics.GenomicFile.fetch`."""
+        return self.file.fetch(region, samples)
+
+    def count(self, region: RegionsLike = None) -> int:
+        """How many records overlap some regions."""
+        return self.file.count(region)
+
+    def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
+        """The depth of reads over a region; see `modos.genomics.GenomicFile.coverage`."""
+        return self.file.coverage(region, bins)
+
+    def __getitem__(self, slot: str) -> Any:
+        return self._attributes[slot]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._attributes)
+
+    def __len__(self) -> int:
+        return len(self._attributes)
+
+    def __repr__(self) -> str:
+        return f"<{self._attributes.get('@type', 'element')} {self.id}>"
+
+    def _repr_html_(self) -> str:
+        return _table(f"{self.id}", [(slot, _file(value) if slot == "data_path" else _text(value))
+                                     for slot, value in self._attributes.items()])
+
+
+def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """The elements of an object as a table."""
+    rows = [(element_id, _text(attributes.get("@type")), _text(attributes.get("name") or ""),
+             _name(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
+    more = len(rows) - _MAX_ROWS
+    return _table(name, rows[:_MAX_ROWS], ("id", "type", "name", "file")) + (
+        f"<p>and {more:,} more</p>" if more > 0 else "")
+
+
+def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:
+    """Metadata as YAML: files by their names, with a comment that says where one lies that is stored as something else."""
+    return "".join(_element_yaml(element_id, attributes) for element_id, attributes in metadata.items())
+
+
+def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
+    import yaml
+
+    path = attributes.get("data_path")
+    named = dict(attributes, data_path=_name(path)) if path else dict(attributes)
+    lines = yaml.safe_dump({element_id: named}, sort_keys=False, allow_unicode=not _has_hidden({element_id: named})).splitlines()
+    if path and path != _name(path):
+        at = next(number for number, line in enumerate(lines) if line[2:].startswith("data_path: "))
+        while lines[at + 1:] and lines[at + 1].startswith("    "):  # a long one goes on
+            at += 1
+        lines[at] += f"  # stored as {escape_line(path)}"
+    return "\n".join(lines) + "\n"
+
+
+def _has_hidden(value: Any) -> bool:
+    """Whether a text of an element has what a terminal obeys: YAML writes that out together with all that is not ASCII."""
+    if isinstance(value, (list, dict)):
+        return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
+    return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value
+
+
+def _name(path: str) -> str:
+    """What a file is called; arrays are called by where they are."""
+    return path if is_array_path(path) else name_of(path)
+
+
+def _file(path: str) -> str:
+    return path if path == _name(path) else f"{_name(path)} (stored as {path})"
+
+
+def _table(title: str, rows: Iterable[tuple[str, ...]], head: tuple[str, ...] = ()) -> str:
+    def row(cells: Iterable[str], tag: str) -> str:
+        return "<tr>" + "".join(f"<{tag}>{escape(escape_line(str(cell)))}</{tag}>" for cell in cells) + "</tr>"
+
+    lines = ([row(head, "th")] if head else []) + [row(cells, "td") for cells in rows]
+    return f"<table><caption>{escape(escape_line(title))}</caption>{''.join(lines)}</table>"
+
+
+def _text(value: Any) -> str:
+    text = ", ".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -1,0 +1,127 @@
+"""Chunks of Zarr v2 arrays, turned into those of Zarr v3 one by one."""
+
+from __future__ import annotations
+
+import bz2
+import json
+import lzma
+import math
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import numcodecs
+import numpy as np
+
+from modos.object.old_layout import ZSTD_LEVEL, is_text
+from modos.errors import IntegrityError
+from modos.storage.base import MAX_READ
+from modos.tracks.frames import check_frame
+
+_WITH_SIZE = ("zstd", "lz4")  # what they hold begins with its size
+_ARRAY_FILTERS = ("delta", "shuffle", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype", "crc32", "adler32", "fletcher32")
+_TEXT_FILTERS = ("vlen-utf8", "json2")
+_BOUNDED: dict[str, Callable[[], Any]] = {
+    "zlib": zlib.decompressobj, "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), "bz2": bz2.BZ2Decompressor,
+    "lzma": lzma.LZMADecompressor}
+
+
+def why_unreadable(meta: Mapping[str, Any]) -> str | None:
+    """What keeps an array's chunks from being decoded here; None where nothing does.
+
+    Codecs that would run code that a file brings (pickle) are none of ours.
+    """
+    compressor = (meta.get("compressor") or {}).get("id")
+    filters = [codec.get("id") for codec in meta.get("filters") or ()]
+    known = _TEXT_FILTERS if meta["dtype"] == "|O" else _ARRAY_FILTERS
+    if compressor not in (None, "blosc", *_WITH_SIZE, *_BOUNDED):
+        return f"the compressor {compressor}"
+    if unknown := [name for name in filters if name not in known]:
+        return f"the filter {unknown[0]}"
+    if "json2" in filters and meta.get("order") == "F" and len(meta["shape"]) > 1:
+        return "json2 in the order F"
+    if math.prod(meta["chunks"]) * np.dtype(meta["dtype"]).itemsize > MAX_READ:
+        return f"chunks of more than {MAX_READ >> 20} MiB"
+    return None
+
+
+def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
+    """A chunk of a Zarr v2 array as Zarr v3 has it; see `old_layout.array_node`.
+
+    Raises
+    ------
+    IntegrityError
+        It is damaged, or holds other than texts where it should.
+    """
+    try:
+        values = _decoded(meta, data)
+        encoded = numcodecs.VLenUTF8().encode(_texts(meta, values, place, name)) if is_text(meta) else _little_endian(values).tobytes()
+    except IntegrityError:
+        raise
+    except Exception as error:  # each codec has errors of its own
+        raise IntegrityError(f"{name} is damaged: {error}", "restore the object from a copy") from None
+    return bytes(numcodecs.Zstd(level=ZSTD_LEVEL).encode(encoded))
+
+
+def _decoded(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
+    """The values of a chunk, in its shape."""
+    chunks, dtype, filters = tuple(meta["chunks"]), np.dtype(meta["dtype"]), meta.get("filters") or ()
+    decoded: Any = _decompressed(meta.get("compressor"), data, MAX_READ if filters else math.prod(chunks) * dtype.itemsize)
+    if dtype.hasobject and filters[0]["id"] == "json2":
+        return _from_json(decoded, chunks)
+    if dtype.hasobject and int.from_bytes(bytes(decoded[:4]), "little") != math.prod(chunks):
+        raise ValueError("it has another number of texts than a chunk has")
+    for codec in reversed(filters):
+        decoded = numcodecs.get_codec(dict(codec)).decode(decoded)
+    if not dtype.hasobject:
+        decoded = np.frombuffer(memoryview(np.ascontiguousarray(decoded)).cast("B") if isinstance(decoded, np.ndarray) else decoded, dtype)
+    return _shaped(decoded, chunks, meta.get("order", "C"))
+
+
+def _from_json(data: Any, chunks: tuple[int, ...]) -> np.ndarray:
+    """The values of a chunk in the codec json2: lists in lists, then the type, then the shape."""
+    *values, _, _ = json.loads(bytes(data))
+    for _ in chunks[1:]:
+        values = [value for row in values for value in row]
+    found = np.empty(len(values), dtype=object)
+    found[:] = values
+    return _shaped(found, chunks, "C")
+
+
+def _shaped(values: np.ndarray, chunks: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+    if values.size != math.prod(chunks):
+        raise ValueError(f"it has {values.size:,} values, not {math.prod(chunks):,}")
+    return values.reshape(chunks, order=order)
+
+
+def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -> bytes | np.ndarray:
+    if compressor is None:
+        return data
+    kind = compressor["id"]
+    if kind in _BOUNDED:
+        found = _BOUNDED[kind]().decompress(data, limit + 1)
+        if len(found) > limit:
+            raise ValueError(f"it holds more than {limit:,} bytes")
+        return found
+    if kind == "blosc":
+        held = int.from_bytes(data[4:8], "little")
+        if held > limit:
+            raise ValueError(f"it holds more than {limit:,} bytes")
+        check_frame(data, held)
+    return numcodecs.get_codec(dict(compressor)).decode(data)
+
+
+def _little_endian(values: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
+
+
+def _texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int, ...], name: str) -> np.ndarray:
+    """The values as texts, empty ones outside of the array."""
+    inside = tuple(slice(0, length - at * chunk) for length, chunk, at in zip(meta["shape"], meta["chunks"], place, strict=True))
+    texts = np.full(values.shape, "", dtype=object)
+    texts[inside] = values[inside]
+    texts = texts.reshape(-1)
+    if others := [text for text in texts if not isinstance(text, str)]:
+        raise IntegrityError(f"{name} is of an array of texts and holds {str(others[0])[:40]}, of the type {type(others[0]).__name__}",
+                             "Zarr v3 has no array of mixed values: write it as texts")
+    return texts

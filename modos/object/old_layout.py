@@ -1,0 +1,174 @@
+"""Objects in the layout of Zarr v2: what their groups and arrays say, and the same in the terms of Zarr v3.
+
+`.zmetadata` lists the whole tree. It is written after the groups' own files,
+and some programs leave it as it was: what a group says of itself counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from modos.object import shape
+from modos.errors import NotFoundError
+from modos.formats import ZARR
+from modos.storage import ObjectInfo, Storage
+
+OLD_ROOT_KEY = f"{ZARR}/.zmetadata"
+ZSTD_LEVEL = 3
+_OWN = (".zgroup", ".zattrs", ".zarray")
+_WORKERS = 16
+_DTYPE = re.compile(r"[<>|=]?([biufcSUO])(\d*)")
+_NAMES = {"b": {1: "bool"}, "i": {n: f"int{8 * n}" for n in (1, 2, 4, 8)}, "u": {n: f"uint{8 * n}" for n in (1, 2, 4, 8)},
+          "f": {n: f"float{8 * n}" for n in (2, 4, 8)}, "c": {n: f"complex{8 * n}" for n in (8, 16)}}
+_TEXT_CODECS = ("vlen-utf8", "json2")
+_NO_FILL = {"b": False, "i": 0, "u": 0, "f": 0.0, "c": [0.0, 0.0], "S": "", "U": "", "O": ""}
+_CHUNK = re.compile(r"\d+(?:[./]\d+)*")
+
+
+class Unknown(ValueError):
+    """Why an array has nothing in Zarr v3 that it could be, in a few words."""
+
+
+def own_files(storage: Storage) -> list[ObjectInfo]:
+    """The files in which groups and arrays say what they are, and `.zmetadata`; none where they cannot be listed."""
+    if not storage.can_list:
+        return []
+    return [info for info in storage.iter_files(ZARR) if info.key.rpartition("/")[2] in _OWN or info.key == OLD_ROOT_KEY]
+
+
+def tag_of(infos: list[ObjectInfo]) -> str:
+    """What is another text when one of some files is another one."""
+    return hashlib.sha256(repr(sorted((info.key, info.etag) for info in infos)).encode()).hexdigest()
+
+
+def read_own(storage: Storage, infos: list[ObjectInfo]) -> dict[str, Any]:
+    """The content of the groups' and arrays' own files, by their paths in the tree, as `.zmetadata` has them.
+
+    Raises
+    ------
+    Malformed
+        One of them is no JSON object.
+    """
+    keys = [info.key for info in infos if info.key != OLD_ROOT_KEY]
+
+    def read(key: str) -> dict[str, Any] | None:
+        try:
+            return shape.read_json(storage.read(key)[0])
+        except NotFoundError:  # removed since it was listed
+            return None
+        except shape.Malformed as error:
+            raise shape.Malformed(f"{key}: {error}") from None
+
+    if storage.is_remote:
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            contents = list(pool.map(read, keys))
+    else:
+        contents = [read(key) for key in keys]
+    return {key.removeprefix(f"{ZARR}/"): content for key, content in zip(keys, contents, strict=True) if content is not None}
+
+
+def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
+    """An array as it will be in Zarr v3; one that cannot be is shown as one of bytes."""
+    shape_, chunks = _lengths(meta, "shape"), _lengths(meta, "chunks")
+    try:
+        data_type, codec, fill = _type_of(meta)
+    except Unknown:
+        data_type, codec, fill = "variable_length_bytes", {"name": "vlen-bytes"}, ""
+    return {
+        "zarr_format": 3, "node_type": "array", "shape": shape_, "data_type": data_type,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
+        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}}, "fill_value": fill,
+        "codecs": [codec, {"name": "zstd", "configuration": {"level": ZSTD_LEVEL, "checksum": False}}],
+        "attributes": attributes, "storage_transformers": [],
+    }
+
+
+def why_unknown(meta: Mapping[str, Any]) -> str | None:
+    """What of an array Zarr v3 does not have; None where it has it all."""
+    try:
+        _type_of(meta)
+    except Unknown as error:
+        return str(error)
+    return None
+
+
+def is_text(meta: Mapping[str, Any]) -> bool:
+    """Whether an array holds texts in Zarr v3."""
+    return _type_of(meta)[0] == "string"
+
+
+def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Those of some names of files in an array's folder that are its chunks, with their places."""
+    lengths, chunks = meta["shape"], meta["chunks"]
+    separator = meta.get("dimension_separator", ".")
+    for name in filter(_CHUNK.fullmatch, names):
+        place = tuple(map(int, name.split(separator))) if lengths or name != "0" else ()
+        if name == (separator.join(map(str, place)) or "0") and len(place) == len(lengths) and all(
+                at < math.ceil(length / chunk) for at, length, chunk in zip(place, lengths, chunks, strict=True)):
+            yield name, place
+
+
+def is_old_file(path: str, nodes: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether a file of the tree is of the old layout of some groups and arrays."""
+    folder, _, name = path.rpartition("/")
+    if name in _OWN:
+        return not folder or folder in nodes
+    array = next((parent for parent in _parents(path) if nodes.get(parent, {}).get("node_type") == "array"), None)
+    is_chunk = array is not None and _CHUNK.fullmatch(path.removeprefix(f"{array}/")) is not None
+    return is_chunk and nodes[array].get("chunk_key_encoding", {}).get("name") == "default"
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _lengths(meta: Any, name: str) -> list[int]:
+    values = shape.a_dict(meta, "an array").get(name)
+    if not isinstance(values, list) or not all(type(value) is int and value >= (name == "chunks") for value in values):
+        raise shape.Malformed(f"the {name} of an array is not a list of numbers")
+    if len(values) != len(meta.get("shape") or ()):
+        raise shape.Malformed("the chunks of an array do not have its dimensions")
+    return values
+
+
+def _type_of(meta: Mapping[str, Any]) -> tuple[Any, dict[str, Any], Any]:
+    """The data type in Zarr v3, the codec that makes bytes of it, and the fill value."""
+    found = _DTYPE.fullmatch(meta["dtype"]) if isinstance(meta.get("dtype"), str) else None
+    if found is None:
+        raise Unknown(f"values of the type {str(meta.get('dtype'))[:60]}")
+    kind, size = found[1], int(found[2] or 0)
+    filters = _codecs(meta.get("filters") or [])
+    _codecs([meta["compressor"]] if meta.get("compressor") else [])
+    if kind == "O" and (len(filters) != 1 or filters[0] not in _TEXT_CODECS):
+        raise Unknown(f"objects in the codec {filters[0] if filters else None}")
+    fill = _NO_FILL[kind] if meta.get("fill_value") is None else meta["fill_value"]
+    if not _is_fill(fill) or meta.get("order", "C") not in ("C", "F") or meta.get("dimension_separator", ".") not in (".", "/"):
+        raise Unknown("a fill value, order or separator that no array has")
+    if kind in "OU":
+        return "string", {"name": "vlen-utf8"}, fill if isinstance(fill, str) else ""
+    bytes_codec = {"name": "bytes", "configuration": {"endian": "little"}}
+    if kind == "S" and size:
+        return {"name": "null_terminated_bytes", "configuration": {"length_bytes": size}}, {"name": "bytes"}, fill or ""
+    name = _NAMES.get(kind, {}).get(size)
+    if name is None:
+        raise Unknown(f"values of the type {meta['dtype']}")
+    return name, {"name": "bytes"} if size == 1 else bytes_codec, bool(fill) if kind == "b" else fill
+
+
+def _codecs(told: Any) -> list[Any]:
+    if not isinstance(told, list) or not all(isinstance(codec, dict) for codec in told):
+        raise Unknown("codecs that are none")
+    return [codec.get("id") for codec in told]
+
+
+def _is_fill(value: Any) -> bool:
+    """Whether a fill value is a scalar, or a complex number as a pair, and JSON has it."""
+    parts = value if isinstance(value, list) and len(value) == 2 else [value]
+    return all(isinstance(part, (str, int, float)) and not (isinstance(part, float) and not math.isfinite(part)) for part in parts)

@@ -1,0 +1,153 @@
+"""The references of an object: in its own FASTA, or in a reference store that they name."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
+from modos.formats import format_of, is_array_path, is_encrypted
+from modos.genomics import GenomicFile
+from modos.genomics.reader import header_lines
+from modos.reference.digests import Digests
+from modos.reference.reference import Reference
+from modos.reference.fasta import digest_fasta, open_fasta
+from modos.reference.locate import open_reference, stored_assembly, stored_contigs
+from modos.reference.sequences import computed_fai, format_fai, is_compressed
+from modos.reference.assembly import StoredContig
+from modos.storage import Storage
+from modos.genomics.sources import StorageSource
+
+Metadata = Mapping[str, Mapping[str, Any]]
+logger = logging.getLogger(__name__)
+
+_MD5 = re.compile("[0-9a-f]{32}")
+_SHOWN = 5  # contigs that a message names
+
+
+def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, endpoint: str | None = None) -> Reference:
+    """A reference of an object, or of the user's store, to be asked for its bases.
+
+    Parameters
+    ----------
+    name
+        The id or name of a ReferenceGenome, or the assembly that it names;
+        else of an assembly in the store. The object's only one, where it is
+        None.
+
+    Raises
+    ------
+    NotFoundError
+        Neither the object nor the store has it.
+    ConflictError
+        The store has another assembly of that name than the object names.
+    """
+    known = {id: attributes for id, attributes in metadata.items() if id.startswith("reference/")}
+    if name is None and len(known) != 1:
+        raise NotFoundError(f"{storage.url} has {f'the references {listing(known)}' if known else 'no reference'}",
+                            "say which one is meant" if known else "name an assembly of the reference store")
+    found = next((id for id, a in known.items() if name in (None, id, id.partition("/")[2], a.get("name"), a.get("assembly"))), None)
+    if found is None:
+        assert name is not None
+        try:
+            return open_reference(name, endpoint=endpoint)
+        except NotFoundError as error:
+            near = did_you_mean(name, known)
+            raise NotFoundError(f"{storage.url} has no reference {name}, and {error.message}", f"did you mean {near}?" if near else error.hint) from None
+    attributes = known[found]
+    if attributes.get("assembly"):
+        return open_reference(attributes["assembly"], endpoint=endpoint, seqcol=attributes.get("seqcol_digest"))
+    return open_fasta(storage, _fasta_of(storage, found, attributes), found.partition("/")[2], _digests_of(metadata, attributes))
+
+
+def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
+    path = attributes.get("data_path")
+    if not path or is_array_path(path):
+        raise NotFoundError(f"{id} of {storage.url} has no FASTA, and names no assembly of a reference store",
+                            "give it one: modos update, with `assembly` or `data_path`")
+    if is_encrypted(path):
+        raise InvalidInputError(f"{storage.url}/{path} is encrypted", "decrypt it first: modos c4gh decrypt")
+    return path
+
+
+def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
+    """What is known of the sequences of a reference, by name."""
+    sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
+    return {s["name"]: Digests(s["sequence_md5"], s["refget_digest"]) for s in sequences
+            if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")}
+
+
+def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
+    """The sequences of a reference: as its store has them, or as its FASTA is; none where it has neither.
+
+    A FASTA is read only where its sequences are not known yet.
+    """
+    attributes = metadata[id]
+    path = attributes.get("data_path")
+    if attributes.get("assembly"):
+        return stored_contigs(attributes, endpoint)
+    if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
+        return ()
+    if not storage.exists(path):
+        return ()
+    return digest_fasta(storage, path)
+
+
+def index_references(storage: Storage, metadata: Metadata) -> None:
+    """Write the .fai of each plain FASTA that has none; of one that cannot have any it is told why."""
+    for id, attributes in metadata.items():
+        path = attributes.get("data_path")
+        if not id.startswith("reference/") or not path or is_array_path(path) or is_encrypted(path) or is_compressed(path):
+            continue
+        format = format_of(path)
+        if format is None or format.name != "FASTA" or not storage.exists(path) or storage.exists(f"{path}.fai"):
+            continue
+        try:
+            storage.write(f"{path}.fai", format_fai(computed_fai(storage, path)), if_absent=True)
+        except ConflictError:  # somebody else has just written it
+            continue
+        except (IntegrityError, InvalidInputError) as error:
+            logger.warning("%s has no index: %s", id, error)
+
+
+def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None = None) -> Iterator[tuple[str, str, bool]]:
+    """The alignments whose contigs are not those of their reference: id, what is wrong, and whether it is certain.
+
+    The M5 tags of the header are compared, contig by contig; no record is
+    decoded.
+    """
+    for id, attributes in metadata.items():
+        path = attributes.get("data_path")
+        links = [link for link in attributes.get("has_reference", ()) if link in metadata]
+        format = format_of(path) if path else None
+        if not links or format is None or format.name not in ("CRAM", "BAM") or not storage.exists(path):
+            continue
+        for link in links:
+            try:
+                known = _known_md5s(metadata, metadata[link], endpoint)
+                wrong = _differing(storage, path, known) if known else []
+            except ModosError as error:
+                yield id, f"cannot be compared with {link}: {error.message}", False
+                continue
+            if wrong:
+                more = f" and {len(wrong) - _SHOWN:,} more" if len(wrong) > _SHOWN else ""
+                yield id, f"{path} was made with other sequences than {link}: {', '.join(wrong[:_SHOWN])}{more}", True
+
+
+def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str | None) -> dict[str, set[str]]:
+    if reference.get("assembly"):
+        return {name: {contig.md5} for name, contig in stored_assembly(reference, endpoint=endpoint).by_name.items()}
+    found: dict[str, set[str]] = {}
+    for link in reference.get("has_sequence", ()):
+        sequence = metadata.get(link, {})
+        if sequence.get("name") and sequence.get("refget_digest") and sequence.get("sequence_md5"):
+            found.setdefault(sequence["name"], set()).add(sequence["sequence_md5"])
+    return found
+
+
+def _differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
+    lines = header_lines(GenomicFile(StorageSource(storage, path)).header, "SQ", path)
+    return [f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})" if line["SN"] in known else f"{line['SN']} (unknown)"
+            for line in lines if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]

@@ -1,0 +1,207 @@
+"""How a file of a storage is sealed, opened, and given to others."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from modos.object import files
+from modos.object.changes import Update
+from modos.encryption import body
+from modos.encryption.beside import seal_beside
+from modos.encryption.header import Opened, digest_of
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord, iter_whole
+from modos.encryption.stored import stored_header
+from modos.encryption.structure import SLOTS_OF_SEALED
+from modos.encryption.writing import seal_pieces, taken, with_progress, write_new
+from modos.errors import ChecksumMismatch, ConflictError, DecryptError
+from modos.formats import is_encrypted
+from modos.storage.hashing import ThreadedHash
+from modos.object.moving import FilePairs
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+
+@dataclass(frozen=True)
+class _Conversion(FilePairs, ABC):
+    """Makes other files of a data file and its indexes."""
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        told: dict[str, Any] = {}
+        headers = []
+        for source, target in self.pairs:
+            found = self._convert(storage, source, target, {} if told else self.change.base, progress)
+            written.append(target)
+            headers += [found.pop("header_digest")] if "header_digest" in found else []
+            told = told or found
+        return told | ({"header_digests": headers} if headers else {})
+
+    @abstractmethod
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        """Make one file, checked against what is recorded of it; returns what there is to say of the new one."""
+
+
+@dataclass(frozen=True)
+class Seal(_Conversion):
+    """Seals a file and its indexes for some recipients."""
+
+    recipients: tuple[PublicKey, ...]
+    sender: SecretKey
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        size, plain = storage.stat(source).size, ThreadedHash()
+
+        def pieces() -> Iterator[bytes]:
+            yield from plain.over(storage.iter_range(source, 0, size, body.PIECE))
+            if recorded.get("data_checksum") not in (None, plain.hexdigest()):
+                raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
+                                       "the file was changed or damaged: see `modos check`")
+
+        told = seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
+        return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
+                       "recipients": [str(recipient) for recipient in self.recipients]}
+
+
+@dataclass(frozen=True)
+class Unseal(_Conversion):
+    """Opens a sealed file and its indexes."""
+
+    secret: SecretKey
+    senders: tuple[PublicKey, ...] | None
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            size = storage.stat(source).size
+            write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
+            return {}
+        opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
+        write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
+        return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
+
+
+@dataclass(frozen=True)
+class Rotate(_Conversion):
+    """Seals a sealed file and its indexes anew, under other keys."""
+
+    secret: SecretKey
+    recipients: tuple[PublicKey, ...]
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+        opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
+        told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
+                           like=source)
+        return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
+
+
+@dataclass(frozen=True)
+class Reseal(_Conversion):
+    """Gives a sealed file and its indexes another header.
+
+    Parameters
+    ----------
+    recipients
+        All of them but who has the key, where packets are not kept; else those to add.
+    """
+
+    secret: SecretKey
+    recipients: tuple[PublicKey, ...]
+    keeps_packets: bool
+
+    def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
+                 progress: Progress | None) -> dict[str, Any]:
+        if not is_encrypted(source):
+            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+        header, _, _ = stored_header(storage, source)
+        _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
+        if self.keeps_packets:
+            head = header.resealed(self.secret, self.recipients, keep=True)
+        else:
+            head = header.reduced(self.secret, [key for key in self.recipients if key != self.secret.public])
+        try:
+            storage.splice(target, head, source, header.size)
+        except ConflictError:
+            raise taken(storage, target) from None
+        told = {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
+        if recorded and files.counts_whole(recorded):
+            told["data_checksum"] = files.measure(storage, target)[1]
+        return told
+
+
+def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
+    """What is recorded of the headers of a data file, or of those of its indexes."""
+    return SealRecord.of(recorded) if recorded else SealRecord.of_index(change.base)
+
+
+def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+    """Seal an index that is plain for those that the data file beside it is sealed for."""
+    header, _, _ = stored_header(storage, beside)
+    size = storage.stat(source).size
+    sealed = seal_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
+    write_new(storage, target, sealed, header.size + body.sealed_size(size), like=source)
+    return {"header_digest": header.digest}
+
+
+class SealedFile:
+    """A sealed file of a storage, opened with a key.
+
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed it; anybody may where it is None.
+    headers
+        What is recorded of its header.
+
+    Attributes
+    ----------
+    header
+        As it is.
+    size
+        Plain bytes.
+    plain_checksum
+        Their BLAKE2b-512, when all of them were read.
+
+    Raises
+    ------
+    IntegrityError
+        The key does not open it, or it is damaged, or not what is recorded.
+    """
+
+    def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
+                 headers: SealRecord = SealRecord()):
+        self._storage = storage
+        self._key = key
+        self.plain_checksum = ""
+        try:
+            self.header, _, info = stored_header(storage, key)
+            self._bytes = info.size
+            self._opened: Opened = self.header.open(secret, senders)
+            total = body.plain_size(self._bytes - self.header.size)
+        except DecryptError as error:
+            raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
+        headers.check_header(self.header, f"{storage.url}/{key}")
+        self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
+
+    def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
+        """The plain bytes, checked against what is recorded of the file.
+
+        Raises
+        ------
+        DecryptError
+            A segment was changed, or segments are missing, repeated or moved;
+            or the plain file is not the one that was sealed.
+        """
+        plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
+        pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
+        yield from plain.over(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
+        self.plain_checksum = plain.hexdigest()
+        if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
+            raise DecryptError(f"{name}: what is in it is not what was sealed")

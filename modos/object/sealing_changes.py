@@ -1,0 +1,231 @@
+"""Which files of an object are sealed, opened, or given to others."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from modos.object.changes import Update
+from modos.object.transaction import Transaction
+from modos.encryption.keys import PublicKey, SecretKey
+from modos.encryption.recorded import SealRecord, has_no_index
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
+from modos.object.moving import find_pairs
+from modos.object.sealing import Reseal, Rotate, Seal, SealedFile, Unseal
+from modos.object.packets import Packets, sealed_elements
+from modos.object.plain_indexes import refuse_plain, with_plain_indexes
+from modos.object.sealing_plan import to_be_sealed
+from modos.storage import Storage
+from modos.storage.base import Progress, expect
+from modos.genomics.verification import Recorded
+
+logger = logging.getLogger(__name__)
+
+
+def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
+           progress: Progress | None, senders: Sequence[PublicKey] | None = None) -> list[str]:
+    """Open all of the sealed files and their indexes; returns the elements, an IntegrityError for the first that is damaged.
+
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed them; anybody may where it is None.
+    """
+    verified = []
+    expect(progress, sum(Recorded.of(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
+    for element_id, attributes in sealed_elements(metadata):
+        path = attributes["data_path"]
+        for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):
+            if not is_encrypted(key):
+                if senders is not None:
+                    raise refuse_plain(storage, key)
+                logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
+                continue
+            headers = SealRecord.of(attributes) if key == path else SealRecord.of_index(attributes)
+            if key != path and has_no_index(attributes):
+                logger.warning("%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
+                               "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
+                               element_id, key)
+            for piece in SealedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
+                if progress:
+                    progress(len(piece))
+        verified.append(element_id)
+    return verified
+
+
+def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+                  chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
+    """Seal the files of elements with their indexes; returns the elements that are changed.
+
+    Parameters
+    ----------
+    recipients
+        Who can open them.
+    sender
+        Whose key seals the headers, and is recorded; one for this use where it is None.
+    chosen
+        The elements; None for all data, without references.
+    delete
+        Remove the plain files when all is committed.
+
+    Raises
+    ------
+    InvalidInputError
+        No recipient; or some file is sealed already, and not for all of them.
+    """
+    all_of_them, changed = tuple(dict.fromkeys(recipients)), []
+    for element_id, attributes in to_be_sealed(transaction.storage, _with_files(transaction, chosen), all_of_them):
+        path = attributes["data_path"]
+        target = transaction.free_key(path + ENCRYPTED_SUFFIX)
+        pairs = find_pairs(transaction.storage, path, target)
+        by = {} if sender is None else {"sender": str(sender.public)}
+        transaction.convert_file(element_id, {"data_path": target} | by, lambda change, pairs=pairs: Seal(
+            change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
+        changed.append(element_id)
+    return changed
+
+
+def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
+    """The elements that `seal_elements` would change; raises what it would."""
+    return [i for i, _ in to_be_sealed(transaction.storage, _with_files(transaction, chosen), recipients)]
+
+
+def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
+                  chosen: Iterable[str] | None = None) -> list[str]:
+    """Open the sealed files of elements with their indexes; returns the elements that are changed.
+
+    Parameters
+    ----------
+    senders
+        Of whom one must have sealed them; anybody may where it is None.
+    chosen
+        The elements; None for all.
+
+    Raises
+    ------
+    DecryptError
+        The key does not open one of them; nothing is changed.
+    """
+    storage, changed = transaction.storage, []
+    for element_id, attributes in _with_files(transaction, chosen, every=True):
+        path = attributes["data_path"]
+        if not is_encrypted(path):
+            continue
+        SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
+        target = transaction.free_key(plain_name(path))
+        beside = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
+        if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
+            raise refuse_plain(storage, plain)
+        pairs = tuple(pair for pair in beside if pair[0] != pair[1])
+        allowed = None if senders is None else tuple(senders)
+        transaction.convert_file(element_id, {"data_path": target},
+                                 lambda change, pairs=pairs: Unseal(change, pairs, secret, allowed))
+        changed.append(element_id)
+    return changed
+
+
+def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey],
+                   chosen: Iterable[str] | None = None) -> list[str]:
+    """Seal the headers of sealed files for more recipients; the bodies stay. Returns the elements that are changed.
+
+    Raises
+    ------
+    InvalidInputError
+        No recipient.
+    DecryptError
+        The key does not open a file; nothing is changed.
+    """
+    if not recipients:
+        raise InvalidInputError("no recipient is given", "give at least one public key")
+
+    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+        new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
+        if new and packets.unknown:
+            logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.text_of_unknown(),
+                           "s" if packets.unknown == 1 else "")
+        return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
+
+    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=True, rotate=False)
+
+
+def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
+                    chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
+    """Seal the headers of sealed files for those who remain; returns the elements that are changed.
+
+    Those who remain are the recipients in the metadata, and who has the key.
+    Packets of others go, as they may be of somebody who is revoked.
+
+    Parameters
+    ----------
+    rotate
+        Seal the bodies under new keys, too.
+
+    Raises
+    ------
+    InvalidInputError
+        Nobody remains, or not whose key it is.
+    DecryptError
+        The key does not open a file; nothing is changed.
+    """
+    gone, own = {str(key) for key in revoked}, str(secret.public)
+
+    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+        if own in gone:
+            raise InvalidInputError("you would not be able to open the files any more, or nobody would",
+                                    "use the secret key of a recipient who remains")
+        if gone.isdisjoint(recorded) and packets.are_accounted_for and not (rotate and not gone):
+            return [], recorded
+        for line in packets.lost_by_a_new_header():
+            logger.warning("%s: %s", element_id, line)
+        rest = [key for key in dict.fromkeys([*recorded, own]) if key not in gone]
+        return rest, rest
+
+    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=False, rotate=rotate)
+
+
+def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
+            for_whom: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
+            rotate: bool) -> list[str]:
+    """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
+    storage, changed = transaction.storage, []
+    for element_id, attributes in _with_files(transaction, chosen, every=True):
+        path = attributes["data_path"]
+        if not is_encrypted(path):
+            continue
+        opened = SealedFile(storage, path, secret, headers=SealRecord.of(attributes))
+        sealed_for, recorded = for_whom(element_id, list(attributes.get("recipients", ())),
+                                        Packets.of_files(storage, opened.header, attributes, secret))
+        if not sealed_for:
+            continue
+        target = transaction.free_key(path)
+        pairs = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
+        keys = tuple(PublicKey.parse(key) for key in sealed_for)
+
+        def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
+            return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
+
+        for source, beside in pairs:
+            if not is_encrypted(source):
+                logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
+        transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
+        changed.append(element_id)
+    return changed
+
+
+def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
+        tuple[str, dict[str, Any]]]:
+    """The elements that are meant, with their attributes; each has a file."""
+    view = transaction.view
+    if chosen:
+        found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]
+        for element_id, attributes in found:
+            if not attributes.get("data_path"):
+                raise NotFoundError(f"{element_id} has no file")
+            if is_array_path(attributes["data_path"]):
+                raise InvalidInputError(f"{element_id} is kept as arrays, which are not encrypted", "name elements with files")
+        return found
+    all_of_them = ((element_id, view.element(element_id)) for element_id in view.ids()
+                   if every or element_id.startswith("data/"))
+    return [(i, attributes) for i, attributes in all_of_them if attributes.get("data_path") and not is_array_path(attributes["data_path"])]

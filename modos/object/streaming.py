@@ -1,0 +1,195 @@
+"""The files of an object, to be streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+
+from modos.object import finding
+from modos.remote.services import Services
+from modos.object.document import Document
+from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
+from modos.errors import ConflictError, DecryptError
+from modos.storage.processes.forking import cached_property
+from modos.formats import is_encrypted
+from modos.genomics import GenomicFile, RegionsLike
+from modos.genomics.htsget.client import WORKERS
+from modos.genomics.htsget.query import Query
+from modos.genomics.planning import Planner
+from modos.genomics.region import RegionLike
+from modos.storage import Storage
+from modos.object.notebook import ElementView, object_html
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class GenomicFiles:
+    """The part of a MODO that reads its data files."""
+
+    storage: Storage
+    services: Services
+    metadata: Mapping[str, Mapping[str, Any]]
+    _endpoint: str | None
+    _document: Document
+
+    def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
+                        reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
+                        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+                        sender_pubkey: PublicKeys | None = None) -> Iterator[Any]:
+        """The records of a file that overlap some regions, each once, and no others.
+
+        They are read over htsget where the endpoint has it, else straight
+        from the storage, and never through a file of this machine.
+
+        Parameters
+        ----------
+        file_path
+            The file, as a path within the object or as `list_files` gives it.
+        region
+            `chr1:1,000-2,000`, 1-based inclusive, or a Region, or the name or
+            id of a gene where the file's reference has an annotation; or
+            several of them. All records where it is None.
+        reference_filename
+            FASTA to decode a CRAM with; the object's own reference, then
+            REF_PATH and REF_CACHE, where it is None.
+        samples
+            The samples of a VCF or BCF to decode; all where it is None.
+        secret_key
+            The key, or its file, to open an encrypted file with.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+        sender_pubkey
+            Public keys, or their files, of whom one must have encrypted it;
+            anybody may where it is None.
+
+        Returns
+        -------
+        iterator of pysam.AlignedSegment or pysam.VariantRecord
+
+        Raises
+        ------
+        NotFoundError
+            No such file in the object, or no such contig in the file. The
+            call says so, as it says all that is known before the first record.
+        RegionError, RemoteError, IntegrityError
+            Also while iterating: a stream is complete, or it fails.
+        """
+        file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
+        return file.fetch(region, samples)
+
+    def count(self, file_path: str | PurePath, region: RegionsLike = None,
+              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+              sender_pubkey: PublicKeys | None = None) -> int:
+        """How many records of a file overlap some regions, or are in all of it."""
+        return self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey).count(region)
+
+    def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
+                 reference_filename: str | Path | None = None,
+                 secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+                 sender_pubkey: PublicKeys | None = None) -> np.ndarray:
+        """The depth of reads over a region: the mean of each of some bins, or that of each base.
+
+        See `modos.genomics.GenomicFile.coverage`.
+        """
+        file = self.file(file_path, reference_filename, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey)
+        return file.coverage(region, bins)
+
+    def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
+             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+             sender_pubkey: PublicKeys | None = None, hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
+        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.genomic_file`.
+
+        With a passphrase it is not pickled, as that would be in the pickle.
+        """
+        document = self._document
+        metadata = document.metadata()
+        key = finding.find_file(self.storage, metadata, str(file_path))
+        senders = None if sender_pubkey is None else tuple(as_public_keys(sender_pubkey))
+        if senders is not None and not is_encrypted(key):
+            raise DecryptError(f"{self.storage.url}/{key} is not encrypted: nothing says who sent it",
+                               "leave the sender out to read it all the same")
+        if secret_key is not None and passphrase is not None and is_encrypted(key):
+            secret_key = as_secret_key(secret_key, passphrase)
+        services = self.services if self.storage.is_remote else None
+        planner = self._planner_with(secret_key, senders) if is_encrypted(key) else self._planner
+        file = finding.genomic_file(self.storage, planner, services, metadata, key, reference_filename, hints=hints,
+                                    workers=workers, endpoint=self._endpoint, confirm=_Unchanged(self, document, key).confirm)
+        file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
+                              sender_pubkey=senders)
+        return file
+
+    @cached_property
+    def _planner(self) -> Planner:
+        return Planner(self.storage)
+
+    @cached_property
+    def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
+        return {}
+
+    def _planner_with(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
+        """The planner over what a key opens."""
+        if secret_key is None:
+            return self._planner
+        from modos.encryption.recorded import find_record
+        from modos.encryption.view import DecryptedView
+
+        key = as_secret_key(secret_key), senders
+        if key not in self._opened:
+            view = DecryptedView(self.storage, key[0], lambda name: find_record(self.metadata, name), senders)
+            self._opened[key] = Planner(view)
+        return self._opened[key]
+
+    def find_file(self, file_path: str | PurePath) -> str:
+        """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        return finding.find_file(self.storage, self.metadata, str(file_path))
+
+    def __getitem__(self, element: str) -> ElementView:
+        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+
+        ::
+
+            for read in modo["data/demo1"].fetch("chr1:1-1,000"):
+                ...
+        """
+        document = self._document
+        element_id = document.find(element)
+        return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
+
+    def _file_of(self, document: Document, key: str) -> GenomicFile:
+        """The file that was at a key of a document; ConflictError where it is another, or gone."""
+        _Unchanged(self, document, key).confirm()
+        return self.file(key)
+
+    def _repr_html_(self) -> str:
+        return object_html(self.storage.url, self.metadata)
+
+
+class _Unchanged:
+    """Knows whether a file of an object is still the one that a document tells of."""
+
+    def __init__(self, modo: GenomicFiles, document: Document, key: str):
+        self._modo = modo
+        self._document = document
+        self._key = key
+
+    def confirm(self) -> None:
+        """Raise ConflictError where it is not, by the newest document."""
+        newest = self._modo._document
+        if newest is self._document:
+            return
+        if _recorded(newest, self._key) != _recorded(self._document, self._key):
+            raise ConflictError(f"{self._modo.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
+                                "open it again")
+        self._document = newest
+
+
+def _recorded(document: Document, key: str) -> tuple[Any, ...] | None:
+    """What a document says of the content of the file at a key; None where there is none."""
+    element_id = document.data_paths().get(key)
+    if element_id is None:
+        return None
+    attributes = document.nodes[element_id]["attributes"]
+    return attributes.get("data_size"), attributes.get("data_checksum"), attributes.get("seal_digest")

@@ -1,0 +1,383 @@
+"""Changes of genomes and tracks, as part of a transaction."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.object.document import format_id, group_node
+from modos.metadata import model
+from modos.object.changes import Add, SetArrays, Update
+from modos.object.transaction import Transaction
+from modos.object.document import Document
+from modos.errors import AlreadyExistsError, InvalidInputError
+from modos.formats import ZARR, is_array_path
+from modos.storage import Storage
+from modos.storage.base import Progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from modos.tracks.arrays import Names
+    from modos.tracks.contigs import Contigs
+    from modos.tracks.zarr_layout import ArraySpec
+    from modos.tracks.fitting import LoadReport
+    from modos.tracks.loading import Source
+    from modos.tracks.conditions import Condition
+    from modos.tracks.mask_files import MaskFile
+    from modos.tracks.masking import Patch
+    from modos.tracks.runs import Spans
+    from modos.tracks.stored_track import StoredTrack
+
+_CACHE = 32 << 20  # bytes
+
+Bases = Callable[[Progress | None], Iterable[tuple[str, bytes]]]
+Write = Callable[["Names", Storage, list[str], Progress | None], "list[ArraySpec]"]
+
+
+@dataclass
+class StagedArrays:
+    """Arrays of an element that are written before the commit.
+
+    Parameters
+    ----------
+    change
+        Of what the element says.
+    arrays
+        Those that are replaced, and those that replace them.
+    write
+        Writes them.
+    order
+        Place of a track among the others.
+    kept
+        The arrays that stay, by path.
+    replaces
+        Whether a file that the element had goes.
+    """
+
+    change: Add | Update
+    arrays: SetArrays
+    write: Write
+    order: int = 0
+    kept: Mapping[str, dict] = field(default_factory=dict)
+    replaces: bool = False
+
+    def keys(self) -> list[str]:
+        return []
+
+    def __post_init__(self) -> None:
+        from modos.tracks.arrays import Names
+
+        self._names = Names(self.change.element_id)
+
+    def folders(self) -> list[str]:
+        return self._names.folders()
+
+    def expected(self, storage: Storage) -> int | None:
+        return None
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        from modos.tracks.arrays import recorded_of
+
+        specs = self.write(self._names, storage, written, progress)
+        nodes = {spec.path: spec.to_node() for spec in specs}
+        for node in nodes.values():
+            node["attributes"] |= {"order": self.order} if self.order else {}
+        self.arrays.nodes |= nodes
+        if not is_array_path((self.change.attributes | getattr(self.change, "base", {})).get("data_path", ZARR)):
+            return {}  # its checksum is that of its file
+        return recorded_of({path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()})
+
+
+class TrackChanges:
+    """Changes of genomes and tracks that are committed together; get one from `MODO.track_changes()`.
+
+    Attributes
+    ----------
+    transaction
+        For changes of other elements in the same commit.
+    reports
+        After the commit, by the name of a track: which contigs were loaded.
+    """
+
+    def __init__(self, transaction: Transaction):
+        self.transaction = transaction
+        self.reports: dict[str, LoadReport] = {}
+        self._added = 0
+        self._patches: dict[str, tuple[StoredTrack, list[Patch]]] = {}
+
+    @property
+    def _view(self) -> Document:
+        return self.transaction.view
+
+    def add_genome(self, contigs: Contigs, sequence: Bases | None = None, id: str = "genome",
+                   attributes: Mapping[str, Any] | None = None) -> str:
+        """Give the object a genome, or contigs to a reference that is there; returns the reference's id.
+
+        Parameters
+        ----------
+        contigs
+            See `modos.tracks.contig_files` for those of files.
+        sequence
+            Gives pieces of the sequence of all of them, in their order.
+        attributes
+            Slots of a new reference.
+
+        Raises
+        ------
+        AlreadyExistsError
+            The reference has contigs already.
+        """
+        from modos.object.tracks import GENOME, genome_ids
+        from modos.object.track_sequence import write_sequence
+
+        element_id = format_id("reference", id)
+        if element_id in genome_ids(self._view):
+            raise AlreadyExistsError(f"{element_id} has contigs already", "choose another id (--id)")
+        node = group_node(contigs.to_attributes())
+        arrays = SetArrays(element_id, frozenset(), {f"{element_id}/{GENOME}": node})
+        if element_id in self._view:
+            change: Add | Update = Update(element_id, dict(attributes or {}), self._view.element(element_id))
+        else:
+            change = Add(element_id, self._prepared(element_id, "ReferenceGenome", attributes))
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return write_sequence(storage, contigs, names, sequence(progress), written) if sequence else []
+
+        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write))
+        return element_id
+
+    def add(self, name: str, source: Source, genome: str | None = None, *, part_of: str | None = None,
+            attributes: Mapping[str, Any] | None = None, mask: str | None = None, keep: str | None = None,
+            strict: bool = False, clip: bool = False) -> str:
+        """Add a track; returns the id of its element.
+
+        Parameters
+        ----------
+        name
+            Of the track; its id follows from it.
+        source
+            A file (wiggle, bedGraph, BED with a score, bigWig; plain or
+            compressed; `-` for stdin), several, or arrays by contig.
+        genome
+            The reference it is on; the only one with contigs where it is None.
+        part_of
+            An element that links to it, such as an assay.
+        attributes
+            Slots of the element.
+        mask, keep
+            Files of places (BED, wiggle, bigWig): values there are left out;
+            only values there are taken.
+        strict
+            Whether a contig that the genome does not have is an error.
+        clip
+            Whether values past the end of a contig or in a gap of the genome
+            are left out and counted (`reports`); else they are an error.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is a track of that name.
+        """
+        from modos.object.tracks import find_genome, tracks_of
+
+        if not name or name in tracks_of(self._view):
+            raise AlreadyExistsError(f"there is a track {name} already", "replace it, or choose another name") if name else \
+                InvalidInputError("a track needs a name")
+        genome_id = find_genome(self._view, genome)
+        element_id = self._free_id(name)
+        given = dict(attributes or {}) | {"name": name, "has_reference": [genome_id]}
+        change = Add(element_id, self._prepared(element_id, "Array", given))
+        self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict, clip=clip)
+        if part_of:
+            self.transaction.link(part_of, element_id)
+        return element_id
+
+    def replace(self, name: str, source: Source, *, mask: str | None = None, keep: str | None = None,
+                strict: bool = False, clip: bool = False) -> str:
+        """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
+        element_id, genome_id, arrays = self._known(name)
+        change = Update(element_id, {}, self._view.element(element_id))
+        self._load(change, name, genome_id, source, arrays, mask=mask, keep=keep, strict=strict, clip=clip)
+        return element_id
+
+    def remove(self, name: str) -> str:
+        """Remove a track; returns the id that it had."""
+        return self.transaction.remove_element(self._find(name))
+
+    def rename(self, name: str, new: str) -> str:
+        """Give a track another name; its id stays, and is returned."""
+        from modos.object.tracks import tracks_of
+
+        if new in tracks_of(self._view):
+            raise AlreadyExistsError(f"there is a track {new} already", "choose another name")
+        return self.transaction.update_element(self._find(name), {"name": new})
+
+    def mask(self, name: str, where: str | Path | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
+             hard: bool = False) -> str:
+        """Have a track count as having no value in places, until `unmask`.
+
+        Parameters
+        ----------
+        where
+            A file (BED, wiggle, bigWig), or a condition on the track's
+            values, or places as `modos.tracks.masking.spans_of` gives them;
+            None for those that are masked already.
+        scores
+            Of a file only the places whose score in that file is so: column 5
+            of BED, the value of wiggle and bigWig.
+        hard
+            Remove the values for good, with those that were masked before.
+        """
+        from modos.tracks import masking
+        from modos.tracks.mask_files import MaskFile
+
+        if scores is not None:
+            if not isinstance(where, (str, Path)):
+                raise InvalidInputError("scores are those of a mask file, and none is given", "give its path")
+            where = MaskFile(where, scores)
+        element_id, genome_id, arrays = self._known(name)
+        track = self._opened(element_id, genome_id)
+        if where is None and not (hard and track.is_masked):
+            raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
+        spans = masking.NOTHING if where is None else masking.spans_of(track, where)
+        if hard:
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.blanked(track, spans))
+        else:
+            self._set_mask(element_id, arrays, track, masking.united(track, spans))
+        return element_id
+
+    def unmask(self, name: str) -> str:
+        """Let a track have all of its values again."""
+        from modos.tracks import masking
+
+        element_id, genome_id, arrays = self._known(name)
+        track = self._opened(element_id, genome_id)
+        if not track.is_masked:
+            raise InvalidInputError(f"the track {name} has no mask")
+        self._set_mask(element_id, arrays, track, masking.NOTHING)
+        return element_id
+
+    def write(self, name: str, contig: str, start: int, values: np.ndarray) -> str:
+        """Change values of a track from a position (0-based) on; NaN removes them. May be repeated.
+
+        Raises
+        ------
+        RegionError
+            The contig has no such positions, or is a gap there and they are not NaN.
+        """
+        from modos.tracks import masking
+
+        if name not in self._patches:
+            element_id, genome_id, arrays = self._known(name)
+            track, patches = self._opened(element_id, genome_id), []
+            if track.is_masked:
+                raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
+            masking.check_patch(track, contig, start, values)
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, patches))
+            self._patches[name] = track, patches
+        track, patches = self._patches[name]
+        patches.append(masking.check_patch(track, contig, start, values))
+        return track.element_id
+
+    def names(self, genome: str | None = None) -> list[str]:
+        """Names of the tracks as they would be after the commit; of one genome or of all."""
+        from modos.object.tracks import find_genome, tracks_of
+
+        return list(tracks_of(self._view, find_genome(self._view, genome) if genome else None))
+
+    def _find(self, name: str) -> str:
+        """The element that is a track."""
+        from modos.object.tracks import find_track, tracks_of
+
+        if name not in tracks_of(self._view) and any(
+                name in (i, self._view.element(i).get("name")) for i in (file.change.element_id for file in self.transaction.staged)):
+            raise InvalidInputError(f"the track {name} is changed twice in one transaction", "make the changes one after another")
+        return find_track(self._view, name)
+
+    def _known(self, name: str) -> tuple[str, str, dict[str, str]]:
+        """A track's element, its genome, and its arrays."""
+        from modos.object.tracks import arrays_below, find_genome, genome_ids
+
+        element_id = self._find(name)
+        known = set(genome_ids(self._view))
+        links = [link for link in self._view.element(element_id).get("has_reference", ()) if link in known]
+        return element_id, find_genome(self._view, links[0] if links else None), arrays_below(self._view, element_id)
+
+    def opened(self, name: str) -> StoredTrack:
+        """A track as it was before the transaction."""
+        element_id, genome_id, _ = self._known(name)
+        return self._opened(element_id, genome_id)
+
+    def _opened(self, element_id: str, genome_id: str) -> StoredTrack:
+        from modos.object.tracks import arrays_below, contigs_of, open_track
+        from modos.tracks.sharded import Reader
+
+        start = self.transaction.start
+        return open_track(Reader(self.transaction.storage, _CACHE), start.nodes, arrays_below(start, element_id),
+                          element_id, element_id, contigs_of(start, genome_id))
+
+    def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
+              **options: Any) -> None:
+        from modos.tracks.fitting import LoadReport
+        from modos.tracks.loading import build_track, read_source
+        from modos.object.tracks import contigs_of
+
+        contigs, report = contigs_of(self._view, genome_id), LoadReport()
+        self.reports[name] = report
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return build_track(storage, contigs, names, read_source(source, progress, options.get("clip", False)), written,
+                               report=report, **options)
+
+        arrays = SetArrays(change.element_id, frozenset(replaced.values()))
+        self.transaction.set_arrays(change, arrays, StagedArrays(change, arrays, write, self._order(replaced)))
+
+    def _rewrite(self, element_id: str, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
+        """Write a track anew from what is there."""
+        from modos.tracks.loading import build_track
+        from modos.object.tracks import contigs_of
+
+        contigs = contigs_of(self._view, genome_id)
+        change = Update(element_id, {}, self._view.element(element_id))
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return build_track(storage, contigs, names, blocks(), written, may_be_empty=True)
+
+        replaced = SetArrays(element_id, frozenset(arrays.values()))
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays)))
+
+    def _set_mask(self, element_id: str, arrays: Mapping[str, str], track: StoredTrack, spans: np.ndarray) -> None:
+        from modos.tracks import masking
+
+        data = arrays.get("values") or arrays["runs"]
+        change = Update(element_id, {}, self._view.element(element_id))
+        replaced = SetArrays(element_id, frozenset(arrays.values()) - {data})
+
+        def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
+            return masking.write_mask(storage, track, spans, names, written, progress)
+
+        self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
+
+    def _order(self, arrays: Mapping[str, str]) -> int:
+        """The place of a track: that of its arrays, or the next one."""
+        if arrays:
+            return max(self._view.nodes[path]["attributes"].get("order", 0) for path in arrays.values())
+        known = [node.get("attributes", {}).get("order", 0) for node in self._view.nodes.values()]
+        self._added += 1
+        return max(known, default=0) + self._added
+
+    def _prepared(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+        given = dict(attributes or {}) | {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"}
+        given.pop("id", None)
+        prepared = model.normalise(model.to_attributes(given))
+        model.validate(prepared, element_id)
+        return prepared
+
+    def _free_id(self, name: str) -> str:
+        stem = re.sub(r"[^A-Za-z0-9.+-]+", "_", name).strip("._") or "track"
+        names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
+        return next(f"data/{name}" for name in names if f"data/{name}" not in self._view)

@@ -1,0 +1,102 @@
+"""The sequence of a genome, brought into an object; and the contigs that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from modos.object.document import Document
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import is_array_path
+from modos.storage.given import Name, as_file
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.tracks.arrays import ArrayWriter, Names
+from modos.tracks.contig_files import expand_paths, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed
+from modos.tracks.contigs import CHUNK, Contigs
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, blosc
+
+Paths = str | Path | Sequence[str | Path]
+_FILL = ord("N")
+
+
+def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Paths, agp: Paths,
+                   reference: str | None, report: str | Path | None, style: str,
+                   table: str | Path | None, folder: Path,
+                   progress: Progress | None = None) -> tuple[Contigs, list[Name]]:
+    """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
+
+    A FASTA is read twice: what comes through a pipe is copied into `folder`,
+    and a FASTA of the object that is far away is fetched into it.
+    """
+    fasta_paths, agp_paths, size_paths = (expand_paths(_listed(paths)) for paths in (fasta, agp, sizes))
+    if reference is not None:
+        fasta_paths.append(_fasta_of(storage, document, reference, folder, progress))
+    if sum(map(bool, (fasta_paths, agp_paths, size_paths))) != 1:
+        raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
+                                "give one of them")
+    fasta_paths = [as_file(path, folder) for path in fasta_paths]
+    contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)
+    if report and table:
+        raise InvalidInputError("an assembly report and a table of names exclude each other")
+    if report:
+        contigs = renamed(contigs, read_report(str(report), style), str(report))
+    if table:
+        contigs = renamed(contigs, read_map(str(table)), str(table))
+    return contigs, fasta_paths
+
+
+def _listed(paths: Paths) -> list[str | Path]:
+    return [paths] if isinstance(paths, (str, Path)) else list(paths or ())
+
+
+def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path, progress: Progress | None) -> str:
+    element_id = document.find(reference if "/" in reference else f"reference/{reference}")
+    key = document.element(element_id).get("data_path", "")
+    if not key or is_array_path(key) or not storage.exists(key):
+        raise NotFoundError(f"{element_id} has no FASTA", "give one as a file")
+    path = storage.local_path(key)
+    if path is None:
+        path = folder / "fetched.fa"
+        with open(path, "wb") as file:
+            for piece in storage.iter_range(key, 0, storage.stat(key).size):
+                file.write(piece)
+                if progress:
+                    progress(len(piece))
+    return str(path)
+
+
+def write_sequence(storage: Storage, contigs: Contigs, names: Names, pieces: Iterable[tuple[str, bytes]],
+                   written: list[str]) -> list[ArraySpec]:
+    """Write the sequence of all contigs, a byte per base as it stands in the FASTA, `N` between contigs.
+
+    Parameters
+    ----------
+    pieces
+        As `modos.tracks.contig_files.iter_fasta` gives them, in the order of the
+        contigs.
+    """
+    spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))
+    writer = ArrayWriter(storage, spec, written)
+    try:
+        chunk, number, at = np.full(CHUNK, _FILL, np.uint8), 0, 0
+        for name, bases in pieces:
+            if not bases:
+                at = contigs[name].offset
+            done = 0
+            while done < len(bases):
+                if at // CHUNK != number:
+                    writer.put(number, chunk)
+                    writer.flush(keep=(at // CHUNK // CHUNKS_IN_SHARD,))
+                    chunk, number = np.full(CHUNK, _FILL, np.uint8), at // CHUNK
+                lead = at % CHUNK
+                count = min(CHUNK - lead, len(bases) - done)
+                chunk[lead:lead + count] = np.frombuffer(bases, np.uint8, count, done)
+                at, done = at + count, done + count
+        writer.put(number, chunk)
+        return [writer.finish()]
+    except BaseException:
+        writer.drop()
+        raise

@@ -1,0 +1,478 @@
+"""Changes to an object: collected, checked, and committed together.
+
+Files go to their place first, on record; the root document is replaced once,
+with changes that can be made again on what others committed meanwhile; then
+what became superfluous is deleted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import count
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+
+from modos.object.document import ZARR, check_object_id, format_id
+from modos.object import commits, incoming, moving, files as transfer
+from modos.metadata import model
+from modos.object.changes import (
+    Add,
+    Change,
+    Remove,
+    Rename,
+    SetArrays,
+    Update,
+    check_data_path,
+    check_files,
+    check_links,
+    check_names,
+    merge,
+)
+from modos.object.document import Document
+from modos.object import journal
+from modos.encryption.keys import SecretKey
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
+from modos.errors import (
+    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
+    listing,
+)
+from modos.formats import (
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
+    version_of,
+)
+from modos.escaping import is_plain
+from modos.storage import Storage
+from modos.storage.base import Progress, expect
+
+_WORKERS = 4  # files that are copied at once
+
+
+def now() -> str:
+    """The time as metadata has it: UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Staged(Protocol):
+    """A file that becomes an element's data, at a key that is free."""
+
+    change: Add | Update
+    replaces: bool  # the file that the element had
+
+    def keys(self) -> list[str]:
+        """The keys that will be written."""
+
+    def folders(self) -> list[str]:
+        """The folders of arrays that will be written."""
+
+    def expected(self, storage: Storage) -> int | None:
+        """How many bytes of progress `stage` makes; None where that is not known before."""
+
+    def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write them, and append each to `written` when it is there; returns what the element says of them."""
+
+
+@dataclass
+class Transaction:
+    """Changes to an object that are committed together, or not at all.
+
+    Get one from `MODO.transaction()`.
+
+    Parameters
+    ----------
+    storage
+        Holds the object.
+    start
+        Its document as it is now; one without a tag makes a new object.
+    secret
+        Opens sealed files that are added, to seal their indexes with.
+    """
+
+    storage: Storage
+    start: Document
+    secret: SecretKey | None = None
+    view: Document = field(init=False)
+    _changes: list[Change] = field(default_factory=list)
+    _links: list[tuple[str, str]] = field(default_factory=list)
+    _files: list[Staged] = field(default_factory=list)
+    _named: set[str] = field(default_factory=set)  # ids of elements whose files get a name
+    _taken: set[str] | None = None  # keys that files have, or are to have
+
+    def __post_init__(self) -> None:
+        self.view = self.start.copy()
+
+    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None) -> str:
+        """Add an element; returns its id. See `MODO.add_element`."""
+        attributes = model.to_attributes(element)
+        class_name = attributes["@type"]
+        group = model.group_of(class_name)
+        if group is None:
+            raise InvalidInputError("an object is no element of an object", "add its assays and data")
+        if not attributes.get("id"):
+            raise InvalidInputError(f"an element of class {class_name} has no id")
+        element_id = format_id(group, attributes["id"])
+        source = Path(source_file) if source_file is not None else None
+        if source is not None:
+            attributes.setdefault("data_path", source.name)
+            format = format_of(plain_name(attributes["data_path"]))
+            if format and "data_format" in model.describe(class_name)["slots"]:
+                attributes.setdefault("data_format", format.name)
+        prepared = {"@type": class_name} | {k: v for k, v in model.normalise(attributes).items() if k != "id"}
+        model.validate(prepared, element_id)
+        incoming.refuse_by_hand(element_id, prepared, {})
+        if "data_path" in prepared:
+            check_data_path(element_id, prepared["data_path"])
+            self._named.add(element_id)
+            if source is None and not is_array_path(prepared["data_path"]) and self.storage.exists(prepared["data_path"]):
+                self._refuse_damaged(element_id, prepared["data_path"])
+        change = Add(element_id, prepared)
+        self._make(change)
+        if part_of or group == "assay":
+            self._links.append((part_of or self.view.object_id, element_id))
+        if source is not None:
+            self._bring(source, prepared["data_path"], change)
+        return element_id
+
+    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
+                       part_of: str | None = None, plain: bool = False) -> str:
+        """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
+        given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
+        element_id = self._with_sound_id(self.view.find(element_id), given)
+        base = self.view.element(element_id)
+        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, given, base), base)
+        source = Path(source_file) if source_file is not None else None
+        target = changes.get("data_path")
+        if target and target != base.get("data_path"):
+            check_data_path(element_id, target)
+        sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
+        move = None
+        if source is not None:
+            source = self._settle_source(source, base, changes, sealing)
+        elif "data_path" in changes and target != base.get("data_path"):
+            move = self._settle_path(element_id, base, changes)
+        if changes.get("data_path") and name_of(changes["data_path"]) != name_of(base.get("data_path", "")):
+            self._named.add(element_id)
+        has_another_file = move is None and changes.get("data_path", base.get("data_path")) != base.get("data_path")
+        if has_another_file:
+            of_the_file_before = ("sender",) if sealing and source else SLOTS_OF_SEALED  # the others are recorded anew
+            changes |= {slot: None for slot in of_the_file_before if slot in base}
+        if has_another_file and "seqcol_digest" in base:
+            changes.setdefault("seqcol_digest", None)  # it is of the sequences in the file
+        change = Update(element_id, changes, base)
+        model.validate(merge(base, changes), element_id)
+        if merge(base, changes) != base:
+            self._make(change)
+        if part_of:
+            self._links.append((part_of, element_id))
+        if source is not None:
+            self._bring(source, changes["data_path"], change, sealing)
+        elif move is not None:
+            self._files.append(moving.MovedFile(change, move))
+        return element_id
+
+    def remove_element(self, element_id: str) -> str:
+        """Remove an element, its files and every link to it; returns its id."""
+        element_id = self.view.find(element_id)
+        if element_id == self.view.object_id:
+            raise InvalidInputError(f"{element_id} is the object itself", "remove it with remove_object, or `modos remove`")
+        if tracks := self.view.arrays_on(element_id):
+            raise InvalidInputError(f"{element_id} is what {listing(tracks)} refer{'s' if len(tracks) == 1 else ''} to, and "
+                                    "arrays are lost without", "remove those first")
+        self._make(Remove(element_id, self.view.element(element_id)))
+        self._files = [file for file in self._files if file.change.element_id != element_id]
+        self._links = [link for link in self._links if element_id not in link]
+        return element_id
+
+    def convert_file(self, element_id: str, changes: dict[str, Any], convert: Callable[[Update], Staged]) -> None:
+        """Have an element's file made into another one.
+
+        Parameters
+        ----------
+        changes
+            What is known of the element now: its new data_path at least.
+        convert
+            Gives what writes the file, for the change of the element.
+        """
+        change = Update(element_id, changes, self.view.element(element_id))
+        self._make(change)
+        self._files.append(convert(change))
+
+    def set_arrays(self, change: Add | Update, arrays: SetArrays, staged: Staged) -> None:
+        """Have an element's arrays written, with a change of what the element says.
+
+        Raises
+        ------
+        InvalidInputError
+            The same element's arrays are changed in this transaction already.
+        """
+        if any(isinstance(file.change, (Add, Update)) and file.change.element_id == change.element_id for file in self._files):
+            raise InvalidInputError(f"{change.element_id} is changed twice in one transaction", "make the changes one after another")
+        self._make(change)
+        self._make(arrays)
+        self._files.append(staged)
+
+    @property
+    def staged(self) -> list[Staged]:
+        """The files and arrays that are to be written."""
+        return list(self._files)
+
+    def link(self, parent: str, child: str) -> None:
+        """Link an element from its parent."""
+        self._links.append((parent, child))
+
+    def preview(self) -> Document:
+        """The object as it will be; raises what `commit` would for what can be known now."""
+        document = self.start.copy()
+        self._apply(document)
+        return document
+
+    def commit(self, progress: Progress | None = None) -> Document:
+        """Make the changes; returns the document as committed."""
+        result = self.preview()
+        if self.start.tag and not self._files and result == self.start:
+            return self.start
+        try:
+            return self._commit(result, progress)
+        except StorageFullError:
+            if self._files or not self.start.tag:
+                raise
+        return self._commit_in_no_space(result, progress)
+
+    def _commit_in_no_space(self, result: Document, progress: Progress | None) -> Document:
+        """Make a change that brings no files on a full disk: the mirrors make room for the new root beside the old one."""
+        document = self.start
+        try:
+            commits.drop_mirrors(self.storage, self.start)
+            journal.recover(self.storage)
+            document = self._commit(result, progress)
+        finally:
+            commits.write_mirrors(self.storage, document, document.nodes)
+        return document
+
+    def _commit(self, result: Document, progress: Progress | None) -> Document:
+        superfluous = self._superfluous(result)
+        new = [key for file in self._files for key in file.keys()]
+        new_folders = [folder for file in self._files for folder in file.folders()]
+        old_folders = self.start.array_folders() - result.array_folders()
+        if new or superfluous or new_folders or old_folders:
+            journal.recover(self.storage)
+        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
+            self._stage(change.written, progress)
+
+            def check(document: Document) -> None:
+                change.check(_sizes(document, change.written))
+
+            if self.start.tag:
+                return commits.commit(self.storage, self._apply_now, self.start, check)
+            self._apply(document := self.start.copy())
+            document = commits.create(self.storage, document, check)
+            change.check_created()
+            return document
+
+    def _superfluous(self, result: Document) -> set[str]:
+        """Files of elements that are removed or get another file, unless another element has them."""
+        replaced = {file.change.element_id for file in self._files if file.replaces}
+        dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
+        for change in self._changes:
+            if isinstance(change, Remove) and "data_path" in change.base:
+                dropped |= journal.files_of_element(change.base)
+            elif isinstance(change, Update) and "data_path" in change.base and change.element_id in replaced:
+                dropped |= journal.files_at([change.base["data_path"]])
+        return dropped & journal.files_of(self.start) - journal.files_of(result) if dropped else set()
+
+    def _make(self, change: Change) -> None:
+        change.apply(self.view)
+        self._changes.append(change)
+
+    def _apply(self, document: Document) -> None:
+        for change in self._changes:
+            change.apply(document)
+        for parent, child in self._links:
+            document.link(document.find(parent), child)
+        touched = {change.element_id for change in self._changes}
+        check_files(document, touched)
+        check_names(document, self._named)
+        check_links(document, touched)
+
+    def _apply_now(self, document: Document) -> None:
+        self._apply(document)
+        own = [change for change in self._changes if change.element_id == document.object_id]
+        if not any("last_update_date" in change.attributes for change in own):
+            document.attributes["last_update_date"] = now()
+
+    def _bring(self, source: Path, key: str, change: Add | Update, sealing: bool = False) -> None:
+        _check_endings(source, key)
+        transfer.check_source(source, plain_name(key) if sealing else key)
+        self._files = [file for file in self._files if file.change.element_id != change.element_id]
+        self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
+            source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
+
+    def _stage(self, written: list[str], progress: Progress | None) -> None:
+        def stage(file: Staged) -> None:
+            file.change.attributes |= file.stage(self.storage, written, progress)
+
+        amounts = [file.expected(self.storage) for file in self._files] if progress else []
+        if None not in amounts:
+            expect(progress, sum(amounts))
+        arrays = [file for file in self._files if file.folders()]
+        files = [file for file in self._files if not file.folders()]
+        for file in arrays if len(files) > 1 else self._files:
+            stage(file)
+        if len(files) < 2:
+            return
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            futures = [pool.submit(stage, file) for file in files]
+            try:
+                for future in futures:
+                    future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    def _with_sound_id(self, element_id: str, given: Mapping[str, Any]) -> str:
+        """The id of an element after one that could not be given, and is in an older object, was changed to what is given."""
+        new_id = given.get("id")
+        if new_id is None or is_plain(element_id) or str(new_id) in (element_id, element_id.partition("/")[2]):
+            return element_id
+        is_object = element_id == self.view.object_id
+        sound = check_object_id(str(new_id)) if is_object else format_id(element_id.partition("/")[0], str(new_id))
+        self._make(Rename(sound, element_id, self.view.element(element_id)))
+        return sound
+
+    def _settled(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+        """The changed slots in full form; those to be unset as None."""
+        class_name = str(given.get("@type") or base["@type"])
+        if model.group_of(class_name) != model.group_of(base["@type"]):
+            raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",
+                              expected=base["@type"], got=class_name)
+        own_id = given.pop("id", None)
+        if own_id is not None and str(own_id) not in (element_id, element_id.partition("/")[2]):
+            raise InvalidInputError(f"{element_id}: an id cannot be changed (to {own_id})",
+                                    "add an element of that id and remove this one")
+        unset = {str(slot): None for slot, value in given.items() if value is None or value in ("", [])}
+        if unknown := unset.keys() - model.describe(class_name)["slots"].keys() - base.keys():
+            raise SchemaError(f"{element_id}: {', '.join(sorted(unknown))} is not a slot of the class {class_name}")
+        values = model.normalise(model.to_attributes({"@type": class_name} | given))
+        return values | unset
+
+    def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
+        """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
+        before, wanted = base.get("data_path"), changes.get("data_path")
+        if before and wanted and keys_named([before], wanted):
+            _check_endings(source, wanted)
+            del changes["data_path"]
+        if incoming.is_same_file(self.storage, source, base, changes, sealing):
+            changes.pop("data_path", None)
+            return None
+        changes |= self._place(source, base, changes, sealing)
+        return source
+
+    def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
+        """Settle what another data_path without a file means: what is to be moved, or None.
+
+        A file of that path that is there and belongs to no element becomes
+        the element's; else the element's own gets the name.
+        """
+        wanted, before = changes["data_path"], base.get("data_path")
+        if before and is_array_path(before):
+            raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
+        self._refuse_owned(element_id, wanted)
+        if wanted is None or not before or self._is_for_adoption(wanted, before):
+            changes |= self._present_file(element_id, wanted)
+            return None
+        target = moving.target_of(element_id, base, wanted)
+        self._refuse_owned(element_id, target)
+        beside = set() if target == before else set(index_names(target)) - set(index_names(before))
+        for key in sorted(({wanted, target} | beside) - {before}):
+            if self.storage.exists(key):
+                raise AlreadyExistsError(f"{element_id}: there is another file {key} in {self.storage.url}",
+                                         "choose another name, or look at that file and remove it")
+        if target == before:
+            del changes["data_path"]
+            return None
+        if any(file.change.element_id == element_id for file in self._files):
+            raise InvalidInputError(f"{element_id} is changed twice in one transaction", "make the changes one after another")
+        changes["data_path"] = target
+        return moving.find_pairs_to_move(self.storage, before, target)
+
+    def _refuse_owned(self, element_id: str, path: str | None) -> None:
+        owner = self.view.data_paths().get(path, element_id)
+        if owner != element_id:
+            raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
+
+    def _is_for_adoption(self, wanted: str, before: str) -> bool:
+        """Whether there is a file of a path that is not the element's own by another version."""
+        journal.recover(self.storage)
+        if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
+            return False
+        if any(entry.covers(wanted) for entry in journal.entries(self.storage)):
+            raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
+        return True
+
+    def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
+        """Size and checksum of a file that is in the object already."""
+        if data_path is None:
+            return {"data_size": None, "data_checksum": None}
+        try:
+            size, checksum = transfer.measure(self.storage, data_path)
+        except NotFoundError:
+            raise InvalidInputError(f"{element_id}: there is no file {data_path} in the object",
+                                    "give the file with source_file (-s)") from None
+        self._refuse_damaged(element_id, data_path)
+        return {"data_size": size, "data_checksum": checksum}
+
+    def _refuse_damaged(self, element_id: str, data_path: str) -> None:
+        if damage := find_damage(self.storage, data_path):
+            raise IntegrityError(f"{element_id}: {damage}", "give the file with source_file (-s)")
+
+    def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> dict[str, str]:
+        """Where a file goes that replaces another: a free key of its format, and that format."""
+        before, wanted = base.get("data_path") or source.name, changes.get("data_path")
+        format = format_of(plain_name(source))
+        sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
+        if wanted:
+            key = plain_name(wanted) + (ENCRYPTED_SUFFIX if sealed or is_encrypted(wanted) else "")
+        else:
+            name = name_of(before)
+            if format is not None and format != format_of(name):
+                name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
+            replaced = name == name_of(before) and "data_path" in base
+            key = self.free_key(name + (ENCRYPTED_SUFFIX if sealed else ""), version_of(before) + 1 if replaced else 1)
+        known = format is not None and "data_format" in base and "data_format" not in changes
+        return {"data_path": key} | ({"data_format": format.name} if known else {})
+
+    def free_key(self, key: str, version: int | None = None) -> str:
+        """A key that no file has or had, for a file of the name of another: that one, or a later version.
+
+        A file that is replaced may still be read at its old key.
+        """
+        if self._taken is None:
+            journal.recover(self.storage)
+            self._taken = journal.files_of(self.start)
+        name = name_of(key) + (ENCRYPTED_SUFFIX if is_encrypted(key) else "")
+        candidates = (key_of(name, number) for number in count(version or version_of(key)))
+        free = next(key for key in candidates if key not in self._taken and not self.storage.exists(key))
+        self._taken.add(free)
+        return free
+
+
+def _check_endings(source: Path, key: str) -> None:
+    if formats := misnamed(source, key):
+        raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
+                                "give a data_path with the right ending")
+
+
+def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
+    """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""
+    element_of, keys = document.data_paths(), set(written)
+    sizes: dict[str, int | None] = {key: None for key in keys if not key.startswith(f"{ZARR}/")}
+    sizes |= {key: document.element(element_of[key]).get("data_size") for key in keys & element_of.keys()}
+    folders = {key.rpartition("/c/")[0].removeprefix(f"{ZARR}/") for key in keys - sizes.keys()}
+    for path in folders & document.nodes.keys():
+        from modos.tracks.zarr_layout import ArraySpec
+
+        spec = ArraySpec.from_node(path, document.nodes[path])
+        sizes |= {spec.key(number): size for number, size in enumerate(spec.sizes) if size}
+    return sizes

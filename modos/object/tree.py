@@ -1,0 +1,103 @@
+"""An object's groups and arrays, as zarr-python reads them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterable
+from typing import TYPE_CHECKING, Any
+
+from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store
+
+from modos.object.document import ZARR, Document, group_node
+from modos.object.marks import OWN_NODE
+from modos.errors import NotFoundError
+from modos.storage import Storage
+
+if TYPE_CHECKING:
+    from zarr.core.buffer import Buffer, BufferPrototype
+
+_METADATA = "zarr.json"
+
+
+class DocumentStore(Store):
+    """What a document says of groups and arrays, and the chunks that the storage has; read, not written.
+
+    Parameters
+    ----------
+    storage
+        The object's.
+    document
+        Its root document.
+    """
+
+    supports_writes = supports_deletes = False
+    supports_listing = True
+
+    def __init__(self, storage: Storage, document: Document):
+        super().__init__(read_only=True)
+        self._storage = storage
+        nodes = {"": group_node(document.attributes), **document.nodes}
+        self._nodes = {path: {name: value for name, value in node.items() if name != "consolidated_metadata"}
+                       for path, node in nodes.items() if path != OWN_NODE}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)
+
+    def with_read_only(self, read_only: bool = False) -> Store:
+        if not read_only:
+            raise ValueError("an object is changed by its own methods: add_element, update_element, remove_element")
+        return self
+
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: Any = None) -> Buffer | None:
+        data = await asyncio.to_thread(self._read, key, byte_range)
+        return None if data is None else prototype.buffer.from_bytes(data)
+
+    def _read(self, key: str, wanted: Any) -> bytes | None:
+        path, _, name = key.rpartition("/")
+        if name == _METADATA:
+            return json.dumps(self._nodes[path]).encode() if path in self._nodes else None
+        try:
+            if wanted is None:
+                return self._storage.read(f"{ZARR}/{key}")[0]
+            start, end = self._span(key, wanted)
+            return self._storage.read_part(f"{ZARR}/{key}", start, end)[0]
+        except NotFoundError:
+            return None
+
+    def _span(self, key: str, wanted: Any) -> tuple[int, int]:
+        """Where a part of a chunk begins and ends."""
+        if isinstance(wanted, RangeByteRequest):
+            return wanted.start, wanted.end
+        size = self._storage.stat(f"{ZARR}/{key}").size
+        return (wanted.offset if isinstance(wanted, OffsetByteRequest) else max(size - wanted.suffix, 0)), size
+
+    async def get_partial_values(self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, Any]]) -> list[Buffer | None]:
+        return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
+
+    async def exists(self, key: str) -> bool:
+        path, _, name = key.rpartition("/")
+        return path in self._nodes if name == _METADATA else await asyncio.to_thread(self._storage.exists, f"{ZARR}/{key}")
+
+    async def set(self, key: str, value: Buffer) -> None:
+        self._check_writable()
+
+    async def delete(self, key: str) -> None:
+        self._check_writable()
+
+    async def list_dir(self, prefix: str) -> AsyncIterator[str]:
+        """The groups and arrays directly below one."""
+        place = prefix.strip("/")
+        for path in self._nodes:
+            parent, _, name = path.rpartition("/")
+            if path and parent == place:
+                yield name
+
+    async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
+        """The files below a group or an array."""
+        place = prefix.strip("/")
+        for info in await asyncio.to_thread(lambda: list(self._storage.iter_files(f"{ZARR}/{place}".rstrip("/")))):
+            yield info.key.removeprefix(f"{ZARR}/")
+
+    def list(self) -> AsyncIterator[str]:
+        return self.list_prefix("")

@@ -1,0 +1,39 @@
+"""Questions around the origin of a circular contig, where a feature ends beyond the last base, and a region may, too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from modos.reference.annotations.intervals import Pairs
+
+Find = Callable[[np.ndarray, np.ndarray, np.ndarray], Pairs]
+
+
+def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
+    """A region of a circular contig as it is, and where it is one turn further, or one less if it crosses the origin."""
+    yield start, end
+    yield start + length, end + length
+    if length < end <= 2 * length:
+        yield start - length, end - length
+
+
+def find_around(find: Find, lengths: np.ndarray, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    """What many queries find, where some are on circular contigs; by query and row there.
+
+    Parameters
+    ----------
+    lengths
+        Of the contigs, 0 for those that are not circular.
+    """
+    around = np.where(contigs >= 0, lengths[contigs], 0)
+    own = np.flatnonzero(around)
+    if not len(own):
+        return find(contigs, starts, ends)
+    over = own[(ends[own] > around[own]) & (ends[own] <= 2 * around[own])]
+    query = np.concatenate((np.arange(len(contigs)), own, over))
+    shift = np.concatenate((np.zeros(len(contigs), np.int64), around[own], -around[over]))
+    pairs = find(contigs[query], starts[query] + shift, ends[query] + shift)
+    found = np.unique(np.stack((query[pairs.query], pairs.row)), axis=1)
+    return Pairs(found[0], found[1])

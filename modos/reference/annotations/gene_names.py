@@ -1,0 +1,51 @@
+"""Genes by what people call them: an id, with or without its version, or a name."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from modos.reference.annotations.building import build, place
+from modos.reference.annotations.circles import Circles
+from modos.reference.annotations.parts import Parts
+from modos.errors import did_you_mean
+
+COLUMNS = ["id", "name", "contig", "start", "end"]
+_VERSION = r"\.\d+($|_PAR_Y$)"  # of an id; the genes of GENCODE that are on X and Y have the same one
+
+
+def find_genes(genes: pl.DataFrame, text: str) -> pl.DataFrame:
+    """The genes that have an id; else those that have it with a version; else those that have it as name."""
+    id = pl.col("id")
+    for condition in (id == text, id.str.replace(_VERSION, "$1") == text, pl.col("name") == text):
+        found = genes.filter(condition)
+        if len(found):
+            break
+    return found
+
+
+def near_gene(genes: pl.DataFrame, text: str) -> str | None:
+    """The name of a gene that is nearest to a misspelt one, or its id, if one is near."""
+    return did_you_mean(text, genes["name"].drop_nulls().unique(maintain_order=True)) or did_you_mean(text, genes["id"].drop_nulls())
+
+
+def genes_of(parts: list[Parts], names: dict[str, str], lengths: dict[str, int], source: str) -> pl.DataFrame:
+    """The genes of a file that are on some contigs.
+
+    Parameters
+    ----------
+    names
+        The contigs by each of their names.
+    lengths
+        In bases, by contig.
+
+    Raises
+    ------
+    InvalidInputError
+        Something is beyond the end of a contig.
+    """
+    numbers = {contig: number for number, contig in enumerate(lengths)}
+    codes = {name: numbers[contig] for name, contig in names.items()}
+    placed = Parts.join([place(part, codes, source, True)[0] for part in parts])
+    circles = Circles({codes[name] for name in placed.circular if name in codes}, list(lengths.values()))
+    genes = build(circles.check(placed, list(lengths), source), circles).tables["gene"]
+    return genes.with_columns(contig=pl.Series(list(lengths), dtype=pl.String).gather(genes["contig"])).select(COLUMNS)

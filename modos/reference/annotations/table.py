@@ -1,0 +1,426 @@
+"""The features of one kind: asked by place, by id and by number."""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import polars as pl
+
+from modos.reference.annotations.around import Find, find_around, turns
+from modos.reference.annotations.columns import COLUMNS, check_column, missing
+from modos.reference.annotations.features import Feature, Features
+from modos.reference.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.reference.annotations.parquet import read_parquet
+from modos.reference.annotations.lookup import find_aligned, find_ends, find_exact, find_within, rows_by_id
+from modos.reference.annotations.parquet_files import Manifest
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.storage.processes.forking import cached_property
+from modos.genomics.region import Region
+
+_STRANDS = (None, "+", "-")
+_END = 1 << 44  # beyond every contig
+_SHIFT = 45  # of a contig's number above a place
+_new = object.__new__
+
+
+class FeatureTable:
+    """All genes, or all transcripts, exons, introns, coding stretches or UTRs of an annotation, by contig and start.
+
+    Positions are 0-based half-open in numbers, 1-based inclusive in text
+    (`chr1:1,000-2,000`). Contigs are known by all of their names.
+
+    Queries take a region as text, or a contig, a start and an end; `strand`
+    is `+`, `-`, or None for both. Their answers are `Features`. The forms
+    that end with `_many` take contigs, starts and ends of one length and give
+    pairs of numbers: of the query, and of the row.
+
+    ``overlap``: shares a base with the query. ``within``: has none outside of
+    it. ``exact``: is the same. ``aligned_5p``, ``aligned_3p``: has its 5' (3')
+    end where the query has it; a feature on the strand `-` has its 5' end at
+    `end`. ``within_5p``, ``within_3p``: has its 5'-most (3'-most) base in the
+    query.
+
+    On a circular contig, what crosses the origin ends beyond the last base;
+    it is found on both sides, and a region may be given in the same way.
+
+    Parameters
+    ----------
+    kind
+        gene, transcript, exon, intron, cds or utr.
+    manifest
+        Of the annotation.
+    codes
+        The number of each contig, by each of its names.
+    siblings
+        The tables of the annotation by kind, this one among them.
+    file
+        Gives the Parquet file, fetched when it is first needed.
+    """
+
+    def __init__(self, kind: str, manifest: Manifest, codes: Mapping[str, int], siblings: Mapping[str, FeatureTable], file: Callable[[], Path]):
+        self.kind, self.manifest, self.siblings = kind, manifest, siblings
+        self._table, self._file = manifest.tables[kind], file
+        self._codes = codes
+        self._lengths = np.array([manifest.circular.get(contig, 0) for contig in manifest.contigs], np.int64)  # 0 where it is not circular
+        self._circular = {code: length for code, length in enumerate(self._lengths.tolist()) if length}
+        self._segments: dict[str | None, dict[str, Segments]] = {strand: {} for strand in _STRANDS}  # by strand and name
+        self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
+        self._indexes: dict[str | None, IntervalIndex] = {}
+        self._columns: dict[Any, Any] = {}
+        self.loaded: dict[str, Any] = {}  # columns as `values` gives them
+
+    def __len__(self) -> int:
+        return self._table.offsets[-1]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} x {self.kind} of {self.manifest.name}>"
+
+    def __iter__(self) -> Iterator[Feature]:
+        return (Feature(self, row) for row in range(len(self)))
+
+    @overload
+    def __getitem__(self, which: int | str) -> Feature: ...
+    @overload
+    def __getitem__(self, which: slice) -> Features: ...
+
+    def __getitem__(self, which: int | str | slice) -> Feature | Features:
+        """By number, or by id, with or without its version; NotFoundError where there is none, or several."""
+        if isinstance(which, slice):
+            return Features(self, list(range(*which.indices(len(self)))))
+        if isinstance(which, str):
+            return Feature(self, self._row_of(which))
+        row = which + len(self) if which < 0 else which
+        if not 0 <= row < len(self):
+            raise IndexError(f"there are {len(self):,} rows")
+        return Feature(self, row)
+
+    def named(self, name: str) -> Features:
+        """Those that have a name (`BRCA1`); none where no one has it."""
+        return Features(self, np.flatnonzero((self.column("name") == name).to_numpy()).tolist())
+
+    def where(self, condition: pl.Expr) -> Features:
+        """Those for which an expression of polars over the columns is true."""
+        columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
+        return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
+
+    def with_xref(self, xref: str) -> Features:
+        """Those with a cross-reference, such as `GeneID:672`; none where no one has it.
+
+        Raises
+        ------
+        InvalidInputError
+            Such features have none, or an older modos has added the annotation.
+        """
+        try:
+            column = self.column("xrefs")
+        except pl.exceptions.ColumnNotFoundError:
+            raise InvalidInputError(f"a {self.kind} of {self.manifest.name} has no cross-references", "genes and transcripts have them, where the "
+                                    "annotation was added by a modos that keeps them: add it again") from None
+        return Features(self, np.flatnonzero(column.str.split(",").list.contains(xref).fill_null(False).to_numpy()).tolist())
+
+    def _row_of(self, id: str) -> int:
+        rows = self._rows_by_id
+        if id in self._repeated:
+            raise NotFoundError(f"{self.manifest.name} has several {self.kind}s {id}", "ask by place, or from their genes by name")
+        if id in rows:
+            return rows[id]
+        several = sorted(known for known in rows if known.rpartition(".")[0] == id)
+        near = did_you_mean(id, rows)
+        raise NotFoundError(f"{self.manifest.name} has {f'several {self.kind}s' if several else f'no {self.kind}'} {id}",
+                            f"there are {listing(several)}" if several else f"did you mean {near}?" if near else
+                            "give an id as the annotation has it; names are asked for with `named`")
+
+    @cached_property
+    def _rows_by_id(self) -> dict[str, int]:
+        if self.kind not in ("gene", "transcript", "exon"):
+            raise InvalidInputError(f"a {self.kind} has no id", "ask by place, or from its transcript")
+        return rows_by_id(self.column("id").to_list())
+
+    @cached_property
+    def _repeated(self) -> frozenset[str]:
+        """The ids of several genes, or transcripts; transcripts may well share an exon."""
+        ids = self.column("id")
+        return frozenset() if self.kind == "exon" else frozenset(ids.filter(ids.is_duplicated()).drop_nulls().to_list())
+
+    def column(self, name: str) -> pl.Series:
+        """A column of the table."""
+        if name not in self._columns:
+            try:
+                column = read_parquet(self._file(), [name]).to_series()
+            except pl.exceptions.ColumnNotFoundError:
+                if name in COLUMNS[self.kind]:
+                    raise missing(self.manifest, self.kind, name) from None
+                raise
+            check_column(self.manifest, self.kind, column)
+            self._columns[name] = column
+        return self._columns[name]
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column of numbers as int64."""
+        return np.frombuffer(self.values(name), np.int64)
+
+    def values(self, name: str) -> Any:
+        """A column as Python has it fastest: an array of numbers, or a list; what is in it often is there once."""
+        if name not in self.loaded:
+            series = self.column(name)
+            if series.dtype.is_integer() and not series.null_count():
+                self.loaded[name] = array("q", series.cast(pl.Int64).to_numpy().tobytes())
+            else:
+                once: dict[Any, Any] = {}
+                self.loaded[name] = [once.setdefault(value, value) for value in series.to_list()]
+        return self.loaded[name]
+
+    @cached_property
+    def starts(self) -> array[int]:
+        """Where each begins, in order on each contig."""
+        return self.values("start")
+
+    @cached_property
+    def ends(self) -> array[int]:
+        """Where each ends."""
+        return self.values("end")
+
+    @cached_property
+    def _frame(self) -> pl.DataFrame:
+        frame = read_parquet(self._file())
+        for name in COLUMNS[self.kind]:
+            if name not in frame.columns:
+                raise missing(self.manifest, self.kind, name)
+        for column in frame:
+            check_column(self.manifest, self.kind, column)
+        return frame
+
+    def to_polars(self) -> pl.DataFrame:
+        """All rows."""
+        return self._frame
+
+    def all(self, strand: str | None = None) -> Features:
+        """All of them, or those of a strand."""
+        return Features(self, None if _check_strand(strand) is None else self._rows(strand)[1])
+
+    def overlap(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that share a base with a region."""
+        try:  # what Segments.find does, without the calls
+            cuts, first, shift, started, bounds, covering, rows, last = self._segments[strand][contig]
+        except (KeyError, TypeError):
+            return self._overlap(contig, start, end, strand)
+        if end is None or not 0 <= start < end <= last:
+            return self._overlap(contig, start, end, strand)
+        stretch = start >> shift
+        at = bisect_right(cuts, start, first[stretch], first[stretch + 1])
+        found = _new(Features)
+        found.table = self
+        found._rows = covering[bounds[at]:bounds[at + 1]]
+        if end > cuts[at]:
+            new, stop = started[at], started[bisect_left(cuts, end, at, first[(end >> shift) + 1])]
+            if new < stop:
+                found._rows += rows[new:stop]
+        return found
+
+    def _overlap(self, contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        name, (code, start, end) = contig, self._place(contig, start, end)
+        known = self._segments_of[_check_strand(strand)]
+        if code not in known:
+            known[code] = self._index(strand).segments(code)
+        segments = known[code]
+        if segments is None:
+            return Features(self, self._many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
+        if code in self._circular:
+            return Features(self, self._around(segments.find, code, start, end))
+        if name in self._codes:
+            self._segments[strand][name] = segments
+        return Features(self, segments.find(start, end))
+
+    def within(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that have no base outside of a region."""
+        code, start, end = self._place(contig, start, end)
+        if code in self._circular and start <= 0 and end >= self._circular[code]:
+            end = _END  # nothing is outside of all
+        return self._ask(find_within, code, start, end, strand)
+
+    def exact(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features that begin and end where a region does."""
+        return self._ask(find_exact, *self._place(contig, start, end), strand)
+
+    def aligned_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 5' end is that of a region."""
+        return self._ask_ends(True, True, contig, start, end, strand)
+
+    def aligned_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 3' end is that of a region."""
+        return self._ask_ends(False, True, contig, start, end, strand)
+
+    def within_5p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 5'-most base is in a region."""
+        return self._ask_ends(True, False, contig, start, end, strand)
+
+    def within_3p(self, contig: str, start: int = 0, end: int | None = None, strand: str | None = None) -> Features:
+        """The features whose 3'-most base is in a region."""
+        return self._ask_ends(False, False, contig, start, end, strand)
+
+    def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`overlap` for many regions."""
+        return self._many(self._index(strand).find_many, *self._places(contigs, starts, ends))
+
+    def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within` for many regions."""
+        codes, starts, ends = self._places(contigs, starts, ends)
+        is_whole = (starts <= 0) & (ends >= self._lengths[codes]) & (self._lengths[codes] > 0)
+        return self._many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
+
+    def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`exact` for many regions."""
+        return self._many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
+
+    def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`aligned_5p` for many regions."""
+        return self._many(partial(self._by_end, strand, True, True), *self._places(contigs, starts, ends))
+
+    def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`aligned_3p` for many regions."""
+        return self._many(partial(self._by_end, strand, False, True), *self._places(contigs, starts, ends))
+
+    def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within_5p` for many regions."""
+        return self._many(partial(self._by_end, strand, True, False), *self._places(contigs, starts, ends))
+
+    def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
+        """`within_3p` for many regions."""
+        return self._many(partial(self._by_end, strand, False, False), *self._places(contigs, starts, ends))
+
+    def take(self, rows: np.ndarray | Sequence[int]) -> Features:
+        """The features of row numbers, such as those of `Pairs`."""
+        return Features(self, rows)
+
+    def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
+        """What a search among the rows of a contig finds."""
+        low, high = self._table.offsets[code], self._table.offsets[code + 1]
+        if code in self._circular:
+            found = self._around(partial(find, self.starts, self.ends, low, high), code, start, end)
+        else:
+            found = find(self.starts, self.ends, low, high, start, end)
+        if _check_strand(strand) is not None:
+            strands = self.values("strand")
+            found = [row for row in found if strands[row] == strand]
+        return Features(self, found)
+
+    def _ask_ends(self, first: bool, aligned: bool, contig: str, start: int, end: int | None, strand: str | None) -> Features:
+        """The features with their first (5') or last (3') end at that of a region, or in it."""
+        code, start, end = self._place(contig, start, end)
+        find, found = find_aligned if aligned else find_ends, []
+        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+            at_start = first == (sign == "+")
+            given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
+            found += self._around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+        return Features(self, sorted(found))
+
+    def _around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
+        return list(dict.fromkeys(row for turn in turns(start, end, self._circular[code]) for row in find(*turn)))
+
+    def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
+        if not start and end is None and contig not in self._codes:
+            region = Region.parse(contig, self._codes)
+            contig, start, end = region.contig, region.start, region.end
+        if contig not in self._codes:
+            near = did_you_mean(contig, self._codes)
+            raise NotFoundError(f"{self.manifest.assembly} has no contig {contig}", f"did you mean {near}?" if near else None)
+        end = _END if end is None else end
+        if start > end:
+            raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
+        return self._codes[contig], start, end
+
+    def _places(self, contigs: Any, starts: Any, ends: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
+        codes = contigs if isinstance(contigs, np.ndarray) and contigs.dtype.kind == "i" else self._numbers_of(contigs)
+        if not len(codes) == len(starts) == len(ends):
+            raise InvalidInputError(f"there are {len(codes):,} contigs, {len(starts):,} starts and {len(ends):,} ends", "give as many of each")
+        if (starts > ends).any():
+            raise InvalidInputError(f"region {int(np.argmax(starts > ends)):,} (from 0) ends before it starts")
+        return codes, starts, ends
+
+    def _numbers_of(self, contigs: Iterable[str]) -> np.ndarray:
+        codes = self._codes
+        try:
+            return np.array([codes[name] for name in contigs], np.int64)
+        except KeyError as error:
+            raise NotFoundError(f"{self.manifest.assembly} has no contig {error.args[0]}",
+                                "see `modos reference show` for its contigs and their other names") from None
+
+    def _index(self, strand: str | None) -> IntervalIndex:
+        if _check_strand(strand) not in self._indexes:
+            offsets, rows = self._rows(strand)
+            self._indexes[strand] = IntervalIndex(offsets, self.numbers("start")[rows], self.numbers("end")[rows], rows)
+        return self._indexes[strand]
+
+    def _rows(self, strand: str | None) -> tuple[np.ndarray, np.ndarray]:
+        offsets = np.array(self._table.offsets, np.int64)
+        if strand is None:
+            return offsets, np.arange(len(self))
+        rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
+        return np.searchsorted(rows, offsets), rows
+
+    def _many(self, find: Find, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+        return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
+
+    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+        """The features with their first (5') or last (3') end at that of a query, or in it."""
+        found = []
+        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+            at_start = first == (sign == "+")
+            low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
+            keys, rows = (np.frombuffer(numbers, np.int64) for numbers in self._ends(sign, at_start))
+            shift = codes << _SHIFT
+            sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
+            begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
+            counts = np.maximum(stop - begin, 0)
+            found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
+        query, row = (np.concatenate(parts) for parts in zip(*found))
+        order = np.lexsort((row, query))
+        return Pairs(query[order], row[order])
+
+    def _ends(self, strand: str, at_start: bool) -> tuple[array[int], array[int]]:
+        """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
+        key = strand, at_start
+        if key not in self._columns:
+            offsets, rows = self._rows(strand)
+            codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+            keys = (codes << _SHIFT) + self.numbers("start" if at_start else "end")[rows]
+            order = np.argsort(keys, kind="stable")
+            self._columns[key] = _packed(keys[order]), _packed(rows[order])
+        return self._columns[key]
+
+    def _along(self, transcripts: np.ndarray) -> np.ndarray:
+        """A number for each part of a transcript that grows from its 5' to its 3' end."""
+        starts, table = self.numbers("start"), self.siblings["transcript"]
+        if self.manifest.circular:
+            lengths = np.repeat(self._lengths, np.diff(self._table.offsets))
+            starts = starts + lengths * (starts < table.numbers("start")[transcripts])  # those after the origin
+        return np.where((self.column("strand") == "-").to_numpy(), -starts, starts)
+
+    def children(self, parent: str, row: int) -> array[int]:
+        """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
+        key = f"children of {parent}"
+        if key not in self._columns:
+            parents = self.numbers(parent)
+            along = (self._along(parents), self.numbers("number")) if parent == "transcript" else ()
+            order = np.lexsort((*along, parents))
+            count = len(self.siblings[parent])
+            self._columns[key] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
+        order, bounds = self._columns[key]
+        return order[bounds[row]:bounds[row + 1]]
+
+
+def _packed(numbers: np.ndarray) -> array[int]:
+    return array("q", numbers.astype(np.int64, copy=False).tobytes())
+
+
+def _check_strand(strand: str | None) -> str | None:
+    if strand not in _STRANDS:
+        raise InvalidInputError(f"strand {strand!r} is neither + nor -", "leave it out for both")
+    return strand

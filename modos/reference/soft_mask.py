@@ -1,0 +1,99 @@
+"""Soft masking, the stretches of an assembly in lower case: kept as a table beside the sequences, which are upper case."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import polars as pl
+
+from modos.reference.annotations.parquet import read_parquet
+from modos.errors import IntegrityError, InvalidInputError
+
+_COLUMNS = ("contig", "start", "end")
+
+
+class MaskTable(NamedTuple):
+    """The file of a table: its name, size in bytes and SHA-256."""
+
+    file: str
+    size: int
+    sha256: str
+
+
+class MaskCollector:
+    """The masked stretches of sequences that come in pieces."""
+
+    def __init__(self) -> None:
+        self._found: list[tuple[str, np.ndarray]] = []
+        self._spans: list[np.ndarray] = []
+        self._length = 0
+
+    def add(self, bases: bytes) -> None:
+        """The next bases of the sequence."""
+        masked = np.frombuffer(bases, np.uint8) >= ord("a")
+        if masked.any():
+            borders = np.flatnonzero(np.diff(np.concatenate(([False], masked, [False])).astype(np.int8)))
+            self._spans.append(borders.reshape(-1, 2) + self._length)
+        self._length += len(bases)
+
+    def finish(self, contig: str) -> None:
+        """The sequence ends; the next one begins."""
+        if self._spans:
+            spans = np.concatenate(self._spans)
+            apart = np.concatenate(([True], spans[1:, 0] != spans[:-1, 1]))  # pieces have cut some in two
+            self._found.append((contig, np.stack((spans[apart, 0], spans[np.append(np.flatnonzero(apart)[1:] - 1, len(spans) - 1), 1]))))
+        self._spans, self._length = [], 0
+
+    def write(self, folder: Path) -> MaskTable | None:
+        """Write the table into a folder; nothing where nothing is masked."""
+        if not self._found:
+            return None
+        counts = [spans.shape[1] for _, spans in self._found]
+        names = pl.Series("contig", [contig for contig, _ in self._found]).gather(np.repeat(np.arange(len(counts)), counts))
+        starts, ends = np.concatenate([spans for _, spans in self._found], axis=1)
+        path = folder / "masked.parquet"
+        pl.DataFrame({"contig": names, "start": starts, "end": ends}).write_parquet(path, compression="zstd", compression_level=12)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        named = f"masked.{digest[:16]}.parquet"
+        path.rename(folder / named)
+        return MaskTable(named, (folder / named).stat().st_size, digest)
+
+
+class Mask:
+    """The masked stretches of an assembly, by contig: (2, n) int64, 0-based half-open, in order."""
+
+    def __init__(self, path: Path):
+        try:
+            table = read_parquet(path, _COLUMNS)
+            kinds = table["contig"].dtype == pl.String and all(table[name].dtype.is_integer() for name in _COLUMNS[1:])
+            if not kinds or any(column.null_count() for column in table):
+                raise ValueError("its columns are not those of stretches")
+            self._spans = {str(contig): part.select("start", "end").to_numpy().T.astype(np.int64)
+                           for (contig,), part in table.group_by("contig", maintain_order=True)}
+            if not all(map(_are_apart, self._spans.values())):
+                raise ValueError("its stretches overlap, or are not in order")
+        except (pl.exceptions.PolarsError, ValueError) as error:
+            if isinstance(error, InvalidInputError):
+                raise
+            raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None
+
+    def spans(self, contig: str) -> np.ndarray:
+        """Those of a contig."""
+        return self._spans.get(contig, np.empty((2, 0), np.int64))
+
+    def lower(self, contig: str, start: int, bases: bytes) -> bytes:
+        """Bases from a position on, with what is masked in lower case."""
+        spans, end = self.spans(contig), start + len(bases)
+        first, last = np.searchsorted(spans[1], start, "right"), np.searchsorted(spans[0], end, "left")
+        letters = np.frombuffer(bases, np.uint8).copy()
+        for low, high in spans[:, first:last].T.tolist():
+            letters[max(low - start, 0):high - start] |= 32
+        return letters.tobytes()
+
+
+def _are_apart(spans: np.ndarray) -> bool:
+    starts, ends = spans
+    return bool(0 <= starts[0] and (starts < ends).all() and (ends[:-1] <= starts[1:]).all())

@@ -1,8 +1,0 @@
-"""The data files of an object, sealed for recipients and opened again, in one commit."""
-
-from modos.sealing.changes import find_plain, open_elements, revoke_elements, seal_elements, share_elements, verify
-from modos.sealing.packets import Recipients, find_recipients
-
-__all__ = [
-    "Recipients", "find_plain", "find_recipients", "open_elements", "revoke_elements", "seal_elements", "share_elements", "verify",
-]

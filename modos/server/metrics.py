@@ -1,0 +1,122 @@
+"""What an operator sees: a line of log and some numbers for each request."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import time
+import uuid
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest, multiprocess
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from modos.escaping import escape_line, escape_text
+
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))  # of others a stranger makes any number
+_HEADER = "X-Request-ID"
+_FIELDS = ("request_id", "method", "path", "status", "seconds", "bytes", "client", "caller")
+REQUESTS = Counter("modos_requests_total", "Requests", ["method", "route", "status"])
+SECONDS = Histogram("modos_request_seconds", "Time until a request was answered", ["route"],
+                    buckets=(.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60))
+SENT = Counter("modos_sent_bytes_total", "Bytes of answers", ["route"])
+
+logger = logging.getLogger("modos.requests")
+
+
+class Observed:
+    """Logs and counts each request, and gives it an id: the client's own, where it sends one.
+
+    Of an address the path alone is logged: what stands behind it may be a
+    region of somebody's genome.
+    """
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begin, status, sent = time.perf_counter(), 500, 0
+        given = Headers(scope=scope).get(_HEADER, "")
+        request_id = given if _ID.fullmatch(given) else uuid.uuid4().hex
+
+        async def observe(message: Message) -> None:
+            nonlocal status, sent
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers[_HEADER] = request_id
+                say_how_to_take(headers)
+            sent += len(message.get("body", b""))
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observe)
+        finally:
+            seconds = time.perf_counter() - begin
+            route = getattr(scope.get("route"), "path", "other")
+            REQUESTS.labels(scope["method"] if scope["method"] in _METHODS else "other", route, status).inc()
+            SECONDS.labels(route).observe(seconds)
+            SENT.labels(route).inc(sent)
+            caller = scope.get("modos.caller")
+            logger.info("request", extra={
+                "request_id": request_id, "method": scope["method"], "path": scope["path"], "status": status,
+                "seconds": round(seconds, 4), "bytes": sent, "client": (scope.get("client") or [None])[0],
+                "caller": caller.name if caller else None})
+
+
+def say_how_to_take(headers: MutableHeaders) -> None:
+    """Add what every answer says: its type is not to be guessed, and it is kept only where it can be asked about again."""
+    headers["X-Content-Type-Options"] = "nosniff"
+    headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers else "private, no-store")
+
+
+def metrics() -> Response:
+    """The numbers, in Prometheus' text format; of all processes of this server."""
+    import os
+
+    registry: Any = None
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        multiprocess.MultiProcessCollector(registry)
+    return Response(generate_latest(*([registry] if registry else [])), media_type=CONTENT_TYPE_LATEST)
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
+                                "logger": record.name, "message": record.getMessage()}
+        line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return escape_text(json.dumps(line))
+
+
+class TextLines(logging.Formatter):
+    """One line for people."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {record.getMessage()}"
+        text += "".join(f" {name}={getattr(record, name)}" for name in _FIELDS if getattr(record, name, None) is not None)
+        return escape_line(text) + ("\n" + escape_text(self.formatException(record.exc_info)) if record.exc_info else "")
+
+
+def set_up_logging(style: str) -> None:
+    """Log to stderr: `json`, `text`, or nothing but errors with `quiet`."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if style == "json" else TextLines())
+    root = logging.getLogger("modos")
+    root.handlers = [handler]
+    root.setLevel(logging.WARNING if style == "quiet" else logging.INFO)
+    for name in ("uvicorn", "uvicorn.error"):
+        logging.getLogger(name).handlers = [handler]
+        logging.getLogger(name).propagate = False

@@ -1,0 +1,70 @@
+"""Work done ahead by a few threads, its results handed out in order."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import TypeVar
+
+from modos.storage.processes.forking import check_same_process
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def fetch_ahead(work: Callable[[Item, threading.Event], Result], items: Iterable[Item], workers: int) -> Iterator[Result]:
+    """Results of `work` for each item, in order; at most `workers` are under way or wait to be taken.
+
+    Threads are started as they are needed. They are daemons, and end when
+    the results are exhausted or not wanted any more.
+
+    Parameters
+    ----------
+    work
+        Called with an item and an event that is set when its result is not
+        wanted any more.
+
+    Raises
+    ------
+    ModosError
+        It was begun before a fork, and is gone on with by the child, which
+        has none of the threads.
+    """
+    stop, home = threading.Event(), os.getpid()
+    tasks: SimpleQueue[tuple[Item, Future[Result]] | None] = SimpleQueue()
+    pending: deque[Future[Result]] = deque()
+    threads = 0
+    try:
+        for item in items:
+            future: Future[Result] = Future()
+            tasks.put((item, future))
+            pending.append(future)
+            if threads < workers:
+                threading.Thread(target=_run, args=(work, tasks, stop), name="modos-fetch", daemon=True).start()
+                threads += 1
+            if len(pending) >= workers or pending[0].done():
+                yield pending.popleft().result()
+                check_same_process(home)
+        while pending:
+            yield pending.popleft().result()
+            check_same_process(home)
+    finally:
+        stop.set()
+        for _ in range(threads):
+            tasks.put(None)
+
+
+def _run(work: Callable[[Item, threading.Event], Result], tasks: SimpleQueue, stop: threading.Event) -> None:
+    while (task := tasks.get()) is not None:
+        item, future = task
+        if stop.is_set():
+            continue
+        try:
+            future.set_result(work(item, stop))
+        except BaseException as error:
+            future.set_exception(error)
+        del task, item, future  # hold no result while waiting for the next task

@@ -1,0 +1,154 @@
+"""Files wherever fsspec reads: over HTTP, and at the services that it has packages for. They are read, not written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import Any, NoReturn
+from urllib.parse import quote
+
+from modos.storage.http.asking import transport_reason
+from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
+from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
+from modos.storage.event_loop import Filesystem
+from modos.storage.readonly import ReadOnlyStorage
+
+_CHUNK = 4 << 20  # bytes per piece when a file is read as a stream
+_WORKERS = 4
+_MAX_WHOLE = 256 << 20  # bytes of a file that is read at once
+_PATIENCE, _MAX_PATIENCE = 60.0, 300.0  # seconds for an answer without bytes, and for any
+_SLOWEST = 50_000  # bytes in a second
+
+
+class AnywhereStorage(ReadOnlyStorage):
+    """Files below a URL of fsspec; nothing can be listed or written.
+
+    Parameters
+    ----------
+    url
+        `https://host/path`, or one of another scheme that fsspec knows.
+    headers
+        That are sent with every request, over HTTP.
+
+    Raises
+    ------
+    InvalidInputError
+        fsspec knows no such scheme, or lacks the package that it takes.
+    """
+
+    def __init__(self, url: str, headers: Mapping[str, str] | None = None):
+        import fsspec
+
+        super().__init__(url)
+        scheme, _, rest = self._url.partition("://")
+        self._is_http = scheme in ("http", "https")
+        self._filesystem = Filesystem(lambda loop: fsspec.filesystem(
+            scheme, skip_instance_cache=True, **_http_options(url, headers or {}, loop) if self._is_http else {}))
+        try:
+            self._filesystem.get()
+        except Exception as error:  # each service has its own
+            raise InvalidInputError(f"{url} cannot be read: {error}", "give a folder, s3://bucket/prefix or https://host/path") from None
+        self._root = self._url if self._is_http else rest
+        self._sizes: dict[str, int] = {}
+
+    @property
+    def _fs(self) -> Any:
+        return self._filesystem.get()
+
+    def child(self, prefix: str) -> AnywhereStorage:
+        other = AnywhereStorage.__new__(AnywhereStorage)
+        other.__dict__ |= {**vars(self), "_url": f"{self._url}/{check_key(prefix)}", "_root": f"{self._root}/{prefix}", "_sizes": {}}
+        return other
+
+    def stat(self, key: str) -> ObjectInfo:
+        info = self._ask(key, "info")
+        size = info.get("size")
+        if not isinstance(size, int):
+            raise ProtocolError(f"{self._url}/{key}: the server does not say how large it is")
+        self._sizes[key] = size
+        return ObjectInfo(key, size, str(info.get("ETag") or info.get("mtime") or size))
+
+    def read(self, key: str) -> tuple[bytes, str]:
+        size = self.stat(key).size
+        if size > _MAX_WHOLE:
+            raise ProtocolError(f"{self._url}/{key} has {size:,} bytes, which is too much for it")
+        data = self._read(key, 0, size)
+        return data, str(len(data))
+
+    def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        info = ObjectInfo(key, self._sizes[key], "") if key in self._sizes and not if_match else self.stat(key)
+        end = min(end, info.size)
+        if end <= start:
+            return b"", info
+        return self._read(key, start, end), info
+
+    def _read(self, key: str, start: int, end: int) -> bytes:
+        """Bytes [start, end); never more are taken, whatever a server sends."""
+        headers = {"Range": f"bytes={start}-{end - 1}"} if start or end < self._sizes[key] else {}
+        data = self._ask(key, "open", start, end, headers)
+        if len(data) != end - start:
+            raise ProtocolError(f"{self._url}/{key}: {end - start:,} bytes were asked for, and {len(data):,} came")
+        return data
+
+    def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
+
+    def _ask(self, key: str, what: str, start: int = 0, end: int = 0, headers: Mapping[str, str] | None = None) -> Any:
+        check_key(key)
+        where = f"{self._root}/{quote(key) if self._is_http else key}"
+        try:
+            if what == "info":
+                return self._fs.info(where)
+            if self._is_http:
+                return self._get(where, end - start, headers or {})
+            with self._fs.open(where, "rb") as file:
+                file.seek(start)
+                return file.read(end - start)
+        except Exception as error:  # each service has its own
+            hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
+            raise self._explained(key, hidden or error) from None
+
+    def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
+        data = bytearray()
+        with self._fs.open(url, "rb", block_size=0, size=size, headers={"Accept-Encoding": "identity", **headers},
+                           timeout=_timeout(size)) as file:
+            if headers and file.r.status != 206:
+                raise ProtocolError(f"{url}: a range was asked for, and the server answers HTTP {file.r.status}", "it has to support ranges")
+            while len(data) < size and (piece := file.read(size - len(data))):
+                data += piece
+        return bytes(data)
+
+    def _explained(self, key: str, error: BaseException) -> ModosError:
+        cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
+        if isinstance(cause, ModosError):
+            return cause
+        where, status = f"{self._url}/{key}", getattr(error, "status", None)
+        if isinstance(error, FileNotFoundError) or status in (404, 410):
+            return NotFoundError(f"no file {where}")
+        if isinstance(error, PermissionError) or status in (401, 403):
+            return AccessError(f"no access to {where}{f': HTTP {status}' if status else ''}", "log in with `modos login`")
+        known = {ConnectionRefusedError: "connection refused", TimeoutError: "timed out"}
+        reason = f"HTTP {status}" if status else next((words for kind, words in known.items() if isinstance(cause, kind)), None)
+        reason = reason or transport_reason(cause)
+        return TransportError(f"cannot read {where}: {reason}", "is the server running?")
+
+    def presign(self, key: str, expires: int) -> str | None:
+        return f"{self._root}/{quote(check_key(key))}" if self._is_http else None
+
+    def _refuse(self, what: str) -> NoReturn:
+        raise AccessError(f"cannot {what} {self._url}: it is only read", "give a folder, or s3://bucket/prefix")
+
+
+def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, Any]:
+    """For fsspec's HTTP: where the server may lead to, and how long it may take."""
+    from modos.storage.watched import open_client
+
+    return {"loop": loop, "get_client": partial(open_client, url),
+            "client_kwargs": {"headers": {"Accept-Encoding": "identity", **headers}, "timeout": _timeout(0)}}
+
+
+def _timeout(size: int) -> Any:
+    """How long an answer of so many bytes may take, however slowly they trickle."""
+    from aiohttp import ClientTimeout
+
+    return ClientTimeout(total=min(_PATIENCE + size / _SLOWEST, _MAX_PATIENCE))
