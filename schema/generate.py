@@ -1,4 +1,4 @@
-"""Generate the code and tables of modos/model, and the page of the schema, from modos.yaml.
+"""Generate the code and tables of modos/metadata/model, and the page of the schema, from modos.yaml.
 
 `generate.py` writes them; `generate.py --check` says which are not current and
 exits with 1.
@@ -14,7 +14,7 @@ from typing import Any
 
 SCHEMA = Path(__file__).with_name("modos.yaml")
 ROOT = SCHEMA.parent.parent
-TARGET = "modos/model"
+TARGET = "modos/metadata/model"
 PAGE = "docs/reference/schema.md"
 GROUPS = {
     "Assay": "assay", "DataEntity": "data", "ReferenceGenome": "reference", "Sample": "sample",

@@ -147,7 +147,7 @@ def _make_malformed(folder: Path) -> None:
 
 def _make_stores(folder: Path) -> None:
     from modos.reference.adding import add_files
-    from modos.reference.annotations.in_store import add_annotation
+    from modos.reference.annotation_store import add_annotation
     from modos.reference.store import INDEX, ReferenceStore
     from modos.storage import open_storage
 

@@ -72,7 +72,7 @@ def features(
 
     modos reference features gencode.v47 --gene BRCA1 --kind exon --json
     """
-    from modos.reference.annotations.in_store import known_manifest, open_annotation
+    from modos.reference.annotation_store import known_manifest, open_annotation
 
     cached = open_cached(store)
     assembly = cached.assembly(known_manifest(cached, name).assembly)

@@ -76,7 +76,7 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 
     modos reference show gencode.v47 --json
     """
-    from modos.reference.annotations.in_store import known_manifest, names_annotation
+    from modos.reference.annotation_store import known_manifest, names_annotation
     from modos.reference.cached_store import compare
 
     cached = open_cached(store)
@@ -121,7 +121,7 @@ def add(
     """
     from modos.errors import InvalidInputError
     from modos.reference.adding import add_files
-    from modos.reference.annotations.in_store import name_of
+    from modos.reference.annotation_store import name_of
 
     if not files and not gff3:
         raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
@@ -140,7 +140,7 @@ def add(
 def _add_annotation(store: ReferenceStore, assembly: str, file: str, name: str, source: str, skip_unknown: bool) -> None:
     from pathlib import Path
 
-    from modos.reference.annotations.in_store import add_annotation
+    from modos.reference.annotation_store import add_annotation
 
     path = Path(file)
     with progress(f"reading {path.name}", path.stat().st_size if os.path.isfile(path) else None) as advance:
@@ -200,7 +200,7 @@ def pull(
     modos reference pull gencode.v47 --store s3://my-bucket/refs
     """
     from modos.errors import InvalidInputError
-    from modos.reference.annotations.in_store import known_manifest, missing_tables, names_annotation, pull_annotation
+    from modos.reference.annotation_store import known_manifest, missing_tables, names_annotation, pull_annotation
     from modos.reference.cached_store import missing, pull_sequences
 
     cached = open_cached(store)
@@ -242,7 +242,7 @@ def push(
 
     modos reference push gencode.v47 s3://my-bucket/refs
     """
-    from modos.reference.annotations.in_store import names_annotation, push_annotation
+    from modos.reference.annotation_store import names_annotation, push_annotation
     from modos.reference.adding import push as push_assembly
 
     cached, known = open_cached(store), open_store(target)
@@ -265,7 +265,7 @@ def verify(
     modos reference verify gencode.v47 --fix --store s3://my-bucket/refs
     """
     from modos.errors import IntegrityError
-    from modos.reference.annotations.in_store import names_annotation, read_manifest, verify_annotation
+    from modos.reference.annotation_store import names_annotation, read_manifest, verify_annotation
 
     cached = open_cached(store)
     known, is_annotation = cached.store, names_annotation(cached, name)
@@ -298,7 +298,7 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly 
 
     modos reference rm hg19 --yes
     """
-    from modos.reference.annotations.in_store import names_annotation, remove_annotation
+    from modos.reference.annotation_store import names_annotation, remove_annotation
 
     cached = open_cached(store)
     known = cached.store

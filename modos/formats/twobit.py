@@ -22,7 +22,7 @@ def is_twobit(file: Given) -> bool:
 
 
 def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
-    """The sequences in pieces, as `modos.tracks.contig_files.iter_fasta` gives those of a FASTA; lower case is soft masking.
+    """The sequences in pieces, as `modos.formats.fasta.iter_fasta` gives those of a FASTA; lower case is soft masking.
 
     Raises
     ------

@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import io
 import logging
+import math
 import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, quote, urlsplit
 
-from modos.errors import NotFoundError, RegionError, TruncatedStream, did_you_mean, listing
+from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream, did_you_mean, listing
 from modos.storage.given import has_name, open_given, shown
 
 logger = logging.getLogger(__name__)
@@ -29,25 +32,33 @@ _BRACED = re.compile(r"\{(?P<contig>[^{}]+)\}(?::(?P<span>.*))?")
 _SPAN = re.compile(r"(?P<start>\d[\d,]*)?(?P<to>-)?(?P<end>\d[\d,]*)?", re.ASCII)
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, init=False)
 class Region:
     """A stretch of one contig.
 
     Parameters
     ----------
     contig
-        Name of the reference sequence, or `*` for reads without a position.
+        Name of the reference sequence, or `*` for reads without a position;
+        also as `chrom`, as sdsc-ordes modos has it.
     start
         First base, 0-based.
     end
-        The base after the last one, 0-based; None reaches to the contig's end.
+        The base after the last one, 0-based; None and infinity reach to the
+        contig's end.
     """
 
     contig: str
-    start: int = 0
-    end: int | None = None
+    start: int
+    end: int | None
 
-    def __post_init__(self):
+    def __init__(self, contig: str = "", start: float = 0, end: float | None = None, *, chrom: str = ""):
+        object.__setattr__(self, "contig", contig or chrom)
+        object.__setattr__(self, "start", _whole(start))
+        object.__setattr__(self, "end", None if end is None or end == math.inf else _whole(end))
+        self._check()
+
+    def _check(self) -> None:
         if not self.contig:
             raise RegionError("a region needs a contig", "write it like chr1:1,000-2,000")
         if self.start < 0 or (self.end is not None and self.end <= self.start):
@@ -93,17 +104,75 @@ class Region:
         raise unknown_contig(readings[0].contig, contigs)
 
     @property
+    def chrom(self) -> str:
+        """The contig."""
+        return self.contig
+
+    @property
     def limit(self) -> int:
         """The end as a number, also where the region is open."""
         return MAX_POSITION if self.end is None else self.end
 
-    def overlaps(self, start: int, end: int) -> bool:
-        """Whether [start, end), 0-based on the same contig, shares a base with the region."""
+    def overlaps(self, start: int | Region, end: int | None = None) -> bool:
+        """Whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
+        if isinstance(start, Region):
+            return start.contig == self.contig and self.overlaps(start.start, start.limit)
+        if end is None:
+            raise RegionError("overlaps takes a region, or a start and an end")
         return start < self.limit and end > self.start
+
+    def contains(self, other: Region) -> bool:
+        """Whether all of another region lies in this one."""
+        return other.contig == self.contig and self.start <= other.start and other.limit <= self.limit
+
+    def to_tuple(self) -> tuple[str, int, int | None]:
+        """Contig, start and end."""
+        return self.contig, self.start, self.end
+
+    def to_htsget_query(self) -> str:
+        """The parameters of an htsget request for it (htsget.md 1.3, "Url parameters")."""
+        return f"referenceName={quote(self.contig, safe='')}&start={self.start}" + ("" if self.end is None else f"&end={self.end}")
+
+    @classmethod
+    def from_htsget_query(cls, url: str) -> Region:
+        """The region that the URL of an htsget request asks for."""
+        query = parse_qs(urlsplit(url).query)
+        if "referenceName" not in query:
+            raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
+        return cls(query["referenceName"][0], _number(query.get("start", ["0"])[0]),
+                   _number(query["end"][0]) if "end" in query else None)
+
+    @classmethod
+    def from_pysam(cls, record: Any) -> Region:
+        """Where a record of pysam lies, a read or a variant."""
+        if hasattr(record, "alleles"):
+            return cls(record.chrom, record.start, record.stop)
+        if record.reference_name is None or record.reference_start < 0:
+            raise RegionError(f"the read {record.query_name} has no position")
+        return cls(record.reference_name, record.reference_start, record.reference_end or record.reference_start + 1)
+
+    @classmethod
+    def from_ucsc(cls, text: str) -> Region:
+        """Refused: text is 1-based here and everywhere, and sdsc-ordes modos took it as 0-based."""
+        raise InvalidInputError(f"from_ucsc took the positions of {text} as 0-based, and text is 1-based",
+                                "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)")
 
     def __str__(self) -> str:
         span = _format_span(self)
         return f"{{{self.contig}}}{span}" if ":" in self.contig and span else f"{self.contig}{span}"
+
+
+def _number(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise RegionError(f"{text[:50]!r} is not a whole number") from None
+
+
+def _whole(position: float) -> int:
+    if position != int(position):
+        raise RegionError(f"{position} is not a whole number")
+    return int(position)
 
 
 RegionLike = str | Region

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modos.object.document import ROOT_KEY, ZARR
-from modos.object import commits, files as transfer
+from modos.object import commits, transfer
 from modos.genomics import indexer
 from modos.metadata import model
 from modos.storage.processes import ownership

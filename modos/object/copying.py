@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from itertools import product
 
 from modos.object.document import ROOT_KEY, ZARR
-from modos.object import commits, files as transfer
+from modos.object import commits, transfer
 from modos.object.document import Document
 from modos.object import journal
 from modos.errors import (

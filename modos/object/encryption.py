@@ -8,11 +8,17 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.object.transaction import Transaction
-from modos.object.document import Document
-from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
+from modos.encryption.keys import (
+    PublicKey,
+    PublicKeys,
+    SecretKey,
+    as_public_keys,
+    as_secret_key,
+)
 from modos.errors import DecryptError, listing
 from modos.formats import is_encrypted
+from modos.object.document import Document
+from modos.object.transaction import Transaction
 from modos.storage import Storage
 
 if TYPE_CHECKING:
@@ -61,7 +67,7 @@ class EncryptedFiles(ABC):
             Some file is encrypted already, and not for all of the recipients
             (see `share`); nothing is changed.
         """
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
         recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
@@ -71,7 +77,7 @@ class EncryptedFiles(ABC):
     def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                    elements: Sequence[str] | None = None) -> list[str]:
         """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         return sealing_changes.find_plain(Transaction(self.storage, self._document), as_public_keys(recipient_pubkeys), elements)
 
@@ -98,7 +104,7 @@ class EncryptedFiles(ABC):
             The key does not open a file, or the file was changed; nothing is
             changed in the object.
         """
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         secret = as_secret_key(seckey_path, passphrase)
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
@@ -120,7 +126,7 @@ class EncryptedFiles(ABC):
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         with self.transaction() as transaction:
             return sealing_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
@@ -144,7 +150,7 @@ class EncryptedFiles(ABC):
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         with self.transaction(progress) as transaction:
             return sealing_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
@@ -152,7 +158,7 @@ class EncryptedFiles(ABC):
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
         """For whom each encrypted file is, and whether a key opens it."""
-        from modos.object import sealing_changes, packets
+        from modos.object import packets
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         return packets.find_recipients(self.storage, self.metadata, secret)
@@ -179,7 +185,7 @@ class EncryptedFiles(ABC):
             moved; or the key does not open a file. With `sender_pubkey` also
             where an element that is named, or every file, is not encrypted.
         """
-        from modos.object import sealing_changes, packets
+        from modos.object import sealing_changes
 
         document = self._document
         metadata = document.metadata()

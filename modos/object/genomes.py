@@ -130,7 +130,7 @@ class Genomes(ABC):
         chromosome_map
             A table of names and the names that they get.
         """
-        from modos.tracks.contig_files import iter_fastas
+        from modos.formats.fasta import iter_fastas
         from modos.object.track_sequence import settle_contigs
 
         stored = self._stored_contigs(reference)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos.object import sealed_index, files
+from modos.object import sealed_index, transfer
 from modos.object.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
@@ -32,7 +32,7 @@ class NewFile:
 
     source: Path
     key: str
-    indexes: files.IndexPlan
+    indexes: transfer.IndexPlan
     change: Add | Update
     replaces: bool = True
     secret: SecretKey | None = None  # to seal an index with that is plain, where the source is sealed
@@ -44,11 +44,11 @@ class NewFile:
         return []
 
     def expected(self, storage: Storage) -> int | None:
-        return files.size_with_indexes(self.source, self.indexes)
+        return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
-        staged = files.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
+        staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
         if is_encrypted(self.key):
             packets = len(source_header(self.source).packets)
             logger.warning("%s: the file was encrypted before, with %d packet%s in its header; for whom is not recorded, as "
@@ -62,7 +62,7 @@ class NewSealedFile:
 
     source: Path
     key: str
-    indexes: files.IndexPlan
+    indexes: transfer.IndexPlan
     change: Update
     recipients: tuple[PublicKey, ...]
     replaces: bool = True
@@ -74,17 +74,17 @@ class NewSealedFile:
         return []
 
     def expected(self, storage: Storage) -> int | None:
-        return files.size_with_indexes(self.source, self.indexes)
+        return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         self._tell_of_strangers(storage)
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            index = files.built(self.source, plain_name(self.key), self.indexes, Path(folder))
+            index = transfer.built(self.source, plain_name(self.key), self.indexes, Path(folder))
             replaced = self.change.base["data_path"]
             told = self._seal(storage, self.source, self.key, replaced, progress)
             headers = [told.pop("header_digest")]
             written.append(self.key)
-            old_index = files.index_of(storage, replaced) if index else None
+            old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
                 of_index = self._seal(storage, path, index_key, old_index or replaced, progress)
                 headers.append(of_index["header_digest"])
@@ -133,20 +133,20 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
 
 def is_to_be_sealed(source: Path, base: Mapping[str, Any]) -> bool:
     """Whether a file is plain, by its content and name, and the one that it replaces is sealed."""
-    files.check_present(source)
+    transfer.check_present(source)
     return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_sealed(source)
 
 
 def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> bool:
     """Whether an element has a file already, at the place where it is to be; sealed, where it would be sealed."""
-    files.check_present(source)
+    transfer.check_present(source)
     path, size = base.get("data_path"), source.stat().st_size
     wanted = changes.get("data_path", path)
     if sealing:
         same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))
         return (same_place and base.get("plain_size") == size
-                and base.get("plain_checksum") == files.checksum(source, plain_name(path)))
-    if wanted != path or base.get("data_size") != size or base.get("data_checksum") != files.checksum(source, path):
+                and base.get("plain_checksum") == transfer.checksum(source, plain_name(path)))
+    if wanted != path or base.get("data_size") != size or base.get("data_checksum") != transfer.checksum(source, path):
         return False
     if not is_encrypted(path):
         return True
@@ -162,7 +162,7 @@ def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:
     InvalidInputError
         For whom the file that it replaces is sealed is not recorded.
     """
-    indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in files.plan_indexes(source, plain_name(key))]
+    indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in transfer.plan_indexes(source, plain_name(key))]
     return NewSealedFile(source, key, indexes, change, recorded_recipients(change.element_id, change.base))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from modos.object import checking, transaction as editing, marks, commits, files as transfer, notebook
+from modos.object import checking, marks, commits, transfer, notebook
 from modos.object.document import Document, check_object_id
 from modos.metadata import model
 from modos.object.checking import Finding
@@ -21,8 +21,7 @@ from modos.remote.services import Services
 from modos.object.copies import Copies
 from modos.object.describing import bring_up_to_date
 from modos.metadata.description import Entry, Matcher, read_descriptions
-from modos.object.transaction import Transaction
-from modos.object.document import Document
+from modos.object.transaction import Transaction, now
 from modos.object.newest import Newest
 from modos.object import journal
 from modos.object.encryption import EncryptedFiles
@@ -298,11 +297,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         return commits.create(self.storage, Document(attributes))
 
     def _own_attributes(self, **given: Any) -> dict[str, Any]:
-        now = editing.now()
+        date = now()
         given = {key: value for key, value in given.items() if value is not None}
         given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)
-        given.setdefault("creation_date", now)
-        given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else now)
+        given.setdefault("creation_date", date)
+        given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else date)
         attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
         check_object_id(attributes.get("id"))
         model.validate(attributes, attributes["id"])
@@ -566,7 +565,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
     def update_date(self, date: Any = None) -> None:
         """Set the date of the last update, to now where none is given."""
         with self.transaction() as transaction:
-            transaction.update_element(transaction.view.object_id, {"last_update_date": date or editing.now()})
+            transaction.update_element(transaction.view.object_id, {"last_update_date": date or now()})
 
     def upgrade(self) -> None:
         """Bring an object in the layout of Zarr v2 to this version's, with its arrays; its references get the indexes that they lack."""

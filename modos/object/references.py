@@ -13,7 +13,7 @@ from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.reference.digests import Digests
 from modos.reference.reference import Reference
-from modos.reference.fasta import digest_fasta, open_fasta
+from modos.reference.fasta_assembly import digest_fasta, open_fasta
 from modos.reference.locate import open_reference, stored_assembly, stored_contigs
 from modos.reference.sequences import computed_fai, format_fai, is_compressed
 from modos.reference.assembly import StoredContig

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modos.object import files
+from modos.object import transfer
 from modos.object.changes import Update
 from modos.encryption import body
 from modos.encryption.beside import seal_beside
@@ -131,8 +131,8 @@ class Reseal(_Conversion):
         except ConflictError:
             raise taken(storage, target) from None
         told = {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
-        if recorded and files.counts_whole(recorded):
-            told["data_checksum"] = files.measure(storage, target)[1]
+        if recorded and transfer.counts_whole(recorded):
+            told["data_checksum"] = transfer.measure(storage, target)[1]
         return told
 
 

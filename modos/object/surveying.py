@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.metadata import model
-from modos.object import files as transfer
+from modos.object import transfer
 from modos.metadata.description import Matcher
 from modos.metadata.description.matching import normalised
 from modos.object.transaction import Transaction

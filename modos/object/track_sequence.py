@@ -14,7 +14,9 @@ from modos.storage.given import Name, as_file
 from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.tracks.arrays import ArrayWriter, Names
-from modos.tracks.contig_files import expand_paths, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed
+from modos.formats.text import expand_paths
+from modos.formats.assembly_report import read_report
+from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, renamed
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, blosc
 
@@ -75,7 +77,7 @@ def write_sequence(storage: Storage, contigs: Contigs, names: Names, pieces: Ite
     Parameters
     ----------
     pieces
-        As `modos.tracks.contig_files.iter_fasta` gives them, in the order of the
+        As `modos.formats.fasta.iter_fasta` gives them, in the order of the
         contigs.
     """
     spec = ArraySpec(names.path("sequence"), (contigs.size,), CHUNK, "uint8", _FILL, blosc("zstd", "noshuffle", 1, 1))

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from modos.object.document import ZARR, check_object_id, format_id
-from modos.object import commits, incoming, moving, files as transfer
+from modos.object import commits, incoming, moving, transfer
 from modos.metadata import model
 from modos.object.changes import (
     Add,

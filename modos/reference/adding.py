@@ -7,13 +7,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from modos.errors import InvalidInputError
-from modos.storage.given import as_file, described, open_given
+from modos.formats.assembly_report import NAME_STYLES
+from modos.formats.fasta import iter_fasta
+from modos.formats.text import expand_paths, read_rows
+from modos.formats.twobit import is_twobit, iter_twobit
 from modos.reference.assembly import Assembly, StoredContig, assembly_key
 from modos.reference.digests import SequenceHash
-from modos.reference.store import Pieces, ReferenceStore, check_present, send, send_sequence
-from modos.formats.twobit import is_twobit, iter_twobit
+from modos.reference.store import (
+    Pieces,
+    ReferenceStore,
+    check_present,
+    send,
+    send_sequence,
+)
 from modos.storage.base import Progress
-from modos.tracks.contig_files import NAME_STYLES, expand_paths, iter_fasta, read_rows
+from modos.storage.given import as_file, described, open_given
 
 _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "gencode"}
 

@@ -10,9 +10,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from modos.storage.http.asking import read_json
-from modos.errors import IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.errors import (
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    did_you_mean,
+    listing,
+)
 from modos.reference.digests import seqcol_digest
+from modos.storage.http.asking import read_json
 
 logger = logging.getLogger(__name__)
 

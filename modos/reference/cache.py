@@ -18,9 +18,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from modos.errors import AccessError, ChecksumMismatch, InvalidInputError, ModosError, NotFoundError, TruncatedStream
+from modos.errors import (
+    AccessError,
+    ChecksumMismatch,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    TruncatedStream,
+)
 from modos.reference.assembly import StoredContig
-from modos.reference.proofs import SequenceDigests, TableDigests, compute, differing, digests_of, new_digests
+from modos.reference.proofs import (
+    SequenceDigests,
+    TableDigests,
+    compute,
+    differing,
+    digests_of,
+    new_digests,
+)
 from modos.reference.shared import is_file, make_like_above, open_part, two_below
 from modos.storage.base import INTERRUPTIONS, Progress, expect
 

@@ -9,9 +9,29 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from modos.errors import AccessError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_sequence, has_size, is_offline, make_folder, sequence_path, table_path
+from modos.errors import (
+    AccessError,
+    ChecksumMismatch,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    RemoteError,
+    TruncatedStream,
+)
 from modos.reference.assembly import Assembly, StoredContig, check_name, sequence_key
+from modos.reference.cache import (
+    OFFLINE_VARIABLE,
+    Wanted,
+    bring,
+    cache_folder,
+    has_sequence,
+    has_size,
+    is_offline,
+    make_folder,
+    sequence_path,
+    table_path,
+)
 from modos.reference.proofs import differing, digests_of
 from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore

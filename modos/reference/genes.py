@@ -12,13 +12,20 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from modos.errors import AccessError, NotFoundError, RegionError, RemoteError, did_you_mean, listing
-from modos.storage.processes.forking import cached_property
-from modos.reference.assembly import Assembly
-from modos.reference.locate import has_store, open_store
-from modos.reference.cached_store import CachedStore
+from modos.errors import (
+    AccessError,
+    NotFoundError,
+    RegionError,
+    RemoteError,
+    did_you_mean,
+    listing,
+)
 from modos.genomics.region import MAX_POSITION, Region
+from modos.reference.assembly import Assembly
+from modos.reference.cached_store import CachedStore
+from modos.reference.locate import has_store, open_store
 from modos.storage import Readable, Storage
+from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import polars as pl
@@ -133,7 +140,7 @@ class GeneFinder:
     def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
         """The genes of an annotation of the store, or why it is not of the file's assembly."""
         from modos.reference.annotations.gene_names import COLUMNS
-        from modos.reference.annotations.in_store import known_manifest, open_annotation
+        from modos.reference.annotation_store import known_manifest, open_annotation
 
         assert self._cached is not None
         assembly = self._cached.assembly(known_manifest(self._cached, name).assembly)
@@ -198,7 +205,7 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 def _genes_of_file(storage: Readable, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """The genes of a GFF3 or GTF file, on the contigs of another file."""
     from modos.reference.annotations.gene_names import genes_of
-    from modos.reference.annotations.in_store import read_parts
+    from modos.reference.annotation_store import read_parts
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}

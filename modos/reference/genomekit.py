@@ -15,17 +15,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from modos.reference.annotations.parquet_files import Manifest
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
-from modos.storage.given import open_given
-from modos.reference.annotations.in_store import add_annotation, name_of
+from modos.formats.text import read_lengths
+from modos.formats.twobit import is_twobit
 from modos.reference.adding import add_files
+from modos.reference.annotation_store import add_annotation, name_of
+from modos.reference.annotations.parquet_files import Manifest
 from modos.reference.assembly import Assembly
 from modos.reference.store import ReferenceStore
-from modos.formats.twobit import is_twobit
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.tracks.contig_files import read_sizes
+from modos.storage.given import open_given
 
 _ANNOTATIONS = (".gff3", ".gff", ".gtf", ".refgene.txt", ".refgene")
 _MAX_CFG = 1 << 16
@@ -152,7 +152,7 @@ def _fetch(storage: Storage, key: str, folder: Path) -> str:
 
 
 def _compare(sizes: str, lengths: dict[str, int]) -> None:
-    for name, length in read_sizes([sizes]).lengths.items():
+    for name, length in read_lengths([sizes]).items():
         if lengths.get(name) != length:
             raise InvalidInputError(f"{sizes} has {name} with {length} bases, and the 2bit file {lengths.get(name, 'no such sequence')}",
                                     "one of the two is of another assembly")

@@ -11,19 +11,42 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.errors import (
+    AccessError,
+    ConflictError,
+    NotFoundError,
+    RemoteError,
+    TruncatedStream,
+)
+from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
+from modos.reference.cache import (
+    OFFLINE_VARIABLE,
+    Wanted,
+    bring,
+    cache_folder,
+    has_sequence,
+    htslib_has,
+    is_offline,
+    search_in,
+    sequence_path,
+)
+from modos.reference.cached_store import CachedStore, compare, keep
+from modos.reference.reference import Reference
+from modos.reference.store import ReferenceStore
 from modos.remote import tokens
 from modos.remote.access import open_remote
-from modos.remote.services import check_url, endpoint_from_environment, origin, resolve_services, server_name, token_for
-from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
-from modos.reference.cache import OFFLINE_VARIABLE, Wanted, bring, cache_folder, has_sequence, htslib_has, is_offline, search_in, sequence_path
-from modos.reference.reference import Reference
-from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
-from modos.reference.store import ReferenceStore
-from modos.reference.cached_store import CachedStore, compare, keep
+from modos.remote.services import (
+    check_url,
+    endpoint_from_environment,
+    origin,
+    resolve_services,
+    server_name,
+    token_for,
+)
 from modos.storage import Storage, open_storage
-from modos.storage.url import AnywhereStorage
 from modos.storage.base import Progress
 from modos.storage.readonly import UnaskedStorage
+from modos.storage.url import AnywhereStorage
 
 if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation
@@ -216,7 +239,10 @@ def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None
     try:
         return cached.assembly(name), None
     except NotFoundError:
-        from modos.reference.annotations.in_store import known_manifest, names_annotation
+        from modos.reference.annotation_store import (
+            known_manifest,
+            names_annotation,
+        )
 
         if not names_annotation(cached, name):
             raise
@@ -235,7 +261,7 @@ def _read_mask(cached: CachedStore, assembly: Assembly) -> Mask | None:
 
 
 def _find_annotation(cached: CachedStore, assembly: Assembly, name: str) -> Annotation:
-    from modos.reference.annotations.in_store import open_annotation
+    from modos.reference.annotation_store import open_annotation
 
     return open_annotation(cached, name, assembly)
 

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modos.storage.processes import forking
 from modos.errors import InvalidInputError, NotFoundError
-from modos.storage.processes.forking import cached_property
-from modos.reference.assembly import Assembly, StoredContig
 from modos.genomics.region import Region
+from modos.reference.assembly import Assembly, StoredContig
 from modos.storage.local import open_file
+from modos.storage.processes import forking
+from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     from modos.reference.annotations.annotation import Annotation

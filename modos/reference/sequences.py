@@ -7,8 +7,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
-from modos.reference.cache import Wanted, bring, cache_folder, has_sequence, sequence_path
 from modos.reference.assembly import StoredContig
+from modos.reference.cache import (
+    Wanted,
+    bring,
+    cache_folder,
+    has_sequence,
+    sequence_path,
+)
 from modos.storage import Storage
 from modos.storage.base import Progress
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
-from modos.reference.annotations.parquet import read_parquet
 from modos.errors import IntegrityError, InvalidInputError
+from modos.reference.annotations.parquet import read_parquet
 
 _COLUMNS = ("contig", "start", "end")
 

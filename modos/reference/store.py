@@ -3,7 +3,7 @@
     index.json                        every assembly, in one request
     sequences/ea/ff/8c43...           a raw upper-case sequence by its MD5; never changed
     assemblies/<name>/assembly.json   contigs with lengths, digests and other names; beside it the table of what is soft masked
-    annotations/<name>/v1/            manifest.json and tables; see `modos.reference.annotations.in_store`
+    annotations/<name>/v1/            manifest.json and tables; see `modos.reference.annotation_store`
 
 The layout of the sequences is that of htslib's REF_CACHE and REF_PATH
 (`%2s/%2s/%s`), so that a store over HTTP serves samtools as it is.
@@ -21,10 +21,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean,
+    AlreadyExistsError,
+    ChecksumMismatch,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    TruncatedStream,
+    did_you_mean,
     listing,
 )
-from modos.reference.assembly import FORMAT, MALFORMED, Assembly, StoredContig, assembly_key, check_name, is_name, sequence_key, settle_aliases, unite
+from modos.reference.assembly import (
+    FORMAT,
+    MALFORMED,
+    Assembly,
+    StoredContig,
+    assembly_key,
+    check_name,
+    is_name,
+    sequence_key,
+    settle_aliases,
+    unite,
+)
 from modos.reference.digests import SequenceHash, seqcol_digest
 from modos.storage import Storage
 from modos.storage.base import Progress, expect

@@ -10,9 +10,9 @@ from contextlib import suppress
 from importlib.metadata import version
 from pathlib import Path
 
-from modos.storage.processes.children import Child
 from modos.reference.proofs import is_ours, state_folder
 from modos.reference.shared import replace_file
+from modos.storage.processes.children import Child
 
 MEMORY = 8 << 30  # bytes that reading a column may take
 SECONDS = 300

@@ -1,1 +1,14 @@
-""" """
+"""A modos server, seen from here: found, asked, logged in at; and S3 by the credentials that it gives."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+_PEER_CALLS = ("get_metadata_from_remote", "get_s3_path", "list_remote_items")  # of sdsc-ordes modos, which has them here
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PEER_CALLS:
+        return getattr(import_module("modos.catalog.peer_calls"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

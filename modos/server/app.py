@@ -19,7 +19,7 @@ from modos.object.document import ROOT_KEY
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.reference.store import ReferenceStore
-from modos.server import listing as catalogue, codes, discovery, drs, files, htsget, partial, refget
+from modos.server import listing, codes, discovery, drs, files, htsget, partial, refget
 from modos.server.auth import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
@@ -83,7 +83,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     _add_health(app, storage)
     app.include_router(discovery.create_router(storage, access, s3, public_url, htsget_url, references is not None, fuzon_url,
                                                index is not None))
-    app.include_router(catalogue.create_router(catalog, access, s3))
+    app.include_router(listing.create_router(catalog, access, s3))
     app.include_router(htsget.create_router(catalog, access, public_url))
     app.include_router(partial.create_router(catalog, access))
     app.include_router(files.create_router(catalog, access))

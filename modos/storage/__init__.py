@@ -7,14 +7,18 @@ the path: `s3://` means S3, all else is a local folder.
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from modos.errors import InvalidInputError
 from modos.storage.base import ByteRange, ObjectInfo, Partial, Readable, Storage, check_key
-from modos.storage.connections import connect_s3, list_remote_modos
 from modos.storage.local import LocalStorage
 
-__all__ = ["ByteRange", "ObjectInfo", "Partial", "Readable", "Storage", "check_key", "connect_s3", "list_remote_modos", "open_storage"]
+__all__ = ["ByteRange", "ObjectInfo", "Partial", "Readable", "Storage", "check_key", "open_storage"]
+
+_PEER_CALLS = ("connect_s3", "list_remote_modos")  # of sdsc-ordes modos, which has them here
+
 
 
 def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict | None = None) -> Storage:
@@ -37,3 +41,9 @@ def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict 
     if "://" in text:
         raise InvalidInputError(f"{text} is neither a folder nor an s3:// URL")
     return LocalStorage(Path(text))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _PEER_CALLS:
+        return getattr(import_module("modos.catalog.peer_calls"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

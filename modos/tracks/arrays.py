@@ -16,7 +16,16 @@ from modos.errors import ChecksumMismatch
 from modos.formats import ZARR
 from modos.storage import Storage
 from modos.storage.base import Progress
-from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, decoder, encoder, shard_bytes, split_shard
+from modos.tracks.zarr_layout import (
+    CHUNKS_IN_SHARD,
+    ArraySpec,
+    Codec,
+    blosc,
+    decoder,
+    encoder,
+    shard_bytes,
+    split_shard,
+)
 
 MAX_ATTEMPTS = 3  # at a packing that all values fit in, before they are kept as they are
 _ROLES = ("values", "runs", "zoom", "statistics", "mask", "sequence")

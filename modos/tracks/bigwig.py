@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 
 from modos.errors import NotFoundError
-from modos.storage.processes.forking import cached_property
-from modos.storage.given import Given, Name, refuse_pipe
+from modos.formats.text import BIGWIG
 from modos.genomics.region import Region
 from modos.storage.base import Progress
+from modos.storage.given import Given, Name, refuse_pipe
+from modos.storage.processes.forking import cached_property
 from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.bigwig_zooms import zoomed
 from modos.tracks.contigs import Contig, Contigs, Span
+from modos.tracks.data import Block, Runs, Values
 from modos.tracks.genome import Genome
-from modos.tracks.wiggle import BIGWIG, Block, Runs, Values
 from modos.tracks.track import STEP, Track
 from modos.tracks.zooms import EMPTY, Summary, combine
 

@@ -20,9 +20,9 @@ import numpy as np
 from isal import isal_zlib
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.formats.text import BIGWIG
 from modos.storage.processes.forking import cached_property
 from modos.tracks.contigs import Contig, past_end
-from modos.tracks.wiggle import BIGWIG
 from modos.tracks.runs import expanded
 from modos.tracks.zooms import EMPTY, Summary, combine
 

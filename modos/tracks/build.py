@@ -16,10 +16,10 @@ from modos.storage import Storage
 from modos.tracks import zooms
 from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
+from modos.tracks.data import Block, Runs, Values, extent
 from modos.tracks.packing import Packing, find_packing
-from modos.tracks.wiggle import Block, Runs, Values, extent
 from modos.tracks.runs import as_runs, expanded, joined, to_runs
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 
 RUN_CHUNK = 1 << 15  # runs
 _TRIAL_RUNS = 1 << 20

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, RegionError
-from modos.storage.processes.forking import cached_property
 from modos.genomics.region import Region, unknown_contig
+from modos.storage.processes.forking import cached_property
 
 CHUNK = 1 << 15  # bases
 SHARD = CHUNK << 8

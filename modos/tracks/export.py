@@ -12,12 +12,12 @@ from typing import BinaryIO
 import numpy as np
 
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
-from modos.storage.processes.panics import panics_told
 from modos.genomics.region import Region
 from modos.storage.base import Progress, expect
 from modos.storage.modes import whole_output
+from modos.storage.processes.panics import panics_told
 from modos.tracks.contigs import Contigs
-from modos.tracks.wiggle import Runs
+from modos.tracks.data import Runs
 from modos.tracks.runs import as_runs, joined
 from modos.tracks.track import Track
 

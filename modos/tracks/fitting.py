@@ -9,8 +9,8 @@ import numpy as np
 
 from modos.errors import InvalidInputError, RegionError
 from modos.tracks.contigs import Contig, Contigs, past_end
+from modos.tracks.data import Block, Runs, Values, extent
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.wiggle import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, blank, complement, intersection, restricted
 
 

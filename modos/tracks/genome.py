@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from modos.errors import InvalidInputError, NotFoundError, RegionError, did_you_mean, listing
+from modos.errors import (
+    InvalidInputError,
+    NotFoundError,
+    RegionError,
+    did_you_mean,
+    listing,
+)
 from modos.genomics.region import Region
 from modos.tracks.contigs import Contig, Contigs, past_end
 from modos.tracks.positions import PositionError

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.storage.given import refuse_pipe
 from modos.storage.base import Progress
+from modos.storage.given import refuse_pipe
 from modos.tracks.contigs import Contigs
-from modos.tracks.wiggle import Block, Values
+from modos.tracks.data import Block, Values
 
 _PIECE = 1 << 21  # bases
 _SUFFIX = ".genomedata"
@@ -133,7 +133,7 @@ class Archive:
                             yield Block(Values(name, start + at, values), lambda n, name=name: f"{self._path}, {name}, value {n}")
 
     def iter_sequence(self) -> Iterator[tuple[str, bytes]]:
-        """The bases as `modos.tracks.contig_files.iter_fasta` gives those of a FASTA; `N` between supercontigs."""
+        """The bases as `modos.formats.fasta.iter_fasta` gives those of a FASTA; `N` between supercontigs."""
         lengths = self.contigs.lengths
         with self._told():
             for name in self._chromosomes:

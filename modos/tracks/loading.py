@@ -10,17 +10,18 @@ from typing import Any
 import numpy as np
 
 from modos.errors import InvalidInputError, listing
-from modos.storage.given import as_file, is_pipe, open_given
+from modos.formats.text import expand_paths
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.given import as_file, is_pipe, open_given
 from modos.tracks.arrays import Names
-from modos.tracks.contig_files import expand_paths
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.build import TrackBuilder
 from modos.tracks.contigs import Contigs
+from modos.tracks.data import Block, Values
 from modos.tracks.fitting import Fitting, LoadReport
+from modos.tracks.wiggle import read_text
 from modos.tracks.zarr_layout import ArraySpec
-from modos.tracks.wiggle import Block, Values, read_text
 
 Source = Any  # a path, `-`, several of them, a mapping of contigs to arrays, or blocks
 _ARRAY_PIECE = 1 << 22

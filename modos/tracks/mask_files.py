@@ -11,12 +11,14 @@ from itertools import chain
 import numpy as np
 
 from modos.errors import InvalidInputError, RegionError, listing
+from modos.formats.text import read_pieces, whole_number
 from modos.storage.given import Name, as_file, open_given, shown
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import Contigs, past_end
-from modos.tracks.wiggle import Block, Runs, Where, is_noise, parse_pieces, read_pieces, whole_number
+from modos.tracks.data import Block, Runs, Where
 from modos.tracks.runs import Spans, union
+from modos.tracks.wiggle import is_noise, parse_pieces
 
 NOTHING = np.empty((2, 0), np.int64)
 _WIGGLE = re.compile(rb"\s*(fixed|variable)Step\b")

@@ -14,12 +14,12 @@ from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import past_end
+from modos.tracks.data import Block, Runs, Values, extent
 from modos.tracks.fitting import in_a_gap, stretches
-from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.wiggle import Block, Runs, Values, extent
 from modos.tracks.runs import Spans, as_runs, complement, restricted, union
 from modos.tracks.stored_track import StoredTrack
+from modos.tracks.zarr_layout import ArraySpec
 
 
 def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Spans) -> Spans:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from modos.tracks.wiggle import Runs, Values
+from modos.tracks.data import Runs, Values
 
 Spans = np.ndarray  # (2, n) int64: starts and ends, in order, apart from each other
 

@@ -12,12 +12,27 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from modos.storage.processes import forking
-from modos.errors import ChecksumMismatch, ConflictError, IntegrityError, NotFoundError, TruncatedStream
+from modos.errors import (
+    ChecksumMismatch,
+    ConflictError,
+    IntegrityError,
+    NotFoundError,
+    TruncatedStream,
+)
 from modos.storage import Storage
 from modos.storage.local import open_file
+from modos.storage.processes import forking
 from modos.tracks.frames import HEADER, check_frame
-from modos.tracks.zarr_layout import ABSENT, CHUNKS_IN_SHARD, CRC_SIZE, INDEX_SIZE, RESIDUE, ArraySpec, crc32c, decoder
+from modos.tracks.zarr_layout import (
+    ABSENT,
+    CHUNKS_IN_SHARD,
+    CRC_SIZE,
+    INDEX_SIZE,
+    RESIDUE,
+    ArraySpec,
+    crc32c,
+    decoder,
+)
 
 _SMALL = 512 << 10  # bytes up to which a shard is fetched whole
 _NEAR = 64 << 10  # bytes between two chunks that are fetched together

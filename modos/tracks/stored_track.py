@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.storage.processes.forking import cached_property
 from modos.genomics.region import Region
+from modos.storage.processes.forking import cached_property
 from modos.tracks import zooms
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.zarr_layout import Codec
+from modos.tracks.data import Runs, Values
 from modos.tracks.packing import Packing
-from modos.tracks.wiggle import Runs, Values
-from modos.tracks.runs import Spans, blank, complement, expanded, expanded_windows, intersection, restricted
+from modos.tracks.runs import (
+    Spans,
+    blank,
+    complement,
+    expanded,
+    expanded_windows,
+    intersection,
+    restricted,
+)
 from modos.tracks.sharded import BATCH, ShardedArray
 from modos.tracks.track import STEP, Track
+from modos.tracks.zarr_layout import Codec
 from modos.tracks.zooms import EMPTY, Summary, bin_runs, combine, summarise
 
 _RUN_CHUNKS = 32  # chunks of runs that are looked at together

@@ -12,7 +12,7 @@ import numpy as np
 from modos.errors import InvalidInputError
 from modos.genomics.region import Region
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.wiggle import Runs, Values
+from modos.tracks.data import Runs, Values
 from modos.tracks.zooms import Summary, combine, summarise
 
 STEP = 64 * CHUNK  # bases that are read at once where a region is gone through

@@ -9,69 +9,24 @@ bedGraph and BED; they come out 0-based half-open.
 from __future__ import annotations
 
 import re
-from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from modos.errors import InvalidInputError, TruncatedStream
-from modos.storage.given import Given, Name, open_given, shown
-from modos.storage.processes.panics import panics_told
+from modos.errors import InvalidInputError
+from modos.formats.text import SHOWN, read_pieces, whole_number
 from modos.storage.base import Progress
+from modos.storage.given import Given, Name, shown
+from modos.storage.processes.panics import panics_told
+from modos.tracks.data import Block, Runs, Values, Where
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
 _NOISE = re.compile(rb"\s*(?:#|$|(?:track|browser)(?:\s|$))")
 _SETTING = re.compile(rb"(\w+)=(\S+)")
 _DECLARATION = re.compile(rb"\s*(?:fixed|variable)Step(?:\s|$)")
-_WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
-_SHOWN = 80
-BIGWIG = (b"\x26\xfc\x8f\x88", b"\x88\x8f\xfc\x26")  # how a bigWig begins
-_NO_TEXT = {re.compile(begin): (what, hint) for begin, what, hint in (
-    (b"|".join(map(re.escape, BIGWIG)), "it is a bigWig", "tracks and masks are read of a bigWig, where it is not compressed: gzip -d"),
-    (rb"BZh[1-9]1AY&SY", "it is compressed with bzip2", "decompress it first: bzip2 -d"),
-    (rb"\xfd7zXZ", "it is compressed with xz", "decompress it first: xz -d"),
-    (rb"\x28\xb5\x2f\xfd", "it is compressed with zstd", "decompress it first: zstd -d"),
-    (rb"\x1f\x8b", "it is compressed with gzip twice", "decompress it first: gzip -d"),
-    (rb"PK\x03\x04", "it is a zip file", "unpack it first"),
-    (rb"\xff\xfe|\xfe\xff", "it is in UTF-16", "convert it first: iconv -f UTF-16 -t UTF-8"))}
-_LONGEST = 10  # bytes that tell
-
-Where = Callable[[int], str]
-
-
-class Values(NamedTuple):
-    """A value per base of a contig from `start` (0-based) on; float32, NaN where there is none."""
-
-    contig: str
-    start: int
-    values: np.ndarray
-
-
-class Runs(NamedTuple):
-    """Stretches of a contig with one value each: starts, ends (int64, 0-based half-open), values (float32), in order."""
-
-    contig: str
-    starts: np.ndarray
-    ends: np.ndarray
-    values: np.ndarray
-
-
-def extent(data: Values | Runs) -> tuple[int, int]:
-    """Where data begin and end on their contig."""
-    if isinstance(data, Values):
-        return data.start, data.start + len(data.values)
-    return int(data.starts[0]), int(data.ends[-1])
-
-
-@dataclass(frozen=True)
-class Block:
-    """Data of one contig, and what tells where the i-th of them stands in the source."""
-
-    data: Values | Runs
-    where: Where
 
 
 def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[Block]:
@@ -105,74 +60,6 @@ def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> 
         Of the values: Float32, or Float64 where they are compared as they are written.
     """
     return _Reader(name, dtype).blocks(pieces)
-
-
-def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
-    """A file, decompressed where it begins like gzip, without a mark of its byte order; `-` is stdin.
-
-    Raises
-    ------
-    InvalidInputError
-        It begins like something else than text.
-    """
-    from isal import igzip
-
-    file = open_given(path, progress)
-    packed = file.peek(2) == b"\x1f\x8b"
-    if packed:
-        file = file.through(igzip.open(file, "rb"))
-    head = look_at(file, _LONGEST)
-    if head.startswith(BOM_UTF8):
-        file.read(len(BOM_UTF8))
-    for begin, (what, hint) in _NO_TEXT.items():
-        if begin.match(head):
-            file.close()
-            raise InvalidInputError(f"{file} is not text: {'within gzip ' if packed and 'gzip' not in what else ''}{what}", hint)
-    return file
-
-
-def whole_number(text: str) -> int:
-    """A whole number; ValueError for anything else, also for `4_0`, which Python takes."""
-    if not _WHOLE.fullmatch(text.strip()):
-        raise ValueError(f"{text[:_SHOWN]!r} is not a whole number")
-    return int(text)
-
-
-def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterator[bytes]:
-    """Text in pieces of whole lines."""
-    rest = b""
-    with open_text(path, progress) as file:
-        while data := read_some(file, path, _PIECE):
-            data = rest + data
-            cut = data.rfind(b"\n") + 1
-            if not cut and len(data) > _PIECE:
-                raise InvalidInputError(f"{file} is not text: it has no lines")
-            rest = data[cut:]
-            if cut:
-                yield data[:cut]
-    if rest:
-        yield rest + b"\n"
-
-
-def read_some(file: Given, path: Name | Given, count: int) -> bytes:
-    """Up to `count` bytes of a file from `open_text`, nothing at its end; an error where it cannot be read."""
-    return _tried(file.read, path, count)
-
-
-def look_at(file: Given, count: int) -> bytes:
-    """The next bytes of a file from `open_text`, which stay to be read; an error where it cannot be read."""
-    return _tried(file.peek, file, count)
-
-
-def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
-    from isal.isal_zlib import IsalError
-
-    try:
-        return read(count)
-    except EOFError:
-        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError, IsalError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
-        raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 
 @dataclass
@@ -259,7 +146,7 @@ class _Reader:
         return f"not {wanted}"
 
     def _bad(self, row: int, line: bytes, reason: str) -> InvalidInputError:
-        text = line[:_SHOWN].decode(errors="replace") + ("..." if len(line) > _SHOWN else "")
+        text = line[:SHOWN].decode(errors="replace") + ("..." if len(line) > SHOWN else "")
         return InvalidInputError(f"{self._name}, line {self._lines + row + 1:,}: {reason}: {text!r}")
 
     def _where(self, rows: np.ndarray | int, before: int) -> Where:

@@ -117,7 +117,7 @@ rows = [sorted(found.id for one in pair for found in ask(one)) for pair in both]
 print(json.dumps([len(table), 0, 0, rows, len(queries) / timed(single), 10_000 / timed(used)]))
 """}
 BUILD = TIMED + """
-from modos.reference.annotations.in_store import add_annotation
+from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 import modos.reference
 store = open_store(sys.argv[1])
@@ -168,7 +168,7 @@ def main() -> None:
 
 def imports() -> None:
     print("import, ms (limit 150)")
-    for label, code in (("modos.reference", "import modos.reference.locate, modos.reference.reference"), ("modos.reference.annotations", "import modos.reference.annotations.in_store, modos.reference.annotations.annotation"),
+    for label, code in (("modos.reference", "import modos.reference.locate, modos.reference.reference"), ("modos.reference.annotations", "import modos.reference.annotation_store, modos.reference.annotations.annotation"),
                         ("genome_kit", "import genome_kit")):
         empty = _command([sys.executable, "-c", "pass"])
         print(f"  {label:<20}{1e3 * (_command([sys.executable, '-c', code]) - empty):8.0f}")

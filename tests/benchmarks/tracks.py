@@ -21,7 +21,8 @@ import numpy as np
 import track_data
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, running
-from modos.tracks.wiggle import Values, read_text
+from modos.tracks.data import Values
+from modos.tracks.wiggle import read_text
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 from proxy import Proxy  # noqa: E402

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from modos.errors import AccessError, ChecksumMismatch, ModosError, TransportError, TruncatedStream
-from modos.reference.annotations.in_store import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
+from modos.reference.annotation_store import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.cache import Wanted, bring, cached_files, clear, sequence_path
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store

@@ -116,7 +116,7 @@ def _read_mark(path: Path) -> None:
 def _read_index(path: Path) -> None:
     """What a reference store says that it has, told by the client and by the server."""
     from modos.errors import NotFoundError
-    from modos.reference.annotations.in_store import names_annotation
+    from modos.reference.annotation_store import names_annotation
     from modos.reference.store import ReferenceStore
     from modos.reference.cached_store import CachedStore
     from modos.server.refget import Sequences

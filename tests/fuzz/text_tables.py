@@ -63,7 +63,8 @@ def _read_agp(path: Path) -> None:
 
 def _read_report(path: Path) -> None:
     from modos.reference.adding import read_aliases
-    from modos.tracks.contig_files import NAME_STYLES, read_report, renamed
+    from modos.formats.assembly_report import NAME_STYLES, read_report
+    from modos.tracks.contig_files import renamed
 
     for style in NAME_STYLES:
         renamed(_contigs(), read_report(str(path), style), str(path))
@@ -114,7 +115,7 @@ def _compare_sizes(path: Path) -> None:
 
 def _read_fai(path: Path) -> None:
     from modos.reference.fai import check_fai
-    from modos.reference.fasta import digest_fasta, open_fasta
+    from modos.reference.fasta_assembly import digest_fasta, open_fasta
     from modos.reference.sequences import parse_fai
     from modos.storage import open_storage
 
@@ -171,7 +172,7 @@ def _read_regions(path: Path) -> None:
 
 
 def _read_annotation(path: Path) -> None:
-    from modos.reference.annotations.in_store import add_annotation
+    from modos.reference.annotation_store import add_annotation
     from modos.reference.store import ReferenceStore
     from modos.storage import open_storage
 

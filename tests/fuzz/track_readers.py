@@ -93,7 +93,7 @@ def read_bigwig_file(path: Path) -> None:
     from modos.tracks.bigwig import open_bigwig, read_bigwig
     from modos.tracks.conditions import Condition
     from modos.tracks.mask_files import MaskFile
-    from modos.tracks.wiggle import Runs
+    from modos.tracks.data import Runs
 
     steps = Steps()
     blocks = steps.take(lambda: read_bigwig(path))
@@ -233,7 +233,7 @@ def read_annotation(path: Path) -> None:
 def _annotation() -> tuple[Any, dict[str, bytes]]:
     """A manifest and its tables."""
     from modos.reference.adding import add_files
-    from modos.reference.annotations.in_store import add_annotation, annotation_key
+    from modos.reference.annotation_store import add_annotation, annotation_key
     from modos.reference.locate import open_store
 
     from ..unit.test_annotations import CHR1, CHR2, GENCODE

@@ -12,7 +12,7 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import InvalidInputError, NotFoundError, RegionError
 from modos.reference.adding import add_files
-from modos.reference.annotations.in_store import add_annotation
+from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer

@@ -13,7 +13,7 @@ import pytest
 
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import InvalidInputError, NotFoundError
-from modos.reference.annotations.in_store import add_annotation
+from modos.reference.annotation_store import add_annotation
 from modos.reference.genomekit import import_from, read_layout
 from modos.reference.locate import open_folder, open_reference, open_store
 from modos.storage import open_storage

@@ -57,7 +57,7 @@ def test_the_application_is_modos_cli_cli(tmp_path):
 
 
 def test_region():
-    from modos.genomics.peer_region import Region
+    from modos.genomics.region import Region
 
     outer, inner = Region(chrom="chr1", start=10, end=100), Region("chr1", 40, 50)
     assert outer.contains(inner) and not inner.contains(outer) and outer.contains(outer)
@@ -74,7 +74,7 @@ def test_region():
 
 @pytest.mark.parametrize("contig", ["chr1", "HLA-A*01:01", "a&b=c d"])
 def test_region_as_an_htsget_query(contig):
-    from modos.genomics.peer_region import Region
+    from modos.genomics.region import Region
 
     for region in (Region(contig, 5, 9), Region(contig, 5)):
         assert Region.from_htsget_query("http://x/reads/ex/demo1?format=CRAM&" + region.to_htsget_query()) == region
@@ -84,7 +84,7 @@ def test_region_as_an_htsget_query(contig):
 
 def test_a_region_of_theirs_streams_what_ours_does(example):
     from modos.genomics import region
-    from modos.genomics.peer_region import Region
+    from modos.genomics.region import Region
 
     modo = MODO.open(example / "ex")
     ours = [str(r) for r in modo.stream_genomics("demo1.cram", region.Region("chr1", 100, 3000))]
@@ -94,7 +94,7 @@ def test_a_region_of_theirs_streams_what_ours_does(example):
 
 
 def test_text_that_was_0_based_there_is_refused():
-    from modos.genomics.peer_region import Region
+    from modos.genomics.region import Region
 
     with pytest.raises(InvalidInputError, match="1-based"):
         Region.from_ucsc("chr1:10-20")

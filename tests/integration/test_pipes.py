@@ -13,7 +13,7 @@ from modos.encryption.keys import generate, load_public_key, load_secret_key
 from modos.errors import InvalidInputError
 from modos.object.modo import MODO
 from modos.reference.adding import add_files
-from modos.reference.annotations.in_store import add_annotation
+from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.genomics.region import Region, read_regions
 

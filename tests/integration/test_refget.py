@@ -14,7 +14,7 @@ import requests
 
 from modos.api import MODO
 from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, ProtocolError
-from modos.reference.annotations.in_store import add_annotation, known_manifest, pull_annotation
+from modos.reference.annotation_store import add_annotation, known_manifest, pull_annotation
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push

@@ -13,7 +13,7 @@ import requests
 from modos.api import MODO
 from modos.errors import AccessError
 from modos.reference.adding import add_files, push
-from modos.reference.annotations.in_store import add_annotation, push_annotation
+from modos.reference.annotation_store import add_annotation, push_annotation
 from modos.reference.cache import cached_files
 from modos.reference.locate import open_reference, open_store
 

@@ -10,7 +10,7 @@ import pytest
 from modos.reference.annotations.building import KINDS
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.adding import add_files
-from modos.reference.annotations.in_store import add_annotation, read_manifest
+from modos.reference.annotation_store import add_annotation, read_manifest
 from modos.reference.locate import open_reference, open_store
 
 BASES = 2000
@@ -102,7 +102,7 @@ def test_what_ncbi_says_of_genes_is_kept(annotate):
 
 def test_tables_of_before_have_no_cross_references(annotate, monkeypatch):
     """An annotation that an older modos has added answers all else, and says what it lacks."""
-    from modos.reference.annotations.in_store import building
+    from modos.reference.annotation_store import building
 
     whole = building._gene_table
     monkeypatch.setattr(building, "_gene_table", lambda genes: whole(genes).drop("version", "xrefs", "description"))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from modos.reference.annotations.intervals import IntervalIndex
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
-from modos.reference.annotations.in_store import add_annotation, annotation_key, name_of, open_annotation, read_manifest, remove_annotation, verify_annotation
+from modos.reference.annotation_store import add_annotation, annotation_key, name_of, open_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.adding import add_files
 from modos.reference.locate import open_reference, open_store
 from modos.reference.cached_store import CachedStore
@@ -405,7 +405,7 @@ LINES = st.lists(st.one_of(GOOD, st.lists(WORDS, max_size=11).map("\t".join)), m
 @settings(deadline=None, max_examples=400)
 @given(LINES, st.booleans())
 def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_named(lines, ends):
-    from modos.reference.annotations.in_store import lines as module
+    from modos.reference.annotation_store import lines as module
 
     text = "\n".join(lines) + ("\n" if ends else "")
     wrong = [number for number, one in enumerate(text.split("\n")) if module._fault(one.encode())]
@@ -429,7 +429,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
     from modos.reference.annotations.circles import Circles
     from modos.reference.annotations.parts import Parts
     from modos.errors import ModosError
-    from modos.reference.annotations.in_store import read_parts
+    from modos.reference.annotation_store import read_parts
 
     text = bytearray(data.draw(st.sampled_from([GENCODE, GTF, NCBI, REFGENE])).encode())
     for _ in range(data.draw(st.integers(1, 6))):
@@ -454,7 +454,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
 
 def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tmp_path, stack):
     from modos.demo.stack import BUCKET, CREDENTIALS
-    from modos.reference.annotations.in_store import known_manifest, push_annotation
+    from modos.reference.annotation_store import known_manifest, push_annotation
     from modos.reference.adding import push
 
     (tmp_path / "a.gff3").write_text(GENCODE)
@@ -480,7 +480,7 @@ def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tm
 def test_an_annotation_opens_its_assembly_from_afar_and_offline(store, tmp_path, stack, monkeypatch):
     from modos.demo.stack import BUCKET, CREDENTIALS
     from modos.reference.adding import push
-    from modos.reference.annotations.in_store import known_manifest, pull_annotation, push_annotation
+    from modos.reference.annotation_store import known_manifest, pull_annotation, push_annotation
 
     (tmp_path / "a.gff3").write_text(GENCODE)
     add_annotation(store, "test", store.assembly("mini"), str(tmp_path / "a.gff3"))

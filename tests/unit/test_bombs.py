@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from modos.reference.annotations.in_store import refgene
+from modos.reference.annotation_store import refgene
 from modos.reference.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
@@ -15,13 +15,14 @@ from modos.genomics.index import parse_index
 from modos.genomics.reader import check_samples
 from modos.reference import genomekit
 from modos.reference.adding import add_files
-from modos.reference.annotations.in_store import name_of
+from modos.reference.annotation_store import name_of
 from modos.reference.genomekit import read_layout
 from modos.reference.locate import open_store
 from modos.formats.twobit import iter_twobit
 from modos.genomics.region import read_regions
 from modos.storage.local import LocalStorage
-from modos.tracks.contig_files import iter_fasta, read_sizes
+from modos.formats.fasta import iter_fasta
+from modos.tracks.contig_files import read_sizes
 from modos.tracks.wiggle import read_text
 from modos.genomics.verification import check_blocks
 

@@ -21,7 +21,8 @@ from modos.server.auth import read_tokens
 from modos.server.rules import read_access
 from modos.storage import open_storage
 from modos.remote.tokens import Login
-from modos.tracks.contig_files import read_agp, read_map, read_report
+from modos.formats.assembly_report import read_report
+from modos.tracks.contig_files import read_agp, read_map
 from modos.tracks.conditions import Condition
 from modos.tracks.mask_files import MaskFile
 from modos.tracks.wiggle import read_text

@@ -83,7 +83,7 @@ def test_endless_races_end_in_a_conflict(storage, monkeypatch):
         raise ConflictError("somebody else")
 
     monkeypatch.setattr(type(storage), "write", taken)
-    monkeypatch.setattr(elements.store.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(commits.time, "sleep", lambda seconds: None)
     with pytest.raises(ConflictError, match="gave up"):
         commits.commit(storage, add("s"))
     monkeypatch.undo()

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from modos.storage import given as given_files
 from modos.errors import InvalidInputError, NotFoundError
 from modos.storage.given import as_file, described, has_name, is_pipe, open_given, read_given, refuse_pipe
-from modos.tracks.wiggle import open_text, read_some
+from modos.formats.text import open_text, read_some
 
 
 @pytest.fixture

@@ -538,7 +538,7 @@ def test_what_was_kept_and_is_damaged_is_fetched_again(remote):
 def test_a_compressed_fasta_of_an_object_is_not_read_by_position(tmp_path):
     import pysam
 
-    from modos.reference.fasta import open_fasta
+    from modos.reference.fasta_assembly import open_fasta
     from modos.storage import open_storage
 
     pysam.tabix_compress(write_fasta(tmp_path / "x.fa", BASES), str(tmp_path / "x.fa.gz"))

@@ -13,7 +13,7 @@ from modos.tracks.arrays import Names
 from modos.tracks.build import TrackBuilder, windows
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
 from modos.tracks.packing import same_values
-from modos.tracks.wiggle import Block, Runs, Values
+from modos.tracks.data import Block, Runs, Values
 from modos.tracks.runs import blank, complement, expanded, expanded_windows, intersection, joined, restricted, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack

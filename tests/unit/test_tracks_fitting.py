@@ -12,7 +12,7 @@ from modos.tracks.conditions import COMPARISONS, Condition
 from modos.tracks.contigs import Contigs
 from modos.tracks.fitting import Fitting, LoadReport
 from modos.tracks.mask_files import MaskFile
-from modos.tracks.wiggle import Block, Runs, Values
+from modos.tracks.data import Block, Runs, Values
 
 CONTIGS = Contigs({"c": 100, "d": 50}, {"c": [(10, 40), (60, 90)]})
 PLACES = np.zeros(130, bool)

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.errors import InvalidInputError, ModosError, NotFoundError, TruncatedStream
-from modos.tracks.wiggle import Values, read_text
+from modos.tracks.data import Values
+from modos.tracks.wiggle import read_text
 
 strtof = ctypes.CDLL(None).strtof
 strtof.restype, strtof.argtypes = ctypes.c_float, [ctypes.c_char_p, ctypes.c_void_p]

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import polars as pl
 
+from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.annotations.building import KINDS
 from modos.reference.annotations.features import Feature, Features
-from modos.reference.annotations.table import FeatureTable
 from modos.reference.annotations.parquet_files import Manifest, TableFile
-from modos.errors import InvalidInputError, NotFoundError
+from modos.reference.annotations.table import FeatureTable
 
 
 class Annotation:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import polars as pl
 
+from modos.errors import InvalidInputError, listing
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.linking import copied, has_strand, id_of, link
 from modos.reference.annotations.parts import GENE_KEY, GENES, PLACE, PREFIX, Parts
-from modos.errors import InvalidInputError, listing
 
 KINDS = ("gene", "transcript", "exon", "intron", "cds", "utr")
 _LEVELS = 8  # of what is within each other, from an exon to its gene

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from modos.reference.annotations.parts import Parts
 from modos.errors import InvalidInputError
+from modos.reference.annotations.parts import Parts
 
 
 @dataclass(frozen=True)

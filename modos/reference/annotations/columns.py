@@ -7,9 +7,9 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from modos.reference.annotations.parts import PLACE
-from modos.reference.annotations.parquet_files import Manifest
 from modos.errors import IntegrityError
+from modos.reference.annotations.parquet_files import Manifest
+from modos.reference.annotations.parts import PLACE
 
 _PART = (*PLACE, "transcript", "number")
 COLUMNS = {  # that every annotation has

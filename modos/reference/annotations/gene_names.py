@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
+from modos.errors import did_you_mean
 from modos.reference.annotations.building import build, place
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.parts import Parts
-from modos.errors import did_you_mean
 
 COLUMNS = ["id", "name", "contig", "start", "end"]
 _VERSION = r"\.\d+($|_PAR_Y$)"  # of an id; the genes of GENCODE that are on X and Y have the same one

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import polars as pl
 
 from modos.errors import InvalidInputError
+from modos.formats.text import open_text, read_some
+from modos.storage.base import Progress
 from modos.storage.given import Given
 from modos.storage.processes.panics import panics_told
-from modos.storage.base import Progress
-from modos.tracks.wiggle import open_text, read_some
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")

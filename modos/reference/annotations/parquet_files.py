@@ -12,9 +12,9 @@ from typing import Any
 
 import polars as pl
 
+from modos.errors import IntegrityError, InvalidInputError
 from modos.reference.annotations.building import KINDS
 from modos.storage.http.asking import read_json
-from modos.errors import IntegrityError, InvalidInputError
 
 FORMAT = 1
 MANIFEST = "manifest.json"

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from modos.reference.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.errors import InvalidInputError
+from modos.formats.text import open_text, read_some
+from modos.reference.annotations.parts import LINE, NODE, PLACE, Parts
+from modos.storage.base import Progress
 from modos.storage.given import Given
 from modos.storage.processes.panics import panics_told
-from modos.storage.base import Progress
-from modos.tracks.wiggle import open_text, read_some
 
 _PREDICTION = ("id", "contig", "strand", "start", "end", "cds_start", "cds_end", "count", "starts", "ends")
 _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames")

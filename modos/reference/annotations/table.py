@@ -12,16 +12,22 @@ from typing import Any, overload
 import numpy as np
 import polars as pl
 
+from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
+from modos.genomics.region import Region
 from modos.reference.annotations.around import Find, find_around, turns
 from modos.reference.annotations.columns import COLUMNS, check_column, missing
 from modos.reference.annotations.features import Feature, Features
 from modos.reference.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.reference.annotations.lookup import (
+    find_aligned,
+    find_ends,
+    find_exact,
+    find_within,
+    rows_by_id,
+)
 from modos.reference.annotations.parquet import read_parquet
-from modos.reference.annotations.lookup import find_aligned, find_ends, find_exact, find_within, rows_by_id
 from modos.reference.annotations.parquet_files import Manifest
-from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.storage.processes.forking import cached_property
-from modos.genomics.region import Region
 
 _STRANDS = (None, "+", "-")
 _END = 1 << 44  # beyond every contig

@@ -15,24 +15,38 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+from modos.errors import (
+    AccessError,
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    RemoteError,
+    did_you_mean,
+    listing,
+)
+from modos.formats.text import look_at, open_text
 from modos.reference.annotations.annotation import Annotation
 from modos.reference.annotations.building import Built, build, place
 from modos.reference.annotations.circles import Circles
 from modos.reference.annotations.lines import iter_pieces
+from modos.reference.annotations.parquet_files import (
+    FORMAT,
+    MANIFEST,
+    Manifest,
+    TableFile,
+    write_tables,
+)
 from modos.reference.annotations.parts import Parts, parts_of
 from modos.reference.annotations.refgene import looks_like_refgene, read_refgene
-from modos.reference.annotations.parquet_files import FORMAT, MANIFEST, Manifest, TableFile, write_tables
-from modos.errors import (
-    AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, RemoteError, did_you_mean, listing,
-)
+from modos.reference.assembly import Assembly, check_name
+from modos.reference.cache import is_whole, table_path
+from modos.reference.cached_store import CachedStore
+from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
+from modos.storage.base import Progress
 from modos.storage.given import Given, described, has_name, shown
 from modos.storage.prefetch import fetch_ahead
-from modos.reference.cache import is_whole, table_path
-from modos.reference.assembly import Assembly, check_name
-from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
-from modos.reference.cached_store import CachedStore
-from modos.storage.base import Progress
-from modos.tracks.wiggle import look_at, open_text
 
 _WORKERS = 3  # pieces of a file that are looked through at once, or wait
 _PIECE, _MAX_HEAD = 1 << 16, 1 << 26  # bytes that are looked at to see what a file is

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modos.errors import TruncatedStream
+from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import Digests, SequenceHash, seqcol_digest
 from modos.reference.reference import Reference
 from modos.reference.sequences import check_plain, iter_bases, read_fai
-from modos.reference.assembly import Assembly, StoredContig
 from modos.storage import Storage
 
 _LETTERS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ*-"
