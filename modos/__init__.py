@@ -1,16 +1,103 @@
-"""modos: an object store for multi-omics data."""
+"""modos: an object store for multi-omics data.
 
+    from modos import MODO
 
+    MODO("data/ex").stream_genomics("demo1.cram", "chr1:1,000-2,000")
+
+The names below are what modos promises to keep. Each is imported when it is asked for first, so that `import modos` costs
+nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from modos.catalog import Catalog
+    from modos.errors import (
+        AccessError,
+        AlreadyExistsError,
+        ChecksumMismatch,
+        ConflictError,
+        DecryptError,
+        IntegrityError,
+        InvalidInputError,
+        ModosError,
+        NotFoundError,
+        ProtocolError,
+        RegionError,
+        RemoteError,
+        SchemaError,
+        StorageFullError,
+        TransportError,
+        TruncatedStream,
+    )
+    from modos.genomics.file import GenomicFile
+    from modos.genomics.region import Region
+    from modos.object.modo import MODO
+    from modos.reference.annotations.annotation import Annotation
+    from modos.reference.locate import open_reference
+    from modos.reference.reference import Reference
+    from modos.tracks.genome import Genome
+    from modos.tracks.track import Track
+
+    __version__: str
+
+_HOMES = {
+    "MODO": "object.modo", "Region": "genomics.region", "Catalog": "catalog", "GenomicFile": "genomics.file", "Genome": "tracks.genome",
+    "Track": "tracks.track", "Reference": "reference.reference", "Annotation": "reference.annotations.annotation",
+    "open_reference": "reference.locate",
+} | dict.fromkeys((
+    "AccessError", "AlreadyExistsError", "ChecksumMismatch", "ConflictError", "DecryptError", "IntegrityError", "InvalidInputError",
+    "ModosError", "NotFoundError", "ProtocolError", "RegionError", "RemoteError", "SchemaError", "StorageFullError", "TransportError",
+    "TruncatedStream"), "errors")
 _DISTRIBUTION = "modos-store"  # `modos` is somebody else's on PyPI
 
+__all__ = [
+    "MODO",
+    "AccessError",
+    "AlreadyExistsError",
+    "Annotation",
+    "Catalog",
+    "ChecksumMismatch",
+    "ConflictError",
+    "DecryptError",
+    "Genome",
+    "GenomicFile",
+    "IntegrityError",
+    "InvalidInputError",
+    "ModosError",
+    "NotFoundError",
+    "ProtocolError",
+    "Reference",
+    "Region",
+    "RegionError",
+    "RemoteError",
+    "SchemaError",
+    "StorageFullError",
+    "Track",
+    "TransportError",
+    "TruncatedStream",
+    "__version__",
+    "open_reference",
+]
 
-def __getattr__(name: str) -> str:
+
+def __getattr__(name: str) -> object:
     if name == "__version__":
-        return _version()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return _find_version()
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(f"modos.{_HOMES[name]}"), name)
+    return value
 
 
-def _version() -> str:
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _find_version() -> str:
     """That of what is installed; of a tree that is run as it lies the one that it says."""
     from importlib.metadata import PackageNotFoundError, version
 
@@ -24,4 +111,4 @@ def _version() -> str:
             project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
         except (OSError, ValueError, KeyError):
             return "unknown"
-        return project["version"] if project.get("name") == _DISTRIBUTION else "unknown"
+        return str(project["version"]) if project.get("name") == _DISTRIBUTION else "unknown"
