@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modos.object.document import ROOT_KEY, ZARR
+from modos.object.document import ROOT_KEY
 from modos.object import commits
 from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.formats import index_names, is_array_path, keys_named
+from modos.formats import ZARR, index_names, is_array_path, keys_named
 from modos.escaping import escape_line, is_plain
 from modos.storage.prefetch import fetch_ahead
 from modos.catalog.searching import parse_search
@@ -214,7 +214,7 @@ def _has_sound_name(key: str) -> bool:
     return is_plain(key)
 
 
-def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict | None, search: str = "") -> list[str]:
+def list_remote(place: str | None, endpoint: str | None, s3_kwargs: dict[str, Any] | None, search: str = "") -> list[str]:
     """URLs of the objects of a bucket, or of all that an endpoint has; of those whose metadata have what is searched for.
 
     Raises

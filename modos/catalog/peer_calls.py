@@ -57,7 +57,8 @@ def get_s3_path(url: str, query: str, exact_match: bool = False) -> list[dict[st
     answer = _ask(url, "get", {"query": query, "fuzzy": str(not exact_match).lower()})
     if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
         raise ProtocolError(f"{url} is not a modos server: it does not find objects")
-    return answer["data"]
+    found: list[dict[str, Any]] = answer["data"]
+    return found
 
 
 def connect_s3(*given: Any, endpoint: Any = None, s3_kwargs: Mapping[str, Any] | None = None) -> Any:

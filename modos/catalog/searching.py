@@ -65,7 +65,7 @@ def _term(text: str) -> Term:
     value = value.replace('"', "").casefold()
     if match and not value or match and not slot:
         raise InvalidInputError(f"{text} is not SLOT=VALUE or SLOT~PART", f"""to find these characters themselves write '"{text}"'""")
-    return Term(_slot(slot, text) if match else "", value, whole=bool(match) and match["sign"] == "=")
+    return Term(_slot(slot, text) if match else "", value, whole=match is not None and match["sign"] == "=")
 
 
 def _slot(name: str, text: str) -> str:

@@ -49,7 +49,7 @@ class Diagnosis:
     fix: str | None = None
 
 
-def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, write: bool = False) -> Iterator[Diagnosis]:
+def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] | None, write: bool = False) -> Iterator[Diagnosis]:
     """Look at everything between here and the data.
 
     Parameters
@@ -155,7 +155,7 @@ def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
     yield Diagnosis("login", "ok", f"{caller.get('name')} (from {where}); reads {reads}; writes {writes}")
 
 
-def _s3(place: str, services: Services, s3_kwargs: dict | None, write: bool) -> Iterator[Diagnosis]:
+def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write: bool) -> Iterator[Diagnosis]:
     options = s3_options(place, services, s3_kwargs)
     storage = open_remote(place, services, options)
     if isinstance(storage, ServedStorage):
@@ -204,7 +204,7 @@ def _read_some(storage: Storage) -> None:
             raise ProtocolError(f"{storage.url}/{path}: a byte was asked for, and none came")
 
 
-def _source(options: dict | None) -> str:
+def _source(options: dict[str, Any] | None) -> str:
     if options and "renew" in options:
         return "for an hour, from the endpoint"
     if options and options.get("anon"):

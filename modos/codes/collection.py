@@ -127,7 +127,7 @@ class Collection:
         if not grams:
             return np.empty(0, np.int64)
         counts = np.bincount(np.concatenate(grams), minlength=len(self._arrays["word_ends"]) - 1)
-        found = np.flatnonzero(counts > 0)  # faster than of the numbers themselves
+        found: np.ndarray = np.flatnonzero(counts > 0)  # faster than of the numbers themselves
         ends = self._arrays["word_ends"]
         found = found[np.abs(ends[found + 1] - ends[found] - length) <= distance]
         if len(found) > _MAX_NEAR:
@@ -199,4 +199,5 @@ def _in_sorted(values: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which values are among others that are sorted."""
     at = np.searchsorted(others, values)
     at[at == len(others)] = 0
-    return others[at] == values
+    same: np.ndarray = others[at] == values
+    return same

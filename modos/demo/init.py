@@ -51,7 +51,7 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
         Whether anybody may read the bucket.
     """
     from minio import Minio, MinioAdmin
-    from minio.credentials import StaticProvider
+    from minio.credentials.providers import StaticProvider
 
     root = (folder / "s3-root-user").read_text(), (folder / "s3-root-password").read_text()
     host, secure = urlsplit(url).netloc, url.startswith("https:")
@@ -85,7 +85,7 @@ def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
         local.upload(target, services=services, s3_kwargs=credentials)
 
 
-def _policy(bucket: str, *, write: bool, principal: dict | None = None) -> dict[str, Any]:
+def _policy(bucket: str, *, write: bool, principal: dict[str, Any] | None = None) -> dict[str, Any]:
     """What may be done in a bucket, as an IAM policy."""
     of_bucket = ["s3:GetBucketLocation", "s3:ListBucket"] + ["s3:ListBucketMultipartUploads"] * write
     of_objects = ["s3:GetObject"]

@@ -62,7 +62,7 @@ class Digest:
 
     def hexdigest(self) -> str:
         """It, in hexadecimal digits."""
-        return self._hash.hexdigest()
+        return str(self._hash.hexdigest())
 
 
 def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:

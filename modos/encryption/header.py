@@ -219,7 +219,7 @@ def _open_packet(packet: bytes, secret: SecretKey) -> bytes | None:
 
 
 def _kind(content: bytes) -> int:
-    return _NUMBER.unpack_from(content)[0]
+    return int(_NUMBER.unpack_from(content)[0])
 
 
 def _data_key(content: bytes) -> bytes:

@@ -138,13 +138,13 @@ def _x25519(load: Callable[[], Any]) -> Any:
 def _pem_public(data: bytes) -> bytes:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
-    return _x25519(lambda: load_der_public_key(data)).public_bytes_raw()
+    return bytes(_x25519(lambda: load_der_public_key(data)).public_bytes_raw())
 
 
 def _pem_secret(data: bytes, password: bytes | None) -> bytes:
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-    return _x25519(lambda: load_der_private_key(data, password)).private_bytes_raw()
+    return bytes(_x25519(lambda: load_der_private_key(data, password)).private_bytes_raw())
 
 
 def _ssh_public(lines: list[bytes]) -> bytes:

@@ -94,7 +94,7 @@ def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> byte
         return read(count)
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError, IsalError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
+    except (OSError, ValueError, IsalError, OverflowError) as error:  # type: ignore[misc]  # OverflowError: a name or comment of gzip of more than half a MiB
         raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 

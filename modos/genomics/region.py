@@ -139,8 +139,8 @@ class Region:
         query = parse_qs(urlsplit(url).query)
         if "referenceName" not in query:
             raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
-        return cls(query["referenceName"][0], _number(query.get("start", ["0"])[0]),
-                   _number(query["end"][0]) if "end" in query else None)
+        return cls(query["referenceName"][0], _read_number(query.get("start", ["0"])[0]),
+                   _read_number(query["end"][0]) if "end" in query else None)
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
@@ -162,7 +162,7 @@ class Region:
         return f"{{{self.contig}}}{span}" if ":" in self.contig and span else f"{self.contig}{span}"
 
 
-def _number(text: str) -> int:
+def _read_number(text: str) -> int:
     try:
         return int(text)
     except ValueError:

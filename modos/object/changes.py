@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-from modos.object.document import ZARR
+
 from modos.metadata import model
 from modos.object.document import Document
 from modos.object import journal
 from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
-from modos.formats import index_names, is_array_path, name_of, plain_name
+from modos.formats import ZARR, index_names, is_array_path, name_of, plain_name
 from modos.storage import check_key
 
 
@@ -100,7 +100,7 @@ class SetArrays:
 
     element_id: str
     base: frozenset[str]
-    nodes: dict[str, dict] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
         if self.element_id not in document:

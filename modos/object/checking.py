@@ -8,7 +8,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modos.object.document import ROOT_KEY, ZARR
+from modos.object.document import ROOT_KEY
 from modos.object import commits, transfer
 from modos.genomics import indexer
 from modos.metadata import model
@@ -20,7 +20,7 @@ from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError
-from modos.formats import format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.formats import ZARR, format_of, index_names, is_array_path, is_encrypted, plain_name
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.object.references import iter_mismatches
@@ -380,7 +380,7 @@ def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) 
             yield Finding("mirror", key, "is of an element that is not there")
 
 
-def _is_current(storage: Storage, key: str, node: dict) -> bool:
+def _is_current(storage: Storage, key: str, node: dict[str, Any]) -> bool:
     try:
         return json.loads(storage.read(key)[0])["attributes"] == node.get("attributes", {})
     except (ValueError, KeyError, TypeError, NotFoundError):

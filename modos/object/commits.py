@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from modos.metadata import model
 from modos.object import marks, old_layout
-from modos.object.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Document, check_ids, damaged, group_node
+from modos.formats import ZARR
+from modos.object.document import FORMAT_VERSION, ROOT_KEY, STATE, Document, check_ids, damaged, group_node
 from modos.object.marks import OWN_NODE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (

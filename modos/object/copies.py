@@ -24,13 +24,13 @@ class Copies:
 
     @also_called(target_path="target", s3_endpoint="services")
     def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                    s3_kwargs: dict | None = None, **chosen: Any) -> CopyPlan:
+                    s3_kwargs: dict[str, Any] | None = None, **chosen: Any) -> CopyPlan:
         """What `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
         return plan_copy(self.storage, self._remote(target, endpoint, services, s3_kwargs).storage, **chosen)
 
     @also_called(target_path="target", s3_endpoint="services")
     def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
+               s3_kwargs: dict[str, Any] | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
         """Bring the object to an S3 prefix, every byte checked; returns the copy.
 
         Where the prefix has an earlier state of it, only what differs is
@@ -66,7 +66,7 @@ class Copies:
         copy.refresh()
         return copy
 
-    def _remote(self, target: str, endpoint: str | None, services: Mapping[str, str] | None, s3_kwargs: dict | None) -> Self:
+    def _remote(self, target: str, endpoint: str | None, services: Mapping[str, str] | None, s3_kwargs: dict[str, Any] | None) -> Self:
         if not str(target).startswith("s3://"):
             raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
         return self._at(target, endpoint or self._endpoint, services or self._given_services, s3_kwargs)

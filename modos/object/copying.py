@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-from modos.object.document import ROOT_KEY, ZARR
+from modos.object.document import ROOT_KEY
 from modos.object import commits, transfer
 from modos.object.document import Document
 from modos.object import journal
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing,
 )
-from modos.formats import index_names, is_array_path, name_of
+from modos.formats import ZARR, index_names, is_array_path, name_of
 from modos.storage.hashing import ThreadedHash
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress

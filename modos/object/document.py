@@ -92,10 +92,10 @@ class Document:
     """
 
     attributes: dict[str, Any]
-    nodes: dict[str, dict] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
     tag: str | None = None
     zarr_format: int = 3
-    texts: dict[str, tuple[dict, str, int, str]] = field(default_factory=dict, repr=False, compare=False)
+    texts: dict[str, tuple[dict[str, Any], str, int, str]] = field(default_factory=dict, repr=False, compare=False)
     changed: set[str] = field(default_factory=set, repr=False, compare=False)
 
     @classmethod
@@ -167,7 +167,7 @@ class Document:
         except UnicodeEncodeError as error:
             raise InvalidInputError(f"half of a surrogate pair is no text: {text[max(error.start - 40, 0):error.end]!r}", "write it in UTF-8") from None
 
-    def _member(self, path: str, node: dict) -> tuple[str, int, str]:
+    def _member(self, path: str, node: dict[str, Any]) -> tuple[str, int, str]:
         attributes, slots = marks.split(path, node)
         name, depth = _dump(path), path.count("/")
         if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
@@ -233,7 +233,7 @@ class Document:
             if group in model.GROUPS and name and "/" not in name and "@type" in node.get("attributes", {}):
                 yield path
 
-    def metadata(self) -> dict[str, dict]:
+    def metadata(self) -> dict[str, dict[str, Any]]:
         """Attributes by id, of the object and of every element, links in full form."""
         own = {self.object_id: model.normalise(self.attributes)}
         return own | {element_id: self.element(element_id) for element_id in self.ids()}
@@ -261,7 +261,7 @@ class Document:
         parents = {path.rpartition("/")[0] for path, node in self.nodes.items() if node.get("node_type") == "array"}
         return [i for i in self.ids() if i in parents and reference_id in self.element(i).get("has_reference", ())]
 
-    def set_nodes(self, old: Iterable[str], new: Mapping[str, dict]) -> None:
+    def set_nodes(self, old: Iterable[str], new: Mapping[str, dict[str, Any]]) -> None:
         """Replace arrays and groups below elements."""
         self.nodes = {path: node for path, node in self.nodes.items() if path not in set(old)} | dict(new)
         self.changed.update(old, new)
@@ -397,7 +397,7 @@ def damaged(where: str, error: shape.Malformed) -> IntegrityError:
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 
-def _consolidated(metadata: dict[str, dict]) -> dict[str, Any]:
+def _consolidated(metadata: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": metadata}
 
 

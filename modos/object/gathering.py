@@ -34,7 +34,7 @@ class FromFiles:
     @classmethod
     def create_from_files(
         cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
+        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
         type: str | None = None, matcher: Matcher | None = None, progress: Progress | None = None,
         secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **attributes: Any,
     ) -> Self:
@@ -77,7 +77,7 @@ class FromFiles:
     @classmethod
     def compare_with_files(
         cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
+        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
         type: str | None = None, matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
         passphrase: str | None = None, **attributes: Any,
     ) -> list[Difference]:
@@ -89,7 +89,7 @@ class FromFiles:
     @classmethod
     def _survey_new(
         cls, object_path: str | Path, files: Paths, reference: str | Path | Paths, endpoint: str | None,
-        services: Mapping[str, str] | None, s3_kwargs: dict | None, descriptions: Sequence[str | Path | Entry], type: str | None,
+        services: Mapping[str, str] | None, s3_kwargs: dict[str, Any] | None, descriptions: Sequence[str | Path | Entry], type: str | None,
         matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None, attributes: Mapping[str, Any],
     ) -> Self:
         from modos.object.surveying import survey

@@ -21,11 +21,11 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from modos.storage.processes import ownership
-from modos.object.document import ZARR, Document
+from modos.object.document import Document
 from modos.object.record import FOLDER, Entry, Record, entries
 from modos.object.commits import fence, load, mirror_key
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
-from modos.formats import index_names, is_encrypted, plain_name
+from modos.formats import ZARR, index_names, is_encrypted, plain_name
 from modos.storage import ObjectInfo, Storage
 
 _WORKERS = 8

@@ -79,7 +79,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         path: str | Path,
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
-        s3_kwargs: dict | None = None,
+        s3_kwargs: dict[str, Any] | None = None,
         *,
         id: str | None = None,
         name: str | None = None,
@@ -104,7 +104,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-             s3_kwargs: dict | None = None) -> MODO:
+             s3_kwargs: dict[str, Any] | None = None) -> MODO:
         """Open an object that exists; never creates one. NotFoundError where there is none."""
         modo = cls.__new__(cls)
         modo._bind(path, endpoint, services, s3_kwargs)
@@ -113,7 +113,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def create(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None, **attributes: Any) -> MODO:
+               s3_kwargs: dict[str, Any] | None = None, **attributes: Any) -> MODO:
         """Create an object at an empty or new path; AlreadyExistsError where there is something."""
         modo = cls.__new__(cls)
         modo._bind(path, endpoint, services, s3_kwargs)
@@ -123,7 +123,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def exists(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None) -> bool:
+               s3_kwargs: dict[str, Any] | None = None) -> bool:
         """Whether there is an object at a path."""
         try:
             cls.open(path, endpoint, services, s3_kwargs)
@@ -133,7 +133,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def locate(cls, file: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None) -> tuple[MODO, str]:
+               s3_kwargs: dict[str, Any] | None = None) -> tuple[MODO, str]:
         """Open the object that a file is in: `data/ex/demo1.cram` -> (the object, `demo1.cram`).
 
         Raises
@@ -163,7 +163,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
     @classmethod
     def from_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                   endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                  s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
+                  s3_kwargs: dict[str, Any] | None = None, no_remove: bool = True, type: str | None = None,
                   progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
                   passphrase: str | None = None, new: bool = False, *, matcher: Matcher | None = None,
                   worksheet: str | None = None) -> MODO:
@@ -213,7 +213,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
     @classmethod
     def compare_with_file(cls, config_path: str | Path | Sequence[str | Path | Entry], object_path: str | Path,
                           endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                          s3_kwargs: dict | None = None, no_remove: bool = True, type: str | None = None,
+                          s3_kwargs: dict[str, Any] | None = None, no_remove: bool = True, type: str | None = None,
                           secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, *,
                           matcher: Matcher | None = None, worksheet: str | None = None) -> list[Difference]:
         """What `from_file` would change; nothing is changed."""
@@ -224,7 +224,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
-                 services: Mapping[str, str] | None, s3_kwargs: dict | None, no_remove: bool, type: str | None,
+                 services: Mapping[str, str] | None, s3_kwargs: dict[str, Any] | None, no_remove: bool, type: str | None,
                  secret_key: SecretKey | str | Path | None, passphrase: str | None, matcher: Matcher | None = None,
                  worksheet: str | None = None) -> MODO:
         given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
@@ -245,7 +245,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         return modo
 
     def _bind(self, path: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
-              s3_kwargs: dict | None) -> None:
+              s3_kwargs: dict[str, Any] | None) -> None:
         check_places(endpoint, services, s3_kwargs)
         self._endpoint = endpoint
         self._given_services = services
@@ -517,7 +517,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def remove(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict | None = None) -> list[str]:
+               s3_kwargs: dict[str, Any] | None = None) -> list[str]:
         """Remove the object at a path, or what an interrupted removal has left of it; see `remove_object`."""
         modo = cls.__new__(cls)
         modo._bind(path, endpoint, services, s3_kwargs)
@@ -525,7 +525,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     @classmethod
     def find_rest(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-                  s3_kwargs: dict | None = None, *, older_than: float = 24.0, fix: bool = False) -> list[Finding]:
+                  s3_kwargs: dict[str, Any] | None = None, *, older_than: float = 24.0, fix: bool = False) -> list[Finding]:
         """What was left at a path where there is no object, by one that was being made, copied or removed.
 
         Parameters

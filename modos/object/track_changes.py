@@ -62,7 +62,7 @@ class StagedArrays:
     arrays: SetArrays
     write: Write
     order: int = 0
-    kept: Mapping[str, dict] = field(default_factory=dict)
+    kept: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     replaces: bool = False
 
     def keys(self) -> list[str]:

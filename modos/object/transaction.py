@@ -15,7 +15,8 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos.object.document import ZARR, check_object_id, format_id
+from modos.formats import ZARR
+from modos.object.document import check_object_id, format_id
 from modos.object import commits, incoming, moving, transfer
 from modos.metadata import model
 from modos.object.changes import (

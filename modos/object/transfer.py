@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modos.object.document import Document, ROOT_KEY, ZARR
+from modos.object.document import Document, ROOT_KEY
 from modos.object import commits, sealed_index
 from modos.genomics import indexer
 from modos.object import journal
@@ -22,7 +22,7 @@ from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError, StorageFullError,
 )
-from modos.formats import format_of, index_names, is_encrypted
+from modos.formats import ZARR, format_of, index_names, is_encrypted
 from modos.storage.given import refuse_pipe
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store
 
-from modos.object.document import ZARR, Document, group_node
+from modos.formats import ZARR
+from modos.object.document import Document, group_node
 from modos.object.marks import OWN_NODE
 from modos.errors import NotFoundError
 from modos.storage import Storage

@@ -35,10 +35,10 @@ from modos.reference.reference import Reference
 from modos.reference.store import ReferenceStore
 from modos.remote import tokens
 from modos.remote.access import open_remote
+from modos.storage.http.reach import origin
 from modos.remote.services import (
     check_url,
     endpoint_from_environment,
-    origin,
     resolve_services,
     server_name,
     token_for,

@@ -15,10 +15,10 @@ from modos.remote.services import (
     check_url,
     endpoint_from_environment,
     fetch_json,
-    origin,
     resolve_services,
     token_for,
 )
+from modos.storage.http.reach import origin
 from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
@@ -59,7 +59,7 @@ def services_of(path: Any, endpoint: str | None, given: Mapping[str, Any] | None
     return replace(resolve_services(server, given), root=f"{server}/files", endpoint=server)
 
 
-def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
+def open_remote(url: Any, services: Services, given: dict[str, Any] | None) -> Storage:
     """The storage at an `s3://` URL, or at `/files/` of a modos server.
 
     What is given (arguments of s3fs) stands. Else a server that gives
@@ -82,7 +82,7 @@ def open_remote(url: Any, services: Services, given: dict | None) -> Storage:
     return open_storage(url, s3_url=services.s3, s3_kwargs=options)
 
 
-def s3_options(url: Any, services: Services, given: dict | None) -> dict | None:
+def s3_options(url: Any, services: Services, given: dict[str, Any] | None) -> dict[str, Any] | None:
     """The arguments of s3fs for an `s3://` URL: what is given, or how to ask the server for credentials; or None."""
     if given or not services.credentials or not services.endpoint:
         return given
@@ -100,7 +100,7 @@ def s3_options(url: Any, services: Services, given: dict | None) -> dict | None:
     return given
 
 
-def check_no_secrets(given: dict | None) -> None:
+def check_no_secrets(given: dict[str, Any] | None) -> None:
     """Refuse arguments of s3fs that are not to be in a pickle.
 
     Raises

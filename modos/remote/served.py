@@ -132,7 +132,7 @@ class ServedStorage(ReadOnlyStorage):
             if time.monotonic() < until:
                 return url
         with self._ask("GET", key) as answer:
-            location = answer.headers.get("Location")
+            location: str | None = answer.headers.get("Location")
         if not location and answer.status_code == 200:
             self._is_direct = True
             return None

@@ -172,7 +172,7 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
 
 def who_asks(endpoint: str, token: str | None) -> dict[str, Any]:
     """What a server says of the one who asks: a name, groups, and the places to read and write; the same errors as `discover`."""
-    caller = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
+    caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
     if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
         raise ProtocolError(f"{endpoint} is not a modos server: it does not say who asks")

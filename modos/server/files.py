@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog.catalog import Catalog
-from modos.object.document import ROOT_KEY, ZARR
+from modos.formats import ZARR
+from modos.object.document import ROOT_KEY
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.auth import Access, caller_of

@@ -33,7 +33,7 @@ _START_TIMEOUT = 30.0  # seconds
 _SETTINGS = "MODOS_SERVER_SETTINGS"
 
 
-def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Storage:
+def open_served(place: str, s3_url: str | None, s3_kwargs: dict[str, Any] | None) -> Storage:
     """The storage a server is to serve; fails now where it is not there."""
     if place.startswith("s3://"):
         from modos.storage.s3 import S3Storage
@@ -47,7 +47,7 @@ def open_served(place: str, s3_url: str | None, s3_kwargs: dict | None) -> Stora
     return storage
 
 
-def _open_references(place: str | None, s3_kwargs: dict | None) -> ReferenceStore | None:
+def _open_references(place: str | None, s3_kwargs: dict[str, Any] | None) -> ReferenceStore | None:
     """The reference store that is to be given out; fails now where it cannot be read."""
     if place is None:
         return None
@@ -88,7 +88,7 @@ class Settings:
     s3_url: str | None = None
     public_url: str | None = None
     htsget_url: str | None = None
-    s3_kwargs: dict | None = None
+    s3_kwargs: dict[str, Any] | None = None
     token_file: str | None = None
     access_file: str | None = None
     max_age: float = 0

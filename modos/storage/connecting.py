@@ -12,14 +12,14 @@ from modos.storage.event_loop import Filesystem
 from modos.storage.s3_arguments import anonymous_arguments, as_s3fs
 
 
-def open_filesystem(endpoint_url: str | None, s3_kwargs: dict | None) -> Filesystem:
+def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
     """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
     filesystem = Filesystem(partial(_opened, endpoint_url, s3_kwargs))
     filesystem.get()  # what is wrong with the arguments is said now
     return filesystem
 
 
-def _opened(endpoint_url: str | None, s3_kwargs: dict | None, loop: asyncio.AbstractEventLoop) -> Any:
+def _opened(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: asyncio.AbstractEventLoop) -> Any:
     from s3fs import S3FileSystem
 
     from modos.storage.watched import S3Session
@@ -75,8 +75,9 @@ def renew_now(filesystem: Any) -> bool:
     return True
 
 
-def _client_option(options: dict, name: str) -> str | None:
-    return options.get("client_kwargs", {}).pop(name, None)
+def _client_option(options: dict[str, Any], name: str) -> str | None:
+    value: str | None = options.get("client_kwargs", {}).pop(name, None)
+    return value
 
 
 def has_credentials(custom_server: bool) -> bool:

@@ -38,7 +38,7 @@ class _Running:
             return self._loop
 
 
-def _let_go(selector: selectors.BaseSelector) -> None:
+def _let_go(selector: Any) -> None:
     """In a child: have nothing where the parent's connections are, nor its selector.
 
     What closes them here (the garbage collector does) would say goodbye to

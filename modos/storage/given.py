@@ -68,7 +68,7 @@ def refuse_pipe(path: Name, reason: str, hint: str) -> None:
 
 
 @dataclass(frozen=True)
-class Copied(os.PathLike):
+class Copied(os.PathLike[str]):
     """A file with what came through a pipe; as text it is what the person named."""
 
     path: str

@@ -37,7 +37,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
     try:
         if not flags & os.O_EXCL and not may_go_on(os.fstat(descriptor), path.parent):
             raise ConflictError(f"{path} was replaced by somebody else meanwhile", "nothing was changed: try again")
-        if model is not None:
+        if model is not None and like is not None:
             _make_like(descriptor, like, model)
         elif not by_system:
             folder = os.stat(path.parent)

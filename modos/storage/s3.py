@@ -58,7 +58,7 @@ class S3Storage(Uploads):
         self._public_filesystem = public_filesystem or filesystem
 
     @classmethod
-    def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict | None = None,
+    def from_url(cls, url: str, *, endpoint_url: str | None = None, s3_kwargs: dict[str, Any] | None = None,
                  public_url: str | None = None) -> S3Storage:
         """Open `s3://bucket/prefix`; nothing is sent yet.
 
@@ -95,12 +95,13 @@ class S3Storage(Uploads):
     @property
     def endpoint_url(self) -> str:
         """The server that clients are told."""
-        return self._public_fs.s3.meta.endpoint_url
+        return str(self._public_fs.s3.meta.endpoint_url)
 
     @property
     def server_url(self) -> str | None:
         """The server that is asked; None for AWS."""
-        return self._fs.client_kwargs.get("endpoint_url")
+        url: str | None = self._fs.client_kwargs.get("endpoint_url")
+        return url
 
     @property
     def credentials(self) -> dict[str, str]:
@@ -156,7 +157,7 @@ class S3Storage(Uploads):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
-        return self._told(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag")
+        return str(self._told(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key)
@@ -190,7 +191,7 @@ class S3Storage(Uploads):
         return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
                 for folder in page.get("CommonPrefixes", ())]
 
-    def _pages(self, prefix: str, **options: str) -> Iterator[dict]:
+    def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
         full = self._full(prefix) if prefix else self._prefix
         options["Prefix"] = full + "/" if full else ""
         seen: set[str] = set()
@@ -212,7 +213,7 @@ class S3Storage(Uploads):
         full = self._full(key)
         if self._public_fs.anon:
             return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
-        return self._public_fs.url(f"{self._bucket}/{full}", expires=expires)
+        return str(self._public_fs.url(f"{self._bucket}/{full}", expires=expires))
 
     def create_bucket(self, acl: str = "private") -> None:
         """Make the bucket, with a canned ACL; nothing happens where it is there."""
@@ -231,15 +232,16 @@ class S3Storage(Uploads):
         url = self.server_url or (client.meta.endpoint_url if client else "")
         return "AWS S3" if not url or str(urlsplit(url).hostname).endswith(".amazonaws.com") else url
 
-    def _call(self, method: str, key: str | None, **arguments: Any) -> dict:
+    def _call(self, method: str, key: str | None, **arguments: Any) -> dict[str, Any]:
         if key is not None:
             arguments["Key"] = self._full(key)
-        return self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
+        answer: dict[str, Any] = self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
+        return answer
 
-    def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict, bytes]:
+    def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict[str, Any], bytes]:
         from fsspec.asyn import sync
 
-        async def get() -> tuple[dict, bytes]:
+        async def get() -> tuple[dict[str, Any], bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
                 if self._told(answer, "ContentLength") > most:
@@ -248,7 +250,8 @@ class S3Storage(Uploads):
                 return answer, await body.read()
 
         full = self._full(key)
-        return self._translated(key, lambda: sync(self._fs.loop, get))
+        answer: tuple[dict[str, Any], bytes] = self._translated(key, lambda: sync(self._fs.loop, get))
+        return answer
 
     def _translated(self, key: str | None, call: Callable[[], Any]) -> Any:
         """Run a call and turn what s3fs and botocore raise into our errors; once again where the credentials have ended."""
@@ -309,7 +312,7 @@ def _seconds(time: datetime | None) -> float | None:
     return time.timestamp() if time else None
 
 
-def _time_of(answer: dict) -> float:
+def _time_of(answer: dict[str, Any]) -> float:
     """When the server answered, by its own clock."""
     date = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     return (parsedate_to_datetime(date) if date else datetime.now(UTC)).timestamp()

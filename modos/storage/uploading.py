@@ -24,7 +24,7 @@ class Uploads(Storage):
     """How large files are written to S3."""
 
     _bucket: str
-    _call: Callable[..., dict]
+    _call: Callable[..., dict[str, Any]]
     _full: Callable[[str], str]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
@@ -62,13 +62,13 @@ class Uploads(Storage):
             self._call("abort_multipart_upload", key, UploadId=upload)
             self.delete(_record_of(key))
 
-    def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict]]:
+    def _open_upload(self, key: str) -> tuple[str | None, dict[int, dict[str, Any]]]:
         """The upload of a file that was begun and did not end, and its parts by their numbers.
 
         It is on record beside the object: who may write a prefix alone is
         not told which uploads a bucket has.
         """
-        parts: dict[int, dict] = {}
+        parts: dict[int, dict[str, Any]] = {}
         try:
             upload = self.read(_record_of(key))[0].decode()
             last, following = -1, 0
@@ -82,8 +82,8 @@ class Uploads(Storage):
             return None, {}
         return upload, parts
 
-    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict]) -> None:
-        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict, int]:
+    def _upload_parts(self, key: str, upload: str, parts: Iterator[bytes], size: int, there: dict[int, dict[str, Any]]) -> None:
+        def put(numbered: tuple[int, bytes], _: object) -> tuple[dict[str, Any], int]:
             (number, data), known = numbered, there.get(numbered[0])
             part = {"PartNumber": number, "ChecksumCRC32": _crc32(data)}
             if known and known["Size"] == len(data) and _has_md5(known["ETag"], hashlib.md5(data, usedforsecurity=False)):
@@ -133,11 +133,11 @@ class Uploads(Storage):
             raise
         _check_size(self, key, self.stat(key).size, len(head) + info.size - start)
 
-    def _copy_parts(self, key: str, upload: str, source: ObjectInfo, start: int) -> list[dict]:
+    def _copy_parts(self, key: str, upload: str, source: ObjectInfo, start: int) -> list[dict[str, Any]]:
         count = max((source.size - start) // _COPY_PART, 1)
         bounds = [start + number * _COPY_PART for number in range(count)] + [source.size]
 
-        def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict:
+        def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict[str, Any]:
             number, (low, high) = numbered
             answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
                                 CopySource={"Bucket": self._bucket, "Key": self._full(source.key)},
@@ -171,7 +171,7 @@ def _crc32(data: bytes) -> str:
 
 def _has_md5(tag: str, md5: Any) -> bool:
     """Whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
-    return tag.strip('"') == md5.hexdigest()
+    return bool(tag.strip('"') == md5.hexdigest())
 
 
 def _check_size(storage: Storage, key: str, got: int, size: int) -> None:

@@ -85,7 +85,7 @@ class AnywhereStorage(ReadOnlyStorage):
     def _read(self, key: str, start: int, end: int) -> bytes:
         """Bytes [start, end); never more are taken, whatever a server sends."""
         headers = {"Range": f"bytes={start}-{end - 1}"} if start or end < self._sizes[key] else {}
-        data = self._ask(key, "open", start, end, headers)
+        data: bytes = self._ask(key, "open", start, end, headers)
         if len(data) != end - start:
             raise ProtocolError(f"{self._url}/{key}: {end - start:,} bytes were asked for, and {len(data):,} came")
         return data

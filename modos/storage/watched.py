@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from functools import partial
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin
 
 from aiobotocore.httpsession import AIOHTTPSession
@@ -45,7 +45,7 @@ class _Paced(ResponseHandler):
 
 def watch(connector: BaseConnector) -> BaseConnector:
     """Have a connector make such connections."""
-    connector._factory = partial(_Paced, asyncio.get_running_loop())
+    connector._factory = cast(Any, partial(_Paced, asyncio.get_running_loop()))
     return connector
 
 
@@ -82,7 +82,7 @@ def redirects_checked(server: str | None = None) -> TraceConfig:
     return trace
 
 
-class S3Session(AIOHTTPSession):
+class S3Session(AIOHTTPSession):  # type: ignore[misc]
     """The connections to an S3 server."""
 
     async def _create_connector(self, *given: Any) -> Any:

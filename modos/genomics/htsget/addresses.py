@@ -5,15 +5,15 @@ A ticket comes from the network, and says where a client is to go next.
 
 from __future__ import annotations
 
-from modos.remote import services
 from modos.errors import ProtocolError
+from modos.storage.http import reach
 from modos.storage.http.reach import check_reach
 
 
 def origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of an http(s) URL; ProtocolError where it has none."""
     try:
-        return services.origin(url)
+        return reach.origin(url)
     except ValueError:
         raise ProtocolError(f"{url[:100]} is not an http or https address") from None
 

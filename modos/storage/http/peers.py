@@ -26,13 +26,13 @@ class _Paced(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         begin = time.monotonic()
-        count = self._raw.readinto(buffer)
+        count: int | None = self._raw.readinto(buffer)
         if count:
             self._pace.note(count, time.monotonic() - begin)
         return count
 
     def fileno(self) -> int:
-        return self._raw.fileno()
+        return int(self._raw.fileno())
 
     def close(self) -> None:
         self._raw.close()

@@ -90,6 +90,7 @@ class Child:
         """The answer; None where there is no process any more."""
         try:
             process = self._process or self._start()
+            assert process.stdin and process.stdout
             process.stdin.write(json.dumps(text).encode() + b"\n")
             process.stdin.flush()
             line = process.stdout.readline(_MAX_LINE)
@@ -106,6 +107,7 @@ class Child:
                 self._process = start(_SERVE, _FOLDER, *self._arguments, str(_IDLE), stderr=messages)
             except OSError as error:
                 raise ModosError(f"no process can be started for what may be damaged: {error.strerror}", "are there too many?") from None
+            assert self._process.stdout
             if self._process.stdout.readline(_MAX_LINE) != _READY:
                 self._end()
                 messages.seek(0)
@@ -123,6 +125,7 @@ class Child:
         """How the process has ended."""
         process, self._process = self._process, None
         if process is not None:
+            assert process.stdin and process.stdout
             with suppress(OSError):
                 process.stdin.close()
             process.stdout.close()
