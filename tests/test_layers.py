@@ -29,16 +29,17 @@ LAYERS = [
 ]
 INSIDE = {
     "object": [
-        {"record", "shape", "packets", "plain_indexes", "sealing_plan", "sealed_index", "reference_fit", "references", "finding", "notebook", "renamed"},
+        {"address", "record", "shape", "packets", "plain_indexes", "sealing_plan", "sealed_index", "reference_fit", "references", "finding",
+         "notebook", "renamed"},
         {"marks", "old_layout"},
         {"document", "old_chunks"},
-        {"commits", "streaming", "track_sequence", "tree"},
+        {"commits", "track_sequence", "tree"},
         {"journal", "newest", "tracks"},
         {"changes", "transfer"},
         {"checking", "copying", "incoming", "moving"},
-        {"copies", "sealing", "transaction"},
-        {"describing", "enrichment", "sealing_changes", "track_changes"},
-        {"encryption", "genomes", "surveying"},
+        {"sealing", "transaction"},
+        {"describing", "enrichment", "open_object", "sealing_changes", "track_changes"},
+        {"contents", "elements", "encryption", "genomes", "streaming", "surveying"},
         {"gathering"},
         {"modo"},
     ],

@@ -1,12 +1,10 @@
-"""The part of a MODO that encrypts its data files and decrypts them."""
+"""Encrypt the data files of an object, share them and decrypt them."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modos.encryption.keys import (
     PublicKey,
@@ -17,26 +15,19 @@ from modos.encryption.keys import (
 )
 from modos.errors import DecryptError, listing
 from modos.formats import is_encrypted
-from modos.object.document import Document
+from modos.object.open_object import OpenObject
 from modos.object.transaction import Transaction
-from modos.storage import Storage
+from modos.storage.base import Progress
 
 if TYPE_CHECKING:
     from modos.object.packets import Recipients
 
-Progress = Callable[[int], Any]
 
+class EncryptedFiles:
+    """The data files of an object, to be encrypted, shared and decrypted."""
 
-class EncryptedFiles(ABC):
-    """What it takes of an object to encrypt its files."""
-
-    storage: Storage
-    metadata: Mapping[str, Mapping[str, Any]]
-    _document: Document
-
-    @abstractmethod
-    def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
-        """Collect changes, and commit them together."""
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
 
     def encrypt(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                 seckey_path: str | Path | SecretKey | None = None, passphrase: str | None = None, delete: bool = True,
@@ -71,7 +62,7 @@ class EncryptedFiles(ABC):
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
         recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
-        with self.transaction(progress) as transaction:
+        with self._object.transaction(progress) as transaction:
             return sealing_changes.seal_elements(transaction, recipients, sender, elements, delete=delete)
 
     def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
@@ -79,7 +70,7 @@ class EncryptedFiles(ABC):
         """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
         from modos.object import sealing_changes
 
-        return sealing_changes.find_plain(Transaction(self.storage, self._document), as_public_keys(recipient_pubkeys), elements)
+        return sealing_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -108,7 +99,7 @@ class EncryptedFiles(ABC):
 
         secret = as_secret_key(seckey_path, passphrase)
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
-        with self.transaction(progress) as transaction:
+        with self._object.transaction(progress) as transaction:
             return sealing_changes.open_elements(transaction, secret, senders, elements)
 
     def share(self, seckey_path: str | Path | SecretKey,
@@ -128,7 +119,7 @@ class EncryptedFiles(ABC):
         """
         from modos.object import sealing_changes
 
-        with self.transaction() as transaction:
+        with self._object.transaction() as transaction:
             return sealing_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
                                           elements)
 
@@ -152,7 +143,7 @@ class EncryptedFiles(ABC):
         """
         from modos.object import sealing_changes
 
-        with self.transaction(progress) as transaction:
+        with self._object.transaction(progress) as transaction:
             return sealing_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
                                            elements, rotate=rotate)
 
@@ -161,7 +152,7 @@ class EncryptedFiles(ABC):
         from modos.object import packets
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return packets.find_recipients(self.storage, self.metadata, secret)
+        return packets.find_recipients(self._object.storage, self._object.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
                           progress: Progress | None = None, passphrase: str | None = None,
@@ -187,13 +178,13 @@ class EncryptedFiles(ABC):
         """
         from modos.object import sealing_changes
 
-        document = self._document
+        document = self._object.document
         metadata = document.metadata()
         chosen = [document.find(element) for element in elements] if elements else metadata
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
         plain = [i for i in chosen if not is_encrypted(metadata[i].get("data_path") or "")]
         if senders is not None and plain and (elements or len(plain) == len(metadata)):
-            raise DecryptError(f"not encrypted in {self.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
+            raise DecryptError(f"not encrypted in {self._object.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
                                "says who sent it", "leave the sender out, or name the encrypted elements alone")
-        return sealing_changes.verify(self.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
+        return sealing_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
                               senders)

@@ -1,110 +1,110 @@
-"""Objects made of files of this machine, as their headers tell."""
+"""Objects made of files of this machine: as descriptions name them, or as their own headers tell."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
-from modos.metadata.diff import Difference, compare
-from modos.remote.services import Services
-from modos.metadata.description import Entry, Matcher
-from modos.object.transaction import Transaction
-from modos.object.document import Document
 from modos.encryption.keys import SecretKey, as_secret_key
-from modos.errors import AlreadyExistsError
-from modos.storage import Storage
+from modos.errors import AlreadyExistsError, NotFoundError
+from modos.metadata.description import Entry, Matcher, read_descriptions
+from modos.metadata.diff import Difference, compare
+from modos.object import commits
+from modos.object.describing import bring_up_to_date
+from modos.object.document import Document
+from modos.object.open_object import OpenObject
+from modos.object.transaction import Transaction
 from modos.storage.base import Progress
 
 Paths = Sequence[str | Path]
+Key = SecretKey | str | Path | None
 
 
-class FromFiles:
-    """What makes an object, or more of one, of files."""
+@dataclass(frozen=True)
+class Described:
+    """What files describe: elements, by their descriptions, and how these are read.
 
-    storage: Storage
-    services: Services
-    _prepared: Transaction
-    _document: Document
-    _prepare: Callable[..., Self]
-    _commit: Callable[[Transaction, Progress | None], None]
-    transaction: Callable[..., AbstractContextManager[Transaction]]
+    Parameters
+    ----------
+    descriptions
+        YAML and JSON files, sheets, or entries that were read of them.
+    type
+        What the rows of a sheet are that have no `@type`.
+    matcher
+        Finds the slots and values that sheets mean.
+    worksheet
+        The one of an XLSX file that is meant.
+    """
 
-    @classmethod
-    def create_from_files(
-        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
-        type: str | None = None, matcher: Matcher | None = None, progress: Progress | None = None,
-        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **attributes: Any,
-    ) -> Self:
-        """Create an object of files, with what their headers say; in one commit, whole or not at all.
+    descriptions: str | Path | Sequence[str | Path | Entry]
+    type: str | None = None
+    matcher: Matcher | None = None
+    worksheet: str | None = None
 
-        Each file becomes an element of the class of its format, named after
-        it; the samples of its read groups or columns are linked, and the
-        reference that has its contigs. Indexes beside files come along.
+    def read(self) -> list[Entry]:
+        """The elements, of all files."""
+        given = [self.descriptions] if isinstance(self.descriptions, (str, Path)) else list(self.descriptions)
+        entries = [one for one in given if isinstance(one, Entry)]
+        paths = [Path(one) for one in given if not isinstance(one, Entry)]
+        return entries + read_descriptions(paths, self.type, matcher=self.matcher, worksheet=self.worksheet)
 
-        Parameters
-        ----------
-        reference
-            A FASTA that comes along, or an assembly of the reference store;
-            or several.
-        descriptions, type
-            Files that describe further elements, such as a sheet of the
-            samples; as for `from_file`.
-        matcher
-            Whom to ask where it is not clear what is meant, which is an error
-            else, and whom to tell what was found. Its mapping says what is
-            meant by headers and values of sheets, and by files:
-            `@type:FILE`, `has_reference:FILE`, `has_sample:NAME`.
-        secret_key, passphrase
-            As for `add_element`; headers of encrypted files are read with it.
-        attributes
-            Of the object: name, description.
 
-        Raises
-        ------
-        AlreadyExistsError
-            There is something already.
-        InvalidInputError, NotFoundError, IntegrityError
-            All that is wrong with the files, or not clear.
-        """
-        modo = cls._survey_new(object_path, files, reference, endpoint, services, s3_kwargs, descriptions, type, matcher or Matcher(),
-                               secret_key, passphrase, attributes)
-        modo._commit(modo._prepared, progress)
-        return modo
+def prepare(open_object: OpenObject, described: Described, *, prune: bool = False, secret_key: Key = None,
+            passphrase: str | None = None) -> Transaction:
+    """The changes that make an object what files describe, also one that is not there yet.
 
-    @classmethod
-    def compare_with_files(
-        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
-        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *, descriptions: Sequence[str | Path | Entry] = (),
-        type: str | None = None, matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
-        passphrase: str | None = None, **attributes: Any,
-    ) -> list[Difference]:
-        """What `create_from_files` would make; nothing is made."""
-        modo = cls._survey_new(object_path, files, reference, endpoint, services, s3_kwargs, descriptions, type, matcher or Matcher(),
-                               secret_key, passphrase, attributes)
-        return compare({}, modo._prepared.preview().metadata())
+    Parameters
+    ----------
+    prune
+        Remove elements that no file describes.
+    """
+    entries = described.read()
+    try:
+        document = commits.load(open_object.storage)
+    except NotFoundError:
+        open_object.refuse_taken()
+        own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
+        document = Document(open_object.own_attributes(**(own[0] if own else {})))
+    secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+    transaction = Transaction(open_object.storage, document, secret)
+    bring_up_to_date(transaction, entries, prune=prune)
+    return transaction
 
-    @classmethod
-    def _survey_new(
-        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths, endpoint: str | None,
-        services: Mapping[str, str] | None, s3_kwargs: dict[str, Any] | None, descriptions: Sequence[str | Path | Entry], type: str | None,
-        matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None, attributes: Mapping[str, Any],
-    ) -> Self:
-        from modos.object.surveying import survey
 
-        own = [Entry({"@type": "MODO"} | dict(attributes), None, None)] if attributes else []
-        modo = cls._prepare([*own, *descriptions], object_path, endpoint, services, s3_kwargs, True, type, secret_key, passphrase,
-                            matcher)
-        if modo._prepared.start.tag:
-            raise AlreadyExistsError(f"{object_path} exists already", f"add files to it with add_files, or `modos add {object_path} FILE...`")
-        survey(modo._prepared, _listed(files), _listed(reference), matcher=matcher, endpoint=endpoint)
-        matcher.tell_unused()
-        return modo
+def prepare_new(open_object: OpenObject, files: str | Path | Paths, reference: str | Path | Paths, described: Described,
+                attributes: Mapping[str, Any], *, secret_key: Key = None, passphrase: str | None = None) -> Transaction:
+    """The changes that make a new object of files, with what their headers say."""
+    from modos.object.surveying import survey
+
+    matcher = described.matcher or Matcher()
+    own = [Entry({"@type": "MODO"} | dict(attributes), None, None)] if attributes else []
+    more = [described.descriptions] if isinstance(described.descriptions, (str, Path)) else described.descriptions
+    transaction = prepare(open_object, Described([*own, *more], described.type, matcher, described.worksheet),
+                          secret_key=secret_key, passphrase=passphrase)
+    if transaction.start.tag:
+        path = open_object.address.path
+        raise AlreadyExistsError(f"{path} exists already", f"add files to it with add_files, or `modos add {path} FILE...`")
+    survey(transaction, _as_paths(files), _as_paths(reference), matcher=matcher, endpoint=open_object.address.endpoint)
+    matcher.tell_unused()
+    return transaction
+
+
+def find_changes(transaction: Transaction) -> list[Difference]:
+    """What a transaction would change, by meaning; nothing is changed."""
+    before = transaction.start.metadata() if transaction.start.tag else {}
+    return compare(before, transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))
+
+
+class Gathering:
+    """What brings more files into an object."""
+
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
 
     def add_files(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None,
-                  progress: Progress | None = None, *, matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
+                  progress: Progress | None = None, *, matcher: Matcher | None = None, secret_key: Key = None,
                   passphrase: str | None = None) -> list[str]:
         """Add files with what their headers say, in one commit; returns the ids of all elements that came.
 
@@ -123,28 +123,28 @@ class FromFiles:
         AlreadyExistsError, InvalidInputError, NotFoundError, IntegrityError
             All that is wrong with the files, or not clear.
         """
-        with self.transaction(progress) as transaction:
+        with self._object.transaction(progress) as transaction:
             before = set(transaction.view.ids())
             self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
-            added = [element_id for element_id in transaction.view.ids() if element_id not in before]
-        return added
+            return [element_id for element_id in transaction.view.ids() if element_id not in before]
 
     def compare_with_added(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None, *,
-                           matcher: Matcher | None = None, secret_key: SecretKey | str | Path | None = None,
+                           matcher: Matcher | None = None, secret_key: Key = None,
                            passphrase: str | None = None) -> list[Difference]:
         """What `add_files` would change; nothing is changed."""
-        transaction = Transaction(self.storage, self._document)
+        transaction = Transaction(self._object.storage, self._object.document)
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
-        return compare(transaction.start.metadata(), transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))
+        return find_changes(transaction)
 
     def _survey(self, transaction: Transaction, files: str | Path | Paths, reference: str | Path | Paths, part_of: str | None,
-                matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None) -> None:
+                matcher: Matcher, secret_key: Key, passphrase: str | None) -> None:
         from modos.object.surveying import survey
 
         transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        survey(transaction, _listed(files), _listed(reference), part_of=part_of, matcher=matcher, endpoint=self.services.endpoint)
+        survey(transaction, _as_paths(files), _as_paths(reference), part_of=part_of, matcher=matcher,
+               endpoint=self._object.services.endpoint)
         matcher.tell_unused()
 
 
-def _listed(given: str | Path | Paths) -> Paths:
+def _as_paths(given: str | Path | Paths) -> Paths:
     return [given] if isinstance(given, (str, Path)) else list(given)

@@ -1,21 +1,19 @@
-"""The part of a MODO that keeps genomes and numeric tracks."""
+"""Genomes of an object and numeric tracks along them: opened, added, changed."""
 
 from __future__ import annotations
 
 import tempfile
-from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.object.document import format_id
-from modos.remote.services import Services
-from modos.object.transaction import Transaction
+from modos.object.address import ObjectAddress
+from modos.object.open_object import OpenObject
 from modos.object.document import Document
 from modos.errors import InvalidInputError
-from modos.storage import Storage
 from modos.storage.base import Progress
 from modos.object.track_changes import TrackChanges
 
@@ -30,22 +28,12 @@ if TYPE_CHECKING:
     from modos.tracks.conditions import Condition
 
 
-class Genomes(ABC):
-    """What an object can do with genomes and tracks."""
+class Genomes:
+    """The genomes of an object, with their sequences and tracks."""
 
-    storage: Storage
-    services: Services
-    metadata: Mapping[str, Mapping[str, Any]]
-    _document: Document
-
-    @abstractmethod
-    def transaction(self, progress: Progress | None = None) -> AbstractContextManager[Transaction]:
-        """Collect changes, and commit them together."""
-
-    @property
-    def genome(self) -> Genome:
-        """The object's genome with its tracks; see `open_genome` where it has several."""
-        return self.open_genome()
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
+        self._known: dict[str | None, tuple[Document, Genome]] = {}
 
     def open_genome(self, id: str | None = None) -> Genome:
         """A genome of the object with its tracks; NotFoundError where there is none.
@@ -55,11 +43,11 @@ class Genomes(ABC):
         """
         from modos.object.tracks import open_genome
 
-        document, known = self._document, self.__dict__.setdefault("_genomes", {})
-        of, genome = known.get(id, (None, None))
-        if of is not document:
-            genome = open_genome(self.storage, document, id, partial(self._write_values, id), partial(_opened, self, id))
-            known[id] = document, genome
+        document = self._object.document
+        of, genome = self._known.get(id, (None, None))
+        if genome is None or of is not document:
+            genome = open_genome(self._object.storage, document, id, partial(self._write_values, id), partial(_reopen, self._object.address, id))
+            self._known[id] = document, genome
         return genome
 
     def _write_values(self, genome: str | None, contig: str, start: int, values: Mapping[str, np.ndarray]) -> Genome:
@@ -90,7 +78,7 @@ class Genomes(ABC):
         """
         from modos.object.references import reference_of_object
 
-        return reference_of_object(self.storage, self.metadata, name, self.services.endpoint)
+        return reference_of_object(self._object.storage, self._object.metadata, name, self._object.services.endpoint)
 
     @contextmanager
     def track_changes(self, progress: Progress | None = None) -> Iterator[TrackChanges]:
@@ -102,7 +90,7 @@ class Genomes(ABC):
                 tracks.add("coverage", "coverage.bw")
                 tracks.rename("signal", "signal-2024")
         """
-        with self.transaction(progress) as transaction:
+        with self._object.transaction(progress) as transaction:
             yield TrackChanges(transaction)
 
     def add_genome(self, fasta: str | Path | Sequence[str | Path] = (), *, sizes: str | Path | Sequence[str | Path] = (),
@@ -138,7 +126,7 @@ class Genomes(ABC):
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(stored, None, id or str(reference))
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            contigs, paths = settle_contigs(self.storage, self._document, fasta, sizes, agp, reference, assembly_report,
+            contigs, paths = settle_contigs(self._object.storage, self._object.document, fasta, sizes, agp, reference, assembly_report,
                                             name_style, chromosome_map, Path(folder), progress)
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
@@ -150,22 +138,22 @@ class Genomes(ABC):
         from modos.reference.locate import stored_assembly
         from modos.tracks.contigs import Contigs
 
-        document = self._document
+        document = self._object.document
         attributes = document.element(document.find(reference if "/" in reference else f"reference/{reference}"))
         if not attributes.get("assembly"):
             return None
-        assembly = stored_assembly(attributes, endpoint=self.services.endpoint)
+        assembly = stored_assembly(attributes, endpoint=self._object.services.endpoint)
         names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
         return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 
-    def add_track(self, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
+    def add_track(self, /, name: str, source: Source, genome: str | None = None, progress: Progress | None = None,
                   **options: Any) -> LoadReport:
         """Add a track in one commit; see `TrackChanges.add` for its options and errors."""
         with self.track_changes(progress) as tracks:
             tracks.add(name, source, genome, **options)
         return tracks.reports[name]
 
-    def replace_track(self, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
+    def replace_track(self, /, name: str, source: Source, progress: Progress | None = None, **options: Any) -> LoadReport:
         """Give a track other data in one commit; see `TrackChanges.replace`."""
         with self.track_changes(progress) as tracks:
             tracks.replace(name, source, **options)
@@ -222,5 +210,6 @@ class Genomes(ABC):
             return tracks.unmask(name)
 
 
-def _opened(modo: Genomes, id: str | None) -> Genome:
-    return modo.open_genome(id)
+def _reopen(address: ObjectAddress, id: str | None) -> Genome:
+    """The genome again, in another process."""
+    return Genomes(OpenObject(address)).open_genome(id)

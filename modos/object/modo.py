@@ -2,51 +2,59 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 from urllib.parse import unquote
 
-from modos.object import checking, marks, commits, transfer, notebook
-from modos.object.document import Document, check_object_id
-from modos.metadata import model
-from modos.object.checking import Finding
-from modos.metadata.diff import Difference, compare
-from modos.remote.access import check_no_secrets, is_remote, open_remote, services_of
-from modos.remote.services import Services
-from modos.object.copies import Copies
-from modos.object.describing import bring_up_to_date
-from modos.metadata.description import Entry, Matcher, read_descriptions
-from modos.object.transaction import Transaction, now
-from modos.object.newest import Newest
-from modos.object import journal
-from modos.object.encryption import EncryptedFiles
 from modos.encryption.keys import SecretKey, as_secret_key
-from modos.object.enrichment import enrich
-from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, listing
-from modos.storage.processes.forking import cached_property
-from modos.formats import is_array_path, is_index, name_of
-from modos.object.gathering import FromFiles
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, listing
+from modos.formats import is_index
+from modos.metadata.description import Entry, Matcher
+from modos.metadata.diff import Difference, compare
+from modos.object import checking, commits, notebook, transfer
+from modos.object.address import ObjectAddress
+from modos.object.checking import Finding
+from modos.object.contents import Contents
+from modos.object.copying import CopyPlan, copy_planned, plan_copy
+from modos.object.elements import Elements
+from modos.object.encryption import EncryptedFiles
+from modos.object.gathering import Described, Gathering, Paths, find_changes, prepare, prepare_new
 from modos.object.genomes import Genomes
-from modos.escaping import escape_line
-from modos.object.streaming import GenomicFiles
+from modos.object.notebook import ElementView
+from modos.object.open_object import OpenObject
 from modos.object.references import index_references
-from modos.object.renamed import check_places
-from modos.storage import Storage, open_storage
+from modos.object.renamed import also_called
+from modos.object.streaming import GenomicFiles
+from modos.object.transaction import Transaction
+from modos.remote.access import is_remote
+from modos.remote.services import Services
+from modos.storage import Storage
+from modos.storage.base import Progress
+from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
-    from rdflib import Graph
+    from modos.object.document import Document
+    from modos.tracks.genome import Genome
 
-    from modos.metadata.graph import Rows
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
 
-Progress = Callable[[int], Any]
+
+def _delegate(part: str, method: Callable[Concatenate[Any, Given], Result]) -> Callable[Concatenate[MODO, Given], Result]:
+    """A method of an object that one of its parts has."""
+
+    @wraps(method)
+    def call(self: MODO, /, *given: Given.args, **named: Given.kwargs) -> Result:
+        return method(getattr(self, part), *given, **named)
+
+    return call
 
 
-class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
+class MODO:
     """A multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
@@ -76,7 +84,7 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
 
     def __init__(
         self,
-        path: str | Path,
+        path: str | Path | OpenObject,
         endpoint: str | None = None,
         services: Mapping[str, str] | None = None,
         s3_kwargs: dict[str, Any] | None = None,
@@ -89,36 +97,34 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         source_uri: str | None = None,
         has_assay: Sequence[str] | None = None,
     ):
-        self._bind(path, endpoint, services, s3_kwargs)
-        try:
-            self._newest.look()
-        except NotFoundError:
-            journal.recover(self.storage)
-            if next(self.storage.iter_files(), None) is not None:
-                raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
-                                    "choose an empty or new path to create one") from None
-            self._document = self._create(self._own_attributes(
-                id=id, name=name, description=description, creation_date=creation_date,
-                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None,
-            ))
+        if isinstance(path, OpenObject):
+            self._object = path
+            return
+        self._object = OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs))
+        if self._object.is_new():
+            self._object.create(id=id, name=name, description=description, creation_date=creation_date,
+                                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None)
+
+    @classmethod
+    def _at(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+            s3_kwargs: dict[str, Any] | None = None) -> Self:
+        """The object at a place, whether there is one or not."""
+        return cls(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)))
 
     @classmethod
     def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-             s3_kwargs: dict[str, Any] | None = None) -> MODO:
+             s3_kwargs: dict[str, Any] | None = None) -> Self:
         """Open an object that exists; never creates one. NotFoundError where there is none."""
-        modo = cls.__new__(cls)
-        modo._bind(path, endpoint, services, s3_kwargs)
-        modo._newest.look()
+        modo = cls._at(path, endpoint, services, s3_kwargs)
+        modo.refresh()
         return modo
 
     @classmethod
     def create(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
-               s3_kwargs: dict[str, Any] | None = None, **attributes: Any) -> MODO:
+               s3_kwargs: dict[str, Any] | None = None, **attributes: Any) -> Self:
         """Create an object at an empty or new path; AlreadyExistsError where there is something."""
-        modo = cls.__new__(cls)
-        modo._bind(path, endpoint, services, s3_kwargs)
-        modo._refuse_taken()
-        modo._document = modo._create(modo._own_attributes(**attributes))
+        modo = cls._at(path, endpoint, services, s3_kwargs)
+        modo._object.create(**attributes)
         return modo
 
     @classmethod
@@ -201,13 +207,14 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         AlreadyExistsError
             There is an object, and it was to be a new one.
         """
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase, matcher,
-                            worksheet)
-        if new and modo._prepared.start.tag:
+        modo = cls._at(object_path, endpoint, services, s3_kwargs)
+        transaction = prepare(modo._object, Described(config_path, type, matcher, worksheet), prune=not no_remove,
+                              secret_key=secret_key, passphrase=passphrase)
+        if new and transaction.start.tag:
             raise AlreadyExistsError(f"{object_path} exists already", "bring it up to date with from_file, or `modos update`")
         if matcher is not None:
             matcher.tell_unused()
-        modo._commit(modo._prepared, progress)
+        modo._object.commit(transaction, progress)
         return modo
 
     @classmethod
@@ -217,311 +224,72 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                           secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, *,
                           matcher: Matcher | None = None, worksheet: str | None = None) -> list[Difference]:
         """What `from_file` would change; nothing is changed."""
-        modo = cls._prepare(config_path, object_path, endpoint, services, s3_kwargs, no_remove, type, secret_key, passphrase, matcher,
-                            worksheet)
-        before = modo._prepared.start.metadata() if modo._prepared.start.tag else {}
-        return compare(before, modo._prepared.preview().metadata(), ignore=frozenset({"last_update_date"}))
+        return find_changes(prepare(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
+                                    Described(config_path, type, matcher, worksheet), prune=not no_remove,
+                                    secret_key=secret_key, passphrase=passphrase))
 
     @classmethod
-    def _prepare(cls, config_path: Any, object_path: str | Path, endpoint: str | None,
-                 services: Mapping[str, str] | None, s3_kwargs: dict[str, Any] | None, no_remove: bool, type: str | None,
-                 secret_key: SecretKey | str | Path | None, passphrase: str | None, matcher: Matcher | None = None,
-                 worksheet: str | None = None) -> MODO:
-        given = [config_path] if isinstance(config_path, (str, Path)) else list(config_path)
-        entries = [one for one in given if isinstance(one, Entry)]
-        entries += read_descriptions([Path(one) for one in given if not isinstance(one, Entry)], type, matcher=matcher, worksheet=worksheet)
-        modo = cls.__new__(cls)
-        modo._bind(object_path, endpoint, services, s3_kwargs)
-        try:
-            document = commits.load(modo.storage)
-        except NotFoundError:
-            modo._refuse_taken()
-            own = [entry.attributes for entry in entries if entry.attributes["@type"] == "MODO"]
-            document = Document(modo._own_attributes(**(own[0] if own else {})))
-        modo._document = document
-        secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        modo._prepared = Transaction(modo.storage, document, secret)
-        bring_up_to_date(modo._prepared, entries, prune=not no_remove)
+    def create_from_files(
+        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
+        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *,
+        descriptions: Sequence[str | Path | Entry] = (), type: str | None = None, matcher: Matcher | None = None,
+        progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
+        **attributes: Any,
+    ) -> Self:
+        """Create an object of files, with what their headers say; in one commit, whole or not at all.
+
+        Each file becomes an element of the class of its format, named after
+        it; the samples of its read groups or columns are linked, and the
+        reference that has its contigs. Indexes beside files come along.
+
+        Parameters
+        ----------
+        reference
+            A FASTA that comes along, or an assembly of the reference store;
+            or several.
+        descriptions, type
+            Files that describe further elements, such as a sheet of the
+            samples; as for `from_file`.
+        matcher
+            Whom to ask where it is not clear what is meant, which is an error
+            else, and whom to tell what was found. Its mapping says what is
+            meant by headers and values of sheets, and by files:
+            `@type:FILE`, `has_reference:FILE`, `has_sample:NAME`.
+        secret_key, passphrase
+            As for `add_element`; headers of encrypted files are read with it.
+        attributes
+            Of the object: name, description.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is something already.
+        InvalidInputError, NotFoundError, IntegrityError
+            All that is wrong with the files, or not clear.
+        """
+        modo = cls._at(object_path, endpoint, services, s3_kwargs)
+        transaction = prepare_new(modo._object, files, reference, Described(descriptions, type, matcher), attributes,
+                                  secret_key=secret_key, passphrase=passphrase)
+        modo._object.commit(transaction, progress)
         return modo
 
-    def _bind(self, path: str | Path, endpoint: str | None, services: Mapping[str, str] | None,
-              s3_kwargs: dict[str, Any] | None) -> None:
-        check_places(endpoint, services, s3_kwargs)
-        self._endpoint = endpoint
-        self._given_services = services
-        self._opening = path, endpoint, services, s3_kwargs
-        if is_remote(path):
-            self.storage: Storage = open_remote(path, self.services, s3_kwargs)
-        else:
-            self.storage = open_storage(path)
-        self._newest = Newest(self.storage)
-
-    @property
-    def _document(self) -> Document:
-        """The root document as it is now; what takes several looks at it takes it once."""
-        return self._newest.get()
-
-    @_document.setter
-    def _document(self, document: Document) -> None:
-        self._newest.put(document)
-
-    def refresh(self) -> bool:
-        """See at once what others have committed; whether there is anything new.
-
-        Every method that reads looks by itself: at a folder each time, at a
-        server when a second has passed since it looked last. What was opened
-        before, such as a file or a genome, stays with what it was opened on,
-        or fails where that is gone.
-
-        Raises
-        ------
-        NotFoundError
-            The object was removed.
-        TransportError
-            The server cannot be reached.
-        """
-        return self._newest.look()[1]
-
-    @cached_property
-    def services(self) -> Services:
-        """The services around a remote object, asked of the endpoint once."""
-        return services_of(self._opening[0], self._endpoint, self._given_services)
-
-    def _refuse_taken(self) -> None:
-        journal.recover(self.storage)
-        journal.refuse_busy(self.storage, journal.entries(self.storage))
-        if next(self.storage.iter_files(), None) is not None:
-            raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
-
-    def _create(self, attributes: dict[str, Any]) -> Document:
-        return commits.create(self.storage, Document(attributes))
-
-    def _own_attributes(self, **given: Any) -> dict[str, Any]:
-        date = now()
-        given = {key: value for key, value in given.items() if value is not None}
-        given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)
-        given.setdefault("creation_date", date)
-        given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else date)
-        attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
-        check_object_id(attributes.get("id"))
-        model.validate(attributes, attributes["id"])
-        return attributes
-
-    @property
-    def zarr(self) -> Any:
-        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
-        import zarr
-
-        from modos.object.tree import DocumentStore
-
-        return zarr.open_group(DocumentStore(self.storage, self._document), mode="r", zarr_format=3, use_consolidated=False)
-
-    @property
-    def is_remote(self) -> bool:
-        """Whether it is at S3 or at a modos server."""
-        return self.storage.is_remote
-
-    @property
-    def endpoint(self) -> Services:
-        """The services around it."""
-        return self.services
-
-    @property
-    def path(self) -> Path:
-        """The object's place, as listings show it."""
-        return self.storage.path
-
-    @property
-    def metadata(self) -> dict[str, dict[str, Any]]:
-        """Attributes by element id (`data/demo1`), and those of the object by its own id."""
-        return self._document.metadata()
-
-    def list_files(self) -> list[Path]:
-        """Every file of the object with its indexes, below the object's own path."""
-        self._newest.get()  # an object that was removed has not merely no files
-        return [self.path / key for key, _ in transfer.object_files(self.storage)]
-
-    def files_of(self, element: str) -> list[str]:
-        """The paths within the object of an element's file and its indexes."""
-        document = self._document
-        attributes = document.element(document.find(element))
-        return sorted(filter(self.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
-
-    def measure(self, element: str | None = None) -> tuple[int, int, int]:
-        """How many elements, files and bytes the object has, or one of its elements: what a removal takes away."""
-        document = self._document
-        if element is None:
-            files, held = transfer.measure_object(self.storage, document)
-            return sum(1 for _ in document.ids()), files, held
-        attributes = document.element(document.find(element))
-        if is_array_path(attributes.get("data_path") or ""):
-            return 1, 0, attributes.get("data_size") or 0
-        sizes = [self.storage.stat(key).size for key in self.files_of(element)]
-        return 1, len(sizes), sum(sizes)
-
-    def list_samples(self) -> list[str]:
-        """Ids of the samples."""
-        return [element_id for element_id in self.metadata if element_id.startswith("sample/")]
-
-    def list_nodes(self) -> list[str]:
-        """Paths of the object's Zarr groups and arrays."""
-        return sorted(path for path in self._document.nodes if path != marks.OWN_NODE)
-
-    def list_arrays(self, element: str | None = None) -> Any:
-        """The tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
-        import zarr
-        from zarr.core.buffer.cpu import Buffer
-
-        nodes = {path: self._document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
-        document = Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
-        root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
-        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
-        try:
-            group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
-            return group.tree() if place is None else group[place].tree()
-        except Exception as error:  # zarr has many kinds for what it does not take
-            raise IntegrityError(f"{self.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
-
-    def _node_of(self, element: str) -> str:
-        """The path of a group, which the element of that name is in, or of an element."""
-        document = self._document
-        return element if element in document.nodes else document.find(element)
-
-    def file_name(self, element: str) -> str | None:
-        """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
-        path = self._document.element(self._document.find(element)).get("data_path")
-        return path and (path if is_array_path(path) else name_of(path))
-
-    def show_contents(self, element: str | None = None) -> str:
-        """The metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
-        return notebook.to_yaml(self.metadata if element is None else self.metadata_of(element))
-
-    def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:
-        """The attributes of one element by its id, or of all elements of a group (`data`).
-
-        Raises
-        ------
-        NotFoundError, InvalidInputError
-            There is none; a name that an element has and a group.
-        """
-        document = self._document
-        metadata, group = document.metadata(), element.rstrip("/")
-        if group not in model.GROUPS:
-            element_id = document.find(element)
-            return {element_id: metadata[element_id]}
-        if group == document.object_id or any(f"{one}/{group}" in document for one in model.GROUPS):
-            raise InvalidInputError(f"{group} is a group and the name of an element", "write the element's full id")
-        return {element_id: attributes for element_id, attributes in metadata.items() if element_id.startswith(f"{group}/")}
-
-    def find_element(self, element: str) -> str:
-        """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
-        return self._document.find(element)
-
-    @contextmanager
-    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
-        """Collect changes, and commit them together at the end of the block; an exception discards them.
-
-        ::
-
-            with modo.transaction() as tx:
-                tx.add_element({"id": "s1", "@type": "Sample"})
-                tx.remove_element("sample/s0")
-
-        Raises
-        ------
-        ConflictError
-            Somebody else changed the same elements meanwhile; nothing was
-            changed.
-        """
-        transaction = Transaction(self.storage, self._newest.look()[0])
-        yield transaction
-        self._commit(transaction, progress)
-
-    def _commit(self, transaction: Transaction, progress: Progress | None) -> None:
-        self._document = transaction.commit(progress)
-
-    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
-                    progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
-                    passphrase: str | None = None) -> str:
-        """Add an element, with its file, in one commit; returns its id.
-
-        Parameters
-        ----------
-        element
-            A mapping with `id` and `@type`, or an instance of a schema class.
-        source_file
-            A file of this machine that becomes the element's data. Its
-            index comes along, or is built.
-        part_of
-            Id of the element that links to it. Assays belong to the object.
-        secret_key
-            The key, or its file, of a recipient of a source that is
-            encrypted: an index beside it that is not is encrypted for the
-            same recipients.
-        passphrase
-            Of the secret key; `C4GH_PASSPHRASE` where it is None.
-
-        Raises
-        ------
-        SchemaError, AlreadyExistsError, NotFoundError, IntegrityError
-            The element does not fit; its id or file is taken; its source or
-            what it links to is missing; its source is damaged, or the index
-            beside it is of another file. Nothing is left behind.
-        """
-        with self.transaction(progress) as transaction:
-            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-            return transaction.add_element(element, source_file, part_of)
-
-    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
-                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False,
-                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> str:
-        """Change slots of an element in one commit; returns its id.
-
-        Parameters
-        ----------
-        element_id
-            The element, or the object by its own id.
-        new
-            Slots and their new values, as a mapping or an instance of a
-            schema class. Others stay; None or [] unsets a slot. Another
-            data_path renames the element's file, or names one that is in the
-            object and belongs to no element.
-        source_file
-            A file that replaces the element's, under the same name; it is
-            stored at a new key, as somebody may be reading the old one. A plain one that
-            replaces an encrypted one is encrypted for the recorded
-            recipients.
-        part_of
-            Id of an element that is to link to it.
-        plain
-            Leave a plain source file plain, also where it replaces an
-            encrypted one.
-        secret_key, passphrase
-            As for `add_element`.
-
-        Raises
-        ------
-        SchemaError, NotFoundError, ConflictError, IntegrityError
-            As for `add_element`; somebody else changed the element meanwhile.
-        InvalidInputError
-            It is encrypted, and for whom is not recorded.
-        """
-        with self.transaction(progress) as transaction:
-            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-            return transaction.update_element(element_id, new, source_file, part_of, plain)
-
-    def remove_element(self, element_id: str) -> str:
-        """Remove an element, its file and index, and every link to it; returns its id."""
-        with self.transaction() as transaction:
-            return transaction.remove_element(element_id)
+    @classmethod
+    def compare_with_files(
+        cls, object_path: str | Path, files: Paths, reference: str | Path | Paths = (), endpoint: str | None = None,
+        services: Mapping[str, str] | None = None, s3_kwargs: dict[str, Any] | None = None, *,
+        descriptions: Sequence[str | Path | Entry] = (), type: str | None = None, matcher: Matcher | None = None,
+        secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **attributes: Any,
+    ) -> list[Difference]:
+        """What `create_from_files` would make; nothing is made."""
+        transaction = prepare_new(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)), files, reference,
+                                  Described(descriptions, type, matcher), attributes, secret_key=secret_key, passphrase=passphrase)
+        return compare({}, transaction.preview().metadata())
 
     @classmethod
     def remove(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict[str, Any] | None = None) -> list[str]:
         """Remove the object at a path, or what an interrupted removal has left of it; see `remove_object`."""
-        modo = cls.__new__(cls)
-        modo._bind(path, endpoint, services, s3_kwargs)
-        return modo.remove_object()
+        return cls._at(path, endpoint, services, s3_kwargs).remove_object()
 
     @classmethod
     def find_rest(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
@@ -541,48 +309,221 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         ConflictError
             A change is under way, or may be.
         """
-        modo = cls.__new__(cls)
-        modo._bind(path, endpoint, services, s3_kwargs)
-        found = checking.find_rest(modo.storage, older_than * 3600)
+        storage = ObjectAddress(path, endpoint, services, s3_kwargs).connect().storage
+        found = checking.find_rest(storage, older_than * 3600)
         if fix and found:
-            checking.fix(modo.storage, found, older_than * 3600)
+            checking.fix(storage, found, older_than * 3600)
         return found
+
+    @property
+    def storage(self) -> Storage:
+        """The bytes of the object, at keys."""
+        return self._object.storage
+
+    @property
+    def services(self) -> Services:
+        """The services around a remote object, asked of the endpoint once."""
+        return self._object.services
+
+    @property
+    def _document(self) -> Document:
+        return self._object.document
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether it is at S3 or at a modos server."""
+        return self.storage.is_remote
+
+    @property
+    def endpoint(self) -> Services:
+        """The services around it."""
+        return self.services
+
+    @property
+    def path(self) -> Path:
+        """The object's place, as listings show it."""
+        return self.storage.path
+
+    @property
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Attributes by element id (`data/demo1`), and those of the object by its own id."""
+        return self._object.metadata
+
+    @property
+    def zarr(self) -> Any:
+        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
+        return self._contents.open_zarr()
+
+    @property
+    def genome(self) -> Genome:
+        """The object's genome with its tracks; see `open_genome` where it has several."""
+        return self.open_genome()
+
+    def refresh(self) -> bool:
+        """See at once what others have committed; whether there is anything new.
+
+        Every method that reads looks by itself: at a folder each time, at a
+        server when a second has passed since it looked last. What was opened
+        before, such as a file or a genome, stays with what it was opened on,
+        or fails where that is gone.
+
+        Raises
+        ------
+        NotFoundError
+            The object was removed.
+        TransportError
+            The server cannot be reached.
+        """
+        return self._object.newest.look()[1]
+
+    @contextmanager
+    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
+        """Collect changes, and commit them together at the end of the block; an exception discards them.
+
+        ::
+
+            with modo.transaction() as tx:
+                tx.add_element({"id": "s1", "@type": "Sample"})
+                tx.remove_element("sample/s0")
+
+        Raises
+        ------
+        ConflictError
+            Somebody else changed the same elements meanwhile; nothing was
+            changed.
+        """
+        with self._object.transaction(progress) as transaction:
+            yield transaction
+
+    @cached_property
+    def _contents(self) -> Contents:
+        return Contents(self._object)
+
+    @cached_property
+    def _elements(self) -> Elements:
+        return Elements(self._object)
+
+    @cached_property
+    def _gathering(self) -> Gathering:
+        return Gathering(self._object)
+
+    @cached_property
+    def _files(self) -> GenomicFiles:
+        return GenomicFiles(self._object)
+
+    @cached_property
+    def _encryption(self) -> EncryptedFiles:
+        return EncryptedFiles(self._object)
+
+    @cached_property
+    def _genomes(self) -> Genomes:
+        return Genomes(self._object)
+
+    list_files = _delegate("_contents", Contents.list_files)
+    files_of = _delegate("_contents", Contents.files_of)
+    measure = _delegate("_contents", Contents.measure)
+    list_samples = _delegate("_contents", Contents.list_samples)
+    list_nodes = _delegate("_contents", Contents.list_nodes)
+    list_arrays = _delegate("_contents", Contents.list_arrays)
+    file_name = _delegate("_contents", Contents.file_name)
+    show_contents = _delegate("_contents", Contents.show_contents)
+    metadata_of = _delegate("_contents", Contents.metadata_of)
+    find_element = _delegate("_contents", Contents.find_element)
+    checksum = _delegate("_contents", Contents.checksum)
+    knowledge_graph = _delegate("_contents", Contents.knowledge_graph)
+    query = _delegate("_contents", Contents.query)
+    ro_crate = _delegate("_contents", Contents.ro_crate)
+
+    add_element = _delegate("_elements", Elements.add_element)
+    update_element = _delegate("_elements", Elements.update_element)
+    remove_element = _delegate("_elements", Elements.remove_element)
+    enrich_metadata = _delegate("_elements", Elements.enrich_metadata)
+    update_date = _delegate("_elements", Elements.update_date)
+
+    add_files = _delegate("_gathering", Gathering.add_files)
+    compare_with_added = _delegate("_gathering", Gathering.compare_with_added)
+
+    file = _delegate("_files", GenomicFiles.file)
+    find_file = _delegate("_files", GenomicFiles.find_file)
+    stream_genomics = _delegate("_files", GenomicFiles.stream_genomics)
+    count = _delegate("_files", GenomicFiles.count)
+    coverage = _delegate("_files", GenomicFiles.coverage)
+
+    encrypt = _delegate("_encryption", EncryptedFiles.encrypt)
+    find_plain = _delegate("_encryption", EncryptedFiles.find_plain)
+    decrypt = _delegate("_encryption", EncryptedFiles.decrypt)
+    share = _delegate("_encryption", EncryptedFiles.share)
+    revoke = _delegate("_encryption", EncryptedFiles.revoke)
+    recipients = _delegate("_encryption", EncryptedFiles.recipients)
+    verify_encryption = _delegate("_encryption", EncryptedFiles.verify_encryption)
+
+    open_genome = _delegate("_genomes", Genomes.open_genome)
+    reference = _delegate("_genomes", Genomes.reference)
+    track_changes = _delegate("_genomes", Genomes.track_changes)
+    add_genome = _delegate("_genomes", Genomes.add_genome)
+    add_track = _delegate("_genomes", Genomes.add_track)
+    replace_track = _delegate("_genomes", Genomes.replace_track)
+    import_genomedata = _delegate("_genomes", Genomes.import_genomedata)
+    remove_track = _delegate("_genomes", Genomes.remove_track)
+    rename_track = _delegate("_genomes", Genomes.rename_track)
+    mask_track = _delegate("_genomes", Genomes.mask_track)
+    mask_tracks = _delegate("_genomes", Genomes.mask_tracks)
+    unmask_track = _delegate("_genomes", Genomes.unmask_track)
+
+    @also_called(target_path="target", s3_endpoint="services")
+    def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+                    s3_kwargs: dict[str, Any] | None = None, **chosen: Any) -> CopyPlan:
+        """What `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
+        return plan_copy(self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen)
+
+    @also_called(target_path="target", s3_endpoint="services")
+    def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+               s3_kwargs: dict[str, Any] | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
+        """Bring the object to an S3 prefix, every byte checked; returns the copy.
+
+        Where the prefix has an earlier state of it, only what differs is
+        sent. After an interruption the same call goes on from there.
+
+        Parameters
+        ----------
+        chosen
+            `include`, `exclude` and `data`, as `modos.object.copying.plan_copy` has them.
+
+        Raises
+        ------
+        ConflictError
+            The copy there was changed since.
+        AlreadyExistsError
+            There is something else.
+        """
+        copy = type(self)(OpenObject(self._object.address.at_s3(target, endpoint, services, s3_kwargs)))
+        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        copy.refresh()
+        return copy
+
+    @also_called(target_path="target")
+    def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
+        """What `download` is going to fetch; see `plan_upload`."""
+        return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
+
+    @also_called(target_path="target")
+    def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
+        """Bring the object to a folder, every byte checked; returns the copy. See `upload`."""
+        copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))
+        copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
+        copy.refresh()
+        return copy
 
     def remove_object(self) -> list[str]:
         """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
         return transfer.remove_object(self.storage)
 
-    def enrich_metadata(self) -> list[str]:
-        """Add what the headers of the data files say, in one commit; returns ids of files that could not be read.
-
-        Reference sequences and samples are taken from CRAM and BAM, contigs
-        and samples from VCF and BCF, samples and an assay from mzTab.
-        Running it again changes nothing.
-        """
-        with self.transaction() as transaction:
-            return enrich(transaction, self.services.endpoint)
-
-    def update_date(self, date: Any = None) -> None:
-        """Set the date of the last update, to now where none is given."""
-        with self.transaction() as transaction:
-            transaction.update_element(transaction.view.object_id, {"last_update_date": date or now()})
-
     def upgrade(self) -> None:
         """Bring an object in the layout of Zarr v2 to this version's, with its arrays; its references get the indexes that they lack."""
         from modos.object import old_chunks
 
-        self._document = commits.upgrade(self.storage, old_chunks)
+        self._object.newest.put(commits.upgrade(self.storage, old_chunks))
         index_references(self.storage, self.metadata)
-
-    def checksum(self) -> str:
-        """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.
-
-        It covers all metadata but the dates, and so, by their checksums, the
-        data.
-        """
-        content = {i: {k: v for k, v in a.items() if k not in ("creation_date", "last_update_date")}
-                   for i, a in self.metadata.items()}
-        return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Finding]:
@@ -602,37 +543,26 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         return list(checking.find_problems(self.storage, checksums=checksums, thorough=thorough, progress=progress,
                                   endpoint=self.services.endpoint, secret=secret))
 
-    def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
-        """The metadata as an RDF graph.
+    def __getitem__(self, element: str) -> ElementView:
+        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
 
-        Parameters
-        ----------
-        uri_prefix
-            What the names of elements and files begin with; the object's own
-            place (`file:///...`, `s3://...`) where it is None.
+        ::
+
+            for read in modo["data/demo1"].fetch("chr1:1-1,000"):
+                ...
         """
-        from modos.metadata.graph import build_graph
+        return self._files.view(element)
 
-        place = self.storage.url if self.storage.is_remote else self.storage.path.resolve().as_uri()
-        return build_graph(self.metadata, uri_prefix if uri_prefix is not None else place)
-
-    def query(self, query: str, uri_prefix: str | None = None) -> Rows:
-        """Rows of a SPARQL query over the metadata, by the names of its variables."""
-        from modos.metadata.graph import select
-
-        return select(self.knowledge_graph(uri_prefix), query)[1]
-
-    def ro_crate(self) -> dict[str, Any]:
-        """The content of an `ro-crate-metadata.json` for the object."""
-        from modos.metadata.ro_crate import build_crate
-
-        document = self._document
-        return build_crate(document.object_id, document.metadata())
+    def _repr_html_(self) -> str:
+        return notebook.object_html(self.storage.url, self.metadata)
 
     def __repr__(self) -> str:
         return f"<MODO {self.storage.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its place: who unpickles it opens it, as it is then; see `modos.remote.access.check_no_secrets`."""
-        check_no_secrets(self._opening[3])
-        return type(self).open, self._opening
+        """By its address: who unpickles it opens it, as it is then."""
+        return _reopen, (type(self), self._object.address)
+
+
+def _reopen(kind: type[MODO], address: ObjectAddress) -> MODO:
+    return kind.open(address.path, address.endpoint, address.services, address.s3_kwargs)

@@ -1,16 +1,14 @@
-"""Arguments by the names that sdsc-ordes modos has for them, and positions that mean something else there."""
+"""Arguments by the names that sdsc-ordes modos has for them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import wraps
 from typing import Any, TypeVar
 
 from modos.errors import InvalidInputError
-from modos.storage.s3_arguments import is_s3_argument
 
 Call = TypeVar("Call", bound=Callable[..., Any])
-_SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
 
 
 def also_called(**names: str) -> Callable[[Call], Call]:
@@ -33,23 +31,3 @@ def also_called(**names: str) -> Callable[[Call], Call]:
         return taking  # type: ignore[return-value]
 
     return decorate
-
-
-def check_places(endpoint: Any, services: Any, s3_kwargs: Any) -> None:
-    """Refuse what stands where an endpoint, services or arguments of S3 are meant, and is none.
-
-    Raises
-    ------
-    InvalidInputError
-        An endpoint that is no URL, services that are no mapping of URLs, and
-        so on; also where the services are arguments of S3, and the other way round.
-    """
-    if endpoint and not str(endpoint).lower().startswith(("http://", "https://")):
-        raise InvalidInputError(f"{str(endpoint)[:60]!r} is not the URL of a modos server",
-                                "what an object is called goes by name: MODO(path, id=..., name=...)")
-    if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
-        raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
-                                "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
-    if s3_kwargs is not None and (not isinstance(s3_kwargs, Mapping) or any(name in _SERVICES for name in s3_kwargs)):
-        raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
-                                "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")

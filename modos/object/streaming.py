@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from modos.object import finding
-from modos.remote.services import Services
 from modos.object.document import Document
 from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
 from modos.errors import ConflictError, DecryptError
@@ -19,21 +18,19 @@ from modos.genomics.htsget.client import WORKERS
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import Planner
 from modos.genomics.region import RegionLike
-from modos.storage import Storage
-from modos.object.notebook import ElementView, object_html
+from modos.object.notebook import ElementView
+from modos.object.address import ObjectAddress
+from modos.object.open_object import OpenObject
 
 if TYPE_CHECKING:
     import numpy as np
 
 
 class GenomicFiles:
-    """The part of a MODO that reads its data files."""
+    """The data files of an object, to be streamed."""
 
-    storage: Storage
-    services: Services
-    metadata: Mapping[str, Mapping[str, Any]]
-    _endpoint: str | None
-    _document: Document
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
 
     def stream_genomics(self, file_path: str | PurePath, region: RegionsLike = None,
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
@@ -104,26 +101,26 @@ class GenomicFiles:
 
         With a passphrase it is not pickled, as that would be in the pickle.
         """
-        document = self._document
+        document = self._object.document
         metadata = document.metadata()
-        key = finding.find_file(self.storage, metadata, str(file_path))
+        key = finding.find_file(self._object.storage, metadata, str(file_path))
         senders = None if sender_pubkey is None else tuple(as_public_keys(sender_pubkey))
         if senders is not None and not is_encrypted(key):
-            raise DecryptError(f"{self.storage.url}/{key} is not encrypted: nothing says who sent it",
+            raise DecryptError(f"{self._object.storage.url}/{key} is not encrypted: nothing says who sent it",
                                "leave the sender out to read it all the same")
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
-        services = self.services if self.storage.is_remote else None
+        services = self._object.services if self._object.storage.is_remote else None
         planner = self._planner_with(secret_key, senders) if is_encrypted(key) else self._planner
-        file = finding.genomic_file(self.storage, planner, services, metadata, key, reference_filename, hints=hints,
-                                    workers=workers, endpoint=self._endpoint, confirm=_Unchanged(self, document, key).confirm)
-        file.reopen = partial(type(self).file, self, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
+        file = finding.genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
+                                    workers=workers, endpoint=self._object.address.endpoint, confirm=_Unchanged(self._object, document, key).confirm)
+        file.reopen = partial(_reopen, self._object.address, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
                               sender_pubkey=senders)
         return file
 
     @cached_property
     def _planner(self) -> Planner:
-        return Planner(self.storage)
+        return Planner(self._object.storage)
 
     @cached_property
     def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
@@ -138,15 +135,15 @@ class GenomicFiles:
 
         key = as_secret_key(secret_key), senders
         if key not in self._opened:
-            view = DecryptedView(self.storage, key[0], lambda name: find_record(self.metadata, name), senders)
+            view = DecryptedView(self._object.storage, key[0], lambda name: find_record(self._object.metadata, name), senders)
             self._opened[key] = Planner(view)
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
         """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
-        return finding.find_file(self.storage, self.metadata, str(file_path))
+        return finding.find_file(self._object.storage, self._object.metadata, str(file_path))
 
-    def __getitem__(self, element: str) -> ElementView:
+    def view(self, element: str) -> ElementView:
         """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
 
         ::
@@ -154,34 +151,36 @@ class GenomicFiles:
             for read in modo["data/demo1"].fetch("chr1:1-1,000"):
                 ...
         """
-        document = self._document
+        document = self._object.document
         element_id = document.find(element)
         return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
 
     def _file_of(self, document: Document, key: str) -> GenomicFile:
         """The file that was at a key of a document; ConflictError where it is another, or gone."""
-        _Unchanged(self, document, key).confirm()
+        _Unchanged(self._object, document, key).confirm()
         return self.file(key)
 
-    def _repr_html_(self) -> str:
-        return object_html(self.storage.url, self.metadata)
+
+def _reopen(address: ObjectAddress, key: str, *given: Any, **options: Any) -> GenomicFile:
+    """The file again, in another process."""
+    return GenomicFiles(OpenObject(address)).file(key, *given, **options)
 
 
 class _Unchanged:
     """Knows whether a file of an object is still the one that a document tells of."""
 
-    def __init__(self, modo: GenomicFiles, document: Document, key: str):
-        self._modo = modo
+    def __init__(self, open_object: OpenObject, document: Document, key: str):
+        self._object = open_object
         self._document = document
         self._key = key
 
     def confirm(self) -> None:
         """Raise ConflictError where it is not, by the newest document."""
-        newest = self._modo._document
+        newest = self._object.document
         if newest is self._document:
             return
         if _recorded(newest, self._key) != _recorded(self._document, self._key):
-            raise ConflictError(f"{self._modo.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
+            raise ConflictError(f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
                                 "open it again")
         self._document = newest
 

@@ -81,15 +81,14 @@ except ModosError as error:
 
 OTHER = """
 import json, sys
-from modos.object import checking
 from modos.api import MODO
-from modos.object import journal
+from modos.object import checking, journal
+from modos.object.address import ObjectAddress
 
 path, options, limit = json.loads(sys.argv[1])
-modo = MODO.open(path, **options) if MODO.exists(path, **options) else MODO.__new__(MODO)
-if not hasattr(modo, "storage"):
-    modo._bind(path, None, options.get("services"), options.get("s3_kwargs"))
-    journal.recover(modo.storage, limit)
+modo = MODO.open(path, **options) if MODO.exists(path, **options) else None
+if modo is None:
+    journal.recover(ObjectAddress(path, **options).connect().storage, limit)
 elif limit is None:
     modo.update_element("sample/s", {"description": "by another"})
     journal.recover(modo.storage)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from modos.api import MODO
+from modos.object.open_object import OpenObject
 from modos.object.document import ROOT_KEY, Document
 from modos.object.newest import Newest
 from modos.encryption.keys import generate
@@ -43,6 +44,11 @@ def opened(request, tmp_path):
     return open_object
 
 
+def again(modo):
+    """The object at the same address, opened by somebody who knows nothing of it."""
+    return MODO(OpenObject(modo._object.address))
+
+
 def test_what_one_commits_the_other_sees(opened, tmp_path):
     source = CASES["vcf-tbi"](tmp_path).path
     (tmp_path / "other").mkdir()
@@ -60,7 +66,7 @@ def test_what_one_commits_the_other_sees(opened, tmp_path):
         before = reader.metadata
         commit()
         time.sleep(opened.wait)
-        expected = MODO.open(*reader._opening).metadata
+        expected = again(reader).metadata
         assert reader.metadata == expected != before
         assert reader.show_contents() == writer.show_contents() and reader.list_nodes() == writer.list_nodes()
         assert reader._repr_html_() == writer._repr_html_() and reader.checksum() == writer.checksum()
@@ -88,7 +94,7 @@ def test_a_transaction_starts_from_the_newest(opened):
 
 def test_an_object_that_is_removed_is_not_found(opened):
     reader = opened()
-    MODO.open(*reader._opening).remove_object()
+    again(reader).remove_object()
     time.sleep(opened.wait)
     for ask in (lambda: reader.metadata, reader.show_contents, reader.list_samples, lambda: reader["x"], reader.refresh, reader._repr_html_):
         with pytest.raises(NotFoundError, match="no MODO at"):
@@ -219,7 +225,7 @@ def test_a_file_that_was_opened_is_not_another_one(opened, tmp_path):
         with pytest.raises(ConflictError, match="since it was opened"):
             ask()
     new = reader.file("a.vcf.gz")
-    direct = MODO.open(*reader._opening).file("a.vcf.gz")
+    direct = again(reader).file("a.vcf.gz")
     assert list(new.header.contigs) == list(direct.header.contigs) != contigs
     assert [str(record) for record in new.fetch("chr1")] == [str(record) for record in direct.fetch("chr1")]
     assert new.count() == direct.count() and reader["a"].count("chr2") == direct.count("chr2")
@@ -276,7 +282,7 @@ def test_a_genome_is_the_newest_when_it_is_opened_and_stays_as_it_is(opened, tmp
     reader.refresh()
     np.testing.assert_array_equal(reader.genome["chr1"][5:50, "t"], values[5:50] + 1)
     assert "u" in reader.genome.tracks and "u" not in genome.tracks
-    fetched = MODO.open(*reader._opening)
+    fetched = again(reader)
     stale = fetched.genome
     writer.replace_track("t", {"chr1": values + 2})
     with pytest.raises(ConflictError, match="is gone"):
@@ -330,7 +336,7 @@ def test_what_was_committed_last_is_not_lost_from_sight(tmp_path):
 
 def test_a_child_looks_by_itself(tmp_path):
     modo = MODO(tmp_path / "ex")
-    with modo._newest._lock:  # as another thread may have it while this one forks
+    with modo._object.newest._lock:  # as another thread may have it while this one forks
         child = os.fork()
         if child == 0:
             os._exit(0 if modo.metadata else 1)

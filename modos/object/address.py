@@ -1,0 +1,99 @@
+"""Where an object is and how it is reached; opening and creating take this, and so does every pickle of what is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modos.errors import InvalidInputError
+from modos.remote.access import check_no_secrets, is_remote, open_remote, services_of
+from modos.remote.services import Services
+from modos.storage import Storage, open_storage
+from modos.storage.processes.forking import cached_property
+from modos.storage.s3_arguments import is_s3_argument
+
+_SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
+
+
+@dataclass(frozen=True)
+class ObjectAddress:
+    """Where an object is.
+
+    Parameters
+    ----------
+    path
+        A folder, `s3://bucket/prefix`, or `http://server/files/OBJECT` of a
+        modos server. Only `s3://` and a URL with `/files` make it remote.
+    endpoint
+        URL of a modos server, which tells where S3 and htsget are.
+    services
+        URLs of services by name (`s3`, `htsget`), instead of or before what
+        the endpoint tells.
+    s3_kwargs
+        Further arguments of s3fs.S3FileSystem, such as `key`, `secret`, `anon`.
+
+    Raises
+    ------
+    InvalidInputError
+        An endpoint that is no URL, services that are no mapping of URLs, and
+        so on; also where the services are arguments of S3, and the other way round.
+    """
+
+    path: str | Path
+    endpoint: str | None = None
+    services: Mapping[str, str] | None = None
+    s3_kwargs: dict[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.endpoint and not str(self.endpoint).lower().startswith(("http://", "https://")):
+            raise InvalidInputError(f"{str(self.endpoint)[:60]!r} is not the URL of a modos server",
+                                    "what an object is called goes by name: MODO(path, id=..., name=...)")
+        if self.services is not None and (not isinstance(self.services, Mapping) or any(map(is_s3_argument, self.services))):
+            raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
+                                    "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
+        if self.s3_kwargs is not None and (not isinstance(self.s3_kwargs, Mapping) or any(name in _SERVICES for name in self.s3_kwargs)):
+            raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
+                                    "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
+
+    def at_s3(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
+              s3_kwargs: dict[str, Any] | None = None) -> ObjectAddress:
+        """The address of a copy at S3, at the same services where no others are given."""
+        if not str(target).startswith("s3://"):
+            raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
+        return ObjectAddress(target, endpoint or self.endpoint, services or self.services, s3_kwargs)
+
+    @classmethod
+    def in_folder(cls, target: str | Path) -> ObjectAddress:
+        """The address of a copy in a folder."""
+        if "://" in str(target):
+            raise InvalidInputError(f"{target} is not a folder", "give the path of a new folder")
+        return cls(target)
+
+    def connect(self) -> Connection:
+        """The storage that the object is in, or will be, and the services around it."""
+        return Connection(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Without secrets; see `modos.remote.access.check_no_secrets`."""
+        check_no_secrets(self.s3_kwargs)
+        return ObjectAddress, (self.path, self.endpoint, self.services, self.s3_kwargs)
+
+
+class Connection:
+    """The storage of an object and the services around it, which are asked for once, and only where they are needed."""
+
+    def __init__(self, address: ObjectAddress):
+        self.address = address
+        self.storage: Storage = (open_remote(address.path, self.services, address.s3_kwargs) if is_remote(address.path)
+                                 else open_storage(address.path))
+
+    @cached_property
+    def services(self) -> Services:
+        """The services around the object, as its endpoint tells of them."""
+        return services_of(self.address.path, self.address.endpoint, self.address.services)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By its address: who unpickles it connects anew."""
+        return type(self), (self.address,)

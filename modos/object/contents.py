@@ -1,0 +1,154 @@
+"""What an object says of itself: elements, files, arrays, samples; as YAML, RDF and RO-Crate."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modos.errors import IntegrityError, InvalidInputError
+from modos.escaping import escape_line
+from modos.formats import is_array_path, name_of
+from modos.metadata import model
+from modos.object import journal, marks, notebook, transfer
+from modos.object.document import Document
+from modos.object.open_object import OpenObject
+
+if TYPE_CHECKING:
+    from rdflib import Graph
+
+    from modos.metadata.graph import Rows
+
+
+class Contents:
+    """The metadata of an object, to be read."""
+
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
+
+    def open_zarr(self) -> Any:
+        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
+        import zarr
+
+        from modos.object.tree import DocumentStore
+
+        return zarr.open_group(DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False)
+
+    def list_files(self) -> list[Path]:
+        """Every file of the object with its indexes, below the object's own path."""
+        self._object.newest.get()  # an object that was removed has not merely no files
+        return [self._object.storage.path / key for key, _ in transfer.object_files(self._object.storage)]
+
+    def files_of(self, element: str) -> list[str]:
+        """The paths within the object of an element's file and its indexes."""
+        document = self._object.document
+        attributes = document.element(document.find(element))
+        return sorted(filter(self._object.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
+
+    def measure(self, element: str | None = None) -> tuple[int, int, int]:
+        """How many elements, files and bytes the object has, or one of its elements: what a removal takes away."""
+        document = self._object.document
+        if element is None:
+            files, held = transfer.measure_object(self._object.storage, document)
+            return sum(1 for _ in document.ids()), files, held
+        attributes = document.element(document.find(element))
+        if is_array_path(attributes.get("data_path") or ""):
+            return 1, 0, attributes.get("data_size") or 0
+        sizes = [self._object.storage.stat(key).size for key in self.files_of(element)]
+        return 1, len(sizes), sum(sizes)
+
+    def list_samples(self) -> list[str]:
+        """Ids of the samples."""
+        return [element_id for element_id in self._object.metadata if element_id.startswith("sample/")]
+
+    def list_nodes(self) -> list[str]:
+        """Paths of the object's Zarr groups and arrays."""
+        return sorted(path for path in self._object.document.nodes if path != marks.OWN_NODE)
+
+    def list_arrays(self, element: str | None = None) -> Any:
+        """The tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
+        import zarr
+        from zarr.core.buffer.cpu import Buffer
+
+        nodes = {path: self._object.document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
+        document = Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
+        root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
+        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
+        try:
+            group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
+            return group.tree() if place is None else group[place].tree()
+        except Exception as error:  # zarr has many kinds for what it does not take
+            raise IntegrityError(f"{self._object.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
+
+    def _node_of(self, element: str) -> str:
+        """The path of a group, which the element of that name is in, or of an element."""
+        document = self._object.document
+        return element if element in document.nodes else document.find(element)
+
+    def file_name(self, element: str) -> str | None:
+        """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
+        path = self._object.document.element(self._object.document.find(element)).get("data_path")
+        return path and (path if is_array_path(path) else name_of(path))
+
+    def show_contents(self, element: str | None = None) -> str:
+        """The metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
+        return notebook.to_yaml(self._object.metadata if element is None else self.metadata_of(element))
+
+    def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:
+        """The attributes of one element by its id, or of all elements of a group (`data`).
+
+        Raises
+        ------
+        NotFoundError, InvalidInputError
+            There is none; a name that an element has and a group.
+        """
+        document = self._object.document
+        metadata, group = document.metadata(), element.rstrip("/")
+        if group not in model.GROUPS:
+            element_id = document.find(element)
+            return {element_id: metadata[element_id]}
+        if group == document.object_id or any(f"{one}/{group}" in document for one in model.GROUPS):
+            raise InvalidInputError(f"{group} is a group and the name of an element", "write the element's full id")
+        return {element_id: attributes for element_id, attributes in metadata.items() if element_id.startswith(f"{group}/")}
+
+    def find_element(self, element: str) -> str:
+        """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
+        return self._object.document.find(element)
+
+    def checksum(self) -> str:
+        """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.
+
+        It covers all metadata but the dates, and so, by their checksums, the
+        data.
+        """
+        content = {i: {k: v for k, v in a.items() if k not in ("creation_date", "last_update_date")}
+                   for i, a in self._object.metadata.items()}
+        return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
+        """The metadata as an RDF graph.
+
+        Parameters
+        ----------
+        uri_prefix
+            What the names of elements and files begin with; the object's own
+            place (`file:///...`, `s3://...`) where it is None.
+        """
+        from modos.metadata.graph import build_graph
+
+        place = self._object.storage.url if self._object.storage.is_remote else self._object.storage.path.resolve().as_uri()
+        return build_graph(self._object.metadata, uri_prefix if uri_prefix is not None else place)
+
+    def query(self, query: str, uri_prefix: str | None = None) -> Rows:
+        """Rows of a SPARQL query over the metadata, by the names of its variables."""
+        from modos.metadata.graph import select
+
+        return select(self.knowledge_graph(uri_prefix), query)[1]
+
+    def ro_crate(self) -> dict[str, Any]:
+        """The content of an `ro-crate-metadata.json` for the object."""
+        from modos.metadata.ro_crate import build_crate
+
+        document = self._object.document
+        return build_crate(document.object_id, document.metadata())

@@ -1,0 +1,109 @@
+"""Elements of an object: added, changed and removed, each in one commit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from modos.encryption.keys import SecretKey, as_secret_key
+from modos.object.enrichment import enrich
+from modos.object.open_object import OpenObject
+from modos.object.transaction import now
+from modos.storage.base import Progress
+
+
+class Elements:
+    """The elements of an object, to be changed."""
+
+    def __init__(self, open_object: OpenObject):
+        self._object = open_object
+
+    def add_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None,
+                    progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None,
+                    passphrase: str | None = None) -> str:
+        """Add an element, with its file, in one commit; returns its id.
+
+        Parameters
+        ----------
+        element
+            A mapping with `id` and `@type`, or an instance of a schema class.
+        source_file
+            A file of this machine that becomes the element's data. Its
+            index comes along, or is built.
+        part_of
+            Id of the element that links to it. Assays belong to the object.
+        secret_key
+            The key, or its file, of a recipient of a source that is
+            encrypted: an index beside it that is not is encrypted for the
+            same recipients.
+        passphrase
+            Of the secret key; `C4GH_PASSPHRASE` where it is None.
+
+        Raises
+        ------
+        SchemaError, AlreadyExistsError, NotFoundError, IntegrityError
+            The element does not fit; its id or file is taken; its source or
+            what it links to is missing; its source is damaged, or the index
+            beside it is of another file. Nothing is left behind.
+        """
+        with self._object.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+            return transaction.add_element(element, source_file, part_of)
+
+    def update_element(self, element_id: str, new: Any, source_file: str | Path | None = None,
+                       part_of: str | None = None, progress: Progress | None = None, *, plain: bool = False,
+                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> str:
+        """Change slots of an element in one commit; returns its id.
+
+        Parameters
+        ----------
+        element_id
+            The element, or the object by its own id.
+        new
+            Slots and their new values, as a mapping or an instance of a
+            schema class. Others stay; None or [] unsets a slot. Another
+            data_path renames the element's file, or names one that is in the
+            object and belongs to no element.
+        source_file
+            A file that replaces the element's, under the same name; it is
+            stored at a new key, as somebody may be reading the old one. A plain one that
+            replaces an encrypted one is encrypted for the recorded
+            recipients.
+        part_of
+            Id of an element that is to link to it.
+        plain
+            Leave a plain source file plain, also where it replaces an
+            encrypted one.
+        secret_key, passphrase
+            As for `add_element`.
+
+        Raises
+        ------
+        SchemaError, NotFoundError, ConflictError, IntegrityError
+            As for `add_element`; somebody else changed the element meanwhile.
+        InvalidInputError
+            It is encrypted, and for whom is not recorded.
+        """
+        with self._object.transaction(progress) as transaction:
+            transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+            return transaction.update_element(element_id, new, source_file, part_of, plain)
+
+    def remove_element(self, element_id: str) -> str:
+        """Remove an element, its file and index, and every link to it; returns its id."""
+        with self._object.transaction() as transaction:
+            return transaction.remove_element(element_id)
+
+    def enrich_metadata(self) -> list[str]:
+        """Add what the headers of the data files say, in one commit; returns ids of files that could not be read.
+
+        Reference sequences and samples are taken from CRAM and BAM, contigs
+        and samples from VCF and BCF, samples and an assay from mzTab.
+        Running it again changes nothing.
+        """
+        with self._object.transaction() as transaction:
+            return enrich(transaction, self._object.services.endpoint)
+
+    def update_date(self, date: Any = None) -> None:
+        """Set the date of the last update, to now where none is given."""
+        with self._object.transaction() as transaction:
+            transaction.update_element(transaction.view.object_id, {"last_update_date": date or now()})

@@ -1,0 +1,95 @@
+"""An object that is open: its newest root document, and changes to it. What MODO offers stands on this."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from modos.errors import AlreadyExistsError, NotFoundError
+from modos.metadata import model
+from modos.object import commits, journal
+from modos.object.address import Connection, ObjectAddress
+from modos.object.document import Document, check_object_id
+from modos.object.newest import Newest
+from modos.object.transaction import Transaction, now
+from modos.storage.base import Progress
+
+
+class OpenObject(Connection):
+    """An object at an address, which may be yet to be made."""
+
+    def __init__(self, address: ObjectAddress):
+        super().__init__(address)
+        self.newest = Newest(self.storage)
+
+    @property
+    def document(self) -> Document:
+        """The root document as it is now; what takes several looks at it takes it once."""
+        return self.newest.get()
+
+    @property
+    def metadata(self) -> dict[str, dict[str, Any]]:
+        """Attributes by element id (`data/demo1`), and those of the object by its own id."""
+        return self.document.metadata()
+
+    @contextmanager
+    def transaction(self, progress: Progress | None = None) -> Iterator[Transaction]:
+        """Collect changes, and commit them together at the end of the block; an exception discards them."""
+        transaction = Transaction(self.storage, self.newest.look()[0])
+        yield transaction
+        self.commit(transaction, progress)
+
+    def commit(self, transaction: Transaction, progress: Progress | None = None) -> None:
+        """Commit what a transaction has collected."""
+        self.newest.put(transaction.commit(progress))
+
+    def create(self, **attributes: Any) -> None:
+        """Make the object, with some metadata; the id is the path's last part and the dates are now where they are not given.
+
+        Raises
+        ------
+        AlreadyExistsError
+            There is something.
+        SchemaError
+            The metadata do not fit.
+        """
+        self.refuse_taken()
+        self.newest.put(commits.create(self.storage, Document(self.own_attributes(**attributes))))
+
+    def refuse_taken(self) -> None:
+        """Raise AlreadyExistsError where there is something at the address."""
+        journal.recover(self.storage)
+        journal.refuse_busy(self.storage, journal.entries(self.storage))
+        if next(self.storage.iter_files(), None) is not None:
+            raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
+
+    def is_new(self) -> bool:
+        """Whether there is nothing at the address yet.
+
+        Raises
+        ------
+        NotFoundError
+            It is taken by something that is no object.
+        """
+        try:
+            self.newest.look()
+        except NotFoundError:
+            journal.recover(self.storage)
+            if next(self.storage.iter_files(), None) is not None:
+                raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
+                                    "choose an empty or new path to create one") from None
+            return True
+        return False
+
+    def own_attributes(self, **given: Any) -> dict[str, Any]:
+        """The object's own metadata, complete and valid, of what is given; what is None is not."""
+        date = now()
+        given = {key: value for key, value in given.items() if value is not None}
+        given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)
+        given.setdefault("creation_date", date)
+        given.setdefault("last_update_date", given["creation_date"] if "last_update_date" not in given else date)
+        attributes = model.normalise(model.to_attributes({"@type": "MODO"} | given))
+        check_object_id(attributes.get("id"))
+        model.validate(attributes, attributes["id"])
+        return attributes
