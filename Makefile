@@ -2,7 +2,7 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all stack test-stack bench schema clean
+.PHONY: demo test test-all stack test-stack docs bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
@@ -20,6 +20,10 @@ stack: $(VENV)/.stack
 test-stack: $(VENV)/.test
 	deploy/native/install
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist loadscope -m stack
+
+docs: $(VENV)/.docs
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict
+	@echo "the pages are in build/site: open build/site/index.html"
 
 bench: $(VENV)/.test
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python tests/benchmarks/run.py
@@ -40,6 +44,10 @@ $(VENV)/.stack: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 clean:
