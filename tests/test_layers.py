@@ -23,13 +23,13 @@ LAYERS = [
     {"region", "formats", "config", "pipes", "mztab"},
     {"storage", "model", "login"},
     {"access", "renamed"},
-    {"elements", "htsget", "index", "searching", "description", "linked_data", "comparison", "encryption"},
+    {"elements", "htsget", "index", "searching", "linked_data", "comparison", "encryption"},
     {"records", "selection", "writing", "coverage", "planning", "tracks"},
     {"annotations", "bcftools", "proving", "blanking", "verification"},
     {"streaming", "indexing", "reference"},
     {"sealed_index", "unsealing"},
     {"genomics", "transfer", "changes", "codes"},
-    {"referencing", "reference_fit", "incoming", "moving"},
+    {"description", "referencing", "reference_fit", "incoming", "moving"},
     {"editing", "sources", "checking", "views", "copying"},
     {"enrichment", "describing", "reading", "sealing", "track_changes"},
     {"surveying"},
@@ -38,6 +38,7 @@ LAYERS = [
     {"api", "remote", "server"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {

@@ -36,7 +36,8 @@ from modos.object.genomes import Genomes
 from modos.escaping import escape_line
 from modos.object.streaming import GenomicFiles
 from modos.object.references import index_references
-from modos.object.renamed import check_places
+from modos.object.renamed import check_places, check_same
+from modos.object.finding import refuse_ambiguous
 from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -67,12 +68,15 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         Further arguments of s3fs.S3FileSystem, such as `key`, `secret`, `anon`.
     id, name, description, creation_date, last_update_date, source_uri
         Metadata of an object that is created; the id is the path's last part
-        and the dates are now where they are not given.
+        and the dates are now where they are not given. Those of an object
+        that exists have to be the same.
 
     Raises
     ------
     NotFoundError
         The path is taken by something that is no MODO.
+    AlreadyExistsError
+        There is an object already, and its metadata are other ones.
     """
 
     def __init__(
@@ -90,6 +94,9 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         source_uri: str | None = None,
         has_assay: Sequence[str] | None = None,
     ):
+        slots = {"id": id, "name": name, "description": description, "creation_date": creation_date,
+                 "last_update_date": last_update_date, "source_uri": source_uri, "has_assay": has_assay or None}
+        given = {slot: value for slot, value in slots.items() if value is not None}
         self._bind(path, endpoint, services, s3_kwargs)
         try:
             self._newest.look()
@@ -98,10 +105,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
             if next(self.storage.iter_files(), None) is not None:
                 raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
                                     "choose an empty or new path to create one") from None
-            self._document = self._create(self._own_attributes(
-                id=id, name=name, description=description, creation_date=creation_date,
-                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None,
-            ))
+            self._document = self._create(self._own_attributes(**given))
+        else:
+            if given:
+                check_same(self.storage.url, given, self._document.attributes)
 
     @classmethod
     def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
@@ -141,8 +148,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         ------
         NotFoundError
             No folder above the file is a MODO, or the object has no such file.
+        InvalidInputError
+            The object alone is named; or the name of one file is the id of another one's element.
         """
         file = os.fspath(file)
+        file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
@@ -154,7 +164,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue
-            return modo, modo.find_file(unquote(key) if at_server else key)
+            called = unquote(key) if at_server else key
+            found = modo.find_file(called)
+            refuse_ambiguous(modo.storage, modo.metadata, called, found)
+            return modo, found
         if cls.exists(file, endpoint, services, s3_kwargs):
             names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
             raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "
@@ -376,7 +389,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         nodes = {path: self._document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
         document = Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
-        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
+        wanted = (element or "").strip("/")
+        place = escape_line(self._node_of(wanted)).replace("\\", "%") if wanted else None
         try:
             group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
             return group.tree() if place is None else group[place].tree()
