@@ -52,7 +52,8 @@ _HOMES = {
     "AccessError", "AlreadyExistsError", "ChecksumMismatch", "ConflictError", "DecryptError", "IntegrityError", "InvalidInputError",
     "ModosError", "NotFoundError", "ProtocolError", "RegionError", "RemoteError", "SchemaError", "StorageFullError", "TransportError",
     "TruncatedStream"), "errors")
-_DISTRIBUTION = "modos-store"  # `modos` is somebody else's on PyPI
+DISTRIBUTION = "modos-store"
+OTHER_DISTRIBUTION = "modos"  # on PyPI, of sdsc-ordes, with an import and a command of the same name
 
 __all__ = [
     "MODO",
@@ -102,7 +103,7 @@ def _find_version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(_DISTRIBUTION)
+        return version(DISTRIBUTION)
     except PackageNotFoundError:
         import tomllib
         from pathlib import Path
@@ -111,4 +112,4 @@ def _find_version() -> str:
             project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
         except (OSError, ValueError, KeyError):
             return "unknown"
-        return str(project["version"]) if project.get("name") == _DISTRIBUTION else "unknown"
+        return str(project["version"]) if project.get("name") == DISTRIBUTION else "unknown"

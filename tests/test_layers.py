@@ -26,6 +26,7 @@ LAYERS = [
     {"server", "api"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 INSIDE = {
     "object": [

@@ -15,6 +15,8 @@ from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modos.encryption.keys import SecretKey
     from modos.object.modo import MODO
 
@@ -22,7 +24,7 @@ ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=comp
                                            "what `modos remote list` shows.")]
 MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
                                               "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
-                                              "has_reference:FILE=ID. May be repeated.")]
+                                              "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
 WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
 ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
                                                     "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
@@ -127,7 +129,7 @@ def add(
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
                                            help="The element it is part of.")] = None,
     map: MapOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs would add, and add nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be added, and add nothing.")] = False,
     json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
@@ -149,7 +151,7 @@ def add(
     if are_files(what, bool(element or file or source)):
         add_files(open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json)
         return
-    for given, option in ((reference, "--reference"), (map, "--map"), (dry_run, "--dry-run")):
+    for given, option in ((reference, "--reference"), (map, "--map")):
         _refuse_lonely(given, option, None, "FILEs")
     class_name = model.default_class(what[0])
     if element and file:
@@ -166,6 +168,9 @@ def add(
     if not isinstance(attributes, dict):
         raise InvalidInputError("the element is not a mapping of attributes")
     attributes.setdefault("@type", class_name)
+    if dry_run:
+        show_plan(modo.compare_with_element(attributes, source, parent, secret_key=secret), json)
+        return
     with progress("copying files") as advance:
         element_id = modo.add_element(attributes, source, parent, progress=advance, secret_key=secret)
     say(f"added {element_id} to {modo.storage.url}")
@@ -223,7 +228,7 @@ def update(
         _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain, secret)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
-    open_object(path)
+    modo = open_object(path)
     how = matcher(map)
     entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
     how.tell_unused()
@@ -231,10 +236,13 @@ def update(
     if dry_run:
         show_plan(changes, json)
         return
-    confirm([str(change) for change in changes if change.kind == "removed"], yes)
+    removed = [change for change in changes if change.kind == "removed"]
+    amount = amount_of(modo, (change.element_id for change in removed))
+    confirm([str(change) for change in removed], yes, f"  {amount}")
     with progress("copying files") as advance:
         MODO.from_file(entries, path, progress=advance, **where)
-    say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
+    told = f"; removed {amount}" if removed else ""
+    say(f"updated {path}: {count(len(changes), 'element')} changed{told}" if changes else f"{path} is up to date")
 
 
 def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
@@ -285,7 +293,7 @@ def remove(
         return
     element = element and modo.find_element(element)
     elements, files, held = modo.measure(element)
-    amount = f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
+    amount = tell_amount(elements, files, held)
     if element is None:
         plan = [f"- the object {modo.storage.url} with {amount}"]
     else:
@@ -307,21 +315,33 @@ def remove(
         say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
 
 
+def tell_amount(elements: int, files: int, held: int) -> str:
+    """What a removal takes away."""
+    return f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
+
+
+def amount_of(modo: MODO, ids: Iterable[str]) -> str:
+    """What the removal of some elements takes away."""
+    return tell_amount(*map(sum, zip((0, 0, 0), *map(modo.measure, ids))))
+
+
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
     from modos.object.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
+    if not plan:
+        return False
     if dry_run and json:
         show_json({"object": path, "removed": [line.removeprefix("- ") for line in plan]})
     elif dry_run:
         show_lines(plan)
-    elif plan:
+    else:
         confirm(plan, yes)
         MODO.find_rest(path, **where, fix=True)
         say(f"removed what was left of an object at {path}")
-    return bool(plan)
+    return True
 
 
 def enrich(path: ObjectPath) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 from modos.codes.packed import make_arrays
 from modos.codes.reading import read_terms
-from modos.codes.slots import ONTOLOGIES, slot_of
+from modos.codes.slots import slot_of
+from modos.metadata.model.schema import ONTOLOGIES
 from modos.codes.storing import Stored, write
 from modos.codes.terms import EXACT, LABEL, Term, prefix_of
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, listing

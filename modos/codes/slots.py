@@ -7,14 +7,8 @@ from importlib.resources import files
 
 from modos.codes.terms import EXACT, LABEL, Code, Term
 from modos.errors import NotFoundError, did_you_mean, listing
-from modos.metadata.model.schema import tables
+from modos.metadata.model.schema import ONTOLOGIES, tables
 
-ONTOLOGIES = {
-    "cell_type": ("CL",),
-    "source_material": ("UBERON", "BTO"),
-    "taxon_id": ("NCBITaxon",),
-    "sample_processing": ("OBI", "EFO"),
-}
 _SLOTS = {prefix: slot for slot, prefixes in ONTOLOGIES.items() for prefix in prefixes}
 
 

@@ -113,11 +113,12 @@ class Region:
         """The end as a number, also where the region is open."""
         return MAX_POSITION if self.end is None else self.end
 
-    def overlaps(self, start: int | Region, end: int | None = None) -> bool:
+    def overlaps(self, start: int | Region | None = None, end: int | None = None, *, other: Region | None = None) -> bool:
         """Whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
+        start = start if other is None else other
         if isinstance(start, Region):
             return start.contig == self.contig and self.overlaps(start.start, start.limit)
-        if end is None:
+        if start is None or end is None:
             raise RegionError("overlaps takes a region, or a start and an end")
         return start < self.limit and end > self.start
 
@@ -140,7 +141,7 @@ class Region:
         if "referenceName" not in query:
             raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
         return cls(query["referenceName"][0], _read_number(query.get("start", ["0"])[0]),
-                   _read_number(query["end"][0]) if "end" in query else None)
+                   _read_number(end) if (end := query.get("end", ["inf"])[0]) != "inf" else None)
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
@@ -152,9 +153,9 @@ class Region:
         return cls(record.reference_name, record.reference_start, record.reference_end or record.reference_start + 1)
 
     @classmethod
-    def from_ucsc(cls, text: str) -> Region:
+    def from_ucsc(cls, ucsc: str) -> Region:
         """Refused: text is 1-based here and everywhere, and sdsc-ordes modos took it as 0-based."""
-        raise InvalidInputError(f"from_ucsc took the positions of {text} as 0-based, and text is 1-based",
+        raise InvalidInputError(f"from_ucsc took the positions of {ucsc} as 0-based, and text is 1-based",
                                 "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)")
 
     def __str__(self) -> str:

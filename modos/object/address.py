@@ -9,13 +9,9 @@ from typing import Any
 
 from modos.errors import InvalidInputError
 from modos.remote.access import check_no_secrets, is_remote, open_remote, services_of
-from modos.remote.services import Services
+from modos.remote.services import SERVICES, Services, check_services
 from modos.storage import Storage, open_storage
 from modos.storage.processes.forking import cached_property
-from modos.storage.s3_arguments import is_s3_argument
-
-_SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
-
 
 @dataclass(frozen=True)
 class ObjectAddress:
@@ -50,10 +46,8 @@ class ObjectAddress:
         if self.endpoint and not str(self.endpoint).lower().startswith(("http://", "https://")):
             raise InvalidInputError(f"{str(self.endpoint)[:60]!r} is not the URL of a modos server",
                                     "what an object is called goes by name: MODO(path, id=..., name=...)")
-        if self.services is not None and (not isinstance(self.services, Mapping) or any(map(is_s3_argument, self.services))):
-            raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
-                                    "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
-        if self.s3_kwargs is not None and (not isinstance(self.s3_kwargs, Mapping) or any(name in _SERVICES for name in self.s3_kwargs)):
+        check_services(self.services)
+        if self.s3_kwargs is not None and (not isinstance(self.s3_kwargs, Mapping) or any(name in SERVICES for name in self.s3_kwargs)):
             raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
                                     "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
 

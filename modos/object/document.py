@@ -3,61 +3,30 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
-from modos.metadata import model
-from modos.object import marks, old_layout, shape
-from modos.object.marks import OWN_NODE, STATE
 from modos.errors import (
-    AlreadyExistsError, IntegrityError, InvalidInputError, NotFoundError, did_you_mean, listing,
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    did_you_mean,
+    listing,
 )
 from modos.formats import ZARR, format_of, is_array_path
-from modos.escaping import is_plain
-from modos.storage import ObjectInfo, Storage, check_key
+from modos.metadata import model
+from modos.metadata.ids import check_object_id, format_id
+from modos.object import marks, old_layout, shape
+from modos.object.marks import OWN_NODE, STATE
+from modos.storage import ObjectInfo, Storage
 
 ROOT_KEY = f"{ZARR}/zarr.json"
 FORMAT_VERSION = 1
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _REMEMBERED_COMMITS = 100
-_MAX_ID_BYTES = 200
 _NO_TEXT: tuple[None, str, int, str] = (None, "", 0, "")
-
-
-def format_id(group: str, name: Any) -> str:
-    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it. YAML takes some for numbers and days.
-
-    Raises
-    ------
-    InvalidInputError
-        The name cannot be the name of a group: no text, empty, with a slash, `..`,
-        control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
-    """
-    is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
-    name = str(name)
-    bare = name.removeprefix(f"{group}/")
-    try:
-        check_key(bare)
-        valid = is_text and "/" not in bare and is_plain(bare) and len(bare.encode()) <= _MAX_ID_BYTES and not bare.startswith(("__", "."))
-    except (InvalidInputError, UnicodeEncodeError):
-        valid = False
-    if not valid or bare == "zarr.json":
-        shown = name if len(name) <= 60 else name[:60] + "..."
-        raise InvalidInputError(
-            f"{shown!r} cannot be an id in the group {group}",
-            f"an id is a name of up to {_MAX_ID_BYTES} bytes without slashes and control characters, not starting with a dot or `__`",
-        )
-    return f"{group}/{bare}"
-
-
-def check_object_id(object_id: Any) -> str:
-    """Refuse what cannot be the id of an object: no text, control characters, and those that turn text round."""
-    if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
-        raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
-    return object_id
 
 
 def check_ids(document: Document) -> None:

@@ -58,7 +58,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
             return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-    elements = [element_id for element_id in metadata if within in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
+    elements = _elements_called(metadata, within)
     with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
     if len(with_file) == 1:
         return check_key(metadata[with_file[0]]["data_path"])
@@ -70,6 +70,26 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     near = did_you_mean(within, names)
     raise NotFoundError(f"no file {within} in {storage.url}",
                         f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}")
+
+
+def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) -> None:
+    """Refuse what somebody calls a file by, where it is the name of that one and the id of an element that has another.
+
+    Raises
+    ------
+    InvalidInputError
+        Either could be meant.
+    """
+    others = [element_id for element_id in _elements_called(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
+    if others:
+        other = metadata[others[0]]["data_path"]
+        owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
+        raise InvalidInputError(f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} with the file {name_of(other)} in {storage.url}",
+                                f"write {owner} or {others[0] if others[0] != path else name_of(other)}")
+
+
+def _elements_called(metadata: Metadata, name: str) -> list[str]:
+    return [element_id for element_id in metadata if name in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
 
 
 def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
@@ -215,8 +235,9 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
-    for them: out of the FASTA of a remote object, or, where the object has
-    none, out of the cache or the user's reference store, which may be the
+    for them: out of the FASTA of a remote object, or one that has no index
+    (htslib would write one into the object), or, where the object has none,
+    out of the cache or the user's reference store, which may be the
     endpoint's.
 
     Raises
@@ -232,11 +253,14 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
             continue
         local = storage.local_path(fasta)
-        if local is not None:
+        if local is not None and (is_compressed(fasta) or storage.exists(f"{fasta}.fai")):
             return str(local)
         if is_compressed(fasta):
             continue
-        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions), progress))
+        wanted = _wanted_sequences(planner, key, regions)
+        if local is not None and not wanted:
+            return str(local)
+        search_in(cache_sequences(storage, fasta, wanted, progress))
         return None
     provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None

@@ -136,6 +136,14 @@ class Gathering:
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
         return find_changes(transaction)
 
+    def compare_with_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None, *,
+                             secret_key: Key = None, passphrase: str | None = None) -> list[Difference]:
+        """What `add_element` would change; nothing is changed."""
+        transaction = Transaction(self._object.storage, self._object.document)
+        transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        transaction.add_element(element, source_file, part_of)
+        return find_changes(transaction)
+
     def _survey(self, transaction: Transaction, files: str | Path | Paths, reference: str | Path | Paths, part_of: str | None,
                 matcher: Matcher, secret_key: Key, passphrase: str | None) -> None:
         from modos.object.surveying import survey

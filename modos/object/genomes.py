@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.object.document import format_id
+from modos.metadata.ids import format_id
 from modos.object.address import ObjectAddress
 from modos.object.open_object import OpenObject
 from modos.object.document import Document
 from modos.errors import InvalidInputError
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 from modos.object.track_changes import TrackChanges
 
 if TYPE_CHECKING:
@@ -174,6 +174,7 @@ class Genomes:
                 tracks.add_genome(source.contigs, (lambda _: source.iter_sequence()) if source.has_sequence else None, id)
             elif contigs_of(document, genome_id).lengths != source.contigs.lengths:
                 raise InvalidInputError(f"{archive} has other contigs than {genome_id}", "give another --id")
+            expect(progress, source.values_size)
             for name in source.tracks:
                 tracks.add(name, source.iter_track(name, progress), genome_id)
             return source.tracks

@@ -27,7 +27,8 @@ from modos.object.genomes import Genomes
 from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
 from modos.object.references import index_references
-from modos.object.renamed import also_called
+from modos.object.finding import refuse_ambiguous
+from modos.object.renamed import also_called, check_same
 from modos.object.streaming import GenomicFiles
 from modos.object.transaction import Transaction
 from modos.remote.access import is_remote
@@ -74,12 +75,15 @@ class MODO:
         Further arguments of s3fs.S3FileSystem, such as `key`, `secret`, `anon`.
     id, name, description, creation_date, last_update_date, source_uri
         Metadata of an object that is created; the id is the path's last part
-        and the dates are now where they are not given.
+        and the dates are now where they are not given. Those of an object
+        that exists have to be the same.
 
     Raises
     ------
     NotFoundError
         The path is taken by something that is no MODO.
+    AlreadyExistsError
+        There is an object already, and its metadata are other ones.
     """
 
     def __init__(
@@ -100,10 +104,14 @@ class MODO:
         if isinstance(path, OpenObject):
             self._object = path
             return
+        slots = {"id": id, "name": name, "description": description, "creation_date": creation_date,
+                 "last_update_date": last_update_date, "source_uri": source_uri, "has_assay": has_assay or None}
+        given = {slot: value for slot, value in slots.items() if value is not None}
         self._object = OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs))
         if self._object.is_new():
-            self._object.create(id=id, name=name, description=description, creation_date=creation_date,
-                                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None)
+            self._object.create(**given)
+        elif given:
+            check_same(self.storage.url, given, self._object.document.attributes)
 
     @classmethod
     def _at(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
@@ -146,8 +154,11 @@ class MODO:
         ------
         NotFoundError
             No folder above the file is a MODO, or the object has no such file.
+        InvalidInputError
+            The object alone is named; or the name of one file is the id of another one's element.
         """
         file = os.fspath(file)
+        file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
@@ -159,7 +170,10 @@ class MODO:
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue
-            return modo, modo.find_file(unquote(key) if at_server else key)
+            called = unquote(key) if at_server else key
+            found = modo.find_file(called)
+            refuse_ambiguous(modo.storage, modo.metadata, called, found)
+            return modo, found
         if cls.exists(file, endpoint, services, s3_kwargs):
             names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
             raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "
@@ -254,7 +268,7 @@ class MODO:
             Whom to ask where it is not clear what is meant, which is an error
             else, and whom to tell what was found. Its mapping says what is
             meant by headers and values of sheets, and by files:
-            `@type:FILE`, `has_reference:FILE`, `has_sample:NAME`.
+            `@type:FILE`, `id:FILE`, `has_reference:FILE`, `has_sample:NAME`.
         secret_key, passphrase
             As for `add_element`; headers of encrypted files are read with it.
         attributes
@@ -442,6 +456,7 @@ class MODO:
 
     add_files = _delegate("_gathering", Gathering.add_files)
     compare_with_added = _delegate("_gathering", Gathering.compare_with_added)
+    compare_with_element = _delegate("_gathering", Gathering.compare_with_element)
 
     file = _delegate("_files", GenomicFiles.file)
     find_file = _delegate("_files", GenomicFiles.find_file)

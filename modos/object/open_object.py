@@ -10,7 +10,8 @@ from modos.errors import AlreadyExistsError, NotFoundError
 from modos.metadata import model
 from modos.object import commits, journal
 from modos.object.address import Connection, ObjectAddress
-from modos.object.document import Document, check_object_id
+from modos.metadata.ids import check_object_id
+from modos.object.document import Document
 from modos.object.newest import Newest
 from modos.object.transaction import Transaction, now
 from modos.storage.base import Progress

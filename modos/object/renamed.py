@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from modos.errors import InvalidInputError
+from modos.metadata import model
+from modos.errors import AlreadyExistsError, InvalidInputError
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 
@@ -31,3 +32,24 @@ def also_called(**names: str) -> Callable[[Call], Call]:
         return taking  # type: ignore[return-value]
 
     return decorate
+
+
+def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse metadata for a new object where there is one already that has others.
+
+    Raises
+    ------
+    AlreadyExistsError
+        It has another value of a slot, or none.
+    """
+    meant, own = (model.normalise(model.to_attributes({"@type": "MODO", **some})) for some in (given, own))
+    for slot in given:
+        if _comparable(meant.get(slot)) != _comparable(own.get(slot)):
+            has = repr(own[slot])[:200] if slot in own else "not set"
+            raise AlreadyExistsError(f"{place} exists already, and its {slot} is {has}, and not {repr(meant.get(slot))[:200]}",
+                                     "MODO(path) opens it as it is, and update_element changes it")
+
+
+def _comparable(value: Any) -> Any:
+    """A day is its midnight, as which sdsc-ordes modos writes it."""
+    return sorted(value) if isinstance(value, list) else value.removesuffix("T00:00:00") if isinstance(value, str) else value

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.object.document import format_id, group_node
+from modos.metadata.ids import format_id
+from modos.object.document import group_node
 from modos.metadata import model
 from modos.object.changes import Add, SetArrays, Update
 from modos.object.transaction import Transaction

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from modos.formats import ZARR
-from modos.object.document import check_object_id, format_id
+from modos.metadata.ids import check_object_id, format_id
 from modos.object import commits, incoming, moving, transfer
 from modos.metadata import model
 from modos.object.changes import (
@@ -234,10 +234,13 @@ class Transaction:
         result = self.preview()
         if self.start.tag and not self._files and result == self.start:
             return self.start
+        if not self.start.tag:
+            with self.storage.making():
+                return self._commit(result, progress)
         try:
             return self._commit(result, progress)
         except StorageFullError:
-            if self._files or not self.start.tag:
+            if self._files:
                 raise
         return self._commit_in_no_space(result, progress)
 

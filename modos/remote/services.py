@@ -14,7 +14,8 @@ from typing import Any
 
 from modos.remote import tokens
 from modos.storage.http.asking import ask, read_json, transport_reason
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError, did_you_mean, listing
+from modos.storage.s3_arguments import is_s3_argument
 from modos.storage.http.reach import check_reach, origin
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
@@ -25,6 +26,10 @@ _LISTING_DEADLINE = 600.0
 _SERVICES = ("s3", "htsget", "credentials", "refget", "references", "fuzon")
 _MAX_ANSWER = 1 << 20  # bytes
 _MAX_LISTING = 64 << 20  # bytes; a listing of 10,000 objects has about 20 MB
+
+
+SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
+_TOLD = (*SERVICES, "status", "auth", "root", "endpoint", "credentials", "references")  # what a server says of itself may be given as it is
 
 
 @dataclass(frozen=True)
@@ -228,3 +233,13 @@ def resolve_services(endpoint: str | None, services: Mapping[str, Any] | None) -
         return given
     found = discover(endpoint, [name for name, url in vars(given).items() if url])
     return replace(found, **{name: url for name, url in vars(given).items() if url})
+
+
+def check_services(services: Any) -> None:
+    """Refuse what is no mapping of URLs by the names of services; InvalidInputError also for a name that no service has."""
+    if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
+        raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
+                                "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
+    if unknown := [str(name)[:60] for name in services or () if name not in _TOLD]:
+        near = did_you_mean(unknown[0], SERVICES)
+        raise InvalidInputError(f"there is no service {unknown[0]}", f"did you mean {near}?" if near else f"there are {listing(SERVICES)}")

@@ -304,8 +304,20 @@ def test_a_command_that_is_stopped_says_so(ex, number, code, word):
     assert (running.returncode, out) == (code, b"") and err.decode().startswith(f"{word}: ") and len(err.splitlines()) == 1
 
 
+def test_it_says_so_while_it_is_being_loaded():
+    """Which takes longer than somebody needs to see a slip."""
+    code = "import modos.cli as cli, os, signal; cli.keep_freed = lambda: os.kill(os.getpid(), signal.SIGINT); cli.main()"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted: nothing was begun\n")
+
+
 def wait_until_it_reads(pid):
     """Until a process waits for what comes from its stdin."""
     deadline = time.monotonic() + 30
     while "pipe" not in Path(f"/proc/{pid}/wchan").read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def test_modos_runs_as_a_module_of_python():
+    result = subprocess.run([sys.executable, "-m", "modos", "--version"], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.startswith("modos ")

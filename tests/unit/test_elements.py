@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modos.object import commits
-from modos.object.document import format_id
+from modos.metadata.ids import format_id
 from modos.object.document import ROOT_KEY, Document
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError,

@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from modos.object import commits
-from modos.object.document import format_id
+from modos.metadata.ids import format_id
 from modos.catalog.catalog import Catalog
 from modos.metadata.description import read_descriptions
 from modos.object.document import Document

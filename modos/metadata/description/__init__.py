@@ -11,10 +11,10 @@ from modos.metadata.description.matching import Ask, Matcher, parse_mapping
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.sheets import read_sheet
 from modos.metadata.description.tables import is_table
-from modos.metadata.description.templates import template
+from modos.metadata.description.templates import template, xlsx_template
 from modos.errors import InvalidInputError
 
-__all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template"]
+__all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template", "xlsx_template"]
 _MAX_BYTES = 1 << 30
 
 

@@ -16,6 +16,15 @@ _DEFAULT_CLASSES = {
 }
 
 
+# the ontologies that the values of some slots are terms of
+ONTOLOGIES = {
+    "cell_type": ("CL",),
+    "source_material": ("UBERON", "BTO"),
+    "taxon_id": ("NCBITaxon",),
+    "sample_processing": ("OBI", "EFO"),
+}
+
+
 @cache
 def tables() -> dict[str, Any]:
     """The generated tables: classes with their slots, and enums."""
