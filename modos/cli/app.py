@@ -27,8 +27,8 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def configure(
-    endpoint: Annotated[str, typer.Option(envvar="MODOS_ENDPOINT", metavar="URL",
-                                          help="A modos server, which tells where S3 and htsget are.")] = None,
+    endpoint: Annotated[str | None, typer.Option(envvar="MODOS_ENDPOINT", metavar="URL",
+                                                 help="A modos server, which tells where S3 and htsget are.")] = None,
     anon: Annotated[bool, typer.Option("--anon", envvar="MODOS_ANON", show_envvar=False, help="Access S3 without credentials.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show what is tried again, and where an error comes from.")] = False,

@@ -20,19 +20,22 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-ElementsArgument = Annotated[list[str], typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                                        help="Only these; else all data.")]
-SecretOption = Annotated[Path, typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")]
-PublicOption = Annotated[list[Path], typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be "
-                                                  "given several times.")]
-SenderOption = Annotated[list[Path], typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
-                                                  "them; can be given several times: one of them must.")]
+ElementsArgument = Annotated[list[str] | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
+                                                               help="Only these; else all data.")]
+_SECRET = typer.Option("--secret-key", "-s", metavar="FILE", help="Your secret key.")
+_PUBLIC = typer.Option("--public-key", "-p", metavar="FILE", help="Public key of a recipient; can be given several times.")
+SecretOption = Annotated[Path, _SECRET]
+OptionalSecret = Annotated[Path | None, _SECRET]
+PublicOption = Annotated[list[Path], _PUBLIC]
+OptionalPublic = Annotated[list[Path] | None, _PUBLIC]
+SenderOption = Annotated[list[Path] | None, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
+                                                         "them; can be given several times: one of them must.")]
 
 
 @app.command()
 def keygen(
     secret: Annotated[Path, typer.Argument(metavar="SECRET", help="The secret key's new file, such as me.sec.")],
-    public: Annotated[Path, typer.Argument(metavar="PUBLIC", help="The public key's; SECRET with .pub.")] = None,
+    public: Annotated[Path | None, typer.Argument(metavar="PUBLIC", help="The public key's; SECRET with .pub.")] = None,
     passphrase_file: PassphraseOption = None,
     no_passphrase: Annotated[bool, typer.Option("--no-passphrase", help="Leave the secret key open.")] = False,
     comment: Annotated[str, typer.Option(help="A note in the secret key.")] = "",
@@ -55,12 +58,12 @@ def keygen(
 def encrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
-    public_key: PublicOption = None,
-    secret_key: SecretOption = None,
+    public_key: OptionalPublic = None,
+    secret_key: OptionalSecret = None,
     passphrase_file: PassphraseOption = None,
-    also_me: Annotated[bool, typer.Option("--also-me/--no-also-me", help="Encrypt for your own key, too: that of --secret-key, "
-                                          "MODOS_SECRET_KEY or the key folder. With --secret-key this is so unless it is "
-                                          "forbidden.", show_default=False)] = None,
+    also_me: Annotated[bool | None, typer.Option("--also-me/--no-also-me", help="Encrypt for your own key, too: that of --secret-key, "
+                                                 "MODOS_SECRET_KEY or the key folder. With --secret-key this is so unless it is "
+                                                 "forbidden.", show_default=False)] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the plain files, too.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask where no key at hand opens the result.")] = False,
 ) -> None:
@@ -99,7 +102,8 @@ def encrypt(
 def decrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
-    secret_key: SecretOption = ...,
+    *,
+    secret_key: SecretOption,
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
 ) -> None:
@@ -137,8 +141,9 @@ def _has_encrypted(modo: MODO, elements: list[str] | None) -> bool:
 def share(
     place: ObjectPath,
     elements: ElementsArgument = None,
-    secret_key: SecretOption = ...,
-    public_key: PublicOption = ...,
+    *,
+    secret_key: SecretOption,
+    public_key: PublicOption,
     passphrase_file: PassphraseOption = None,
 ) -> None:
     """Let more recipients open encrypted files. Only their headers are written anew.
@@ -161,8 +166,9 @@ def share(
 def revoke(
     place: ObjectPath,
     elements: ElementsArgument = None,
-    secret_key: SecretOption = ...,
-    public_key: PublicOption = None,
+    *,
+    secret_key: SecretOption,
+    public_key: OptionalPublic = None,
     passphrase_file: PassphraseOption = None,
     rotate: Annotated[bool, typer.Option("--rotate", help="Encrypt the files anew, under new keys; without --public-key for all "
                                          "recorded recipients.")] = False,
@@ -193,7 +199,7 @@ def revoke(
 @app.command()
 def recipients(
     place: ObjectPath,
-    secret_key: SecretOption = None,
+    secret_key: OptionalSecret = None,
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -241,7 +247,8 @@ def _lines_of(one: Recipients) -> Iterator[str]:
 def verify(
     place: ObjectPath,
     elements: ElementsArgument = None,
-    secret_key: SecretOption = ...,
+    *,
+    secret_key: SecretOption,
     sender: SenderOption = None,
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="The elements whose files are whole, as JSON.")] = False,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the services running until Ctrl-C.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the modos server; 0 takes a free one.")] = 0,
-    write: Annotated[Path, typer.Option(metavar="FOLDER", help="Only write the demo's files into a new folder.")] = None,
+    write: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Only write the demo's files into a new folder.")] = None,
 ) -> None:
     """Start a local S3 and a modos server, load a small object, and stream from it.
 

@@ -19,8 +19,8 @@ _VARIABLES = ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", 
 
 
 def doctor(
-    place: Annotated[str, typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="What is to be reached, in place of what the "
-                                         "endpoint serves.")] = None,
+    place: Annotated[str | None, typer.Argument(metavar="s3://BUCKET[/OBJECT]", help="What is to be reached, in place of what the "
+                                                "endpoint serves.")] = None,
     write: Annotated[bool, typer.Option("--write", help="Try to write there, too: a small file that is removed again.")] = False,
     json: Json = False,
 ) -> None:

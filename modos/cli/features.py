@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from modos.reference.assembly import Assembly
     from modos.reference.cached_store import CachedStore
 
-StoreOption = Annotated[str, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
-                                          "s3://bucket/prefix or https://host/path; else a folder of the user's.")]
+StoreOption = Annotated[str | None, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
+                                                 "s3://bucket/prefix or https://host/path; else a folder of the user's.")]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly in the store.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _LINE = 60  # bases in a line of FASTA
@@ -60,10 +60,10 @@ def dna(
 
 def features(
     name: Annotated[str, typer.Argument(metavar="ANNOTATION", help="Of an annotation in the store.")],
-    region: Annotated[list[str], typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")] = None,
+    region: Annotated[list[str] | None, typer.Argument(metavar="REGION", help="1-based inclusive, by any name of the contig; else all.")] = None,
     kind: Annotated[str, typer.Option("--kind", "-k", metavar="KIND", help="gene, transcript, exon, intron, cds or utr.")] = "gene",
-    strand: Annotated[str, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
-    gene: Annotated[str, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
+    strand: Annotated[str | None, typer.Option("--strand", metavar="+|-", help="Only this strand.")] = None,
+    gene: Annotated[str | None, typer.Option("--gene", metavar="GENE", help="Only of this gene, by name, id or cross-reference (GeneID:672).")] = None,
     store: StoreOption = None, json: JsonOption = False,
 ) -> None:
     """Print the features of an annotation that overlap regions, or of a gene: a table, positions 1-based inclusive.

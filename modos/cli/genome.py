@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-GenomeOption = Annotated[str, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
+GenomeOption = Annotated[str | None, typer.Option("--genome", "-g", metavar="ID", help="The reference, where there are several.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="As JSON.")]
 _LINE = 60  # bases in a line of FASTA
 _PIECE = _LINE << 16
@@ -44,20 +44,20 @@ def _is_bigwig(place: str) -> bool:
 @app.command()
 def init(
     place: ObjectPath,
-    fasta: Annotated[list[str], typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, "
-                                               "patterns work.")] = None,
-    sizes: Annotated[list[str], typer.Option("--sizes", metavar="FILE", help="Tables of names and lengths instead. Can be given "
-                                             "several times, patterns work.")] = None,
-    assembly: Annotated[list[str], typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
-    reference: Annotated[str, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, "
-                                           "instead.")] = None,
-    id: Annotated[str, typer.Option("--id", metavar="ID", help="Of the reference that is made.")] = None,
-    assembly_report: Annotated[Path, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the "
-                                                  "names.")] = None,
+    fasta: Annotated[list[str] | None, typer.Argument(metavar="FASTA", help="Contigs and sequence; plain or gzipped, "
+                                                      "patterns work.")] = None,
+    sizes: Annotated[list[str] | None, typer.Option("--sizes", metavar="FILE", help="Tables of names and lengths instead. Can be given "
+                                                    "several times, patterns work.")] = None,
+    assembly: Annotated[list[str] | None, typer.Option("--assembly", metavar="AGP", help="AGP files instead.")] = None,
+    reference: Annotated[str | None, typer.Option("--reference", metavar="ID", help="The FASTA of a reference that the object has, "
+                                                  "instead.")] = None,
+    id: Annotated[str | None, typer.Option("--id", metavar="ID", help="Of the reference that is made.")] = None,
+    assembly_report: Annotated[Path | None, typer.Option("--assembly-report", metavar="FILE", help="An NCBI assembly report, for the "
+                                                         "names.")] = None,
     name_style: Annotated[str, typer.Option("--name-style", metavar="COLUMN", help="Which of the report's "
                                             "names.")] = "UCSC-style-name",
-    chromosome_map: Annotated[Path, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names "
-                                                 "they get.")] = None,
+    chromosome_map: Annotated[Path | None, typer.Option("--chromosome-map", metavar="FILE", help="A table of names and the names "
+                                                        "they get.")] = None,
 ) -> None:
     """Give an object a genome, from files; tracks are kept along it.
 

@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from modos.tracks.conditions import Condition
     from modos.tracks.mask_files import MaskFile
 
-WordsArgument = Annotated[list[str], typer.Argument(metavar="TRACK... [FILE | lt|le|gt|ge|eq|ne NUMBER]", help="Tracks; then "
-                                                    "BED, wiggle or bigWig with places, or a condition on the tracks' values.")]
+WordsArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK... [FILE | lt|le|gt|ge|eq|ne NUMBER]", help="Tracks; then "
+                                                           "BED, wiggle or bigWig with places, or a condition on the tracks' values.")]
 
 
 def mask(
     place: ObjectPath,
     words: WordsArgument = None,
     all_tracks: Annotated[bool, typer.Option("--all", help="All tracks; none is named then.")] = False,
-    scores: Annotated[str, typer.Option("--scores", metavar="'lt 0.5'", help="Of the file only places with such a score in the "
-                                        "file: column 5 of BED, the value of wiggle and bigWig.")] = None,
-    values: Annotated[str, typer.Option("--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as "
-                                        "the condition at the end.")] = None,
+    scores: Annotated[str | None, typer.Option("--scores", metavar="'lt 0.5'", help="Of the file only places with such a score in the "
+                                               "file: column 5 of BED, the value of wiggle and bigWig.")] = None,
+    values: Annotated[str | None, typer.Option("--values", metavar="'lt 0.5'", help="Where the tracks' own values are such; the same as "
+                                               "the condition at the end.")] = None,
     hard: Annotated[bool, typer.Option("--hard", help="Remove the values for good, with those that are masked "
                                        "already.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say how many values it is about, and change nothing.")] = False,

@@ -16,8 +16,8 @@ from modos.cli.secrets import PassphraseOption, load_optional_secret
 if TYPE_CHECKING:
     from modos.errors import NotFoundError
 
-BaseUri = Annotated[str, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
-                                      "https://example.org/ex; the object's place where it is not given.")]
+BaseUri = Annotated[str | None, typer.Option("--base-uri", metavar="URI", help="What the names of elements begin with, such as "
+                                             "https://example.org/ex; the object's place where it is not given.")]
 _MAX_QUERY = 1 << 20  # bytes
 
 
@@ -25,8 +25,8 @@ def publish(
     path: ObjectPath,
     format: Annotated[str, typer.Option("--format", "-O", help="turtle, xml, json-ld, nt or ro-crate.")] = "turtle",
     base_uri: BaseUri = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout; for an "
-                                         "RO-Crate also a folder.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout; for an "
+                                                "RO-Crate also a folder.")] = None,
 ) -> None:
     """Publish the metadata as linked data.
 
@@ -99,8 +99,8 @@ def check(
     checksums: Annotated[bool, typer.Option("--checksums/--quick", help="Read every file and compare its checksum.")] = True,
     thorough: Annotated[bool, typer.Option("--thorough", help="Go through all records, and see that the indexes lead to "
                                            "each.")] = False,
-    secret_key: Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
-                                             "encrypted files with.")] = None,
+    secret_key: Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to look at the indexes of "
+                                                    "encrypted files with.")] = None,
     passphrase_file: PassphraseOption = None,
     hours: Annotated[float, typer.Option("--older-than", metavar="HOURS", min=0, help="Count changes of other machines and "
                                          "containers as interrupted after so long without a sign.")] = 24.0,

@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 
 ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=complete_object, help="A folder, s3://bucket/object, or "
                                            "what `modos remote list` shows.")]
-MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
-                                              "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
-                                              "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
-WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
-ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
-                                                    "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
+MapOption = Annotated[list[str] | None, typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
+                                                     "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
+                                                     "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
+WorksheetOption = Annotated[str | None, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
+ReferenceOption = Annotated[list[str] | None, typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
+                                                           "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
 DryRunJsonOption = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSON.")]
-SealedSourceOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
-                                                  "source, whose index beside it is not encrypted yet.")]
+SealedSourceOption = Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key of a recipient of an encrypted "
+                                                         "source, whose index beside it is not encrypted yet.")]
 
 
 def open_object(path: str) -> MODO:
@@ -42,13 +42,13 @@ def open_object(path: str) -> MODO:
 
 def create(
     path: ObjectPath,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE", help="Files that it is made of, as their headers say.")] = None,
     reference: ReferenceOption = None,
-    file: Annotated[list[Path], typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
-                                             "describes its elements; may be repeated.")] = None,
-    type: Annotated[str, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
-                                      "sequence.")] = None,
-    meta: Annotated[str, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
+    file: Annotated[list[Path] | None, typer.Option("--file", "-f", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, that "
+                                                    "describes its elements; may be repeated.")] = None,
+    type: Annotated[str | None, typer.Option(help="What the rows of a sheet are: a class, or assay, data, reference, sample, "
+                                             "sequence.")] = None,
+    meta: Annotated[str | None, typer.Option("--meta", "-m", metavar="JSON", help="Its attributes as JSON.")] = None,
     map: MapOption = None,
     worksheet: WorksheetOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs and sheets would make, and make nothing.")] = False,
@@ -123,11 +123,11 @@ def add(
     what: Annotated[list[str], typer.Argument(metavar="TYPE|FILE...", help="assay, data, reference, sample or sequence; or files, "
                                               "which are added as their headers say.")],
     reference: ReferenceOption = None,
-    element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
-    file: Annotated[Path, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
-                                           help="The element it is part of.")] = None,
+    element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Its attributes as JSON.")] = None,
+    file: Annotated[Path | None, typer.Option("--file", "-f", help="Its attributes as a YAML or JSON file.")] = None,
+    source: Annotated[Path | None, typer.Option("--source", "-s", help="The file that becomes its data.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
+                                                  help="The element it is part of.")] = None,
     map: MapOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be added, and add nothing.")] = False,
     json: DryRunJsonOption = False,
@@ -178,16 +178,16 @@ def add(
 
 def update(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                            help="The element that --element is about.")] = None,
-    config: Annotated[list[Path], typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
-                                               "that describes elements; may be repeated.")] = None,
-    type: Annotated[str, typer.Option(help="What the rows of a sheet are.")] = None,
-    values: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
-                                        "one, another data_path renames the file.")] = None,
-    source: Annotated[Path, typer.Option("--source", "-s", help="The file that replaces the element's, under its "
-                                         "name. Where that is encrypted, "
-                                         "it is encrypted for the same recipients.")] = None,
+    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
+                                                   help="The element that --element is about.")] = None,
+    config: Annotated[list[Path] | None, typer.Option("--config", "-c", "--file", "-f", metavar="FILE", help="A YAML or JSON file, or a TSV, CSV or XLSX sheet, "
+                                                      "that describes elements; may be repeated.")] = None,
+    type: Annotated[str | None, typer.Option(help="What the rows of a sheet are.")] = None,
+    values: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Slots and their new values; null unsets "
+                                               "one, another data_path renames the file.")] = None,
+    source: Annotated[Path | None, typer.Option("--source", "-s", help="The file that replaces the element's, under its "
+                                                "name. Where that is encrypted, "
+                                                "it is encrypted for the same recipients.")] = None,
     plain: Annotated[bool, typer.Option("--plain", help="Leave the source plain, also where the element's file is "
                                         "encrypted.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove elements that the files do not name.")] = False,
@@ -270,8 +270,8 @@ def _update_one(modo: MODO, element: str, values: dict[str, Any], source: Path |
 
 def remove(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
-                                            help="Only this element, with its file.")] = None,
+    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element,
+                                                   help="Only this element, with its file.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would go, and remove nothing.")] = False,
     json: DryRunJsonOption = False,
@@ -365,7 +365,7 @@ def enrich(path: ObjectPath) -> None:
 
 def show(
     path: ObjectPath,
-    element: Annotated[str, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
+    element: Annotated[str | None, typer.Argument(metavar="ELEMENT", autocompletion=complete_element, help="Only this element, or the group of all that are alike: data.")] = None,
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
     files: Annotated[bool, typer.Option("--files", help="Only the files.")] = False,
     zarr: Annotated[bool, typer.Option("--zarr", help="The tree of Zarr groups and arrays.")] = False,

@@ -106,11 +106,11 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 @app.command()
 def add(
     name: Annotated[str, typer.Argument(metavar="NAME", help="That the assembly gets, or has.")],
-    files: Annotated[list[str], typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
-    names: Annotated[str, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
-                                       "other names.")] = None,
-    gff3: Annotated[list[str], typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated.")] = None,
-    annotation: Annotated[str, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
+    files: Annotated[list[str] | None, typer.Argument(metavar="FILE", help="FASTA, plain or gzipped, or 2bit; patterns work.")] = None,
+    names: Annotated[str | None, typer.Option("--names", metavar="FILE", help="A chromAlias.txt or an NCBI assembly report, for "
+                                              "other names.")] = None,
+    gff3: Annotated[list[str] | None, typer.Option("--gff3", metavar="FILE", help="An annotation: GFF3, GTF, refGene.txt or refFlat.txt; may be repeated.")] = None,
+    annotation: Annotated[str | None, typer.Option("--annotation", metavar="NAME", help="That the annotation gets; else that of its file.")] = None,
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what an annotation has on contigs that the assembly "
                                                "lacks.")] = False,
     source: Annotated[str, typer.Option("--source", metavar="TEXT", help="Where it comes from; else the files' names.")] = "",
@@ -166,7 +166,7 @@ def _say_annotation(made: Manifest, store: ReferenceStore) -> None:
 @app.command("import")
 def import_(
     place: Annotated[str, typer.Argument(metavar="PLACE", help="A folder or s3://bucket as GenomeKit keeps it.")],
-    name: Annotated[list[str], typer.Argument(metavar="NAME", help="Only these assemblies.")] = None,
+    name: Annotated[list[str] | None, typer.Argument(metavar="NAME", help="Only these assemblies.")] = None,
     skip_unknown: Annotated[bool, typer.Option("--skip-unknown", help="Leave out what annotations have on contigs that the assembly lacks.")] = False,
     store: StoreOption = None,
 ) -> None:
@@ -194,7 +194,7 @@ def import_(
 @app.command()
 def pull(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly or annotation in the store.")],
-    contig: Annotated[list[str], typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
+    contig: Annotated[list[str] | None, typer.Option("--contig", metavar="CONTIG", help="Only this one; may be repeated.")] = None,
     store: StoreOption = None,
 ) -> None:
     """Fetch the sequences of an assembly, or the tables of an annotation, into the cache of this machine.
@@ -336,7 +336,7 @@ def env() -> None:
 
 @app.command()
 def cache(
-    forget: Annotated[str, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
+    forget: Annotated[str | None, typer.Option("--forget", metavar="NAME", help="Forget what was known of an assembly.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Read every file, and compare it with the digest that it is named by.")] = False,
     clear: Annotated[bool, typer.Option("--clear", help="Remove all sequences and tables from the cache.")] = False,
     store: StoreOption = None,

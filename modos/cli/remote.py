@@ -21,7 +21,7 @@ app = typer.Typer()
 
 @app.command("list")
 def list_objects(
-    place: Annotated[str, typer.Argument(metavar="s3://BUCKET", help="Where to look, instead of the endpoint.")] = None,
+    place: Annotated[str | None, typer.Argument(metavar="s3://BUCKET", help="Where to look, instead of the endpoint.")] = None,
     search: Annotated[str, typer.Option("--search", metavar="WORDS", help="Those alone whose metadata have these words; "
                                         "SLOT=VALUE is a whole value, SLOT~PART a part of one.")] = "",
     json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from modos.encryption.keys import PublicKey, SecretKey
 
 
-PassphraseOption = Annotated[Path, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
-                                                "C4GH_PASSPHRASE, else it is asked for.")]
+PassphraseOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A file with the passphrase in its first line; else "
+                                                       "C4GH_PASSPHRASE, else it is asked for.")]
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:

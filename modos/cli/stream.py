@@ -29,16 +29,16 @@ _WIDTH = 60  # columns of a picture
 
 FileArgument = Annotated[str, typer.Argument(metavar="OBJECT/FILE", autocompletion=complete_file,
                                              help="A file of an object, by its name or its element's id, or the address of one on an htsget server (http://server/htsget/reads/ID).")]
-RegionOption = Annotated[list[str], typer.Option("--region", "-r", autocompletion=complete_region,
-                                                 help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
-                                                 "Can be given several times.")]
-RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
-                                            "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
-ReferenceOption = Annotated[Path, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
-SecretKeyOption = Annotated[Path, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
-                                               "file with.")]
-SenderOption = Annotated[list[Path], typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
-                                                  "it; of several one must.")]
+RegionOption = Annotated[list[str] | None, typer.Option("--region", "-r", autocompletion=complete_region,
+                                                        help="Only the records that overlap it, 1-based inclusive: chr1:1,000-2,000; or a gene, where there is an annotation. "
+                                                        "Can be given several times.")]
+RegionsOption = Annotated[str | None, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or "
+                                                   "a table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
+ReferenceOption = Annotated[Path | None, typer.Option("--reference", "-T", help="FASTA to decode a CRAM with.")]
+SecretKeyOption = Annotated[Path | None, typer.Option("--secret-key", metavar="FILE", help="Secret key to open an encrypted "
+                                                      "file with.")]
+SenderOption = Annotated[list[Path] | None, typer.Option("--sender", metavar="FILE", help="Public key of who must have encrypted "
+                                                         "it; of several one must.")]
 WorkersOption = Annotated[int, typer.Option("--threads", "-@", min=1, max=64, metavar="N",
                                             help="Connections, and threads that compress.")]
 
@@ -48,24 +48,24 @@ def stream(
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="Write here instead of stdout.")] = "-",
-    output_format: Annotated[str, typer.Option("--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or "
-                                               "bcf; else as FILE ends, or the file's own.")] = None,
+    output_format: Annotated[str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="sam, bam, cram, vcf or "
+                                                      "bcf; else as FILE ends, or the file's own.")] = None,
     reference: ReferenceOption = None,
     secret_key: SecretKeyOption = None,
     passphrase_file: PassphraseOption = None,
     sender: SenderOption = None,
-    samples: Annotated[str, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
-                                         "between.")] = None,
+    samples: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these samples of a VCF or BCF, with commas "
+                                                "between.")] = None,
     count: Annotated[bool, typer.Option("--count", "-c", help="Print the number of records instead.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="What --count prints, as JSON.")] = False,
     header: Annotated[bool, typer.Option("--header-only", "-H", help="Only the header, as text.")] = False,
     raw: Annotated[bool, typer.Option("--raw", help="The server's bytes untouched: all records of the regions, and "
                                       "neighbours.")] = False,
     threads: WorkersOption = 8,
-    fields: Annotated[str, typer.Option(metavar="NAMES", help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
-                                        "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.")] = None,
-    tags: Annotated[str, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
-    notags: Annotated[str, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
+    fields: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these fields of reads (QNAME,FLAG,RNAME,POS,MAPQ,CIGAR,RNEXT,"
+                                               "PNEXT,TLEN,SEQ,QUAL), the others as SAM has what is not known.")] = None,
+    tags: Annotated[str | None, typer.Option(metavar="NAMES", help="Only these tags of reads; '' for none.")] = None,
+    notags: Annotated[str | None, typer.Option(metavar="NAMES", help="All tags of reads but these.")] = None,
 ) -> None:
     """Stream a file, or exactly the records of some regions, ready for samtools and bcftools.
 

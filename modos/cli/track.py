@@ -29,15 +29,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-NamesArgument = Annotated[list[str], typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
+NamesArgument = Annotated[list[str] | None, typer.Argument(metavar="TRACK", help="Tracks; all where none is named.")]
 SourcesArgument = Annotated[list[str], typer.Argument(metavar="NAME=FILE", help="Wiggle, bedGraph, BED with a score, or "
                                                       "bigWig; - is stdin; files of the same NAME are one track.")]
-RegionOption = Annotated[list[str], typer.Option("--region", "-r", metavar="REGION", autocompletion=complete_region, help="1-based inclusive: "
-                                                 "chr1:1,000-2,000. Can be given several times.")]
-RegionsOption = Annotated[str, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
-                                            "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
-MaskOption = Annotated[str, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
-KeepOption = Annotated[str, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
+RegionOption = Annotated[list[str] | None, typer.Option("--region", "-r", metavar="REGION", autocompletion=complete_region, help="1-based inclusive: "
+                                                        "chr1:1,000-2,000. Can be given several times.")]
+RegionsOption = Annotated[str | None, typer.Option("--regions-file", "-R", metavar="FILE", help="Regions, one a line: BED, or a "
+                                                   "table of contig, start and end (1-based); - is stdin, bed:- BED from it.")]
+MaskOption = Annotated[str | None, typer.Option("--mask", metavar="FILE", help="Leave out values there: BED, wiggle, bigWig.")]
+KeepOption = Annotated[str | None, typer.Option("--keep", metavar="FILE", help="Take only values there.")]
 StrictOption = Annotated[bool, typer.Option("--strict", help="Fail where data have a contig that the genome has not.")]
 ClipOption = Annotated[bool, typer.Option("--clip", help="Leave out values past the end of a contig or in a gap of the genome, "
                                           "and say how many; else they are an error.")]
@@ -50,9 +50,9 @@ def add(
     place: ObjectPath,
     sources: SourcesArgument,
     genome: GenomeOption = None,
-    parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
-                                           help="The element they are part of.")] = None,
-    element: Annotated[str, typer.Option("--element", "-e", metavar="JSON", help="Slots of the elements as JSON.")] = None,
+    parent: Annotated[str | None, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
+                                                  help="The element they are part of.")] = None,
+    element: Annotated[str | None, typer.Option("--element", "-e", metavar="JSON", help="Slots of the elements as JSON.")] = None,
     mask: MaskOption = None,
     keep: KeepOption = None,
     strict: StrictOption = False,
@@ -304,8 +304,8 @@ def stats(
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
     by_contig: Annotated[bool, typer.Option("--by-contig", help="For each contig.")] = False,
-    histogram: Annotated[int, typer.Option("--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many "
-                                           "steps from the least to the largest.")] = None,
+    histogram: Annotated[int | None, typer.Option("--histogram", min=1, max=10_000, metavar="BINS", help="Count values in so many "
+                                                  "steps from the least to the largest.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Print statistics of tracks: of all values, of regions, or of each contig.
@@ -344,9 +344,9 @@ def plot(
     place: ObjectPath,
     region: Annotated[str, typer.Argument(metavar="REGION", help="1-based inclusive: chr1:1,000-2,000.")],
     names: NamesArgument = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of "
-                                         "blocks in the terminal.")] = None,
-    width: Annotated[int, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="A picture (.svg, .png, .pdf) instead of "
+                                                "blocks in the terminal.")] = None,
+    width: Annotated[int | None, typer.Option("--width", "-w", min=1, max=10_000, metavar="N", help="Columns in the terminal.")] = None,
     genome: GenomeOption = None,
 ) -> None:
     """Draw a region of tracks.
@@ -375,8 +375,8 @@ def export(
     place: ObjectPath,
     name: Annotated[str, typer.Argument(metavar="TRACK")],
     output: Annotated[str, typer.Option("--output", "-o", metavar="FILE", help="The file; - is stdout.")] = "-",
-    output_format: Annotated[str, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; "
-                                               "else as FILE ends.")] = None,
+    output_format: Annotated[str | None, typer.Option("--output-format", "-O", metavar="FORMAT", help="bigWig, bedGraph or wig; "
+                                                      "else as FILE ends.")] = None,
     region: RegionOption = None,
     regions_file: RegionsOption = None,
     genome: GenomeOption = None,
