@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -47,7 +48,7 @@ def configure(
 
 
 _OBJECTS, _DATA, _HERE = "Objects", "Data", "Servers and settings"
-_COMMANDS = {
+_COMMANDS: dict[str, dict[str, Callable[..., None]]] = {
     _OBJECTS: {"create": objects.create, "add": objects.add, "template": template.template, "update": objects.update, "remove": objects.remove, "enrich": objects.enrich,
                "show": objects.show, "query": metadata.query, "publish": metadata.publish, "check": metadata.check, "diff": metadata.diff,
                "upgrade": metadata.upgrade},

@@ -31,11 +31,11 @@ def ls(place: Annotated[str | None, typer.Argument(metavar="OBJECT|s3://BUCKET",
     from modos.cli.remote import list_objects
     from modos.errors import NotFoundError
 
-    try:
-        if place is not None:
+    if place is not None:
+        try:
             show(place, files=True, json=json)
             return
-    except NotFoundError:
-        if not place.startswith("s3://"):
-            raise
+        except NotFoundError:
+            if not place.startswith("s3://"):
+                raise
     list_objects(place, json=json)

@@ -75,6 +75,7 @@ def build(
     modos codes build cl.owl sample_processing=protocols.obo -o site.index
     """
     from modos.codes import index_builder
+    from modos.codes.storing import Stored
     from modos.codes.sources_of_codes import default_path
 
     place = output or default_path()
@@ -90,7 +91,7 @@ def build(
         say(f"{source.name}: " + ", ".join([count(source.terms, "term"), *left]))
 
     index_builder.build(files, place, replace=yes or asked, told=told)
-    slots = index_builder.Stored(place).facts["slots"]
+    slots = Stored(place).facts["slots"]
     if json:
         show_json({"index": str(place), "slots": slots, "files": [vars(source) for source in sources]})
     say(f"built {place}: " + ", ".join(f"{slot} {count(facts['terms'], 'term')}" for slot, facts in slots.items()))

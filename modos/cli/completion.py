@@ -19,9 +19,12 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from modos.cli.output import Where
 
 _DEADLINE = 2.0  # seconds for all of an offer, the loading of the S3 client among them
 _MAX_ROOT = 16 << 20  # bytes of a root document that is read
@@ -215,7 +218,7 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
     return list_remote(None if where["endpoint"] else bucket, where["endpoint"], where["s3_kwargs"])
 
 
-def _where(ctx: typer.Context) -> dict[str, Any]:
+def _where(ctx: typer.Context) -> Where:
     given = ctx.find_root().params
     return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
             "s3_kwargs": {"anon": True} if given.get("anon") else None}

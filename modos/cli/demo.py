@@ -15,6 +15,7 @@ from modos.cli.output import say, show, show_lines
 
 if TYPE_CHECKING:
     from modos.demo.stack import Stack
+    from modos.object.modo import MODO
 
 
 def demo(
@@ -39,7 +40,7 @@ def demo(
         show(f"\nMade an object of a reference, reads and variants, and uploaded it to {remote.storage.url}:")
         show_lines(f"  {file.name}" for file in remote.list_files())
         show("\nStreamed a region of each file through htsget, and counted the same in the local files:")
-        _compare(stack, remote, Path(folder))
+        _compare(remote, Path(folder))
         _show_commands(services, keep)
         if keep:
             _wait()
@@ -54,10 +55,11 @@ def _write_files(folder: Path) -> None:
     say(f"wrote the demo's files and their description, {generate(folder)}")
 
 
-def _compare(stack: object, remote: object, folder: Path) -> None:
+def _compare(remote: MODO, folder: Path) -> None:
+    from modos.demo.stack import compare
     from modos.errors import IntegrityError
 
-    for row in stack.compare(remote, folder):
+    for row in compare(remote, folder):
         verdict = "same" if row.streamed == row.local else f"DIFFERENT: {row.local:,} in the local file"
         show(f"  {row.file:<13} {row.region:<19} {row.streamed:>6,} records  {verdict}")
         if row.streamed != row.local:

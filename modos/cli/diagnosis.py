@@ -24,6 +24,7 @@ from modos.remote.services import Services, discover, fetch_json, is_texts, serv
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
+from modos.storage.s3 import S3Storage
 from modos.remote.served import ServedStorage
 
 _SKEW = 300  # seconds that a clock may be off; S3 takes 15 minutes
@@ -180,6 +181,7 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
                         "reading goes by addresses that the endpoint signs; to write get keys of S3")
         yield from _guarded("reading", lambda: iter([_reading_served(str(services.endpoint), services)]))
         return
+    assert isinstance(storage, S3Storage)  # what else `open_remote` gives for an s3:// URL
     yield Diagnosis("credentials", "ok", _source(options))
     begin = time.perf_counter()
     storage.exists(_PROBE)

@@ -54,8 +54,8 @@ def show_config(json: Json = False) -> None:
 
     endpoint = options.endpoint or services.endpoint_from_environment()
     from_environment = os.environ.get(services.ENDPOINT_VARIABLE) == endpoint
-    rows = [("endpoint", endpoint, services.ENDPOINT_VARIABLE if from_environment else "--endpoint") if endpoint else
-            ("endpoint", None, "default")]
+    origin = "default" if not endpoint else services.ENDPOINT_VARIABLE if from_environment else "--endpoint"
+    rows: list[tuple[str, str | None, str]] = [("endpoint", endpoint or None, origin)]
     kept = tokens.load(services.server_name(endpoint)) if endpoint else None
     if os.environ.get(services.TOKEN_VARIABLE):
         rows.append(("token", "(set)", services.TOKEN_VARIABLE))

@@ -10,12 +10,13 @@ from modos.cli.input import choose, is_terminal
 from modos.cli.output import count, options, progress, progress_later, say, show, show_json
 
 if TYPE_CHECKING:
+    from modos.metadata.description import Matcher
     from modos.metadata.diff import Difference
     from modos.encryption.keys import SecretKey
     from modos.object.modo import MODO
 
 
-def matcher(map: list[str] | None) -> Any:
+def matcher(map: list[str] | None) -> Matcher:
     """How sheets and files are read: with what `--map` says, and questions on a terminal."""
     from modos.metadata.description import Matcher, parse_mapping
 

@@ -157,4 +157,5 @@ def seq(
 
 
 def _bases(genome: Genome, contig: str, start: int, end: int) -> str:
-    return genome[contig].seq[start:end].tobytes().decode("ascii", "replace")
+    bases: bytes = genome[contig].seq[start:end].tobytes()
+    return bases.decode("ascii", "replace")

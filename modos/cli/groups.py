@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from importlib import import_module
 from typing import Any
 
@@ -80,14 +80,14 @@ def later(module: str) -> type[Group]:
 
     class Later(Group):
         @property
-        def commands(self) -> dict[str, Any]:
+        def commands(self) -> MutableMapping[str, Any]:
             """By name."""
             if "made" not in vars(self):
                 self.made = typer.main.get_group(import_module(module).app).commands
             return self.made
 
         @commands.setter
-        def commands(self, none: dict[str, Any]) -> None:
+        def commands(self, none: MutableMapping[str, Any]) -> None:
             """What typer gives at first: there are none yet."""
 
     return Later

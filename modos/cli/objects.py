@@ -37,7 +37,7 @@ def open_object(path: str) -> MODO:
     """Open an object that exists, with the global options."""
     from modos.object.modo import MODO
 
-    return MODO.open(path, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    return MODO.open(path, **options.where)
 
 
 def create(
@@ -67,7 +67,7 @@ def create(
     from modos.errors import AlreadyExistsError, InvalidInputError
     from modos.object.modo import MODO
 
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
+    where = options.where
     if file and meta and not files:
         raise InvalidInputError("--file and --meta exclude each other")
     if (files or reference) and Path(path).is_file():
@@ -88,7 +88,7 @@ def create(
             return
         with progress_later("copying files") as advance:
             modo = MODO.create_from_files(**given, progress=advance)
-    elif dry_run:
+    elif file and dry_run:
         show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json, path)
         return
     elif file:
@@ -227,12 +227,11 @@ def update(
             raise InvalidInputError("--dry-run, --prune, --map and --worksheet go with --config")
         _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain, secret)
         return
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
     modo = open_object(path)
     how = matcher(map)
-    entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
+    entries = read_descriptions(config or [], type, matcher=how, worksheet=worksheet)
     how.tell_unused()
-    changes = MODO.compare_with_file(entries, path, **where)
+    changes = MODO.compare_with_file(entries, path, no_remove=not prune, secret_key=secret, **options.where)
     if dry_run:
         show_plan(changes, json)
         return
@@ -240,7 +239,7 @@ def update(
     amount = amount_of(modo, (change.element_id for change in removed))
     confirm([str(change) for change in removed], yes, f"  {amount}")
     with progress("copying files") as advance:
-        MODO.from_file(entries, path, progress=advance, **where)
+        MODO.from_file(entries, path, progress=advance, no_remove=not prune, secret_key=secret, **options.where)
     told = f"; removed {amount}" if removed else ""
     say(f"updated {path}: {count(len(changes), 'element')} changed{told}" if changes else f"{path} is up to date")
 
@@ -329,7 +328,7 @@ def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
     from modos.object.modo import MODO
 
-    where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
+    where = options.where
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
     if not plan:
         return False

@@ -13,11 +13,18 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import typer
 
 from modos.escaping import escape_line, escape_text
+
+
+class Where(TypedDict):
+    """Where objects are, as `MODO` takes it."""
+
+    endpoint: str | None
+    s3_kwargs: dict[str, Any] | None
 
 
 @dataclass
@@ -34,6 +41,11 @@ class Options:
     def s3_kwargs(self) -> dict[str, Any] | None:
         """Arguments for s3fs."""
         return {"anon": True} if self.anon else None
+
+    @property
+    def where(self) -> Where:
+        """The endpoint, and the arguments for s3fs."""
+        return {"endpoint": self.endpoint, "s3_kwargs": self.s3_kwargs}
 
 
 options = Options()
@@ -172,7 +184,7 @@ def show_usage(error: Any) -> int:
     if error.message:
         error.message = escape_line(error.message)
     rich_utils.rich_format_error(error)
-    return error.exit_code
+    return int(error.exit_code)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ def taking(command: str) -> type[TyperCommand]:
     class Taking(TyperCommand):
         def make_parser(self, ctx: Any) -> Any:
             """A parser that knows them."""
-            parser = super().make_parser(ctx)
+            parser: Any = super().make_parser(ctx)
             for flag, meant in FLAGS.get(command, {}).items():
                 known = [parser._long_opt[name] for name in meant]
                 parser._opt_prefixes.add(flag[:len(flag) - len(flag.lstrip("-"))])

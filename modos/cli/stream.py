@@ -19,6 +19,7 @@ from modos.cli.secrets import PassphraseOption, load_optional_secret
 if TYPE_CHECKING:
     from modos.genomics.coverage import Coverage
     from modos.genomics import GenomicFile
+    from modos.genomics.htsget.query import Query
     from modos.genomics.region import RegionLike
     from modos.genomics.writer import OutputFormat
 
@@ -81,13 +82,12 @@ def stream(
     _check_together(count=count, header_only=header, raw=raw)
     _check_together(raw=raw, output_format=output_format)
     _check_together(raw=raw, count=count, samples=samples)
-    for name, names in {"fields": fields, "tags": tags, "notags": notags}.items():
+    for name, names in (("fields", fields), ("tags", tags), ("notags", notags)):
         _check_together(raw=raw, **{name: names is not None})
     if not raw:
         quiet_htslib()
     regions, wanted = _regions(region, regions_file), samples.split(",") if samples is not None else None
-    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads,
-                    {"fields": fields, "tags": tags, "notags": notags})
+    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(fields, tags, notags))
     if count:
         with progress("counting", None if regions else genomic.size) as genomic.progress:
             number = genomic.count(regions)
@@ -96,11 +96,11 @@ def stream(
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
     target = None if raw else _output_format(genomic, output, output_format, text)
     with _opened(output, binary=target is None or not target.is_text) as descriptor, closed_pipe_told():
-        if header:
+        if header and target:
             genomic.write_header(descriptor, target)
             return
         with progress("streaming", None if regions else genomic.size) as genomic.progress:
-            if raw:
+            if target is None:
                 genomic.write_raw(descriptor, regions)
             else:
                 genomic.write(descriptor, regions, target, wanted, threads=threads)
@@ -128,7 +128,7 @@ def coverage(
     from modos.genomics.reader import quiet_htslib
 
     quiet_htslib()
-    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, {})
+    genomic = _open(file, reference, secret_key, passphrase_file, sender, threads, _hints(None, None, None))
     rows, with_picture = [], sys.stdout.isatty() and not as_json
     if not as_json:
         show("\t".join(_COLUMNS))
@@ -176,16 +176,24 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
     return [*(texts or ()), *(read_regions(path) if path is not None else ())]
 
 
-def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, sender: list[Path] | None,
-          workers: int, hints: dict[str, str | None]) -> GenomicFile:
-    from modos.encryption.keys import as_public_keys
+def _hints(fields: str | None, tags: str | None, notags: str | None) -> Query:
+    """The fields and tags of reads that are wanted."""
     from modos.errors import InvalidInputError
     from modos.genomics.htsget.query import FIELDS, Query
 
-    if hints.get("fields") is not None and not hints["fields"].strip(", "):
+    if fields is not None and not fields.strip(", "):
         raise InvalidInputError("--fields names no field", f"give some of {', '.join(FIELDS)}")
-    query = Query(**{name: tuple(word.strip() for word in text.split(",") if word.strip()) for name, text in hints.items()
-                     if text is not None})
+    return Query(fields=_words(fields), tags=None if tags is None else _words(tags), notags=_words(notags))
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase_file: Path | None, sender: list[Path] | None,
+          workers: int, hints: Query) -> GenomicFile:
+    from modos.encryption.keys import as_public_keys
+
     secret = load_optional_secret(secret_key, passphrase_file)
     senders = as_public_keys(sender) if sender else None
     from modos.remote.access import is_remote
@@ -193,12 +201,12 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
     if file.startswith(("http://", "https://")) and not is_remote(file):
         from modos.object.finding import served_file
 
-        return served_file(file, options.endpoint, reference, hints=query, secret=secret, workers=workers,
+        return served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
                            senders=senders)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
-    return modo.file(key, reference, secret_key=secret, hints=query, workers=workers, sender_pubkey=senders)
+    return modo.file(key, reference, secret_key=secret, hints=hints, workers=workers, sender_pubkey=senders)
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
