@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from modos.errors import InvalidInputError
-from modos.metadata.model.schema import tables
+from modos.metadata.model.schema import Slot, meaning_of, tables
 
 if TYPE_CHECKING:
     from rdflib import Graph
@@ -48,7 +48,7 @@ def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
         graph.bind(prefix, uri, replace=True)
     for element_id, attributes in metadata.items():
         subject = URIRef(element_uri(base, element_id))
-        description = known["classes"].get(attributes.get("@type"))
+        description = known["classes"].get(attributes.get("@type", ""))
         if description is None:
             continue
         graph.add((subject, RDF.type, URIRef(description["uri"])))
@@ -61,12 +61,12 @@ def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
     return graph
 
 
-def _node(value: Any, slot: str, entry: Mapping[str, Any], base: str) -> Any:
+def _node(value: Any, slot: str, entry: Slot, base: str) -> Any:
     from rdflib import XSD, Literal, URIRef
 
     if entry["links_to"] or slot == "data_path":
         return URIRef(element_uri(base, str(value)))
-    meaning = (tables()["enums"].get(entry["range"], {}).get(value) or {}).get("meaning")
+    meaning = meaning_of(entry["range"], value)
     if meaning:
         return URIRef(meaning)
     if entry["range"] == "uriorcurie" and (uri := expand(str(value))):
@@ -102,7 +102,8 @@ class Row(dict[str, "str | None"]):
     def __getattr__(self, name: str) -> str | None:
         if name not in self:
             raise AttributeError(f"the query has no variable {name}")
-        return self[name]
+        value: str | None = self[name]
+        return value
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.values())
@@ -139,6 +140,8 @@ def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
     InvalidInputError
         The query is malformed, or wants to read from elsewhere.
     """
+    from rdflib.query import ResultRow
+
     if re.search(r"\bSERVICE\b|\bFROM\b|\bLOAD\b", re.sub(r'"[^"]*"|<[^>]*>', "", query), re.IGNORECASE):
         raise InvalidInputError("a query is answered from the object alone: SERVICE, FROM and LOAD are not accepted")
     try:
@@ -147,10 +150,10 @@ def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
             return ["answer"], Rows([{"answer": str(result.askAnswer).lower()}], result)
         if result.type in ("CONSTRUCT", "DESCRIBE"):
             columns = ["subject", "predicate", "object"]
-            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)), result)
-        columns = [str(variable) for variable in result.vars]
+            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph or ())), result)
+        columns = [str(variable) for variable in result.vars or ()]
         return columns, Rows(({column: None if value is None else str(value) for column, value in zip(columns, row)}
-                              for row in result), result)
+                              for row in result if isinstance(row, ResultRow)), result)
     except Exception as error:  # rdflib's parser and functions raise many kinds
         reason = " ".join(str(error).split())[:300]
         raise InvalidInputError(f"the query cannot be run: {reason}", "it is SPARQL 1.1") from None

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from modos.formats import is_array_path, name_of
 from modos.metadata.graph import expand
-from modos.metadata.model.schema import link_slots, tables
+from modos.metadata.model.schema import link_slots, meaning_of, tables
 
 FILE_NAME = "ro-crate-metadata.json"
 _CONTEXT = "https://w3id.org/ro/crate/1.1/context"
@@ -88,7 +88,7 @@ def _type(class_name: str, data_path: str | None) -> str:
 
 
 def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
-    meaning = (tables()["enums"]["DataFormat"].get(attributes["data_format"]) or {}).get("meaning")
+    meaning = meaning_of("DataFormat", attributes["data_format"])
     media = mimetypes.guess_type(str(attributes.get("data_path", "")))[0] or "application/octet-stream"
     return [media, meaning] if meaning and expand(meaning) else [media]
 

@@ -12,7 +12,7 @@ from typing import Any
 from modos.metadata import model
 from modos.errors import InvalidInputError
 from modos.escaping import replace_hidden
-from modos.metadata.model.schema import tables
+from modos.metadata.model.schema import Slot, slots_of
 from modos.storage import check_key
 
 MAX_ROOT = 48 << 20  # bytes; 70,000 to 100,000 elements
@@ -90,21 +90,21 @@ def _check_path(path: str) -> None:
 
 def check_state(state: Any) -> dict[str, Any]:
     """The record of commits, empty for none; Malformed where it is not one."""
-    state = a_dict({} if state is None else state, "what it says of commits")
-    commits, revision = state.get("commits", []), state.get("revision", 0)
+    told = a_dict({} if state is None else state, "what it says of commits")
+    commits, revision = told.get("commits", []), told.get("revision", 0)
     if not isinstance(commits, list) or not all(isinstance(commit, str) for commit in commits):
         raise Malformed("its list of commits is not a list of texts")
     if isinstance(revision, bool) or not isinstance(revision, int) or abs(revision) >> 63:
         raise Malformed("its revision is not a number")
-    _check_depth(state, "what it says of commits")
-    return state
+    _check_depth(told, "what it says of commits")
+    return told
 
 
 def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
     class_name = attributes["@type"]
     if not isinstance(class_name, str):
         raise Malformed(f"the @type of {element_id} is not a text")
-    slots, integers = _slots_of(class_name)
+    slots, integers = _checked_slots(class_name)
     for name, value in attributes.items():
         if type(value) is str and name not in integers:
             continue  # a text fits all others: most values are one
@@ -118,13 +118,13 @@ def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _slots_of(class_name: str) -> tuple[Mapping[str, Any], frozenset[str]]:
+def _checked_slots(class_name: str) -> tuple[Mapping[str, Slot], frozenset[str]]:
     """The slots of a class, none where there is no such class, and those of them that hold numbers."""
-    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
+    slots = slots_of(class_name)
     return slots, frozenset(name for name, slot in slots.items() if slot["range"] == "integer")
 
 
-def _fits(value: Any, name: str, slot: Mapping[str, Any]) -> bool:
+def _fits(value: Any, name: str, slot: Slot) -> bool:
     """Whether a value is of a type that the readers of a slot bear; the schema says more, and `check` tells."""
     if slot["range"] == "integer":
         return value is None or isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63

@@ -63,7 +63,7 @@ def _loader() -> Any:
     """YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
     import yaml
 
-    class Loader(yaml.SafeLoader):
+    class Loader(yaml.SafeLoader):  # type: ignore[misc]
         def flatten_mapping(self, node: Any) -> None:
             seen = set()
             for key, _ in node.value:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from modos.metadata import model
 from modos.errors import InvalidInputError, did_you_mean, listing
 from modos.storage.given import Progress
-from modos.metadata.model.schema import tables
+from modos.metadata.model.schema import slots_of, tables
 
 Ask = Callable[[str, Sequence[str], Sequence[str]], "str | None"]
 """A question, what may be meant, and all that may be answered, to the answer; None where there is none."""
@@ -140,7 +140,7 @@ class Matcher:
         found = [slot for slot in free if slot in own and any(word == noun + normalised(slot) for noun in nouns)]
         found += [slot for slot in free if slot in own and slot.startswith("has_")
                   and word.removesuffix("name").removesuffix("id").rstrip("s") == normalised(slot[4:])]
-        found += [slot for slot in [_WORDS.get(word)] if slot in own and slot in free]
+        found += [slot for slot in [_WORDS.get(word)] if slot and slot in own and slot in free]
         guess = did_you_mean(header, [slot for slot in free if slot in own])
         return list(dict.fromkeys([*found, *([guess] if guess else [])]))
 
@@ -202,8 +202,8 @@ def values_of(slot: str, class_name: str | None) -> list[str]:
     """The values that a slot can have, where they are listed."""
     if slot == "@type":
         return model.class_names()
-    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
-    return list(tables()["enums"].get(slots.get(slot, {}).get("range"), ()))
+    described = slots_of(class_name).get(slot)
+    return list(tables()["enums"].get(described["range"], ())) if described else []
 
 
 def parse_mapping(texts: Iterable[str]) -> dict[str, str]:

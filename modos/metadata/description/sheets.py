@@ -13,6 +13,7 @@ from modos.metadata.description.matching import ARGUMENTS, LEFT_OUT, Matcher, ne
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.tables import read_table
 from modos.metadata.description.templates import class_of_note
+from modos.metadata.model.schema import Slot
 from modos.metadata.ids import check_object_id, format_id
 from modos.errors import InvalidInputError, ModosError, SchemaError, listing
 from modos.formats import format_of
@@ -150,10 +151,11 @@ class _Sheet:
         return name
 
     def _value(self, slot: str, text: str, class_name: str) -> Any:
-        described = model.describe(class_name)["slots"].get(slot, {})
-        parts = [part.strip() for part in text.split(_SEPARATOR) if part.strip()] if described.get("multivalued") else [text]
+        described = model.describe(class_name)["slots"].get(slot)
+        is_multivalued = described is not None and described["multivalued"]
+        parts = [part.strip() for part in text.split(_SEPARATOR) if part.strip()] if is_multivalued else [text]
         values = [_scalar(self.matcher.value_of(slot, part, class_name), described) for part in parts]
-        return values if described.get("multivalued") else values[0]
+        return values if is_multivalued else values[0]
 
     def _source(self, number: int, source: str | None) -> Path | None:
         if source is None:
@@ -205,5 +207,5 @@ class _Sheet:
         return self.problems.count == before
 
 
-def _scalar(value: str, slot: dict[str, Any]) -> Any:
-    return int(value) if slot.get("range") == "integer" and _INTEGER.fullmatch(value) else value
+def _scalar(value: str, slot: Slot | None) -> Any:
+    return int(value) if slot and slot["range"] == "integer" and _INTEGER.fullmatch(value) else value

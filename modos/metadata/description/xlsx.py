@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, time
 from itertools import pairwise
 from pathlib import Path
@@ -115,14 +115,15 @@ def _parsed(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Itera
     """Rows as they stand in the file: their numbers, and their cells that have anything."""
     from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
-    class Parser(WorkSheetParser):
+    class Parser(WorkSheetParser):  # type: ignore[misc]
         def parse_row(self, row: Any) -> Any:
             if len(row) > _MAX_COLUMNS:
                 raise ValueError(f"a row has more than {_MAX_COLUMNS:,} cells")
             return super().parse_row(row)
 
         def parse_cell(self, element: Any) -> dict[str, Any]:
-            return super().parse_cell(element) | {"is_formula": element.find(FORMULA_TAG) is not None}
+            cell: dict[str, Any] = super().parse_cell(element)
+            return cell | {"is_formula": element.find(FORMULA_TAG) is not None}
 
     with sheet._get_source() as source:
         parser = Parser(source, sheet._shared_strings, data_only=True, epoch=workbook.epoch, date_formats=workbook._date_formats,
@@ -174,7 +175,7 @@ def _text(path: Path, workbook: Any, cell: dict[str, Any], problems: Problems) -
     return str(value)
 
 
-def _number(value: float, format: str, refuse: Any) -> str:
+def _number(value: float, format: str, refuse: Callable[[str], str]) -> str:
     if abs(value) >= _MAX_EXACT:
         return refuse(f"the number {value:.0f} has more digits than a spreadsheet program keeps: write it as text")
     text = str(int(value)) if value == int(value) else repr(value)
@@ -188,5 +189,5 @@ def _format(workbook: Any, cell: dict[str, Any]) -> str:
 
     number = workbook._cell_styles[cell["style_id"]].numFmtId
     if number < BUILTIN_FORMATS_MAX_SIZE:
-        return BUILTIN_FORMATS.get(number, "General")
-    return workbook._number_formats[number - BUILTIN_FORMATS_MAX_SIZE]
+        return str(BUILTIN_FORMATS.get(number, "General"))
+    return str(workbook._number_formats[number - BUILTIN_FORMATS_MAX_SIZE])

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 
 from modos.errors import SchemaError
-from modos.metadata.model.schema import GROUPS, link_slots, tables
+from modos.metadata.model.schema import GROUPS, link_slots, slots_of
 
 
 def to_attributes(element: Any) -> dict[str, Any]:
@@ -59,13 +59,13 @@ def normalise(attributes: Mapping[str, Any]) -> dict[str, Any]:
     that the schema does not know stay as they are.
     """
     class_name = attributes.get("@type")
-    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
+    slots = slots_of(class_name)
     links = link_slots(class_name)
     result = {}
     for name, value in attributes.items():
         if name.startswith("_"):
             continue
-        if slots.get(name, {}).get("multivalued") and not isinstance(value, list):
+        if name in slots and slots[name]["multivalued"] and not isinstance(value, list):
             value = [value]
         if name in links:
             value = list(dict.fromkeys(_full_id(str(link), links[name]) for link in value))

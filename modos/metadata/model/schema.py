@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TypedDict
 
 from modos.errors import InvalidInputError, SchemaError, did_you_mean, listing
 
@@ -25,13 +26,50 @@ ONTOLOGIES = {
 }
 
 
+class Slot(TypedDict):
+    """A slot of a class; `links_to` is the group of elements that it links to."""
+
+    description: str
+    uri: str
+    range: str
+    required: bool
+    multivalued: bool
+    pattern: str | None
+    links_to: str | None
+
+
+class Class(TypedDict):
+    """A class, with the slots that it inherits; its group is None where it is of no element."""
+
+    description: str
+    uri: str
+    group: str | None
+    slots: dict[str, Slot]
+
+
+class Value(TypedDict):
+    """A value of an enum, and the URI of the term that it means."""
+
+    meaning: str | None
+    description: str
+
+
+class Tables(TypedDict):
+    """What is generated: prefixes of URIs, and by name the classes and the values of enums."""
+
+    prefixes: dict[str, str]
+    classes: dict[str, Class]
+    enums: dict[str, dict[str, Value]]
+
+
 @cache
-def tables() -> dict[str, Any]:
+def tables() -> Tables:
     """The generated tables: classes with their slots, and enums."""
-    return json.loads(files("modos.metadata.model").joinpath("slots.json").read_text(encoding="utf-8"))
+    found: Tables = json.loads(files("modos.metadata.model").joinpath("slots.json").read_text(encoding="utf-8"))
+    return found
 
 
-def describe(class_name: str) -> dict[str, Any]:
+def describe(class_name: str) -> Class:
     """A class: its description, its group, and its slots with those it inherits.
 
     Raises
@@ -72,13 +110,24 @@ def default_class(group: str) -> str:
     return _DEFAULT_CLASSES[group]
 
 
+def slots_of(class_name: str | None) -> Mapping[str, Slot]:
+    """The slots of a class; none for an unknown class."""
+    found = tables()["classes"].get(class_name or "")
+    return found["slots"] if found else {}
+
+
 @cache
-def link_slots(class_name: str) -> dict[str, str]:
+def link_slots(class_name: str | None) -> dict[str, str]:
     """The slots of a class that link to elements, with the group each links to; none for an unknown class."""
-    slots = tables()["classes"].get(class_name, {"slots": {}})["slots"]
-    return {name: slot["links_to"] for name, slot in slots.items() if slot["links_to"]}
+    return {name: slot["links_to"] for name, slot in slots_of(class_name).items() if slot["links_to"]}
 
 
-def link_slot(parent_class: str, child_group: str) -> str | None:
+def link_slot(parent_class: str | None, child_group: str) -> str | None:
     """The slot by which a class links to elements of a group, if it has one."""
     return next((slot for slot, group in link_slots(parent_class).items() if group == child_group), None)
+
+
+def meaning_of(enum: str, value: str) -> str | None:
+    """The URI of the term that a value of an enum means, where it means one."""
+    found = tables()["enums"].get(enum, {}).get(value)
+    return found["meaning"] if found else None

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
 from importlib.resources import files
 from typing import Any
 
 from modos.errors import SchemaError, did_you_mean
-from modos.metadata.model.schema import describe, tables
+from modos.metadata.model.schema import Slot, describe, tables
 
 
 def validate(attributes: dict[str, Any], element_id: str) -> None:
@@ -40,7 +40,7 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
     found = [problem for error in _validator(class_name).iter_errors(content)
              for problem in _explain(error, element_id, class_name, slots)]
     for slot, value in content.items():
-        expected = _what_json_schema_bears(value, slots.get(slot, {}).get("range"))
+        expected = _what_json_schema_bears(value, slots[slot]["range"] if slot in slots else None)
         if expected:
             found.append(_problem(element_id, slot, f"{str(value)[:40]!r} is not {expected}", expected, ascii(value)[:40]))
     return list({str(problem): problem for problem in found}.values())  # each missing slot is told with all of them
@@ -74,7 +74,7 @@ def _validator(class_name: str) -> Any:
     return Draft201909Validator({"$defs": schema["$defs"]} | schema["$defs"][class_name])
 
 
-def _explain(error: Any, element_id: str, class_name: str, slots: dict[str, Any]) -> Iterator[SchemaError]:
+def _explain(error: Any, element_id: str, class_name: str, slots: Mapping[str, Slot]) -> Iterator[SchemaError]:
     if error.validator == "required":
         for slot in error.validator_value:
             if slot not in error.instance:
@@ -89,7 +89,7 @@ def _explain(error: Any, element_id: str, class_name: str, slots: dict[str, Any]
                            f"did you mean {near}?" if near else f"its slots are {', '.join(slots)}")
     elif not error.context:
         slot = str(error.absolute_path[0]) if error.absolute_path else ""
-        yield _wrong_value(element_id, slot, slots.get(slot, {}), error)
+        yield _wrong_value(element_id, slot, slots.get(slot), error)
     else:
         for cause in error.context:
             if cause.validator == "type" and cause.validator_value == "null":
@@ -97,9 +97,9 @@ def _explain(error: Any, element_id: str, class_name: str, slots: dict[str, Any]
             yield from _explain(cause, element_id, class_name, slots)
 
 
-def _wrong_value(element_id: str, slot: str, description: dict[str, Any], error: Any) -> SchemaError:
+def _wrong_value(element_id: str, slot: str, description: Slot | None, error: Any) -> SchemaError:
     got = str(error.instance)[:80]
-    values = list(tables()["enums"].get(description.get("range"), ()))
+    values = list(tables()["enums"].get(description["range"], ())) if description else []
     if error.validator == "enum":
         near = did_you_mean(got, values)
         return _problem(element_id, slot, f"cannot be {got!r}", " | ".join(values), got,
