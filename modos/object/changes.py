@@ -14,7 +14,7 @@ from typing import Any, Protocol
 
 from modos.metadata import model
 from modos.object.document import Document
-from modos.object import journal
+from modos.object.record import FOLDER
 from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean, listing
 from modos.formats import ZARR, index_names, is_array_path, name_of, plain_name
 from modos.storage import check_key
@@ -155,7 +155,7 @@ def check_data_path(element_id: str, data_path: str) -> None:
         raise SchemaError(f"{element_id}: data_path {data_path!r} does not fit", path=f"{element_id}.data_path", expected="a path",
                           got=str(data_path))
     check_key(data_path)
-    if data_path.split("/")[0] in (ZARR, journal.FOLDER):
+    if data_path.split("/")[0] in (ZARR, FOLDER):
         raise InvalidInputError(f"{element_id}: data_path {data_path} lies in the metadata", "choose another name")
     if name_of(data_path) != plain_name(data_path):
         raise InvalidInputError(f"{element_id}: data_path {data_path} has the mark of a file that replaced another",

@@ -15,6 +15,7 @@ from modos.metadata import model
 from modos.storage.processes import ownership
 from modos.object.document import Document
 from modos.object import journal
+from modos.object.record import FOLDER, Entry, entries
 from modos.object.commits import has_mirror, mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
@@ -117,24 +118,29 @@ def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> lis
     ConflictError
         A change is under way, or may be.
     """
-    journal.refuse_busy(storage, journal.entries(storage, limit))
+    journal.refuse_busy(storage, entries(storage, limit))
     return [finding for finding in _find_leftovers(storage, None, storage.iter_files(), limit) if finding.fixable]
 
 
 def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.ABANDONED_AFTER) -> None:
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
     journal.recover(storage, limit)
-    for partial in _left_partials(storage, journal.entries(storage, limit), limit):
+    for partial in _left_partials(storage, entries(storage, limit), limit):
         storage.drop_partial(partial)
     mirrors = [finding.where for finding in findings if finding.kind == "mirror"]
-    document = commits.load(storage) if mirrors else None
+    if mirrors:
+        _mend_mirrors(storage, mirrors)
+    storage.tidy()
+
+
+def _mend_mirrors(storage: Storage, mirrors: Iterable[str]) -> None:
+    document = commits.load(storage)
     for key in mirrors:
         path = key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
         if path in document.nodes:
             write_mirrors(storage, document, [path])
         else:
             storage.delete(key)
-    storage.tidy()
 
 
 def _check_elements(document: Document) -> Iterator[Finding]:
@@ -342,7 +348,7 @@ def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) 
 
 
 def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable[ObjectInfo], limit: float) -> Iterator[Finding]:
-    records = journal.entries(storage, limit)
+    records = entries(storage, limit)
     is_owned = journal.ownership_of(document)
     under_way = [record for record in records if not record.abandoned]
     left = [record for record in records if record.abandoned]
@@ -350,7 +356,7 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
         yield Finding("leftover", record.key, "the record of a change that was interrupted")
     for info in infos:
         key = info.key
-        if is_owned(key) or key.startswith(f"{journal.FOLDER}/") or any(record.covers(key) for record in under_way):
+        if is_owned(key) or key.startswith(f"{FOLDER}/") or any(record.covers(key) for record in under_way):
             continue
         if any(record.may_delete(info) for record in left):
             yield Finding("leftover", key, "written or to be removed by a change that was interrupted")
@@ -362,7 +368,7 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
         yield Finding("leftover", partial.name, "a file whose writing was interrupted")
 
 
-def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: float) -> Iterator[Partial]:
+def _left_partials(storage: Storage, records: Iterable[Entry], limit: float) -> Iterator[Partial]:
     """What nobody writes any more; while a change is under way, what cannot be looked into may be a part of it."""
     if any(not record.abandoned for record in records):
         limit = math.inf
@@ -382,6 +388,6 @@ def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) 
 
 def _is_current(storage: Storage, key: str, node: dict[str, Any]) -> bool:
     try:
-        return json.loads(storage.read(key)[0])["attributes"] == node.get("attributes", {})
+        return bool(json.loads(storage.read(key)[0])["attributes"] == node.get("attributes", {}))
     except (ValueError, KeyError, TypeError, NotFoundError):
         return False

@@ -9,13 +9,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Protocol
 
 from modos.metadata import model
 from modos.object import marks, old_layout
 from modos.formats import ZARR
-from modos.object.document import FORMAT_VERSION, ROOT_KEY, STATE, Document, check_ids, damaged, group_node
-from modos.object.marks import OWN_NODE
+from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damaged, group_node
+from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (
     AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError, listing,
@@ -57,22 +58,22 @@ def load(storage: Storage, known: Document | None = None) -> Document:
         The root document is damaged.
     """
     try:
-        read = _read_changed(storage, known)
+        read = _read_newest(storage, known)
     except NotFoundError as error:
         if error.hint:  # the bucket itself is missing
             raise
         return _load_zarr2(storage, known)
-    if read is None:
-        return known
+    if isinstance(read, Document):
+        return read
     document = Document.from_bytes(*read, storage.url)
     return document if document.nodes else _with_nodes(storage, document)
 
 
-def _read_changed(storage: Storage, known: Document | None) -> tuple[bytes, str] | None:
-    """A root and its tag, or None where it is the known one."""
+def _read_newest(storage: Storage, known: Document | None) -> tuple[bytes, str] | Document:
+    """A root and its tag, or the known one where that is the newest."""
     if known is None or not known.tag or known.zarr_format != 3:
         return storage.read(ROOT_KEY)
-    return storage.read_changed(ROOT_KEY, known.tag)
+    return storage.read_changed(ROOT_KEY, known.tag) or known
 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
@@ -227,7 +228,7 @@ def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> N
     with_apart = changed | {OWN_NODE} if changed else changed
     write_mirrors(storage, document, [path for path in with_apart if path in document.nodes])
     for path in filter(has_mirror, changed - document.nodes.keys()):
-        _quietly(f"the mirror of {path} was not removed", lambda path=path: storage.delete(mirror_key(path)))
+        _quietly(f"the mirror of {path} was not removed", partial(storage.delete, mirror_key(path)))
 
 
 def upgrade(storage: Storage, converter: Converter) -> Document:

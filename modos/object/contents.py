@@ -78,9 +78,12 @@ class Contents:
         place = escape_line(self._node_of(wanted)).replace("\\", "%") if wanted else None
         try:
             group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
-            return group.tree() if place is None else group[place].tree()
+            found = group if place is None else group[place]
+            if isinstance(found, zarr.Group):
+                return found.tree()
         except Exception as error:  # zarr has many kinds for what it does not take
             raise IntegrityError(f"{self._object.storage.url} has arrays or groups that zarr does not take: {error}", "restore the object from a copy") from None
+        raise InvalidInputError(f"{wanted} is an array, and nothing is below it", "name the element that it is of")
 
     def _node_of(self, element: str) -> str:
         """The path of a group, which the element of that name is in, or of an element."""

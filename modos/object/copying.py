@@ -19,6 +19,7 @@ from modos.object.document import ROOT_KEY
 from modos.object import commits, transfer
 from modos.object.document import Document
 from modos.object import journal
+from modos.object.record import FOLDER, entries
 from modos.errors import (
     AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing,
 )
@@ -105,7 +106,7 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     infos = list(target.iter_files())
     present, left = {info.key: info.size for info in infos}, _left_files(target, infos)
     if base is None:
-        foreign = [key for key in present if key not in left and not key.startswith((f"{journal.FOLDER}/", f"{ZARR}/"))]
+        foreign = [key for key in present if key not in left and not key.startswith((f"{FOLDER}/", f"{ZARR}/"))]
         if foreign:
             raise AlreadyExistsError(f"{target.url} exists already and is not empty", "choose another target")
     else:
@@ -259,9 +260,9 @@ def _object_at(target: Storage) -> Document | None:
 
 def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
     """The files that interrupted copies have on record; ConflictError where one is under way."""
-    entries = journal.entries(target)
-    journal.refuse_busy(target, entries)
-    return {info.key for info in infos if any(entry.may_delete(info) for entry in entries)}
+    known = entries(target)
+    journal.refuse_busy(target, known)
+    return {info.key for info in infos if any(entry.may_delete(info) for entry in known)}
 
 
 def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:
@@ -286,7 +287,7 @@ def _wanted(source: Storage, document: Document, include: Sequence[str], exclude
     skipped = mirrors | {ROOT_KEY}
     whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
     found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _present(source, document)
-             if info.key not in skipped and not info.key.startswith(f"{journal.FOLDER}/")]
+             if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")]
     chosen = _chooser(document, include, exclude)
     missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))
     if missing:

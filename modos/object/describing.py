@@ -53,7 +53,7 @@ def _by_name(entry: Entry, view: Document) -> dict[str, Any]:
     path = entry.attributes.get("data_path")
     if not isinstance(path, str) or not path or is_array_path(path):
         return entry.attributes
-    before = view.element(entry.element_id).get("data_path") if entry.element_id in view else None
+    before = view.element(entry.element_id).get("data_path") if entry.element_id is not None and entry.element_id in view else None
     if before and name_of(before) == name_of(path) and not (entry.source_file and misnamed(entry.source_file, path)):
         return {slot: value for slot, value in entry.attributes.items() if slot != "data_path"}
     if entry.source_file is None or not (format_of(entry.source_file) and is_encrypted(path)):

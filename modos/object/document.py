@@ -159,6 +159,7 @@ class Document:
     def mirror(self, path: str) -> dict[str, Any]:
         """What the own zarr.json of a group or an array says; the record of commits is in the root alone."""
         node = self.nodes[path]
+        attributes: Mapping[str, Any]
         if path == OWN_NODE:
             slots = {one: marks.split(one, node)[1] for one, node in self.nodes.items()}
             attributes = {"slots": {one: own for one, own in sorted(slots.items()) if own}}
@@ -366,7 +367,7 @@ def damaged(where: str, error: shape.Malformed) -> IntegrityError:
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 
-def _consolidated(metadata: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _consolidated(metadata: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": metadata}
 
 

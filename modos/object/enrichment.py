@@ -68,7 +68,7 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     for element_id in list(transaction.view.ids()):
         path = transaction.view.element(element_id).get("data_path")
         format = format_of(path) if path and element_id.startswith("data/") else None
-        if format is None or not (format.streamable or format.name == "mzTab"):
+        if path is None or format is None or not (format.streamable or format.name == "mzTab"):
             continue
         try:
             if format.name == "mzTab":
@@ -125,8 +125,8 @@ def parse_header(header: Any, name: str) -> Header:
         return Header(sequences, samples, new_samples=True)
     sequences = [Sequence(sq["SN"], _md5(sq.get("M5", "")), sq.get("UR"), _length(sq.get("LN", "")))
                  for sq in header_lines(header, "SQ", name) if sq.get("SN")]
-    samples = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", name) if rg.get("SM"))
-    return Header(sequences, list(samples))
+    of_groups = dict.fromkeys(rg["SM"] for rg in header_lines(header, "RG", name) if rg.get("SM"))
+    return Header(sequences, list(of_groups))
 
 
 def _md5(text: str) -> str | None:
@@ -152,7 +152,7 @@ class Names:
 
     def add(self, element_id: str, name: str | None) -> str:
         id = element_id.partition("/")[2]
-        for key in {name} if name and self._is_made_of(id, name) else {id, name} - {None}:
+        for key in {name} if name and self._is_made_of(id, name) else {id} if name is None else {id, name}:
             self._by_name.setdefault(key, []).append(element_id)
         return element_id
 

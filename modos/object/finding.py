@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
@@ -15,7 +15,7 @@ from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_
 from modos.formats import (
     format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
 )
-from modos.genomics import FindAliases, GenomicFile
+from modos.genomics import GenomicFile
 from modos.storage.given import refuse_pipe
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
 from modos.genomics.htsget.query import Query
@@ -32,6 +32,9 @@ from modos.storage.base import Progress
 from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 from modos.genomics.unsealing import UnsealedSource
 from modos.genomics.verification import Recorded
+
+if TYPE_CHECKING:
+    from modos.encryption.view import DecryptedView
 
 Metadata = Mapping[str, Mapping[str, Any]]
 
@@ -128,22 +131,18 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     """
     name, format = plain_name(key), streamable_format(plain_name(key))
     check_reference(reference_filename)
-    if name != key and planner.storage is storage:
-        raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, "
-                          "secret_key)")
-    file_id = _htsget_id(storage, services, key) if name == key else None
+    view = None if name == key else _view_of(storage, planner, key)
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
     recorded = Recorded.of(attributes, sealed=name != key)
     planner.expect(name, recorded)
-    kind = StorageSource if name == key else UnsealedSource
-    stored = kind(planner.storage, name, planner, workers, recorded)
-    if file_id is None:
-        source: Source = stored
-    else:
-        client = HtsgetClient(services.htsget, workers, token_for(services.htsget, services.endpoint), stored=True)
-        source = FallbackSource(HtsgetSource(client, file_id, format, recorded, hints), stored)
+    stored = (StorageSource(planner.storage, name, planner, workers, recorded) if view is None else
+              UnsealedSource(view, name, planner, workers, recorded))
+    source: Source = stored
+    if name == key and (at := _htsget_place(storage, services, key)):
+        client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)
+        source = FallbackSource(HtsgetSource(client, at.file_id, format, recorded, hints), stored)
     if confirm:
         source = ConfirmedSource(source, confirm)
     file = GenomicFile(source, lambda regions: reference_of(storage, planner, metadata, key, reference_filename, regions, endpoint,
@@ -186,14 +185,33 @@ def check_reference(reference_filename: str | Path | None) -> None:
         raise NotFoundError(f"no reference {reference_filename}", "check the path")
 
 
-def _htsget_id(storage: Storage, services: Services | None, key: str) -> str | None:
-    """The file's id at the htsget server, None where there is no server for it."""
+def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
+    """What a sealed file is read through; AccessError where there is no key."""
+    from modos.encryption.view import DecryptedView
+
+    if isinstance(planner.storage, DecryptedView):
+        return planner.storage
+    raise AccessError(f"{storage.url}/{name_of(key)} is encrypted", "give the secret key it is encrypted for (--secret-key, secret_key)")
+
+
+class _HtsgetPlace(NamedTuple):
+    """An htsget server, the endpoint that it is of, and the id of a file there."""
+
+    server: str
+    endpoint: str | None
+    file_id: str
+
+
+def _htsget_place(storage: Storage, services: Services | None, key: str) -> _HtsgetPlace | None:
+    """Where htsget gives out a file, None where there is no server for it."""
     if services is None or services.htsget is None:
         return None
     url = f"{storage.url}/{stem_of(key)}"
     if services.root is None:
-        return url.removeprefix("s3://").partition("/")[2]
-    return url.removeprefix(services.root + "/") if url.startswith(services.root + "/") else None
+        return _HtsgetPlace(services.htsget, services.endpoint, url.removeprefix("s3://").partition("/")[2])
+    if not url.startswith(services.root + "/"):
+        return None
+    return _HtsgetPlace(services.htsget, services.endpoint, url.removeprefix(services.root + "/"))
 
 
 def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
@@ -202,7 +220,7 @@ def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
     return [metadata[link] for link in links if link in metadata]
 
 
-def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAliases | None:
+def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callable[[], Mapping[str, tuple[str, ...]]] | None:
     """All names of the contigs of a file, where its reference is one of a store."""
     stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
     if stored is None:
@@ -247,7 +265,8 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
     """
     if reference_filename is not None:
         return str(reference_filename)
-    if format_of(plain_name(key)).name != "CRAM":
+    format = format_of(plain_name(key))
+    if format is None or format.name != "CRAM":
         return None
     for fasta in (reference.get("data_path") for reference in _references_of(metadata, key)):
         if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
@@ -270,7 +289,7 @@ def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] 
     """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
-    md5s = {line.get("SN"): line.get("M5", "") for line in header_lines(file.header, "SQ", file.name)}
+    md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}
     names = md5s if regions is None else {region.contig for region in settle(regions, list(md5s))}
     return {name: StoredContig(name, lengths[name], md5s[name], "") for name in names
             if name in lengths and re.fullmatch("[0-9a-f]{32}", md5s.get(name, ""))}

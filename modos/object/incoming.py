@@ -141,6 +141,8 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     """Whether an element has a file already, at the place where it is to be; sealed, where it would be sealed."""
     transfer.check_present(source)
     path, size = base.get("data_path"), source.stat().st_size
+    if path is None:
+        return False
     wanted = changes.get("data_path", path)
     if sealing:
         same_place = wanted == path or (wanted is not None and not is_encrypted(wanted))

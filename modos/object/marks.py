@@ -76,8 +76,8 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
     has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
     for path, node in nodes.items():
         try:
-            key = (node.get("consolidated_metadata") or {}).pop(KEY, None) if has_keys else None
-            own = slots.get(key if has_keys else path)
+            key: Any = (node.get("consolidated_metadata") or {}).pop(KEY, None) if has_keys else path
+            own = slots.get(key)
             if own is not None:
                 _put(node["attributes"], own)
         except (KeyError, TypeError, AttributeError):
@@ -104,8 +104,8 @@ def _file_of(attributes: Mapping[str, Any]) -> Any:
 
 def _unite(told: Any, since: Any) -> dict[str, Any]:
     """The record of commits, with that of an older modos, which began its own."""
-    told, since = shape.check_state(told), shape.check_state(since)
-    if not told or not since:
-        return told or since
-    return since | told | {"revision": told.get("revision", 0) + since.get("revision", 0),
-                           "commits": [*told.get("commits", ()), *since.get("commits", ())]}
+    ours, theirs = shape.check_state(told), shape.check_state(since)
+    if not ours or not theirs:
+        return ours or theirs
+    return theirs | ours | {"revision": ours.get("revision", 0) + theirs.get("revision", 0),
+                            "commits": [*ours.get("commits", ()), *theirs.get("commits", ())]}

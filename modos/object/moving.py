@@ -8,7 +8,7 @@ from typing import Any
 
 from modos.object.changes import Update
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
-from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, name_of, plain_name
+from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, plain_name
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -84,7 +84,7 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     before, after = format_of(name_of(path)), format_of(plain_name(name))
     if is_encrypted(name) and not is_encrypted(path):
         raise InvalidInputError(f"{element_id}: {path} is not encrypted, as {name} says", "encrypt it with `modos c4gh encrypt`")
-    if before != after and (before or after.name != base.get("data_format")):
+    if before != after and (before or after is None or after.name != base.get("data_format")):
         raise InvalidInputError(f"{element_id}: {name_of(path)} is {_called(before)}, and {name} says {_called(after)}",
                                 "a name does not convert a file: keep the ending")
     if name_of(path).lower().endswith(_COMPRESSED) != plain_name(name).lower().endswith(_COMPRESSED):
@@ -93,7 +93,7 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     return plain_name(name) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")
 
 
-def _called(format: Any) -> str:
+def _called(format: FileFormat | None) -> str:
     return format.name if format else "of no format that is known"
 
 

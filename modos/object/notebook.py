@@ -19,7 +19,7 @@ _MAX_ROWS = 100
 _MAX_TEXT = 200
 
 
-class ElementView(Mapping):
+class ElementView(Mapping[str, Any]):
     """An element of an object: a mapping of its attributes, with the records of its file.
 
     Parameters

@@ -7,7 +7,7 @@ import json
 import lzma
 import math
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
 import numcodecs
@@ -77,7 +77,8 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
 
 def _decoded(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
     """The values of a chunk, in its shape."""
-    chunks, dtype, filters = tuple(meta["chunks"]), np.dtype(meta["dtype"]), meta.get("filters") or ()
+    chunks, dtype = tuple(meta["chunks"]), np.dtype(meta["dtype"])
+    filters: Sequence[Mapping[str, Any]] = meta.get("filters") or ()
     size = math.prod(chunks) * dtype.itemsize
     decoded: Any = _decompressed(meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size)
     if dtype.hasobject and filters[0]["id"] == "json2":
@@ -109,6 +110,7 @@ def _shaped(values: np.ndarray, chunks: tuple[int, ...], order: Literal["C", "F"
 
 def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -> bytes | np.ndarray:
     kind = compressor["id"] if compressor else None
+    found: bytes | np.ndarray
     if kind in _BOUNDED:
         found = _BOUNDED[kind]().decompress(data, limit + 1)
         held = len(found)
@@ -123,7 +125,8 @@ def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int)
     if kind == "blosc":
         check_frame(data, held)
     codec = numcodecs.get_codec(dict(compressor or ()))
-    return codec.decode(data, np.empty(held, np.uint8)) if kind == "zstd" else codec.decode(data)  # further frames do not fit
+    found = codec.decode(data, np.empty(held, np.uint8)) if kind == "zstd" else codec.decode(data)  # further frames do not fit
+    return found
 
 
 def _held(kind: str | None, data: bytes) -> int:
@@ -153,8 +156,8 @@ def _texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int, ...], 
     inside = tuple(slice(0, length - at * chunk) for length, chunk, at in zip(meta["shape"], meta["chunks"], place, strict=True))
     texts = np.full(values.shape, "", dtype=object)
     texts[inside] = values[inside]
-    texts = texts.reshape(-1)
-    if others := [text for text in texts if not isinstance(text, str)]:
+    flat = texts.reshape(-1)
+    if others := [text for text in flat if not isinstance(text, str)]:
         raise IntegrityError(f"{name} is of an array of texts and holds {str(others[0])[:40]}, of the type {type(others[0]).__name__}",
                              "Zarr v3 has no array of mixed values: write it as texts")
-    return texts
+    return flat

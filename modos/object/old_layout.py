@@ -101,7 +101,7 @@ def why_unknown(meta: Mapping[str, Any]) -> str | None:
 
 def is_text(meta: Mapping[str, Any]) -> bool:
     """Whether an array holds texts in Zarr v3."""
-    return _type_of(meta)[0] == "string"
+    return bool(_type_of(meta)[0] == "string")
 
 
 def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -121,8 +121,9 @@ def is_old_file(path: str, nodes: Mapping[str, Mapping[str, Any]]) -> bool:
     if name in _OWN:
         return not folder or folder in nodes
     array = next((parent for parent in _parents(path) if nodes.get(parent, {}).get("node_type") == "array"), None)
-    is_chunk = array is not None and _CHUNK.fullmatch(path.removeprefix(f"{array}/")) is not None
-    return is_chunk and nodes[array].get("chunk_key_encoding", {}).get("name") == "default"
+    if array is None or not _CHUNK.fullmatch(path.removeprefix(f"{array}/")):
+        return False
+    return bool(nodes[array].get("chunk_key_encoding", {}).get("name") == "default")
 
 
 def _parents(path: str) -> Iterator[str]:

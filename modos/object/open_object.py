@@ -13,6 +13,7 @@ from modos.object.address import Connection, ObjectAddress
 from modos.metadata.ids import check_object_id
 from modos.object.document import Document
 from modos.object.newest import Newest
+from modos.object.record import entries
 from modos.object.transaction import Transaction, now
 from modos.storage.base import Progress
 
@@ -61,7 +62,7 @@ class OpenObject(Connection):
     def refuse_taken(self) -> None:
         """Raise AlreadyExistsError where there is something at the address."""
         journal.recover(self.storage)
-        journal.refuse_busy(self.storage, journal.entries(self.storage))
+        journal.refuse_busy(self.storage, entries(self.storage))
         if next(self.storage.iter_files(), None) is not None:
             raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
 

@@ -61,7 +61,7 @@ class Packets:
         """Count them; each recipient has as many as the key opens, and one where there is no key."""
         recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
-        others = recorded if not own else recorded - {str(secret.public)}
+        others = recorded if secret is None or not own else recorded - {str(secret.public)}
         left = len(header.packets) - (own or 0) - len(others) * (own or 1)
         return cls(len(header.packets), len(recorded), own, max(left, 0), max(-left, 0),
                    header.digest in record.headers or len(header.packets) == own)

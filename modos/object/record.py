@@ -197,7 +197,8 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
         files, new, folders = (frozenset(filter(_is_of_one_object, content.get(name, ()))) for name in ("files", "new", "folders"))
         if not all(folder.startswith(f"{ZARR}/") for folder in folders):
             raise ValueError
-        began = float(content.get("began", info.modified))
+        said: Any = content.get("began", info.modified)
+        began = float(said)
     except (ValueError, TypeError, AttributeError, InvalidInputError):
         content, files, new, folders, began = {}, frozenset(), frozenset(), frozenset(), now
     writer = info.key.removeprefix(f"{FOLDER}/").removesuffix(".json")

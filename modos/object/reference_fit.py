@@ -24,9 +24,17 @@ _LINE = 1 << 20
 class HeaderSequence(Protocol):
     """A sequence of a header."""
 
-    name: str
-    md5: str | None
-    length: int | None
+    @property
+    def name(self) -> str:
+        """What it is called."""
+
+    @property
+    def md5(self) -> str | None:
+        """Of its bases, where the header has it."""
+
+    @property
+    def length(self) -> int | None:
+        """In bases, where the header has it."""
 
 
 @dataclass(frozen=True)

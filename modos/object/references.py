@@ -63,7 +63,7 @@ def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, 
 
 
 def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
-    path = attributes.get("data_path")
+    path: str | None = attributes.get("data_path")
     if not path or is_array_path(path):
         raise NotFoundError(f"{id} of {storage.url} has no FASTA, and names no assembly of a reference store",
                             "give it one: modos update, with `assembly` or `data_path`")
@@ -126,7 +126,7 @@ def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None =
         path = attributes.get("data_path")
         links = [link for link in attributes.get("has_reference", ()) if link in metadata]
         format = format_of(path) if path else None
-        if not links or format is None or format.name not in ("CRAM", "BAM") or not storage.exists(path):
+        if not links or path is None or format is None or format.name not in ("CRAM", "BAM") or not storage.exists(path):
             continue
         for link in links:
             try:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from modos.object.changes import Update
 from modos.object.transaction import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
@@ -81,8 +81,8 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
         target = transaction.free_key(path + ENCRYPTED_SUFFIX)
         pairs = find_pairs(transaction.storage, path, target)
         by = {} if sender is None else {"sender": str(sender.public)}
-        transaction.convert_file(element_id, {"data_path": target} | by, lambda change, pairs=pairs: Seal(
-            change, pairs, all_of_them, sender or SecretKey.random(), replaces=delete))
+        transaction.convert_file(element_id, {"data_path": target} | by, partial(
+            Seal, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
     return changed
 
@@ -120,8 +120,7 @@ def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence
             raise refuse_plain(storage, plain)
         pairs = tuple(pair for pair in beside if pair[0] != pair[1])
         allowed = None if senders is None else tuple(senders)
-        transaction.convert_file(element_id, {"data_path": target},
-                                 lambda change, pairs=pairs: Unseal(change, pairs, secret, allowed))
+        transaction.convert_file(element_id, {"data_path": target}, partial(Unseal, pairs=pairs, secret=secret, senders=allowed))
         changed.append(element_id)
     return changed
 
@@ -202,14 +201,12 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         target = transaction.free_key(path)
         pairs = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         keys = tuple(PublicKey.parse(key) for key in sealed_for)
-
-        def convert(change: Update, pairs: tuple = pairs, keys: tuple[PublicKey, ...] = keys) -> Rotate | Reseal:
-            return Rotate(change, pairs, secret, keys) if rotate else Reseal(change, pairs, secret, keys, keeps_packets)
-
         for source, beside in pairs:
             if not is_encrypted(source):
                 logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
-        transaction.convert_file(element_id, {"data_path": target, "recipients": recorded}, convert)
+        transaction.convert_file(
+            element_id, {"data_path": target, "recipients": recorded}, partial(Rotate, pairs=pairs, secret=secret, recipients=keys)
+            if rotate else partial(Reseal, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets))
         changed.append(element_id)
     return changed
 

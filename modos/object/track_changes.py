@@ -234,7 +234,7 @@ class TrackChanges:
             Remove the values for good, with those that were masked before.
         """
         from modos.tracks import masking
-        from modos.tracks.mask_files import MaskFile
+        from modos.tracks.mask_files import NOTHING, MaskFile
 
         if scores is not None:
             if not isinstance(where, (str, Path)):
@@ -244,7 +244,7 @@ class TrackChanges:
         track = self._opened(element_id, genome_id)
         if where is None and not (hard and track.is_masked):
             raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
-        spans = masking.NOTHING if where is None else masking.spans_of(track, where)
+        spans = NOTHING if where is None else masking.spans_of(track, where)
         if hard:
             self._rewrite(element_id, genome_id, arrays, lambda: masking.blanked(track, spans))
         else:
@@ -253,13 +253,13 @@ class TrackChanges:
 
     def unmask(self, name: str) -> str:
         """Let a track have all of its values again."""
-        from modos.tracks import masking
+        from modos.tracks.mask_files import NOTHING
 
         element_id, genome_id, arrays = self._known(name)
         track = self._opened(element_id, genome_id)
         if not track.is_masked:
             raise InvalidInputError(f"the track {name} has no mask")
-        self._set_mask(element_id, arrays, track, masking.NOTHING)
+        self._set_mask(element_id, arrays, track, NOTHING)
         return element_id
 
     def write(self, name: str, contig: str, start: int, values: np.ndarray) -> str:
@@ -274,7 +274,8 @@ class TrackChanges:
 
         if name not in self._patches:
             element_id, genome_id, arrays = self._known(name)
-            track, patches = self._opened(element_id, genome_id), []
+            track = self._opened(element_id, genome_id)
+            patches: list[Patch] = []
             if track.is_masked:
                 raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
             masking.check_patch(track, contig, start, values)
@@ -366,7 +367,7 @@ class TrackChanges:
     def _order(self, arrays: Mapping[str, str]) -> int:
         """The place of a track: that of its arrays, or the next one."""
         if arrays:
-            return max(self._view.nodes[path]["attributes"].get("order", 0) for path in arrays.values())
+            return max(int(self._view.nodes[path]["attributes"].get("order", 0)) for path in arrays.values())
         known = [node.get("attributes", {}).get("order", 0) for node in self._view.nodes.values()]
         self._added += 1
         return max(known, default=0) + self._added

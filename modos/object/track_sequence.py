@@ -34,13 +34,13 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
     A FASTA is read twice: what comes through a pipe is copied into `folder`,
     and a FASTA of the object that is far away is fetched into it.
     """
-    fasta_paths, agp_paths, size_paths = (expand_paths(_listed(paths)) for paths in (fasta, agp, sizes))
+    named_fasta, agp_paths, size_paths = (expand_paths(_listed(paths)) for paths in (fasta, agp, sizes))
     if reference is not None:
-        fasta_paths.append(_fasta_of(storage, document, reference, folder, progress))
-    if sum(map(bool, (fasta_paths, agp_paths, size_paths))) != 1:
+        named_fasta.append(_fasta_of(storage, document, reference, folder, progress))
+    if sum(map(bool, (named_fasta, agp_paths, size_paths))) != 1:
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
-    fasta_paths = [as_file(path, folder) for path in fasta_paths]
+    fasta_paths = [as_file(path, folder) for path in named_fasta]
     if reference is None:
         expect(progress, 2 * (source_size(fasta_paths) or 0))
     contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)

@@ -34,6 +34,7 @@ from modos.object.changes import (
 )
 from modos.object.document import Document
 from modos.object import journal
+from modos.object.record import entries
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
 from modos.errors import (
@@ -59,8 +60,13 @@ def now() -> str:
 class Staged(Protocol):
     """A file that becomes an element's data, at a key that is free."""
 
-    change: Add | Update
-    replaces: bool  # the file that the element had
+    @property
+    def change(self) -> Add | Update:
+        """Of what the element says."""
+
+    @property
+    def replaces(self) -> bool:
+        """Whether the file that the element had goes."""
 
     def keys(self) -> list[str]:
         """The keys that will be written."""
@@ -168,7 +174,7 @@ class Transaction:
         if part_of:
             self._links.append((part_of, element_id))
         if source is not None:
-            self._bring(source, changes["data_path"], change, sealing)
+            (self._bring_sealed if sealing else self._bring)(source, changes["data_path"], change)
         elif move is not None:
             self._files.append(moving.MovedFile(change, move))
         return element_id
@@ -303,23 +309,32 @@ class Transaction:
     def _apply_now(self, document: Document) -> None:
         self._apply(document)
         own = [change for change in self._changes if change.element_id == document.object_id]
-        if not any("last_update_date" in change.attributes for change in own):
+        if not any("last_update_date" in change.attributes for change in own if isinstance(change, Update)):
             document.attributes["last_update_date"] = now()
 
-    def _bring(self, source: Path, key: str, change: Add | Update, sealing: bool = False) -> None:
+    def _bring(self, source: Path, key: str, change: Add | Update) -> None:
         _check_endings(source, key)
-        transfer.check_source(source, plain_name(key) if sealing else key)
-        self._files = [file for file in self._files if file.change.element_id != change.element_id]
-        self._files.append(incoming.plan_sealed(source, key, change) if sealing else incoming.NewFile(
-            source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
+        transfer.check_source(source, key)
+        self._replace(incoming.NewFile(source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
+
+    def _bring_sealed(self, source: Path, key: str, change: Update) -> None:
+        _check_endings(source, key)
+        transfer.check_source(source, plain_name(key))
+        self._replace(incoming.plan_sealed(source, key, change))
+
+    def _replace(self, staged: Staged) -> None:
+        """Have a file written, and no other one of its element."""
+        self._files = [file for file in self._files if file.change.element_id != staged.change.element_id]
+        self._files.append(staged)
 
     def _stage(self, written: list[str], progress: Progress | None) -> None:
         def stage(file: Staged) -> None:
             file.change.attributes |= file.stage(self.storage, written, progress)
 
         amounts = [file.expected(self.storage) for file in self._files] if progress else []
-        if None not in amounts:
-            expect(progress, sum(amounts))
+        known = [amount for amount in amounts if amount is not None]
+        if len(known) == len(amounts):
+            expect(progress, sum(known))
         arrays = [file for file in self._files if file.folders()]
         files = [file for file in self._files if not file.folders()]
         for file in arrays if len(files) > 1 else self._files:
@@ -402,7 +417,7 @@ class Transaction:
         return moving.find_pairs_to_move(self.storage, before, target)
 
     def _refuse_owned(self, element_id: str, path: str | None) -> None:
-        owner = self.view.data_paths().get(path, element_id)
+        owner = element_id if path is None else self.view.data_paths().get(path, element_id)
         if owner != element_id:
             raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
 
@@ -411,7 +426,7 @@ class Transaction:
         journal.recover(self.storage)
         if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
             return False
-        if any(entry.covers(wanted) for entry in journal.entries(self.storage)):
+        if any(entry.covers(wanted) for entry in entries(self.storage)):
             raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
         return True
 
@@ -444,8 +459,9 @@ class Transaction:
                 name = (PurePosixPath(before).parent / name_of(source.name)).as_posix()
             replaced = name == name_of(before) and "data_path" in base
             key = self.free_key(name + (ENCRYPTED_SUFFIX if sealed else ""), version_of(before) + 1 if replaced else 1)
-        known = format is not None and "data_format" in base and "data_format" not in changes
-        return {"data_path": key} | ({"data_format": format.name} if known else {})
+        if format is None or "data_format" not in base or "data_format" in changes:
+            return {"data_path": key}
+        return {"data_path": key, "data_format": format.name}
 
     def free_key(self, key: str, version: int | None = None) -> str:
         """A key that no file has or had, for a file of the name of another: that one, or a later version.

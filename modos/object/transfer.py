@@ -16,6 +16,7 @@ from modos.object.document import Document, ROOT_KEY
 from modos.object import commits, sealed_index
 from modos.genomics import indexer
 from modos.object import journal
+from modos.object.record import FOLDER, entries
 from modos.encryption.keys import SecretKey
 from modos.encryption.stored import stored_header
 from modos.encryption.structure import check_source_seal, is_sealed
@@ -127,7 +128,9 @@ def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: Secr
 
 def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret: SecretKey | None) -> Path:
     if path is None:
-        return indexer.build_index(source, format_of(key), folder)
+        format = format_of(key)
+        assert format is not None  # no index is planned of what has no format
+        return indexer.build_index(source, format, folder)
     if is_encrypted(key) and not is_sealed(path):
         return sealed_index.seal(source, path, folder, secret)
     return path
@@ -262,7 +265,7 @@ def _put(storage: Storage, source: Path, key: str, progress: Progress | None, li
         size = source.stat().st_size
         storage.write_stream(key, pieces(), size=size, like=like)
     except ConflictError:
-        if sum(entry.covers(key) for entry in journal.entries(storage)) > 1:
+        if sum(entry.covers(key) for entry in entries(storage)) > 1:
             raise ConflictError(f"somebody else is writing a file {key} to {storage.url}", "try again when that has ended") from None
         raise AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                                  "give the element another data_path, or remove the file") from None
@@ -285,13 +288,13 @@ def remove_object(storage: Storage) -> list[str]:
         document = commits.load(storage)
     except NotFoundError:
         if not journal.recover(storage):
-            journal.refuse_busy(storage, journal.entries(storage))
+            journal.refuse_busy(storage, entries(storage))
             raise
         storage.tidy()
         return []
     present = [info.key for info in storage.iter_files()]
     owned = journal.files_of(document)
-    inner = [key for key in present if key.startswith((f"{ZARR}/", f"{journal.FOLDER}/"))]
+    inner = [key for key in present if key.startswith((f"{ZARR}/", f"{FOLDER}/"))]
     metadata = [key for key in inner if key.startswith(f"{ZARR}/")]
     superfluous = [*metadata, *(key for key in present if key in owned)]
     try:
@@ -323,5 +326,5 @@ def _remove(storage: Storage, superfluous: list[str]) -> None:
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
     """Keys and sizes of the files in an object, without its metadata and records of changes."""
-    inner = (ZARR + "/", journal.FOLDER + "/")
+    inner = (ZARR + "/", FOLDER + "/")
     return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]

@@ -196,6 +196,18 @@ def test_list_arrays_of_an_element_and_a_group(ex):
         modo.list_arrays("nothing")
 
 
+def test_list_arrays_of_an_array_is_refused_and_not_taken_for_damage(tmp_path):
+    (tmp_path / "sizes.txt").write_text("chr1\t1000\n")
+    (tmp_path / "a.bedGraph").write_text("chr1\t0\t10\t1\n")
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_genome(sizes=tmp_path / "sizes.txt")
+    modo.add_track("a", tmp_path / "a.bedGraph")
+    array = next(path for path in modo.list_nodes() if path.startswith("data/a/"))
+    assert array.rpartition("/")[2] in str(modo.list_arrays("data/a"))
+    with pytest.raises(InvalidInputError, match=f"{array} is an array"):
+        modo.list_arrays(array)
+
+
 def test_show_contents_of_a_group(ex):
     import yaml
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,9 @@ def survey(transaction: Transaction, files: Sequence[str | Path], references: Se
     given = one.sort_out_references(references)
     paths = one.sort_out([Path(file) for file in files], [Path(reference) for reference in given])
     for reference in given:
-        one.attempt(reference, lambda reference=reference: one.references.add(reference))
+        one.attempt(reference, partial(one.references.add, reference))
     for path in sorted(paths, key=lambda path: not is_reference_file(path)):
-        one.attempt(path, lambda path=path: one.add_file(path))
+        one.attempt(path, partial(one.add_file, path))
     one.raise_any()
     for line in one.told:
         one.matcher.tell(line)
@@ -129,7 +130,7 @@ class _Survey:
             real = path.resolve()
             before = chosen.get(real) or brought.get(real)
             if str(path) in owners:
-                self.attempt(path, lambda path=path: _check_index_present(path))
+                self.attempt(path, partial(_check_index_present, path))
             elif is_index(path):
                 self.errors.append((str(path), InvalidInputError(f"{path} is an index, and its file is not given",
                                                                  "give the file: the index beside it comes along")))
@@ -218,13 +219,13 @@ class _Survey:
         return answer
 
     def _header_of(self, path: Path, format: FileFormat, told: list[str]) -> Header | None:
-        sealed = is_encrypted(path)
-        if sealed and self.transaction.secret is None:
+        secret = self.transaction.secret
+        if is_encrypted(path) and secret is None:
             told.append("encrypted: its header was not read (--secret-key)")
             return None
-        if sealed:
+        if is_encrypted(path) and secret is not None:
             real = path.resolve()
-            view = DecryptedView(LocalStorage(real.parent), self.transaction.secret)
+            view = DecryptedView(LocalStorage(real.parent), secret)
             return parse_header(GenomicFile(StorageSource(view, plain_name(real.name))).header, str(path))
         if is_sealed(path):
             raise InvalidInputError(f"{path} is encrypted, and its name does not say so", "let its name end with .c4gh")

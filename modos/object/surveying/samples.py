@@ -81,7 +81,7 @@ class Samples:
                                 f"say which: {listing(found)}" if found else "name one of the object's, or add it before")
 
     def _note(self, id: str, name: str | None) -> None:
-        for one in {id.partition("/")[2], name} - {None}:
+        for one in dict.fromkeys([id.partition("/")[2], *([] if name is None else [name])]):
             self._like.setdefault(normalised(one), []).append((id, one))
 
     def _find(self, name: str) -> list[str]:
