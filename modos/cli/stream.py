@@ -205,7 +205,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
                            senders=senders)
     from modos.object.modo import MODO
 
-    modo, key = MODO.locate(file, endpoint=options.endpoint, s3_kwargs=options.s3_kwargs)
+    modo, key = MODO.locate(file, **options.where)
     return modo.file(key, reference, secret_key=secret, hints=hints, workers=workers, sender_pubkey=senders)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from modos.storage.processes import ownership
 from modos.object.document import Document
-from modos.object.record import FOLDER, Entry, Record, entries
+from modos.object.record import Entry, Record, entries
 from modos.object.commits import fence, load, mirror_key
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
 from modos.formats import ZARR, index_names, is_encrypted, plain_name
