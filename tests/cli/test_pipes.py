@@ -143,7 +143,7 @@ def parameters():
         for word, below in getattr(command, "commands", {}).items():
             yield from walk(below, f"{name} {word}".strip())
         hints = typing.get_type_hints(command.callback) if command.callback else {}
-        names = {p.name for p in command.params if hints.get(p.name) not in (bool, int, float, None)}
+        names = {p.name for p in command.params if hints.get(p.name) not in (bool, int, float, bool | None, int | None, None)}
         if names:
             yield name, names
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from modos.metadata import model
 from modos.errors import InvalidInputError, did_you_mean, listing
-from modos.storage.given import Progress
+from modos.storage.base import Progress
 from modos.metadata.model.schema import slots_of, tables
 
 Ask = Callable[[str, Sequence[str], Sequence[str]], "str | None"]
