@@ -61,6 +61,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     import pysam
     import pysam.bcftools
     import pysam.samtools
+    from pysam.utils import SamtoolsError
 
     out = folder / (path.name + format.index_suffixes[0])
     commands = {
@@ -74,7 +75,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     try:
         with _samtools.lock:
             commands[format.name]()
-    except (pysam.SamtoolsError, OSError) as error:
+    except (SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)
         reason = " ".join(str(error).split()).strip("'\"")
         raise InvalidInputError(f"{path} cannot be indexed: {reason[:300]}",
