@@ -13,7 +13,7 @@ from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
+    Metadata, format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import FindAliases, GenomicFile
 from modos.storage.given import refuse_pipe
@@ -32,8 +32,6 @@ from modos.storage.base import Progress
 from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
 from modos.genomics.unsealing import UnsealedSource
 from modos.genomics.verification import Recorded
-
-Metadata = Mapping[str, Mapping[str, Any]]
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
