@@ -118,10 +118,11 @@ class AccessError(ModosError, PermissionError):
 
 
 class RemoteError(ModosError, OSError):
-    """A service that is away, fails, or answers nonsense."""
+    """A service that is away, fails, or answers nonsense; `retry_after` are the seconds that it wants to be left alone for."""
 
     kind = "remote"
     exit_code = 5
+    retry_after = 0.0
 
 
 class TransportError(RemoteError):

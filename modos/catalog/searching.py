@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modos.formats import Metadata
 from modos.metadata import model
 from modos.errors import InvalidInputError, did_you_mean, listing
 
@@ -32,12 +33,12 @@ class Term:
     value: str
     whole: bool = False
 
-    def is_in(self, metadata: Mapping[str, Mapping[str, Any]]) -> bool:
+    def is_in(self, metadata: Metadata) -> bool:
         """Whether an object or one of its elements has it."""
         found = (value.casefold() for value in self._values(metadata))
         return any(value == self.value for value in found) if self.whole else any(self.value in value for value in found)
 
-    def _values(self, metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    def _values(self, metadata: Metadata) -> Iterator[str]:
         for element_id, attributes in metadata.items():
             if self.slot in ("", "id"):
                 yield element_id

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.codes.packed import Arrays, grams_of
 from modos.codes.terms import LABEL, RELATED
@@ -65,7 +66,7 @@ class Collection:
             return Found(uri, self._label(at), 1.0, None)
         return None
 
-    def _score(self, words: list[str]) -> np.ndarray:
+    def _score(self, words: list[str]) -> npt.NDArray[np.float32]:
         """How well the words of each name fit, from 0 to 1: rare words count for more."""
         total, scores = 0.0, np.zeros(self._names, np.float32)
         for number, word in enumerate(words):
@@ -116,25 +117,25 @@ class Collection:
         if inner and len(inner) == len(word) - 2:
             yield from ((_WITHIN, int(at)) for at in self._holding(inner, word))
 
-    def _postings(self, grams: list[int]) -> list[np.ndarray]:
+    def _postings(self, grams: list[int]) -> list[npt.NDArray[np.int32]]:
         """For each three letters that are known the words that have them, the rarest first."""
         keys, ends = self._arrays["grams"], self._arrays["gram_ends"]
         found = [at for gram, at in zip(grams, np.searchsorted(keys, np.array(grams, np.uint32))) if at < len(keys) and keys[at] == gram]
         return sorted((self._arrays["gram_words"][ends[at]:ends[at + 1]] for at in found), key=len)
 
-    def _frequent(self, grams: list[np.ndarray], length: int, distance: int) -> np.ndarray:
+    def _frequent(self, grams: list[npt.NDArray[np.int32]], length: int, distance: int) -> npt.NDArray[np.int64]:
         """The words that have most of some three letters, and about as many in all."""
         if not grams:
             return np.empty(0, np.int64)
         counts = np.bincount(np.concatenate(grams), minlength=len(self._arrays["word_ends"]) - 1)
-        found: np.ndarray = np.flatnonzero(counts > 0)  # faster than of the numbers themselves
+        found: npt.NDArray[np.int64] = np.flatnonzero(counts > 0)  # faster than of the numbers themselves
         ends = self._arrays["word_ends"]
         found = found[np.abs(ends[found + 1] - ends[found] - length) <= distance]
         if len(found) > _MAX_NEAR:
             found = found[np.argpartition(-counts[found], _MAX_NEAR)[:_MAX_NEAR]]
         return found
 
-    def _holding(self, inner: list[np.ndarray], word: bytes) -> list[int]:
+    def _holding(self, inner: list[npt.NDArray[np.int32]], word: bytes) -> list[int]:
         """Words that have another one in them, not at their beginning."""
         found = inner[0]
         for other in inner[1:3]:
@@ -142,7 +143,7 @@ class Collection:
         found = found[:_MAX_NEAR]
         return [at for at, text in zip(found, self._texts("words", found)) if word in text[1:]][:_MAX_WORD_HITS]
 
-    def _best(self, query: str, scores: np.ndarray, count: int) -> list[Found]:
+    def _best(self, query: str, scores: npt.NDArray[np.float32], count: int) -> list[Found]:
         """The names that fit best, compared as a whole; the best of each term."""
         from rapidfuzz import fuzz
         from rapidfuzz.process import cdist
@@ -179,7 +180,7 @@ class Collection:
         ends = self._arrays[f"{what[:-1]}_ends"]
         return self._arrays[what][ends[at]:ends[at + 1]].tobytes()
 
-    def _texts(self, what: str, at: np.ndarray) -> list[bytes]:
+    def _texts(self, what: str, at: npt.NDArray[np.integer]) -> list[bytes]:
         ends, view = self._arrays[f"{what[:-1]}_ends"], memoryview(self._arrays[what])
         return [view[start:stop].tobytes() for start, stop in zip(ends[at].tolist(), ends[at + 1].tolist())]
 
@@ -195,9 +196,9 @@ class Collection:
         return low
 
 
-def _in_sorted(values: np.ndarray, others: np.ndarray) -> np.ndarray:
+def _in_sorted(values: npt.NDArray[np.integer], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool]:
     """Which values are among others that are sorted."""
     at = np.searchsorted(others, values)
     at[at == len(others)] = 0
-    same: np.ndarray = others[at] == values
+    same: npt.NDArray[np.bool] = others[at] == values
     return same

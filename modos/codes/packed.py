@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.codes.terms import LABEL
 from modos.codes.words import split
 
-Arrays = dict[str, np.ndarray]
+Arrays = dict[str, npt.NDArray[Any]]
 SECTIONS: dict[str, type[np.generic]] = {
     "first": np.int32, "kinds": np.uint8, "sizes": np.uint16,
     "uris": np.uint8, "uri_ends": np.int64, "names": np.uint8, "name_ends": np.int64,
@@ -64,16 +66,16 @@ class _Texts:
         self._bytes += text
         self._ends.append(len(self._bytes))
 
-    def array(self) -> np.ndarray:
+    def array(self) -> npt.NDArray[np.uint8]:
         """Their bytes."""
         return np.frombuffer(self._bytes, np.uint8)
 
-    def ends(self) -> np.ndarray:
+    def ends(self) -> npt.NDArray[np.int64]:
         """Where each begins, and the last ends."""
         return np.array(self._ends, np.int64)
 
 
-def _word_arrays(words: dict[str, int], met: np.ndarray, counts: np.ndarray) -> Arrays:
+def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.NDArray[np.uint8]) -> Arrays:
     """Words, and what leads from them to names.
 
     Parameters
@@ -98,7 +100,8 @@ def _word_arrays(words: dict[str, int], met: np.ndarray, counts: np.ndarray) -> 
             "grams": keys, "gram_ends": gram_ends, "gram_words": gram_words}
 
 
-def _gram_arrays(text: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _gram_arrays(text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64],
+                 ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Which words have three bytes in a row, where a word has a byte before and behind it that no text has."""
     count, lengths = len(ends) - 1, np.diff(ends)
     padded = np.zeros(len(text) + 2 * count, np.uint32)
@@ -125,7 +128,8 @@ def grams_of(word: bytes) -> list[int]:
     return list(dict.fromkeys(padded[at] << 16 | padded[at + 1] << 8 | padded[at + 2] for at in range(len(padded) - 2)))
 
 
-def _grouped(groups: np.ndarray, values: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _grouped(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
+             ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Values by the group they are of, in their order, and where each group ends."""
     order = np.argsort(groups, kind="stable")
     ends = np.concatenate([[0], np.cumsum(np.bincount(groups, minlength=count))]).astype(np.int64)

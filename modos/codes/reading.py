@@ -26,7 +26,9 @@ def read_terms(path: Name) -> Iterator[Term]:
     InvalidInputError
         It is none of these, or it is damaged.
     """
-    from isal import igzip, igzip_lib
+    from isal import igzip
+
+    from modos.formats.deflate import DeflateError
 
     with open_given(path) as file:
         try:
@@ -34,7 +36,7 @@ def read_terms(path: Name) -> Iterator[Term]:
                 file = file.through(igzip.open(file, "rb"))
             bounded = _Bounded(file)
             yield from _reader(file, file.peek(_HEAD))(bounded.given())
-        except (EOFError, igzip_lib.error, igzip.BadGzipFile) as error:
+        except (EOFError, DeflateError, igzip.BadGzipFile) as error:
             raise InvalidInputError(f"{file} is damaged: {error}", "copy it again") from None
         except OSError as error:
             raise InvalidInputError(f"{file} cannot be read: {error.strerror or error}") from None

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from modos.codes.packed import SECTIONS, Arrays
@@ -172,5 +173,5 @@ def _fits(arrays: Arrays) -> bool:
             and _below(arrays["postings"], names) and _below(arrays["gram_words"], words))
 
 
-def _below(numbers: np.ndarray, limit: int) -> bool:
+def _below(numbers: npt.NDArray[np.integer], limit: int) -> bool:
     return not len(numbers) or bool(numbers.min() >= 0 and numbers.max() < limit)

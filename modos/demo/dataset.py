@@ -76,9 +76,9 @@ def _write_reads(folder: Path, header: str, lines: Sequence[str]) -> None:
     bam, cram = folder / "demo2.bam", folder / "demo1.cram"
     with pysam.AlignmentFile(bam, "wb", text=header) as out:
         _write_alignments(out, lines)
-    with pysam.AlignmentFile(cram, "wc", text=header, format_options=_CRAM_OPTIONS) as out:
+    with pysam.AlignmentFile(cram, "wc", text=header, format_options=_CRAM_OPTIONS) as out:  # type: ignore[arg-type]  # it takes bytes
         # Only after the header is written: htslib would add the absolute path of the reference to it, as UR.
-        out.add_hts_options([f"reference={folder / REFERENCE}".encode()])
+        out.add_hts_options([f"reference={folder / REFERENCE}".encode()])  # type: ignore[list-item]
         _write_alignments(out, lines)
     _name_cram(cram)
     for path in (bam, cram):

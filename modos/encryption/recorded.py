@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from modos.encryption.header import Header, Opened
 from modos.errors import ChecksumMismatch, DecryptError, TruncatedStream
-from modos.formats import index_names, is_array_path
+from modos.formats import Metadata, index_names, is_array_path
 
 _CHANGED = "`modos check` says more; open the object again where somebody else has changed it"
 
@@ -61,7 +61,7 @@ def has_no_index(attributes: Mapping[str, Any]) -> bool:
 FindRecord = Callable[[str], SealRecord]
 
 
-def find_record(metadata: Mapping[str, Mapping[str, Any]], key: str) -> SealRecord:
+def find_record(metadata: Metadata, key: str) -> SealRecord:
     """What an object says of one of its sealed files, or of an index of one."""
     for attributes in metadata.values():
         path = attributes.get("data_path")

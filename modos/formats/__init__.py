@@ -8,16 +8,17 @@ holds and the marker that a complete file ends with.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Literal
+from typing import Any, Literal
 
 from modos.errors import InvalidInputError, listing
 
 ZARR = "data.zarr"  # the group tree of an object
 
 RecordKind = Literal["reads", "variants"]
+Metadata = Mapping[str, Mapping[str, Any]]  # of an object: the attributes of its elements, by their ids
 
 # SAMv1 section 4.1.2: the empty BGZF block that ends a file.
 BGZF_EOF = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")

@@ -88,13 +88,13 @@ def look_at(file: Given, count: int) -> bytes:
 
 
 def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
-    from isal.isal_zlib import IsalError
+    from modos.formats.deflate import DeflateError
 
     try:
         return read(count)
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (OSError, ValueError, IsalError, OverflowError) as error:  # type: ignore[misc]  # OverflowError: a name or comment of gzip of more than half a MiB
+    except (OSError, ValueError, DeflateError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
         raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
 
 

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.storage.given import Given, Name
@@ -57,8 +58,8 @@ def iter_twobit(path: Name) -> Iterator[tuple[str, bytes]]:
         raise IntegrityError(f"{path} is damaged: {error}", "copy it again") from None
 
 
-def _pieces(data: np.ndarray, at: int, order: str) -> Iterator[bytes]:
-    def numbers(count: int) -> np.ndarray:
+def _pieces(data: npt.NDArray[np.uint8], at: int, order: str) -> Iterator[bytes]:
+    def numbers(count: int) -> npt.NDArray[np.uint32]:
         nonlocal at
         found = data[at:at + 4 * count].view(order + "u4") if at % 4 == 0 else np.frombuffer(bytes(data[at:at + 4 * count]), order + "u4")
         if len(found) != count:
@@ -66,7 +67,7 @@ def _pieces(data: np.ndarray, at: int, order: str) -> Iterator[bytes]:
         at += 4 * count
         return found
 
-    def blocks() -> tuple[np.ndarray, np.ndarray]:
+    def blocks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
         count = int(numbers(1)[0])
         starts = numbers(count).astype(np.int64)
         ends = starts + numbers(count)
@@ -90,7 +91,7 @@ def _pieces(data: np.ndarray, at: int, order: str) -> Iterator[bytes]:
         yield bases.tobytes()
 
 
-def _within(blocks: tuple[np.ndarray, np.ndarray], start: int, end: int) -> Iterator[tuple[int, int]]:
+def _within(blocks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], start: int, end: int) -> Iterator[tuple[int, int]]:
     first, last = np.searchsorted(blocks[1], start, "right"), np.searchsorted(blocks[0], end, "left")
     for low, high in zip(blocks[0][first:last].tolist(), blocks[1][first:last].tolist()):
         yield max(low, start), min(high, end)

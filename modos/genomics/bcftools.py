@@ -64,6 +64,7 @@ def write_variants(pieces: Iterable[bytes], descriptor: int, output: OutputForma
                 file.writelines(f"{sample}\n" for sample in samples)
             arguments += ["-I", "-S", path]
         process = children.start(_PROGRAM, *arguments, "-", stdout=descriptor, stderr=messages)
+        assert process.stdin
         try:
             _feed(process.stdin, pieces)
             code = process.wait()

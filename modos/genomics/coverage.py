@@ -11,6 +11,7 @@ from modos.genomics.region import Region
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 NOT_COUNTED = 0x4 | 0x100 | 0x200 | 0x400  # unmapped, secondary, failed a check, duplicate: as samtools has it
 MAX_BASES = 1 << 28  # that are returned one by one
@@ -44,7 +45,7 @@ class Coverage:
     bases: int
     mean_base_quality: float
     mean_mapping_quality: float
-    depth: np.ndarray
+    depth: npt.NDArray[np.int64] | npt.NDArray[np.float64]
 
     @property
     def length(self) -> int:
@@ -105,7 +106,7 @@ class _Tally:
         self._ends: list[int] = []
         self.reads = self.base_qualities = self.mapping_qualities = 0
 
-    def tiles(self, records: Iterator[Any]) -> Iterator[tuple[int, np.ndarray]]:
+    def tiles(self, records: Iterator[Any]) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
         """Every tile: where it starts within the region, and the depth of its bases."""
         at = 0
         for record in records:
@@ -138,7 +139,7 @@ class _Tally:
             if operation in _TAKES_REFERENCE:
                 position += length
 
-    def _depth(self, begin: int, end: int) -> np.ndarray:
+    def _depth(self, begin: int, end: int) -> npt.NDArray[np.int64]:
         """The depth of the bases of a tile; what reaches beyond it is kept for the next."""
         import numpy as np
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from modos.genomics import coverage, slicing
+from modos.genomics import slicing
 from modos.genomics.bcftools import write_variants
 from modos.genomics.blanking import Blanking
+from modos.genomics.coverage import Coverage, measure
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
 from modos.storage.processes.forking import cached_property
 from modos.formats import BGZF_EOF, FileFormat
@@ -22,9 +23,11 @@ from modos.genomics.slicing import Parts, Run
 from modos.genomics.sources import Source, Stream
 from modos.genomics.verification import check_blocks
 from modos.genomics.writer import OutputFormat, RecordWriter
+from modos.storage.base import Progress
 
 if TYPE_CHECKING:
     import numpy as np
+    import numpy.typing as npt
 
 RegionsLike = RegionLike | Iterable[RegionLike] | None
 
@@ -78,7 +81,7 @@ class GenomicFile:
         self._find_reference = find_reference
         self._find_aliases = find_aliases
         self._find_gene = find_gene
-        self.progress: Callable[[int], Any] | None = None
+        self.progress: Progress | None = None
         self.size: int | None = None
         self.reopen: Callable[[], GenomicFile] | None = None
 
@@ -170,7 +173,7 @@ class GenomicFile:
     def count(self, region: RegionsLike = None) -> int:
         """How many records overlap some regions."""
         if self.format.name in slicing.FORMATS:
-            return sum(run.count for run in self._select(self._meant(region))[1])
+            return sum(run.records for run in self._select(self._meant(region))[1])
         return sum(1 for _ in self.fetch(region))
 
     def _meant(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
@@ -211,14 +214,19 @@ class GenomicFile:
 
     def _without_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
         """Regions where the genes are that stand among some; None where there is none of them."""
+        if self._find_gene is None or regions is None:
+            return None
         try:
-            genes = [] if self._find_gene is None else [text for text in regions or () if isinstance(text, str) and self._is_unknown(text)]
+            genes = dict.fromkeys(text for text in regions if isinstance(text, str) and self._is_unknown(text))
         except ModosError:
             return None
-        found = {text: self._find_gene(text.strip(), self._contigs) for text in genes}
-        if not found or None in found.values():
-            return None
-        return tuple(found.get(region, region) for region in regions)
+        found: dict[RegionLike, Region] = {}
+        for text in genes:
+            gene = self._find_gene(text.strip(), self._contigs)
+            if gene is None:
+                return None
+            found[text] = gene
+        return tuple(found.get(region, region) for region in regions) if found else None
 
     def _is_unknown(self, text: str) -> bool:
         """Whether neither the header nor, for a VCF, the index has a contig that a region names."""
@@ -254,7 +262,7 @@ class GenomicFile:
         """A region for each contig of the header of a BAM or CRAM."""
         return [Region(name, 0, length) for name, length in self._lengths.items() if length]
 
-    def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
+    def coverage(self, region: RegionLike, bins: int | None = None) -> npt.NDArray[np.int64] | npt.NDArray[np.float64]:
         """The depth of reads over a region.
 
         Reads that are unmapped, secondary, duplicates or failed a check do
@@ -278,7 +286,7 @@ class GenomicFile:
         """
         return self.measure(region, bins).depth
 
-    def measure(self, region: RegionLike, bins: int | None = 1) -> coverage.Coverage:
+    def measure(self, region: RegionLike, bins: int | None = 1) -> Coverage:
         """The depth of a region, with the figures of `samtools coverage`; see `coverage`."""
         if self._blanking:
             raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
@@ -291,7 +299,7 @@ class GenomicFile:
             raise RegionError(f"the region {meant} is beyond the {length:,} bases of {meant.contig}")
         meant = Region(meant.contig, meant.start, min(meant.limit, length))
         bins = bins and min(bins, meant.limit - meant.start)
-        return coverage.measure(self.fetch(meant), meant, bins)
+        return measure(self.fetch(meant), meant, bins)
 
     def write(self, descriptor: int, region: RegionsLike = None, output: OutputFormat | None = None,
               samples: Iterable[str] | None = None, *, threads: int = 0) -> None:
@@ -337,16 +345,23 @@ class GenomicFile:
         elif output.kind == "variants":
             self._convert(descriptor, regions, output, samples, threads)
         else:
-            writer = None
-            for reader, records in self._readers(regions, samples):
-                with reader:
-                    writer = writer or RecordWriter(reader.header, output, descriptor, threads)
-                    writer.write(records)
-            writer.close()
+            self._write_decoded(descriptor, regions, output, samples, threads)
 
     def write_raw(self, descriptor: int, region: RegionsLike = None) -> None:
         """Write the bytes as they are served, for a reader that looks at their checksums; see `iter_bytes`."""
         self._pass_on(descriptor, self.iter_bytes(region, verify=False))
+
+    def _write_decoded(self, descriptor: int, regions: tuple[RegionLike, ...] | None, output: OutputFormat,
+                       samples: Iterable[str] | None, threads: int) -> None:
+        readers = self._readers(regions, samples)
+        reader, records = next(readers)
+        with reader:
+            writer = RecordWriter(reader.header, output, descriptor, threads)
+            writer.write(records)
+        for reader, records in readers:
+            with reader:
+                writer.write(records)
+        writer.close()
 
     @staticmethod
     def _pass_on(descriptor: int, pieces: Iterator[bytes]) -> None:

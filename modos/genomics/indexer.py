@@ -61,6 +61,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     import pysam
     import pysam.bcftools
     import pysam.samtools
+    from pysam.utils import SamtoolsError
 
     out = folder / (path.name + format.index_suffixes[0])
     name = os.path.abspath(path)  # no option, whatever it is called
@@ -75,7 +76,7 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     try:
         with _samtools.lock:
             commands[format.name]()
-    except (pysam.SamtoolsError, OSError) as error:
+    except (SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)
         reason, hint = _why_not_indexed(path, format, str(error))
         raise InvalidInputError(f"{path} cannot be indexed: {reason}", hint) from None

@@ -11,8 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from modos.storage.processes import forking
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
@@ -44,6 +45,7 @@ _FIRST = 1 << 16  # bytes read of a file, most often with all of its header
 _REMEMBERED = 256 << 20  # bytes of indexes, as they are stored
 _MAX_FILES = 64
 
+Other = TypeVar("Other")
 Result = TypeVar("Result")
 
 
@@ -145,18 +147,18 @@ class Planner:
         format = streamable_format(key)
         if regions is None:
             return self._plan_all(format, key, inline)
-        file = self._file(format, key, with_index=True)
+        file, index = self._indexed(format, key)
         meant = settle(regions, file.contigs)
-        body = plan_regions(format, self._reader(file.info), file.info.size, file.header, file.index, meant,
+        body = plan_regions(format, self._reader(file.info), file.info.size, file.header, index, meant,
                             inline=inline, workers=workers if self.storage.is_remote else 1)
-        self._doubt_nothing(format, file, meant)
+        self._doubt_nothing(format, file, index, meant)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
-    def _doubt_nothing(self, format: FileFormat, file: _File, regions: Regions) -> None:
+    def _doubt_nothing(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
         """Where there is nothing for a region, see that it is the file that has nothing, and not its index."""
-        if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, file.index, region)
+        if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, index, region)
                                                 for region in regions):
-            check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, file.index)
+            check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, index)
             file.is_covered.set()
 
     def _plan_all(self, format: FileFormat, key: str, inline: int) -> Plan:
@@ -190,9 +192,10 @@ class Planner:
         format = streamable_format(key)
         file = self._file(format, key, with_index=regions is not None)
         meant = None if regions is None else settle(regions, list(file.header.contigs))
-        chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, file.index, meant)
-        if meant is not None:
-            self._doubt_nothing(format, file, meant)
+        index = file.index if isinstance(file.index, BinningIndex) else None
+        chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, index, meant)
+        if meant is not None and index is not None:
+            self._doubt_nothing(format, file, index, meant)
         if any((end >> 16) - (start >> 16) > size for start, end in chunks):
             with suppress(NotFoundError):
                 file = self._file(format, key, with_index=True)
@@ -238,6 +241,11 @@ class Planner:
             known, content = self._known(key, with_index), self._contents.get(key)
             return known or self._remember(key, self._read(format, key, with_index), content)
 
+    def _indexed(self, format: FileFormat, key: str) -> tuple[_File, Index]:
+        file = self._file(format, key, with_index=True)
+        assert file.index is not None
+        return file, file.index
+
     def _known(self, key: str, with_index: bool) -> _File | None:
         with self._lock:
             known = self._files.get(key)
@@ -245,7 +253,7 @@ class Planner:
             return None
         if self._revalidate:
             expected = [info for info in (known.info, known.index_info) if info]
-            looks = [lambda i=info: self.storage.stat(i.key) for info in expected]
+            looks = [partial(self.storage.stat, info.key) for info in expected]
             if (_at_once(looks) if self.storage.is_remote else [look() for look in looks]) != expected:
                 return None
         return known
@@ -267,8 +275,8 @@ class Planner:
         if known:
             (info, header), (index, index_info) = (known.info, known.header), self._read_index(key)
         else:
-            (info, header), (index, index_info) = _at_once([lambda: self._read_header(format, key),
-                                                            lambda: self._read_index(key)])
+            (info, header), (index, index_info) = _both(lambda: self._read_header(format, key),
+                                                        lambda: self._read_index(key))
         check_contigs(format, header, index)
         return _File(info, header, index, index_info)
 
@@ -300,9 +308,15 @@ class Planner:
         return lambda start, end: self.storage.read_part(info.key, start, end, if_match=info.etag)[0]
 
 
-def _at_once(calls: list[Callable[[], Result]]) -> list[Result]:
+def _at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
     """What some calls return that wait for the network; the first error among them, in their order."""
     return list(fetch_ahead(lambda call, _: call(), calls, len(calls)))
+
+
+def _both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
+    """What two calls return, as `_at_once`."""
+    results: list[Any] = _at_once([first, second])
+    return results[0], results[1]
 
 
 def iter_plan(storage: Readable, plan: Plan, workers: int = WORKERS) -> Iterator[bytes]:

@@ -18,7 +18,7 @@ from modos.genomics.index.bgzf import inflate_block, read_exactly
 from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.containers import SEVERAL, is_covered, major_version, read_container, read_slice, rows_of
 from modos.genomics.index.crai import UNPLACED, Crai
-from modos.genomics.index.layout import MAX_RECORD, layout_of
+from modos.genomics.index.layout import MAX_RECORD, Contig, layout_of
 from modos.genomics.index.places import Place
 from modos.genomics.index.slices import misfit
 from modos.storage.prefetch import fetch_ahead
@@ -98,7 +98,7 @@ class _Walk:
         self._finder = _Finder(index)
         self._layout = layout_of(format, opening)
         self._names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
-        self._numbers = {name: number for number, name in self._names.items()}
+        self._numbers: dict[Contig, int] = {name: number for number, name in self._names.items()}
         self._skip = header.end & 0xFFFF
         self._rest = b""
         self._blocks: list[tuple[int, int]] = []  # where the data of a block start in the rest, and its file offset
@@ -157,13 +157,13 @@ class _Walk:
 
     def _check(self, at: int, virtual: int) -> None:
         """See that a query finds the record that starts in the rest at a place, and in the file at a virtual offset."""
-        data, layout, is_mapped = self._rest, self._layout, True
-        if self._format == "VCF" and data[at:at + 1] in _NO_LINE:
+        data, layout, is_mapped, is_vcf = self._rest, self._layout, True, self._format == "VCF"
+        if is_vcf and data[at:at + 1] in _NO_LINE:
             return
         contig, start = layout.place(data, at)
         if layout.is_unplaced(contig):
             return
-        number = self._numbers.get(contig, -1) if self._format == "VCF" else contig
+        number = self._numbers.get(contig, -1) if is_vcf else int(contig)
         if self._format == "BAM":
             is_mapped = not data[at + _FLAG] & _UNMAPPED
         self._counts[number, is_mapped] += 1

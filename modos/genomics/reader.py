@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean, listing
 from modos.storage.processes.forking import check_same_process
@@ -24,6 +24,9 @@ from modos.formats import FileFormat
 from modos.genomics.index import open_stream
 from modos.genomics.pipes import forget_end, open_pipe, write_all
 from modos.genomics.region import UNMAPPED, Region, Regions
+
+if TYPE_CHECKING:
+    from pysam import AlignedSegment
 
 _PLACES = [b"required_fields=0x2e"]  # of htslib: flag, contig, position and CIGAR
 
@@ -48,7 +51,7 @@ def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "t
     for piece in pieces:
         tail = piece[-keep:] if len(piece) >= keep else (tail + piece)[-keep:]
         yield piece
-    if markers and not tail.endswith(markers):
+    if format and markers and not tail.endswith(markers):
         raise TruncatedStream(f"{name} is truncated: it does not end with the end marker of a {format.name} file",
                               "fetch or make the file again")
 
@@ -116,7 +119,7 @@ class _Feeder(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
-        pieces, self._pieces = self._pieces, None  # whose threads and connections end when it is let go
+        pieces, self._pieces = self._pieces, iter(())  # whose threads and connections end when it is let go
         try:
             for piece in pieces:
                 write_all(self._descriptor, piece)
@@ -169,7 +172,7 @@ class RecordReader:
         self._home = os.getpid()
         self._feeder = _Feeder(check_end(pieces, format, name), write_end)
         self._feeder.start()
-        self._file = None
+        self._file: Any = None
         try:
             self._file = _open(self._read_end, format, reference_filename, _PLACES if places_only else None)
         except (OSError, ValueError, TypeError) as error:
@@ -227,7 +230,7 @@ class RecordReader:
         numbered = [(-1, -1, r.limit) if r.contig == UNMAPPED else (number_of(r.contig), r.start, r.limit) for r in regions]
         if len(numbered) == 1 and after is None:
             return _reads_of_one(records, *numbered[0])
-        overlaps = _overlap(numbered, after and (number_of(after.contig), after.start, after.limit))
+        overlaps = _overlap(numbered, (number_of(after.contig), after.start, after.limit) if after else None)
         return (record for record in records
                 if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
 
@@ -246,7 +249,7 @@ class RecordReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception) -> NoReturn:
         """Raise the reason behind what htslib complains about."""
         self.close()
         if self._feeder.error:
@@ -283,7 +286,7 @@ def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> lis
     return wanted
 
 
-def _reads_of_one(records: Iterator[Any], target: int, start: int, end: int) -> Iterator[Any]:
+def _reads_of_one(records: Iterator[AlignedSegment], target: int, start: int, end: int) -> Iterator[AlignedSegment]:
     """The reads of one region; where a read ends is looked up only for those that start before it."""
     for record in records:
         if record.reference_id == target:
@@ -292,19 +295,19 @@ def _reads_of_one(records: Iterator[Any], target: int, start: int, end: int) -> 
                 yield record
 
 
-def _end_of_read(record: Any) -> int:
+def _end_of_read(record: AlignedSegment) -> int:
     return record.reference_end or record.reference_start + 1
 
 
-def _overlap(regions: list[tuple], after: tuple | None) -> Callable[[Any, int, int], bool]:
+def _overlap(regions: list[tuple[int, int, int]], after: tuple[int, int, int] | None) -> Callable[[int, int, int], bool]:
     """Whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
-    starts: dict[Any, list[int]] = {}
-    ends: dict[Any, list[int]] = {}
+    starts: dict[int, list[int]] = {}
+    ends: dict[int, list[int]] = {}
     for contig, start, end in regions:
         starts.setdefault(contig, []).append(start)
         ends.setdefault(contig, []).append(end)
 
-    def overlaps(contig: Any, start: int, end: int) -> bool:
+    def overlaps(contig: int, start: int, end: int) -> bool:
         if contig not in starts:
             return False
         at = bisect_right(ends[contig], start)
@@ -322,7 +325,7 @@ def _open(descriptor: int, format: FileFormat, reference_filename: str | Path | 
     if format.kind == "reads":
         reference = str(reference_filename) if reference_filename else None
         return pysam.AlignmentFile(descriptor, "r", check_sq=False, reference_filename=reference,
-                                   duplicate_filehandle=False, format_options=options)
+                                   duplicate_filehandle=False, format_options=options)  # type: ignore[arg-type]  # it takes bytes
     return pysam.VariantFile(descriptor, "r", duplicate_filehandle=False)
 
 

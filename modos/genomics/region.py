@@ -213,7 +213,7 @@ def settle(regions: Iterable[RegionLike], contigs: Sequence[str] | None = None) 
     for region in sorted(parsed, key=lambda r: (order[r.contig], r.start, r.limit)):
         last = united[-1] if united else None
         if last and last.contig == region.contig and region.start <= last.limit:
-            end = None if None in (last.end, region.end) else max(last.end, region.end)
+            end = None if last.end is None or region.end is None else max(last.end, region.end)
             united[-1] = Region(last.contig, last.start, end)
         else:
             united.append(region)
@@ -276,7 +276,9 @@ def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> N
 
 
 def _lines(path: str) -> Iterator[str]:
-    from isal import igzip, isal_zlib
+    from isal import igzip
+
+    from modos.formats.deflate import DeflateError
 
     try:
         with open_given(path) as file:
@@ -288,7 +290,7 @@ def _lines(path: str) -> Iterator[str]:
                 yield line.rstrip("\n")
     except EOFError:
         raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
-    except (UnicodeDecodeError, OSError, OverflowError, isal_zlib.error) as error:  # OverflowError: of a long comment in gzip
+    except (UnicodeDecodeError, OSError, OverflowError, DeflateError) as error:  # OverflowError: of a long comment in gzip
         raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import zlib
 from bisect import bisect_left
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from isal import isal_zlib
@@ -19,7 +19,7 @@ from isal import isal_zlib
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics.index import Opening
-from modos.genomics.index.layout import MAX_RECORD, Layout, layout_of
+from modos.genomics.index.layout import MAX_RECORD, Contig, Layout, layout_of
 from modos.genomics.index.bgzf import PAYLOAD, block_size, frame, frame_stored, inflate_block
 from modos.storage.prefetch import fetch_ahead
 from modos.genomics.region import MAX_POSITION, UNMAPPED, Region, Regions
@@ -37,7 +37,7 @@ class Run(NamedTuple):
     """Whole records that follow each other."""
 
     data: memoryview
-    count: int
+    records: int
 
 
 def select(opening: Opening, format: FileFormat, regions: Regions | None, after: Region | None = None,
@@ -147,13 +147,13 @@ class _Walk:
     def __init__(self, layout: Layout, regions: Regions | None, after: Region | None):
         self._layout = layout
         self._takes_all = regions is None
-        self._spans: dict[Hashable, list[tuple[int, int]]] = {}
+        self._spans: dict[Contig, list[tuple[int, int]]] = {}
         for region in regions or ():
             self._spans.setdefault(layout.contig(region.contig), []).append(_span(region))
         self._left = set(self._spans)  # contigs with regions that may still have records
         self._after = (layout.contig(after.contig), *_span(after)) if after else None
-        self._contig: Hashable = None
-        self._passed: set[Hashable] = set()
+        self._contig: Contig = -1  # none
+        self._passed: set[Contig] = set()
         self._position = -1  # of the last record
         self._at = 0  # the next span of the contig
 
@@ -190,7 +190,7 @@ class _Walk:
             self._through_spans(data, starts, number, beyond, stretches)
         return beyond
 
-    def _enter(self, contig: Hashable) -> None:
+    def _enter(self, contig: Contig) -> None:
         if contig in self._passed:
             raise _unsorted()
         self._passed.add(contig)
@@ -206,17 +206,18 @@ class _Walk:
             within = bisect_left(starts, start + 1, number, last, key=lambda at: place(data, at)[1])
             beyond = bisect_left(starts, end, within, last, key=lambda at: place(data, at)[1])
             reaching = [n for n in range(number, within) if end_of(data, starts[n]) > start]
-            if self._after is None:
+            after = self._after
+            if after is None:
                 stretches += _joined([*((n, n + 1) for n in reaching), (within, beyond)])
             else:
-                stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(data, starts[n]))
+                stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(after, data, starts[n]))
             number = beyond
             self._at += beyond < last
         if self._at == len(spans):
             self._left.discard(self._contig)
 
-    def _is_earlier(self, data: bytes, at: int) -> bool:
-        target, start, end = self._after
+    def _is_earlier(self, after: tuple[Contig, int, int], data: bytes, at: int) -> bool:
+        target, start, end = after
         contig, position = self._layout.place(data, at)
         return contig == target and position < end and self._layout.end(data, at) > start
 

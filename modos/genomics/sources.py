@@ -21,7 +21,7 @@ from modos.encryption.stream import plain_pieces
 from modos.errors import (
     AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
 )
-from modos.formats import FORMATS, FileFormat, streamable_format
+from modos.formats import FORMATS, FileFormat, RecordKind, streamable_format
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
 from modos.genomics.htsget.protocol import Ticket
 from modos.genomics.htsget.query import Query
@@ -187,7 +187,10 @@ class HtsgetSource:
 
     def __init__(self, client: HtsgetClient, file_id: str, format: FileFormat, recorded: Recorded = Recorded(),
                  hints: Query = Query(), secret: SecretKey | None = None, senders: Sequence[PublicKey] | None = None):
+        if format.kind is None:
+            raise InvalidInputError(f"{format.name} files have no records that can be streamed")
         self._client = client
+        self._kind = format.kind
         self._file_id = file_id
         self._recorded = recorded
         self._query = replace(hints, format=format.name, encryption_scheme=_SCHEME if secret else None)
@@ -206,8 +209,9 @@ class HtsgetSource:
         else:
             contigs = self.contigs()
             if self.format.name == "VCF":
-                regions = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
-                for region in regions:
+                places = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
+                regions = places
+                for region in places:
                     if region.contig not in contigs:  # which only the index may know
                         self._ask(replace(self._query, regions=(region,)))
             yield from self._open_several(settle(regions, contigs or None))
@@ -239,12 +243,12 @@ class HtsgetSource:
         last: Region | None = None
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
-        for query, ticket in self._client.tickets(self.format.kind, self._file_id, asked):
+        for query, ticket in self._client.tickets(self._kind, self._file_id, asked):
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 
     def _ask(self, query: Query) -> Ticket:
-        return self._client.ticket(self.format.kind, self._file_id, query)
+        return self._client.ticket(self._kind, self._file_id, query)
 
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
@@ -336,14 +340,15 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     if not found:
         raise InvalidInputError(f"{url} is not the address of a file on an htsget server",
                                 "it ends with /reads/ID or /variants/ID")
-    kind, file_id = found["kind"], unquote(found["id"])
+    kind: RecordKind = "reads" if found["kind"] == "reads" else "variants"
+    file_id = unquote(found["id"])
     key = None if secret is None else secret.public.to_pem()
     client = HtsgetClient(found["server"], workers=workers, token=token, public_key=key)
     format = _offered(client, kind, file_id, _SCHEME if secret else None)
     return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
 
 
-def _offered(client: HtsgetClient, kind: str, file_id: str, scheme: str | None) -> FileFormat:
+def _offered(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
     """The format that a server gives a file in, else the first that it has."""
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):

@@ -147,5 +147,5 @@ def _open(header: Any, output: OutputFormat, descriptor: int, threads: int) -> A
     mode = _MODES[output.name][0 if output.compressed else 1]
     # With its bases, so that reading it takes no reference.
     options = [b"version=3.0", b"no_ref=1"] if output.name == "CRAM" else None
-    return pysam.AlignmentFile(descriptor, mode, header=header, format_options=options, duplicate_filehandle=False,
-                               threads=max(threads, 1))
+    return pysam.AlignmentFile(descriptor, mode, header=header, duplicate_filehandle=False, threads=max(threads, 1),
+                               format_options=options)  # type: ignore[arg-type]  # it takes bytes

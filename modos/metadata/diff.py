@@ -6,10 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, name_of
+from modos.formats import ENCRYPTED_SUFFIX, Metadata, is_array_path, is_encrypted, name_of
 from modos.escaping import escape_line
-
-Metadata = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)

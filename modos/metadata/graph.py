@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from modos.errors import InvalidInputError
+from modos.formats import Metadata
 from modos.metadata.model.schema import Slot, meaning_of, tables
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check_base(base: str) -> str:
     return base
 
 
-def build_graph(metadata: Mapping[str, Mapping[str, Any]], base: str) -> Graph:
+def build_graph(metadata: Metadata, base: str) -> Graph:
     """The graph of an object's metadata.
 
     Elements are named by their ids below `base`, and so are the files they

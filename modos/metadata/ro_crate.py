@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote
 
-from modos.formats import is_array_path, name_of
+from modos.formats import Metadata, is_array_path, name_of
 from modos.metadata.graph import expand
 from modos.metadata.model.schema import link_slots, meaning_of, tables
 
@@ -16,7 +16,7 @@ _CONTEXT = "https://w3id.org/ro/crate/1.1/context"
 _TYPES = {"Sample": "BioSample", "Assay": "CreateAction"}
 
 
-def build_crate(object_id: str, metadata: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def build_crate(object_id: str, metadata: Metadata) -> dict[str, Any]:
     """The content of `ro-crate-metadata.json` for an object.
 
     Files are File entities at their data_path, with their names; samples,
@@ -53,7 +53,7 @@ def build_crate(object_id: str, metadata: Mapping[str, Mapping[str, Any]]) -> di
             "@graph": [about, root, licence, *entities]}
 
 
-def _entity(element_id: str, attributes: Mapping[str, Any], elements: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def _entity(element_id: str, attributes: Mapping[str, Any], elements: Metadata) -> dict[str, Any]:
     class_name = str(attributes.get("@type"))
     entity: dict[str, Any] = {
         **_reference(element_id, elements),
@@ -93,7 +93,7 @@ def _encoding(attributes: Mapping[str, Any]) -> list[Any]:
     return [media, meaning] if meaning and expand(meaning) else [media]
 
 
-def _reference(element_id: str, elements: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+def _reference(element_id: str, elements: Metadata) -> dict[str, str]:
     path = elements[element_id].get("data_path")
     if path and is_array_path(path):
         path += "/"

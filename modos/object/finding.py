@@ -13,7 +13,7 @@ from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
+    Metadata, format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import GenomicFile
 from modos.storage.given import refuse_pipe
@@ -35,8 +35,6 @@ from modos.genomics.verification import Recorded
 
 if TYPE_CHECKING:
     from modos.encryption.view import DecryptedView
-
-Metadata = Mapping[str, Mapping[str, Any]]
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from isal import igzip, igzip_lib
+from isal import igzip
 
 from modos.errors import InvalidInputError, listing
+from modos.formats.deflate import DeflateError
 from modos.storage.given import open_given
 from modos.reference.assembly import StoredContig
 
@@ -56,7 +57,7 @@ def names_in(path: str | Path) -> list[NamedSequence]:
                     break
                 if not line.startswith((b"#", b"track ", b"browser ")) and line.strip():
                     names[line.split(None, 1)[0]] = None
-        except (EOFError, igzip_lib.error, igzip.BadGzipFile) as error:
+        except (EOFError, DeflateError, igzip.BadGzipFile) as error:
             raise InvalidInputError(f"{path} is damaged: {error}", "copy it again") from None
     return [NamedSequence(name.decode(errors="replace")) for name in names]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
-from modos.formats import format_of, is_array_path, is_encrypted
+from modos.formats import Metadata, format_of, is_array_path, is_encrypted
 from modos.genomics import GenomicFile
 from modos.genomics.reader import header_lines
 from modos.reference.digests import Digests
@@ -20,7 +20,6 @@ from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.genomics.sources import StorageSource
 
-Metadata = Mapping[str, Mapping[str, Any]]
 logger = logging.getLogger(__name__)
 
 _MD5 = re.compile("[0-9a-f]{32}")

@@ -119,7 +119,7 @@ def htslib_has(md5: str) -> bool:
 
 def _expand(pattern: str, md5: str) -> Path:
     """`%2s/%2s/%s` with the digits in their places; `%s` takes all that are left, and what is left at the end is added."""
-    def take(found: re.Match) -> str:
+    def take(found: re.Match[str]) -> str:
         nonlocal md5
         count = int(found[1]) if found[1] else len(md5)
         taken, md5 = md5[:count], md5[count:]

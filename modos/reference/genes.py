@@ -24,7 +24,7 @@ from modos.genomics.region import MAX_POSITION, Region
 from modos.reference.assembly import Assembly
 from modos.reference.cached_store import CachedStore
 from modos.reference.locate import has_store, open_store
-from modos.storage import Readable, Storage
+from modos.storage import Storage
 from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
         return {manifest.name: manifest.seqcol for manifest in kept}
 
 
-def _genes_of_file(storage: Readable, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
+def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """The genes of a GFF3 or GTF file, on the contigs of another file."""
     from modos.reference.annotations.gene_names import genes_of
     from modos.reference.annotation_store import read_parts

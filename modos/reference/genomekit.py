@@ -73,8 +73,12 @@ def read_layout(storage: Storage) -> Layout:
             unused.append(f"{annotation}: there is no GFF3, GTF or refGene table of it")
         else:
             found[assembly].append((annotation, file))
-    sources = {name: Source(name, f"{name}.2bit", *(f"{name}.{kind}" if f"{name}.{kind}" in keys else None for kind in ("chrom.sizes", "chromAlias.txt")),
-                            tuple(found[name])) for name in names}
+
+    def beside(name: str, kind: str) -> str | None:
+        return f"{name}.{kind}" if f"{name}.{kind}" in keys else None
+
+    sources = {name: Source(name, f"{name}.2bit", beside(name, "chrom.sizes"), beside(name, "chromAlias.txt"), tuple(found[name]))
+               for name in names}
     return Layout(sources, unused)
 
 
@@ -133,8 +137,8 @@ def import_from(storage: Storage, store: ReferenceStore, names: Sequence[str] = 
             if source.sizes:
                 _compare(_fetch(storage, source.sizes, Path(folder)), {contig.name: contig.length for contig in assembly.contigs})
             yield assembly
-            for annotation, file in source.annotations:
-                yield add_annotation(store, annotation, assembly, _fetch(storage, file, Path(folder)), f"{storage.url}/{file}", skip_unknown, progress)
+            for annotation, key in source.annotations:
+                yield add_annotation(store, annotation, assembly, _fetch(storage, key, Path(folder)), f"{storage.url}/{key}", skip_unknown, progress)
     if not names:
         yield from layout.unused
 

@@ -163,7 +163,8 @@ def _open_url(url: str, endpoint: str | None, s3_kwargs: dict[str, Any] | None) 
         return UnaskedStorage(url, f"{OFFLINE_VARIABLE} is set")
     scheme = url.partition("://")[0]
     for found in entry_points(group=ENTRY_POINTS, name=scheme):
-        return found.load()(url)
+        storage: Storage = found.load()(url)
+        return storage
     if scheme == "s3":
         return open_remote(url, resolve_services(endpoint, None), s3_kwargs)
     return _open_http(url, endpoint) if scheme in ("http", "https") else AnywhereStorage(url)

@@ -123,7 +123,8 @@ class Reference:
         """What is soft masked, by contig; None where nothing is."""
         return self._read_mask()
 
-    def dna_many(self, places: Iterable[tuple], strand: str = "+", pad: bool = False) -> list[str]:
+    def dna_many(self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+",
+                 pad: bool = False) -> list[str]:
         """The bases of many stretches: (contig, start, end), or with a strand as fourth."""
         by_name, known, answers = self.assembly.by_name, self._open, []
         for place in places:

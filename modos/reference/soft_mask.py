@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from modos.errors import IntegrityError, InvalidInputError
@@ -27,8 +28,8 @@ class MaskCollector:
     """The masked stretches of sequences that come in pieces."""
 
     def __init__(self) -> None:
-        self._found: list[tuple[str, np.ndarray]] = []
-        self._spans: list[np.ndarray] = []
+        self._found: list[tuple[str, npt.NDArray[np.int64]]] = []
+        self._spans: list[npt.NDArray[np.int64]] = []
         self._length = 0
 
     def add(self, bases: bytes) -> None:
@@ -80,7 +81,7 @@ class Mask:
                 raise
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None
 
-    def spans(self, contig: str) -> np.ndarray:
+    def spans(self, contig: str) -> npt.NDArray[np.int64]:
         """Those of a contig."""
         return self._spans.get(contig, np.empty((2, 0), np.int64))
 
@@ -94,6 +95,6 @@ class Mask:
         return letters.tobytes()
 
 
-def _are_apart(spans: np.ndarray) -> bool:
+def _are_apart(spans: npt.NDArray[np.int64]) -> bool:
     starts, ends = spans
     return bool(0 <= starts[0] and (starts < ends).all() and (ends[:-1] <= starts[1:]).all())

@@ -399,6 +399,7 @@ def _spooled(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progr
                 name, found = contig, SequenceHash()
                 file = open(path, "wb")
                 continue
+            assert file is not None  # a name comes before its bases
             masks.add(bases)
             upper = bases.upper()
             found.update(upper)

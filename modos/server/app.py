@@ -76,7 +76,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     app.add_middleware(Observed)
     app.add_middleware(PlainPaths)
     app.add_middleware(KnownHosts, public_url=public_url)
-    app.add_exception_handler(ModosError, _answer_error)
+    app.exception_handler(ModosError)(_answer_error)
     app.add_exception_handler(Exception, _answer_defect)
     app.add_exception_handler(404, lambda request, _: _answer_error(request, NotFoundError("there is nothing here")))
     app.add_exception_handler(RequestValidationError, lambda request, error: _answer_error(request, _invalid(error)))

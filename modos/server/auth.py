@@ -177,7 +177,8 @@ class Authentication:
 
 def caller_of(request: Request) -> Caller:
     """Who sent a request."""
-    return request.scope.get(_CALLER, ANYONE)
+    caller: Caller = request.scope.get(_CALLER, ANYONE)
+    return caller
 
 
 def refusal(error: HtsgetError) -> JSONResponse:

@@ -59,9 +59,11 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
             return LargeFileResponse(local, media_type="application/octet-stream", headers={"ETag": tag})
         if request.method == "HEAD":  # a signature is good for GET alone
             return Response(headers={"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag})
-        if "range" in request.headers and not wants_part(request, tag):  # S3 servers take no notice of If-Range
+        takes_no_part = "range" in request.headers and not wants_part(request, tag)  # S3 servers take no notice of If-Range
+        address = None if takes_no_part else catalog.storage.presign(stored, EXPIRES)
+        if address is None:
             headers = {"Content-Length": str(info.size), "Accept-Ranges": "bytes", "ETag": tag}
             return Pieces(iter_file(catalog.storage, stored, 0, info.size, info.etag), 200, headers, "application/octet-stream")
-        return RedirectResponse(catalog.storage.presign(stored, EXPIRES), 307)
+        return RedirectResponse(address, 307)
 
     return router

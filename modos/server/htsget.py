@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
@@ -27,7 +26,7 @@ EXPIRES = 3600  # seconds that a signed URL is good for
 MAX_BLOCK = 1 << 30  # bytes
 MAX_REQUEST = 4 << 20  # bytes
 INLINE = 256 << 10  # bytes of a file that come with the ticket
-_PREFERENCE = {"reads": ("BAM", "CRAM"), "variants": ("VCF", "BCF")}  # htsget.md: the default is the first
+_PREFERENCE: dict[RecordKind, tuple[str, str]] = {"reads": ("BAM", "CRAM"), "variants": ("VCF", "BCF")}  # htsget.md: the default is the first
 
 
 def create_router(catalog: Catalog, access: Access, public_url: str | None) -> APIRouter:
@@ -104,14 +103,19 @@ class _Tickets:
     def _blocks(self, key: str, segments: Iterable[Segment], block_class: str | None) -> Iterator[Block]:
         """Blocks of the segments, inline ones that follow each other united."""
         url, headers = self._address(key)
-        for inline, group in groupby(segments, lambda segment: isinstance(segment, bytes)):
-            if inline:
-                yield Block("", block_class=block_class, content=b"".join(group))
+        inline: list[bytes] = []
+        for segment in segments:
+            if isinstance(segment, bytes):
+                inline.append(segment)
                 continue
-            for segment in group:
-                for start in range(segment.start, segment.end, MAX_BLOCK):
-                    part = ByteRange(start, min(start + MAX_BLOCK, segment.end))
-                    yield Block(url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class)
+            if inline:
+                yield Block("", block_class=block_class, content=b"".join(inline))
+                inline = []
+            for start in range(segment.start, segment.end, MAX_BLOCK):
+                part = ByteRange(start, min(start + MAX_BLOCK, segment.end))
+                yield Block(url, {"Range": f"bytes={part.start}-{part.end - 1}"} | headers, block_class)
+        if inline:
+            yield Block("", block_class=block_class, content=b"".join(inline))
 
     def _made_blocks(self, key: str, query: Query) -> Iterator[Block]:
         """Blocks of the header, and of what is made of the records."""
@@ -161,7 +165,7 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
         raise NotFoundError(f"there are no {kind} of the id {file_id}") from None
     known = {path for path in catalog.data_paths(object_key) if not is_encrypted(path)}
     prefix = f"{object_key}/" if object_key else ""
-    found = {}
+    found: dict[str, str] = {}
     for name in reversed(_PREFERENCE[kind]):
         for suffix in FORMATS[name].suffixes:
             keys = [stem + suffix] if exact else keys_named(known, stem + suffix)

@@ -103,13 +103,16 @@ class Settings:
             raise InvalidInputError("a token file and an access file exclude each other",
                                     'name the token file in the access file: tokens = "tokens"')
         is_public({"MODOS_ACCESS": self.access_file or "", "MODOS_PUBLIC_READ": os.environ.get("MODOS_PUBLIC_READ", "")})
-        urls = {name: check_url(url, f"--{name.replace('_', '-')}") if (url := getattr(self, name)) else None
-                for name in ("s3_url", "public_url", "htsget_url", "fuzon_url")}
+        s3_url, public_url, htsget_url, fuzon_url = (
+            check_url(url, option) if url else None for url, option in (
+                (self.s3_url, "--s3-url"), (self.public_url, "--public-url"), (self.htsget_url, "--htsget-url"),
+                (self.fuzon_url, "--fuzon-url")))
         access = (Access.from_file(self.access_file) if self.access_file else
                   Access(read_tokens(self.token_file)) if self.token_file else None)
         return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
                           references=_open_references(self.references, self.s3_kwargs),
-                          index=Index(self.codes, mapped=False).checked() if self.codes else None, **urls)
+                          index=Index(self.codes, mapped=False).checked() if self.codes else None,
+                          s3_url=s3_url, public_url=public_url, htsget_url=htsget_url, fuzon_url=fuzon_url)
 
 
 def run(settings: Settings, host: str, port: int, workers: int, started: Callable[[str], Any]) -> None:

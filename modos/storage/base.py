@@ -27,7 +27,6 @@ def expect(progress: Progress | None, total: int | None) -> None:
         tell(total)
 
 
-
 class ByteRange(NamedTuple):
     """Bytes [start, end) of a file; 0-based, half-open."""
 
@@ -109,6 +108,11 @@ class Storage(ABC):
     def is_remote(self) -> bool:
         """Whether reading it needs the network."""
         return True
+
+    @property
+    def endpoint_url(self) -> str | None:
+        """The S3 server that clients are told; None where it is not on one."""
+        return None
 
     @abstractmethod
     def stat(self, key: str) -> ObjectInfo:

@@ -16,12 +16,12 @@ import stat
 import sys
 import tempfile
 import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modos.errors import InvalidInputError, NotFoundError
+from modos.storage.base import Progress
 
 MAX_COPY = 256 << 30  # bytes of a pipe that are kept on disk
 _PIECE = 1 << 20
@@ -29,7 +29,6 @@ _AT_ONCE = 32 << 20  # bytes
 _NAMELESS = re.compile(r"/dev/(?:stdin|fd/\d+)|/proc/(?:self|thread-self|\d+)/(?:task/\d+/)?fd/\d+")
 
 Name = str | os.PathLike[str]
-Progress = Callable[[int], None]
 
 _read_pipes: set[tuple[int, int]] = set()
 _read_stdins: weakref.WeakSet[Any] = weakref.WeakSet()

@@ -68,14 +68,13 @@ def choose_codec(chunks: Iterable[np.ndarray]) -> Codec:
     if len(chunks) > _TRIED:
         chunks = chunks[:: -(-len(chunks) // _TRIED)]
     itemsize = chunks[0].dtype.itemsize if chunks else 1
-    best: tuple[float, Codec] | None = None
+    tried: list[tuple[float, Codec]] = []
     for number, (name, shuffle, level) in enumerate(_CODECS):
         codec = blosc(name, shuffle, level, itemsize)
         encode = encoder(codec)
         size = sum(len(encode(chunk)) for chunk in chunks) * (_QUICK if number else 1)
-        if best is None or size < best[0]:
-            best = size, codec
-    return best[1]
+        tried.append((size, codec))
+    return min(tried, key=lambda sized: sized[0])[1]
 
 
 class ArrayWriter:

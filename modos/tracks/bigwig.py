@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import NotFoundError
 from modos.formats.text import BIGWIG
@@ -20,7 +21,7 @@ from modos.storage.processes.forking import cached_property
 from modos.tracks.bigwig_blocks import BigWigBlocks
 from modos.tracks.bigwig_zooms import zoomed
 from modos.tracks.contigs import Contig, Contigs, Span
-from modos.tracks.data import Block, Runs, Values
+from modos.tracks.data import Block, Floats, Runs, Values, Where
 from modos.tracks.genome import Genome
 from modos.tracks.track import STEP, Track
 from modos.tracks.zooms import EMPTY, Summary, combine
@@ -74,14 +75,18 @@ def _values(blocks: BigWigBlocks, path: Name, contig: str, clip: bool) -> Iterat
         values = np.empty(min(STEP, end - start), np.float32)
         blocks.fill(values, contig, start, clip)
         if not np.isnan(values).all():
-            yield Block(Values(contig, start, values), lambda number, start=start: f"{path}, {contig}:{start + number + 1:,}")
+            yield Block(Values(contig, start, values), _places(path, contig, range(start, start + len(values))))
 
 
 def _intervals(blocks: BigWigBlocks, path: Name, contig: str, clip: bool) -> Iterator[Block]:
     rows = blocks.rows(contig, clip=clip)
     while some := list(islice(rows, _AT_ONCE)):
         starts, ends, values = (np.concatenate(column) for column in zip(*some))
-        yield Block(Runs(contig, starts, ends, values), lambda number, starts=starts: f"{path}, {contig}:{starts[number] + 1:,}")
+        yield Block(Runs(contig, starts, ends, values), _places(path, contig, starts))
+
+
+def _places(path: Name, contig: str, starts: Sequence[int] | np.ndarray) -> Where:
+    return lambda number: f"{path}, {contig}:{starts[number] + 1:,}"
 
 
 class _Reached(Contigs):
@@ -115,7 +120,7 @@ class BigWigTrack(Track):
         self.name = Path(path).name.removesuffix(".gz").rsplit(".", 1)[0]
         self.contigs = _Reached(self._blocks.lengths, self._blocks)
 
-    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+    def fill(self, out: Floats, contig: str, start: int) -> None:
         self._blocks.fill(out, contig, start)
 
     @cached_property
@@ -140,14 +145,14 @@ class BigWigTrack(Track):
         contig, start, end = self.contigs.place(region)
         return self.of_contig(contig.name) if (start, end) == (0, contig.length) else self.scan(Region(contig.name, start, end))
 
-    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+    def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         contig, start, end = self.contigs.place(region)
         return zoomed(self._blocks, contig.name, start, end, bins)
 
     def describe(self) -> dict[str, Any]:
         return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}
 
-    def __reduce__(self) -> tuple:
+    def __reduce__(self) -> tuple[Any, ...]:
         return BigWigTrack, (self._path,)
 
 

@@ -13,16 +13,18 @@ import os
 import struct
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from isal import isal_zlib
 
 from modos.errors import IntegrityError, InvalidInputError
+from modos.formats.deflate import DeflateError
 from modos.formats.text import BIGWIG
+from modos.storage.given import Name
 from modos.storage.processes.forking import cached_property
 from modos.tracks.contigs import Contig, past_end
+from modos.tracks.data import Floats, Places
 from modos.tracks.runs import expanded
 from modos.tracks.zooms import EMPTY, Summary, combine
 
@@ -45,9 +47,9 @@ _RECENT = 16  # blocks that are kept for windows that lie next to each other
 class Rows(NamedTuple):
     """Rows of a block: starts, ends (int64, 0-based half-open), values (float32)."""
 
-    starts: np.ndarray
-    ends: np.ndarray
-    values: np.ndarray
+    starts: Places
+    ends: Places
+    values: Floats
 
 
 class _Place(NamedTuple):
@@ -70,12 +72,12 @@ class BigWigBlocks:
         It is none, or was cut off; its header is damaged.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: Name):
         self.path = path
         self._file = open(path, "rb", buffering=0)
         self._size = os.fstat(self._file.fileno()).st_size
         head = os.pread(self._file.fileno(), 64, 0)
-        self._order = ">" if head[:4] == BIGWIG[1] else "<"
+        self._order: Literal["<", ">"] = ">" if head[:4] == BIGWIG[1] else "<"
         if head[:4] not in BIGWIG or len(head) < 64:
             raise self._cut_off()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
@@ -104,7 +106,7 @@ class BigWigBlocks:
             raise self._damaged("it refers to what is past its end")
         return data
 
-    def _unpack(self, form: str, at: int) -> tuple:
+    def _unpack(self, form: str, at: int) -> tuple[Any, ...]:
         return struct.unpack(self._order + form, self._read(at, struct.calcsize("<" + form)))
 
     @cached_property
@@ -152,7 +154,8 @@ class BigWigBlocks:
         if len(data) % form.itemsize:
             raise self._damaged("a block of a zoom level is not one of whole rows")
         rows = np.frombuffer(data, form)
-        return rows[rows["contig"] == number]
+        own: np.ndarray = rows[rows["contig"] == number]
+        return own
 
     @property
     def total(self) -> Summary | None:
@@ -290,7 +293,7 @@ class BigWigBlocks:
         last = len(index) if end is None else int(np.searchsorted(index["start"], end, "left"))
         return (rows for _, rows in self._through([index[first:last]], clip))
 
-    def fill(self, out: np.ndarray, contig: str, start: int, clip: bool = False) -> None:
+    def fill(self, out: Floats, contig: str, start: int, clip: bool = False) -> None:
         """The values from a base of a contig on, NaN where there is none; see `rows`."""
         end, filled = start + len(out), start
         for rows in self.rows(contig, start, end, clip):
@@ -352,7 +355,7 @@ class BigWigBlocks:
             return data
         try:
             data = packed.decompress(data, most + 1)
-        except isal_zlib.error as error:
+        except DeflateError as error:
             raise self._damaged(f"a block cannot be decompressed: {error}") from None
         if not packed.eof:
             raise self._damaged("a block does not end where it should")
@@ -375,7 +378,7 @@ class BigWigBlocks:
         return Rows(starts, ends, rows["value"].astype(np.float32))
 
 
-def _summarised(values: np.ndarray, lengths: np.ndarray) -> Summary:
+def _summarised(values: Floats, lengths: Places) -> Summary:
     """The summary of values for some bases each, NaN left out."""
     missing = np.isnan(values)
     if missing.any():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.tracks.bigwig_blocks import BigWigBlocks
+from modos.tracks.data import Places
 
 _EXACT = 1e-6  # what sums of fractions of bases may be off
 
 
-def zoomed(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -> np.ndarray:
+def zoomed(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -> npt.NDArray[np.float64]:
     """n, mean, min and max of equal parts of a region, float64, (4, bins); NaN where n is 0.
 
     A value of a zoom level counts for each part that it is in by its share of
@@ -42,13 +44,13 @@ def zoomed(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -
 class _Parts:
     """Sums, minima and maxima between borders, added to stretch by stretch."""
 
-    def __init__(self, borders: np.ndarray):
+    def __init__(self, borders: Places):
         count = len(borders) - 1
         self._borders = borders
         self._n, self._total = np.zeros(count), np.zeros(count)
         self._low, self._high = np.full(count, np.inf), np.full(count, -np.inf)
 
-    def add(self, starts: np.ndarray, ends: np.ndarray, n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
+    def add(self, starts: Places, ends: Places, n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray) -> bool:
         """Add stretches; False, and nothing is added, where they lie on top of each other."""
         borders, count = self._borders, len(self._n)
         used = (starts < ends) & (starts < borders[-1]) & (ends > borders[0]) & (n > 0) & ~np.isnan(total)
@@ -66,7 +68,7 @@ class _Parts:
         np.fmax.at(self._high, part, high[row].astype(np.float64))
         return True
 
-    def result(self) -> np.ndarray:
+    def result(self) -> npt.NDArray[np.float64]:
         """n, mean, min and max of each part."""
         out = np.stack([np.ceil(self._n - _EXACT), *np.full((3, len(self._n)), np.nan)])
         has = self._n > 0

@@ -39,8 +39,8 @@ def fits_zoom(spec: ArraySpec, contigs: Contigs) -> bool:
         return False
     return (len(spec.shape) == 2 and spec.shape[0] == len(zooms.ROWS) and spec.dtype == "float64"
             and spec.length <= 2 * -(-contigs.size // GRAIN) + GRAIN
-            and all(level.bin >= GRAIN and level.count == -(-contigs.size // level.bin)
-                    and 0 <= level.first <= spec.length - level.count for level in levels)
+            and all(level.bin >= GRAIN and level.bins == -(-contigs.size // level.bin)
+                    and 0 <= level.first <= spec.length - level.bins for level in levels)
             and all(finer.bin * zooms.STEP == level.bin for finer, level in pairwise(levels)))
 
 

@@ -6,7 +6,7 @@ come; runs are kept compressed until the end, as contigs may come in any order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,7 @@ from modos.storage import Storage
 from modos.tracks import zooms
 from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.data import Block, Runs, Values, extent
+from modos.tracks.data import Block, Floats, Places, Runs, Values, extent
 from modos.tracks.packing import Packing, find_packing
 from modos.tracks.runs import as_runs, expanded, joined, to_runs
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
@@ -77,14 +77,13 @@ class TrackBuilder:
             if self._size > _TRIAL_BYTES:
                 self._decide()
         else:
-            self._pass_on(data)
+            self._pass_on(self._target, data)
 
     def finish(self) -> list[ArraySpec]:
         """Write what is left; returns the track's arrays: its data, zoom levels and statistics."""
-        if self._target is None:
-            self._decide()
-        data = self._target.finish()
-        runs = data.length if isinstance(self._target, _Collected) else None
+        target = self._target or self._decide()
+        data = target.finish()
+        runs = data.length if isinstance(target, _Collected) else None
         return [data, *self._summary.write(self._storage, self._names, self._written, runs)]
 
     def drop(self) -> None:
@@ -101,31 +100,33 @@ class TrackBuilder:
             runs = joined(data)
             self._summary.add_runs(number, runs.starts + contig.offset, runs.ends + contig.offset, runs.values)
 
-    def _decide(self) -> None:
+    def _decide(self) -> _Dense | _Collected:
         runs = [joined(as_runs(data)) for data in self._first]
-        collected = _Collected(self._storage, self._contigs, self._names.path("runs"), self._written)
+        target: _Dense | _Collected = _Collected(self._storage, self._contigs, self._names.path("runs"), self._written)
         sample = _sampled_chunks(self._first, self._contigs)
         if sum(len(part.starts) for part in runs) and _size_as_runs(runs) > _size_as_chunks(*sample):
-            self._target = self._dense(sample[0])
-        else:
-            self._target = collected
+            target = self._dense(sample[0])
+        self._target = target
         for data in self._first:
-            self._pass_on(data)
+            target = self._pass_on(target, data)
         self._first = []
+        return target
 
-    def _dense(self, sample: list[np.ndarray]) -> _Dense:
+    def _dense(self, sample: list[Floats]) -> _Dense:
         return _Dense(self._storage, self._contigs, self._names, self._written, sample)
 
-    def _pass_on(self, data: Values | Runs) -> None:
-        self._target.add(data)
-        if isinstance(self._target, _Collected) and self._target.count > _MAX_RUNS:
-            collected = self._target
-            self._target = self._dense(_sampled_chunks(list(collected.pieces())[:4], self._contigs)[0])
-            for runs in collected.pieces():
-                self._target.add(runs)
+    def _pass_on(self, target: _Dense | _Collected, data: Values | Runs) -> _Dense | _Collected:
+        """Add data to what takes them; returns what takes the next."""
+        target.add(data)
+        if not isinstance(target, _Collected) or target.count <= _MAX_RUNS:
+            return target
+        self._target = dense = self._dense(_sampled_chunks(list(target.pieces())[:4], self._contigs)[0])
+        for runs in target.pieces():
+            dense.add(runs)
+        return dense
 
 
-def _sampled_chunks(blocks: list[Values | Runs], contigs: Contigs) -> tuple[list[np.ndarray], int]:
+def _sampled_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[list[Floats], int]:
     """A few of the chunks that blocks lie in, and how many these are."""
     touched: dict[int, Values | Runs] = {}
     for data in blocks:
@@ -154,9 +155,9 @@ def _sampled_chunks(blocks: list[Values | Runs], contigs: Contigs) -> tuple[list
     return chunks, len(touched)
 
 
-def _size_as_chunks(sample: list[np.ndarray], count: int) -> float:
+def _size_as_chunks(sample: list[Floats], count: int) -> float:
     packing = find_packing(np.concatenate(sample))
-    chunks = [packing.pack(chunk) for chunk in sample]
+    chunks = [packing.pack_fitting(chunk) for chunk in sample]
     encode = encoder(choose_codec(chunks))
     return sum(len(encode(chunk)) for chunk in chunks) / len(chunks) * count
 
@@ -168,17 +169,14 @@ def _size_as_runs(blocks: list[Runs]) -> float:
     values = largest.values[:RUN_CHUNK * _TRIED_CHUNKS]
     packing = find_packing(values, widths=("int32",))
     sample = [_triplets(largest.starts[at:at + RUN_CHUNK], largest.ends[at:at + RUN_CHUNK],
-                        largest.values[at:at + RUN_CHUNK], packing, int(largest.starts[at]))
+                        packing.pack_fitting(largest.values[at:at + RUN_CHUNK]), int(largest.starts[at]))
               for at in range(0, len(values), RUN_CHUNK)]
     encode = encoder(choose_codec(sample))
     return sum(len(encode(chunk)) for chunk in sample) / len(values) * total
 
 
-def _triplets(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, packing: Packing, origin: int) -> np.ndarray | None:
-    """Runs as stored: gap, length and value, (3, n) uint32; None where the values do not fit the packing."""
-    packed = packing.pack(values)
-    if packed is None:
-        return None
+def _triplets(starts: Places, ends: Places, packed: np.ndarray, origin: int) -> np.ndarray:
+    """Runs as stored: gap, length and packed value, (3, n) uint32."""
     gaps = starts - np.concatenate(([origin], ends[:-1]))
     return np.stack([gaps.astype(np.uint32), (ends - starts).astype(np.uint32), packed.view(np.uint32)])
 
@@ -186,15 +184,15 @@ def _triplets(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, packing:
 class _Dense:
     """Values per base, chunk by chunk."""
 
-    def __init__(self, storage: Storage, contigs: Contigs, names: Names, written: list[str], sample: list[np.ndarray]):
+    def __init__(self, storage: Storage, contigs: Contigs, names: Names, written: list[str], sample: list[Floats]):
         self._storage, self._contigs, self._names, self._written = storage, contigs, names, written
         self._attempt = 0
         self._packing = find_packing(np.concatenate(sample))
-        self._writer = self._new_writer([self._packing.pack(chunk) for chunk in sample])
+        self._writer = self._new_writer([self._packing.pack_fitting(chunk) for chunk in sample])
         self._number = -1  # of the chunk that is being filled
         self._chunk = np.empty(0, np.float32)
 
-    def _new_writer(self, sample: list[np.ndarray]) -> ArrayWriter:
+    def _new_writer(self, sample: list[Floats]) -> ArrayWriter:
         path = self._names.path("values", self._attempt)
         spec = ArraySpec(path, (self._contigs.size,), CHUNK, self._packing.dtype, self._packing.missing, choose_codec(sample))
         return ArrayWriter(self._storage, spec, self._written)
@@ -207,7 +205,7 @@ class _Dense:
         for start, end, values in windows(data, offset):
             self._put(start + offset, values[:end - start])
 
-    def _put(self, at: int, values: np.ndarray) -> None:
+    def _put(self, at: int, values: Floats) -> None:
         done = 0
         while done < len(values):
             number, lead = divmod(at + done, CHUNK)
@@ -232,23 +230,23 @@ class _Dense:
             number, self._number = self._number, -1
             self._write(number, self._chunk)
 
-    def _write(self, number: int, values: np.ndarray) -> None:
+    def _write(self, number: int, values: Floats) -> None:
         packed = self._packing.pack(values)
         if packed is None:
             self._repack(values)
-            packed = self._packing.pack(values)
+            packed = self._packing.pack_fitting(values)
         for place in range(len(values) // CHUNK):
             self._writer.put(number + place, packed[place * CHUNK:(place + 1) * CHUNK])
         self._writer.flush(keep=((number + len(values) // CHUNK - 1) // CHUNKS_IN_SHARD,))
 
-    def _repack(self, values: np.ndarray) -> None:
+    def _repack(self, values: Floats) -> None:
         """Values do not fit: change to a packing that they and all before them fit in."""
         old, before = self._writer, self._packing
         fits = find_packing(values, before)
         while True:
             self._attempt += 1
             self._packing = fits if self._attempt < MAX_ATTEMPTS else Packing("float32")
-            self._writer = self._new_writer([self._packing.pack(values[:CHUNK])])
+            self._writer = self._new_writer([self._packing.pack_fitting(values[:CHUNK])])
             if self._copy_packed(old, before):
                 break
             self._writer.drop()
@@ -277,7 +275,7 @@ class _Dense:
         self._writer.drop()
 
 
-def windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, np.ndarray]]:
+def windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, Floats]]:
     """Runs expanded to values per base, some million bases at a time: start, end, and values that are used once."""
     out, at = np.empty(_WINDOW, np.float32), 0
     start = int(runs.starts[0]) if len(runs.starts) else 0
@@ -309,7 +307,7 @@ class _Collected:
         for at in range(0, len(runs.starts), _TRIAL_RUNS):
             part = slice(at, at + _TRIAL_RUNS)
             origin = int(runs.starts[at])
-            packed = _triplets(runs.starts[part], runs.ends[part], runs.values[part], Packing("float32"), origin)
+            packed = _triplets(runs.starts[part], runs.ends[part], Packing("float32").pack_fitting(runs.values[part]), origin)
             self._pieces.setdefault(runs.contig, []).append((origin, self._encode(packed)))
             self.count += packed.shape[1]
 
@@ -320,21 +318,24 @@ class _Collected:
         for contig in sorted(self._pieces, key=self._contigs.number):
             for origin, data in self._pieces[contig]:
                 gaps, lengths, values = np.frombuffer(codec.decompress(data[:-4]), np.uint32).reshape(3, -1)
-                ends = np.cumsum(gaps.astype(np.int64) + lengths) + origin
+                ends: Places = np.cumsum(np.add(gaps, lengths, dtype=np.int64)) + origin
                 yield Runs(contig, ends - lengths, ends, values.view(np.float32))
 
     def finish(self) -> ArraySpec:
-        packing = self._packing or Packing("float32")
-        spec = self._write(packing)
-        return spec if spec is not None else self._write(Packing("float32"))
+        spec = self._write(self._packing or Packing("float32"))
+        if spec is None:
+            spec = self._write(Packing("float32"))
+        assert spec is not None  # single precision has room for all
+        return spec
 
     def _write(self, packing: Packing) -> ArraySpec | None:
         writer, origins, count = None, [], 0
         for number, (origin, starts, ends, values) in enumerate(_in_chunks(self._on_axis())):
-            packed = _triplets(starts, ends, values, packing, origin)
-            if packed is None:
+            numbers = packing.pack(values)
+            if numbers is None:
                 writer.drop() if writer else None
                 return None
+            packed = _triplets(starts, ends, numbers, origin)
             writer = writer or self._writer(choose_codec([packed]))
             count += packed.shape[1]
             origins.append(origin)
@@ -347,7 +348,7 @@ class _Collected:
     def _writer(self, codec: Codec) -> ArrayWriter:
         return ArrayWriter(self._storage, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec), self._written)
 
-    def _on_axis(self) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def _on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
         """Runs at places on the axis; where a gap is too long for its field, runs without length and value divide it."""
         reached = 0
         for runs in self.pieces():
@@ -360,13 +361,13 @@ class _Collected:
             reached = int(runs.ends[-1]) + offset
 
 
-def _in_chunks(parts: Iterable[tuple[np.ndarray, np.ndarray, np.ndarray]],
-               ) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+def _in_chunks(parts: Iterable[tuple[Places, Places, Floats]],
+               ) -> Iterator[tuple[int, Places, Places, Floats]]:
     """Runs in chunks of the array, with the place from which the first gap of each counts."""
-    waiting: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+    waiting: list[tuple[Places, Places, Floats]] = []
     count, origin = 0, 0
 
-    def cut(everything: bool) -> Iterator[tuple[int, np.ndarray, np.ndarray, np.ndarray]]:
+    def cut(everything: bool) -> Iterator[tuple[int, Places, Places, Floats]]:
         nonlocal waiting, count, origin
         starts, ends, values = (np.concatenate(column) for column in zip(*waiting))
         done = 0

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import InvalidInputError
 
@@ -37,6 +38,7 @@ class Condition:
             raise InvalidInputError(f"{text} is no condition: its number is too large")
         return cls(found[1], number)
 
-    def of(self, values: np.ndarray) -> np.ndarray:
+    def of(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool]:
         """For which values it holds, in their precision; for none that is NaN."""
-        return COMPARISONS[self.comparison](values, values.dtype.type(self.number)) & ~np.isnan(values)
+        chosen: npt.NDArray[np.bool] = COMPARISONS[self.comparison](values, values.dtype.type(self.number)) & ~np.isnan(values)
+        return chosen

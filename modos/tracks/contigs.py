@@ -10,6 +10,7 @@ import numpy as np
 from modos.errors import IntegrityError, InvalidInputError, RegionError
 from modos.genomics.region import Region, unknown_contig
 from modos.storage.processes.forking import cached_property
+from modos.tracks.data import Places
 
 CHUNK = 1 << 15  # bases
 SHARD = CHUNK << 8
@@ -120,12 +121,12 @@ class Contigs(Mapping[str, Contig]):
         return self.offsets[-1] + next(reversed(self.lengths.values()))
 
     @cached_property
-    def starts(self) -> np.ndarray:
+    def starts(self) -> Places:
         """Offsets as an array, (contigs,)."""
         return np.array(self.offsets, np.int64)
 
     @cached_property
-    def ends(self) -> np.ndarray:
+    def ends(self) -> Places:
         """Where each contig ends on the axis, (contigs,)."""
         return self.starts + np.fromiter(self.lengths.values(), np.int64, len(self.lengths))
 

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import ModosError
 from modos.genomics.region import Region
 from modos.tracks.contigs import Contigs
+from modos.tracks.data import Floats, Places
 from modos.tracks.track import Track
 from modos.tracks.zooms import Summary
 
@@ -40,10 +42,10 @@ class DamagedTrack(Track):
     def describe(self) -> dict[str, Any]:
         self._refuse()
 
-    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+    def fill(self, out: Floats, contig: str, start: int) -> None:
         self._refuse()
 
-    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
+    def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
         self._refuse()
 
     def statistics(self) -> dict[str, Summary]:
@@ -55,5 +57,5 @@ class DamagedTrack(Track):
     def summary(self, region: Region | str) -> Summary:
         self._refuse()
 
-    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+    def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         self._refuse()

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 Where = Callable[[int], str]
+Floats = npt.NDArray[np.float32]  # values
+Places = npt.NDArray[np.int64]  # of bases
 
 
 class Values(NamedTuple):
@@ -16,16 +19,16 @@ class Values(NamedTuple):
 
     contig: str
     start: int
-    values: np.ndarray
+    values: Floats
 
 
 class Runs(NamedTuple):
     """Stretches of a contig with one value each: starts, ends (int64, 0-based half-open), values (float32), in order."""
 
     contig: str
-    starts: np.ndarray
-    ends: np.ndarray
-    values: np.ndarray
+    starts: Places
+    ends: Places
+    values: Floats
 
 
 def extent(data: Values | Runs) -> tuple[int, int]:

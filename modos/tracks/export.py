@@ -6,6 +6,7 @@ import gzip
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
+from io import BufferedIOBase
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +55,7 @@ def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress
             progress(end - done)
 
 
-def write_text(track: Track, out: BinaryIO, format: str, regions: Iterable[Region] | None = None,
+def write_text(track: Track, out: BinaryIO | BufferedIOBase, format: str, regions: Iterable[Region] | None = None,
                progress: Progress | None = None) -> None:
     """Write a track as bedGraph or wiggle."""
     if format == "wig":

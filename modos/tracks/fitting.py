@@ -109,12 +109,13 @@ class Fitting:
         """The first value that has no place, with where it stands in the source."""
         data = block.data
         if isinstance(data, Values):
-            number = int(np.argmax(~np.isnan(_inside(data, lost).values)))
+            number = int(np.argmax(~np.isnan(_values_inside(data, lost).values)))
             position = data.start + number
         else:
             overlaps = np.searchsorted(lost[1], data.starts, "right") < np.searchsorted(lost[0], data.ends, "left")
             number = int(np.argmax(overlaps & ~np.isnan(data.values)))
-            position = int(_inside(Runs(data.contig, *(column[number:number + 1] for column in data[1:])), lost).starts[0])
+            one = slice(number, number + 1)
+            position = int(restricted(Runs(data.contig, data.starts[one], data.ends[one], data.values[one]), lost).starts[0])
         if position >= contig.length:
             error = past_end(contig, int(data.ends[number]) if isinstance(data, Runs) else position + 1)
         else:
@@ -131,8 +132,10 @@ def _count(data: Values | Runs) -> int:
 
 def _inside(data: Values | Runs, spans: Spans) -> Values | Runs:
     """What of data lies in spans of their contig."""
-    if isinstance(data, Runs):
-        return restricted(data, spans)
+    return restricted(data, spans) if isinstance(data, Runs) else _values_inside(data, spans)
+
+
+def _values_inside(data: Values, spans: Spans) -> Values:
     values = data.values.copy()
     end = data.start + len(values)
     blank(values, data.start, complement(spans, end))

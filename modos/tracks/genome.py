@@ -20,6 +20,7 @@ from modos.errors import (
 )
 from modos.genomics.region import Region
 from modos.tracks.contigs import Contig, Contigs, past_end
+from modos.tracks.data import Floats
 from modos.tracks.positions import PositionError
 from modos.tracks.sharded import ShardedArray, pool
 from modos.tracks.track import Track
@@ -33,7 +34,7 @@ TrackKey = Any  # a number, name, slice, list or array of tracks
 _XARRAY_CHUNK = 1 << 20  # bases
 
 
-Write = Callable[[str, int, Mapping[str, np.ndarray]], "Genome"]
+Write = Callable[[str, int, Mapping[str, Floats]], "Genome"]
 
 
 class Genome(Mapping[str, ContigView]):
@@ -158,7 +159,7 @@ class Genome(Mapping[str, ContigView]):
             return [], keys.shape
         return [self.select(one.item())[0][0] for one in keys.ravel()], keys.shape
 
-    def windows(self, regions: Iterable[str | Region | tuple[str, int, int]], tracks: TrackKey = slice(None)) -> np.ndarray:
+    def windows(self, regions: Iterable[str | Region | tuple[str, int, int]], tracks: TrackKey = slice(None)) -> Floats:
         """The values of many regions of the same width.
 
         Parameters
@@ -209,7 +210,7 @@ class Genome(Mapping[str, ContigView]):
     means = property(lambda self: self._per_track(lambda s: s.mean), doc="Means, (tracks,).")
     vars = property(lambda self: self._per_track(lambda s: s.var), doc="Variances of the population, (tracks,).")
 
-    def write(self, contig: str, start: int, values: Mapping[str, np.ndarray]) -> None:
+    def write(self, contig: str, start: int, values: Mapping[str, Floats]) -> None:
         """Change values of tracks, by name, in one commit."""
         if self._write is None:
             raise InvalidInputError("this genome can only be read", "bring its tracks into an object with `modos track add`")

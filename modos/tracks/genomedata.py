@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +61,8 @@ class Archive:
     def _open(self, opened: list[tuple[str, Any]]) -> None:
         if os.path.isdir(self._path):
             self._chromosomes: dict[str, Any] = dict(opened)
-            names = [group.attrs.get("tracknames") for group in self._chromosomes.values()]
-            tracks = next((found for found in names if found is not None), [])
+            names: list[Any] = [group.attrs.get("tracknames") for group in self._chromosomes.values()]
+            tracks: Any = next((found for found in names if found is not None), [])
         else:
             self._chromosomes = self._members(opened[0][1])
             tracks = opened[0][1].attrs.get("tracknames", [])
@@ -137,7 +138,10 @@ class Archive:
                         if progress:
                             progress(values.nbytes)
                         if not np.isnan(values).all():
-                            yield Block(Values(name, start + at, values), lambda n, name=name: f"{self._path}, {name}, value {n}")
+                            yield Block(Values(name, start + at, values), partial(self._place, name))
+
+    def _place(self, name: str, number: int) -> str:
+        return f"{self._path}, {name}, value {number}"
 
     def iter_sequence(self) -> Iterator[tuple[str, bytes]]:
         """The bases as `modos.formats.fasta.iter_fasta` gives those of a FASTA; `N` between supercontigs."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,11 @@ def _from_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
             part = np.array(values[start:start + _ARRAY_PIECE], np.float32)
             if np.isinf(part).any():
                 raise InvalidInputError(f"a value of {contig} is infinite")
-            yield Block(Values(contig, start, part), lambda number, start=start: f"value {start + number:,} of {contig}")
+            yield Block(Values(contig, start, part), partial(_place, contig, start))
+
+
+def _place(contig: str, start: int, number: int) -> str:
+    return f"value {start + number:,} of {contig}"
 
 
 def source_size(source: Source) -> int | None:

@@ -16,7 +16,7 @@ from modos.storage.given import Name, as_file, open_given, shown
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import Contigs, past_end
-from modos.tracks.data import Block, Runs, Where
+from modos.tracks.data import Block, Places, Runs, Where
 from modos.tracks.runs import Spans, union
 from modos.tracks.wiggle import is_noise, parse_pieces
 
@@ -105,13 +105,14 @@ class MaskFile:
             chosen = self._scores.of(data.values) if self._scores else ~np.isnan(data.values)
             if isinstance(data, Runs):
                 rows = np.flatnonzero(chosen)
-                yield data.contig, np.stack([data.starts[rows], data.ends[rows]]), lambda number, b=block, rows=rows: b.where(int(rows[number]))
+                yield data.contig, np.stack([data.starts[rows], data.ends[rows]]), _places(block, rows)
             else:
                 borders = np.flatnonzero(np.diff(np.concatenate(([False], chosen, [False])).astype(np.int8))).reshape(-1, 2).T
-                yield data.contig, borders + data.start, lambda number, b=block, ends=borders[1]: b.where(int(ends[number]) - 1)
+                yield data.contig, borders + data.start, _places(block, borders[1] - 1)
 
     def _bed(self, pieces: Iterable[bytes]) -> Iterator[tuple[str, Spans, Where]]:
-        number, waiting, contig = 0, [], ""
+        number, contig = 0, ""
+        waiting: list[tuple[int, int, int]] = []
 
         def gathered() -> tuple[str, Spans, Where]:
             *spans, lines = np.array(waiting, np.int64).reshape(-1, 3).T
@@ -149,3 +150,7 @@ class MaskFile:
             return fields[0], start, end, bool(self._scores.of(np.array([score]))[0])
         except (IndexError, ValueError):
             raise InvalidInputError(f"{self.path}, line {number:,}: {reason}: {text[:80]!r}") from None
+
+
+def _places(block: Block, rows: Places) -> Where:
+    return lambda number: block.where(int(rows[number]))

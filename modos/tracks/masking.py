@@ -14,7 +14,7 @@ from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import past_end
-from modos.tracks.data import Block, Runs, Values, extent
+from modos.tracks.data import Block, Floats, Runs, Values, extent
 from modos.tracks.fitting import in_a_gap, stretches
 from modos.tracks.mask_files import NOTHING, MaskFile
 from modos.tracks.runs import Spans, as_runs, complement, restricted, union
@@ -86,10 +86,10 @@ def blanked(track: StoredTrack, spans: Spans) -> Iterator[Block]:
             yield _block(left._replace(starts=left.starts - offset, ends=left.ends - offset))
 
 
-Patch = tuple[str, int, np.ndarray]  # contig, start (0-based), values
+Patch = tuple[str, int, Floats]  # contig, start (0-based), values
 
 
-def check_patch(track: StoredTrack, contig: str, start: int, values: np.ndarray) -> Patch:
+def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> Patch:
     """Values that are to be written; RegionError where the contig has no such positions, or no room for values there."""
     place, values = track.contigs[contig], np.array(values, np.float32)
     if values.ndim != 1:
@@ -114,7 +114,7 @@ def patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
         yield from _patched(track, name, _apart([(start, values) for contig, start, values in patches if contig == name]))
 
 
-def _apart(patches: Sequence[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndarray]]:
+def _apart(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
     """Patches of a contig in order, those that meet or overlap made one."""
     spans = union(NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)],
                                     np.int64).reshape(-1, 2).T)
@@ -127,7 +127,7 @@ def _apart(patches: Sequence[tuple[int, np.ndarray]]) -> list[tuple[int, np.ndar
     return made
 
 
-def _patched(track: StoredTrack, name: str, patches: list[tuple[int, np.ndarray]]) -> Iterator[Block]:
+def _patched(track: StoredTrack, name: str, patches: list[tuple[int, Floats]]) -> Iterator[Block]:
     waiting = patches[::-1]
     free = complement(np.array([(start, start + len(values)) for start, values in patches], np.int64).reshape(-1, 2).T,
                       track.contigs[name].length)
@@ -147,7 +147,7 @@ def _patched(track: StoredTrack, name: str, patches: list[tuple[int, np.ndarray]
     yield from _due(name, waiting, track.contigs[name].length + 1)
 
 
-def _due(name: str, waiting: list[tuple[int, np.ndarray]], before: int) -> Iterator[Block]:
+def _due(name: str, waiting: list[tuple[int, Floats]], before: int) -> Iterator[Block]:
     """The patches that begin before a position."""
     while waiting and waiting[-1][0] < before:
         yield _block(Values(name, *waiting.pop()))

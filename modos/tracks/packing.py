@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from modos.storage.processes.forking import cached_property
+from modos.tracks.data import Floats
 
 _MAX_DECIMALS = 6
 
@@ -66,11 +67,11 @@ class Packing:
         return cls(dtype, len(str(attributes["divisor"])) - 1) if "divisor" in attributes else cls("float32")
 
     @cached_property
-    def _table(self) -> np.ndarray:
+    def _table(self) -> Floats:
         count = 1 << 8 * np.dtype(self.dtype).itemsize
         return self._divided(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
 
-    def _divided(self, numbers: np.ndarray) -> np.ndarray:
+    def _divided(self, numbers: np.ndarray) -> Floats:
         if self.dtype == "int32":
             values = (numbers / 10.0**self.decimals).astype(np.float32)
         else:
@@ -79,13 +80,14 @@ class Packing:
         values[numbers == self.negative_zero] = -0.0
         return values
 
-    def unpack(self, numbers: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    def unpack(self, numbers: np.ndarray, out: Floats | None = None) -> Floats:
         """The values (float32, NaN where there is none) that stored numbers stand for."""
         if not self.is_integer:
             if out is None:
                 return numbers
             out[:] = numbers
             return out
+        values: Floats
         if self.dtype == "int32":
             values = self._divided(numbers)
             if out is None:
@@ -93,10 +95,11 @@ class Packing:
             out[:] = values
             return out
         if numbers.size and numbers.min() > self.negative_zero:
-            return np.divide(numbers, np.float32(10**self.decimals), out=out)
+            values = np.divide(numbers, np.float32(10**self.decimals), out=out)
+            return values
         return np.take(self._table, numbers.view(f"u{self.dtype}"), out=out, mode="clip")
 
-    def pack(self, values: np.ndarray) -> np.ndarray | None:
+    def pack(self, values: Floats) -> np.ndarray | None:
         """The numbers that stand for some float32 values; None where they do not fit without loss."""
         if not self.is_integer:
             return values.astype(np.float32, copy=False)
@@ -111,14 +114,20 @@ class Packing:
         numbers[absent] = self.missing
         return numbers if same_values(self.unpack(numbers), values) else None
 
+    def pack_fitting(self, values: Floats) -> np.ndarray:
+        """As `pack`, of values that are known to fit."""
+        numbers = self.pack(values)
+        assert numbers is not None
+        return numbers
 
-def same_values(left: np.ndarray, right: np.ndarray) -> bool:
+
+def same_values(left: Floats, right: Floats) -> bool:
     """Whether two arrays of float32 have the same bits; one NaN is as good as another."""
     differing = left.view(np.uint32) != right.view(np.uint32)
     return not differing.any() or bool(np.isnan(left[differing]).all() and np.isnan(right[differing]).all())
 
 
-def find_packing(values: np.ndarray, known: Packing | None = None, widths: tuple[str, ...] = ("int8", "int16")) -> Packing:
+def find_packing(values: Floats, known: Packing | None = None, widths: tuple[str, ...] = ("int8", "int16")) -> Packing:
     """The smallest packing that some values, and those that had another packing before, fit in.
 
     Parameters

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from modos.tracks.data import Runs, Values
+from modos.tracks.data import Floats, Places, Runs, Values
 
-Spans = np.ndarray  # (2, n) int64: starts and ends, in order, apart from each other
+Spans = Places  # (2, n) int64: starts and ends, in order, apart from each other
 
 
 def to_runs(values: Values) -> Runs:
@@ -36,7 +36,7 @@ def joined(runs: Runs) -> Runs:
     return Runs(runs.contig, starts[first], ends[last], values[first])
 
 
-def expanded(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, start: int, end: int, out: np.ndarray) -> None:
+def expanded(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:
     """Write runs that overlap [start, end) into `out`, (end - start,), NaN between them."""
     if len(starts) < 12:
         out.fill(np.nan)
@@ -52,7 +52,7 @@ def expanded(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, start: in
     out[:] = np.repeat(filled, np.diff(borders))
 
 
-def expanded_windows(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, places: np.ndarray, width: int) -> np.ndarray:
+def expanded_windows(starts: Places, ends: Places, values: Floats, places: Places, width: int) -> Floats:
     """The values per base of many stretches of one width, (places, width), from runs that cover all of them."""
     low = np.searchsorted(ends, places, "right")
     counts = np.maximum(np.searchsorted(starts, places + width, "left") - low, 0)
@@ -104,7 +104,7 @@ def union(left: Spans, right: Spans) -> Spans:
     return np.stack([starts[first], reached[last]])
 
 
-def blank(values: np.ndarray, start: int, spans: Spans) -> None:
+def blank(values: Floats, start: int, spans: Spans) -> None:
     """Set those of the values from `start` on that lie in spans to NaN."""
     first = int(np.searchsorted(spans[1], start, "right"))
     last = int(np.searchsorted(spans[0], start + len(values), "left"))

@@ -44,19 +44,22 @@ BATCH = 256  # chunks from afar that are fetched at once; all of them have room 
 Result = TypeVar("Result")
 
 
+_Key = tuple[str | int, ...]  # the path of an array, and what of it
+
+
 class Cache:
     """What was read recently, up to a number of bytes."""
 
     def __init__(self, limit: int):
         self._limit = limit
-        self._kept: OrderedDict[tuple, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[_Key, tuple[Any, int]] = OrderedDict()
         forking.begin(self, Cache._start)
 
     def _start(self) -> None:
         self._lock = threading.Lock()
         self._size = sum(size for _, size in self._kept.values())
 
-    def get(self, key: tuple) -> Any:
+    def get(self, key: _Key) -> Any:
         """What is kept at a key, or None."""
         with self._lock:
             found = self._kept.get(key)
@@ -65,14 +68,14 @@ class Cache:
             self._kept.move_to_end(key)
             return found[0]
 
-    def take(self, key: tuple) -> Any:
+    def take(self, key: _Key) -> Any:
         """What is kept at a key, or None; it is not kept any longer."""
         with self._lock:
             found, size = self._kept.pop(key, (None, 0))
             self._size -= size
             return found
 
-    def put(self, key: tuple, value: Any, size: int) -> None:
+    def put(self, key: _Key, value: Any, size: int) -> None:
         """Keep something of a size in bytes."""
         with self._lock:
             if key in self._kept:
@@ -119,7 +122,7 @@ class ShardedArray:
             The file is damaged or missing.
         """
         key = (self.spec.path, number)
-        found = self.cache.get(key)
+        found: np.ndarray | None = self.cache.get(key)
         if found is None:
             packed = self._packed(number)
             if packed is None:
@@ -130,7 +133,7 @@ class ShardedArray:
 
     def chunks(self, numbers: Iterable[int], into: Callable[[int, np.ndarray | None], None]) -> None:
         """Hand over chunks in any order, several at once: from afar, what lies near each other comes in one request."""
-        def decode(part: list[int]) -> None:
+        def decode(part: Sequence[int]) -> None:
             for number in part:
                 into(number, self.chunk(number))
 
@@ -239,7 +242,7 @@ class ShardedArray:
     def _index(self, shard: int) -> np.ndarray:
         """Start and length of each chunk of a shard, (256, 2)."""
         key = (self.spec.path, "index", shard)
-        found = self.cache.get(key)
+        found: np.ndarray | None = self.cache.get(key)
         if found is None:
             size = self.spec.sizes[shard]
             if self._local is None:
@@ -369,6 +372,8 @@ class _OpenFiles:
         if found != size:
             raise self._too_short(key, size, found)
         path = self._storage.local_path(key)
+        if path is None:
+            raise _gone(self._storage, key)
         try:
             return open_file(path)
         except OSError as error:

@@ -6,13 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.genomics.region import Region
 from modos.storage.processes.forking import cached_property
 from modos.tracks import zooms
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.data import Runs, Values
+from modos.tracks.data import Floats, Places, Runs, Values
 from modos.tracks.packing import Packing
 from modos.tracks.runs import (
     Spans,
@@ -28,6 +29,7 @@ from modos.tracks.track import STEP, Track
 from modos.tracks.zarr_layout import Codec
 from modos.tracks.zooms import EMPTY, Summary, bin_runs, combine, summarise
 
+_Chunk = tuple[int, Places, Places, Floats]  # of runs
 _RUN_CHUNKS = 32  # chunks of runs that are looked at together
 _WINDOW_VALUES = 1 << 22  # values of windows that are made at once
 
@@ -85,13 +87,13 @@ class StoredTrack(Track):
         """Whether it has a mask."""
         return self._mask is not None
 
-    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+    def fill(self, out: Floats, contig: str, start: int) -> None:
         at = self.contigs[contig].offset + start
         self._fill(out, at)
         if self._mask is not None:
             blank(out, at, self.mask)
 
-    def _fill(self, out: np.ndarray, at: int) -> None:
+    def _fill(self, out: Floats, at: int) -> None:
         if self.is_runs:
             self._fill_from_runs(out, at)
             return
@@ -106,7 +108,7 @@ class StoredTrack(Track):
 
         self.data.chunks(range(first, last + 1), into)
 
-    def _fill_chunk(self, out: np.ndarray, lead: int, chunk: np.ndarray | None) -> None:
+    def _fill_chunk(self, out: Floats, lead: int, chunk: np.ndarray | None) -> None:
         if chunk is None:
             out.fill(np.nan)
         else:
@@ -131,7 +133,7 @@ class StoredTrack(Track):
         return combine(self.data.visit(range(begin // CHUNK, (stop - 1) // CHUNK + 1), work))
 
     @cached_property
-    def _origins(self) -> np.ndarray:
+    def _origins(self) -> Places:
         origins = np.array(self.data.spec.attributes["origins"], np.int64)
         if len(origins) != -(-self.data.spec.length // self.data.spec.chunk):
             raise IntegrityError(f"the runs of {self.element_id} are damaged", "see what is wrong with `modos check`")
@@ -142,22 +144,22 @@ class StoredTrack(Track):
         first = max(int(np.searchsorted(self._origins, start, "right")) - 1, 0)
         return range(first, max(int(np.searchsorted(self._origins, end, "left")), min(1, len(self._origins))))
 
-    def _runs_of_chunk(self, number: int) -> tuple[int, np.ndarray, np.ndarray, np.ndarray]:
+    def _runs_of_chunk(self, number: int) -> _Chunk:
         """An origin, and starts and ends from there on, and values of the runs of a chunk."""
         cache, key = self.data.cache, (self.data.spec.path, number, "runs")
-        found = cache.get(key)
+        found: _Chunk | None = cache.get(key)
         if found is None:
             chunk = self.data.chunk(number)
             if chunk is None:
                 raise IntegrityError(f"runs of {self.element_id} are missing", "see what is wrong with `modos check`")
             gaps, lengths, values = chunk[:, :min(self.data.spec.chunk, self.data.spec.length - number * self.data.spec.chunk)]
-            ends = np.cumsum(gaps.astype(np.int64) + lengths)
+            ends: Places = np.cumsum(np.add(gaps, lengths, dtype=np.int64))
             numbers = values.view(np.int32 if self.packing.is_integer else np.float32)
             found = int(self._origins[number]), ends - lengths, ends, self.packing.unpack(numbers)
             cache.put(key, found, ends.nbytes * 2 + values.nbytes)
         return found
 
-    def runs(self, start: int, end: int) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    def runs(self, start: int, end: int) -> Iterator[tuple[Places, Places, Floats]]:
         """Starts and ends on the axis, and values, of the runs that overlap [start, end), chunk by chunk; a mask does not count."""
         chunks = self._run_chunks(start, end)
         for place, number in enumerate(chunks):
@@ -168,7 +170,7 @@ class StoredTrack(Track):
             if low < high:
                 yield starts[low:high] + origin, ends[low:high] + origin, values[low:high]
 
-    def _fill_from_runs(self, out: np.ndarray, at: int) -> None:
+    def _fill_from_runs(self, out: Floats, at: int) -> None:
         found = list(self.runs(at, at + len(out)))
         if not found:
             out.fill(np.nan)
@@ -176,7 +178,7 @@ class StoredTrack(Track):
         starts, ends, values = found[0] if len(found) == 1 else (np.concatenate(column) for column in zip(*found))
         expanded(starts, ends, values, at, at + len(out), out)
 
-    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
+    def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
         offsets = {name: self.contigs[name].offset for name in set(contigs)}
         places = np.fromiter((offsets[name] for name in contigs), np.int64, len(contigs)) + starts
         if self.is_runs:
@@ -187,7 +189,7 @@ class StoredTrack(Track):
             for place, row in zip(places.tolist(), out):
                 blank(row, place, self.mask)
 
-    def _windows_from_chunks(self, places: np.ndarray, out: np.ndarray) -> None:
+    def _windows_from_chunks(self, places: Places, out: Floats) -> None:
         width = out.shape[1]
         rows: dict[int, list[int]] = {}
         for row, (first, last) in enumerate(zip((places // CHUNK).tolist(), ((places + width - 1) // CHUNK).tolist())):
@@ -204,7 +206,7 @@ class StoredTrack(Track):
         for number, chunk in self.data.iter_chunks(rows):  # in one thread: there is more to do in Python than in libraries
             into(number, chunk)
 
-    def _windows_from_runs(self, places: np.ndarray, out: np.ndarray) -> None:
+    def _windows_from_runs(self, places: Places, out: Floats) -> None:
         if not len(self._origins):
             out.fill(np.nan)
             return
@@ -222,10 +224,13 @@ class StoredTrack(Track):
             out[order[at:end]] = expanded_windows(starts, ends, values, places[at:end], width)
             at = end
 
-    def _joined(self, chunks: Iterable[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _joined(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
         """Starts and ends on the axis, and values, of the runs of some chunks."""
         parts = [(starts + origin, ends + origin, values) for origin, starts, ends, values in map(self._runs_of_chunk, chunks)]
-        return parts[0] if len(parts) == 1 else tuple(np.concatenate(column) for column in zip(*parts))
+        if len(parts) == 1:
+            return parts[0]
+        starts, ends, values = (np.concatenate(column) for column in zip(*parts))
+        return starts, ends, values
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
         at = self.contigs[contig].offset
@@ -245,17 +250,17 @@ class StoredTrack(Track):
         return Summary(int(n), *rest) if n else EMPTY
 
     @cached_property
-    def _table(self) -> np.ndarray:
+    def _table(self) -> npt.NDArray[np.float64]:
         return self._statistics.read()
 
     @cached_property
     def _levels(self) -> list[zooms.Level]:
         levels = zooms.levels_from(self._zoom.spec.attributes)
-        if any(level.bin < 1 or level.first < 0 or level.first + level.count > self._zoom.spec.length for level in levels):
+        if any(level.bin < 1 or level.first < 0 or level.first + level.bins > self._zoom.spec.length for level in levels):
             raise IntegrityError(f"the zoom levels of {self.element_id} are damaged", "see what is wrong with `modos check`")
         return levels
 
-    def _bins(self, level: zooms.Level, first: int, last: int) -> np.ndarray:
+    def _bins(self, level: zooms.Level, first: int, last: int) -> npt.NDArray[np.float64]:
         """Bins of a level, (4, last - first)."""
         size = self._zoom.spec.chunk
         low, high = level.first + first, level.first + last
@@ -285,7 +290,7 @@ class StoredTrack(Track):
                     parts.append(Summary(int(n.sum()), float(total.sum()), np.nan, low[n > 0].min(), high[n > 0].max()))
         return combine(parts)
 
-    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+    def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         if bins < 1:
             raise InvalidInputError(f"{bins} bins: at least one is needed")
         contig, start, end = self.contigs.place(region)
@@ -294,10 +299,10 @@ class StoredTrack(Track):
         if usable:
             level = usable[-1]
             first, last = (contig.offset + start) // level.bin, -(-(contig.offset + end) // level.bin)
-            rows = self._bins(level, first, last)
+            n, total, lows, highs = self._bins(level, first, last)
             middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
             groups = np.searchsorted(middles, borders)
-            return _grouped(*rows, groups)
+            return _grouped(n, total, lows, highs, groups)
         if self.is_runs:
             return self._zoom_of_runs(borders + contig.offset)
         parts = [np.empty((4, 0))]
@@ -310,12 +315,13 @@ class StoredTrack(Track):
             parts.append(_grouped(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
         return np.concatenate(parts, axis=1)
 
-    def _zoom_of_runs(self, borders: np.ndarray) -> np.ndarray:
+    def _zoom_of_runs(self, borders: Places) -> npt.NDArray[np.float64]:
         """n, mean, min and max of bins between places on the axis, (4, bins)."""
         out = np.full((4, len(borders) - 1), np.nan)
         start, end = int(borders[0]), int(borders[-1])
         found = list(self.runs(start, end))
-        starts, ends, values = (np.concatenate(column) for column in zip(*found)) if found else (np.empty(0, np.int64),) * 3
+        none = np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0, np.float32)
+        starts, ends, values = (np.concatenate(column) for column in zip(*(found or [none])))
         free = np.array([[start], [end]])
         if self._mask is not None:
             free = intersection(complement(self.mask, self.contigs.size), free)
@@ -346,7 +352,7 @@ def _codec_name(codec: Codec) -> str:
     return " ".join(str(codec["configuration"][key]) for key in ("cname", "shuffle"))
 
 
-def _grouped(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: np.ndarray) -> np.ndarray:
+def _grouped(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
     """n, mean, min and max of groups of columns, (4, groups)."""
     out = np.full((4, len(borders) - 1), np.nan)
     out[0] = 0

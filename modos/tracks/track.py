@@ -8,11 +8,12 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.errors import InvalidInputError
 from modos.genomics.region import Region
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.data import Runs, Values
+from modos.tracks.data import Floats, Places, Runs, Values
 from modos.tracks.zooms import Summary, combine, summarise
 
 STEP = 64 * CHUNK  # bases that are read at once where a region is gone through
@@ -34,7 +35,7 @@ class Track(ABC):
     is_far = False  # whether reading it needs the network
 
     @abstractmethod
-    def fill(self, out: np.ndarray, contig: str, start: int) -> None:
+    def fill(self, out: Floats, contig: str, start: int) -> None:
         """Write the values of a contig from `start` (0-based) on into `out`, float32, (n,)."""
 
     @abstractmethod
@@ -50,7 +51,7 @@ class Track(ABC):
         """The exact summary of a region's values, without the sum of squares where that needs all of them."""
 
     @abstractmethod
-    def zoom(self, region: Region | str, bins: int = 1000) -> np.ndarray:
+    def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         """Summaries of equal parts of a region.
 
         Returns
@@ -61,14 +62,14 @@ class Track(ABC):
             where parts are larger than 1,024 bases.
         """
 
-    def values(self, region: Region | str) -> np.ndarray:
+    def values(self, region: Region | str) -> Floats:
         """The values of a region, float32, (bases,)."""
         contig, start, end = self.contigs.place(region)
         out = np.empty(end - start, np.float32)
         self.fill(out, contig.name, start)
         return out
 
-    def fill_windows(self, out: np.ndarray, contigs: Sequence[str], starts: np.ndarray) -> None:
+    def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
         """Write the values of many stretches into the rows of `out`, float32, (n, width)."""
         for row, contig, start in zip(out, contigs, starts.tolist()):
             self.fill(row, contig, start)

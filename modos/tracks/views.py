@@ -9,6 +9,7 @@ import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.tracks.contigs import MAX_LENGTH, Contig
+from modos.tracks.data import Floats, Places
 from modos.tracks.positions import PositionError, gathered, settle_bases, settle_stretch
 from modos.tracks.sharded import pool
 from modos.tracks.track import Track
@@ -151,7 +152,7 @@ class Continuous:
             out[which == number] = self._gather(wanted[which == number], track)
         return out
 
-    def _slice(self, start: int, stop: int, tracks: Sequence[Track]) -> np.ndarray:
+    def _slice(self, start: int, stop: int, tracks: Sequence[Track]) -> Floats:
         columns, inside = np.empty((len(tracks), stop - start), np.float32), max(min(stop, self._length) - start, 0)
         columns[:, inside:] = np.nan
         if not inside:
@@ -164,7 +165,7 @@ class Continuous:
             track.fill(row[:inside], self._contig.name, at)
         return columns.T
 
-    def _gather(self, positions: np.ndarray, track: Track) -> np.ndarray:
+    def _gather(self, positions: Places, track: Track) -> Floats:
         return gathered(positions, lambda low, high: self._slice(low, high, [track])[:, 0], "float32")
 
     def __setitem__(self, key: Any, values: Any) -> None:
@@ -222,7 +223,8 @@ class Bases:
         return out
 
     def __bytes__(self) -> bytes:
-        return self[:].tobytes()
+        data: bytes = self[:].tobytes()
+        return data
 
 
 class Supercontig:

@@ -20,7 +20,7 @@ from modos.formats.text import SHOWN, read_pieces, whole_number
 from modos.storage.base import Progress
 from modos.storage.given import Given, Name, shown
 from modos.storage.processes.panics import panics_told
-from modos.tracks.data import Block, Runs, Values, Where
+from modos.tracks.data import Block, Floats, Places, Runs, Values, Where
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
 _MAX_LINE = 1 << 16
@@ -149,7 +149,7 @@ class _Reader:
         text = line[:SHOWN].decode(errors="replace") + ("..." if len(line) > SHOWN else "")
         return InvalidInputError(f"{self._name}, line {self._lines + row + 1:,}: {reason}: {text!r}")
 
-    def _where(self, rows: np.ndarray | int, before: int) -> Where:
+    def _where(self, rows: Places | int, before: int) -> Where:
         first = self._lines + before + 1
         if isinstance(rows, int):
             return lambda number: f"{self._name}, line {first + rows + number:,}"
@@ -193,7 +193,7 @@ class _Reader:
             self._check_order(piece, rows, starts, starts + spans, table["value"][rows], before)
             yield Block(Runs(group[0].declaration.contig, starts, starts + spans, table["value"][rows]), self._where(rows, before))
 
-    def _segments(self, odd: np.ndarray, lines: list[bytes], count: int, before: int) -> Iterator[_Segment]:
+    def _segments(self, odd: Places, lines: list[bytes], count: int, before: int) -> Iterator[_Segment]:
         """The declarations in force and the rows for which they are."""
         first = 0
         for row, line in [*zip(odd.tolist(), lines), (count, b"")]:
@@ -225,14 +225,14 @@ class _Reader:
             raise self._bad(row, line, f"values overlap: span {span} is more than step {step}")
         return _Declaration(fixed, contig, start, step, span)
 
-    def _check_finite(self, piece: bytes, values: np.ndarray, odd: np.ndarray, before: int) -> None:
+    def _check_finite(self, piece: bytes, values: Floats, odd: Places, before: int) -> None:
         infinite = np.isinf(values)
         infinite[odd] = False
         if infinite.any():
             row = int(np.argmax(infinite))
             raise self._bad(before + row, _lines_at(piece, np.array([row]))[0], "a value is infinite")
 
-    def _check_order(self, piece: bytes, rows: np.ndarray, starts: np.ndarray, ends: np.ndarray, values: np.ndarray,
+    def _check_order(self, piece: bytes, rows: Places, starts: Places, ends: Places, values: Floats,
                      before: int, changes: np.ndarray | None = None) -> None:
         follows = starts[1:] >= ends[:-1]
         if changes is not None:
@@ -272,7 +272,7 @@ def _is_declaration(line: bytes) -> bool:
     return bool(_DECLARATION.match(line))
 
 
-def _lines_at(piece: bytes, rows: np.ndarray) -> list[bytes]:
+def _lines_at(piece: bytes, rows: Places) -> list[bytes]:
     if not len(rows):
         return []
     breaks = np.flatnonzero(np.frombuffer(piece, np.uint8) == 10)

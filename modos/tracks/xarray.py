@@ -23,15 +23,16 @@ def _opened(reopen: Callable[[], Genome]) -> Genome:
 
 def _block(reopen: Callable[[], Genome], contig: str, names: tuple[str, ...], start: int, end: int) -> np.ndarray:
     genome = _opened(reopen)
-    return genome[contig][start:end, list(names)]
+    values: np.ndarray = genome[contig][start:end, list(names)]
+    return values
 
 
 def to_dataset(genome: Genome, reopen: Callable[[], Genome], contigs: list[str], chunk: int) -> xarray.Dataset:
     """See `Genome.to_xarray`."""
     try:
-        import dask
         import dask.array
         import xarray
+        from dask.delayed import delayed
     except ImportError:
         raise InvalidInputError("xarray and dask are not installed", "pip install 'modos-store[xarray]'") from None
     names = tuple(genome.tracks)
@@ -40,7 +41,7 @@ def to_dataset(genome: Genome, reopen: Callable[[], Genome], contigs: list[str],
     variables = {}
     for contig in contigs:
         length = genome.contigs[contig].length
-        blocks = [dask.array.from_delayed(dask.delayed(_block, pure=True)(reopen, contig, names, at, min(at + chunk, length)),
+        blocks = [dask.array.from_delayed(delayed(_block, pure=True)(reopen, contig, names, at, min(at + chunk, length)),
                                           (min(chunk, length - at), len(names)), np.float32) for at in range(0, length, chunk)]
         variables[contig] = ((f"position_{contig}", "track"), dask.array.concatenate(blocks))
     return xarray.Dataset(variables, coords={"track": list(names)})

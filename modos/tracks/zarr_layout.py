@@ -175,7 +175,8 @@ def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
 
     def decode(chunk: memoryview | bytes, out: np.ndarray | None = None) -> bytes:
         check_frame(chunk, size)
-        return blosc.decompress(chunk, out)
+        data: bytes = blosc.decompress(chunk, out)
+        return data
 
     return decode
 
@@ -189,7 +190,7 @@ def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
     compressor = Blosc(settings["cname"], settings["clevel"], shuffle, settings["blocksize"])
 
     def encode(chunk: np.ndarray) -> bytes:
-        data = compressor.encode(np.ascontiguousarray(chunk))
+        data: bytes = compressor.encode(np.ascontiguousarray(chunk))
         return data + crc32c(data).to_bytes(4, "little")
 
     return encode
@@ -199,7 +200,8 @@ def crc32c(data: bytes) -> int:
     """CRC-32C of some bytes."""
     import google_crc32c
 
-    return google_crc32c.value(data)
+    checksum: int = google_crc32c.value(data)
+    return checksum
 
 
 def shard_bytes(chunks: Mapping[int, bytes]) -> bytes:

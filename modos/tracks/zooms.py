@@ -11,10 +11,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from modos.storage import Storage
 from modos.tracks.arrays import Names, write_pieces, write_small
 from modos.tracks.contigs import GRAIN, Contigs
+from modos.tracks.data import Floats, Places
 from modos.tracks.zarr_layout import ArraySpec
 
 STEP = 8
@@ -47,7 +49,7 @@ class Summary(NamedTuple):
 EMPTY = Summary(0, 0.0, 0.0, np.nan, np.nan)
 
 
-def summarise(values: np.ndarray) -> Summary:
+def summarise(values: Floats) -> Summary:
     """The summary of float32 values, NaN left out."""
     missing = np.isnan(values)
     present = values[~missing] if missing.any() else values
@@ -66,7 +68,8 @@ def combine(parts: Sequence[Summary]) -> Summary:
     return Summary(sum(n), float(sum(total)), float(sum(squares)), min(low), max(high))
 
 
-def bin_runs(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, borders: np.ndarray) -> tuple[np.ndarray, ...]:
+def bin_runs(starts: Places, ends: Places, values: Floats, borders: Places,
+             ) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
     """Summaries of runs in order, at least one, that lie within the borders of bins.
 
     Returns
@@ -86,11 +89,11 @@ def bin_runs(starts: np.ndarray, ends: np.ndarray, values: np.ndarray, borders: 
 
 
 class Level(NamedTuple):
-    """A zoom level: bases in a bin, and the place of its first bin in the array."""
+    """A zoom level: bases in a bin, the place of its first bin in the array, and the number of bins."""
 
     bin: int
     first: int
-    count: int
+    bins: int
 
 
 def levels_from(attributes: Any) -> list[Level]:
@@ -110,7 +113,7 @@ class Accumulator:
         self._max = np.zeros(bins, np.float32)
         self._contig = np.zeros((5, len(contigs)), np.float64)
 
-    def add_values(self, contig: int, at: int, values: np.ndarray) -> None:
+    def add_values(self, contig: int, at: int, values: Floats) -> None:
         """Values, NaN where there is none, from a place on the axis on."""
         first, lead = divmod(at, GRAIN)
         tail = -(lead + len(values)) % GRAIN
@@ -127,17 +130,17 @@ class Accumulator:
             squares = np.einsum("ij,ij->", wide, wide, dtype=np.float64)
             self._add(contig, first + np.flatnonzero(n), n[n > 0], sums[n > 0], low[n > 0], high[n > 0], float(squares))
 
-    def add_runs(self, contig: int, starts: np.ndarray, ends: np.ndarray, values: np.ndarray) -> None:
+    def add_runs(self, contig: int, starts: Places, ends: Places, values: Floats) -> None:
         """Runs of equal values at places on the axis, in order, none of them NaN."""
         if not len(starts):
             return
         first = int(starts[0]) // GRAIN
         borders = np.arange(first, int(ends[-1] - 1) // GRAIN + 2) * GRAIN
-        bins, *rows = bin_runs(starts, ends, values, borders)
+        bins, n, sums, low, high = bin_runs(starts, ends, values, borders)
         squares = float(((ends - starts) * values.astype(np.float64) ** 2).sum())
-        self._add(contig, bins + first, *rows, squares)
+        self._add(contig, bins + first, n, sums, low, high, squares)
 
-    def _add(self, contig: int, bins: np.ndarray, n: np.ndarray, sums: np.ndarray, low: np.ndarray, high: np.ndarray,
+    def _add(self, contig: int, bins: Places, n: npt.NDArray[np.integer], sums: npt.NDArray[np.float64], low: Floats, high: Floats,
              squares: float) -> None:
         known = self._n[bins] > 0
         self._min[bins] = np.where(known, np.minimum(self._min[bins], low), low)
@@ -163,12 +166,12 @@ class Accumulator:
         def piece(number: int) -> np.ndarray:
             out, low, high = np.zeros((4, CHUNK)), number * CHUNK, (number + 1) * CHUNK
             for level, rows in zip(levels, kept):
-                start, end = max(low, level.first), min(high, level.first + level.count)
+                start, end = max(low, level.first), min(high, level.first + level.bins)
                 for row, values in zip(out, rows):
                     row[start - low:max(end, start) - low] = values[start - level.first:max(end, start) - level.first]
             return out
 
-        shape = (4, sum(level.count for level in levels))
+        shape = (4, sum(level.bins for level in levels))
         attributes = {"rows": list(ROWS), "levels": [list(level) for level in levels]}
         return [
             write_pieces(storage, names.path("zoom"), shape, CHUNK, "float64", piece, written, attributes),
@@ -190,7 +193,7 @@ class Accumulator:
 
 
 class _Rows(NamedTuple):
-    n: np.ndarray
+    n: npt.NDArray[np.integer]
     sum: np.ndarray
     min: np.ndarray
     max: np.ndarray

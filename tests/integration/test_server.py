@@ -25,6 +25,7 @@ from modos.server.app import create_app
 from modos.server.htsget import MAX_REQUEST
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
+from modos.storage.url import AnywhereStorage
 from modos.genomics.sources import HtsgetSource, htsget_source
 
 TOKEN = "a-token-that-is-long-enough"
@@ -212,6 +213,22 @@ def test_a_slow_client_holds_up_nobody(url, root):
     finally:
         for connection in slow:
             connection.close()
+
+
+def test_files_of_a_storage_without_addresses_are_passed_on(root):
+    """The application asked any storage that is not local for the address of an S3 server, and led clients to no address."""
+    import fsspec
+
+    memory = fsspec.filesystem("memory")
+    stored = open_storage(root)
+    for info in stored.iter_files():
+        memory.pipe_file(f"/served/{info.key}", stored.read(info.key)[0])
+    with BackgroundServer(create_app(AnywhereStorage("memory://served"))) as server:
+        for path in ("ex/data.zarr/zarr.json", "ex/demo2.bam"):
+            answer = requests.get(f"{server.url}/files/{path}", allow_redirects=False, timeout=20)
+            assert answer.status_code == 200 and answer.content == (root / path).read_bytes()
+        answer = requests.get(f"{server.url}/files/ex/demo2.bam", headers={"Range": "bytes=0-3"}, timeout=20)
+        assert answer.content == (root / "ex/demo2.bam").read_bytes()  # a server may give the whole
 
 
 def test_a_changed_file_is_seen(tmp_path, example):

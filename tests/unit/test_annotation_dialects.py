@@ -102,7 +102,7 @@ def test_what_ncbi_says_of_genes_is_kept(annotate):
 
 def test_tables_of_before_have_no_cross_references(annotate, monkeypatch):
     """An annotation that an older modos has added answers all else, and says what it lacks."""
-    from modos.reference.annotation_store import building
+    from modos.reference.annotations import building
 
     whole = building._gene_table
     monkeypatch.setattr(building, "_gene_table", lambda genes: whole(genes).drop("version", "xrefs", "description"))

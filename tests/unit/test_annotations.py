@@ -405,7 +405,7 @@ LINES = st.lists(st.one_of(GOOD, st.lists(WORDS, max_size=11).map("\t".join)), m
 @settings(deadline=None, max_examples=400)
 @given(LINES, st.booleans())
 def test_a_text_is_read_where_each_line_is_one_and_else_its_first_wrong_line_is_named(lines, ends):
-    from modos.reference.annotation_store import lines as module
+    from modos.reference.annotations import lines as module
 
     text = "\n".join(lines) + ("\n" if ends else "")
     wrong = [number for number, one in enumerate(text.split("\n")) if module._fault(one.encode())]

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from modos.reference.annotation_store import refgene
+from modos.reference.annotations import refgene
 from modos.reference.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS

@@ -73,7 +73,7 @@ def test_regions_from_several_streams_give_each_record_once(file, tmp_path):
         last = region
     out = write(tmp_path / file.path.name, opened(file), stored(runs))
     assert file.all(out) == file.filtered_in_turn(file.path, *regions)
-    assert sum(run.count for run in runs) == len(file.filtered(file.path, *regions))
+    assert sum(run.records for run in runs) == len(file.filtered(file.path, *regions))
 
 
 def test_without_regions_all_records_come(file, tmp_path):
@@ -101,7 +101,7 @@ starts = st.integers(0, 1_000_000)
 def test_any_regions_in_any_pieces(bam, regions, cut, size):
     united = settle([Region(contig, start, start + width) for contig, start, width in regions], list(bam.header.contigs))
     first, second = united[:cut], united[cut:]
-    counts = [sum(run.count for run in select(opened(bam, size=size), bam.format, part, after))
+    counts = [sum(run.records for run in select(opened(bam, size=size), bam.format, part, after))
               for part, after in ((first, None), (second, first[-1] if first else None)) if part]
     assert sum(counts) == len(bam.filtered(bam.path, *united))
 
@@ -125,7 +125,7 @@ def test_damage_is_one_of_our_errors(bam, data):
     at, bit = data.draw(st.integers(0, len(bam.data) - 29)), data.draw(st.integers(0, 7))
     damaged = bam.data[:at] + bytes([bam.data[at] ^ 1 << bit]) + bam.data[at + 1:]
     try:
-        count = sum(run.count for run in select(opened(bam, damaged), bam.format, None))
+        count = sum(run.records for run in select(opened(bam, damaged), bam.format, None))
     except ModosError:
         return
     assert count == len(bam.all(bam.path))  # an unused header field
@@ -152,7 +152,7 @@ def test_reads_beyond_a_gap_overlap_what_they_skip(tmp_path):
     for region in ("chr1:3000-3000", "chr1:120-140", "chr1:111-111", "chr1:150-151", "chr1:5120-5121", "chr1:101-101"):
         parsed = Region.parse(region)
         opening = open_stream(FORMATS["BAM"], pieces(path.read_bytes()))
-        count = sum(r.count for r in select(opening, FORMATS["BAM"], (parsed,)))
+        count = sum(r.records for r in select(opening, FORMATS["BAM"], (parsed,)))
         assert count == int(run("samtools", "view", "-c", path, region)), region
 
 

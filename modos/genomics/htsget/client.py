@@ -175,7 +175,7 @@ class _Stream:
             for part in parts:
                 rest = yield from self._pace(part)
                 if rest is not None:
-                    yield from fetch_ahead(self._fetch, self._split(rest), self._workers)
+                    yield from fetch_ahead(self._fetch, self._split(part.block, *rest), self._workers)
 
     def _parts(self) -> Iterator[_Part]:
         """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
@@ -188,14 +188,14 @@ class _Stream:
             else:
                 yield _Part(number, 0, span.size if span else None, kind="large")
 
-    def _split(self, part: _Part) -> Iterator[_Part]:
-        for at in range(part.start, part.end, PART):
-            yield _Part(part.block, at, min(at + PART, part.end))
+    def _split(self, block: int, start: int, end: int) -> Iterator[_Part]:
+        for at in range(start, end, PART):
+            yield _Part(block, at, min(at + PART, end))
 
-    def _pace(self, part: _Part) -> Generator[bytes, None, _Part | None]:
-        """Read a block on one connection; where that is slow and others would help, stop and return what is left."""
+    def _pace(self, part: _Part) -> Generator[bytes, None, tuple[int, int] | None]:
+        """Read a block on one connection; where that is slow and others would help, stop and return which bytes are left."""
         if part.kind == "large" and part.end and self._is_slow:
-            return part
+            return part.start, part.end
         pieces, received, waited = self._iter(part, None), 0, 0.0
         while True:
             begin = time.perf_counter()
@@ -211,13 +211,13 @@ class _Stream:
             elif part.kind == "large" and end and received >= PROBE and received < FAST * waited:
                 pieces.close()
                 self._is_slow = True
-                return _Part(part.block, received, end)
+                return received, end
 
     def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
         data = self._ticket.blocks[part.block].inline()
         return data if data is not None else b"".join(self._iter(part, stop))
 
-    def _iter(self, part: _Part, stop: threading.Event | None) -> Iterator[bytes]:
+    def _iter(self, part: _Part, stop: threading.Event | None) -> Generator[bytes, None, None]:
         received = 0
         while True:
             ticket = self._ticket

@@ -112,7 +112,7 @@ class Query:
             raise HtsgetError("InvalidInput", "class=header goes with no other parameter than format")
         if lists.get("fields") == ():
             raise HtsgetError("InvalidInput", "fields has no field", "leave it out for all of them")
-        return cls(format_name, regions, bool(class_name), **lists)
+        return cls(format_name, regions, bool(class_name), lists.get("fields", ()), lists.get("tags"), lists.get("notags", ()))
 
     def to_params(self) -> dict[str, str]:
         """The parameters of a GET request, of one region at most."""

@@ -21,12 +21,12 @@ class _Session(requests.Session):
         self.auth = lambda request: request  # no passwords from ~/.netrc
 
     def send(self, request: requests.PreparedRequest, **options: Any) -> requests.Response:
-        check_allowed(request.url, self._server)
+        check_allowed(request.url or "", self._server)
         return super().send(request, **options)
 
     def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
         """On a redirect to another host leave every header behind that could be a secret."""
-        if self.should_strip_auth(response.request.url, prepared_request.url):
+        if self.should_strip_auth(response.request.url or "", prepared_request.url or ""):
             for name in [name for name in prepared_request.headers if name.lower() not in _HARMLESS]:
                 del prepared_request.headers[name]
 

@@ -206,7 +206,8 @@ class Transport:
         from urllib3.exceptions import HTTPError
 
         try:
-            return raw.read(size, decode_content="Content-Encoding" in raw.headers)
+            data: bytes = raw.read(size, decode_content="Content-Encoding" in raw.headers)
+            return data
         except (HTTPError, OSError) as error:
             raise TransportError(f"the connection to {where} broke: {transport_reason(error)}",
                                  "try again; nothing of what arrived is complete") from None

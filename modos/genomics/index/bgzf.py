@@ -12,6 +12,7 @@ from collections.abc import Callable
 from isal import igzip_lib, isal_zlib
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
+from modos.formats.deflate import DeflateError
 
 Read = Callable[[int, int], bytes]
 
@@ -205,7 +206,7 @@ def inflate_block(block: bytes | memoryview, offset: int) -> bytes:
     inflater = igzip_lib.IgzipDecompressor(igzip_lib.DECOMP_DEFLATE)
     try:
         data = inflater.decompress(block[payload:-_FOOTER.size], MAX_BLOCK + 1)
-    except igzip_lib.error as error:
+    except DeflateError as error:
         raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: {error}") from None
     if not inflater.eof or len(data) != length or len(data) > MAX_BLOCK or isal_zlib.crc32(data) != checksum:
         raise IntegrityError(f"the BGZF block at byte {offset:,} is damaged: its checksum or length does not match")

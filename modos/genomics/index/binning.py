@@ -76,7 +76,8 @@ class _Target:
 
     def loffset(self, number: int) -> int:
         """CSI: no record before this virtual offset reaches the bin's first base."""
-        return struct.unpack_from("<Q", self._data, self._positions[number] - 8)[0]
+        offset: int = struct.unpack_from("<Q", self._data, self._positions[number] - 8)[0]
+        return offset
 
     @property
     def linear(self) -> tuple[int, ...]:
@@ -85,6 +86,7 @@ class _Target:
 
     def linear_offset(self, base: int) -> int:
         """BAI and TBI: no record before this virtual offset reaches `base` or what follows."""
+        offset: int
         for window in range(min(base >> _WINDOW_SHIFT, self._windows - 1), -1, -1):
             (offset,) = struct.unpack_from("<Q", self._data, self._linear + 8 * window)
             if offset:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple, TypeVar
 
@@ -84,6 +85,12 @@ def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int
     some
         Containers whose reference and bases are compared with what the index says.
     """
+    def check_after(offset: int, following: int) -> None:
+        _check_between(read, size, read_container(read, size, offset, major).end, following, major)
+
+    def check_own(offset: int) -> None:
+        _check_rows(read_container(read, size, offset, major).header, offset, rows[offset])
+
     end, major = size - len(header.eof), major_version(header)
     offsets = [header.end, *index.containers, end]
     if index.containers and index.containers[0] < header.end or offsets != sorted(offsets):
@@ -93,11 +100,10 @@ def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int
     doubtful = [pair for pair in pairwise(offsets[1:]) if not _may_follow(index, *pair)]
     last = [offsets[-2:]] if index.containers else []
     for offset, following in (*doubtful[:_MAX_LOOKS], *last):
-        yield lambda offset=offset, following=following: _check_between(
-            read, size, read_container(read, size, offset, major).end, following, major)
+        yield partial(check_after, offset, following)
     rows = rows_of(index)
     for offset in some:
-        yield lambda offset=offset: _check_rows(read_container(read, size, offset, major).header, offset, rows[offset])
+        yield partial(check_own, offset)
 
 
 def _may_follow(index: Crai, offset: int, following: int) -> bool:

@@ -7,6 +7,7 @@ import lzma
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from modos.errors import IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import CRAM2_EOF, CRAM3_EOF
@@ -210,7 +211,12 @@ def decompress(method: int, payload: bytes, size: int) -> bytes:
     return data
 
 
-_DECOMPRESSORS: dict[int, Callable] = {
+class _Decompressor(Protocol):
+    def decompress(self, data: bytes, max_length: int, /) -> bytes:
+        """At most so many bytes."""
+
+
+_DECOMPRESSORS: dict[int, Callable[[], _Decompressor]] = {
     1: lambda: zlib.decompressobj(31),
     2: bz2.BZ2Decompressor,
     3: lambda: lzma.LZMADecompressor(memlimit=_LZMA_MEMORY),

@@ -113,7 +113,8 @@ class _Leading:
     def number(self, at: int) -> int:
         """The unsigned 32-bit number at an offset of the data."""
         self.need(at + 4)
-        return struct.unpack_from("<I", self.data, at)[0]
+        number: int = struct.unpack_from("<I", self.data, at)[0]
+        return number
 
     def header(self, length: int, contigs: dict[str, int | None], target_ids: dict[str, int]) -> Header:
         """The header that ends after `length` bytes."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from itertools import accumulate, groupby, pairwise
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FileFormat
@@ -30,6 +31,9 @@ from modos.genomics.region import Region
 _LOOKS = 16  # places of the file that are looked at
 _SEED = 1  # the same ones each time
 _MAX_GAPS = 16
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class _Bin(NamedTuple):
@@ -55,7 +59,7 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
     """
     check_contigs(format, header, index)
     if isinstance(index, Crai):
-        looks = containers.looks(read, size, header, index, _some(index.containers))
+        looks: Iterable[Callable[[], None]] = containers.looks(read, size, header, index, _some(index.containers))
     else:
         bins = list(_bins(index))
         _check_bins(index, bins, size << 16)
@@ -110,7 +114,7 @@ def _check_covered(format: FileFormat, read: Read, size: int, header: Header, st
         raise misfit(f"it ends before {following}")
 
 
-def with_reasons(look: Callable):
+def with_reasons(look: Callable[[], Result]) -> Result:
     """What a look into the file returns; whatever is wrong there is wrong with the index."""
     try:
         return look()
@@ -125,7 +129,7 @@ def _take(looks: Iterable[Callable[[], None]], workers: int) -> None:
         pass
 
 
-def _some(items: list) -> list:
+def _some(items: list[Item]) -> list[Item]:
     """The first, the last, and some in between."""
     if len(items) <= _LOOKS:
         return items
@@ -166,7 +170,8 @@ def _check_bins(index: BinningIndex, bins: list[_Bin], limit: int) -> None:
 
 def _check_order(bins: list[_Bin]) -> None:
     ended = iter(sorted(bins, key=lambda bin: bin.end))
-    before, latest = next(ended), -1
+    before: _Bin | None = next(ended)
+    latest = -1
     for bin in sorted(bins, key=lambda bin: bin.start):
         while before and before.end <= bin.start:
             latest, before = max(latest, before.chunks[-1][0]), next(ended, None)
@@ -179,9 +184,13 @@ def _starts_late(index: BinningIndex, number: int, bins: list[_Bin]) -> bool:
     target = index.targets[number]
     if index.kind == "CSI":
         return any(target.loffset(bin.number) > bin.chunks[0][0] for bin in bins)
-    linear = list(accumulate(target.linear, lambda before, offset: offset or before))
+    linear = list(accumulate(target.linear, _later))
     return any(a > b for a, b in pairwise(linear)) or bool(linear) and any(
         linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins)
+
+
+def _later(before: int, offset: int) -> int:
+    return offset or before
 
 
 def _check_gap(records: Records, start: int, end: int) -> None:
@@ -195,9 +204,8 @@ def _looks_at_records(format: FileFormat, read: Read, size: int, header: Header,
     names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
     known = set(names.values())
     for start, end, bin in _some(chunks):
-        yield lambda start=start, end=end, bin=bin: _check_chunk(
-            Records(format, Blocks(read, size), size, header), max(start, header.end), end,
-            names.get(bin.target, f"contig {bin.target}"), bin, known)
+        yield partial(_check_chunk, Records(format, Blocks(read, size), size, header), max(start, header.end), end,
+                      names.get(bin.target, f"contig {bin.target}"), bin, known)
 
 
 def _check_chunk(records: Records, start: int, end: int, contig: str, bin: _Bin, known: set[str]) -> None:

@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 import struct
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
 from typing import NoReturn
 
 from modos.errors import IntegrityError
@@ -23,6 +22,8 @@ from modos.genomics.index.file_header import header_fields
 from modos.genomics.index.opening import Opening
 from modos.genomics.index.vcf_header import header_text
 from modos.genomics.region import UNMAPPED
+
+Contig = int | str  # what records have: its number in the header, or in a VCF its name
 
 MAX_RECORD = 1 << 28  # bytes
 
@@ -67,7 +68,7 @@ class Layout(ABC):
         return data
 
     @abstractmethod
-    def place(self, data: bytes, at: int) -> tuple[Hashable, int]:
+    def place(self, data: bytes, at: int) -> tuple[Contig, int]:
         """What the record's contig is known by, and its position, 0-based."""
 
     @abstractmethod
@@ -75,10 +76,10 @@ class Layout(ABC):
         """The base after the last one that the record reaches, 0-based."""
 
     @abstractmethod
-    def contig(self, name: str) -> Hashable:
+    def contig(self, name: str) -> Contig:
         """What a contig is known by; one that the header leaves out has no records where they name it by number."""
 
-    def is_unplaced(self, contig: Hashable) -> bool:
+    def is_unplaced(self, contig: Contig) -> bool:
         """Whether it stands for the reads without a position."""
         return contig == _NO_TARGET
 
@@ -102,7 +103,8 @@ class _Numbered(Layout):
 
 class _Bam(_Numbered):
     def starts(self, data: bytes) -> list[int]:
-        at, limit, starts = 0, len(data) - _BAM_FIXED, []
+        at, limit = 0, len(data) - _BAM_FIXED
+        starts: list[int] = []
         add, length = starts.append, _length
         while at <= limit:
             add(at)
@@ -114,6 +116,7 @@ class _Bam(_Numbered):
 
     def end(self, data: bytes, at: int) -> int:
         """A read that takes no base of the reference counts as one (htslib, bam_endpos)."""
+        position: int
         position, name, operations, flag = _bam_cigar(data, at)
         if flag & 4 or not operations:
             return position + 1
@@ -126,7 +129,8 @@ class _Bam(_Numbered):
 
 class _Bcf(_Numbered):
     def starts(self, data: bytes) -> list[int]:
-        at, limit, starts = 0, len(data) - _BCF_FIXED, []
+        at, limit = 0, len(data) - _BCF_FIXED
+        starts: list[int] = []
         add, lengths = starts.append, _lengths
         while at <= limit:
             add(at)
@@ -137,6 +141,8 @@ class _Bcf(_Numbered):
         return _bcf_place(data, at)
 
     def end(self, data: bytes, at: int) -> int:
+        start: int
+        bases: int
         start, bases = _bcf_span(data, at)
         return start + bases
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import io
 
-from isal import igzip, isal_zlib
+from isal import igzip
 
 from modos.errors import InvalidInputError
+from modos.formats.deflate import DeflateError
 from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.crai import Crai
 
@@ -43,6 +44,6 @@ def _gunzip(data: bytes) -> bytes:
                 out += piece
                 if len(out) > MAX_INDEX:
                     raise InvalidInputError(f"the index is larger than {MAX_INDEX >> 20:,} MiB")
-    except (OSError, EOFError, OverflowError, isal_zlib.error) as error:
+    except (OSError, EOFError, OverflowError, DeflateError) as error:
         raise InvalidInputError(f"the index is cut or damaged: {error}", "make the index again") from None
     return bytes(out)

@@ -110,15 +110,12 @@ def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
             head = data[_within(start):]
         if whole > last:
             raise _misfit(last)
-        if is_inline:
-            middle: Segment = blocks.raw(whole, last)
-        else:
-            middle = ByteRange(whole, last)
+        middle: Segment = blocks.raw(whole, last) if is_inline else ByteRange(whole, last)
         if _within(end):
             tail = _inflate(blocks, last, _within(end))[0][:_within(end)]
     if whole == last or first == last:
         return [compress(head + tail)] if head or tail else []
-    if is_inline:
+    if isinstance(middle, bytes):
         return [compress(head) + middle + compress(tail)]
     return [segment for segment in (compress(head), middle, compress(tail)) if segment]
 

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from modos.reference.annotations.intervals import Pairs
+from modos.reference.annotations.intervals import Numbers, Pairs
 
-Find = Callable[[np.ndarray, np.ndarray, np.ndarray], Pairs]
+Find = Callable[[Numbers, Numbers, Numbers], Pairs]
 
 
 def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
@@ -19,7 +19,7 @@ def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
         yield start - length, end - length
 
 
-def find_around(find: Find, lengths: np.ndarray, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+def find_around(find: Find, lengths: Numbers, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
     """What many queries find, where some are on circular contigs; by query and row there.
 
     Parameters

@@ -39,19 +39,23 @@ def place(parts: Parts, contigs: Mapping[str, int], source: str, skip_unknown: b
         There are other contigs, and they are not to be skipped.
     """
     codes = pl.DataFrame({"placed": list(contigs), "code": list(contigs.values())}, schema={"placed": pl.String, "code": pl.UInt32})
-    placed, skipped, unknown = [], 0, set()
-    for table in parts.tables:
+    skipped, unknown = 0, set[str]()
+
+    def put(table: pl.DataFrame) -> pl.DataFrame:
+        nonlocal skipped
         found = table.join(codes, left_on="contig", right_on="placed", how="left", maintain_order="left")
         if found["code"].null_count():
             lost = found.filter(pl.col("code").is_null())
             unknown.update(lost["contig"].unique().to_list())
             skipped += len(lost)
             found = found.filter(pl.col("code").is_not_null())
-        placed.append(found.with_columns(contig="code").drop("code"))
+        return found.with_columns(contig="code").drop("code")
+
+    placed = parts.with_tables(put)
     if unknown and not skip_unknown:
         raise InvalidInputError(f"{source} has contigs that the assembly lacks: {listing(sorted(unknown))}",
                                 "give their names (modos reference add --names), or leave them out with --skip-unknown")
-    return Parts(*placed, parts.circular, parts.unused, parts.left_out), skipped
+    return placed, skipped
 
 
 def build(parts: Parts, circles: Circles) -> Built:
@@ -120,7 +124,7 @@ def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataF
     loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
     loci = _keyed(loci, nodes)
     made = loci.select(*PLACE, key="new", id=id_of("parent"), parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
-    return (pl.concat([nodes, made], how="diagonal"), *(_moved(table, loci) for table in (exons, coding.drop("gene"))))
+    return pl.concat([nodes, made], how="diagonal"), _moved(exons, loci), _moved(coding.drop("gene"), loci)
 
 
 def _tops(nodes: pl.DataFrame) -> pl.DataFrame:

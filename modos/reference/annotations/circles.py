@@ -27,7 +27,7 @@ class Circles:
             Something is beyond the end of a contig that is not circular, or
             goes around more than once.
         """
-        return Parts(*(self._check(table, names, source) for table in parts.tables), parts.circular, parts.unused, parts.left_out)
+        return parts.with_tables(lambda table: self._check(table, names, source))
 
     def _check(self, table: pl.DataFrame, names: Sequence[str], source: str) -> pl.DataFrame:
         lengths = pl.Series(self.lengths, dtype=pl.Int64).gather(table["contig"])

@@ -48,7 +48,8 @@ def missing(manifest: Manifest, kind: str, name: str) -> IntegrityError:
 def _are_numbers(column: pl.Series, limit: int) -> bool:
     if not column.dtype.is_integer() or column.null_count():
         return False
-    return not len(column) or 0 <= column.min() and column.max() < limit
+    least, most = column.min(), column.max()  # of no rows None
+    return not len(column) or isinstance(least, int) and isinstance(most, int) and 0 <= least and most < limit
 
 
 def _are_contigs(column: pl.Series, contigs: tuple[str, ...], offsets: tuple[int, ...]) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 import polars as pl
 
 from modos.errors import InvalidInputError
 from modos.genomics.region import Region
+from modos.reference.annotations.intervals import Numbers
 
 if TYPE_CHECKING:
     import pandas
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from modos.reference.annotations.table import FeatureTable
 
 
-class Features(Sequence):
+class Features(Sequence["Feature"]):
     """Some features of a table, in the order in which they were found."""
 
     __slots__ = ("table", "_rows")
@@ -29,14 +30,19 @@ class Features(Sequence):
         self._rows = rows
 
     @property
-    def rows(self) -> np.ndarray:
+    def rows(self) -> Numbers:
         """Their row numbers; int64."""
         return np.arange(len(self.table)) if self._rows is None else np.asarray(self._rows, np.int64)
 
     def __len__(self) -> int:
         return len(self.table) if self._rows is None else len(self._rows)
 
-    def __getitem__(self, which: Any) -> Any:
+    @overload
+    def __getitem__(self, which: int) -> Feature: ...
+    @overload
+    def __getitem__(self, which: slice) -> Features: ...
+
+    def __getitem__(self, which: int | slice) -> Feature | Features:
         if isinstance(which, slice):
             return Features(self.table, self.rows[which])
         return Feature(self.table, int((range(len(self.table)) if self._rows is None else self._rows)[which]))

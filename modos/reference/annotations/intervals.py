@@ -16,6 +16,9 @@ from bisect import bisect_left, bisect_right
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+Numbers = npt.NDArray[np.int64]
 
 _MAX_LISTED = 24  # entries of lists per interval, and beside that
 _LISTED_AT_LEAST = 1024
@@ -25,8 +28,8 @@ _NOTHING = 1 << 62  # a border that nothing reaches
 class Pairs(NamedTuple):
     """Which queries have found which rows: two int64 arrays of one length, by query."""
 
-    query: np.ndarray
-    row: np.ndarray
+    query: Numbers
+    row: Numbers
 
 
 class Segments(NamedTuple):
@@ -73,7 +76,7 @@ class IntervalIndex:
         The number of each interval in its table.
     """
 
-    def __init__(self, offsets: np.ndarray, starts: np.ndarray, ends: np.ndarray, rows: np.ndarray):
+    def __init__(self, offsets: Numbers, starts: Numbers, ends: Numbers, rows: Numbers):
         self._rows = rows.astype(np.int64, copy=False)
         counts = np.diff(offsets)
         self._span = np.ones(len(counts), np.int64)
@@ -85,7 +88,7 @@ class IntervalIndex:
         self._started = np.concatenate(([0], np.searchsorted(self._starts, self._cuts, "right")))
         self._list(where[:len(starts)] + 1, where[len(starts):])
 
-    def _list(self, first: np.ndarray, last: np.ndarray) -> None:
+    def _list(self, first: Numbers, last: Numbers) -> None:
         """Keep what covers every n-th segment; interval i covers the segments first[i] to last[i]."""
         step = 1
         while True:
@@ -117,7 +120,7 @@ class IntervalIndex:
         cuts_, first_, started_, bounds_, covering_, rows_ = (array("q", numbers.astype(np.int64).tobytes()) for numbers in arrays)
         return Segments(cuts_, first_, shift, started_, bounds_, covering_, rows_, last)
 
-    def find_many(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    def find_many(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         """The intervals that overlap queries; a contig of -1 has none."""
         low, high = self._places(contigs, starts, ends)
         order = np.argsort(low)
@@ -143,7 +146,7 @@ class IntervalIndex:
             query, found = query[fits], found[fits]
         return Pairs(query, self._rows[found])
 
-    def find_within(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    def find_within(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         """The intervals that have no base outside of a query."""
         low, high = self._places(contigs, starts, ends)
         first = np.searchsorted(self._starts, low, "left")
@@ -152,7 +155,7 @@ class IntervalIndex:
         fits = self._ends[found] <= high[query]
         return Pairs(query[fits], self._rows[found[fits]])
 
-    def find_exact(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    def find_exact(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         """The intervals that start and end where a query does."""
         low, high = self._places(contigs, starts, ends, clipped=False)
         first = np.searchsorted(self._starts, low, "left")
@@ -161,7 +164,7 @@ class IntervalIndex:
         fits = self._ends[found] == high[query]
         return Pairs(query[fits], self._rows[found[fits]])
 
-    def _places(self, contigs: np.ndarray, starts: np.ndarray, ends: np.ndarray, clipped: bool = True) -> tuple[np.ndarray, np.ndarray]:
+    def _places(self, contigs: Numbers, starts: Numbers, ends: Numbers, clipped: bool = True) -> tuple[Numbers, Numbers]:
         span, base = self._span[contigs], self._base[contigs]
         low, high = np.clip(starts, 0, span), np.clip(ends, 0, span)
         known = contigs >= 0
@@ -170,7 +173,7 @@ class IntervalIndex:
         return np.where(known, base + low, 0), np.where(known, base + high, 0)
 
 
-def ragged(starts: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def ragged(starts: Numbers, counts: Numbers) -> Numbers:
     """The numbers start, start + 1, ... of each stretch, one stretch after the other; int64."""
     ends = np.cumsum(counts)
     return np.repeat(starts - (ends - counts), counts) + np.arange(int(ends[-1]) if len(ends) else 0)

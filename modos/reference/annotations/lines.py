@@ -79,7 +79,7 @@ class Lines:
         found = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32), pair=pairs).explode("pair").select("row", name=halves.struct[0], value=value)
         by_name = found.filter(pl.col("name").is_in([*names, *lists]) & (pl.col("value") != "")).partition_by("name", as_dict=True)
         every = rows.select(row=pl.int_range(pl.len(), dtype=pl.UInt32))
-        columns = {name: pl.lit(None, pl.String).alias(name) for name in (*names, *lists)}
+        columns: dict[str, pl.Expr | pl.Series] = {name: pl.lit(None, pl.String).alias(name) for name in (*names, *lists)}
         for (name,), values in by_name.items():
             if values["row"].is_duplicated().any():
                 joined = pl.col("value").str.join(",") if name in lists else pl.col("value").first()
@@ -143,7 +143,7 @@ def iter_pieces(path: str | Given, progress: Progress | None = None) -> Iterator
             return
 
 
-def _whole_lines(path: str, progress: Progress | None) -> Iterator[tuple[bytes, bool]]:
+def _whole_lines(path: str | Given, progress: Progress | None) -> Iterator[tuple[bytes, bool]]:
     """The text in pieces of whole lines, and whether what follows is sequence."""
     file, rest = open_text(path, progress), b""
     try:
@@ -212,7 +212,7 @@ def _table(data: bytes) -> pl.DataFrame | None:
     return table.with_columns(pl.col("start") - 1)
 
 
-def _first_error(path: str, data: bytes, number: int) -> InvalidInputError:
+def _first_error(path: str | Given, data: bytes, number: int) -> InvalidInputError:
     """What is wrong with the first line that is not of the format."""
     for offset, line in enumerate(data.split(b"\n")):
         fault = _fault(line)

@@ -89,11 +89,12 @@ def _told_apart(tables: Tables, circles: Circles) -> Tables:
 
 def _of_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, circles: Circles) -> pl.DataFrame:
     """Parts of nodes that share a key, with the keys that these have now."""
-    how = {"by": ["parent", "contig", "strand"], "check_sortedness": False, "allow_exact_matches": not are_nodes}  # nothing is its own parent
+    by = ["parent", "contig", "strand"]
     before = copies.select("line", "contig", "strand", "parent", near="copy", low="start", high="end")
     around = copies.sort("start").select("start", "contig", "strand", "parent", other="copy", from_="start", to="end", of="line")
-    table = table.sort("line").join_asof(before, on="line", **how)
-    table = table.sort("start").join_asof(around, on="start", **{**how, "allow_exact_matches": True})
+    table = table.sort("line").join_asof(before, on="line", by=by, check_sortedness=False,
+                                         allow_exact_matches=not are_nodes)  # nothing is its own parent
+    table = table.sort("start").join_asof(around, on="start", by=by, check_sortedness=False)
     anywhere = copies.select("line", "parent", last="copy")
     table = table.sort("line").join_asof(anywhere, on="line", by="parent", check_sortedness=False, allow_exact_matches=not are_nodes)
     near = pl.when(circles.holds("low", "high")).then("near")

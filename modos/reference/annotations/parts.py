@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote
 
 import polars as pl
@@ -66,11 +67,15 @@ class Parts:
         """Nodes, exons and coding stretches."""
         return self.nodes, self.exons, self.coding
 
+    def with_tables(self, change: Callable[[pl.DataFrame], pl.DataFrame]) -> Parts:
+        """The same with each table changed: nodes, exons and coding stretches, one after the other."""
+        return replace(self, nodes=change(self.nodes), exons=change(self.exons), coding=change(self.coding))
+
     @classmethod
     def join(cls, pieces: list[Parts]) -> Parts:
         """All of them in one."""
-        tables = (pl.concat(tables) for tables in zip(*(piece.tables for piece in pieces)))
-        return cls(*tables, circular=frozenset[str]().union(*(piece.circular for piece in pieces)),
+        nodes, exons, coding = (pl.concat(tables) for tables in zip(*(piece.tables for piece in pieces)))
+        return cls(nodes, exons, coding, circular=frozenset[str]().union(*(piece.circular for piece in pieces)),
                    unused=sum((piece.unused for piece in pieces), Counter()), left_out=sum((piece.left_out for piece in pieces), Counter()))
 
 
@@ -89,11 +94,12 @@ def parts_of(lines: Lines) -> Parts:
         coding, own = _own_genes(lines, coding, table.filter(type == _CDS))
     unused = Counter(dict(rest["type"].value_counts().iter_rows())) - Counter(dict(named["type"].value_counts().iter_rows()))
     circular = rest.filter(pl.col("attributes").str.contains(_CIRCULAR))["contig"]
-    tables = named if lines.is_gtf else pl.concat([named, own]), exons, coding
-    if lines.is_escaped and not lines.is_gtf:
-        tables, circular = tuple(map(_decoded, tables)), _decoded(circular.to_frame())["contig"]
+    is_escaped = lines.is_escaped and not lines.is_gtf
+    if is_escaped:
+        circular = _decoded(circular.to_frame())["contig"]
     further = {"further parents of a line that has one already": len(several)} if len(several) else {}
-    return Parts(*tables, frozenset(circular.unique()), unused, Counter(further))
+    parts = Parts(named if lines.is_gtf else pl.concat([named, own]), exons, coding, frozenset(circular.unique()), unused, Counter(further))
+    return parts.with_tables(_decoded) if is_escaped else parts
 
 
 def _exons_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:

@@ -89,7 +89,7 @@ def _is_number(text: str) -> bool:
     return text.isascii() and text.isdecimal()
 
 
-def _table(path: str, data: bytes) -> pl.DataFrame:
+def _table(path: str | Given, data: bytes) -> pl.DataFrame:
     lines = data.decode(errors="replace").replace("\r\n", "\n").removeprefix("\ufeff").split("\n")
     numbers = [number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")]
     if not numbers:

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, overload
+from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 import polars as pl
@@ -17,7 +17,7 @@ from modos.genomics.region import Region
 from modos.reference.annotations.around import Find, find_around, turns
 from modos.reference.annotations.columns import COLUMNS, check_column, missing
 from modos.reference.annotations.features import Feature, Features
-from modos.reference.annotations.intervals import IntervalIndex, Pairs, Segments, ragged
+from modos.reference.annotations.intervals import IntervalIndex, Numbers, Pairs, Segments, ragged
 from modos.reference.annotations.lookup import (
     find_aligned,
     find_ends,
@@ -29,10 +29,12 @@ from modos.reference.annotations.parquet import read_parquet
 from modos.reference.annotations.parquet_files import Manifest
 from modos.storage.processes.forking import cached_property
 
+_Side = Literal["left", "right"]
 _STRANDS = (None, "+", "-")
 _END = 1 << 44  # beyond every contig
 _SHIFT = 45  # of a contig's number above a place
 _new = object.__new__
+_Pair: TypeAlias = "tuple[array[int], array[int]]"
 
 
 class FeatureTable:
@@ -78,7 +80,9 @@ class FeatureTable:
         self._segments: dict[str | None, dict[str, Segments]] = {strand: {} for strand in _STRANDS}  # by strand and name
         self._segments_of: dict[str | None, dict[int, Segments | None]] = {strand: {} for strand in _STRANDS}
         self._indexes: dict[str | None, IntervalIndex] = {}
-        self._columns: dict[Any, Any] = {}
+        self._columns: dict[str, pl.Series] = {}
+        self._by_ends: dict[tuple[str, bool], _Pair] = {}
+        self._children: dict[str, _Pair] = {}
         self.loaded: dict[str, Any] = {}  # columns as `values` gives them
 
     def __len__(self) -> int:
@@ -167,7 +171,7 @@ class FeatureTable:
             self._columns[name] = column
         return self._columns[name]
 
-    def numbers(self, name: str) -> np.ndarray:
+    def numbers(self, name: str) -> Numbers:
         """A column of numbers as int64."""
         return np.frombuffer(self.values(name), np.int64)
 
@@ -185,12 +189,14 @@ class FeatureTable:
     @cached_property
     def starts(self) -> array[int]:
         """Where each begins, in order on each contig."""
-        return self.values("start")
+        starts: array[int] = self.values("start")
+        return starts
 
     @cached_property
     def ends(self) -> array[int]:
         """Where each ends."""
-        return self.values("end")
+        ends: array[int] = self.values("end")
+        return ends
 
     @cached_property
     def _frame(self) -> pl.DataFrame:
@@ -300,7 +306,7 @@ class FeatureTable:
         """`within_3p` for many regions."""
         return self._many(partial(self._by_end, strand, False, False), *self._places(contigs, starts, ends))
 
-    def take(self, rows: np.ndarray | Sequence[int]) -> Features:
+    def take(self, rows: Numbers | Sequence[int]) -> Features:
         """The features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
@@ -319,8 +325,9 @@ class FeatureTable:
     def _ask_ends(self, first: bool, aligned: bool, contig: str, start: int, end: int | None, strand: str | None) -> Features:
         """The features with their first (5') or last (3') end at that of a region, or in it."""
         code, start, end = self._place(contig, start, end)
-        find, found = find_aligned if aligned else find_ends, []
-        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+        find = find_aligned if aligned else find_ends
+        found: list[int] = []
+        for sign in _signs(strand):
             at_start = first == (sign == "+")
             given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
             found += self._around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
@@ -341,7 +348,7 @@ class FeatureTable:
             raise InvalidInputError(f"{contig}, {start:,} to {end:,}, is no region", "positions are 0-based, the end excluded")
         return self._codes[contig], start, end
 
-    def _places(self, contigs: Any, starts: Any, ends: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _places(self, contigs: Any, starts: Any, ends: Any) -> tuple[Numbers, Numbers, Numbers]:
         starts, ends = np.asarray(starts, np.int64), np.asarray(ends, np.int64)
         codes = contigs if isinstance(contigs, np.ndarray) and contigs.dtype.kind == "i" else self._numbers_of(contigs)
         if not len(codes) == len(starts) == len(ends):
@@ -350,7 +357,7 @@ class FeatureTable:
             raise InvalidInputError(f"region {int(np.argmax(starts > ends)):,} (from 0) ends before it starts")
         return codes, starts, ends
 
-    def _numbers_of(self, contigs: Iterable[str]) -> np.ndarray:
+    def _numbers_of(self, contigs: Iterable[str]) -> Numbers:
         codes = self._codes
         try:
             return np.array([codes[name] for name in contigs], np.int64)
@@ -364,25 +371,25 @@ class FeatureTable:
             self._indexes[strand] = IntervalIndex(offsets, self.numbers("start")[rows], self.numbers("end")[rows], rows)
         return self._indexes[strand]
 
-    def _rows(self, strand: str | None) -> tuple[np.ndarray, np.ndarray]:
+    def _rows(self, strand: str | None) -> tuple[Numbers, Numbers]:
         offsets = np.array(self._table.offsets, np.int64)
         if strand is None:
             return offsets, np.arange(len(self))
         rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
         return np.searchsorted(rows, offsets), rows
 
-    def _many(self, find: Find, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    def _many(self, find: Find, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
 
-    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> Pairs:
+    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
         found = []
-        for sign in ("+", "-") if _check_strand(strand) is None else (strand,):
+        for sign in _signs(strand):
             at_start = first == (sign == "+")
             low, high = (starts, starts) if aligned and at_start else (ends, ends) if aligned else (starts, ends)
             keys, rows = (np.frombuffer(numbers, np.int64) for numbers in self._ends(sign, at_start))
             shift = codes << _SHIFT
-            sides = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
+            sides: tuple[_Side, _Side] = ("left", "right") if aligned else ("left", "left") if at_start else ("right", "right")  # the last base counts
             begin, stop = (np.searchsorted(keys, shift + np.clip(place, -aligned, _END), side) for place, side in zip((low, high), sides))
             counts = np.maximum(stop - begin, 0)
             found.append((np.repeat(np.arange(len(codes)), counts), rows[ragged(begin, counts)]))
@@ -390,18 +397,18 @@ class FeatureTable:
         order = np.lexsort((row, query))
         return Pairs(query[order], row[order])
 
-    def _ends(self, strand: str, at_start: bool) -> tuple[array[int], array[int]]:
+    def _ends(self, strand: str, at_start: bool) -> _Pair:
         """The starts, or ends, of the features of a strand in order, above them their contigs' numbers; and their rows."""
         key = strand, at_start
-        if key not in self._columns:
+        if key not in self._by_ends:
             offsets, rows = self._rows(strand)
             codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
             keys = (codes << _SHIFT) + self.numbers("start" if at_start else "end")[rows]
             order = np.argsort(keys, kind="stable")
-            self._columns[key] = _packed(keys[order]), _packed(rows[order])
-        return self._columns[key]
+            self._by_ends[key] = _packed(keys[order]), _packed(rows[order])
+        return self._by_ends[key]
 
-    def _along(self, transcripts: np.ndarray) -> np.ndarray:
+    def _along(self, transcripts: Numbers) -> Numbers:
         """A number for each part of a transcript that grows from its 5' to its 3' end."""
         starts, table = self.numbers("start"), self.siblings["transcript"]
         if self.manifest.circular:
@@ -411,19 +418,23 @@ class FeatureTable:
 
     def children(self, parent: str, row: int) -> array[int]:
         """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
-        key = f"children of {parent}"
-        if key not in self._columns:
+        if parent not in self._children:
             parents = self.numbers(parent)
             along = (self._along(parents), self.numbers("number")) if parent == "transcript" else ()
             order = np.lexsort((*along, parents))
             count = len(self.siblings[parent])
-            self._columns[key] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
-        order, bounds = self._columns[key]
-        return order[bounds[row]:bounds[row + 1]]
+            self._children[parent] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
+        children, bounds = self._children[parent]
+        return children[bounds[row]:bounds[row + 1]]
 
 
-def _packed(numbers: np.ndarray) -> array[int]:
+def _packed(numbers: Numbers) -> array[int]:
     return array("q", numbers.astype(np.int64, copy=False).tobytes())
+
+
+def _signs(strand: str | None) -> tuple[str, ...]:
+    chosen = _check_strand(strand)
+    return ("+", "-") if chosen is None else (chosen,)
 
 
 def _check_strand(strand: str | None) -> str | None:

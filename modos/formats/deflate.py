@@ -1,0 +1,5 @@
+"""What decompressing raises where data are damaged."""
+
+from isal import isal_zlib
+
+DeflateError: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its types take the class for one of its errors
