@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from modos.object.document import ROOT_KEY
 from modos.object import commits
+from modos.object.document import ROOT_KEY
+from modos.object.old_layout import OLD_ROOT_KEY
 from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
@@ -22,6 +23,7 @@ from modos.catalog.searching import parse_search
 from modos.storage import Storage, check_key
 
 _WORKERS = 16
+_UNTOLD = ""  # the tag of an object in the layout of Zarr v2, of which no one file tells whether it has changed
 _DEPTH = 8  # parts of a key up to which each may be looked at for an object
 
 logger = logging.getLogger(__name__)
@@ -93,9 +95,12 @@ class Catalog:
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object; what is known of it, where its root has not changed."""
-        tag = self.storage.stat(f"{key}/{ROOT_KEY}".lstrip("/")).etag
+        try:
+            tag = self.storage.stat(f"{key}/{ROOT_KEY}".lstrip("/")).etag
+        except NotFoundError:
+            tag = _UNTOLD
         known = self._known.get(key)
-        if known is None or known[0] != tag:
+        if known is None or known[0] != tag or tag == _UNTOLD:
             document = commits.load(self.storage.child(key) if key else self.storage)
             self._known[key] = known = tag, document.metadata()
         return known[1]
@@ -154,14 +159,19 @@ class Catalog:
 
     def _list(self) -> list[tuple[str, str]]:
         begin = time.monotonic()
-        roots = ((info.key.removesuffix(ROOT_KEY).rstrip("/"), info.etag) for info in self.storage.find(ROOT_KEY))
-        found = sorted(root for root in roots if _has_sound_name(root[0]))
+        roots: dict[str, str] = {}
+        for info in self.storage.find(ROOT_KEY, OLD_ROOT_KEY):
+            if info.key.endswith(ROOT_KEY):
+                roots[info.key.removesuffix(ROOT_KEY).rstrip("/")] = info.etag
+            else:
+                roots.setdefault(info.key.removesuffix(OLD_ROOT_KEY).rstrip("/"), _UNTOLD)
+        found = sorted(root for root in roots.items() if _has_sound_name(root[0]))
         self._listing = begin, found
         return found
 
     def _read(self, key: str, tag: str) -> dict[str, Any] | ModosError:
         known = self._known.get(key)
-        if known and known[0] == tag:
+        if known and known[0] == tag != _UNTOLD:
             return known[1]
         try:
             document = commits.load(self.storage.child(key) if key else self.storage)
@@ -196,7 +206,7 @@ class Catalog:
 
     def is_object(self, prefix: str) -> bool:
         """Whether there is an object at a key."""
-        return self.storage.exists(f"{prefix}/{ROOT_KEY}".lstrip("/"))
+        return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in (ROOT_KEY, OLD_ROOT_KEY))
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
         """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""

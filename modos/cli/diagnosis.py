@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modos import DISTRIBUTION, OTHER_DISTRIBUTION
+from modos.object import old_layout, commits
 from modos.object.document import ROOT_KEY
-from modos.object import commits
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options, served_url
 from modos.remote.services import Services, discover, fetch_json, is_texts, server_name, token_for, who_asks
@@ -194,11 +194,11 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
 
 def _reading(storage: Storage, place: str) -> Diagnosis:
     """Whether an object can be found, and its metadata and a file of it be read: one may be allowed without the other."""
-    root = next(iter(storage.find(ROOT_KEY)), None)
+    root = next(iter(storage.find(ROOT_KEY, old_layout.OLD_ROOT_KEY)), None)
     if root is None:
         return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
                          "`modos remote list` shows them")
-    key = root.key.removesuffix(ROOT_KEY).rstrip("/")
+    key = root.key.removesuffix(ROOT_KEY).removesuffix(old_layout.OLD_ROOT_KEY).rstrip("/")
     _read_some(storage.child(key) if key else storage)
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
 

@@ -15,7 +15,7 @@ from modos.genomics.index.cram_blocks import check_containers
 from modos.storage.prefetch import fetch_ahead
 from modos.genomics.slicing import THREADS, block_batches
 
-_NOT_TO_BE_USED = "what came of it is not to be used: its end was held back"
+_NOT_TO_BE_USED = "do not use what has come of it: its end was held back"
 _HINT = "stream it again; whether the file itself is damaged, `modos check` tells"
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, RedirectResponse, Response
 from modos.catalog.catalog import Catalog
 from modos.formats import ZARR
 from modos.object.document import ROOT_KEY
+from modos.object.old_layout import OLD_ROOT_KEY
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.auth import Access, caller_of
@@ -47,7 +48,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         access.check(caller_of(request), "read", key)
         try:
             path = catalog.find_object(key)[1]
-            stored = key if path == ROOT_KEY or _CHUNK.fullmatch(path) else catalog.find_file(
+            stored = key if path in (ROOT_KEY, OLD_ROOT_KEY) or _CHUNK.fullmatch(path) else catalog.find_file(
                 key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:
