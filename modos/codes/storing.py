@@ -124,12 +124,13 @@ class Stored:
         size, checksum = (int.from_bytes(self._bytes[at:at + 4].tobytes(), "little") for at in (len(_MAGIC), len(_MAGIC) + 4))
         data = self._bytes[begin:begin + size].tobytes() if size <= _MAX_HEAD else b""
         try:
-            head = json.loads(data) if crc32(data) == checksum else None
+            head: Any = json.loads(data) if crc32(data) == checksum else None
         except (ValueError, RecursionError):
             head = None
         if not _is_head(head):
             raise IntegrityError(f"{self.path} is damaged: its head is no good", _AGAIN)
-        return head
+        facts: dict[str, Any] = head
+        return facts
 
     def arrays(self, slot: str) -> Arrays:
         """The arrays of a slot, each compared with its checksum."""
