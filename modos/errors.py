@@ -43,8 +43,8 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        self.message = _shortened(escape_line(_shortened(message)))
-        self.hint = hint and _shortened(escape_line(_shortened(hint)))
+        self.message = _shorten(escape_line(_shorten(message)))
+        self.hint = hint and _shorten(escape_line(_shorten(hint)))
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -162,7 +162,7 @@ class DecryptError(IntegrityError):
     kind = "decrypt"
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """A text without its middle, where it is longer than anybody reads."""
     return text if len(text) <= _MOST else f"{text[:_MOST * 3 // 4]} ... {text[-_MOST // 4 + 5:]}"
 

@@ -21,12 +21,12 @@ def is_plain(text: str) -> bool:
 
 def escape_text(text: str) -> str:
     """A text of lines with these characters written out; tabs and ends of lines stay."""
-    return _IN_TEXT.sub(_written, text)
+    return _IN_TEXT.sub(_escape_match, text)
 
 
 def escape_line(text: str) -> str:
     """A text as one line, with tabs and ends of lines written out as well."""
-    return text if is_plain(text) else _IN_LINE.sub(_written, text)
+    return text if is_plain(text) else _IN_LINE.sub(_escape_match, text)
 
 
 def escape_xml(text: str) -> str:
@@ -39,5 +39,5 @@ def replace_hidden(text: str, character: str) -> str:
     return _IN_LINE.sub(character, text)
 
 
-def _written(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"

@@ -15,7 +15,7 @@ from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.formats import ZARR, index_names, is_array_path, keys_named
+from modos.formats import ZARR, index_names, is_array_path, find_keys
 from modos.escaping import escape_line, is_plain
 from modos.storage.prefetch import fetch_ahead
 from modos.catalog.searching import parse_search
@@ -126,7 +126,7 @@ class Catalog:
         known = self.data_paths(object_key)
         if indexes and path not in known:
             known |= {index for data_path in known for index in index_names(data_path)}
-        found = [path] if path in known else [] if exact else keys_named(known, path)
+        found = [path] if path in known else [] if exact else find_keys(known, path)
         if len(found) > 1:
             raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")
         if not found:

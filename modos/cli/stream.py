@@ -221,7 +221,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 def _opened(output: str, *, binary: bool) -> Iterator[int]:
     """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
-    from modos.storage.modes import whole_output
+    from modos.storage.modes import replace_output
 
     if output == "-":
         if binary and sys.stdout.isatty():
@@ -232,7 +232,7 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         return
     with ExitStack() as stack, _failures_told(output):
         try:
-            descriptor = stack.enter_context(whole_output(Path(output)))
+            descriptor = stack.enter_context(replace_output(Path(output)))
         except OSError as error:
             raise AccessError(f"cannot write {output}: {error.strerror}", "choose another place with -o") from None
         yield descriptor

@@ -15,7 +15,7 @@ from modos.metadata.model.schema import ONTOLOGIES
 from modos.codes.storing import Stored, write
 from modos.codes.terms import EXACT, LABEL, Term, prefix_of
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, listing
-from modos.storage.given import described
+from modos.storage.given import describe_source
 
 MAX_TERMS = 5_000_000
 MAX_NAMES = 15_000_000
@@ -123,7 +123,7 @@ def lost_by(files: Iterable[str | Path], output: Path) -> list[str]:
         if isinstance(error, InvalidInputError):
             raise AlreadyExistsError(f"{output} is there, and is no index of codes", "choose another place with --output") from None
         return []  # it is damaged
-    names = {described(path) for _, path in map(_named, files)}
+    names = {describe_source(path) for _, path in map(_named, files)}
     return [name for name in known if name not in names]
 
 
@@ -152,4 +152,4 @@ def _take(slot: str | None, path: str, terms: dict[str, Terms], obsolete: set[st
     if not taken:
         known = f" of {listing(prefix for prefixes in ONTOLOGIES.values() for prefix in prefixes)}" if others else ""
         raise InvalidInputError(f"{path} has no terms{known}", "say what they are for: SLOT=FILE" if others else None)
-    return Source(described(path), slot, taken, gone, others)
+    return Source(describe_source(path), slot, taken, gone, others)

@@ -33,7 +33,7 @@ def read_terms(path: Name) -> Iterator[Term]:
     with open_given(path) as file:
         try:
             if file.peek(2) == b"\x1f\x8b":
-                file = file.through(igzip.open(file, "rb"))
+                file = file.wrap(igzip.open(file, "rb"))
             bounded = _Bounded(file)
             yield from _reader(file, file.peek(_HEAD))(bounded.given())
         except (EOFError, DeflateError, igzip.BadGzipFile) as error:
@@ -62,7 +62,7 @@ class _Bounded:
 
     def given(self) -> Given:
         """It, as the readers take it."""
-        return self._file.through(self)
+        return self._file.wrap(self)
 
     def read(self, size: int) -> bytes:
         """So many bytes, fewer only at the end; InvalidInputError beyond the limit."""

@@ -16,7 +16,7 @@ SECRET_KEY_VARIABLE = "MODOS_SECRET_KEY"
 
 def folders() -> list[Path]:
     """Where people keep their keys: that of Crypt4GH's tools, and that of modos."""
-    return [Path.home() / ".c4gh", tokens.place().parent / "keys"]
+    return [Path.home() / ".c4gh", tokens.token_file().parent / "keys"]
 
 
 def keys_at_hand(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:

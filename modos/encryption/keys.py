@@ -18,7 +18,7 @@ from modos.encryption.keyforms import (
     TAKEN, Passphrase, UnusableKey, is_public, is_secret, lines_of, public_bytes, secret_bytes,
 )
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
-from modos.storage.given import has_name, is_pipe, open_given, shown
+from modos.storage.given import has_name, is_pipe, open_given, show_path
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -168,7 +168,7 @@ def _named(path: str | Path) -> Iterator[None]:
     try:
         yield
     except UnusableKey as error:
-        raise InvalidInputError(f"{shown(path)} is {error}", error.hint.format(path=shown(path))) from None
+        raise InvalidInputError(f"{show_path(path)} is {error}", error.hint.format(path=show_path(path))) from None
 
 
 def refuse_readable(path: str | Path) -> None:
@@ -250,9 +250,9 @@ def read_passphrase(path: str | Path) -> str:
     try:
         first = (data.splitlines() or [b""])[0].decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not text in UTF-8", "save it as UTF-8") from None
+        raise InvalidInputError(f"{show_path(path)} is not text in UTF-8", "save it as UTF-8") from None
     if not first:
-        raise InvalidInputError(f"{shown(path)} has no passphrase in its first line",
+        raise InvalidInputError(f"{show_path(path)} has no passphrase in its first line",
                                 "write it there; a new key is open to who has its file with --no-passphrase alone")
     return first
 

@@ -86,7 +86,7 @@ def format_of(path: str | PurePath) -> FileFormat | None:
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def misnamed(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
+def find_mismatch(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
     """The formats that a file and another name for it say, where both are known and differ."""
     one, other = format_of(plain_name(path)), format_of(plain_name(name))
     return (one, other) if one and other and one != other else None
@@ -169,7 +169,7 @@ def key_of(name: str, version: int) -> str:
     return f"{stem}~{version}{endings}{name[len(plain):]}" if version > 1 else name
 
 
-def keys_named(known: Iterable[str], path: str) -> list[str]:
+def find_keys(known: Iterable[str], path: str) -> list[str]:
     """The keys that somebody may mean by a path: that very key, else those of files that are called so.
 
     A sealed file is also called so with the ending of one.

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream, did_you_mean, listing
-from modos.storage.given import has_name, open_given, shown
+from modos.storage.given import has_name, open_given, show_path
 
 logger = logging.getLogger(__name__)
 
@@ -246,16 +246,16 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
         if not fields or line.startswith(("#", "track ", "browser ")):
             continue
         if len(regions) >= MAX_REGIONS:
-            raise RegionError(f"{shown(path)} has more than {MAX_REGIONS:,} regions")
+            raise RegionError(f"{show_path(path)} has more than {MAX_REGIONS:,} regions")
         try:
             regions += _row_of_bed(fields) if is_bed else [_row(fields)]
         except (ValueError, IndexError) as error:
-            raise RegionError(f"{shown(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
+            raise RegionError(f"{show_path(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
                               "a row has contig, start and end, with tabs between") from None
         if not is_bed and not has_name(path):
             _check_table(path, number, fields, is_first=len(regions) == 1)
     if not regions:
-        raise RegionError(f"{shown(path)} has no regions")
+        raise RegionError(f"{show_path(path)} has no regions")
     return tuple(regions)
 
 
@@ -270,9 +270,9 @@ def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> N
     """Of a pipe, whose name does not tell what it has: refuse what is BED, and say once how positions are taken."""
     hint = "for BED, write bed: before it, as in bed:-"
     if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
-        raise RegionError(f"{shown(path)} is a pipe, and its line {number} looks like BED", hint)
+        raise RegionError(f"{show_path(path)} is a pipe, and its line {number} looks like BED", hint)
     if is_first and len(fields) > 2:
-        logger.warning("positions from %s are taken as 1-based; %s", shown(path), hint)
+        logger.warning("positions from %s are taken as 1-based; %s", show_path(path), hint)
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -286,12 +286,12 @@ def _lines(path: str) -> Iterator[str]:
             text = io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig")
             while line := text.readline(_MAX_LINE + 1):
                 if len(line) > _MAX_LINE:
-                    raise RegionError(f"{shown(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
+                    raise RegionError(f"{show_path(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
                 yield line.rstrip("\n")
     except EOFError:
-        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
+        raise TruncatedStream(f"{show_path(path)} is truncated: its compressed data end too early", "copy it again") from None
     except (UnicodeDecodeError, OSError, OverflowError, DeflateError) as error:  # OverflowError: of a long comment in gzip
-        raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
+        raise RegionError(f"{show_path(path)} is not a file of regions: {error}") from None
 
 
 def _row_of_bed(fields: list[str]) -> list[Region]:

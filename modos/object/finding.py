@@ -13,7 +13,7 @@ from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    Metadata, format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
+    Metadata, format_of, is_array_path, is_encrypted, is_index, find_keys, name_of, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import FindAliases, GenomicFile
 from modos.storage.given import refuse_pipe
@@ -49,7 +49,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
     for candidate in (text, within):
-        found = keys_named(known, candidate)
+        found = find_keys(known, candidate)
         if len(found) > 1:
             raise InvalidInputError(f"{candidate} could be {' or '.join(found)} in {storage.url}", "write it as it is stored")
         if found:

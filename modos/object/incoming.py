@@ -101,7 +101,7 @@ class NewSealedFile:
                 while piece := file.read(_PIECE):
                     yield piece
 
-        told = seal_pieces(storage, plain.over(pieces()), size, key, self.recipients, SecretKey.random(), progress,
+        told = seal_pieces(storage, plain.pass_on(pieces()), size, key, self.recipients, SecretKey.random(), progress,
                            like=replaced)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
 

@@ -57,7 +57,7 @@ class Seal(_Conversion):
         size, plain = storage.stat(source).size, ThreadedHash()
 
         def pieces() -> Iterator[bytes]:
-            yield from plain.over(storage.iter_range(source, 0, size, body.PIECE))
+            yield from plain.pass_on(storage.iter_range(source, 0, size, body.PIECE))
             if recorded.get("data_checksum") not in (None, plain.hexdigest()):
                 raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
                                        "the file was changed or damaged: see `modos check`")
@@ -201,7 +201,7 @@ class SealedFile:
         """
         plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
-        yield from plain.over(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
+        yield from plain.pass_on(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
         self.plain_checksum = plain.hexdigest()
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{name}: what is in it is not what was sealed")

@@ -41,7 +41,7 @@ from modos.errors import (
     listing,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, find_keys, find_mismatch, name_of, plain_name,
     version_of,
 )
 from modos.escaping import is_plain
@@ -235,7 +235,7 @@ class Transaction:
         if self.start.tag and not self._files and result == self.start:
             return self.start
         if not self.start.tag:
-            with self.storage.making():
+            with self.storage.make_root():
                 return self._commit(result, progress)
         try:
             return self._commit(result, progress)
@@ -364,7 +364,7 @@ class Transaction:
     def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
         """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
         before, wanted = base.get("data_path"), changes.get("data_path")
-        if before and wanted and keys_named([before], wanted):
+        if before and wanted and find_keys([before], wanted):
             _check_endings(source, wanted)
             del changes["data_path"]
         if incoming.is_same_file(self.storage, source, base, changes, sealing):
@@ -463,7 +463,7 @@ class Transaction:
 
 
 def _check_endings(source: Path, key: str) -> None:
-    if formats := misnamed(source, key):
+    if formats := find_mismatch(source, key):
         raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
                                 "give a data_path with the right ending")
 

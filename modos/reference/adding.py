@@ -22,7 +22,7 @@ from modos.reference.store import (
     send_sequence,
 )
 from modos.storage.base import Progress
-from modos.storage.given import Name, as_file, described, open_given
+from modos.storage.given import Name, as_file, describe_source, open_given
 
 _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "gencode"}
 
@@ -108,7 +108,7 @@ def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str
               progress: Progress | None = None) -> Assembly:
     """Add an assembly from FASTA or 2bit files, with the other names that a table has for its contigs."""
     files = expand_paths(paths)
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(described, files)),
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(describe_source, files)),
                      _Others(read_aliases(names) if names else ()))
 
 

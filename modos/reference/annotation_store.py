@@ -45,7 +45,7 @@ from modos.reference.cache import is_whole, table_path
 from modos.reference.cached_store import CachedStore
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.storage.base import Progress
-from modos.storage.given import Given, described, has_name, shown
+from modos.storage.given import Given, describe_source, has_name, show_path
 from modos.storage.prefetch import fetch_ahead
 
 _WORKERS = 3  # pieces of a file that are looked through at once, or wait
@@ -61,7 +61,7 @@ def annotation_key(name: str, file: str = MANIFEST) -> str:
 def name_of(path: str) -> str:
     """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz; InvalidInputError where the file has none."""
     if not has_name(path):
-        raise InvalidInputError(f"{shown(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
+        raise InvalidInputError(f"{show_path(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
     return _SUFFIXES.sub("", Path(path).name)
 
 
@@ -114,7 +114,7 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
     names = [contig.name for contig in assembly.contigs]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or described(path), tables, built.left_out,
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or describe_source(path), tables, built.left_out,
                             {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))

@@ -163,14 +163,14 @@ class ServedStorage(ReadOnlyStorage):
         except ModosError:
             raise
         except (requests.RequestException, OSError) as error:
-            raise TransportError(f"cannot reach {_asked(url)}: {type(error).__name__}", "is the server running?") from None
+            raise TransportError(f"cannot reach {_server_of(url)}: {type(error).__name__}", "is the server running?") from None
 
     def _check(self, answer: Any, key: str) -> None:
         status = answer.status_code
         if status < 400 or status == 416:
             return
         answer.close()
-        where, server = f"{self._url}/{key}", _asked(answer.url)
+        where, server = f"{self._url}/{key}", _server_of(answer.url)
         if status == 404:
             raise NotFoundError(f"no file {where}")
         if status == 412:
@@ -198,7 +198,7 @@ class ServedStorage(ReadOnlyStorage):
         return bytes(data)
 
 
-def _asked(url: str) -> str:
+def _server_of(url: str) -> str:
     """The server that was asked: not the path, which for S3 carries a signature."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

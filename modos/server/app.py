@@ -64,7 +64,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     fuzon_url
         The server of codes that clients are told; this one's where it is None.
     """
-    storage = storage.apart(ROOT_KEY)
+    storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, keys_named, streamable_format
+from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, find_keys, streamable_format
 from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
@@ -168,7 +168,7 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
     found: dict[str, str] = {}
     for name in reversed(_PREFERENCE[kind]):
         for suffix in FORMATS[name].suffixes:
-            keys = [stem + suffix] if exact else keys_named(known, stem + suffix)
+            keys = [stem + suffix] if exact else find_keys(known, stem + suffix)
             if len(keys) > 1:
                 raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
             found |= {name: prefix + key for key in keys if key in known}

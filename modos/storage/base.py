@@ -172,7 +172,7 @@ class Storage(ABC):
             it gets, where the storage has such.
         """
 
-    def kept(self, key: str) -> int:
+    def kept_size(self, key: str) -> int:
         """The first bytes of a file that need not come again with `resume`; see `read_kept`."""
         return 0
 
@@ -235,7 +235,7 @@ class Storage(ABC):
         """Whether it tells which files there are."""
         return True
 
-    def apart(self, marker: str) -> Storage:
+    def confine(self, marker: str) -> Storage:
         """The same files, where no link leads out of the folder that has a file of the key `marker`, and that a file is in."""
         return self
 
@@ -247,7 +247,7 @@ class Storage(ABC):
         """The time by the clock that gives files theirs: that of the machine that holds them, not of who asks."""
         return time.time()
 
-    def place(self, make: bool = False) -> str:
+    def identify_place(self, make: bool = False) -> str:
         """What tells this place from one that its files were copied to, or come from; empty where there is none.
 
         Parameters
@@ -261,7 +261,7 @@ class Storage(ABC):
         """Remove the root itself where no file is left below it."""
 
     @contextmanager
-    def making(self) -> Iterator[None]:
+    def make_root(self) -> Iterator[None]:
         """Have what is written within make the root; where that fails, folders that came into being for nothing go."""
         yield
 

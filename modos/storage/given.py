@@ -50,12 +50,12 @@ def has_name(path: Name) -> bool:
     return str(path) != "-" and not _NAMELESS.fullmatch(str(path))
 
 
-def shown(path: Name | Given) -> str:
+def show_path(path: Name | Given) -> str:
     """A path as messages have it."""
     return "stdin" if str(path) == "-" else str(path)
 
 
-def described(path: Name) -> str:
+def describe_source(path: Name) -> str:
     """Where something came from, to be kept: the name of its file."""
     return Path(path).name if has_name(path) else "a pipe"
 
@@ -63,7 +63,7 @@ def described(path: Name) -> str:
 def refuse_pipe(path: Name, reason: str, hint: str) -> None:
     """Refuse a pipe where its kind of file cannot come through one."""
     if is_pipe(path):
-        raise InvalidInputError(f"{shown(path)} is a pipe, and {reason}", hint)
+        raise InvalidInputError(f"{show_path(path)} is a pipe, and {reason}", hint)
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Given(io.RawIOBase):
             size += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def through(self, file: Any) -> Given:
+    def wrap(self, file: Any) -> Given:
         """The same through a decompressor."""
         return Given(file, self.name, below=self)
 
@@ -176,7 +176,7 @@ def open_given(path: Name | Given, progress: Progress | None = None) -> Given:
     if file is None:
         raise NotFoundError("cannot read stdin: it is closed", "give a file")
     _refuse_second_time(file, path)
-    return Given(file, shown(path), None if is_pipe(path) else path, progress=progress)
+    return Given(file, show_path(path), None if is_pipe(path) else path, progress=progress)
 
 
 def _refuse_second_time(file: Any, path: Name) -> None:
@@ -194,7 +194,7 @@ def _refuse_second_time(file: Any, path: Name) -> None:
         again = (status.st_dev, status.st_ino) in _read_pipes
         _read_pipes.add((status.st_dev, status.st_ino))
     if again:
-        raise InvalidInputError(f"{shown(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first")
+        raise InvalidInputError(f"{show_path(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first")
 
 
 def read_given(path: Name | Given, limit: int) -> bytes:

@@ -80,7 +80,7 @@ class LocalStorage(Storage):
         self._resolve(prefix)
         return LocalStorage(self._root / prefix)
 
-    def apart(self, marker: str) -> LocalStorage:
+    def confine(self, marker: str) -> LocalStorage:
         return LocalStorage(self._root, marker)
 
     def presign(self, key: str, expires: int) -> str | None:
@@ -88,12 +88,12 @@ class LocalStorage(Storage):
 
     def stat(self, key: str) -> ObjectInfo:
         path = self._resolve(key)
-        with _translated(path):
+        with _translate_errors(path):
             return _info(key, os.stat(path), path)
 
     def read(self, key: str) -> tuple[bytes, str]:
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
             data = file.readall()
         tag = _content_tag(data)
@@ -119,7 +119,7 @@ class LocalStorage(Storage):
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
@@ -128,7 +128,7 @@ class LocalStorage(Storage):
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
@@ -141,18 +141,18 @@ class LocalStorage(Storage):
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
         path = self._resolve(key)
-        with _translated(path):
+        with _translate_errors(path):
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
-            with self._locked():
+            with self._hold_lock():
                 _check_condition(path, if_match)
                 self._replace(path, data, durable)
         return _content_tag(data)
 
     def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
-            with open(self._in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
+            with open(self._make_in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -166,22 +166,22 @@ class LocalStorage(Storage):
         try:
             os.link(part, path)
         except FileExistsError:
-            raise _taken(path) from None
+            raise _exists_error(path) from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            with self._locked():  # a file system without hard links
+            with self._hold_lock():  # a file system without hard links
                 _check_condition(path, None)
                 os.rename(part, path)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         """Keep other processes from writing on conditions meanwhile."""
         from filelock import FileLock, Timeout
 
         path = self._resolve(_LOCK_KEY)  # others of a group may have made it a link
         try:
-            with self._in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
+            with self._make_in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
@@ -189,16 +189,16 @@ class LocalStorage(Storage):
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
                      like: str | None = None) -> None:
         path, model = self._resolve(key), self._model(like)
-        with _translated(path):
+        with _translate_errors(path):
             if os.path.lexists(path):
-                raise _taken(path)
+                raise _exists_error(path)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
                     flags = os.O_APPEND | os.O_NONBLOCK if kept else os.O_EXCL
-                    opened = self._in_folder(path, lambda: modes.create_file(part, model, flags=flags))
+                    opened = self._make_in_folder(path, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
@@ -213,11 +213,11 @@ class LocalStorage(Storage):
     def copy(self, key: str, source: str) -> None:
         """One more name for the bytes, where the file system has hard links."""
         path, real = self._resolve(key), os.path.realpath(self._resolve(source))
-        with _translated(path):
+        with _translate_errors(path):
             try:
-                self._in_folder(path, lambda: os.link(real, path))
+                self._make_in_folder(path, lambda: os.link(real, path))
             except FileExistsError:
-                raise _taken(path) from None
+                raise _exists_error(path) from None
             except OSError as error:
                 self._prune(path.parent)
                 if error.errno not in _NO_LINKS:
@@ -232,7 +232,7 @@ class LocalStorage(Storage):
             return self._resolve(like) if like else None
         return None
 
-    def kept(self, key: str) -> int:
+    def kept_size(self, key: str) -> int:
         part = self._kept_part(self._resolve(key))
         return part.stat().st_size if part else 0
 
@@ -261,11 +261,11 @@ class LocalStorage(Storage):
 
     def delete(self, key: str) -> None:
         path = self._resolve(key, follow=False)
-        with _translated(path):
+        with _translate_errors(path):
             path.unlink(missing_ok=True)
             self._prune(path.parent)
 
-    def _in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
+    def _make_in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
         """Make a file and the folders that it is in; others may prune those while they are empty, so more than once."""
         for _ in range(_PRUNED_MEANWHILE):
             with suppress(FileNotFoundError):
@@ -316,10 +316,10 @@ class LocalStorage(Storage):
         except OSError:  # it is only read
             return time.time()
 
-    def place(self, make: bool = False) -> str:
+    def identify_place(self, make: bool = False) -> str:
         """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
         if make:
-            with _translated(self._root):
+            with _translate_errors(self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
         try:
             return f"folder {os.stat(self._root).st_ino}"
@@ -345,7 +345,7 @@ class LocalStorage(Storage):
                 os.rmdir(folder)
 
     @contextmanager
-    def making(self) -> Iterator[None]:
+    def make_root(self) -> Iterator[None]:
         made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
         try:
             yield
@@ -357,7 +357,7 @@ class LocalStorage(Storage):
 
     def list_folders(self, prefix: str = "") -> list[str]:
         top = self._resolve(prefix) if prefix else self._root
-        with _translated(top):
+        with _translate_errors(top):
             entries = sorted(entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False))
         return [f"{prefix}/{name}" if prefix else name for name in entries]
 
@@ -448,7 +448,7 @@ def _part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator
         ownership.release(mark)
 
 
-def _taken(path: Path) -> ConflictError:
+def _exists_error(path: Path) -> ConflictError:
     return ConflictError(f"{path} exists already")
 
 
@@ -459,7 +459,7 @@ def _check_condition(path: Path, if_match: str | None) -> None:
     except FileNotFoundError:
         current = None
     if current != if_match:
-        raise ConflictError(f"{path} was changed by somebody else") if if_match else _taken(path)
+        raise ConflictError(f"{path} was changed by somebody else") if if_match else _exists_error(path)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -505,7 +505,7 @@ def _write_all(file: FileIO, data: bytes) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors on a file into ours."""
     try:
         yield

@@ -110,22 +110,22 @@ class S3Storage(Uploads):
         return {name: value for name, value in found.items() if value}
 
     def child(self, prefix: str) -> S3Storage:
-        return S3Storage(self._bucket, self._full(prefix), self._filesystem, self._public_filesystem)
+        return S3Storage(self._bucket, self._full_key(prefix), self._filesystem, self._public_filesystem)
 
     def stat(self, key: str) -> ObjectInfo:
         answer = self._call("head_object", key)
-        return ObjectInfo(key, self._told(answer, "ContentLength"), self._told(answer, "ETag"), _seconds(answer.get("LastModified")))
+        return ObjectInfo(key, self._require_field(answer, "ContentLength"), self._require_field(answer, "ETag"), _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
         answer, data = self._get(key)
-        return data, self._told(answer, "ETag")
+        return data, self._require_field(answer, "ETag")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
         try:
             answer, data = self._get(key, IfNoneMatch=tag)
         except _NotModified:
             return None
-        return None if self._told(answer, "ETag") == tag else (data, self._told(answer, "ETag"))
+        return None if self._require_field(answer, "ETag") == tag else (data, self._require_field(answer, "ETag"))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         if end <= start:
@@ -135,17 +135,17 @@ class S3Storage(Uploads):
                                      **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
-        if if_match is not None and self._told(answer, "ETag") != if_match:
+        if if_match is not None and self._require_field(answer, "ETag") != if_match:
             raise ConflictError(f"{self.url}/{key} was changed while it was read")
         declared = answer.get("ContentRange")
         if declared is None:  # the server does not know ranges
-            return data[start:end], ObjectInfo(key, len(data), self._told(answer, "ETag"))
+            return data[start:end], ObjectInfo(key, len(data), self._require_field(answer, "ETag"))
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", declared)
         if not match or int(match[1]) != start:
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
-        return data, ObjectInfo(key, int(match[2]), self._told(answer, "ETag"))
+        return data, ObjectInfo(key, int(match[2]), self._require_field(answer, "ETag"))
 
-    def _told(self, answer: Mapping[str, Any], name: str) -> Any:
+    def _require_field(self, answer: Mapping[str, Any], name: str) -> Any:
         """What a server says with each object; ProtocolError where it does not."""
         if answer.get(name) is None:
             raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
@@ -157,7 +157,7 @@ class S3Storage(Uploads):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
-        return str(self._told(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
+        return str(self._require_field(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
     def delete(self, key: str) -> None:
         self._call("delete_object", key)
@@ -181,7 +181,7 @@ class S3Storage(Uploads):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, self._told(item, "Size"), self._told(item, "ETag"), _seconds(item.get("LastModified")))
+                    yield ObjectInfo(key, self._require_field(item, "Size"), self._require_field(item, "ETag"), _seconds(item.get("LastModified")))
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
@@ -192,7 +192,7 @@ class S3Storage(Uploads):
                 for folder in page.get("CommonPrefixes", ())]
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        full = self._full(prefix) if prefix else self._prefix
+        full = self._full_key(prefix) if prefix else self._prefix
         options["Prefix"] = full + "/" if full else ""
         seen: set[str] = set()
         while True:
@@ -200,7 +200,7 @@ class S3Storage(Uploads):
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = options["ContinuationToken"] = self._told(page, "NextContinuationToken")
+            token = options["ContinuationToken"] = self._require_field(page, "NextContinuationToken")
             if token in seen:
                 raise ProtocolError(f"{self._server} lists {self.url} in a circle: it is no S3 server", "check AWS_ENDPOINT_URL")
             seen.add(token)
@@ -210,7 +210,7 @@ class S3Storage(Uploads):
         return _time_of(self._call("list_objects_v2", None, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1))
 
     def presign(self, key: str, expires: int) -> str | None:
-        full = self._full(key)
+        full = self._full_key(key)
         if self._public_fs.anon:
             return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
         return str(self._public_fs.url(f"{self._bucket}/{full}", expires=expires))
@@ -222,7 +222,7 @@ class S3Storage(Uploads):
         except ConflictError:
             pass
 
-    def _full(self, key: str) -> str:
+    def _full_key(self, key: str) -> str:
         check_key(key)
         return f"{self._prefix}/{key}" if self._prefix else key
 
@@ -234,8 +234,8 @@ class S3Storage(Uploads):
 
     def _call(self, method: str, key: str | None, **arguments: Any) -> dict[str, Any]:
         if key is not None:
-            arguments["Key"] = self._full(key)
-        answer: dict[str, Any] = self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
+            arguments["Key"] = self._full_key(key)
+        answer: dict[str, Any] = self._translate_errors(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
         return answer
 
     def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict[str, Any], bytes]:
@@ -244,16 +244,16 @@ class S3Storage(Uploads):
         async def get() -> tuple[dict[str, Any], bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if self._told(answer, "ContentLength") > most:
+                if self._require_field(answer, "ContentLength") > most:
                     raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
                                       "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()
 
-        full = self._full(key)
-        answer: tuple[dict[str, Any], bytes] = self._translated(key, lambda: sync(self._fs.loop, get))
+        full = self._full_key(key)
+        answer: tuple[dict[str, Any], bytes] = self._translate_errors(key, lambda: sync(self._fs.loop, get))
         return answer
 
-    def _translated(self, key: str | None, call: Callable[[], Any]) -> Any:
+    def _translate_errors(self, key: str | None, call: Callable[[], Any]) -> Any:
         """Run a call and turn what s3fs and botocore raise into our errors; once again where the credentials have ended."""
         for again in (True, False):
             try:

@@ -106,7 +106,7 @@ class AnywhereStorage(ReadOnlyStorage):
                 return file.read(end - start)
         except Exception as error:  # each service has its own
             hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
-            raise self._explained(key, hidden or error) from None
+            raise self._explain(key, hidden or error) from None
 
     def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
         data = bytearray()
@@ -118,7 +118,7 @@ class AnywhereStorage(ReadOnlyStorage):
                 data += piece
         return bytes(data)
 
-    def _explained(self, key: str, error: BaseException) -> ModosError:
+    def _explain(self, key: str, error: BaseException) -> ModosError:
         cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
         if isinstance(cause, ModosError):
             return cause

@@ -15,8 +15,8 @@ import numpy as np
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.genomics.region import Region
 from modos.storage.base import Progress, expect
-from modos.storage.modes import whole_output
-from modos.storage.processes.panics import panics_told
+from modos.storage.modes import replace_output
+from modos.storage.processes.panics import translate_panics
 from modos.tracks.contigs import Contigs
 from modos.tracks.data import Runs
 from modos.tracks.runs import as_runs, joined
@@ -119,7 +119,7 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         yield first
         yield from entries
 
-    with panics_told(f"the track {track.name}", "it cannot be written as a bigWig: write bedGraph"):
+    with translate_panics(f"the track {track.name}", "it cannot be written as a bigWig: write bedGraph"):
         pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
@@ -145,7 +145,7 @@ def export(track: Track, path: str | Path, format: str | None = None, regions: I
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not os.path.isdir(target.parent):
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
-    with whole_output(target) as descriptor, tempfile.TemporaryDirectory(prefix="modos-") as folder:
+    with replace_output(target) as descriptor, tempfile.TemporaryDirectory(prefix="modos-") as folder:
         if format == "bigWig":
             name = Path(folder, "track.bw")  # the library opens by name: in a folder of this user's alone
             name.symlink_to(f"/dev/fd/{descriptor}")

@@ -12,7 +12,7 @@ import numpy as np
 
 from modos.errors import InvalidInputError, RegionError, listing
 from modos.formats.text import read_pieces, whole_number
-from modos.storage.given import Name, as_file, open_given, shown
+from modos.storage.given import Name, as_file, open_given, show_path
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
 from modos.tracks.contigs import Contigs, past_end
@@ -46,7 +46,7 @@ class MaskFile:
     """
 
     def __init__(self, path: Name, scores: Condition | None = None):
-        self.path = shown(path)
+        self.path = show_path(path)
         self._scores = scores
         parts: dict[str, list[Spans]] = {}
         self._last: dict[str, tuple[int, str]] = {}  # by contig the furthest end, and where it stands in the file

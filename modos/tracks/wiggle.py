@@ -18,8 +18,8 @@ import numpy as np
 from modos.errors import InvalidInputError
 from modos.formats.text import SHOWN, read_pieces, whole_number
 from modos.storage.base import Progress
-from modos.storage.given import Given, Name, shown
-from modos.storage.processes.panics import panics_told
+from modos.storage.given import Given, Name, show_path
+from modos.storage.processes.panics import translate_panics
 from modos.tracks.data import Block, Floats, Places, Runs, Values, Where
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
@@ -46,7 +46,7 @@ def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[
     TruncatedStream
         A compressed file that ends before its end.
     """
-    return parse_pieces(shown(path), read_pieces(path, progress))
+    return parse_pieces(show_path(path), read_pieces(path, progress))
 
 
 def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> Iterator[Block]:
@@ -288,7 +288,7 @@ def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str
     first = separator.join([b"0"] * (len(columns) + 1)) + b"\n"  # so that any first line may follow
     schema = {name: getattr(pl, kind) for name, kind in columns.items()} | {"more": pl.String}
     try:
-        with panics_told(source):
+        with translate_panics(source):
             table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
                                 truncate_ragged_lines=True, quote_char=None)[1:]
     except pl.exceptions.PolarsError:

@@ -15,7 +15,7 @@ from modos.errors import InvalidInputError
 from modos.formats.text import open_text, read_some
 from modos.storage.base import Progress
 from modos.storage.given import Given
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")
@@ -99,7 +99,7 @@ class Piece:
 
     def parse(self) -> Lines:
         """Its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
-        with panics_told(self.path):
+        with translate_panics(self.path):
             table = _parse(self.data)
         if table is None:
             raise _first_error(self.path, self.data, self.number)

@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 MAX_ROWS = 1 << 26
 MAX_COLUMN = 4 << 30  # bytes, decompressed
@@ -40,7 +40,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
     """
     try:
         check_parquet(path, columns)
-        with panics_told(path, _VERIFY):
+        with translate_panics(path, _VERIFY):
             return pl.read_parquet(path, columns=list(columns) if columns else None)
     except pl.exceptions.ColumnNotFoundError:
         raise
@@ -69,7 +69,7 @@ def try_table(path: str) -> None:
 
 def _names(path: Path) -> list[str]:
     try:
-        with panics_told(path, _VERIFY):
+        with translate_panics(path, _VERIFY):
             return pl.scan_parquet(path).collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
         raise _damaged(path, error) from None

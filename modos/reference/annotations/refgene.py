@@ -14,7 +14,7 @@ from modos.formats.text import open_text, read_some
 from modos.reference.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.storage.base import Progress
 from modos.storage.given import Given
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 _PREDICTION = ("id", "contig", "strand", "start", "end", "cds_start", "cds_end", "count", "starts", "ends")
 _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames")
@@ -44,7 +44,7 @@ def read_refgene(path: str | Given, progress: Progress | None = None) -> Parts:
                 raise InvalidInputError(f"{path} is larger than any table of genes: {_MAX_SIZE >> 20} MiB and {_MAX_LINES:,} lines are read")
     finally:
         file.close()
-    with panics_told(path):
+    with translate_panics(path):
         return _parts(_table(path, bytes(data)))
 
 

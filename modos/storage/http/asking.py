@@ -37,7 +37,7 @@ def ask(method: str, url: str, *, limit: int, timeout: tuple[float, float], dead
         The server cannot be reached.
     """
     end = time.monotonic() + deadline
-    return _within(deadline, url, lambda: _follow(method, url, limit, end, {"timeout": timeout, **options}))
+    return _run_within(deadline, url, lambda: _follow(method, url, limit, end, {"timeout": timeout, **options}))
 
 
 def read_json(body: bytes) -> Any:
@@ -77,7 +77,7 @@ def _follow(method: str, url: str, limit: int, end: float, options: dict[str, An
             with response:
                 if not response.is_redirect:
                     return response.status_code, _read(response.raw, limit, end)
-                url = _next(method, url, response.headers["Location"])
+                url = _find_target(method, url, response.headers["Location"])
     raise ProtocolError(f"{url} redirects again and again")
 
 
@@ -91,7 +91,7 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
     return b"".join(parts)
 
 
-def _next(method: str, url: str, location: str) -> str:
+def _find_target(method: str, url: str, location: str) -> str:
     """Where a redirect leads: on the same host, and not to a less safe connection."""
     try:
         target = urljoin(url, location)
@@ -108,7 +108,7 @@ def _next(method: str, url: str, location: str) -> str:
     return target
 
 
-def _within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
     """What some work gives; it is left alone where it takes longer, as bytes of a header that trickle have no deadline."""
     results: list[tuple[int, bytes]] = []
     errors: list[BaseException] = []

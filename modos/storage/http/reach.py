@@ -94,7 +94,7 @@ def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    address = _within(address)
+    address = _embedded_address(address)
     if address.is_link_local or address.is_multicast or address in _METADATA:
         return _LINK_LOCAL
     if address.is_loopback or address.is_unspecified:
@@ -102,7 +102,7 @@ def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return _PUBLIC if address.is_global else _PRIVATE
 
 
-def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _embedded_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address that one of IPv6 leads to, where it does; else itself."""
     if not isinstance(address, ipaddress.IPv6Address):
         return address

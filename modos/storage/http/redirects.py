@@ -36,7 +36,7 @@ class Adapter(HTTPAdapter):
         try:
             response = super().send(*request, **options)
         except requests.RequestException as error:
-            raise _own(error) or error from None
+            raise _find_own_error(error) or error from None
         if response.is_redirect:
             response.close()
             response.raw = io.BytesIO()
@@ -53,7 +53,7 @@ def _check_address(response: requests.Response) -> None:
         raise ProtocolError(f"{response.url.partition('?')[0]} redirects to what is no address", "is it the right server?") from None
 
 
-def _own(error: BaseException | None) -> ModosError | None:
+def _find_own_error(error: BaseException | None) -> ModosError | None:
     """What we said ourselves, below what requests and urllib3 say of it."""
     while error is not None and not isinstance(error, ModosError):
         error = error.__cause__ or error.__context__

@@ -14,7 +14,7 @@ def is_panic(error: BaseException) -> bool:
 
 
 @contextmanager
-def panics_told(source: object, hint: str = "copy it again") -> Iterator[None]:
+def translate_panics(source: object, hint: str = "copy it again") -> Iterator[None]:
     """Raise IntegrityError, with the name of the file that is read, where a library panics."""
     try:
         yield
