@@ -90,7 +90,7 @@ def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.
     rank = np.empty(len(texts), np.int32)
     rank[order] = np.arange(len(texts), dtype=np.int32)
     of_names = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    ends, postings = _grouped(rank[met], of_names, len(texts))
+    ends, postings = _group(rank[met], of_names, len(texts))
     in_order = _Texts()
     for at in order:
         in_order.add(texts[at])
@@ -128,7 +128,7 @@ def grams_of(word: bytes) -> list[int]:
     return list(dict.fromkeys(padded[at] << 16 | padded[at + 1] << 8 | padded[at + 2] for at in range(len(padded) - 2)))
 
 
-def _grouped(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
+def _group(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
              ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Values by the group they are of, in their order, and where each group ends."""
     order = np.argsort(groups, kind="stable")

@@ -35,7 +35,7 @@ def read_terms(path: Name) -> Iterator[Term]:
             if file.peek(2) == b"\x1f\x8b":
                 file = file.wrap(igzip.open(file, "rb"))
             bounded = _Bounded(file)
-            yield from _reader(file, file.peek(_HEAD))(bounded.given())
+            yield from _reader(file, file.peek(_HEAD))(bounded.to_given())
         except (EOFError, DeflateError, igzip.BadGzipFile) as error:
             raise InvalidInputError(f"{file} is damaged: {error}", "copy it again") from None
         except OSError as error:
@@ -60,7 +60,7 @@ class _Bounded:
         self._file = file
         self._left = MAX_FILE
 
-    def given(self) -> Given:
+    def to_given(self) -> Given:
         """It, as the readers take it."""
         return self._file.wrap(self)
 

@@ -19,7 +19,7 @@ def folders() -> list[Path]:
     return [Path.home() / ".c4gh", tokens.token_file().parent / "keys"]
 
 
-def keys_at_hand(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
+def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
     """Secret keys that are here, by their files, each with its public half.
 
     They are that of `MODOS_SECRET_KEY`, the `.sec` files of `folders`, and
@@ -32,12 +32,12 @@ def keys_at_hand(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
         Files of public keys: `me.pub` may have `me.sec` beside it.
     """
     named = os.environ.get(SECRET_KEY_VARIABLE)
-    candidates = [*([Path(named)] if named else []), *_in_folders(), *(path for public in beside for path in _halves(public))]
+    candidates = [*([Path(named)] if named else []), *_list_secret_files(), *(path for public in beside for path in _secret_paths(public))]
     found = {path: _public_half(path) for path in dict.fromkeys(candidates)}
     return {path: public for path, public in found.items() if public}
 
 
-def own_key() -> PublicKey:
+def find_own_key() -> PublicKey:
     """The public half of the key of whoever sits here: that of `MODOS_SECRET_KEY`, or the only one of `folders`.
 
     Raises
@@ -53,7 +53,7 @@ def own_key() -> PublicKey:
             return public
         raise NotFoundError(f"{named} ({SECRET_KEY_VARIABLE}) is no secret key whose public half can be told",
                             "give it with --secret-key, or put its public key beside it (.pub)")
-    found = {path: public for path in _in_folders() if (public := _public_half(path))}
+    found = {path: public for path in _list_secret_files() if (public := _public_half(path))}
     if len(set(found.values())) > 1:
         raise InvalidInputError(f"there are several keys: {listing(str(path) for path in found)}", hint)
     if not found:
@@ -62,11 +62,11 @@ def own_key() -> PublicKey:
     return next(iter(found.values()))
 
 
-def _in_folders() -> list[Path]:
+def _list_secret_files() -> list[Path]:
     return [path for folder in folders() if os.path.isdir(folder) for path in sorted(folder.glob("*.sec"))]
 
 
-def _halves(public: Path) -> Iterator[Path]:
+def _secret_paths(public: Path) -> Iterator[Path]:
     """Where the secret key may be that goes with a public one: `me.sec` or `me` beside `me.pub`."""
     if public.suffix == ".pub":
         yield from (public.with_suffix(".sec"), public.with_suffix(""))

@@ -54,7 +54,7 @@ class Header:
         """BLAKE2b-512 of its bytes, in hexadecimal digits."""
         return digest_of(self.to_bytes())
 
-    def open(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
+    def decrypt(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
         """Open it.
 
         Parameters
@@ -70,13 +70,13 @@ class Header:
             them is not what it should be, or an edit list is of somebody else.
         """
         senders = None if sender is None else as_public_keys(sender)
-        found = self._opened(secret)
+        found = self._decrypt_packets(secret)
         plain = [content for packet, content in found if senders is None or writer_of(packet) in senders]
         if not found:
             raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
         if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
             raise DecryptError("the file is not sealed for this key by that sender, but by "
-                               + _listed(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
+                               + _list_fingerprints(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
                                "writes packets, too: give the keys of all whose word you take")
         if any(_kind(content) == _EDIT_LIST for _, content in found if content not in plain):
             raise DecryptError("what counts of the file is said by somebody else than that sender")
@@ -88,32 +88,32 @@ class Header:
 
     def packets_for(self, secret: SecretKey) -> tuple[bytes, ...]:
         """Those that a key opens."""
-        return tuple(packet for packet, _ in self._opened(secret))
+        return tuple(packet for packet, _ in self._decrypt_packets(secret))
 
-    def _opened(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
+    def _decrypt_packets(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
         """The packets that a key opens, with what is in them."""
-        found = ((packet, _open_packet(packet, secret)) for packet in self.packets)
+        found = ((packet, _decrypt_packet(packet, secret)) for packet in self.packets)
         return [(packet, content) for packet, content in found if content is not None]
 
-    def opens(self, secret: SecretKey) -> bool:
+    def has_packets_for(self, secret: SecretKey) -> bool:
         """Whether a key opens any packet."""
-        return bool(self._opened(secret))
+        return bool(self._decrypt_packets(secret))
 
-    def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
+    def reencrypt(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
         """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
 
         Whose key opens it has all that is needed: a second edit list would
         lock them out.
         """
-        return self._with(self.packets if keep else (), secret, recipients)
+        return self._add_recipients(self.packets if keep else (), secret, recipients)
 
-    def reduced(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
+    def reencrypt_for_others(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
         """The header for who has the key, whose packets stay as they are, and for others alone, as bytes."""
-        return self._with(self.packets_for(secret), secret, others)
+        return self._add_recipients(self.packets_for(secret), secret, others)
 
-    def _with(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
+    def _add_recipients(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
         new = (one for one in recipients if not (packets and one == secret.public))
-        return _serialise([*packets, *_seal_packets(self.open(secret), new, secret)])
+        return _serialise([*packets, *_encrypt_packets(self.decrypt(secret), new, secret)])
 
     def to_bytes(self) -> bytes:
         """It, as it is in the file."""
@@ -131,11 +131,11 @@ def writer_of(packet: bytes) -> PublicKey | None:
     return PublicKey(key) if any(key) else None
 
 
-def _listed(writers: Iterable[PublicKey | None]) -> str:
+def _list_fingerprints(writers: Iterable[PublicKey | None]) -> str:
     return ", ".join(dict.fromkeys(writer.fingerprint for writer in writers if writer))
 
 
-def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+def encrypt_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
                 edits: Edits | None = None) -> bytes:
     """The header of a body that is sealed with a key.
 
@@ -146,7 +146,7 @@ def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey |
     """
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
-    return _serialise(_seal_packets(Opened((key,), edits), dict.fromkeys(recipients), sender or SecretKey.random()))
+    return _serialise(_encrypt_packets(Opened((key,), edits), dict.fromkeys(recipients), sender or SecretKey.random()))
 
 
 def read_header(read: Callable[[int, int], bytes]) -> Header:
@@ -194,7 +194,7 @@ def _serialise(packets: Sequence[bytes]) -> bytes:
         _NUMBER.pack(len(packet) + 4) + packet for packet in packets)
 
 
-def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
+def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
     from crypt4gh import header
 
     contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
@@ -205,7 +205,7 @@ def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Secre
             for recipient in recipients for content in contents]
 
 
-def _open_packet(packet: bytes, secret: SecretKey) -> bytes | None:
+def _decrypt_packet(packet: bytes, secret: SecretKey) -> bytes | None:
     """The content of a packet, None where the key does not open it."""
     from crypt4gh import header
 

@@ -111,7 +111,7 @@ def load_public_key(path: str | Path) -> PublicKey:
         It is no public key, or a secret one.
     """
     data = _read(path)
-    with _named(path):
+    with _name_file(path):
         lines = lines_of(data)
         if is_secret(lines):
             raise UnusableKey("a secret key", "give the public key that goes with it (.pub)")
@@ -144,7 +144,7 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
 
     exceptions.print = lambda *_, **__: None  # it would speak to stderr where a key is wrong
     data = _read(path)
-    with _named(path):
+    with _name_file(path):
         lines = lines_of(data)
         if not is_secret(lines):
             raise UnusableKey("a public key" if is_public(lines) else "not a key file", "give the secret key (.sec)")
@@ -163,7 +163,7 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
 
 
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
+def _name_file(path: str | Path) -> Iterator[None]:
     """Say of which file it is that it cannot be used."""
     try:
         yield
@@ -198,7 +198,7 @@ class _Asked:
     def __call__(self) -> str:
         self.was = True
         try:
-            return _encodable(self._passphrase())
+            return _check_encodable(self._passphrase())
         except Exception as error:
             self.refusal = error
             raise
@@ -225,7 +225,7 @@ def _from_environment() -> str:
     return passphrase
 
 
-def _encodable(passphrase: str) -> str:
+def _check_encodable(passphrase: str) -> str:
     try:
         passphrase.encode()
     except UnicodeEncodeError:
@@ -281,7 +281,7 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
     secret = SecretKey.random()
     note = comment.encode() if comment else None
     if passphrase is not None:
-        encoded = encode_private_key(secret.raw, _encodable(passphrase).encode(), note)
+        encoded = encode_private_key(secret.raw, _check_encodable(passphrase).encode(), note)
     else:
         encoded = (MAGIC_WORD + encode_string(None) + encode_string(None) + encode_string(secret.raw)
                    + (encode_string(note) if note else b""))

@@ -31,13 +31,13 @@ class SealRecord(NamedTuple):
     seal: str | None = None
 
     @classmethod
-    def of(cls, attributes: Mapping[str, Any]) -> SealRecord:
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
         """What an element says of its file."""
         size, seal = attributes.get("data_size"), attributes.get("seal_digest")
         return cls(size if isinstance(size, int) else None, _digests(attributes)[:1], seal if _is_digest(seal) else None)
 
     @classmethod
-    def of_index(cls, attributes: Mapping[str, Any]) -> SealRecord:
+    def from_index_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
         """What an element says of the indexes of its file."""
         return cls(headers=_digests(attributes)[1:])
 
@@ -68,9 +68,9 @@ def find_record(metadata: Metadata, key: str) -> SealRecord:
         if not isinstance(path, str) or is_array_path(path):
             continue
         if path == key:
-            return SealRecord.of(attributes)
+            return SealRecord.from_attributes(attributes)
         if key in index_names(path):
-            return SealRecord.of_index(attributes)
+            return SealRecord.from_index_attributes(attributes)
     return SealRecord()
 
 
@@ -86,7 +86,7 @@ def iter_whole(pieces: Iterable[bytes], opened: Opened, record: SealRecord, name
 
     digest, held = body.Digest(), b""
     try:
-        for piece in body.apply_edits(body.unseal(pieces, opened.keys, digest), opened.edits):
+        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, digest), opened.edits):
             if held:
                 yield held
             held = piece

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modos.encryption.header import MAGIC, Header
 from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted
 from modos.storage import Readable
@@ -28,7 +28,7 @@ def check_structure(storage: Readable, key: str) -> Header:
     """
     from modos.encryption.body import plain_size
 
-    header, _, info = stored_header(storage, key)
+    header, _, info = read_stored_header(storage, key)
     if not any(_may_hold_a_key(packet) for packet in header.packets):
         raise DecryptError("the header is damaged: none of its packets can hold a data key")
     plain_size(info.size - header.size)
@@ -39,7 +39,7 @@ def _may_hold_a_key(packet: bytes) -> bool:
     return packet[:4] == bytes(4) and len(packet) >= _DATA_KEY_PACKET
 
 
-def is_sealed(path: Path) -> bool:
+def is_crypt4gh(path: Path) -> bool:
     """Whether a file of this machine begins as Crypt4GH does, whatever its name says."""
     try:
         with open(path, "rb") as file:
@@ -51,10 +51,10 @@ def is_sealed(path: Path) -> bool:
 def source_header(source: Path) -> Header:
     """The header of a sealed file of this machine."""
     real = source.resolve()
-    return stored_header(LocalStorage(real.parent), real.name)[0]
+    return read_stored_header(LocalStorage(real.parent), real.name)[0]
 
 
-def check_source_seal(source: Path, key: str) -> None:
+def check_source_encryption(source: Path, key: str) -> None:
     """Refuse a file of this machine that is not what the name it gets says, sealed or plain.
 
     Raises
@@ -65,7 +65,7 @@ def check_source_seal(source: Path, key: str) -> None:
         It is Crypt4GH, and is to be named as a plain file.
     """
     if not is_encrypted(key):
-        if is_sealed(source):
+        if is_crypt4gh(source):
             raise InvalidInputError(f"{source} is encrypted (Crypt4GH), and its name in the object, {key}, says that it is not",
                                     f"give it a data_path that ends with {ENCRYPTED_SUFFIX}, or decrypt it first")
         return

@@ -35,7 +35,7 @@ from modos.object.changes import (
 from modos.object.document import Document
 from modos.object import journal
 from modos.encryption.keys import SecretKey
-from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
     listing,
@@ -435,7 +435,7 @@ class Transaction:
         """Where a file goes that replaces another: a free key of its format, and that format."""
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
-        sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
+        sealed = sealing or is_encrypted(source) or (is_crypt4gh(source) and is_encrypted(before))
         if wanted:
             key = plain_name(wanted) + (ENCRYPTED_SUFFIX if sealed or is_encrypted(wanted) else "")
         else:

@@ -12,8 +12,8 @@ import pytest
 from starlette.responses import RedirectResponse, Response
 
 from modos.api import MODO
-from modos.encryption.body import seal
-from modos.encryption.header import seal_header
+from modos.encryption.body import encrypt
+from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, load_public_key
 from modos.errors import DecryptError, ProtocolError
 from modos.genomics import GenomicFile
@@ -48,7 +48,7 @@ class Sealing:
         (self.folder / "their.pub").write_bytes(base64.b64decode(headers["htsget-context-public-key"]))
         key = os.urandom(32)
         recipient = load_public_key(self.folder / "their.pub")
-        self.sealed = seal_header(key, [recipient], SERVER) + b"".join(seal(iter([self.data]), key))
+        self.sealed = encrypt_header(key, [recipient], SERVER) + b"".join(encrypt(iter([self.data]), key))
         first = "data:;base64," + base64.b64encode(self.sealed[:400]).decode()
         return json.dumps({"htsget": self.ticket | {"urls": [{"url": first}, {"url": f"{self.url}/block"}]}})
 
