@@ -205,15 +205,15 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
     """The format to write: the one that is named, else what the file's name says, else the file's own."""
     from modos.genomics.writer import OutputFormat
 
-    by_name = OutputFormat.of_path(output)
+    by_name = OutputFormat.from_path(output)
     if name is None and by_name:
         return by_name
     is_pipe = output == "-" and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
     chosen = name or default or genomic.format.name
     if chosen.upper() != "VCF":
-        return OutputFormat.named(chosen, compressed=not is_pipe)
+        return OutputFormat.from_name(chosen, compressed=not is_pipe)
     if name or default:
-        return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed))
+        return OutputFormat.from_name(chosen, compressed=bool(by_name and by_name.compressed))
     return OutputFormat(chosen, compressed=not is_pipe, blocks=True)
 
 

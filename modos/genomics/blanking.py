@@ -45,7 +45,7 @@ class Blanking:
         self._wanted, self._unwanted = ({tag.encode() for tag in tags or ()} for tags in (query.tags, query.notags))
 
     @classmethod
-    def of(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
+    def from_query(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
         """What a query leaves out; None where that is nothing.
 
         Raises
@@ -120,7 +120,7 @@ class Blanking:
         if self._kept[_SEQ]:
             return data[at:qualities_at] + b"\xff" * count
         if self._kept[_QUAL] and count and data[qualities_at] != _NO_QUALITY:
-            return _unknown(count) + data[qualities_at:qualities_at + count]
+            return _unknown_bases(count) + data[qualities_at:qualities_at + count]
         return b""
 
     def _tags(self, data: bytes, at: int, end: int, is_tagged: bool) -> bytes:
@@ -195,7 +195,7 @@ def _has_cigar(data: bytes, at: int, end: int) -> bool:
                for tag, start, _ in _iter_tags(data, at, end))
 
 
-def _unknown(count: int) -> bytes:
+def _unknown_bases(count: int) -> bytes:
     """So many N, two in a byte."""
     return b"\xff" * (count >> 1) + b"\xf0" * (count & 1)
 

@@ -54,8 +54,8 @@ class Region:
 
     def __init__(self, contig: str = "", start: float = 0, end: float | None = None, *, chrom: str = ""):
         object.__setattr__(self, "contig", contig or chrom)
-        object.__setattr__(self, "start", _whole(start))
-        object.__setattr__(self, "end", None if end is None or end == math.inf else _whole(end))
+        object.__setattr__(self, "start", _to_whole(start))
+        object.__setattr__(self, "end", None if end is None or end == math.inf else _to_whole(end))
         self._check()
 
     def _check(self) -> None:
@@ -170,7 +170,7 @@ def _read_number(text: str) -> int:
         raise RegionError(f"{text[:50]!r} is not a whole number") from None
 
 
-def _whole(position: float) -> int:
+def _to_whole(position: float) -> int:
     if position != int(position):
         raise RegionError(f"{position} is not a whole number")
     return int(position)
@@ -239,7 +239,7 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
     TruncatedStream
         A compressed file that ends before its end.
     """
-    path, is_bed = _named(str(path))
+    path, is_bed = _split_prefix(str(path))
     regions: list[Region] = []
     for number, line in enumerate(_lines(path), 1):
         fields = line.split("\t" if "\t" in line else None)
@@ -259,7 +259,7 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
     return tuple(regions)
 
 
-def _named(path: str) -> tuple[str, bool]:
+def _split_prefix(path: str) -> tuple[str, bool]:
     """A path, and whether it is said to be BED: by its end, or by `bed:` before it."""
     if path.startswith("bed:"):
         return path.removeprefix("bed:"), True

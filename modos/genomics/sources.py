@@ -146,7 +146,7 @@ class StorageSource:
                                   "`modos check` says more; open the object again where somebody else has changed it")
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
-        return Stream(plan.regions, None, started) if regions is not None else _whole(started, self._recorded, self.name)
+        return Stream(plan.regions, None, started) if regions is not None else _whole_stream(started, self._recorded, self.name)
 
     def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
@@ -203,13 +203,13 @@ class HtsgetSource:
         """One stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
-            yield _whole(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
+            yield _whole_stream(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
             contigs = self.contigs()
             if self.format.name == "VCF":
-                places = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
+                places = [r if isinstance(r, Region) else _resolve_region(r, Region.parse(r), contigs) for r in regions]
                 regions = places
                 for region in places:
                     if region.contig not in contigs:  # which only the index may know
@@ -235,7 +235,7 @@ class HtsgetSource:
                 raise
             return next(self._open_several((meant,)))
         opening = open_stream(self.format, stream.pieces)
-        meant = _settled(region, guess, opening.header.contigs)
+        meant = _resolve_region(region, guess, opening.header.contigs)
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
@@ -263,7 +263,7 @@ class HtsgetSource:
             return ()
 
 
-def _whole(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
+def _whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
     """A stream of a whole file."""
     known = any(recorded)
     return Stream(None, None, verify(pieces, recorded, name) if known else pieces, recorded.checksum is not None)
@@ -288,7 +288,7 @@ class FallbackSource:
         try:
             first = next(streams)
         except RemoteError as error:
-            yield from self._instead(error).open(regions)
+            yield from self._fall_back(error).open(regions)
             return
         yield first
         yield from streams
@@ -298,7 +298,7 @@ class FallbackSource:
         try:
             return self._served.open_header()
         except RemoteError as error:
-            return self._instead(error).open_header()
+            return self._fall_back(error).open_header()
 
     def contigs(self) -> tuple[str, ...]:
         """Those of the stored file, or else what the server says."""
@@ -307,12 +307,12 @@ class FallbackSource:
         except (AccessError, RemoteError):
             return self._served.contigs()
 
-    def _instead(self, error: RemoteError) -> StorageSource:
+    def _fall_back(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)
         return self._stored
 
 
-def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
+def _resolve_region(text: str, asked: Region, contigs: Iterable[str]) -> Region:
     try:
         return Region.parse(text, dict.fromkeys(contigs))
     except NotFoundError:
@@ -344,11 +344,11 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     file_id = unquote(found["id"])
     key = None if secret is None else secret.public.to_pem()
     client = HtsgetClient(found["server"], workers=workers, token=token, public_key=key)
-    format = _offered(client, kind, file_id, _SCHEME if secret else None)
+    format = _discover_format(client, kind, file_id, _SCHEME if secret else None)
     return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
 
 
-def _offered(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
+def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
     """The format that a server gives a file in, else the first that it has."""
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):

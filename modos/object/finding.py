@@ -133,7 +133,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
-    recorded = Recorded.of(attributes, sealed=name != key)
+    recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
     kind = StorageSource if name == key else UnsealedSource
     stored = kind(planner.storage, name, planner, workers, recorded)

@@ -34,7 +34,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
         Of whom one must have sealed them; anybody may where it is None.
     """
     verified = []
-    expect(progress, sum(Recorded.of(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
+    expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
         for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):

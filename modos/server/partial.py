@@ -126,6 +126,6 @@ def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking,
     """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
     runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))
-    yield from map(compress, slicing.filled(runs))
+    yield from map(compress, slicing.fill_blocks(runs))
     if is_last:
         yield BGZF_EOF

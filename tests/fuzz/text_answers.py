@@ -71,7 +71,7 @@ def _read_ticket(path: Path) -> None:
     ticket = Ticket.from_json(path.read_bytes(), "BAM", "BAM")
     ticket.to_bytes(), ticket.is_one_stream
     for block in ticket.blocks:
-        if block.inline() is None:
+        if block.decode_inline() is None:
             with patch("modos.storage.http.reach.socket.getaddrinfo", side_effect=OSError):
                 check_allowed(block.url, _SERVER)
 

@@ -167,7 +167,7 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
     with pytest.raises(NotFoundError):
         by_key.ticket("reads", old_id, Query("CRAM"))
     by_key.ticket("reads", f"{place.id}/demo1~2", Query("CRAM"))
-    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.inline() is None]
+    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.decode_inline() is None]
     assert led and set(led) == {404}
     with pytest.raises(ModosError):
         b"".join(by_key.iter_bytes(ticket))

@@ -101,7 +101,7 @@ class HtsgetClient:
         done = 0
         for start in range(0, len(query.regions), MAX_REGIONS):
             part = replace(query, regions=query.regions[start:start + MAX_REGIONS])
-            ticket = self._posted(kind, file_id, part) if len(part.regions) > 1 else self.ticket(kind, file_id, part)
+            ticket = self._post_ticket(kind, file_id, part) if len(part.regions) > 1 else self.ticket(kind, file_id, part)
             if ticket is None:
                 break
             yield part, ticket
@@ -109,7 +109,7 @@ class HtsgetClient:
         single = [replace(query, regions=(region,)) for region in query.regions[done:]]
         yield from zip(single, fetch_ahead(lambda one, _: self.ticket(kind, file_id, one), single, self._workers))
 
-    def _posted(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
+    def _post_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
         """The ticket of a POST request; None where the server does not take it, or answers with several streams."""
         try:
             ticket = self.ticket(kind, file_id, query)
@@ -181,7 +181,7 @@ class _Stream:
         """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
         for number, block in enumerate(self._ticket.blocks):
             span = block.byte_range
-            if block.inline() is not None or (span and span.size <= PART):
+            if block.decode_inline() is not None or (span and span.size <= PART):
                 yield _Part(number)
             elif not is_splittable(block):
                 yield _Part(number, kind="whole")
@@ -214,7 +214,7 @@ class _Stream:
                 return received, end
 
     def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
-        data = self._ticket.blocks[part.block].inline()
+        data = self._ticket.blocks[part.block].decode_inline()
         return data if data is not None else b"".join(self._iter(part, stop))
 
     def _iter(self, part: _Part, stop: threading.Event | None) -> Generator[bytes, None, None]:
@@ -228,9 +228,9 @@ class _Stream:
                     yield piece
                 return
             except Expired as error:
-                self._renewed(ticket, error)
+                self._renew_ticket(ticket, error)
 
-    def _renewed(self, old: Ticket, error: Expired) -> None:
+    def _renew_ticket(self, old: Ticket, error: Expired) -> None:
         """Have a new ticket in the place of one that has expired; once."""
         with self._lock:
             if self._ticket is not old:

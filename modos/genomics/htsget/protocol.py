@@ -87,7 +87,7 @@ class Block:
                 return ByteRange(int(match[1]), int(match[2]) + 1)
         return None
 
-    def inline(self) -> bytes | None:
+    def decode_inline(self) -> bytes | None:
         """The bytes of a data URI (RFC 2397), or None for another URL."""
         if self.content is not None:
             return self.content

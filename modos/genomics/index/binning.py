@@ -259,14 +259,14 @@ def _parse_names(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
         raise struct.error
     text = data[start:start + length].removesuffix(b"\0")
     if text.count(b"\0") >= _MAX_TARGETS:
-        raise _too_many()
+        raise _too_many_error()
     return tuple(text.decode("utf-8", "backslashreplace").split("\0")) if text else (), start + length
 
 
 def _parse_targets(data: bytes, at: int, count: int, layout: struct.Struct) -> tuple[_Target, ...]:
     """Walk over the bins of all targets, noting where they are."""
     if count > _MAX_TARGETS:
-        raise _too_many()
+        raise _too_many_error()
     targets = []
     for _ in range(count):
         (bins,) = struct.unpack_from("<I", data, at)
@@ -289,5 +289,5 @@ def _skip_bins(data: bytes, at: int, count: int, layout: struct.Struct) -> int:
     return at
 
 
-def _too_many() -> InvalidInputError:
+def _too_many_error() -> InvalidInputError:
     return InvalidInputError(f"the index is of more than {_MAX_TARGETS:,} contigs")

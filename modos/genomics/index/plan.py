@@ -11,7 +11,7 @@ from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.crai import UNPLACED, Crai
 from modos.genomics.index.file_header import Header
 from modos.genomics.index.parse import Index
-from modos.genomics.index.slices import Chunk, Segment, beyond_end, cut, merge_chunks
+from modos.genomics.index.slices import Chunk, Segment, beyond_end_error, cut, merge_chunks
 from modos.genomics.region import UNMAPPED, Region, unknown_contig
 from modos.storage.base import ByteRange
 
@@ -63,7 +63,7 @@ def plan_regions(
         raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
                                 f"give a {' or '.join(INDEX_KINDS[format.name])} index")
     if isinstance(index, Crai):
-        return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
+        return _inline_small(read, _plan_containers(read, size, header, index, regions), inline)
     chunks = find_chunks(format, read, size, header, index, regions)
     segments = cut(read, size, chunks, inline=inline, workers=workers)
     return _with_last_newline(segments, read, size, header, chunks[-1][1]) if format.name == "VCF" and chunks else segments
@@ -89,11 +89,11 @@ def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index
         chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
     else:
         assert index is not None
-        chunks = [chunk for region in _joined(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
+        chunks = [chunk for region in _join_regions(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
     return merge_chunks((max(start, header.end), end) for start, end in chunks if end > header.end)
 
 
-def _joined(regions: Iterable[Region]) -> Iterator[Region]:
+def _join_regions(regions: Iterable[Region]) -> Iterator[Region]:
     """The regions, those as one that follow each other within a window of the index."""
     last: Region | None = None
     for region in regions:
@@ -107,7 +107,7 @@ def _joined(regions: Iterable[Region]) -> Iterator[Region]:
         yield last
 
 
-def _inlined(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
+def _inline_small(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
     """The ranges, those that are small as bytes."""
     for span in ranges:
         if span.size <= inline:
@@ -125,7 +125,7 @@ def _find_chunks(
             raise InvalidInputError("variants have no region `*`: it stands for reads without a position")
         start, end = index.end_of_placed(), _check_end(read, size, header.eof) << 16
         if start > size << 16:
-            raise beyond_end(size)
+            raise beyond_end_error(size)
         return [(start, end)] if start < end else []
     target = _target_id(format, header, index, region.contig)
     return [] if target is None else index.chunks(target, region.start, region.limit)
@@ -166,7 +166,7 @@ def _plan_containers(
     for start in starts:
         end = index.end_of(start) or _check_end(read, size, header.eof)
         if end > size:
-            raise beyond_end(size)
+            raise beyond_end_error(size)
         if start < header.end or start >= end:
             raise IntegrityError(f"the index does not fit the file: no container of records starts at byte {start:,}",
                                  "make the index again")
