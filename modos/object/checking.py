@@ -304,7 +304,7 @@ def _check_array_paths(document: Document, wrong: Container[str]) -> Iterator[Fi
 
 
 def _check_recorded(document: Document, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
-    from modos.tracks.arrays import recorded_of
+    from modos.tracks.arrays import describe_arrays
 
     arrays = {path: node.get("attributes", {}) for path, node in document.nodes.items()
               if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id}
@@ -314,7 +314,7 @@ def _check_recorded(document: Document, element_id: str, attributes: Mapping[str
         if element_id.startswith("data/") and attributes.get("data_checksum"):
             yield Finding("missing", element_id, "the checksum of arrays is recorded, and there are none")
         return
-    found = recorded_of(arrays)
+    found = describe_arrays(arrays)
     if attributes.get("data_size", found["data_size"]) != found["data_size"]:
         yield Finding("size", element_id, f"its arrays have {found['data_size']:,} bytes, recorded are {attributes['data_size']:,}")
     elif attributes.get("data_checksum") not in (None, found["data_checksum"]):

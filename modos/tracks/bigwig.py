@@ -19,7 +19,7 @@ from modos.storage.base import Progress
 from modos.storage.given import Given, Name, refuse_pipe
 from modos.storage.processes.forking import cached_property
 from modos.tracks.bigwig_blocks import BigWigBlocks
-from modos.tracks.bigwig_zooms import zoomed
+from modos.tracks.bigwig_zooms import zoom_blocks
 from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.data import Block, Floats, Runs, Values, Where
 from modos.tracks.genome import Genome
@@ -147,7 +147,7 @@ class BigWigTrack(Track):
 
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
         contig, start, end = self.contigs.place(region)
-        return zoomed(self._blocks, contig.name, start, end, bins)
+        return zoom_blocks(self._blocks, contig.name, start, end, bins)
 
     def describe(self) -> dict[str, Any]:
         return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}

@@ -34,7 +34,7 @@ def fits_runs(spec: ArraySpec, contigs: Contigs) -> bool:
 def fits_zoom(spec: ArraySpec, contigs: Contigs) -> bool:
     """Whether an array can have the zoom levels of a track, each with a bin for all of the axis."""
     try:
-        levels = zooms.levels_from(spec.attributes)
+        levels = zooms.read_levels(spec.attributes)
     except (KeyError, TypeError, ValueError, OverflowError):
         return False
     return (len(spec.shape) == 2 and spec.shape[0] == len(zooms.ROWS) and spec.dtype == "float64"

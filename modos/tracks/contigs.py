@@ -178,10 +178,10 @@ class Contigs(Mapping[str, Contig]):
         contig = self[region.contig]
         end = contig.length if region.end is None else region.end
         if end > contig.length or region.start >= contig.length:
-            raise past_end(contig, max(end, region.start + 1))
+            raise past_end_error(contig, max(end, region.start + 1))
         return contig, region.start, end
 
-    def renamed(self, names: Mapping[str, str]) -> Contigs:
+    def with_names(self, names: Mapping[str, str]) -> Contigs:
         """The same with other names; the old ones become aliases. Names that the mapping lacks stay."""
         new = [names.get(name, name) for name in self.lengths]
         if len(set(new)) < len(new):
@@ -199,7 +199,7 @@ class Contigs(Mapping[str, Contig]):
         return Contigs(self.lengths, self._supercontigs, self.aliases | known, self.offsets)
 
 
-def past_end(contig: Contig, end: int) -> RegionError:
+def past_end_error(contig: Contig, end: int) -> RegionError:
     """The error for a position that a contig does not have."""
     return RegionError(f"position {end:,} is past the end of {contig.name}, which has {contig.length:,} bases",
                        "positions are 1-based and inclusive in text, 0-based and half-open in Python")

@@ -19,7 +19,7 @@ from modos.storage.modes import replace_output
 from modos.storage.processes.panics import translate_panics
 from modos.tracks.contigs import Contigs
 from modos.tracks.data import Runs
-from modos.tracks.runs import as_runs, joined
+from modos.tracks.runs import as_runs, join_runs
 from modos.tracks.track import Track
 
 FORMATS = {"bigWig": (".bw", ".bigwig"), "bedGraph": (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz", ".bed", ".bed.gz"),
@@ -61,7 +61,7 @@ def write_text(track: Track, out: BinaryIO | BufferedIOBase, format: str, region
     if format == "wig":
         out.write(f'track type=wiggle_0 name="{track.name}"\n'.encode())
     for runs in iter_runs(track, regions, progress):
-        out.write(_bedgraph(joined(runs)) if format == "bedGraph" else _wiggle(runs))
+        out.write(_bedgraph(join_runs(runs)) if format == "bedGraph" else _wiggle(runs))
 
 
 def _bedgraph(runs: Runs) -> bytes:
@@ -87,14 +87,14 @@ def _wiggle(runs: Runs) -> bytes:
             parts.append(pl.DataFrame({"value": values}).write_csv(include_header=False).encode())
             continue
         spans = lengths[first:last]
-        for low, high in _alike(spans):
+        for low, high in _iter_alike(spans):
             parts.append(f"variableStep chrom={runs.contig} span={spans[low]}\n".encode())
             table = pl.DataFrame({"at": runs.starts[first + low:first + high] + 1, "value": runs.values[first + low:first + high]})
             parts.append(table.write_csv(include_header=False, separator=" ").encode())
     return b"".join(parts)
 
 
-def _alike(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
+def _iter_alike(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
     borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     yield from zip(borders, borders[1:])
 

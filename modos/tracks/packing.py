@@ -69,9 +69,9 @@ class Packing:
     @cached_property
     def _table(self) -> Floats:
         count = 1 << 8 * np.dtype(self.dtype).itemsize
-        return self._divided(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
+        return self._divide(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
 
-    def _divided(self, numbers: np.ndarray) -> Floats:
+    def _divide(self, numbers: np.ndarray) -> Floats:
         if self.dtype == "int32":
             values = (numbers / 10.0**self.decimals).astype(np.float32)
         else:
@@ -89,7 +89,7 @@ class Packing:
             return out
         values: Floats
         if self.dtype == "int32":
-            values = self._divided(numbers)
+            values = self._divide(numbers)
             if out is None:
                 return values
             out[:] = values
@@ -112,7 +112,7 @@ class Packing:
         numbers = scaled.astype(self.dtype)
         numbers[(values == 0) & np.signbit(values)] = self.negative_zero
         numbers[absent] = self.missing
-        return numbers if same_values(self.unpack(numbers), values) else None
+        return numbers if are_same_values(self.unpack(numbers), values) else None
 
     def pack_fitting(self, values: Floats) -> np.ndarray:
         """As `pack`, of values that are known to fit."""
@@ -121,7 +121,7 @@ class Packing:
         return numbers
 
 
-def same_values(left: Floats, right: Floats) -> bool:
+def are_same_values(left: Floats, right: Floats) -> bool:
     """Whether two arrays of float32 have the same bits; one NaN is as good as another."""
     differing = left.view(np.uint32) != right.view(np.uint32)
     return not differing.any() or bool(np.isnan(left[differing]).all() and np.isnan(right[differing]).all())

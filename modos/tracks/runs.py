@@ -13,7 +13,7 @@ def to_runs(values: Values) -> Runs:
     """Values per base as runs."""
     bits = values.values.view(np.uint32)
     borders = np.concatenate(([0], np.flatnonzero(bits[1:] != bits[:-1]) + 1, [len(bits)]))
-    return joined(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
+    return join_runs(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
 
 
 def as_runs(data: Values | Runs) -> Runs:
@@ -21,7 +21,7 @@ def as_runs(data: Values | Runs) -> Runs:
     return data if isinstance(data, Runs) else to_runs(data)
 
 
-def joined(runs: Runs) -> Runs:
+def join_runs(runs: Runs) -> Runs:
     """Runs without those that have no value, and neighbours of the same value united."""
     starts, ends, values = runs.starts, runs.ends, runs.values
     absent = np.isnan(values)
@@ -36,7 +36,7 @@ def joined(runs: Runs) -> Runs:
     return Runs(runs.contig, starts[first], ends[last], values[first])
 
 
-def expanded(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:
+def expand(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:
     """Write runs that overlap [start, end) into `out`, (end - start,), NaN between them."""
     if len(starts) < 12:
         out.fill(np.nan)
@@ -52,7 +52,7 @@ def expanded(starts: Places, ends: Places, values: Floats, start: int, end: int,
     out[:] = np.repeat(filled, np.diff(borders))
 
 
-def expanded_windows(starts: Places, ends: Places, values: Floats, places: Places, width: int) -> Floats:
+def expand_windows(starts: Places, ends: Places, values: Floats, places: Places, width: int) -> Floats:
     """The values per base of many stretches of one width, (places, width), from runs that cover all of them."""
     low = np.searchsorted(ends, places, "right")
     counts = np.maximum(np.searchsorted(starts, places + width, "left") - low, 0)
@@ -68,7 +68,7 @@ def expanded_windows(starts: Places, ends: Places, values: Floats, places: Place
     return np.repeat(filled, np.diff(borders)).reshape(len(places), width)
 
 
-def restricted(runs: Runs, spans: Spans) -> Runs:
+def restrict(runs: Runs, spans: Spans) -> Runs:
     """What of some runs lies within spans of their contig."""
     first = np.searchsorted(spans[1], runs.starts, "right")
     last = np.searchsorted(spans[0], runs.ends, "left")
@@ -88,7 +88,7 @@ def complement(spans: Spans, end: int) -> Spans:
 
 def intersection(left: Spans, right: Spans) -> Spans:
     """What is in both of two sets of spans."""
-    both = restricted(Runs("", left[0], left[1], np.zeros(left.shape[1], np.float32)), right)
+    both = restrict(Runs("", left[0], left[1], np.zeros(left.shape[1], np.float32)), right)
     return np.stack([both.starts, both.ends])
 
 

@@ -19,10 +19,10 @@ from modos.tracks.runs import (
     Spans,
     blank,
     complement,
-    expanded,
-    expanded_windows,
+    expand,
+    expand_windows,
     intersection,
-    restricted,
+    restrict,
 )
 from modos.tracks.sharded import BATCH, ShardedArray
 from modos.tracks.track import STEP, Track
@@ -176,7 +176,7 @@ class StoredTrack(Track):
             out.fill(np.nan)
             return
         starts, ends, values = found[0] if len(found) == 1 else (np.concatenate(column) for column in zip(*found))
-        expanded(starts, ends, values, at, at + len(out), out)
+        expand(starts, ends, values, at, at + len(out), out)
 
     def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
         offsets = {name: self.contigs[name].offset for name in set(contigs)}
@@ -220,11 +220,11 @@ class StoredTrack(Track):
             end = max(min(near, at + _WINDOW_VALUES // width), at + 1)
             chunks = sorted({n for first, last in zip(firsts[at:end].tolist(), lasts[at:end].tolist()) for n in range(first, last)})
             self.data.prefetch(chunks)
-            starts, ends, values = self._joined(chunks)
-            out[order[at:end]] = expanded_windows(starts, ends, values, places[at:end], width)
+            starts, ends, values = self._join_chunks(chunks)
+            out[order[at:end]] = expand_windows(starts, ends, values, places[at:end], width)
             at = end
 
-    def _joined(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
+    def _join_chunks(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
         """Starts and ends on the axis, and values, of the runs of some chunks."""
         parts = [(starts + origin, ends + origin, values) for origin, starts, ends, values in map(self._runs_of_chunk, chunks)]
         if len(parts) == 1:
@@ -255,7 +255,7 @@ class StoredTrack(Track):
 
     @cached_property
     def _levels(self) -> list[zooms.Level]:
-        levels = zooms.levels_from(self._zoom.spec.attributes)
+        levels = zooms.read_levels(self._zoom.spec.attributes)
         if any(level.bin < 1 or level.first < 0 or level.first + level.bins > self._zoom.spec.length for level in levels):
             raise IntegrityError(f"the zoom levels of {self.element_id} are damaged", "see what is wrong with `modos check`")
         return levels
@@ -302,7 +302,7 @@ class StoredTrack(Track):
             n, total, lows, highs = self._bins(level, first, last)
             middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
             groups = np.searchsorted(middles, borders)
-            return _grouped(n, total, lows, highs, groups)
+            return _summarise_groups(n, total, lows, highs, groups)
         if self.is_runs:
             return self._zoom_of_runs(borders + contig.offset)
         parts = [np.empty((4, 0))]
@@ -312,7 +312,7 @@ class StoredTrack(Track):
             self.fill(values, contig.name, int(borders[low]))
             present = ~np.isnan(values)
             zeroed = np.where(present, values, 0).astype(np.float64)
-            parts.append(_grouped(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
+            parts.append(_summarise_groups(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
         return np.concatenate(parts, axis=1)
 
     def _zoom_of_runs(self, borders: Places) -> npt.NDArray[np.float64]:
@@ -325,7 +325,7 @@ class StoredTrack(Track):
         free = np.array([[start], [end]])
         if self._mask is not None:
             free = intersection(complement(self.mask, self.contigs.size), free)
-        inside = restricted(Runs("", starts, ends, values), free)
+        inside = restrict(Runs("", starts, ends, values), free)
         out[0] = 0
         has_bases = np.diff(borders) > 0
         if len(inside.starts):
@@ -352,7 +352,7 @@ def _codec_name(codec: Codec) -> str:
     return " ".join(str(codec["configuration"][key]) for key in ("cname", "shuffle"))
 
 
-def _grouped(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
+def _summarise_groups(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
     """n, mean, min and max of groups of columns, (4, groups)."""
     out = np.full((4, len(borders) - 1), np.nan)
     out[0] = 0

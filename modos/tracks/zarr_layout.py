@@ -136,7 +136,7 @@ class ArraySpec:
             same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
             same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(0 <= n for n in spec.shape)
             same = same and (len(spec.shape) < 2 or 0 < spec.shape[0] <= _MAX_ROWS) and _is_codec(codec)
-            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _holds(spec.dtype, fill)
+            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _can_hold(spec.dtype, fill)
             most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0
             same = same and all(size == 0 or INDEX_SIZE < size <= most for size in sizes)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
@@ -154,7 +154,7 @@ def _is_codec(codec: Codec) -> bool:
             and all(type(settings[key]) is int for key in ("clevel", "blocksize")))
 
 
-def _holds(dtype: str, fill: Any) -> bool:
+def _can_hold(dtype: str, fill: Any) -> bool:
     return type(fill) in (int, float) and (dtype.startswith("float") if fill != fill else bool(np.array(fill, dtype) == fill))
 
 

@@ -96,7 +96,7 @@ class Level(NamedTuple):
     bins: int
 
 
-def levels_from(attributes: Any) -> list[Level]:
+def read_levels(attributes: Any) -> list[Level]:
     """Read the attribute `levels`, finest first."""
     return [Level(*map(int, level)) for level in attributes["levels"]]
 
@@ -189,7 +189,7 @@ class Accumulator:
                 first += count
             if count <= _COARSEST:
                 return kept, levels
-            rows, size = rows.coarser(), size * STEP
+            rows, size = rows.coarsen(), size * STEP
 
 
 class _Rows(NamedTuple):
@@ -198,7 +198,7 @@ class _Rows(NamedTuple):
     min: np.ndarray
     max: np.ndarray
 
-    def coarser(self) -> _Rows:
+    def coarsen(self) -> _Rows:
         """The same for bins of eight times as many bases."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)
