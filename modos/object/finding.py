@@ -23,7 +23,7 @@ from modos.genomics.planning import Planner
 from modos.genomics.reader import header_lines
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
-from modos.reference.locate import provide, stored_assembly
+from modos.reference.locate import provide, read_assembly
 from modos.reference.sequences import cache_sequences, is_compressed
 from modos.reference.assembly import StoredContig
 from modos.genomics.region import RegionLike, settle
@@ -207,7 +207,7 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> FindAli
         return None
 
     def find() -> Mapping[str, tuple[str, ...]]:
-        contigs = stored_assembly(stored, endpoint=endpoint).contigs
+        contigs = read_assembly(stored, endpoint=endpoint).contigs
         return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
 
     return find
@@ -222,7 +222,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
     files = [(storage, path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
-        return {stored_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
+        return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
     return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)])
 

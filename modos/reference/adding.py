@@ -31,10 +31,10 @@ def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pi
     """The sequences of FASTA and 2bit files in pieces."""
     for path in paths:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            yield from _counted(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
+            yield from _read_twobit(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
 
 
-def _counted(path: Name, progress: Progress | None) -> Pieces:
+def _read_twobit(path: Name, progress: Progress | None) -> Pieces:
     """The sequences of a 2bit file, of which four bases are a byte; what else it has comes last."""
     left = os.path.getsize(path)
     for name, bases in iter_twobit(path):
@@ -87,7 +87,7 @@ def read_aliases(path: str) -> Iterator[list[str]]:
     if not rows:
         raise InvalidInputError(f"{path} has no names", "give a chromAlias.txt or an assembly report")
     if columns is None and (is_database or _is_database(rows)):
-        rows = _by_contig(rows)
+        rows = _group_by_contig(rows)
     for row in rows:
         yield [name for name in row if name and name != "na"]
 
@@ -97,7 +97,7 @@ def _is_database(rows: list[list[str]]) -> bool:
     return all(len(row) == 3 for row in rows) and all(set(row[2].split(",")) <= _AUTHORITIES for row in rows)
 
 
-def _by_contig(rows: list[list[str]]) -> list[list[str]]:
+def _group_by_contig(rows: list[list[str]]) -> list[list[str]]:
     found: dict[str, list[str]] = {}
     for alias, contig, *_ in rows:
         found.setdefault(contig, [contig]).append(alias)

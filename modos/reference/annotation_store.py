@@ -176,7 +176,7 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
     return Manifest.from_bytes(data, f"{store.url}/{annotation_key(name)}")
 
 
-def known_manifest(cached: CachedStore, name: str) -> Manifest:
+def find_manifest(cached: CachedStore, name: str) -> Manifest:
     """What an annotation is; where the store cannot be reached, as it was when it was fetched.
 
     Raises
@@ -188,11 +188,11 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
     """
     if cached.is_here:
         return read_manifest(cached.store, name)
-    return cached.remembered("annotation", name, cached.kept_annotation(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
+    return cached.remember("annotation", name, cached.annotation_path(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
                              lambda manifest: (manifest.seqcol, dict(manifest.tables)))
 
 
-def names_annotation(cached: CachedStore, name: str) -> bool:
+def is_annotation_name(cached: CachedStore, name: str) -> bool:
     """Whether a name is that of an annotation, and of no assembly; NotFoundError where it is only near to an annotation's."""
     try:
         known = cached.store.contents()
@@ -216,7 +216,7 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
     InvalidInputError
         It is of another assembly.
     """
-    manifest = known_manifest(cached, name)
+    manifest = find_manifest(cached, name)
     if manifest.seqcol != assembly.seqcol:
         raise InvalidInputError(f"the annotation {name} is of the assembly {manifest.assembly} ({manifest.seqcol}), not of {assembly.name} "
                                 f"({assembly.seqcol})", f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name")
@@ -232,13 +232,13 @@ def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Pro
 def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress | None = None) -> int:
     """Have all tables on this machine, and what is known of the assembly; returns the bytes of tables that were fetched."""
     cached.assembly(manifest.assembly)
-    lacking = missing_tables(cached, manifest)
+    lacking = find_missing_tables(cached, manifest)
     for table in lacking:
         locate_table(cached, manifest.name, table, progress)
     return sum(table.size for table in lacking)
 
 
-def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
+def find_missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
     """The tables that are not on this machine."""
     return [] if cached.is_here else [table for table in manifest.tables.values() if not is_whole(table_path(table.sha256), table.size, {"sha256": table.sha256})]
 

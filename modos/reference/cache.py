@@ -31,11 +31,11 @@ from modos.reference.proofs import (
     SequenceDigests,
     TableDigests,
     compute,
-    differing,
+    find_difference,
     digests_of,
     new_digests,
 )
-from modos.reference.shared import is_file, make_like_above, open_part, two_below
+from modos.reference.shared import is_file, make_like_above, open_part, iter_two_below
 from modos.storage.base import INTERRUPTIONS, Progress, expect
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
@@ -132,13 +132,13 @@ def _expand(pattern: str, md5: str) -> Path:
 def cached_files(*kinds: str) -> Iterator[Path]:
     """The files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:
-        yield from (path for path in two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
+        yield from (path for path in iter_two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
 
 
 def clear() -> None:
     """Remove all files, and what tries that were broken off have left."""
     for kind in _KINDS:
-        for path in two_below(cache_folder(kind)):
+        for path in iter_two_below(cache_folder(kind)):
             path.unlink(missing_ok=True)
 
 
@@ -172,7 +172,7 @@ def _drop_special(path: Path) -> None:
 def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
     """Whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
     try:
-        return has_size(path, size) and differing(digests, digests_of(path, next(iter(digests)))) is None
+        return has_size(path, size) and find_difference(digests, digests_of(path, next(iter(digests)))) is None
     except OSError:
         return False
 
@@ -217,7 +217,7 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
         return wanted.path
     if is_offline():
         raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
-    with _locked(wanted.path):
+    with _hold_lock(wanted.path):
         if not is_whole(wanted.path, wanted.size, wanted.digests):
             _fetch(wanted, read, progress)
             _shrink()
@@ -270,7 +270,7 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-        return start, file.tell(), differing(wanted.digests, hash.result())
+        return start, file.tell(), find_difference(wanted.digests, hash.result())
 
 
 def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
@@ -301,7 +301,7 @@ def _shrink() -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _hold_lock(path: Path) -> Iterator[None]:
     """One process at a time, for what is written to a path."""
     from filelock import FileLock
 

@@ -61,7 +61,7 @@ def new_digests(algorithm: str) -> SequenceDigests | TableDigests:
     return SequenceDigests() if algorithm == "md5" else TableDigests()
 
 
-def differing(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
+def find_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
     """The first digest that is another one than was wanted: its kind, what was found, and what was wanted."""
     return next(((kind, found[kind], digest) for kind, digest in wanted.items() if found[kind] != digest), None)
 

@@ -71,10 +71,10 @@ def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
         return parse_fai(storage.read(f"{fasta}.fai")[0])
     except NotFoundError:
-        return computed_fai(storage, fasta)
+        return compute_fai(storage, fasta)
 
 
-def computed_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
     """The index of a plain FASTA, out of its bytes.
 
     Raises

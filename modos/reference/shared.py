@@ -64,7 +64,7 @@ def make_like_above(folder: Path) -> None:
             os.close(descriptor)
 
 
-def two_below(folder: Path) -> Iterator[Path]:
+def iter_two_below(folder: Path) -> Iterator[Path]:
     """What is two folders below a folder; links to folders, which may be to anywhere, are not followed."""
     for middle in _folders(folder):
         for last in _folders(middle):

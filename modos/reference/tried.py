@@ -21,7 +21,7 @@ _child = Child("modos.reference.annotations.parquet", "try_table", MEMORY, SECON
 _known: set[str] = set()
 
 
-def tried(path: Path, sha256: str) -> Path:
+def try_once(path: Path, sha256: str) -> Path:
     """A table, once it is seen that it can be read.
 
     Raises

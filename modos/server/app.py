@@ -24,7 +24,7 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
-from modos.server.metrics import Observed, metrics, say_how_to_take
+from modos.server.metrics import Observed, metrics, add_headers
 from modos.server.parameters import check_parameters
 from modos.storage import Storage
 
@@ -153,7 +153,7 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
 def _answer_defect(request: Request, error: Exception) -> JSONResponse:
     """This answer is made outside of all that looks at requests."""
     answer = JSONResponse({"error": "error", "message": "the server cannot answer this: it is noted in its log"}, 500)
-    say_how_to_take(answer.headers)
+    add_headers(answer.headers)
     return answer
 
 

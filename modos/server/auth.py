@@ -113,7 +113,7 @@ class Access:
         """How to get a token; None where none is needed."""
         if self._provider is None or self.oidc is None:
             return {"type": "token"} if self._is_closed else None
-        provider = await self._provider.described()
+        provider = await self._provider.fetch_description()
         return {"type": "oidc", "issuer": self.oidc.issuer, "client_id": self.oidc.client_id, "audience": self.oidc.audience,
                 "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
                 "token_endpoint": provider.get("token_endpoint")}

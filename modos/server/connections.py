@@ -61,7 +61,7 @@ class BoundedProtocol(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, self.transport.get_write_buffer_size())
+        self._stalled = self.loop.call_later(STALLED, self._check_progress, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         super().resume_writing()
@@ -69,12 +69,12 @@ class BoundedProtocol(H11Protocol):
             self._stalled.cancel()
             self._stalled = None
 
-    def _look_whether_taken(self, before: int) -> None:
+    def _check_progress(self, before: int) -> None:
         left = self.transport.get_write_buffer_size()
         if left > before - _SOME:
             self.transport.abort()
         else:
-            self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, left)
+            self._stalled = self.loop.call_later(STALLED, self._check_progress, left)
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

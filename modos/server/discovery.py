@@ -78,9 +78,9 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidInputError(f"the request: {' '.join(map(str, first['loc']))} {first['msg'].lower()}") from None
-        return await run_in_threadpool(given, caller, wanted)
+        return await run_in_threadpool(make_credentials, caller, wanted)
 
-    def given(caller: Caller, wanted: Wanted) -> dict[str, Any]:
+    def make_credentials(caller: Caller, wanted: Wanted) -> dict[str, Any]:
         from modos.storage.s3 import S3Storage
         from modos.storage.sts import scoped_credentials
 

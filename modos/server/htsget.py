@@ -93,7 +93,7 @@ class _Tickets:
         """The ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):
-            return Ticket("BAM", tuple(self._made_blocks(key, query)))
+            return Ticket("BAM", tuple(self._make_blocks(key, query)))
         if query.header_only:
             plan, block_class = self._planner.plan_header(key), HEADER_CLASS
         else:
@@ -117,7 +117,7 @@ class _Tickets:
         if inline:
             yield Block("", block_class=block_class, content=b"".join(inline))
 
-    def _made_blocks(self, key: str, query: Query) -> Iterator[Block]:
+    def _make_blocks(self, key: str, query: Query) -> Iterator[Block]:
         """Blocks of the header, and of what is made of the records."""
         info, chunks = self._planner.find_chunks(key, query.regions or None, partial.SPLIT)
         header = self._planner.plan_header(key)

@@ -53,7 +53,7 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[_HEADER] = request_id
-                say_how_to_take(headers)
+                add_headers(headers)
             sent += len(message.get("body", b""))
             await send(message)
 
@@ -72,7 +72,7 @@ class Observed:
                 "caller": caller.name if caller else None})
 
 
-def say_how_to_take(headers: MutableHeaders) -> None:
+def add_headers(headers: MutableHeaders) -> None:
     """Add what every answer says: its type is not to be guessed, and it is kept only where it can be asked about again."""
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers else "private, no-store")

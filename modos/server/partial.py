@@ -47,7 +47,7 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
     tag
         The file's, so that no other file is taken for it.
     """
-    parts = list(_grouped(chunks))
+    parts = list(_group(chunks))
     lists = {name: ",".join(names) for name, names in query.lists().items()}
     found = []
     for number, part in enumerate(parts, 1):
@@ -57,7 +57,7 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
     return found
 
 
-def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
     """Some chunks at a time, of not too many bytes."""
     part: list[Chunk] = []
     size = 0
@@ -81,7 +81,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False, fields: str | None = None,
                   tags: str | None = None, notags: str | None = None) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
-        access.check(caller_of(request), "read", _checked(key))
+        access.check(caller_of(request), "read", _check(key))
         key = _find_bam(catalog, key)
         lists = {"fields": fields, "tags": tags, "notags": notags}
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
@@ -97,7 +97,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     return router
 
 
-def _checked(key: str) -> str:
+def _check(key: str) -> str:
     try:
         return check_key(key)
     except InvalidInputError:

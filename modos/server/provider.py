@@ -152,7 +152,7 @@ class Provider:
         return Caller(name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else
                       frozenset())
 
-    async def described(self) -> dict[str, Any]:
+    async def fetch_description(self) -> dict[str, Any]:
         """What the provider says of itself (OpenID Connect Discovery 1.0, section 4); nothing while it is away."""
         if self._description.value is None:
             await self._description.wait()

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from modos.api import MODO
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.encryption.keys import SecretKey
 from regions import write_short_reads
 from streaming import MODOS
@@ -124,7 +124,7 @@ def bench_region(folder: Path) -> None:
     write_short_reads(folder / "short.bam", 3_000_000)
     plain = MODO(folder / "plain-ex")
     plain.add_element({"id": "short", "@type": "AlignmentSet"}, folder / "short.bam")
-    with running() as services, Proxy(services.s3) as proxy:
+    with run_stack() as services, Proxy(services.s3) as proxy:
         found = {}
         for name in ("plain", "encrypted"):
             url = f"s3://{BUCKET}/{name}"

@@ -11,7 +11,7 @@ from modos.reference.annotations.intervals import Numbers, Pairs
 Find = Callable[[Numbers, Numbers, Numbers], Pairs]
 
 
-def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
+def iter_turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
     """A region of a circular contig as it is, and where it is one turn further, or one less if it crosses the origin."""
     yield start, end
     yield start + length, end + length

@@ -45,10 +45,10 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
     except pl.exceptions.ColumnNotFoundError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> IntegrityError:
+def _damage_error(path: Path, error: Exception) -> IntegrityError:
     return IntegrityError(f"{path} is damaged: {next(iter(str(error).splitlines()), 'it cannot be read')}", _VERIFY)
 
 
@@ -72,7 +72,7 @@ def _names(path: Path) -> list[str]:
         with translate_panics(path, _VERIFY):
             return pl.scan_parquet(path).collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
 
 
 def check_parquet(path: Path, columns: Sequence[str] | None = None) -> None:
