@@ -210,7 +210,7 @@ def recipients(
     found = modo.recipients(secret)
     if as_json:
         show_json({one.element_id: {"packets": one.packets, "recipients": list(one.fingerprints), "opens": one.opens,
-                                    "opened_packets": one.own, "unknown_packets": one.find_unknown, "missing_packets": one.missing,
+                                    "opened_packets": one.own, "unknown_packets": one.unknown, "missing_packets": one.missing,
                                     "sender": one.sender, "written_by": list(one.writers)} for one in found})
         return
     for one in found:
@@ -223,8 +223,8 @@ def _lines_of(one: Recipients) -> Iterator[str]:
     """For whom a file is, as far as that can be said."""
     opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
     recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
-    if one.find_unknown:
-        recorded += f"; whose {'1 is' if one.find_unknown == 1 else f'{one.find_unknown:,} are'} cannot be said"
+    if one.unknown:
+        recorded += f"; whose {'1 is' if one.unknown == 1 else f'{one.unknown:,} are'} cannot be said"
     elif one.missing:
         recorded += "; that is too few for all of them"
     else:

@@ -53,7 +53,7 @@ class Packets:
         for index in index_names(attributes["data_path"]):
             with suppress(NotFoundError):
                 found.append(cls.of(read_stored_header(storage, index)[0], attributes, secret, SealRecord.from_index_attributes(attributes)))
-        most = max(found, key=lambda one: one.find_unknown)
+        most = max(found, key=lambda one: one.unknown)
         return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
 
     @classmethod
@@ -69,16 +69,16 @@ class Packets:
     @property
     def are_accounted_for(self) -> bool:
         """Whether no packet can be of somebody who is not recorded, as far as the metadata are to be believed."""
-        return self.is_as_recorded and not self.find_unknown
+        return self.is_as_recorded and not self.unknown
 
     def text_of_unknown(self) -> str:
         """`1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
-        return "1 packet of an unknown recipient" if self.find_unknown == 1 else f"{self.find_unknown:,} packets of unknown recipients"
+        return "1 packet of an unknown recipient" if self.unknown == 1 else f"{self.unknown:,} packets of unknown recipients"
 
     def lost_by_a_new_header(self) -> Iterator[str]:
         """What to say where the header is made anew for those who are recorded, and who has the key."""
-        if self.find_unknown:
-            yield (f"{self.text_of_unknown()} {'was' if self.find_unknown == 1 else 'were'} removed as well, as one cannot "
+        if self.unknown:
+            yield (f"{self.text_of_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
                    "be told from another")
         elif not self.are_accounted_for:
             yield "sealed anew for the recorded recipients, as its packets do not say for whom they are"
@@ -136,7 +136,7 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
         sender = attributes.get("sender")
         found.append(Recipients(
             element_id, packets.count, fingerprints, None if secret is None else header.has_packets_for(secret), packets.own,
-            packets.find_unknown, packets.missing, None if sender is None else _fingerprint(sender),
+            packets.unknown, packets.missing, None if sender is None else _fingerprint(sender),
             tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer))))
     return found
 

@@ -142,9 +142,9 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
 
     def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
-        if new and packets.find_unknown:
+        if new and packets.unknown:
             logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.text_of_unknown(),
-                           "s" if packets.find_unknown == 1 else "")
+                           "s" if packets.unknown == 1 else "")
         return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
 
     return _reseal(transaction, secret, chosen, for_whom, keeps_packets=True, rotate=False)

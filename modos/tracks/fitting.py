@@ -63,7 +63,7 @@ class Fitting:
     def __init__(self, contigs: Contigs, mask: str | None, keep: str | None, clip: bool):
         self._contigs, self._clip = contigs, clip
         files = [MaskFile(path) if path else None for path in (mask, keep)]
-        self.find_unknown = {name: None for file in files if file for name in file.find_unknown(contigs)}  # contigs that they have, and the genome lacks
+        self.unknown = {name: None for file in files if file for name in file.find_unknown(contigs)}  # contigs that they have, and the genome lacks
         masked, kept = (file.place_on(contigs) if file else None for file in files)
         self._masked, self._kept = masked or {}, kept
         self._spans: dict[str, tuple[Spans, Spans]] = {}

@@ -108,9 +108,9 @@ def build_track(storage: Storage, contigs: Contigs, names: Names, blocks: Iterab
     """
     report = report or LoadReport()
     fitting = Fitting(contigs, mask, keep, clip)
-    if fitting.find_unknown and strict:
-        raise InvalidInputError(f"places are given on contigs that the genome has not: {listing(fitting.find_unknown)}", f"it has {listing(contigs)}")
-    report.unmasked |= fitting.find_unknown
+    if fitting.unknown and strict:
+        raise InvalidInputError(f"places are given on contigs that the genome has not: {listing(fitting.unknown)}", f"it has {listing(contigs)}")
+    report.unmasked |= fitting.unknown
     builder = TrackBuilder(storage, contigs, names, written)
     try:
         for block in blocks:

@@ -90,11 +90,11 @@ def warnings(caplog):
 def test_packets_of_nobody_who_is_recorded_are_counted(example, tmp_path):
     modo = added(tmp_path, foreign(example, tmp_path, ME, STRANGER))
     (told,) = modo.recipients()
-    assert (told.packets, told.fingerprints, told.find_unknown, told.opens, told.own) == (2, (), 2, None, None)
+    assert (told.packets, told.fingerprints, told.unknown, told.opens, told.own) == (2, (), 2, None, None)
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.find_unknown, told.opens, told.own, told.missing) == (2, 1, True, 1, 0)
+    assert (told.packets, told.unknown, told.opens, told.own, told.missing) == (2, 1, True, 1, 0)
     (told,) = modo.recipients(FRIEND)
-    assert (told.find_unknown, told.opens, told.own) == (2, False, 0)
+    assert (told.unknown, told.opens, told.own) == (2, False, 0)
 
 
 def test_several_packets_of_one_recipient_are_not_taken_for_others(example, tmp_path):
@@ -102,13 +102,13 @@ def test_several_packets_of_one_recipient_are_not_taken_for_others(example, tmp_
     data = (example / "ex/demo2.bam").read_bytes()
     modo = added(tmp_path, foreign(example, tmp_path, ME, STRANGER, edits=(0, len(data))))
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.own, told.find_unknown) == (4, 2, 2)
+    assert (told.packets, told.own, told.unknown) == (4, 2, 2)
     modo.share(ME, STRANGER.public)
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.own, told.find_unknown, len(told.fingerprints)) == (6, 2, 2, 2)
+    assert (told.packets, told.own, told.unknown, len(told.fingerprints)) == (6, 2, 2, 2)
     modo.revoke(ME, FRIEND.public)
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.own, told.find_unknown, len(told.fingerprints)) == (4, 2, 0, 2)
+    assert (told.packets, told.own, told.unknown, len(told.fingerprints)) == (4, 2, 0, 2)
     assert modo.verify_encryption(STRANGER) == ["data/theirs"]
 
 
@@ -119,7 +119,7 @@ def test_packets_that_are_missing_are_told(modo):
     header = header_of(modo, "demo2.bam.c4gh")
     put(modo, "demo2.bam.c4gh", header.reencrypt_for_others(ME, []) + data[header.size:])
     found = {one.element_id: one for one in modo.recipients(ME)}
-    assert (found["data/demo2"].missing, found["data/demo2"].find_unknown, found["data/demo1"].missing) == (1, 0, 0)
+    assert (found["data/demo2"].missing, found["data/demo2"].unknown, found["data/demo1"].missing) == (1, 0, 0)
     with modo.transaction() as transaction:
         transaction.update_element("data/demo2", {"data_size": modo.storage.stat("demo2.bam.c4gh").size})
     assert modo.share(ME, FRIEND.public) == ["data/demo2"]
@@ -135,7 +135,7 @@ def test_revoking_takes_off_who_is_not_recorded(example, tmp_path, caplog, rotat
     assert "1 packet of an unknown recipient was removed" in warnings(caplog) and "no recipient was recorded" in warnings(caplog)
     assert modo.metadata["data/theirs"]["recipients"] == [str(ME.public)]
     (told,) = modo.recipients(STRANGER)
-    assert (told.packets, told.opens, told.find_unknown) == (1, False, 0)
+    assert (told.packets, told.opens, told.unknown) == (1, False, 0)
     name = modo.metadata["data/theirs"]["data_path"]
     index = name.replace(".bam", ".bam.bai")
     assert not header_of(modo, index).has_packets_for(STRANGER) and header_of(modo, index).has_packets_for(ME)
@@ -155,7 +155,7 @@ def test_revoking_who_is_recorded_takes_strangers_along_and_says_so(modo, caplog
     with modo.transaction() as transaction:
         for name, element_id in FILES.items():
             transaction.update_element(element_id, {"data_size": modo.storage.stat(f"{name}.c4gh").size})
-    assert [one.find_unknown for one in modo.recipients(ME)] == [1] * 4
+    assert [one.unknown for one in modo.recipients(ME)] == [1] * 4
     third = SecretKey.random()
     modo.share(ME, third.public)
     assert warnings(caplog).count("1 packet of an unknown recipient stays") == 4
@@ -180,7 +180,7 @@ def test_sharing_records_who_shares(example, tmp_path):
     modo = added(tmp_path, foreign(example, tmp_path, ME))
     modo.share(ME, FRIEND.public)
     assert modo.metadata["data/theirs"]["recipients"] == [str(ME.public), str(FRIEND.public)]
-    assert modo.recipients(ME)[0].find_unknown == 0
+    assert modo.recipients(ME)[0].unknown == 0
 
 
 # -- what was sealed there ----------------------------------------------------------------------------------------------
@@ -533,11 +533,11 @@ def test_who_can_open_the_index_alone_is_counted_and_revoked(example, tmp_path, 
     index.write_bytes(sealed((example / "ex/demo2.bam.bai").read_bytes(), ME, STRANGER))
     modo = added(tmp_path, source)
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.find_unknown, told.opens) == (2, 1, True)
+    assert (told.packets, told.unknown, told.opens) == (2, 1, True)
     assert modo.revoke(ME, STRANGER.public) == ["data/theirs"] and "was removed as well" in warnings(caplog)
     assert not header_of(modo, "demo2~2.bam.bai.c4gh").has_packets_for(STRANGER)
     (told,) = modo.recipients(ME)
-    assert (told.packets, told.find_unknown) == (1, 0) and modo.find_problems() == []
+    assert (told.packets, told.unknown) == (1, 0) and modo.find_problems() == []
 
 
 def test_a_region_of_a_sealed_cram_takes_no_more_requests_than_its_file_and_index(example, tmp_path, stack):
