@@ -1,4 +1,4 @@
-"""What can go wrong, as one tree.
+"""Errors of the library, as one tree.
 
 Every error carries a one-line `message` (what is wrong and why; whatever names
 and values it quotes, no terminal obeys them, see `hidden`, and it stays short),

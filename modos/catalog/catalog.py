@@ -171,7 +171,7 @@ class Catalog:
         return self._known[key][1]
 
     def url(self, key: str) -> str:
-        """How clients name an object: its s3:// URL, or its path below the folder that is served."""
+        """Return the address of an object for clients: its s3:// URL, or its path below the folder that is served."""
         if self.storage.is_remote:
             return f"{self.storage.url}/{key}".rstrip("/")
         return key or "."
@@ -195,7 +195,7 @@ class Catalog:
         raise NotFoundError(f"{key} lies in no object")
 
     def is_object(self, prefix: str) -> bool:
-        """Whether there is an object at a key."""
+        """Return whether there is an object at a key."""
         return self.storage.exists(f"{prefix}/{ROOT_KEY}".lstrip("/"))
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
@@ -208,7 +208,7 @@ class Catalog:
 
 
 def _has_sound_name(key: str) -> bool:
-    """Whether a key is plain text; an object is left out, with a warning, where it is not."""
+    """Return whether a key is plain text; an object is left out, with a warning, where it is not."""
     if not is_plain(key):
         logger.warning("%s is left out: its name has control characters", escape_line(key))
     return is_plain(key)

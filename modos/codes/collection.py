@@ -67,7 +67,7 @@ class Collection:
         return None
 
     def _score(self, words: list[str]) -> npt.NDArray[np.float32]:
-        """How well the words of each name fit, from 0 to 1: rare words count for more."""
+        """Score how well the words of each name fit, from 0 to 1: rare words count for more."""
         total, scores = 0.0, np.zeros(self._names, np.float32)
         for number, word in enumerate(words):
             hits = sorted(self._hits(word.encode(), whole=len(words) == 1), key=lambda hit: hit[0])
@@ -82,7 +82,7 @@ class Collection:
         return scores
 
     def _weight(self, hits: list[tuple[float, int, int]]) -> float:
-        """What a word of the query is worth, by how many names have it."""
+        """Weigh a word of the query by how many names have it."""
         exact = [stop - start for worth, start, stop in hits if worth == _EXACT]
         return float(np.log1p(self._names / max(1, sum(exact or [stop - start for _, start, stop in hits]))))
 
@@ -185,7 +185,7 @@ class Collection:
         return [view[start:stop].tobytes() for start, stop in zip(ends[at].tolist(), ends[at + 1].tolist())]
 
     def _find_place(self, what: str, text: bytes) -> int:
-        """Where a text is, or would be, among sorted ones."""
+        """Find where a text is, or would be, among sorted ones."""
         low, high = 0, len(self._arrays[f"{what[:-1]}_ends"]) - 1
         while low < high:
             middle = (low + high) // 2
@@ -197,7 +197,7 @@ class Collection:
 
 
 def _in_sorted(values: npt.NDArray[np.integer], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool]:
-    """Which values are among others that are sorted."""
+    """Return which values are among others that are sorted: bool, of the shape of the values."""
     at = np.searchsorted(others, values)
     at[at == len(others)] = 0
     same: npt.NDArray[np.bool] = others[at] == values

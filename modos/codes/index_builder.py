@@ -53,7 +53,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Source:
-    """What was taken of a file.
+    """Facts of a source file: what was taken of it.
 
     Parameters
     ----------

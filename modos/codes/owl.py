@@ -63,7 +63,7 @@ def read_terms(file: Given) -> Iterator[Term]:
 
 
 class _Reader:
-    """What is told by the parser, as terms."""
+    """Parser events, turned into terms."""
 
     def __init__(self, file: Given):
         self.file = file

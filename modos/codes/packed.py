@@ -24,7 +24,7 @@ _NONE = np.empty(0, np.int32)
 
 
 def make_arrays(terms: Iterable[tuple[str, list[tuple[str, int]]]]) -> Arrays:
-    """Terms in the order of their addresses, as the arrays that are searched.
+    """Pack terms, in the order of their addresses, into the arrays that are searched, each of shape (n,) and an integer dtype.
 
     Texts stand one behind the other, with the place where each begins (and the
     last ends). Words are sorted, so that those with one beginning are
@@ -62,7 +62,7 @@ class _Texts:
         self._bytes, self._ends = bytearray(), array("q", [0])
 
     def add(self, text: bytes) -> None:
-        """One more."""
+        """Add one text."""
         self._bytes += text
         self._ends.append(len(self._bytes))
 
@@ -71,7 +71,7 @@ class _Texts:
         return np.frombuffer(self._bytes, np.uint8)
 
     def ends(self) -> npt.NDArray[np.int64]:
-        """Where each begins, and the last ends."""
+        """Return where each text begins, and the last ends."""
         return np.array(self._ends, np.int64)
 
 
@@ -102,7 +102,7 @@ def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.
 
 def _gram_arrays(text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64],
                  ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Which words have three bytes in a row, where a word has a byte before and behind it that no text has."""
+    """Find the words that have three bytes in a row, where a word has a byte before and behind it that no text has."""
     count, lengths = len(ends) - 1, np.diff(ends)
     padded = np.zeros(len(text) + 2 * count, np.uint32)
     word_of = np.repeat(np.arange(count, dtype=np.int32), lengths + 2)

@@ -65,7 +65,7 @@ class _Bounded:
         return self._file.wrap(self)
 
     def read(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end; InvalidInputError beyond the limit."""
+        """Read so many bytes, fewer only at the end; InvalidInputError beyond the limit."""
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:

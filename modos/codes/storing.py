@@ -132,7 +132,7 @@ class Stored:
         return head
 
     def arrays(self, slot: str) -> Arrays:
-        """The arrays of a slot, each compared with its checksum."""
+        """Read the arrays of a slot, shape (n,) and integer dtypes, each compared with its checksum."""
         found: Arrays = {}
         for name, kind in SECTIONS.items():
             try:
@@ -152,7 +152,7 @@ class Stored:
 
 
 def _is_head(head: Any) -> bool:
-    """Whether it says where the arrays of slots are, how many terms those have, and of which files."""
+    """Return whether it says where the arrays of slots are, how many terms those have, and of which files."""
     facts, slots = (head.get(name) for name in ("facts", "slots")) if isinstance(head, dict) else (None, None)
     if not isinstance(facts, dict) or not isinstance(slots, dict) or not all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items()):
         return False
@@ -162,7 +162,7 @@ def _is_head(head: Any) -> bool:
 
 
 def _are_consistent(arrays: Arrays) -> bool:
-    """Whether what the arrays say of each other is so: nothing leads outside."""
+    """Return whether what the arrays say of each other is so: nothing leads outside."""
     for name, what in _ENDS.items():
         ends = arrays[name]
         if not len(ends) or ends[0] or ends[-1] != len(arrays[what]) or (len(ends) > 1 and np.any(ends[1:] < ends[:-1])):

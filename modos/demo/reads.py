@@ -33,7 +33,7 @@ _QUALITY_PROFILES = 400
 
 
 class Haplotype(NamedTuple):
-    """One copy of a contig, and the reference position (0-based) of each of its bases."""
+    """Copy of a contig, and the reference position (0-based) of each of its bases."""
 
     contig: str
     bases: str

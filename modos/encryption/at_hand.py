@@ -15,7 +15,7 @@ SECRET_KEY_VARIABLE = "MODOS_SECRET_KEY"
 
 
 def folders() -> list[Path]:
-    """Where people keep their keys: that of Crypt4GH's tools, and that of modos."""
+    """List the folders where people keep their keys: that of Crypt4GH's tools, and that of modos."""
     return [Path.home() / ".c4gh", tokens.token_file().parent / "keys"]
 
 
@@ -67,7 +67,7 @@ def _list_secret_files() -> list[Path]:
 
 
 def _secret_paths(public: Path) -> Iterator[Path]:
-    """Where the secret key may be that goes with a public one: `me.sec` or `me` beside `me.pub`."""
+    """List where the secret key may be that goes with a public one: `me.sec` or `me` beside `me.pub`."""
     if public.suffix == ".pub":
         yield from (public.with_suffix(".sec"), public.with_suffix(""))
 

@@ -148,7 +148,7 @@ def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
 
 
 def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
-    """What some segments hold, in a buffer of this thread that the next call uses, too."""
+    """Decrypt some segments into a buffer of this thread that the next call uses, too."""
     buffer = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) != size:
         buffer = _own.buffer = bytearray(size)
@@ -196,7 +196,7 @@ def kept_stretches(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, i
 
 
 def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
-    """What counts of plain bytes that come in pieces; see `kept_stretches`.
+    """Apply an edit list to plain bytes that come in pieces; see `kept_stretches`.
 
     The others are taken, too, up to the last, so that whoever opens and checks
     them sees all.

@@ -28,7 +28,7 @@ Edits = tuple[int, ...]  # plain bytes to skip, to keep, to skip, ...
 
 @dataclass(frozen=True)
 class Opened:
-    """What a header tells who can open it.
+    """Contents of a decrypted header: data keys and edit list.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Header:
         return Opened(keys, edits[0] if edits else None)
 
     def packets_for(self, secret: SecretKey) -> tuple[bytes, ...]:
-        """Those that a key opens."""
+        """List the packets that a key decrypts."""
         return tuple(packet for packet, _ in self._decrypt_packets(secret))
 
     def _decrypt_packets(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
@@ -96,7 +96,7 @@ class Header:
         return [(packet, content) for packet, content in found if content is not None]
 
     def has_packets_for(self, secret: SecretKey) -> bool:
-        """Whether a key opens any packet."""
+        """Return whether a key opens any packet."""
         return bool(self._decrypt_packets(secret))
 
     def reencrypt(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
@@ -126,7 +126,7 @@ def digest_of(head: bytes) -> str:
 
 
 def writer_of(packet: bytes) -> PublicKey | None:
-    """Whose key a packet says that it was sealed with: true where one has opened it, else no more than said."""
+    """Return the public key that a packet names as its writer: proven only where a key has decrypted the packet."""
     key = packet[4:4 + KEY_BYTES]
     return PublicKey(key) if any(key) else None
 

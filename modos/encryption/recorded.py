@@ -1,4 +1,4 @@
-"""What the metadata of an object say of its sealed files, to compare them with."""
+"""Facts that the metadata of an object record of its encrypted files, to compare them with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHANGED = "`modos check` says more; open the object again where somebody else h
 
 
 class SealRecord(NamedTuple):
-    """What is known of a sealed file, or of a sealed index.
+    """Recorded facts of an encrypted file, or of an encrypted index.
 
     Parameters
     ----------
@@ -32,13 +32,13 @@ class SealRecord(NamedTuple):
 
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
-        """What an element says of its file."""
+        """Read what the attributes of an element record of its file."""
         size, seal = attributes.get("data_size"), attributes.get("seal_digest")
         return cls(size if isinstance(size, int) else None, _digests(attributes)[:1], seal if _is_digest(seal) else None)
 
     @classmethod
     def from_index_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
-        """What an element says of the indexes of its file."""
+        """Read what the attributes of an element record of the indexes of its file."""
         return cls(headers=_digests(attributes)[1:])
 
     def check_header(self, header: Header, name: str) -> None:
@@ -54,7 +54,7 @@ class SealRecord(NamedTuple):
 
 
 def has_no_index(attributes: Mapping[str, Any]) -> bool:
-    """Whether an element says what header its file has, and of no index: whatever lies there is one that nobody recorded."""
+    """Return whether an element records a header of its file and none of an index: an index there is recorded by nobody."""
     return len(_digests(attributes)) == 1
 
 
@@ -62,7 +62,7 @@ FindRecord = Callable[[str], SealRecord]
 
 
 def find_record(metadata: Metadata, key: str) -> SealRecord:
-    """What an object says of one of its sealed files, or of an index of one."""
+    """Find what an object records of one of its encrypted files, or of an index of one."""
     for attributes in metadata.values():
         path = attributes.get("data_path")
         if not isinstance(path, str) or is_array_path(path):

@@ -1,4 +1,4 @@
-"""What can be seen of a Crypt4GH file without a key: that it is one, and that its parts add up."""
+"""Checks of a Crypt4GH file without a key: that it is one, and that its parts add up."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _may_hold_a_key(packet: bytes) -> bool:
 
 
 def is_crypt4gh(path: Path) -> bool:
-    """Whether a file of this machine begins as Crypt4GH does, whatever its name says."""
+    """Return whether a file of this machine begins as Crypt4GH does, whatever its name says."""
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -79,7 +79,7 @@ def check_source_encryption(source: Path, key: str) -> None:
 
 
 def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:
-    """What is wrong with a file of a storage, sealed or plain by its name; None where nothing can be seen, in small reads.
+    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None where small reads show nothing.
 
     Parameters
     ----------

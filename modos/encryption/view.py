@@ -26,7 +26,7 @@ _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 @dataclass(frozen=True)
 class _Sealed:
-    """What is known of a sealed file."""
+    """Facts of an encrypted file."""
 
     info: ObjectInfo
     start: int  # of the body
@@ -75,16 +75,16 @@ class DecryptedView:
 
     @property
     def url(self) -> str:
-        """That of the storage."""
+        """URL of the storage."""
         return self._storage.url
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading takes the network."""
+        """Return whether reading takes the network."""
         return self._storage.is_remote
 
     def local_path(self, key: str) -> Path | None:
-        """None: no plain file is anywhere."""
+        """Return None: the plain file is nowhere on disk."""
         return None
 
     def stat(self, key: str) -> ObjectInfo:
@@ -109,7 +109,7 @@ class DecryptedView:
         return data, ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def find_record(self, key: str) -> SealRecord:
-        """What is recorded of the sealed file."""
+        """Return what is recorded of the encrypted file."""
         return self._find_record(key + ENCRYPTED_SUFFIX)
 
     def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:

@@ -57,6 +57,6 @@ def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, li
 
 
 def exists_error(storage: Storage, key: str) -> AlreadyExistsError:
-    """That there is such a file already."""
+    """Return the error for a file that exists already."""
     return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                               "it is not overwritten: look at it, and remove it")

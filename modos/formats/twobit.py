@@ -18,7 +18,7 @@ _MAX_SEQUENCES = 1 << 24
 
 
 def is_twobit(file: Given) -> bool:
-    """Whether a file begins as a 2bit file does."""
+    """Return whether a file begins as a 2bit file does."""
     return file.peek(4) in (MAGIC.to_bytes(4, "little"), MAGIC.to_bytes(4, "big"))
 
 

@@ -95,12 +95,12 @@ class GenomicFile:
 
     @property
     def name(self) -> str:
-        """Its address."""
+        """Address of the file."""
         return self._source.name
 
     @property
     def format(self) -> FileFormat:
-        """Its format."""
+        """Format of the file."""
         return self._source.format
 
     @cached_property
@@ -135,7 +135,7 @@ class GenomicFile:
         return records
 
     def _iter_records(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[Any]:
-        """None once the first record is known, then the records."""
+        """Yield None once the first record is known, then the records."""
         for number, (reader, records) in enumerate(self._readers(regions, samples)):
             with reader:
                 if not number:
@@ -171,7 +171,7 @@ class GenomicFile:
         return check_end(self._report_progress(pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
-        """How many records overlap some regions."""
+        """Count the records that overlap some regions."""
         if self.format.name in slicing.FORMATS:
             return sum(run.records for run in self._select(self._resolve_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
@@ -203,7 +203,7 @@ class GenomicFile:
         return self._attempt(regions, begin)
 
     def _attempt(self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]) -> Result:
-        """What comes of some regions; where one is not known, of those where the genes of these names are."""
+        """Try some regions; where one is not known, try those of the genes of these names."""
         try:
             return attempt(regions)
         except NotFoundError:
@@ -229,7 +229,7 @@ class GenomicFile:
         return tuple(found.get(region, region) for region in regions) if found else None
 
     def _is_unknown(self, text: str) -> bool:
-        """Whether neither the header nor, for a VCF, the index has a contig that a region names."""
+        """Return whether neither the header nor, for a VCF, the index has a contig that a region names."""
         try:
             if self.format.name == "VCF":
                 next(self._source.open((text,)))
@@ -461,7 +461,7 @@ class GenomicFile:
 
 
 def _length(contig: Mapping[str, str]) -> int | None:
-    """That of a contig of a VCF or BCF, where its header has it."""
+    """Return the length of a contig of a VCF or BCF, where its header has it."""
     text = contig.get("length", "")
     return int(text) or None if text.isascii() and text.isdigit() and len(text) < 20 else None
 

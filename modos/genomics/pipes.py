@@ -64,7 +64,7 @@ def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
 
 
 def is_closed_pipe(descriptor: int) -> bool:
-    """Whether nobody reads a pipe any more."""
+    """Return whether nobody reads a pipe any more."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

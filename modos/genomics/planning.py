@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stream of some regions is made of, in order: header, body, end marker.
+    """Parts of a stream of some regions, in order: header, body, end marker.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _File:
-    """What is known of a file: its header, and its index where that was needed."""
+    """Facts of a file: its header, and its index where that was needed."""
 
     info: ObjectInfo
     header: Header
@@ -88,7 +88,7 @@ class _File:
 
     @property
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header, and those that only the index of a VCF has."""
+        """Contigs of the header, and those that only the index of a VCF has."""
         return tuple(dict.fromkeys([*self.header.contigs, *(getattr(self.index, "names", None) or ())]))
 
     @property
@@ -155,7 +155,7 @@ class Planner:
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
     def _check_nothing_missed(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
-        """Where there is nothing for a region, see that it is the file that has nothing, and not its index."""
+        """Check, where there is nothing for a region, that it is the file that has nothing, and not its index."""
         if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, index, region)
                                                 for region in regions):
             check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, index)
@@ -309,12 +309,12 @@ class Planner:
 
 
 def _call_at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What some calls return that wait for the network; the first error among them, in their order."""
+    """Make calls that wait for the network at once; returns their results, or raises the first error in their order."""
     return list(fetch_ahead(lambda call, _: call(), calls, len(calls)))
 
 
 def _call_both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
-    """What two calls return, as `_call_at_once`."""
+    """Make two calls at once and return their results, as `_call_at_once`."""
     results: list[Any] = _call_at_once([first, second])
     return results[0], results[1]
 

@@ -1,4 +1,4 @@
-"""Whether a query through an index finds every record of its file: all of the file is read, once.
+"""Proof that a query through an index finds every record of its file: all of the file is read, once.
 
 For a record the answer is known from where it lies: the query of each window of
 the genome that it overlaps must have its bytes (BAM, BCF, VCF), or its container (CRAM).
@@ -80,7 +80,7 @@ def _pieces(read: Read, size: int, workers: int) -> Iterator[bytes]:
 
 
 def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> list[tuple[int, bytes, int]]:
-    """Of each block: its offset, its data, and the bytes it takes."""
+    """Decompress blocks: of each its offset, its data, and the bytes it takes."""
     offset, found = batch[0], []
     for block in batch[1]:
         found.append((offset, inflate_block(block, offset), len(block)))
@@ -140,7 +140,7 @@ class _Walk:
             self._open.add(start + (mark & 0xFFFF))
 
     def finish(self, size: int) -> None:
-        """What is to be seen when all records were."""
+        """Check what can be seen only when all records were read."""
         if self._rest.strip():
             if self._format != "VCF":
                 raise TruncatedStream("the file ends within a record")
@@ -173,7 +173,7 @@ class _Walk:
 
 
 class _Finder:
-    """What the queries of single windows of the genome find."""
+    """Queries of single windows of the genome, and what they find."""
 
     def __init__(self, index: BinningIndex):
         self._index = index
@@ -182,7 +182,7 @@ class _Finder:
         self._windows: dict[int, tuple[list[int], list[int]]] = {}
 
     def finds(self, target: int, start: int, end: int, virtual: int) -> bool:
-        """Whether each query of a part of a record finds its virtual offset."""
+        """Return whether each query of a part of a record finds its virtual offset."""
         if target != self._target or len(self._windows) > _REMEMBERED:
             self._target, self._windows = target, {}
         first, last = start >> self._shift, max(end - 1, start) >> self._shift

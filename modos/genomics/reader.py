@@ -300,7 +300,7 @@ def _end_of_read(record: AlignedSegment) -> int:
 
 
 def _overlap(regions: list[tuple[int, int, int]], after: tuple[int, int, int] | None) -> Callable[[int, int, int], bool]:
-    """Whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
+    """Return whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
     for contig, start, end in regions:

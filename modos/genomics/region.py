@@ -114,7 +114,7 @@ class Region:
         return MAX_POSITION if self.end is None else self.end
 
     def overlaps(self, start: int | Region | None = None, end: int | None = None, *, other: Region | None = None) -> bool:
-        """Whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
+        """Return whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
         start = start if other is None else other
         if isinstance(start, Region):
             return start.contig == self.contig and self.overlaps(start.start, start.limit)
@@ -123,7 +123,7 @@ class Region:
         return start < self.limit and end > self.start
 
     def contains(self, other: Region) -> bool:
-        """Whether all of another region lies in this one."""
+        """Return whether all of another region lies in this one."""
         return other.contig == self.contig and self.start <= other.start and other.limit <= self.limit
 
     def to_tuple(self) -> tuple[str, int, int | None]:
@@ -145,7 +145,7 @@ class Region:
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
-        """Where a record of pysam lies, a read or a variant."""
+        """Return the region of a record of pysam, a read or a variant."""
         if hasattr(record, "alleles"):
             return cls(record.chrom, record.start, record.stop)
         if record.reference_name is None or record.reference_start < 0:
@@ -181,7 +181,7 @@ Regions = tuple[Region, ...]
 
 
 def as_regions(given: RegionLike | Iterable[RegionLike] | None) -> tuple[RegionLike, ...] | None:
-    """What a user gives as region: one, several, or None for all of a file.
+    """Convert what a user gives as region, one, several, or None for all of a file.
 
     Raises
     ------
@@ -267,7 +267,7 @@ def _split_prefix(path: str) -> tuple[str, bool]:
 
 
 def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> None:
-    """Of a pipe, whose name does not tell what it has: refuse what is BED, and say once how positions are taken."""
+    """Refuse BED from a pipe, whose name does not tell what it has, and say once how positions are taken."""
     hint = "for BED, write bed: before it, as in bed:-"
     if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
         raise RegionError(f"{show_path(path)} is a pipe, and its line {number} looks like BED", hint)

@@ -159,7 +159,7 @@ class _Walk:
 
     @property
     def is_done(self) -> bool:
-        """Whether no record further on can overlap."""
+        """Return whether no record further on can overlap."""
         return not self._takes_all and not self._left
 
     def walk(self, data: bytes) -> tuple[int, list[Run]]:

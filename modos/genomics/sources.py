@@ -93,19 +93,19 @@ class ConfirmedSource:
         self.name = source.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Its streams; each is asked for and there before the file is another."""
+        """Open its streams; each is there before it is decided which of the two sources the file is."""
         self._confirm()
         for stream in self._source.open(regions):
             self._confirm()
             yield stream
 
     def open_header(self) -> Iterator[bytes]:
-        """Its header."""
+        """Open the stream of its header."""
         self._confirm()
         return self._source.open_header()
 
     def contigs(self) -> tuple[str, ...]:
-        """Its contigs."""
+        """List its contigs."""
         self._confirm()
         return self._source.contigs()
 
@@ -130,7 +130,7 @@ class StorageSource:
         self.name = f"{storage.url}/{key}"
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """One stream."""
+        """Open one stream."""
         try:
             stream = self._start(regions)
         except ConflictError:
@@ -156,7 +156,7 @@ class StorageSource:
         return self._iter(self._planner.plan_header(self._key))
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header and the index."""
+        """List the contigs of the header and the index."""
         return self._planner.contigs(self._key)
 
     def _iter(self, plan: Plan) -> Iterator[bytes]:
@@ -200,7 +200,7 @@ class HtsgetSource:
         self.name = f"{client.url}/{format.kind}/{file_id}"
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """One stream, or one for each region where the server cannot answer several with one."""
+        """Open one stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
             yield _whole_stream(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
@@ -256,7 +256,7 @@ class HtsgetSource:
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header; none where there is no such file."""
+        """List the contigs of the header; none where there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
@@ -283,7 +283,7 @@ class FallbackSource:
         self.name = served.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Those of the server, or else of the storage."""
+        """Open the streams of the server, or else of the storage."""
         streams = self._served.open(regions)
         try:
             first = next(streams)
@@ -301,7 +301,7 @@ class FallbackSource:
             return self._fall_back(error).open_header()
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the stored file, or else what the server says."""
+        """List the contigs of the stored file, or else those that the server names."""
         try:
             return self._stored.contigs()
         except (AccessError, RemoteError):

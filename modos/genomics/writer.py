@@ -55,12 +55,12 @@ class OutputFormat:
 
     @property
     def kind(self) -> RecordKind:
-        """What its records are."""
+        """Kind of its records."""
         return _KINDS[self.name]
 
     @property
     def is_text(self) -> bool:
-        """Whether it is for eyes."""
+        """Return whether the format is text."""
         return self.name == "SAM" or (self.name == "VCF" and not self.compressed and not self.blocks)
 
 
@@ -131,7 +131,7 @@ class RecordWriter:
 
 
 def _is_damaged(record: Any) -> bool:
-    """Whether a read has tags that htslib cannot make anything of."""
+    """Return whether a read has tags that htslib cannot make anything of."""
     try:
         record.to_string()
     except UnicodeDecodeError:

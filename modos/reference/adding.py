@@ -93,7 +93,7 @@ def read_aliases(path: str) -> Iterator[list[str]]:
 
 
 def _is_database(rows: list[list[str]]) -> bool:
-    """Whether rows are those of UCSC's database: a name, the contig, and who calls it so."""
+    """Return whether rows are those of UCSC's database: a name, the contig, and who calls it so."""
     return all(len(row) == 3 for row in rows) and all(set(row[2].split(",")) <= _AUTHORITIES for row in rows)
 
 

@@ -54,7 +54,7 @@ _SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$",
 
 
 def annotation_key(name: str, file: str = MANIFEST) -> str:
-    """Where a file of an annotation is in a store."""
+    """Return the key of a file of an annotation in a store."""
     return f"annotations/{name}/v{FORMAT}/{file}"
 
 
@@ -161,7 +161,7 @@ def _register(store: ReferenceStore, manifest: Manifest) -> None:
 
 
 def read_manifest(store: ReferenceStore, name: str) -> Manifest:
-    """What an annotation is; NotFoundError, with a near name, where there is none."""
+    """Read the manifest of an annotation; NotFoundError, with a near name, where there is none."""
     check_name(name)
     try:
         data = store.storage.read(annotation_key(name))[0]
@@ -177,7 +177,7 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
 
 
 def find_manifest(cached: CachedStore, name: str) -> Manifest:
-    """What an annotation is; where the store cannot be reached, as it was when it was fetched.
+    """Find the manifest of an annotation; where the store cannot be reached, as it was when it was fetched.
 
     Raises
     ------
@@ -193,7 +193,7 @@ def find_manifest(cached: CachedStore, name: str) -> Manifest:
 
 
 def is_annotation_name(cached: CachedStore, name: str) -> bool:
-    """Whether a name is that of an annotation, and of no assembly; NotFoundError where it is only near to an annotation's."""
+    """Return whether a name is that of an annotation and no assembly; NotFoundError where it only resembles an annotation's."""
     try:
         known = cached.store.contents()
     except (RemoteError, AccessError):
@@ -230,7 +230,7 @@ def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Pro
 
 
 def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress | None = None) -> int:
-    """Have all tables on this machine, and what is known of the assembly; returns the bytes of tables that were fetched."""
+    """Fetch all tables, and what is known of the assembly, to this machine; returns the bytes of tables that were fetched."""
     cached.assembly(manifest.assembly)
     lacking = find_missing_tables(cached, manifest)
     for table in lacking:

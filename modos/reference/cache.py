@@ -71,7 +71,7 @@ class Wanted(NamedTuple):
 
 
 def is_offline() -> bool:
-    """Whether MODOS_OFFLINE says that the network is not to be used."""
+    """Return whether MODOS_OFFLINE says that the network is not to be used."""
     return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "no", "false")
 
 
@@ -87,19 +87,19 @@ def cache_limit() -> int | None:
 
 
 def cache_folder(kind: str = "") -> Path:
-    """Where files are kept: MODOS_CACHE_DIR, else a folder of the user's; and in it those of a kind."""
+    """Return the folder of cached files: MODOS_CACHE_DIR, else a folder of the user's; and in it that of a kind."""
     base = os.environ.get(CACHE_VARIABLE)
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos"
     return root / kind
 
 
 def sequence_path(md5: str) -> Path:
-    """Where a sequence is in the cache."""
+    """Return the path of a sequence in the cache."""
     return cache_folder("sequences") / md5[:2] / md5[2:4] / md5[4:]
 
 
 def table_path(sha256: str) -> Path:
-    """Where a table is in the cache."""
+    """Return the path of a table in the cache."""
     return cache_folder("tables") / sha256[:2] / sha256[2:4] / f"{sha256[4:]}.parquet"
 
 
@@ -112,7 +112,7 @@ def search_in(folder: Path) -> None:
 
 
 def htslib_has(md5: str) -> bool:
-    """Whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
+    """Return whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
     patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
     return any(os.path.isfile(_expand(pattern.replace("\0", ":"), md5)) for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
 
@@ -143,7 +143,7 @@ def clear() -> None:
 
 
 def has_size(path: Path, size: int) -> bool:
-    """Whether there is a file of a size."""
+    """Return whether there is a file of a size."""
     try:
         status = path.stat()
     except OSError:
@@ -152,7 +152,7 @@ def has_size(path: Path, size: int) -> bool:
 
 
 def is_there(path: Path, size: int) -> bool:
-    """Whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
+    """Return whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
     _in_use.add(path)
     if not has_size(path, size):
         _drop_special(path)
@@ -170,7 +170,7 @@ def _drop_special(path: Path) -> None:
 
 
 def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
-    """Whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
+    """Return whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
     try:
         return has_size(path, size) and find_difference(digests, digests_of(path, next(iter(digests)))) is None
     except OSError:
@@ -178,7 +178,7 @@ def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
 
 
 def has_sequence(contig: StoredContig) -> bool:
-    """Whether a sequence is in the cache, with its digests."""
+    """Return whether a sequence is in the cache, with its digests."""
     path = sequence_path(contig.md5)
     return is_there(path, contig.length) and is_whole(path, contig.length, contig.digests)
 
@@ -197,7 +197,7 @@ def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
 
 
 def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
-    """Have a file in the cache.
+    """Fetch a file into the cache, unless it is there.
 
     Parameters
     ----------
@@ -274,7 +274,7 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
 
 
 def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
-    """How much of a file an earlier try has left."""
+    """Return how much of a file an earlier try has left."""
     start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:
         return 0
@@ -302,7 +302,7 @@ def _shrink() -> None:
 
 @contextmanager
 def _hold_lock(path: Path) -> Iterator[None]:
-    """One process at a time, for what is written to a path."""
+    """Let one process at a time write to a path."""
     from filelock import FileLock
 
     number = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % _LOCKS

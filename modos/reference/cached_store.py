@@ -1,4 +1,4 @@
-"""What a reference store has, on this machine: read where it is, or fetched into the cache when it is asked for."""
+"""Contents of a reference store on this machine: read where they are, or fetched into the cache when they are asked for."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class CachedStore:
 
     @property
     def is_here(self) -> bool:
-        """Whether the store itself is on this machine: nothing is copied then."""
+        """Return whether the store itself is on this machine: nothing is copied then."""
         return not self.store.storage.is_remote
 
     def assembly(self, name: str) -> Assembly:
@@ -76,7 +76,7 @@ class CachedStore:
 
     def remember(self, thing: str, name: str, kept: Path, parse: Callable[[bytes, str], T], fetch: Callable[[], T],
                    identity: Callable[[T], object]) -> T:
-        """What the store says of an assembly or annotation; where it cannot be reached, what it has said.
+        """Fetch what the store says of an assembly or annotation; where it cannot be reached, what it has said before.
 
         Parameters
         ----------
@@ -109,11 +109,11 @@ class CachedStore:
         return sorted(path.name.removesuffix(".json").removesuffix(".annotation") for path in self.names.glob("*.json"))
 
     def annotation_path(self, name: str) -> Path:
-        """Where what is known of an annotation is kept."""
+        """Return the path where what is known of an annotation is kept."""
         return self.names / f"{check_name(name)}.annotation.json"
 
     def knows_annotation(self, name: str) -> bool:
-        """Whether it was fetched before."""
+        """Return whether it was fetched before."""
         return not self.is_here and self.annotation_path(name).is_file()
 
     def forget(self, name: str) -> None:
@@ -171,7 +171,7 @@ def _prove(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
 
 
 def _read_kept(path: Path, parse: Callable[[bytes, str], T]) -> T | None:
-    """What was kept; nothing where it is not there, or was not written to its end."""
+    """Read what was kept; nothing where it is not there, or was not written to its end."""
     try:
         return parse(path.read_bytes(), str(path))
     except (OSError, IntegrityError, InvalidInputError):
@@ -210,6 +210,6 @@ def find_missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[S
 
 
 def pull_sequences(cached: CachedStore, contigs: Iterable[StoredContig], progress: Progress | None = None) -> None:
-    """Have the sequences of contigs on this machine."""
+    """Fetch the sequences of contigs to this machine."""
     for contig in contigs:
         cached.locate(contig, progress)

@@ -13,7 +13,7 @@ from modos.storage import Storage
 
 
 class ComputedDigests:
-    """Those of each sequence, computed once for each state of its file."""
+    """Digests of each sequence, computed once for each state of its file."""
 
     def __init__(self, storage: Storage):
         self._storage = storage

@@ -117,7 +117,7 @@ class GeneFinder:
                             f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}")
 
     def _annotations(self, contigs: Contigs, wrong: list[str]) -> Iterator[_Genes]:
-        """Those of the file's assembly; why others are not is added to `wrong`."""
+        """Yield the annotations of the file's assembly; why others are not is added to `wrong`."""
         for storage, key in self._files:
             yield _genes_of_file(storage, key, contigs, self._find_aliases() if self._find_aliases else {})
         if self._cached is None:
@@ -153,7 +153,7 @@ class GeneFinder:
 
 
 def _explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
-    """How the contigs of a file are others than those of an assembly; nothing where those that both have are the same, and there are some.
+    """Explain how a file's contigs differ from an assembly's; empty where those that both have are the same, and there are some.
 
     Where it is stated that the file is of the assembly, names may do without lengths.
     """

@@ -65,12 +65,12 @@ def own_folder() -> Path:
 
 
 def has_store(endpoint: str | None = None) -> bool:
-    """Whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
+    """Return whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
     return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or os.path.isdir(own_folder())
 
 
 def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
-    """Have sequences where htslib looks for them, out of the cache, the user's store or the endpoint's refget; others are left out.
+    """Put sequences where htslib looks for them, from the cache, the user's store or the endpoint's refget; others are left out.
 
     What htslib finds by itself (REF_CACHE, REF_PATH) is not fetched again.
 
@@ -96,7 +96,7 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progre
 
 
 def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progress | None) -> bool:
-    """Have a sequence in the cache from the refget service that the endpoint names, if it has it."""
+    """Fetch a sequence into the cache from the refget service that the endpoint names, if it has it."""
     if is_offline() or not (endpoint or endpoint_from_environment()):
         return False
     try:

@@ -69,7 +69,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Of the assembly in its store."""
+        """Name of the assembly in its store."""
         return self.assembly.name
 
     @property
@@ -120,7 +120,7 @@ class Reference:
 
     @cached_property
     def mask(self) -> Mask | None:
-        """What is soft masked, by contig; None where nothing is."""
+        """Soft-masked stretches, by contig; None where there are none."""
         return self._read_mask()
 
     def dna_many(self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+",

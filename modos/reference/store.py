@@ -79,19 +79,19 @@ class ReferenceStore:
         return self.storage.url
 
     def is_there(self) -> bool:
-        """Whether anything was ever put into it."""
+        """Return whether anything was ever put into the store."""
         return self.storage.exists(INDEX)
 
     def index(self) -> dict[str, dict[str, Any]]:
-        """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
+        """Read what the store says of each assembly: seqcol, contigs, bases. One request; nothing for a new store."""
         return self.contents()["assemblies"]
 
     def annotations(self) -> dict[str, dict[str, Any]]:
-        """What the store says of each annotation: its assembly, that one's digest, rows, bytes."""
+        """Read what the store says of each annotation: its assembly, that one's digest, rows, bytes."""
         return self.contents()["annotations"]
 
     def contents(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What `index` and `annotations` give, as `assemblies` and `annotations`, in one request."""
+        """Read what `index` and `annotations` give, as `assemblies` and `annotations`, in one request."""
         return self._read_index()[0]
 
     def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:

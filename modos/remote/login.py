@@ -16,7 +16,7 @@ _SCOPE = "openid profile offline_access"
 
 
 def discover_login(endpoint: str) -> dict[str, Any]:
-    """What a server says of its tokens: a `type`, `oidc` or `token`, and more.
+    """Ask a server how to log in: a `type`, `oidc` or `token`, and more.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def discover_login(endpoint: str) -> dict[str, Any]:
 
 
 def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, str], Any]) -> Login:
-    """Have a person confirm on a page, with any device, that this program may act for them.
+    """Let a person confirm on a page, with any device, that this program may act for them.
 
     Parameters
     ----------

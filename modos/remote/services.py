@@ -1,4 +1,4 @@
-"""Where the services are: named, taken from the environment, or discovered.
+"""Addresses of the services: named, taken from the environment, or discovered.
 
 An endpoint is the URL of a modos server. Its `GET /` tells where S3, htsget
 and the other services are, so that one URL is all a user needs to know.
@@ -176,7 +176,7 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
 
 
 def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
-    """What a server says of the one who asks: a name, groups, and the places to read and write; the same errors as `discover`."""
+    """Ask a server who the caller is: a name, groups, and the places to read and write; the same errors as `discover`."""
     caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
     if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
@@ -185,7 +185,7 @@ def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
 
 
 def is_texts(value: Any) -> bool:
-    """Whether the JSON of a stranger is a list of texts."""
+    """Return whether the JSON of a stranger is a list of texts."""
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 

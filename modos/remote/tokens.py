@@ -40,7 +40,7 @@ class Login:
 
     @classmethod
     def from_answer(cls, answer: dict[str, Any], token_endpoint: str, client_id: str, refresh_token: str | None) -> Login:
-        """What a token endpoint gives (RFC 6749, section 5.1)."""
+        """Make a login of the answer of a token endpoint (RFC 6749, section 5.1)."""
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise ProtocolError(f"{token_endpoint} gives no token")
@@ -100,7 +100,7 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
 
 
 def load(server: str) -> Login | None:
-    """What is kept for a server."""
+    """Load the login that is stored for a server."""
     keyring = _keyring()
     text = keyring.get_password(_SERVICE, server) if keyring else None
     try:

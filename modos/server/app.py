@@ -96,12 +96,12 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 def _add_health(app: FastAPI, storage: Storage) -> None:
     @app.get(ALIVE, dependencies=[Depends(check_parameters)])
     async def is_alive() -> dict[str, str]:
-        """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
+        """Return whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
     @app.get("/readyz", dependencies=[Depends(check_parameters)])
     def is_ready() -> JSONResponse:
-        """Whether it can read what it serves."""
+        """Return whether it can read what it serves."""
         try:
             storage.exists(ROOT_KEY)
         except ModosError as error:
@@ -126,6 +126,7 @@ class PlainPaths:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "http":
             path = re.sub("/{2,}", "/", scope["path"]).rstrip("/") or "/"
             if path in INNER and scope.get("raw_path", path.encode()) != path.encode():
@@ -158,7 +159,7 @@ def _answer_defect(request: Request, error: Exception) -> JSONResponse:
 
 
 def _invalid(error: Any) -> InvalidInputError:
-    """What is wrong with the parameters of a request, in one line."""
+    """Describe what is wrong with the parameters of a request, in one line."""
     first = error.errors()[0]
     return InvalidInputError(f"the parameter {first['loc'][-1]}: {first['msg'].lower()}")
 

@@ -15,7 +15,7 @@ def entity_tag(tag: str) -> str:
 
 
 def check_conditions(request: Request, tag: str) -> Response | None:
-    """What is answered in the place of a file of a tag: 412 or 304, where a condition is not met; else None."""
+    """Return the answer in the place of a file of a tag, 412 or 304, where a condition is not met; else None."""
     headers = {"ETag": tag}
     wanted, known = (_read_header(request, name) for name in ("if-match", "if-none-match"))
     if wanted is not None and not _matches(wanted, tag, weakly=False):
@@ -26,7 +26,7 @@ def check_conditions(request: Request, tag: str) -> Response | None:
 
 
 def wants_part(request: Request, tag: str) -> bool:
-    """Whether the header Range is to be honoured: not where If-Range is about another file, by its tag or a date."""
+    """Return whether to honour the header Range: not where If-Range is about another file, by its tag or a date."""
     given = _read_header(request, "if-range")
     return given is None or given.strip() == tag and not tag.startswith("W/")
 

@@ -1,4 +1,4 @@
-"""Where the services are, who asks, and what they may do."""
+"""Discovery of the services, of the caller, and of what the caller may do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
 
     @router.get("/authorize", include_in_schema=False)
     def authorize(request: Request) -> dict[str, str]:
-        """Whether a gateway is to pass on the request that it describes, whose parameters come as well."""
+        """Return whether a gateway is to pass on the request that it describes, whose parameters come as well."""
         try:
             path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
         except ValueError:

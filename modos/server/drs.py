@@ -114,6 +114,6 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
 
 def _checksums(key: str, attributes: dict[str, Any]) -> list[dict[str, str]]:
-    """What the metadata have; none for a sealed file, where it covers the body alone."""
+    """Return the checksums that metadata have; none for an encrypted file, where it covers the body alone."""
     checksum = attributes.get("data_checksum")
     return [{"type": "blake2b-512", "checksum": checksum}] if checksum and not is_encrypted(key) else []

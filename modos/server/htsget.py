@@ -130,7 +130,7 @@ class _Tickets:
             yield Block("", content=BGZF_EOF)
 
     def _address(self, key: str) -> tuple[str, dict[str, str]]:
-        """Where a client gets the file's bytes, and what it has to send for that."""
+        """Return where a client gets the file's bytes, and what it has to send for that."""
         signed = self._catalog.storage.presign(key, EXPIRES)
         if signed:
             return signed, {}
@@ -138,7 +138,7 @@ class _Tickets:
 
     @property
     def _credentials(self) -> dict[str, str]:
-        """What a client has to send to this server."""
+        """Return the headers that a client has to send to this server."""
         return {"Authorization": self._authorization} if self._authorization else {}
 
 

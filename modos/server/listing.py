@@ -65,7 +65,7 @@ class _LeftOut:
         self._found: list[tuple[str, ModosError]] = []
 
     def note(self, key: str, error: ModosError) -> None:
-        """One of them."""
+        """Note an object that is left out."""
         self._found.append((key, error))
 
     def add_to(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:

@@ -35,12 +35,12 @@ _CHUNK = re.compile("([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 
 
 def is_made(query: Query, format_name: str) -> bool:
-    """Whether what a query asks for has to be made: some fields or tags of a BAM."""
+    """Return whether what a query asks for has to be made: some fields or tags of a BAM."""
     return format_name == _FORMAT.name and query.is_partial and not query.header_only
 
 
 def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query: Query) -> list[str]:
-    """Where the records between some virtual offsets of a file are given out, in parts; the last has the end marker.
+    """Return the addresses of the records between some virtual offsets of a file, in parts; the last has the end marker.
 
     Parameters
     ----------

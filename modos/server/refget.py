@@ -41,7 +41,7 @@ Found = tuple[StoredContig, list[dict[str, str]]]
 
 
 class Sequences:
-    """What a store has, by digest; each is computed from the bytes before anything is given out by it."""
+    """Sequences of a store by digest; each digest is computed from the bytes before anything is given out by it."""
 
     def __init__(self, store: ReferenceStore):
         self._store = store
@@ -171,7 +171,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
 
 
 def _accepts(request: Request, kind: str) -> bool:
-    """Whether a client takes a kind of answer (RFC 9110, section 12.5.1)."""
+    """Return whether a client takes a kind of answer (RFC 9110, section 12.5.1)."""
     for part in request.headers.get("accept", "*/*").lower().split(","):
         accepted, *parameters = (word.strip() for word in part.split(";"))
         if accepted in _ACCEPTED[kind] and not any(re.fullmatch(r"q=0(\.0*)?", word) for word in parameters):

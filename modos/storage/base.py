@@ -1,4 +1,4 @@
-"""What every storage can do."""
+"""Protocols and base class of storages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a storage knows of one key: size in bytes, a tag that changes with the content, when it was written.
+    """Size in bytes, tag that changes with the content, and time of writing of one key.
 
     The time is by the storage's own clock, see `Storage.now`; None where it
     is not told.
@@ -58,7 +58,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Partial:
-    """What a write that did not end has left: the key or upload, its owner's mark, its age in seconds."""
+    """Remains of a write that did not end: the key or upload, its owner's mark, its age in seconds."""
 
     name: str
     mark: str
@@ -66,7 +66,7 @@ class Partial:
 
 
 class Readable(Protocol):
-    """What it takes of a storage to read ranges of its files; see `Storage`."""
+    """Protocol of a storage from which ranges of files can be read; see `Storage`."""
 
     @property
     def url(self) -> str:
@@ -74,7 +74,7 @@ class Readable(Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading it needs the network."""
+        """Return whether reading it needs the network."""
 
     def stat(self, key: str) -> ObjectInfo:
         """Size and tag of one key."""
@@ -106,7 +106,7 @@ class Storage(ABC):
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading it needs the network."""
+        """Return whether reading it needs the network."""
         return True
 
     @property
@@ -177,14 +177,14 @@ class Storage(ABC):
         return 0
 
     def read_kept(self, key: str) -> Iterator[bytes]:
-        """Those bytes, to be looked at before they are used."""
+        """Read those bytes, to be looked at before they are used."""
         return iter(())
 
     def drop_kept(self, key: str) -> None:
         """Forget them."""
 
     def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
-        """Whether a file is known to have just these bytes, as far as can be told without reading it from afar."""
+        """Return whether a file is known to have just these bytes, as far as can be told without reading it from afar."""
         return False
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
@@ -220,7 +220,7 @@ class Storage(ABC):
 
     @abstractmethod
     def partial_writes(self) -> list[Partial]:
-        """What writes that did not end have left."""
+        """List the remains of writes that did not end."""
 
     @abstractmethod
     def drop_partial(self, partial: Partial) -> None:
@@ -232,7 +232,7 @@ class Storage(ABC):
 
     @property
     def can_list(self) -> bool:
-        """Whether it tells which files there are."""
+        """Return whether it tells which files there are."""
         return True
 
     def confine(self, marker: str) -> Storage:
@@ -248,7 +248,7 @@ class Storage(ABC):
         return time.time()
 
     def identify_place(self, make: bool = False) -> str:
-        """What tells this place from one that its files were copied to, or come from; empty where there is none.
+        """Return what tells this place from a copy of its files elsewhere; empty where nothing does.
 
         Parameters
         ----------
@@ -262,11 +262,11 @@ class Storage(ABC):
 
     @contextmanager
     def make_root(self) -> Iterator[None]:
-        """Have what is written within make the root; where that fails, folders that came into being for nothing go."""
+        """Create the root with what is written within; where that fails, remove the folders that were made for it."""
         yield
 
     def exists(self, key: str) -> bool:
-        """Whether there is a file at `key`."""
+        """Return whether there is a file at `key`."""
         from modos.errors import NotFoundError
 
         try:

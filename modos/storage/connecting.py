@@ -65,7 +65,7 @@ def _make_renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
 
 
 def renew_now(filesystem: Any) -> bool:
-    """Have the credentials asked for anew at the next request; whether they can be."""
+    """Ask for new credentials at the next request; returns whether that is possible."""
     from aiobotocore.credentials import AioRefreshableCredentials
 
     credentials = getattr(filesystem.session, "_credentials", None)
@@ -81,7 +81,7 @@ def _client_option(options: dict[str, Any], name: str) -> str | None:
 
 
 def has_credentials(custom_server: bool) -> bool:
-    """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
+    """Return whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
     from botocore.session import Session
 
     session = Session()

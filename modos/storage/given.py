@@ -35,7 +35,7 @@ _read_stdins: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def is_pipe(path: Name) -> bool:
-    """Whether a path is stdin, a FIFO or a device: what can be read once, from its beginning on."""
+    """Return whether a path is stdin, a FIFO or a device: what can be read once, from its beginning on."""
     if str(path) == "-":
         return True
     try:
@@ -46,7 +46,7 @@ def is_pipe(path: Name) -> bool:
 
 
 def has_name(path: Name) -> bool:
-    """Whether a path says what is in it, unlike `-` and `/dev/fd/63`."""
+    """Return whether a path says what is in it, unlike `-` and `/dev/fd/63`."""
     return str(path) != "-" and not _NAMELESS.fullmatch(str(path))
 
 
@@ -56,7 +56,7 @@ def show_path(path: Name | Given) -> str:
 
 
 def describe_source(path: Name) -> str:
-    """Where something came from, to be kept: the name of its file."""
+    """Return the name of a file to record as a source, or `a pipe`."""
     return Path(path).name if has_name(path) else "a pipe"
 
 
@@ -109,7 +109,7 @@ class Given(io.RawIOBase):
         return self._head[:count]
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes, fewer only at the end."""
+        """Read so many bytes; fewer come only at the end."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
         data, self._head = self._head[:size], self._head[size:]
@@ -120,11 +120,13 @@ class Given(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Any) -> int:
+        """Read bytes into a buffer and return their number; see `io.RawIOBase`."""
         data = self.read(len(buffer))
         buffer[:len(data)] = data
         return len(data)
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def _take(self, count: int) -> bytes:
@@ -144,6 +146,7 @@ class Given(io.RawIOBase):
         return Given(file, self.name, below=self)
 
     def close(self) -> None:
+        """Close the file."""
         if not self.closed and self._file is not getattr(sys.stdin, "buffer", None):
             self._file.close()
             if self._below is not None:

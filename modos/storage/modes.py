@@ -1,4 +1,4 @@
-"""Who may read and write what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
+"""Permissions of what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
 
 Colleagues who share a folder have set its mode and group, and would be locked
 out by the umask of one of them. Where a system does not take modes or groups
@@ -49,7 +49,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
 
 
 def may_go_on(status: os.stat_result, folder: Path) -> bool:
-    """Whether a part is a file of ours, or of the folder's owner, that has no other name: neither a link nor another file is written to."""
+    """Return whether a part is a file of ours, or of the folder's owner, without other names: no link or other file is written to."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid in (os.geteuid(), os.stat(folder).st_uid)
 
 

@@ -86,10 +86,12 @@ class S3Storage(Uploads):
 
     @property
     def url(self) -> str:
+        """Root as a user would write it, without a trailing slash."""
         return "s3://" + str(self.path)
 
     @property
     def path(self) -> Path:
+        """Root as listings show it: the folder, or `bucket/prefix`."""
         return Path(self._bucket, self._prefix)
 
     @property
@@ -110,17 +112,21 @@ class S3Storage(Uploads):
         return {name: value for name, value in found.items() if value}
 
     def child(self, prefix: str) -> S3Storage:
+        """Return the storage of a folder below this one; see `Storage.child`."""
         return S3Storage(self._bucket, self._full_key(prefix), self._filesystem, self._public_filesystem)
 
     def stat(self, key: str) -> ObjectInfo:
+        """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)
         return ObjectInfo(key, self._require_field(answer, "ContentLength"), self._require_field(answer, "ETag"), _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file and its tag; see `Storage.read`."""
         answer, data = self._get(key)
         return data, self._require_field(answer, "ETag")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """Read a file if its tag has changed; see `Storage.read_changed`."""
         try:
             answer, data = self._get(key, IfNoneMatch=tag)
         except _NotModified:
@@ -128,6 +134,7 @@ class S3Storage(Uploads):
         return None if self._require_field(answer, "ETag") == tag else (data, self._require_field(answer, "ETag"))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `Storage.read_part`."""
         if end <= start:
             return b"", self.stat(key)
         try:
@@ -146,7 +153,7 @@ class S3Storage(Uploads):
         return data, ObjectInfo(key, int(match[2]), self._require_field(answer, "ETag"))
 
     def _require_field(self, answer: Mapping[str, Any], name: str) -> Any:
-        """What a server says with each object; ProtocolError where it does not."""
+        """Return a field that a server gives for each object; ProtocolError where it is missing."""
         if answer.get(name) is None:
             raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
         return answer[name]
@@ -157,12 +164,15 @@ class S3Storage(Uploads):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
+        """Write a small file and return its tag; see `Storage.write`."""
         return str(self._require_field(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
     def delete(self, key: str) -> None:
+        """Delete a file; see `Storage.delete`."""
         self._call("delete_object", key)
 
     def partial_writes(self) -> list[Partial]:
+        """List the remains of writes that did not end; see `Storage.partial_writes`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
         try:
             answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
@@ -173,10 +183,12 @@ class S3Storage(Uploads):
                 for upload in answer.get("Uploads", ())]
 
     def drop_partial(self, partial: Partial) -> None:
+        """Remove the remains of a write; see `Storage.drop_partial`."""
         key, _, upload = partial.name.rpartition("?uploadId=")
         self._call("abort_multipart_upload", key, UploadId=upload)
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """List files with their sizes and tags; see `Storage.iter_files`."""
         for page in self._pages(prefix):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
@@ -184,9 +196,11 @@ class S3Storage(Uploads):
                     yield ObjectInfo(key, self._require_field(item, "Size"), self._require_field(item, "ETag"), _seconds(item.get("LastModified")))
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
+        """Find the files of a path below any folder; see `Storage.find`."""
         return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
 
     def list_folders(self, prefix: str = "") -> list[str]:
+        """List folders; see `Storage.list_folders`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
         return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
                 for folder in page.get("CommonPrefixes", ())]
@@ -210,6 +224,7 @@ class S3Storage(Uploads):
         return _time_of(self._call("list_objects_v2", None, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1))
 
     def presign(self, key: str, expires: int) -> str | None:
+        """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
         full = self._full_key(key)
         if self._public_fs.anon:
             return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
@@ -319,7 +334,7 @@ def _time_of(answer: dict[str, Any]) -> float:
 
 
 def _code(error: BaseException) -> str:
-    """What S3 calls an error."""
+    """Return the code that S3 gives an error."""
     from botocore.exceptions import ClientError
 
     cause = error if isinstance(error, ClientError) else error.__cause__

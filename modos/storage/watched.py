@@ -17,7 +17,7 @@ from modos.storage.http.reach import check_peer, check_reach
 
 
 class _Paced(ResponseHandler):
-    """What comes on a connection, at a pace; nothing is counted while nobody reads."""
+    """Receiver of what comes on a connection, at a pace; nothing is counted while nobody reads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
@@ -44,7 +44,7 @@ class _Paced(ResponseHandler):
 
 
 def watch(connector: BaseConnector) -> BaseConnector:
-    """Have a connector make such connections."""
+    """Make a connector create such connections."""
     connector._factory = cast(Any, partial(_Paced, asyncio.get_running_loop()))
     return connector
 

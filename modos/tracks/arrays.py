@@ -111,7 +111,7 @@ class ArrayWriter:
         self._open[shard][number % CHUNKS_IN_SHARD] = self._encoders.submit(self._encode, chunk)
 
     def get(self, number: int) -> np.ndarray | None:
-        """A chunk that was put; None where there is none."""
+        """Return a chunk that was put, with the shape and dtype of the array; None where there is none."""
         shard = number // CHUNKS_IN_SHARD
         if shard not in self._open and shard not in self._shards and shard not in self._pending:
             return None
@@ -195,7 +195,7 @@ def _combine_digests(shards: Mapping[int, tuple[int, str]]) -> str:
 
 
 def describe_arrays(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What an element records of its arrays, given their attributes by their paths: bytes, and a checksum of theirs."""
+    """Summarise arrays, given their attributes by path, for an element: their bytes, and a checksum of their checksums."""
     lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
     return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
             "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}

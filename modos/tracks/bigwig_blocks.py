@@ -1,4 +1,4 @@
-"""What a bigWig file says of itself and where its data are: header, contigs, index, blocks (Kent et al. 2010, supplement).
+"""Reader of the structure of a bigWig file: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
 The index is read once, so that the statistics of one contig cost what its own
 data cost. Nothing of a block is believed before
@@ -111,7 +111,7 @@ class BigWigBlocks:
 
     @cached_property
     def _levels(self) -> dict[int, int]:
-        """Where the index of each zoom level is, by the bases per value."""
+        """Return where the index of each zoom level is, by the bases per value."""
         form = self._order + _ZOOM
         levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._level_count * struct.calcsize(form)))}
         if 0 in levels:
@@ -123,7 +123,7 @@ class BigWigBlocks:
         return np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._levels[bases])])
 
     def zoom_rows(self, contig: str, start: int, end: int, most: float) -> Iterator[np.ndarray] | None:
-        """The values of a zoom level that a contig can have in [start, end), block by block.
+        """Read the values of a zoom level of a contig in [start, end), block by block, each of shape (n,) and a dtype of fields.
 
         Parameters
         ----------
@@ -159,7 +159,7 @@ class BigWigBlocks:
 
     @property
     def total(self) -> Summary | None:
-        """Of all values, as the header has it; None in old files, which do not say it."""
+        """Summary of all values, as the header has it; None in old files, which lack it."""
         if not self._summary_at:
             return None
         n, low, high, total, squares = self._unpack(_SUMMARY, self._summary_at)
@@ -220,7 +220,7 @@ class BigWigBlocks:
             yield from self._leaves_below(place, depth - 1, seen)
 
     def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
-        """Where the first value of a contig begins and the last one ends, None where it has none; see `rows`."""
+        """Return the start of the first and the end of the last value of a contig, 0-based half-open; None without values; see `rows`."""
         if contig not in self._borders:
             return None
         start, place = self._borders[contig]
@@ -232,7 +232,7 @@ class BigWigBlocks:
 
     @cached_property
     def _borders(self) -> dict[str, tuple[int, _Place]]:
-        """Where the first value of each contig that has any begins, and its last row of the index.
+        """Find where the first value of each contig that has any begins, and its last row of the index.
 
         The ends in the index do not do: of values apart from each other some
         programs note where the next one would begin.
@@ -275,7 +275,7 @@ class BigWigBlocks:
         return {name: summary for name, summary in found.items() if summary.n}
 
     def rows(self, contig: str, start: int = 0, end: int | None = None, clip: bool = False) -> Iterator[Rows]:
-        """The rows of the blocks of a contig that can have values in [start, end), in order.
+        """Read the rows of the blocks of a contig that can have values in [start, end), in order: shape (n,), int64 and float32.
 
         Parameters
         ----------

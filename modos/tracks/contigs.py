@@ -109,7 +109,7 @@ class Contigs(Mapping[str, Contig]):
             raise IntegrityError("the contigs of the genome are damaged", "restore the object from a copy") from None
 
     def to_attributes(self) -> dict[str, Any]:
-        """What can be written as JSON."""
+        """Return a form that can be written as JSON."""
         parts = {"supercontigs": {name: [list(span) for span in spans] for name, spans in self._supercontigs.items()},
                  "aliases": self.aliases}
         return {"contigs": list(self.lengths), "lengths": list(self.lengths.values()), "offsets": self.offsets} | {
@@ -122,12 +122,12 @@ class Contigs(Mapping[str, Contig]):
 
     @cached_property
     def starts(self) -> Places:
-        """Offsets as an array, (contigs,)."""
+        """Start of each contig on the axis: shape (contigs,), int64."""
         return np.array(self.offsets, np.int64)
 
     @cached_property
     def ends(self) -> Places:
-        """Where each contig ends on the axis, (contigs,)."""
+        """End of each contig on the axis: shape (contigs,), int64."""
         return self.starts + np.fromiter(self.lengths.values(), np.int64, len(self.lengths))
 
     def resolve(self, name: str) -> str | None:
@@ -135,7 +135,7 @@ class Contigs(Mapping[str, Contig]):
         return name if name in self.lengths else self.aliases.get(name)
 
     def extent(self, contig: Contig) -> Span:
-        """Where a contig begins and ends: 0 and its length, unless its data alone say how long it is."""
+        """Return start and end of a contig: 0 and its length, unless its data alone say how long it is."""
         return 0, contig.length
 
     @cached_property

@@ -16,7 +16,7 @@ from modos.tracks.runs import Spans, blank, complement, intersection, restrict
 
 @dataclass
 class LoadReport:
-    """What came of a source.
+    """Outcome of loading a source.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class LoadReport:
 
 
 def stretches(contig: Contig) -> Spans:
-    """What of a contig can have data, (2, n)."""
+    """Return the stretches of a contig that can have data: shape (2, n), int64, starts and ends, 0-based half-open."""
     return np.array(contig.supercontigs, np.int64).reshape(-1, 2).T
 
 
@@ -69,7 +69,7 @@ class Fitting:
         self._spans: dict[str, tuple[Spans, Spans]] = {}
 
     def parts_of(self, block: Block, name: str, report: LoadReport) -> Iterator[Block]:
-        """What is to be loaded of data of a contig.
+        """Cut from data of a contig what is to be loaded.
 
         Raises
         ------
@@ -95,7 +95,7 @@ class Fitting:
         return self._kept is None and contig.name not in self._masked and contig.supercontigs == ((0, contig.length),)
 
     def _find_spans(self, contig: Contig) -> tuple[Spans, Spans]:
-        """Where values of a contig are taken, and where they are wanted but have no place."""
+        """Find where values of a contig are taken, and where they are wanted but have no place."""
         if contig.name not in self._spans:
             endless = np.iinfo(np.int64).max
             wanted = complement(self._masked.get(contig.name, NOTHING), endless)
@@ -125,13 +125,13 @@ class Fitting:
 
 
 def _count(data: Values | Runs) -> int:
-    """How many bases have a value."""
+    """Count the bases that have a value."""
     present = ~np.isnan(data.values)
     return int((data.ends - data.starts)[present].sum() if isinstance(data, Runs) else np.count_nonzero(present))
 
 
 def _restrict(data: Values | Runs, spans: Spans) -> Values | Runs:
-    """What of data lies in spans of their contig."""
+    """Cut data to spans of their contig."""
     return restrict(data, spans) if isinstance(data, Runs) else _restrict_values(data, spans)
 
 

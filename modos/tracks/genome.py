@@ -110,7 +110,7 @@ class Genome(Mapping[str, ContigView]):
 
     @property
     def isopen(self) -> bool:
-        """Whether it was not closed."""
+        """Return whether the genome is still open."""
         return self._is_open
 
     def track(self, name: str) -> Track:
@@ -160,7 +160,7 @@ class Genome(Mapping[str, ContigView]):
         return [self.select(one.item())[0][0] for one in keys.ravel()], keys.shape
 
     def windows(self, regions: Iterable[str | Region | tuple[str, int, int]], tracks: TrackKey = slice(None)) -> Floats:
-        """The values of many regions of the same width.
+        """Read the values of many regions of the same width.
 
         Parameters
         ----------

@@ -83,7 +83,7 @@ class Archive:
             raise IntegrityError(f"{self._path} is damaged: {_first_line(error)}", "copy it again, or make it again with genomedata") from None
 
     def _members(self, group: Any) -> dict[str, Any]:
-        """What is in a group, and not elsewhere: links lead to any file of this machine."""
+        """Return what is in a group, and not elsewhere: links lead to any file of this machine."""
         import h5py
 
         if any(not isinstance(group.get(name, getlink=True), h5py.HardLink) for name in group):
@@ -107,7 +107,7 @@ class Archive:
 
     @property
     def has_sequence(self) -> bool:
-        """Whether it has the bases."""
+        """Return whether the archive has the bases."""
         with self._translate_errors():
             return any("seq" in parts for name in self._chromosomes for _, _, parts in self._supercontigs(name))
 

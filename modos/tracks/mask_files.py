@@ -59,7 +59,7 @@ class MaskFile:
         self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
 
     def place_on(self, contigs: Contigs) -> dict[str, Spans]:
-        """The places on a genome by contig, those that meet united; contigs that it lacks are left out.
+        """Place the mask on a genome, by contig: shape (2, n), int64, those that meet united; contigs that it lacks are left out.
 
         Raises
         ------

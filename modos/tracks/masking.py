@@ -23,7 +23,7 @@ from modos.tracks.zarr_layout import ArraySpec
 
 
 def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Spans) -> Spans:
-    """Places on the axis: those of a file, or where a condition holds for a track's values; or as given."""
+    """Return places on the axis, shape (2, n), int64: of a file, where a condition holds for a track's values, or as given."""
     if isinstance(where, np.ndarray):
         return where
     contigs, parts = track.contigs, [NOTHING]
@@ -39,13 +39,13 @@ def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Span
 
 
 def count_masked(track: StoredTrack, spans: Spans) -> int:
-    """How many values of a track lie in places on the axis."""
+    """Count the values of a track that lie in places on the axis."""
     return sum(int((inside.ends - inside.starts).sum()) for runs in _runs(track)
                for inside in [restrict(_place_on_axis(track, runs), spans)])
 
 
 def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
-    """A track's mask with more places."""
+    """Add places to a track's mask: shape (2, n), int64, on the axis."""
     return union(track.mask, spans)
 
 

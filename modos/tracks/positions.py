@@ -19,7 +19,7 @@ class PositionError(RegionError, IndexError):
 
 
 def settle_bases(key: Any, length: int, reach: int | None = None) -> tuple[np.ndarray | slice, KeyForm]:
-    """Which bases a key stands for, and what kind of key it is: the shape of the answer depends on it.
+    """Resolve a key to the bases it stands for, and its form, on which the shape of the answer depends.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def settle_stretch(key: Any, length: int) -> tuple[int, int]:
 
 
 def gather(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype: str) -> np.ndarray:
-    """Values at positions in any order, read in stretches."""
+    """Read values at positions in any order, in stretches: shape (positions,), of the given dtype."""
     unique, inverse = np.unique(positions, return_inverse=True)
     out = np.empty(len(unique), dtype)
     borders = [0, *(np.flatnonzero(np.diff(unique) > _GATHER) + 1).tolist(), len(unique)]

@@ -48,7 +48,7 @@ _Key = tuple[str | int, ...]  # the path of an array, and what of it
 
 
 class Cache:
-    """What was read recently, up to a number of bytes."""
+    """Cache of what was read recently, up to a number of bytes."""
 
     def __init__(self, limit: int):
         self._limit = limit
@@ -60,7 +60,7 @@ class Cache:
         self._size = sum(size for _, size in self._kept.values())
 
     def get(self, key: _Key) -> Any:
-        """What is kept at a key, or None."""
+        """Return what is kept at a key, or None."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -69,7 +69,7 @@ class Cache:
             return found[0]
 
     def take(self, key: _Key) -> Any:
-        """What is kept at a key, or None; it is not kept any longer."""
+        """Remove and return what is kept at a key, or None."""
         with self._lock:
             found, size = self._kept.pop(key, (None, 0))
             self._size -= size
@@ -87,7 +87,7 @@ class Cache:
 
 
 class Reader:
-    """What the arrays of an object share: where they are, what was read recently, files that are open.
+    """Shared state of the arrays of an object: their place, what was read recently, open files.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class ShardedArray:
         self._stored_limit = spec.stored_limit
 
     def chunk(self, number: int) -> np.ndarray | None:
-        """The stored numbers of a chunk, to be read only; None where there are none.
+        """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None where there are none.
 
         Raises
         ------
@@ -145,7 +145,7 @@ class ShardedArray:
             list(pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]))
 
     def iter_chunks(self, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Chunks one after another, with their numbers; see `chunk`."""
+        """Read chunks one after another, with their numbers; shape and dtype as of `chunk`."""
         for wanted in self._iter_fetched(list(dict.fromkeys(numbers))):
             for number in wanted:
                 yield number, self.chunk(number)
@@ -160,7 +160,7 @@ class ShardedArray:
             yield numbers[at:at + BATCH]
 
     def visit(self, numbers: Sequence[int], work: Callable[[int, np.ndarray | None], Result]) -> list[Result]:
-        """What `work` makes of each chunk, in order; the chunks are not kept, and must not be."""
+        """Call `work` on each chunk and return the results in order; it must not keep the chunks."""
         scratch = np.empty(self.spec.chunk_shape, self.spec.dtype)
         return [work(number, self._decode_passing(number, scratch)) for batch in self._iter_fetched(numbers) for number in batch]
 
@@ -170,7 +170,7 @@ class ShardedArray:
         return known if packed is None else self._unpack(number, packed, scratch)
 
     def read(self) -> np.ndarray:
-        """All of it, for an array that is small."""
+        """Read the whole of a small array, in its shape and dtype."""
         out = np.zeros(self.spec.shape, self.spec.dtype)  # takes memory where it is written to, not before
         if self.spec.fill != 0:
             out.fill(self.spec.fill)
@@ -185,7 +185,7 @@ class ShardedArray:
         return out
 
     def prefetch(self, numbers: Iterable[int]) -> None:
-        """Have chunks from afar in the cache."""
+        """Fetch chunks from afar into the cache."""
         if self._local is None:
             self._fetch([n for n in dict.fromkeys(numbers) if self.cache.get((self.spec.path, n)) is None])
 
@@ -263,7 +263,7 @@ class ShardedArray:
         return index
 
     def _are_places(self, starts: np.ndarray, lengths: np.ndarray, limit: int) -> bool:
-        """Whether chunks can lie there in a shard, each apart from the others and before the index."""
+        """Return whether chunks can lie there in a shard, each apart from the others and before the index."""
         if lengths.min() < HEADER + CRC_SIZE or lengths.max() > self._stored_limit or starts.max() > limit:
             return False
         ends = starts + lengths
@@ -285,7 +285,7 @@ class ShardedArray:
         return data
 
     def _fetch(self, numbers: list[int]) -> None:
-        """Have chunks in the cache as they are stored: indexes first, then what is missing, both in parallel."""
+        """Fetch chunks into the cache as they are stored: indexes first, then what is missing, both in parallel."""
         by_shard: dict[int, list[int]] = {}
         for number in numbers:
             if self.spec.sizes[number // CHUNKS_IN_SHARD] and self.cache.get((self.spec.path, number, "packed")) is None:

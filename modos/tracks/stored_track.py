@@ -63,31 +63,33 @@ class StoredTrack(Track):
 
     @property
     def is_runs(self) -> bool:
-        """Whether it is kept as runs of equal values, as few bases have one."""
+        """Return whether it is kept as runs of equal values, as few bases have one."""
         return "origins" in self.data.spec.attributes
 
     @property
     def encoding(self) -> str:
-        """How its values are kept, in words."""
+        """Description of how its values are stored, in words."""
         form = "runs" if self.is_runs else "values"
         return f"{form} ({self.packing.dtype}/{10**self.packing.decimals})" if self.packing.is_integer else f"{form} (float32)"
 
     def describe(self) -> dict[str, Any]:
+        """Return what a listing says of the track."""
         spec = self.data.spec
         return {"id": self.element_id, "encoding": self.encoding, "codec": _codec_name(spec.codec), "bytes": sum(spec.sizes),
                 "masked": self.is_masked} | ({"runs": spec.length} if self.is_runs else {})
 
     @cached_property
     def mask(self) -> Spans:
-        """Spans on the axis that are masked, (2, n)."""
+        """Masked spans on the axis: shape (2, n), int64, 0-based half-open."""
         return self._mask.read() if self._mask else np.empty((2, 0), np.int64)
 
     @property
     def is_masked(self) -> bool:
-        """Whether it has a mask."""
+        """Return whether it has a mask."""
         return self._mask is not None
 
     def fill(self, out: Floats, contig: str, start: int) -> None:
+        """Write the values of a stretch into `out`, float32; see `Track.fill`."""
         at = self.contigs[contig].offset + start
         self._fill(out, at)
         if self._mask is not None:
@@ -115,6 +117,7 @@ class StoredTrack(Track):
             self.packing.unpack(chunk[lead:lead + len(out)], out)
 
     def scan(self, region: Region | str) -> Summary:
+        """Call a function on all values of some contigs; see `Track.scan`."""
         if self.is_runs:
             return super().scan(region)
         contig, start, end = self.contigs.place(region)
@@ -160,7 +163,7 @@ class StoredTrack(Track):
         return found
 
     def runs(self, start: int, end: int) -> Iterator[tuple[Places, Places, Floats]]:
-        """Starts and ends on the axis, and values, of the runs that overlap [start, end), chunk by chunk; a mask does not count."""
+        """Read the runs that overlap [start, end), unmasked, by chunk: shape (n,), int64 starts and ends on the axis, float32 values."""
         chunks = self._run_chunks(start, end)
         for place, number in enumerate(chunks):
             if self.is_far and place % _RUN_CHUNKS == 0:
@@ -179,6 +182,7 @@ class StoredTrack(Track):
         expand(starts, ends, values, at, at + len(out), out)
 
     def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
+        """Write the values of many stretches into `out`, float32; see `Track.fill_windows`."""
         offsets = {name: self.contigs[name].offset for name in set(contigs)}
         places = np.fromiter((offsets[name] for name in contigs), np.int64, len(contigs)) + starts
         if self.is_runs:
@@ -233,11 +237,13 @@ class StoredTrack(Track):
         return starts, ends, values
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
+        """Fetch what reading a stretch takes; see `Track.prefetch`."""
         at = self.contigs[contig].offset
         chunks = self._run_chunks(at + start, at + end) if self.is_runs else range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1)
         self.data.prefetch(chunks[:BATCH])
 
     def statistics(self) -> dict[str, Summary]:
+        """Return the statistics of all values; see `Track.statistics`."""
         return self._by_contig
 
     @cached_property
@@ -246,6 +252,7 @@ class StoredTrack(Track):
         return {name: Summary(int(n), *rest) for name, (n, *rest) in zip(self.contigs, columns) if n}
 
     def of_contig(self, contig: str) -> Summary:
+        """Return the statistics of a contig; see `Track.of_contig`."""
         n, *rest = self._table[:, self.contigs.number(contig)].tolist()
         return Summary(int(n), *rest) if n else EMPTY
 
@@ -275,6 +282,7 @@ class StoredTrack(Track):
         return out
 
     def summary(self, region: Region | str) -> Summary:
+        """Summarise the values of a region; see `Track.summary`."""
         contig, start, end = self.contigs.place(region)
         if (start, end) == (0, contig.length):
             return self.of_contig(contig.name)
@@ -291,6 +299,7 @@ class StoredTrack(Track):
         return combine(parts)
 
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
+        """Summarise equal parts of a region from zoom levels: shape (4, bins), float64, or None; see `Track.zoom`."""
         if bins < 1:
             raise InvalidInputError(f"{bins} bins: at least one is needed")
         contig, start, end = self.contigs.place(region)
@@ -334,10 +343,11 @@ class StoredTrack(Track):
         return out
 
     def without_mask(self) -> StoredTrack:
-        """It with all of its values; its statistics stay those with the mask."""
+        """Return the track with all of its values; its statistics stay those with the mask."""
         return StoredTrack(self.name, self.element_id, self.contigs, self.data, self._zoom, self._statistics, None)
 
     def iter_data(self, contigs: Iterable[str] | None = None) -> Iterator[Values | Runs]:
+        """Read all data, contig by contig: float32 values of shape (bases,), or as runs; see `Track.iter_data`."""
         names = list(self.contigs) if contigs is None else contigs
         if not self.is_runs or self.is_masked:
             yield from super().iter_data(names)

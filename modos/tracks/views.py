@@ -55,7 +55,7 @@ class ContigView:
 
     @property
     def isopen(self) -> bool:
-        """Whether neither it nor its genome was closed."""
+        """Return whether both the view and its genome are open."""
         return self._is_open and self.genome.isopen
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class ContigView:
 
     @property
     def size(self) -> int:
-        """Its length in bases."""
+        """Length in bases."""
         return self.contig.length
 
     @property
@@ -261,7 +261,7 @@ class Supercontigs:
         return len(self._all)
 
     def __getitem__(self, key: int | slice) -> list[Supercontig]:
-        """Those that overlap positions of the contig."""
+        """Return the supercontigs that overlap positions of the contig."""
         bases, _ = settle_bases(key, self._length)
         if not isinstance(bases, slice):
             raise PositionError("give a position, or a slice without a step")

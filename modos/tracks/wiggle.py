@@ -264,7 +264,7 @@ def _group_by_contig(segments: list[_Segment]) -> Iterator[list[_Segment]]:
 
 
 def is_noise(line: bytes) -> bool:
-    """Whether a line is no data: blank, a comment, or for a browser."""
+    """Return whether a line is no data: blank, a comment, or for a browser."""
     return bool(_NOISE.match(line))
 
 

@@ -1,4 +1,4 @@
-"""How arrays are stored: sharded Zarr arrays, chunks along the last axis, grouped to shards.
+"""Storage of arrays: sharded Zarr arrays, chunks along the last axis, grouped to shards.
 
 What is written is a Zarr v3 array with the sharding codec (ZEP 2): each shard
 is one file, its chunks one after another, at its end the places of the chunks
@@ -105,7 +105,7 @@ class ArraySpec:
         return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
 
     def to_node(self) -> dict[str, Any]:
-        """Its metadata as Zarr v3 has them."""
+        """Return its metadata in the form of Zarr v3."""
         shape = list(self.shape[:-1])
         endian = {"name": "bytes", "configuration": {"endian": "little"}}
         plain = {"name": "bytes"} if np.dtype(self.dtype).itemsize == 1 else endian
@@ -159,7 +159,7 @@ def _can_hold(dtype: str, fill: Any) -> bool:
 
 
 def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
-    """What undoes a codec's compression of chunks that hold `size` bytes, without the CRC-32C at their end.
+    """Return a function that decompresses chunks of a codec that hold `size` bytes, without the CRC-32C at their end.
 
     It raises ValueError or RuntimeError for what is not such a chunk.
 
@@ -182,7 +182,7 @@ def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
 
 
 def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
-    """What compresses the numbers of a chunk, with a CRC-32C at the end."""
+    """Return a function that compresses an array of any shape and dtype and adds a CRC-32C."""
     from numcodecs import Blosc
 
     settings = codec["configuration"]

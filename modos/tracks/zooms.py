@@ -27,7 +27,7 @@ STATISTICS = ("n", "sum", "sum_squares", "min", "max")
 
 
 class Summary(NamedTuple):
-    """Of some values: how many there are, their sum, the sum of their squares, the least and the largest."""
+    """Number, sum, sum of squares, minimum and maximum of some values."""
 
     n: int
     sum: float
@@ -70,7 +70,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
 
 def bin_runs(starts: Places, ends: Places, values: Floats, borders: Places,
              ) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
-    """Summaries of runs in order, at least one, that lie within the borders of bins.
+    """Summarise at least one run, in order, within the borders of bins: arrays of shape (bins,), int64, float64 and float32.
 
     Returns
     -------

@@ -57,7 +57,7 @@ def _parse_condition(path: Path) -> None:
 
     from modos.tracks.conditions import Condition
 
-    Condition.parse(_text(path)).of(np.array([0.5, np.nan], np.float32))
+    Condition.parse(_text(path)).test(np.array([0.5, np.nan], np.float32))
 
 
 def _read_parameters(path: Path) -> None:

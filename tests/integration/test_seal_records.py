@@ -353,10 +353,10 @@ def test_data_keys_and_edit_lists_of_others_do_not_count():
     ours = read_all(encrypt_header(first, [ME.public], FRIEND)).packets
     key, edit = read_all(encrypt_header(second, [ME.public], MALLORY, (0, 10))).packets
     assert writer_of(key) == MALLORY.public
-    assert Header((*ours, key), 0).open(ME, FRIEND.public).keys == (first,)
-    assert set(Header((*ours, key), 0).open(ME).keys) == {first, second}
+    assert Header((*ours, key), 0).decrypt(ME, FRIEND.public).keys == (first,)
+    assert set(Header((*ours, key), 0).decrypt(ME).keys) == {first, second}
     with pytest.raises(DecryptError, match="somebody else than that sender"):
-        Header((*ours, edit), 0).open(ME, FRIEND.public)
+        Header((*ours, edit), 0).decrypt(ME, FRIEND.public)
 
 
 def read_all(data) -> Header:

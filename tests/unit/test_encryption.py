@@ -317,7 +317,7 @@ def test_methods_that_are_not_known_are_refused():
     packet = b"\0\0\0\0" + bytes(package.encrypt_X25519_Chacha20_Poly1305(
         package.make_packet_data_enc(7, bytes(32)), FIXED.raw, FIXED.public.raw))
     with pytest.raises(DecryptError, match="method 7"):
-        Header((packet,), 0).open(FIXED)
+        Header((packet,), 0).decrypt(FIXED)
 
 
 # --- keys ---

@@ -124,7 +124,7 @@ class HtsgetClient:
         return ticket
 
     def service_info(self, kind: RecordKind) -> dict[str, Any]:
-        """What the server says of itself (GA4GH service-info)."""
+        """Fetch the description of the server (GA4GH service-info)."""
         url = f"{self.url}/{kind}/service-info"
         status, answer = self._transport.ask(url, {}, None, MAX_INFO)
         if status != 200:
@@ -231,7 +231,7 @@ class _Stream:
                 self._renew_ticket(ticket, error)
 
     def _renew_ticket(self, old: Ticket, error: Expired) -> None:
-        """Have a new ticket in the place of one that has expired; once."""
+        """Fetch a new ticket in the place of one that has expired; once."""
         with self._lock:
             if self._ticket is not old:
                 return

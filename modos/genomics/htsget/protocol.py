@@ -57,7 +57,7 @@ class HtsgetError(InvalidInputError):
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of the answer: a URL (http, https or data) and the headers to send with it.
+    """Piece of the answer: a URL (http, https or data) and the headers to send with it.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Block:
 
     @property
     def byte_range(self) -> ByteRange | None:
-        """What its Range header asks for, 0-based half-open; None without one.
+        """Bytes that its Range header asks for, 0-based half-open; None without one.
 
         Raises
         ------
@@ -140,7 +140,7 @@ class Ticket:
 
     @property
     def is_one_stream(self) -> bool:
-        """Whether the blocks go forward in their files.
+        """Return whether the blocks go forward in their files.
 
         Some servers answer several regions with several whole files, one
         after the other, each from its first byte on.

@@ -21,7 +21,7 @@ _TAG = re.compile("[A-Za-z][A-Za-z0-9]")
 
 @dataclass(frozen=True)
 class Query:
-    """What a client asks of one file.
+    """Request of a client for one file.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Query:
 
     @property
     def is_partial(self) -> bool:
-        """Whether not all fields and tags are wanted."""
+        """Return whether not all fields and tags are wanted."""
         return bool(self.fields or self.tags is not None or self.notags)
 
     @classmethod

@@ -39,7 +39,7 @@ class Expired(AccessError):
 
 @dataclass
 class Seen:
-    """What the answers of one stream have told.
+    """Facts that the answers of one stream have told.
 
     Parameters
     ----------
@@ -214,7 +214,7 @@ class Transport:
 
 
 def is_splittable(block: Block) -> bool:
-    """Whether other ranges of a block's address may be asked for: not where its signature covers the Range."""
+    """Return whether other ranges of a block's address may be asked for; not where its signature covers the Range."""
     if "X-Amz-SignedHeaders" not in block.url:
         return True
     signed = parse_qs(urlsplit(block.url).query).get("X-Amz-SignedHeaders", [""])[0]

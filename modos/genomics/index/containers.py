@@ -62,7 +62,7 @@ def read_slice(read: Read, container: Container, landmark: int, major: int) -> t
 
 
 def _read_and_parse(read: Read, size: int, offset: int, parse: Callable[[Cursor], T]) -> tuple[Cursor, T]:
-    """What is parsed from a file offset on, of as many bytes as that takes."""
+    """Parse from a file offset on, reading as many bytes as that takes."""
     length = _FIRST_READ
     while True:
         end = min(offset + length, size)
@@ -107,7 +107,7 @@ def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterab
 
 
 def _may_follow(index: Crai, offset: int, following: int) -> bool:
-    """Whether a container ends where another begins, by the size of its slices and what a header may take."""
+    """Return whether a container ends where another begins, by the size of its slices and what a header may take."""
     extent, slices = index.extents[offset]
     return _FEWEST <= following - offset - extent <= _MOST + _LANDMARK * slices
 
@@ -145,7 +145,7 @@ def _check_rows(header: ContainerHeader, offset: int, rows: list[tuple[int, int,
 
 
 def is_covered(stretches: Iterable[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether stretches together have all of [start, end)."""
+    """Return whether stretches together have all of [start, end)."""
     for first, last in sorted(stretches):
         if first > start:
             break

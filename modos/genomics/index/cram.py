@@ -136,7 +136,7 @@ def _leading_ones(bits: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class ContainerHeader:
-    """What a container says of itself (CRAMv3 section 7).
+    """Header of a container (CRAMv3 section 7).
 
     Parameters
     ----------

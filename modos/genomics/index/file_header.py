@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its first record.
+    """Header of a file: all before its first record.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ class _Leading:
         return True
 
     def need(self, length: int) -> None:
-        """Have at least the first `length` bytes."""
+        """Read at least the first `length` bytes."""
         if length > MAX_HEADER:
             raise _too_large_error()
         while len(self.data) < length:
@@ -169,7 +169,7 @@ def _read_vcf(leading: _Leading) -> Header:
 
 
 def _search(leading: _Leading, find: Callable[[bytearray, int], int], start: int = 0) -> int:
-    """What `find` gives in the data from `start` on, growing them until it gives something; -1 for nothing."""
+    """Call `find` on the data from `start` on, growing them until it gives something; -1 for nothing."""
     while (found := find(leading.data, start)) < 0:
         start = max(len(leading.data) - 3, start)  # what it looks for may lie across two blocks
         if not leading.grow():

@@ -84,7 +84,7 @@ def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
 
 
 def is_empty(format: FileFormat, header: Header, index: Index, region: Region) -> bool:
-    """Whether an index has nothing for a region of a contig."""
+    """Return whether an index has nothing for a region of a contig."""
     number = header.target_ids.get(region.contig)
     if isinstance(index, Crai):
         return number is None or next(index.containers_of(number, region.start, region.limit), None) is None
@@ -115,7 +115,7 @@ def _check_covered(format: FileFormat, read: Read, size: int, header: Header, st
 
 
 def with_reasons(look: Callable[[], Result]) -> Result:
-    """What a look into the file returns; whatever is wrong there is wrong with the index."""
+    """Call a check of the file; what is wrong there is reported as an index that does not fit."""
     try:
         return look()
     except (IntegrityError, InvalidInputError) as error:
@@ -180,7 +180,7 @@ def _check_order(bins: list[_Bin]) -> None:
 
 
 def _starts_late(index: BinningIndex, number: int, bins: list[_Bin]) -> bool:
-    """Whether the bounds from which on a query reads lie after records that it should find."""
+    """Return whether the bounds from which on a query reads lie after records that it should find."""
     target = index.targets[number]
     if index.kind == "CSI":
         return any(target.loffset(bin.number) > bin.chunks[0][0] for bin in bins)

@@ -1,4 +1,4 @@
-"""How the records of a BAM, BCF or VCF lie in the decompressed bytes of a file.
+"""Layout of the records of a BAM, BCF or VCF in the decompressed bytes of a file.
 
 A record says where it ends and begins with its contig and position (SAMv1
 section 4.2, VCFv4.3 sections 1.6 and 6.3), so that it can be found, placed and
@@ -54,7 +54,7 @@ class Layout(ABC):
 
     @abstractmethod
     def starts(self, data: bytes) -> list[int]:
-        """Where the whole records start, and where the last one ends."""
+        """Find where the whole records start, and where the last one ends."""
 
     def clean(self, data: bytes, *, whole: bool = False) -> bytes:
         """The data without what is between records and belongs to none.
@@ -69,7 +69,7 @@ class Layout(ABC):
 
     @abstractmethod
     def place(self, data: bytes, at: int) -> tuple[Contig, int]:
-        """What the record's contig is known by, and its position, 0-based."""
+        """Return the contig of a record, as the format stores it, and its position, 0-based."""
 
     @abstractmethod
     def end(self, data: bytes, at: int) -> int:
@@ -77,10 +77,10 @@ class Layout(ABC):
 
     @abstractmethod
     def contig(self, name: str) -> Contig:
-        """What a contig is known by; one that the header leaves out has no records where they name it by number."""
+        """Return how records store a contig; one that the header leaves out has no records where they store its number."""
 
     def is_unplaced(self, contig: Contig) -> bool:
-        """Whether it stands for the reads without a position."""
+        """Return whether it stands for the reads without a position."""
         return contig == _NO_TARGET
 
 

@@ -1,4 +1,4 @@
-"""What lies at a virtual offset of a BAM, BCF or VCF: the contig and the start of the record there."""
+"""Lookup of the record at a virtual offset of a BAM, BCF or VCF: its contig and its start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE_STARTS = (1 << 10, 1 << 16)  # bytes that the first columns of a line take
 
 
 class Place(NamedTuple):
-    """Where a record starts: the name of its contig and a base, 0-based; no name where it has no position."""
+    """Start of a record: the name of its contig and a base, 0-based; no name where it has no position."""
 
     contig: str | None
     start: int
@@ -46,7 +46,7 @@ class Records:
         self._names = {number: name for name, number in header.target_ids.items()}
 
     def place(self, virtual: int) -> Place | None:
-        """Where the record at a virtual offset is; None where no record follows.
+        """Find the place of the record at a virtual offset; None where no record follows.
 
         Raises
         ------
@@ -80,7 +80,7 @@ class Records:
         return data
 
     def is_empty(self, start: int, end: int) -> bool:
-        """Whether nothing lies between two virtual offsets."""
+        """Return whether nothing lies between two virtual offsets."""
         while start >> 16 < end >> 16 and start >> 16 < self._size:
             block, following = self._blocks.inflate(start >> 16)
             if len(block) > start & 0xFFFF:

@@ -1,4 +1,4 @@
-"""Which bytes of a file hold the records of a region."""
+"""Planning of the bytes of a file that hold the records of a region."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, heade
 
 def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None,
                 regions: Iterable[Region] | None) -> list[Chunk]:
-    """Where in a BGZF file the records of some regions are, or of all: virtual offsets between records, in order and apart."""
+    """Find where in a BGZF file the records of some regions, or all, are: virtual offsets between records, in order and apart."""
     if regions is None:
         chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
     else:

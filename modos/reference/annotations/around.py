@@ -20,7 +20,7 @@ def iter_turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def find_around(find: Find, lengths: Numbers, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
-    """What many queries find, where some are on circular contigs; by query and row there.
+    """Find the features of many queries, some on circular contigs: pairs of query and row, shape (n,), int64.
 
     Parameters
     ----------

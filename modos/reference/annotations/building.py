@@ -174,7 +174,7 @@ def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
 
 
 def _add_keys(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
-    """What is made for a parent that is not there, with a `new` key for each place."""
+    """Add to what is made for a parent that is not there a `new` key for each place."""
     number = pl.int_range(pl.len()).over("parent")
     elsewhere = pl.col("parent").is_in(nodes["key"].implode())
     return loci.with_columns(new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copy_key("parent", number)))
@@ -236,7 +236,7 @@ def _find_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _introns(exons: pl.DataFrame) -> pl.DataFrame:
-    """What is between the exons of a transcript; number n follows exon n."""
+    """Derive the introns between the exons of a transcript; number n follows exon n."""
     same = pl.col("transcript") == pl.col("transcript").shift(-1)
     number = pl.when(pl.col("strand") == "-").then(pl.col("number") - 1).otherwise("number")
     between = exons.with_columns(next=pl.col("start").shift(-1), same=same, number=number)
@@ -245,7 +245,7 @@ def _introns(exons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
-    """What of the exons of coding transcripts is before and after all that is translated."""
+    """Derive the untranslated regions: what of the exons of coding transcripts is before and after all that is translated."""
     extent = coding.group_by("transcript").agg(low=pl.min("start"), high=pl.max("end"))
     exons = exons.join(extent, on="transcript", maintain_order="left")
     forward = pl.col("strand") != "-"

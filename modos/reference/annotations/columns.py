@@ -1,4 +1,4 @@
-"""Whether the columns of a table are those of an annotation: what is wrong in one is found by nobody who asks by place."""
+"""Checks of the columns of an annotation's tables: searches by place would not notice what is wrong in one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which nodes of an annotation its parts belong to, where a key alone does not say it."""
+"""Links from the parts of an annotation to its nodes, where a key alone does not say it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def link(parts: Parts, circles: Circles) -> Tables:
 
 
 def has_strand(name: str) -> pl.Expr:
-    """Whether a column says on which strand something is."""
+    """Return whether a column says on which strand something is."""
     return pl.col(name).is_in(["+", "-"])
 
 

@@ -1,4 +1,4 @@
-"""What a Parquet file says of its sizes, looked at before a library sets memory aside for them.
+"""Sizes that a Parquet file declares, checked before a library sets memory aside for them.
 
 Formats: Apache Parquet, "File format" 2.11 (parquet.thrift); Apache Thrift, "Compact protocol".
 """

@@ -1,4 +1,4 @@
-"""What an annotation is built of, as files have it: genes and transcripts, exons, and stretches that are translated."""
+"""Parts that an annotation is built of, as files have them: genes and transcripts, exons, and stretches that are translated."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Parts:
 
 
 def parts_of(lines: Lines) -> Parts:
-    """What a piece of a GFF3 or GTF file tells."""
+    """Extract the parts of an annotation from a piece of a GFF3 or GTF file."""
     table, type = lines.table, pl.col("type")
     exons = _exons_of(lines, table.filter(type.is_in(_EXON)))
     coding = _coding_of(lines, table.filter(type.is_in([_CDS, _STOP] if lines.is_gtf else [_CDS])))
@@ -158,12 +158,12 @@ def _split_parents(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def _split_list(name: str) -> pl.Expr:
-    """What has commas between, each once, without what is empty (`Parent=X,`)."""
+    """Split at commas: each item once, without empty ones (`Parent=X,`)."""
     return pl.col(name).str.split(",").list.eval(pl.element().str.strip_chars().replace("", None).drop_nulls()).list.unique(maintain_order=True)
 
 
 def _nodes_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
-    """What has an id, or might; parents with commas between."""
+    """Select the lines that have an id, or might; parents with commas between."""
     attributes = lines.columns(table, _NAMES, _LISTS)
     own = table.select(*LINE, "type").hstack(attributes)
     if lines.is_gtf:

@@ -111,16 +111,16 @@ class FeatureTable:
         return Feature(self, row)
 
     def named(self, name: str) -> Features:
-        """Those that have a name (`BRCA1`); none where no one has it."""
+        """Find the features of a name (`BRCA1`); none where no feature has it."""
         return Features(self, np.flatnonzero((self.column("name") == name).to_numpy()).tolist())
 
     def where(self, condition: pl.Expr) -> Features:
-        """Those for which an expression of polars over the columns is true."""
+        """Find the features for which an expression of polars over the columns is true."""
         columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
         return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
     def with_xref(self, xref: str) -> Features:
-        """Those with a cross-reference, such as `GeneID:672`; none where no one has it.
+        """Find the features with a cross-reference, such as `GeneID:672`; none where no feature has it.
 
         Raises
         ------
@@ -172,7 +172,7 @@ class FeatureTable:
         return self._columns[name]
 
     def numbers(self, name: str) -> Numbers:
-        """A column of numbers as int64."""
+        """Return a column of numbers: shape (rows,), int64."""
         return np.frombuffer(self.values(name), np.int64)
 
     def values(self, name: str) -> Any:
@@ -188,13 +188,13 @@ class FeatureTable:
 
     @cached_property
     def starts(self) -> array[int]:
-        """Where each begins, in order on each contig."""
+        """Start of each feature, in order on each contig."""
         starts: array[int] = self.values("start")
         return starts
 
     @cached_property
     def ends(self) -> array[int]:
-        """Where each ends."""
+        """End of each feature."""
         ends: array[int] = self.values("end")
         return ends
 
@@ -277,33 +277,33 @@ class FeatureTable:
         return self._ask_ends(False, False, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`overlap` for many regions."""
+        """Find the features of many regions as `overlap` does: pairs of shape (n,), int64."""
         return self._find_many(self._index(strand).find_many, *self._places(contigs, starts, ends))
 
     def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within` for many regions."""
+        """Find the features of many regions as `within` does: pairs of shape (n,), int64."""
         codes, starts, ends = self._places(contigs, starts, ends)
         is_whole = (starts <= 0) & (ends >= self._lengths[codes]) & (self._lengths[codes] > 0)
         return self._find_many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
 
     def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`exact` for many regions."""
+        """Find the features of many regions as `exact` does: pairs of shape (n,), int64."""
         return self._find_many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
 
     def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`aligned_5p` for many regions."""
+        """Find the features of many regions as `aligned_5p` does: pairs of shape (n,), int64."""
         return self._find_many(partial(self._find_by_end, strand, True, True), *self._places(contigs, starts, ends))
 
     def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`aligned_3p` for many regions."""
+        """Find the features of many regions as `aligned_3p` does: pairs of shape (n,), int64."""
         return self._find_many(partial(self._find_by_end, strand, False, True), *self._places(contigs, starts, ends))
 
     def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within_5p` for many regions."""
+        """Find the features of many regions as `within_5p` does: pairs of shape (n,), int64."""
         return self._find_many(partial(self._find_by_end, strand, True, False), *self._places(contigs, starts, ends))
 
     def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within_3p` for many regions."""
+        """Find the features of many regions as `within_3p` does: pairs of shape (n,), int64."""
         return self._find_many(partial(self._find_by_end, strand, False, False), *self._places(contigs, starts, ends))
 
     def take(self, rows: Numbers | Sequence[int]) -> Features:
@@ -311,7 +311,7 @@ class FeatureTable:
         return Features(self, rows)
 
     def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
-        """What a search among the rows of a contig finds."""
+        """Search among the rows of a contig."""
         low, high = self._table.offsets[code], self._table.offsets[code + 1]
         if code in self._circular:
             found = self._find_around(partial(find, self.starts, self.ends, low, high), code, start, end)

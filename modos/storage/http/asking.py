@@ -1,4 +1,4 @@
-"""One answer of a server, in a bounded time, from the host that was asked and from no other."""
+"""Requests that get one answer of a server, in a bounded time, from the host that was asked and from no other."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def read_json(body: bytes) -> Any:
 
 
 def transport_reason(error: BaseException) -> str:
-    """What went wrong on a connection, in a few words."""
+    """Describe in a few words what went wrong on a connection."""
     text = str(error)
     for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
                   "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
@@ -92,7 +92,7 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
 
 
 def _find_target(method: str, url: str, location: str) -> str:
-    """Where a redirect leads: on the same host, and not to a less safe connection."""
+    """Return where a redirect leads: on the same host, and not to a less safe connection."""
     try:
         target = urljoin(url, location)
     except ValueError:
@@ -109,7 +109,7 @@ def _find_target(method: str, url: str, location: str) -> str:
 
 
 def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
-    """What some work gives; it is left alone where it takes longer, as bytes of a header that trickle have no deadline."""
+    """Run some work and return what it gives; it is abandoned where it takes longer, as bytes of a header that trickle have no deadline."""
     results: list[tuple[int, bytes]] = []
     errors: list[BaseException] = []
 

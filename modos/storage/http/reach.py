@@ -1,4 +1,4 @@
-"""How far the addresses of a host reach: where a server may send those who have named it, and where not.
+"""Reach of the addresses of a host: where a server may send those who have named it, and where not.
 
 What comes from the network and says where a client is to go next must not
 send it to places that only the client can reach: to itself, to the metadata
@@ -69,7 +69,7 @@ def check_peer(host: str, address: str, server: str) -> None:
 
 
 def _is_proxied(url: str) -> bool:
-    """Whether a proxy goes there in the client's place: names are its to look up then."""
+    """Return whether a proxy goes there in the client's place: names are its to look up then."""
     from requests.utils import get_environ_proxies
 
     return bool(get_environ_proxies(url).get(urlsplit(url).scheme.lower()))

@@ -27,12 +27,14 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = pools(server)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the manager of a proxy, with pools of such connections."""
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = pools(None)  # the proxy looks names up
         return manager
 
     def send(self, *request: Any, **options: Any) -> requests.Response:
+        """Send a request; the errors of redirects that were refused come as they are."""
         try:
             response = super().send(*request, **options)
         except requests.RequestException as error:
@@ -54,14 +56,14 @@ def _check_address(response: requests.Response) -> None:
 
 
 def _find_own_error(error: BaseException | None) -> ModosError | None:
-    """What we said ourselves, below what requests and urllib3 say of it."""
+    """Find our own error below those of requests and urllib3."""
     while error is not None and not isinstance(error, ModosError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def mount(session: requests.Session, server: str | None = None, **options: Any) -> requests.Session:
-    """Have a session use such connections."""
+    """Make a session use such connections."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, Adapter(server, **options))
     return session

@@ -63,7 +63,7 @@ class Child:
         self._code = 0
 
     def call(self, text: str, name: object) -> None:
-        """Have the function called.
+        """Call the function in the child.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Child:
             self._end()
 
     def _end(self) -> int:
-        """How the process has ended."""
+        """End the process and describe how it ended."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin and process.stdout
