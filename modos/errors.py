@@ -1,7 +1,7 @@
 """Errors of the library, as one tree.
 
-Every error carries a one-line `message` (what is wrong and why; whatever names
-and values it quotes, no terminal obeys them, see `hidden`, and it stays short),
+Every error carries a one-line `message` (what is wrong and why; it stays short, and
+characters of names and values that a terminal obeys are escaped, see `hidden`),
 an optional `hint` (what to do about it), a stable `kind` for programs, and the exit code
 the command line ends with.
 

@@ -1,4 +1,4 @@
-"""Characters that a terminal obeys or hides: nobody's text brings them there, or into an id.
+"""Escapes for characters that a terminal obeys or hides, which keep them out of messages and ids.
 
 Control characters (C0, DEL, C1) move the cursor and change settings; those
 for bidirectional text let a line be read as another; separators of lines

@@ -26,7 +26,7 @@ _NONE = np.empty(0, np.int32)
 def make_arrays(terms: Iterable[tuple[str, list[tuple[str, int]]]]) -> Arrays:
     """Pack terms, in the order of their addresses, into the arrays that are searched, each of shape (n,) and an integer dtype.
 
-    Texts stand one behind the other, with the place where each begins (and the
+    Texts lie one after another, with the place where each begins (and the
     last ends). Words are sorted, so that those with one beginning are
     neighbours; each leads to the names that have it, and three letters in
     a row lead to the words that have those.

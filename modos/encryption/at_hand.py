@@ -1,4 +1,4 @@
-"""The keys of whoever sits here, as far as they can be told without asking for a passphrase."""
+"""Keys of the user of this machine that can be found without asking for a passphrase."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
 
 
 def find_own_key() -> PublicKey:
-    """The public half of the key of whoever sits here: that of `MODOS_SECRET_KEY`, or the only one of `folders`.
+    """Find the public half of the user's own key: that of `MODOS_SECRET_KEY`, or the only one of `folders`.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Indexes that are sealed as the file beside which they lie: for the same recipients, though nobody knows who they are."""
+"""Indexes that are encrypted as the file beside which they lie: for the same recipients, whose keys need not be known."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modos.errors import DecryptError
 
 
 def encrypt_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> Iterator[bytes]:
-    """Seal plain bytes under the header of a sealed file, with its data key: who opens that file opens these.
+    """Encrypt plain bytes with header and data key of an encrypted file: the keys that decrypt that file decrypt these.
 
     Raises
     ------

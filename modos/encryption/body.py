@@ -1,4 +1,4 @@
-"""Crypt4GH bodies: 64 KiB segments, each sealed with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
+"""Crypt4GH bodies: 64 KiB segments, each encrypted with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Digest:
 
 
 def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
-    """Seal plain bytes: whole segments, some at a time; each is opened again and compared.
+    """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
     ----------
@@ -81,7 +81,7 @@ def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iter
 
 def decrypt(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *,
            threads: int = THREADS) -> Iterator[bytearray]:
-    """Open sealed bytes.
+    """Decrypt the bytes of a body.
 
     Parameters
     ----------
@@ -109,7 +109,7 @@ def decrypt(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | Non
 
 
 def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
-    """Open some segments that follow each other; the last may be short."""
+    """Decrypt some segments that follow each other; the last may be short."""
     plain = bytearray(plain_size(len(data)))
     _decrypt_into(data, memoryview(plain), keys, first)
     return plain
@@ -198,8 +198,8 @@ def kept_stretches(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, i
 def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
     """Apply an edit list to plain bytes that come in pieces; see `kept_stretches`.
 
-    The others are taken, too, up to the last, so that whoever opens and checks
-    them sees all.
+    The other pieces are read, too, up to the last, so that a source that
+    decrypts and checks them sees all.
     """
     if not edits:
         yield from pieces

@@ -1,7 +1,7 @@
-"""Crypt4GH headers: who can open a file, with which key its body is sealed, and what of it counts.
+"""Crypt4GH headers: the recipients of a file, the data keys of its body, and its edit list.
 
-A header is a list of packets, each sealed for one recipient. Packets do not say
-for whom they are: a key is tried on each.
+A header is a list of packets, each encrypted for one recipient. Packets do not
+name their recipient: a key is tried on each.
 """
 
 from __future__ import annotations
@@ -55,12 +55,12 @@ class Header:
         return digest_of(self.to_bytes())
 
     def decrypt(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
-        """Open it.
+        """Decrypt the header.
 
         Parameters
         ----------
         sender
-            Who must have sealed it, or of whom one must; anybody may where
+            The writer that is required, or several of whom one is; anybody where
             it is None. Data keys of others do not count.
 
         Raises
@@ -100,15 +100,15 @@ class Header:
         return bool(self._decrypt_packets(secret))
 
     def reencrypt(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
-        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
+        """Encrypt the header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
 
-        Whose key opens it has all that is needed: a second edit list would
-        lock them out.
+        The owner of the key that decrypts it is not added again: a second edit
+        list would lock them out.
         """
         return self._add_recipients(self.packets if keep else (), secret, recipients)
 
     def reencrypt_for_others(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
-        """The header for who has the key, whose packets stay as they are, and for others alone, as bytes."""
+        """Encrypt the header for the owner of the key, whose packets stay as they are, and for others alone, as bytes."""
         return self._add_recipients(self.packets_for(secret), secret, others)
 
     def _add_recipients(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
@@ -137,7 +137,7 @@ def _list_fingerprints(writers: Iterable[PublicKey | None]) -> str:
 
 def encrypt_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
                 edits: Edits | None = None) -> bytes:
-    """The header of a body that is sealed with a key.
+    """Encrypt the header of a body that is encrypted with a key.
 
     Parameters
     ----------
@@ -206,7 +206,7 @@ def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Se
 
 
 def _decrypt_packet(packet: bytes, secret: SecretKey) -> bytes | None:
-    """The content of a packet, None where the key does not open it."""
+    """Decrypt the content of a packet; None where the key does not fit."""
     from crypt4gh import header
 
     if _NUMBER.unpack_from(packet)[0] != _X25519_CHACHA20:

@@ -18,7 +18,7 @@ _DATA_KEY_PACKET = 104  # bytes of the smallest packet that holds a data key, wi
 
 
 def check_structure(storage: Readable, key: str) -> Header:
-    """Look at the header of a sealed file, which is given back, and at the length of its body.
+    """Check the header of an encrypted file, which is returned, and the length of its body.
 
     Raises
     ------
@@ -49,13 +49,13 @@ def is_crypt4gh(path: Path) -> bool:
 
 
 def source_header(source: Path) -> Header:
-    """The header of a sealed file of this machine."""
+    """Read the header of an encrypted file of this machine."""
     real = source.resolve()
     return read_stored_header(LocalStorage(real.parent), real.name)[0]
 
 
 def check_source_encryption(source: Path, key: str) -> None:
-    """Refuse a file of this machine that is not what the name it gets says, sealed or plain.
+    """Refuse a file of this machine that is not what its new name says, encrypted or plain.
 
     Raises
     ------

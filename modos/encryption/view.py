@@ -174,7 +174,7 @@ class DecryptedView:
         return b"".join((*head, middle, tail))[start - offset:end - offset]
 
     def _find_segments(self, sealed: _Sealed, numbers: range) -> list[bytes]:
-        """Segments that follow each other and were opened lately, from the first of some numbers on."""
+        """Find segments that follow each other and were decrypted lately, from the first of some numbers on."""
         found = []
         with self._lock:
             for number in numbers:
@@ -185,7 +185,7 @@ class DecryptedView:
         return found
 
     def _fetch_segments(self, sealed: _Sealed, begin: int, beyond: int) -> bytes:
-        """Segments [begin, beyond), fetched and opened; a few are kept, as who plans a region reads its edges first."""
+        """Fetch and decrypt segments [begin, beyond); a few are kept, as planning a region reads its edges first."""
         low = sealed.start + begin * SEALED
         high = min(sealed.start + beyond * SEALED, sealed.info.size)
         data = sealed.first[low:high]

@@ -1,4 +1,4 @@
-"""Plain bytes that are sealed on their way into a storage."""
+"""Encryption of plain bytes on their way into a storage."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from modos.storage.base import Progress
 
 def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
                 sender: SecretKey, progress: Progress | None, like: str | None = None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it.
+    """Encrypt plain bytes into a new file; returns what to record of it.
 
     Parameters
     ----------

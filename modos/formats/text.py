@@ -1,6 +1,7 @@
 """Text of files, plain or compressed: opened, read in pieces of whole lines, line by line, or as rows of fields.
 
-Whatever is no text is told by how it begins. Nothing here knows what the text means.
+A file that is no text is recognised by its first bytes. The meaning of the text is
+not known here.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int
     try:
         header = read_header(format, read, size)
     except (IntegrityError, InvalidInputError):
-        return  # it is the file that is wrong: whoever reads it is told
+        return  # the file itself is wrong, which reading it reports
     try:
         if len(data) > MAX_INDEX:
             raise InvalidInputError(f"it is larger than {MAX_INDEX >> 20} MiB")

@@ -33,7 +33,7 @@ class OutputFormat:
         Whether BAM, VCF and BCF are; a pipe is faster without.
     blocks
         Whether a VCF that is not compressed comes in BGZF blocks all the
-        same, for whoever reads a `.vcf.gz`; else it is text.
+        same, for readers of a `.vcf.gz`; else it is text.
     """
 
     name: str

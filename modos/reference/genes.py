@@ -1,7 +1,7 @@
-"""A gene in the place of a region: where it is on the contigs of a file, by the annotations of the file's assembly.
+"""Genes in the place of regions: their places on the contigs of a file, by the annotations of the file's assembly.
 
-No annotation is taken that is not of this assembly: the lengths and digests
-of the file's contigs are held against it.
+Only annotations of this assembly are used: their contigs are compared with
+the lengths and digests of the file's contigs.
 """
 
 from __future__ import annotations

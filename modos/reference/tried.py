@@ -1,4 +1,4 @@
-"""Tables that were read once in a process of its own: what a stranger wrote may end the one that reads it.
+"""Trial reads of tables in a process of their own: a table that a stranger wrote may crash the process that reads it.
 
 That is done when a table is first used. A note in a folder of the user's own
 says so for its content, by its digest, so that it is done once on a machine.

@@ -61,7 +61,7 @@ def read_tokens(path: str | Path) -> dict[str, str]:
 
 
 class Access:
-    """Says who asks, and what they may do.
+    """Rules and tokens that decide who a caller is and what they may do.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ class Access:
 
 
 class Authentication:
-    """Finds out who asks (RFC 6750); a token that is not valid is refused wherever it is sent."""
+    """Middleware that identifies callers (RFC 6750); an invalid token is refused wherever it is sent."""
 
     def __init__(self, app: ASGIApp, access: Access):
         self._app = app

@@ -244,7 +244,7 @@ class Storage(ABC):
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
 
     def now(self) -> float:
-        """The time by the clock that gives files theirs: that of the machine that holds them, not of who asks."""
+        """Return the time by the clock of the machine that holds the files, which sets their times."""
         return time.time()
 
     def identify_place(self, make: bool = False) -> str:

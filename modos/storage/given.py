@@ -1,8 +1,8 @@
 """Files that people name: by a path, as a FIFO, by `<(...)` of a shell, or `-` for stdin.
 
-What comes through a pipe comes once: `open_given` is the one place that opens
-it, what is looked at there (`peek`) is read all the same, and what needs to be
-read at random or twice gets a copy (`as_file`) or a refusal (`refuse_pipe`).
+A pipe can be read only once: `open_given` is the one place that opens it, bytes
+that are looked at (`peek`) are still read afterwards, and callers that read at
+random or twice get a copy (`as_file`) or an error (`refuse_pipe`).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def has_name(path: Name) -> bool:
 
 
 def show_path(path: Name | Given) -> str:
-    """A path as messages have it."""
+    """Return a path in the form of messages."""
     return "stdin" if str(path) == "-" else str(path)
 
 

@@ -1,10 +1,9 @@
 """Reader of the structure of a bigWig file: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
 The index is read once, so that the statistics of one contig cost what its own
-data cost. Nothing of a block is believed before
-it is seen that its rows are in order, apart from each other, and where the
-contig and the index have them: a program that does not look adds up what lies
-on top of each other.
+data cost. The rows of a block are used only after a check that they are in
+order, do not overlap, and lie where the contig and the index have them: a
+program without that check adds up overlapping rows.
 """
 
 from __future__ import annotations

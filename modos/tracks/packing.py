@@ -2,7 +2,7 @@
 
 Values that are all k/10^d are kept as the integers k, and read as k divided
 by 10^d in single precision: division rounds correctly, so what comes out is
-the float that the decimal text stands for; multiplication by 10^-d is not.
+the float that the decimal text stands for; multiplication by 10^-d would not be.
 """
 
 from __future__ import annotations

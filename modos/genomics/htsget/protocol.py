@@ -19,7 +19,7 @@ from modos.formats import FORMATS
 from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
-PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the file of who asks
+PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the client's key file
 SCHEMES = ("c4gh", "crypt4gh")  # names of Crypt4GH, in any case
 MAX_TICKET = 32 << 20  # bytes
 MAX_BLOCKS = 1 << 18  # of a ticket

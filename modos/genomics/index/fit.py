@@ -1,4 +1,4 @@
-"""Does an index fit its file? What can be told from the index alone, and from a few looks into the file.
+"""Checks that an index fits its file, by the index alone and by a few looks into the file.
 
 In a sorted file the chunks of an index cover all records that have a position,
 without a gap: one that is of a shorter file, or lacks a contig, does not. That

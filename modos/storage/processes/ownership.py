@@ -1,4 +1,4 @@
-"""Marks on things under way, that tell whether the process that made them is still at it.
+"""Marks on work under way, which tell whether the process that made them still runs.
 
 A mark is such as `9f3a01c25be0c1d2-4711-a07f33c1129221a`: where the process
 runs (machine, time it was started, namespace of process numbers), its number,
