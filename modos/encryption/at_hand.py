@@ -77,7 +77,7 @@ def _public_half(secret: Path) -> PublicKey | None:
     if is_pipe(secret) or not os.path.isfile(secret):
         return None
     try:
-        return load_secret_key(secret, _no_passphrase).public
+        return load_secret_key(secret, _refuse_passphrase).public
     except AccessError:
         pass
     except ModosError:
@@ -91,5 +91,5 @@ def _public_half(secret: Path) -> PublicKey | None:
     return None
 
 
-def _no_passphrase() -> str:
+def _refuse_passphrase() -> str:
     raise AccessError("the secret key has a passphrase", "it is not asked for here")

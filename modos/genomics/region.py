@@ -101,7 +101,7 @@ class Region:
         if known:
             choices = " or ".join(f"{{{region.contig}}}{_format_span(region)}" for region in known)
             raise RegionError(f"region {text} could mean two things", f"write {choices}")
-        raise unknown_contig(readings[0].contig, contigs)
+        raise unknown_contig_error(readings[0].contig, contigs)
 
     @property
     def chrom(self) -> str:
@@ -314,7 +314,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def unknown_contig(name: str, contigs: Collection[str]) -> NotFoundError:
+def unknown_contig_error(name: str, contigs: Collection[str]) -> NotFoundError:
     """The error for a contig that a file does not have: says which it has."""
     near = did_you_mean(name, contigs)
     hint = f"did you mean {near}? " if near else ""

@@ -243,12 +243,12 @@ class HtsgetSource:
         last: Region | None = None
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
-        for query, ticket in self._client.tickets(self._kind, self._file_id, asked):
+        for query, ticket in self._client.fetch_tickets(self._kind, self._file_id, asked):
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 
     def _ask(self, query: Query) -> Ticket:
-        return self._client.ticket(self._kind, self._file_id, query)
+        return self._client.fetch_ticket(self._kind, self._file_id, query)
 
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
@@ -353,7 +353,7 @@ def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, schem
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:
-            ticket = client.ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
+            ticket = client.fetch_ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
         except (InvalidInputError, NotFoundError) as error:
             refusal = error
             continue

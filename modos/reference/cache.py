@@ -235,7 +235,7 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
             part.unlink()
         except FileNotFoundError:  # the cache was cleared meanwhile
             if not again:
-                raise _cannot_write(part.parent, FileNotFoundError("others clear it")) from None
+                raise _write_error(part.parent, FileNotFoundError("others clear it")) from None
             continue
         except INTERRUPTIONS:  # the next try goes on from there
             raise
@@ -244,7 +244,7 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
                 part.unlink(missing_ok=True)
             if isinstance(error, ModosError):
                 raise
-            raise _cannot_write(part.parent, error) from None
+            raise _write_error(part.parent, error) from None
         if not start:
             break
     if size != wanted.size:
@@ -313,7 +313,7 @@ def _hold_lock(path: Path) -> Iterator[None]:
         lock = FileLock(folder / f"{number:02x}", mode=0o666)
         lock.acquire()
     except OSError as error:
-        raise _cannot_write(path.parent, error) from None
+        raise _write_error(path.parent, error) from None
     try:
         yield
     finally:
@@ -343,5 +343,5 @@ def _refuse_foreign(folder: Path) -> None:
             raise PermissionError(errno.EACCES, "another user has made it a link", str(folder))
 
 
-def _cannot_write(folder: Path, error: OSError) -> AccessError:
+def _write_error(folder: Path, error: OSError) -> AccessError:
     return AccessError(f"cannot write to the cache, {folder}: {error.strerror or error}", f"set {CACHE_VARIABLE} to another folder")

@@ -76,7 +76,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
 
 
 def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> Response:
-    return Response(tickets.ticket(kind, file_id, query).to_bytes(), media_type=MEDIA_TYPE)
+    return Response(tickets.make_ticket(kind, file_id, query).to_bytes(), media_type=MEDIA_TYPE)
 
 
 class _Tickets:
@@ -89,7 +89,7 @@ class _Tickets:
         self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
 
-    def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
+    def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """The ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, RegionError
-from modos.genomics.region import Region, unknown_contig
+from modos.genomics.region import Region, unknown_contig_error
 from modos.storage.processes.forking import cached_property
 from modos.tracks.data import Places
 
@@ -150,7 +150,7 @@ class Contigs(Mapping[str, Contig]):
     def __getitem__(self, name: str) -> Contig:
         known = self.resolve(name)
         if known is None:
-            raise unknown_contig(name, self.lengths)
+            raise unknown_contig_error(name, self.lengths)
         length = self.lengths[known]
         return Contig(known, length, self.offsets[self._numbers[known]], self._supercontigs.get(known, ((0, length),)))
 

@@ -72,7 +72,7 @@ def test_the_server_learns_for_whom_to_seal(app, example):
 
 def test_the_package_reads_the_key_as_it_is_sent(app):
     """It is a key file, as `crypt4gh` has them."""
-    HtsgetClient(app.url, public_key=ME.public.to_pem()).ticket("reads", "a", Query())
+    HtsgetClient(app.url, public_key=ME.public.to_pem()).fetch_ticket("reads", "a", Query())
     code = "import sys; from crypt4gh.keys import get_public_key; sys.stdout.write(get_public_key(sys.argv[1]).hex())"
     told = subprocess.run([sys.executable, "-c", code, app.folder / "their.pub"], check=True, capture_output=True, text=True).stdout
     assert bytes.fromhex(told) == ME.public.raw
@@ -84,7 +84,7 @@ def test_the_key_is_not_told_to_another_host(app, example, tmp_path):
         other.url = server.url
         app.moved = f"{other.url}/reads/moved"
         with pytest.raises(Exception):
-            HtsgetClient(app.url, public_key=ME.public.to_pem()).ticket("reads", "a", Query())
+            HtsgetClient(app.url, public_key=ME.public.to_pem()).fetch_ticket("reads", "a", Query())
         assert "htsget-context-public-key" in app.headers["reads"][0]
         assert "htsget-context-public-key" not in other.headers["reads"][0]
 

@@ -48,7 +48,7 @@ def read_container(read: Read, size: int, offset: int, major: int) -> Container:
     cursor, header = _read_and_parse(read, size, offset, lambda cursor: read_container_header(cursor, major))
     following = offset + cursor.at + header.length
     if header.length < 0 or following > size:
-        raise _no_container(offset)
+        raise _no_container_error(offset)
     return Container(header, offset + cursor.at, following)
 
 
@@ -71,10 +71,10 @@ def _read_and_parse(read: Read, size: int, offset: int, parse: Callable[[Cursor]
             return cursor, parse(cursor)
         except InvalidInputError:
             if end == size or length >= _MAX_HEADER:
-                raise _no_container(offset) from None
+                raise _no_container_error(offset) from None
             length *= 8
         except IntegrityError:
-            raise _no_container(offset) from None
+            raise _no_container_error(offset) from None
 
 
 def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int]) -> Iterator[Callable[[], None]]:
@@ -153,5 +153,5 @@ def is_covered(stretches: Iterable[tuple[int, int]], start: int, end: int) -> bo
     return start >= end
 
 
-def _no_container(offset: int) -> IntegrityError:
+def _no_container_error(offset: int) -> IntegrityError:
     return IntegrityError(f"no container starts at byte {offset:,}")

@@ -60,12 +60,12 @@ class Records:
         if not data:
             return None
         if len(data) < fixed.size:
-            raise _no_record(virtual)
+            raise _no_record_error(virtual)
         number, start = fixed.unpack_from(data)
         if self._format.name == "BAM" and number == -1:
             return Place(None, -1)
         if number not in self._names or start < -1:
-            raise _no_record(virtual)
+            raise _no_record_error(virtual)
         return Place(self._names[number], max(start, 0))
 
     def data(self, virtual: int, length: int) -> bytes:
@@ -75,7 +75,7 @@ class Records:
         while len(data) < length and offset < self._size:
             block, offset = self._blocks.inflate(offset)
             if within > len(block):
-                raise _no_record(virtual)
+                raise _no_record_error(virtual)
             data, within = data + block[within:within + length - len(data)], 0
         return data
 
@@ -95,8 +95,8 @@ class Records:
                 return Place(line[1].decode("utf-8", "backslashreplace"), max(int(line[2]) - 1, 0))
             if len(data) < length and _NO_RECORDS.fullmatch(data):
                 return None
-        raise _no_record(virtual)
+        raise _no_record_error(virtual)
 
 
-def _no_record(virtual: int) -> IntegrityError:
+def _no_record_error(virtual: int) -> IntegrityError:
     return IntegrityError(f"no record starts at byte {virtual & 0xFFFF:,} of the block at byte {virtual >> 16:,}")

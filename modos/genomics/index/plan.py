@@ -12,7 +12,7 @@ from modos.genomics.index.crai import UNPLACED, Crai
 from modos.genomics.index.file_header import Header
 from modos.genomics.index.parse import Index
 from modos.genomics.index.slices import Chunk, Segment, beyond_end_error, cut, merge_chunks
-from modos.genomics.region import UNMAPPED, Region, unknown_contig
+from modos.genomics.region import UNMAPPED, Region, unknown_contig_error
 from modos.storage.base import ByteRange
 
 _WINDOW = 1 << 14  # bases, of the smallest bins of BAI and TBI
@@ -135,12 +135,12 @@ def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: 
     """The index's number for a contig, or None where it has no records."""
     if format.name != "VCF" or not index.names:
         if contig not in header.target_ids:
-            raise unknown_contig(contig, header.contigs)
+            raise unknown_contig_error(contig, header.contigs)
         return header.target_ids[contig]
     if contig in index.names:
         return index.names.index(contig)
     if contig not in header.contigs:
-        raise unknown_contig(contig, [*header.contigs, *(name for name in index.names if name not in header.contigs)])
+        raise unknown_contig_error(contig, [*header.contigs, *(name for name in index.names if name not in header.contigs)])
     return None
 
 
@@ -181,5 +181,5 @@ def _find_containers(header: Header, index: Crai, region: Region) -> Iterable[in
     if region.contig == UNMAPPED:
         return index.containers_of(UNPLACED, 0, 0)
     if region.contig not in header.target_ids:
-        raise unknown_contig(region.contig, header.contigs)
+        raise unknown_contig_error(region.contig, header.contigs)
     return index.containers_of(header.target_ids[region.contig], region.start, region.limit)
