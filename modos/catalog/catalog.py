@@ -15,7 +15,7 @@ from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.formats import ZARR, index_names, is_array_path, find_keys
+from modos.formats import ZARR, find_keys, index_names, is_array_path
 from modos.escaping import escape_line, is_plain
 from modos.storage.prefetch import fetch_ahead
 from modos.catalog.searching import parse_search

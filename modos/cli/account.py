@@ -56,7 +56,7 @@ def whoami(json: Json = False) -> None:
 
     modos --endpoint https://modos.example.org whoami
     """
-    from modos.remote.services import token_for, fetch_caller
+    from modos.remote.services import fetch_caller, token_for
 
     endpoint = _endpoint()
     caller = fetch_caller(endpoint, token_for(endpoint, None))

@@ -20,7 +20,7 @@ from modos.object.document import ROOT_KEY
 from modos.object import commits
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options, served_url
-from modos.remote.services import Services, discover, fetch_json, is_texts, server_name, token_for, fetch_caller
+from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage

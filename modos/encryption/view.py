@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modos.storage.processes import forking
-from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, kept_stretches, plain_size, decrypt_segments
+from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, decrypt_segments, kept_stretches, plain_size
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import FindRecord, SealRecord, iter_whole

@@ -8,7 +8,7 @@ from modos.metadata.description import Entry
 from modos.object.transaction import Transaction
 from modos.object.document import Document
 from modos.errors import SchemaError
-from modos.formats import ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, find_mismatch, name_of
+from modos.formats import ENCRYPTED_SUFFIX, find_mismatch, format_of, is_array_path, is_encrypted, name_of
 
 
 def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:

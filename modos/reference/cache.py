@@ -35,7 +35,7 @@ from modos.reference.proofs import (
     digests_of,
     new_digests,
 )
-from modos.reference.shared import is_file, make_like_above, open_part, iter_two_below
+from modos.reference.shared import is_file, iter_two_below, make_like_above, open_part
 from modos.storage.base import INTERRUPTIONS, Progress, expect
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"

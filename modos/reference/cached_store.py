@@ -32,7 +32,7 @@ from modos.reference.cache import (
     sequence_path,
     table_path,
 )
-from modos.reference.proofs import find_difference, digests_of
+from modos.reference.proofs import digests_of, find_difference
 from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore
 from modos.reference.tried import try_once

@@ -24,7 +24,7 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
-from modos.server.metrics import Observed, metrics, add_headers
+from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.parameters import check_parameters
 from modos.storage import Storage
 

@@ -13,7 +13,7 @@ from modos.object.document import ROOT_KEY
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.auth import Access, caller_of
-from modos.server.conditions import entity_tag, check_conditions, wants_part
+from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, find_keys, streamable_format
+from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, find_keys, is_encrypted, streamable_format
 from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment

@@ -21,7 +21,7 @@ from modos.reference.computed import ComputedDigests
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.auth import Access, caller_of
 from modos.server.answers import JsonAnswer
-from modos.server.conditions import entity_tag, check_conditions, wants_part
+from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces, iter_file
 

@@ -14,7 +14,7 @@ import pytest
 from modos.api import MODO
 from modos.object.changes import Update
 from modos.encryption.body import SEALED, encrypt
-from modos.encryption.header import Header, read_header, encrypt_header, writer_of
+from modos.encryption.header import Header, encrypt_header, read_header, writer_of
 from modos.encryption.keys import SecretKey
 from modos.errors import (
     AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,

@@ -11,7 +11,7 @@ import pytest
 
 from modos.remote import services
 from modos.catalog.catalog import list_remote
-from modos.remote.services import discover, fetch_json, fetch_caller
+from modos.remote.services import discover, fetch_caller, fetch_json
 from modos.errors import ModosError, ProtocolError, TransportError
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from modos.encryption.body import (
     OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, sealed_size, decrypt,
 )
-from modos.encryption.header import Header, read_header, encrypt_header
+from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import (
     PublicKey, SecretKey, generate, load_public_key, load_secret_key, read_passphrase,
 )

@@ -15,7 +15,7 @@ from modos.genomics import GenomicFile
 from modos.genomics.index import bgzf, open_stream
 from modos.genomics.reader import check_end
 from modos.genomics.region import Region, settle
-from modos.genomics.slicing import to_compressed_blocks, select, to_stored_blocks
+from modos.genomics.slicing import select, to_compressed_blocks, to_stored_blocks
 from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat

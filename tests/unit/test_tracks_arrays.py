@@ -14,7 +14,7 @@ from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
-from modos.tracks.packing import Packing, find_packing, are_same_values
+from modos.tracks.packing import Packing, are_same_values, find_packing
 from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Cache, Reader, ShardedArray
 
