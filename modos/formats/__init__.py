@@ -121,7 +121,7 @@ def stem_of(path: str | PurePath) -> str:
 
 
 def index_names(path: str | PurePath) -> list[str]:
-    """List the names that the index of a file may have, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`; encrypted as the file is."""
+    """List the names of a file's index, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`; encrypted as the file is."""
     text = str(path)
     if is_encrypted(text):
         return [name + ENCRYPTED_SUFFIX for name in index_names(plain_name(text))]

@@ -112,7 +112,7 @@ def search_in(folder: Path) -> None:
 
 
 def htslib_has(md5: str) -> bool:
-    """Return whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
+    """Return whether htslib finds a sequence here by REF_CACHE or REF_PATH (samtools, "Environment variables")."""
     patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
     return any(os.path.isfile(_expand(pattern.replace("\0", ":"), md5)) for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
 
@@ -170,7 +170,7 @@ def _drop_special(path: Path) -> None:
 
 
 def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
-    """Return whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
+    """Return whether a file has a size and digests, computed from its bytes; the first says of what kind it is."""
     try:
         return has_size(path, size) and find_difference(digests, digests_of(path, next(iter(digests)))) is None
     except OSError:

@@ -47,7 +47,7 @@ class KnownHosts:
 
 
 def _is_loopback(address: str) -> bool:
-    """Return whether a connection ends at the loopback address; a socket for IPv6 and IPv4 shows one of IPv4 as `::ffff:127.0.0.1`."""
+    """Return whether a connection ends at the loopback address; a socket for both IPv6 and IPv4 has `::ffff:127.0.0.1`."""
     parsed = _parse(address)
     return parsed is not None and (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 

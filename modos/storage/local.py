@@ -436,7 +436,7 @@ def file_marks(stat: os.stat_result) -> tuple[int, ...]:
 
 
 def are_unique(marks: tuple[int, ...], now: int) -> bool:
-    """Return whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
+    """Return whether no later file can have the same marks, even with the inode of this one: the clock has moved on."""
     changed = marks[-1]
     return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 

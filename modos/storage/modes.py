@@ -49,7 +49,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
 
 
 def may_go_on(status: os.stat_result, folder: Path) -> bool:
-    """Return whether a part is a file of ours, or of the folder's owner, without other names: no link or other file is written to."""
+    """Return whether a part is a file, not a link, of ours or of the folder's owner, and has no other name."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid in (os.geteuid(), os.stat(folder).st_uid)
 
 

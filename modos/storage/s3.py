@@ -118,12 +118,12 @@ class S3Storage(Uploads):
     def stat(self, key: str) -> ObjectInfo:
         """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)
-        return ObjectInfo(key, self._require_field(answer, "ContentLength"), self._require_field(answer, "ETag"), _seconds(answer.get("LastModified")))
+        return ObjectInfo(key, self._require(answer, "ContentLength"), self._require(answer, "ETag"), _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
         """Read a file and its tag; see `Storage.read`."""
         answer, data = self._get(key)
-        return data, self._require_field(answer, "ETag")
+        return data, self._require(answer, "ETag")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
         """Read a file if its tag has changed; see `Storage.read_changed`."""
@@ -131,7 +131,7 @@ class S3Storage(Uploads):
             answer, data = self._get(key, IfNoneMatch=tag)
         except _NotModified:
             return None
-        return None if self._require_field(answer, "ETag") == tag else (data, self._require_field(answer, "ETag"))
+        return None if self._require(answer, "ETag") == tag else (data, self._require(answer, "ETag"))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Read bytes [start, end) of a file; see `Storage.read_part`."""
@@ -142,17 +142,17 @@ class S3Storage(Uploads):
                                      **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
-        if if_match is not None and self._require_field(answer, "ETag") != if_match:
+        if if_match is not None and self._require(answer, "ETag") != if_match:
             raise ConflictError(f"{self.url}/{key} was changed while it was read")
         declared = answer.get("ContentRange")
         if declared is None:  # the server does not know ranges
-            return data[start:end], ObjectInfo(key, len(data), self._require_field(answer, "ETag"))
+            return data[start:end], ObjectInfo(key, len(data), self._require(answer, "ETag"))
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", declared)
         if not match or int(match[1]) != start:
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
-        return data, ObjectInfo(key, int(match[2]), self._require_field(answer, "ETag"))
+        return data, ObjectInfo(key, int(match[2]), self._require(answer, "ETag"))
 
-    def _require_field(self, answer: Mapping[str, Any], name: str) -> Any:
+    def _require(self, answer: Mapping[str, Any], name: str) -> Any:
         """Return a field that a server gives for each object; ProtocolError where it is missing."""
         if answer.get(name) is None:
             raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
@@ -165,7 +165,7 @@ class S3Storage(Uploads):
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
         """Write a small file and return its tag; see `Storage.write`."""
-        return str(self._require_field(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
+        return str(self._require(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
     def delete(self, key: str) -> None:
         """Delete a file; see `Storage.delete`."""
@@ -193,7 +193,7 @@ class S3Storage(Uploads):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, self._require_field(item, "Size"), self._require_field(item, "ETag"), _seconds(item.get("LastModified")))
+                    yield ObjectInfo(key, self._require(item, "Size"), self._require(item, "ETag"), _seconds(item.get("LastModified")))
 
     def find(self, name: str) -> Iterator[ObjectInfo]:
         """Find the files of a path below any folder; see `Storage.find`."""
@@ -214,7 +214,7 @@ class S3Storage(Uploads):
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = options["ContinuationToken"] = self._require_field(page, "NextContinuationToken")
+            token = options["ContinuationToken"] = self._require(page, "NextContinuationToken")
             if token in seen:
                 raise ProtocolError(f"{self._server} lists {self.url} in a circle: it is no S3 server", "check AWS_ENDPOINT_URL")
             seen.add(token)
@@ -259,7 +259,7 @@ class S3Storage(Uploads):
         async def get() -> tuple[dict[str, Any], bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if self._require_field(answer, "ContentLength") > most:
+                if self._require(answer, "ContentLength") > most:
                     raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
                                       "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()

@@ -219,7 +219,7 @@ class BigWigBlocks:
             yield from self._leaves_below(place, depth - 1, seen)
 
     def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
-        """Return the start of the first and the end of the last value of a contig, 0-based half-open; None without values; see `rows`."""
+        """Return start of the first and end of the last value of a contig, 0-based half-open, or None; see `rows`."""
         if contig not in self._borders:
             return None
         start, place = self._borders[contig]

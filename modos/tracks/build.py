@@ -276,7 +276,7 @@ class _Dense:
 
 
 def iter_windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, Floats]]:
-    """Expand runs to values per base, some million bases at a time: start, end, and float32 values of shape (n,) that are reused."""
+    """Expand runs to values per base, some million at a time: start, end, float32 values (n,) of a reused buffer."""
     out, at = np.empty(_WINDOW, np.float32), 0
     start = int(runs.starts[0]) if len(runs.starts) else 0
     while at < len(runs.starts):

@@ -36,7 +36,7 @@ def format_of(path: str) -> str:
 
 
 def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress | None = None) -> Iterator[Runs]:
-    """Read a track's runs of equal values in the order of its genome, of some regions or all: arrays of shape (n,), int64 and float32."""
+    """Read a track's runs, in genome order, of some regions or all: int64 starts and ends, float32 values, (n,)."""
     if regions is None:
         expect(progress, sum(length for name, length in track.contigs.lengths.items() if track.of_contig(name).n))
     for region in map(Region, track.contigs) if regions is None else regions:

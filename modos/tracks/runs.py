@@ -10,7 +10,7 @@ Spans = Places  # (2, n) int64: starts and ends, in order, apart from each other
 
 
 def to_runs(values: Values) -> Runs:
-    """Convert values per base to runs: three arrays of shape (n,), int64 starts and ends, 0-based half-open, and float32 values."""
+    """Convert values per base to runs: arrays of shape (n,), int64 starts and ends, 0-based half-open, float32 values."""
     bits = values.values.view(np.uint32)
     borders = np.concatenate(([0], np.flatnonzero(bits[1:] != bits[:-1]) + 1, [len(bits)]))
     return join_runs(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))

@@ -163,7 +163,7 @@ class StoredTrack(Track):
         return found
 
     def runs(self, start: int, end: int) -> Iterator[tuple[Places, Places, Floats]]:
-        """Read the runs that overlap [start, end), unmasked, by chunk: shape (n,), int64 starts and ends on the axis, float32 values."""
+        """Read runs that overlap [start, end), unmasked, by chunk: (n,), int64 starts and ends on the axis, float32 values."""
         chunks = self._run_chunks(start, end)
         for place, number in enumerate(chunks):
             if self.is_far and place % _RUN_CHUNKS == 0:

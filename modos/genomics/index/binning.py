@@ -196,7 +196,7 @@ class BinningIndex:
         return (min(chunks)[0], max(end for _, end in chunks)) if chunks else None
 
     def _statistics(self, target: int) -> list[Chunk]:
-        """Return where the records of a contig are, and how many are mapped and unmapped; nothing where the index does not say it."""
+        """Return where a contig's records are, and how many are mapped and unmapped; nothing where the index lacks it."""
         bins, number = self.targets[target], _first_bin(self.depth + 1) + 1
         statistics = bins.chunks(number) if number in bins.bins[-2:] else []
         return statistics if len(statistics) == 2 else []

@@ -111,7 +111,7 @@ class Piece:
 
 
 def _has_quoted_ends(data: bytes) -> bool:
-    """Return whether there may be a semicolon within quotes: one that follows neither a quote nor what GENCODE has without quotes."""
+    """Return whether quotes may hold a semicolon: one that follows neither a quote nor what GENCODE does not quote."""
     others = data.count(b";") - data.count(b'";') - sum(data.count(b"; level %d;" % level) for level in (1, 2, 3))
     return others != len(_EXON_NUMBER.findall(data)) or b' ";' in data
 

@@ -76,7 +76,7 @@ def _columns_of(rows: Sequence[Sequence[str]], header: str) -> tuple[str, ...]:
 
 
 def _has_bins(rows: Sequence[Sequence[str]]) -> bool:
-    """Return whether the first column is the number that UCSC gives to a stretch of a contig; some genes are called by numbers, too."""
+    """Return whether the first column is UCSC's number of a stretch of a contig; some genes have numbers as names, too."""
     return all(len(row) > 5 and _is_number(row[0]) and _is_number(row[4]) and _is_number(row[5]) and
                int(row[0]) == _bin_of(int(row[4]), int(row[5])) for row in rows)
 
@@ -126,7 +126,7 @@ def _row(row: dict[str, str]) -> dict[str, object] | None:
 
 
 def _fit(found: dict[str, int], starts: list[int], ends: list[int]) -> bool:
-    """Return whether the exons follow each other within the transcript, and what is coded lies there, too: as `genePredCheck` of UCSC has it."""
+    """Return whether exons are in order within the transcript, and the coding part, too: as UCSC's `genePredCheck` has it."""
     borders = [border for exon in zip(starts, ends) for border in exon]
     inner = [found["cds_start"], found["cds_end"]] if found["cds_start"] != found["cds_end"] else []
     within = [found["start"], *inner, found["end"]]

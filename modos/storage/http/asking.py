@@ -109,7 +109,7 @@ def _find_target(method: str, url: str, location: str) -> str:
 
 
 def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
-    """Run some work and return what it gives; it is abandoned where it takes longer, as bytes of a header that trickle have no deadline."""
+    """Run some work; it is abandoned where it takes longer, as a header that trickles has no deadline of its own."""
     results: list[tuple[int, bytes]] = []
     errors: list[BaseException] = []
 
