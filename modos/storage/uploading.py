@@ -25,7 +25,7 @@ class Uploads(Storage):
 
     _bucket: str
     _call: Callable[..., dict[str, Any]]
-    _full: Callable[[str], str]
+    _full_key: Callable[[str], str]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
                      like: str | None = None) -> None:
@@ -143,7 +143,7 @@ class Uploads(Storage):
         def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict[str, Any]:
             number, (low, high) = numbered
             answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
-                                CopySource={"Bucket": self._bucket, "Key": self._full(source.key)},
+                                CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
                                 CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
