@@ -1,7 +1,7 @@
-"""What can go wrong, as one tree.
+"""Errors of the library, as one tree.
 
-Every error carries a one-line `message` (what is wrong and why; whatever names
-and values it quotes, no terminal obeys them, see `hidden`, and it stays short),
+Every error carries a one-line `message` (what is wrong and why; it stays short, and
+characters of names and values that a terminal obeys are escaped, see `hidden`),
 an optional `hint` (what to do about it), a stable `kind` for programs, and the exit code
 the command line ends with.
 
@@ -43,8 +43,8 @@ class ModosError(Exception):
     exit_code = 1
 
     def __init__(self, message: str, hint: str | None = None):
-        self.message = _shortened(escape_line(_shortened(message)))
-        self.hint = hint and _shortened(escape_line(_shortened(hint)))
+        self.message = _shorten(escape_line(_shorten(message)))
+        self.hint = hint and _shorten(escape_line(_shorten(hint)))
         super().__init__(self.message)
 
     def __str__(self) -> str:
@@ -162,7 +162,7 @@ class DecryptError(IntegrityError):
     kind = "decrypt"
 
 
-def _shortened(text: str) -> str:
+def _shorten(text: str) -> str:
     """A text without its middle, where it is longer than anybody reads."""
     return text if len(text) <= _MOST else f"{text[:_MOST * 3 // 4]} ... {text[-_MOST // 4 + 5:]}"
 

@@ -1,4 +1,4 @@
-"""Characters that a terminal obeys or hides: nobody's text brings them there, or into an id.
+"""Escapes for characters that a terminal obeys or hides, which keep them out of messages and ids.
 
 Control characters (C0, DEL, C1) move the cursor and change settings; those
 for bidirectional text let a line be read as another; separators of lines
@@ -15,18 +15,18 @@ _IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
 
 
 def is_plain(text: str) -> bool:
-    """Whether a text has none of these characters, and is one line without tabs."""
+    """Return whether a text has none of these characters, and is one line without tabs."""
     return text.isascii() and text.isprintable() or not _IN_LINE.search(text)
 
 
 def escape_text(text: str) -> str:
     """A text of lines with these characters written out; tabs and ends of lines stay."""
-    return _IN_TEXT.sub(_written, text)
+    return _IN_TEXT.sub(_escape_match, text)
 
 
 def escape_line(text: str) -> str:
     """A text as one line, with tabs and ends of lines written out as well."""
-    return text if is_plain(text) else _IN_LINE.sub(_written, text)
+    return text if is_plain(text) else _IN_LINE.sub(_escape_match, text)
 
 
 def escape_xml(text: str) -> str:
@@ -39,5 +39,5 @@ def replace_hidden(text: str, character: str) -> str:
     return _IN_LINE.sub(character, text)
 
 
-def _written(match: re.Match[str]) -> str:
+def _escape_match(match: re.Match[str]) -> str:
     return f"\\u{ord(match[0]):04x}"

@@ -47,10 +47,10 @@ def example(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def stack(example):
     """The embedded services, with the example object at s3://modos-demo/ex."""
-    from modos.demo.stack import BUCKET, CREDENTIALS, running
+    from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
     from modos.object.modo import MODO
 
-    with running() as services:
+    with run_stack() as services:
         MODO.open(example / "ex").upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         yield services
 

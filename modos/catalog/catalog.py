@@ -16,7 +16,7 @@ from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
 from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.formats import ZARR, index_names, is_array_path, keys_named
+from modos.formats import ZARR, find_keys, index_names, is_array_path
 from modos.escaping import escape_line, is_plain
 from modos.storage.prefetch import fetch_ahead
 from modos.catalog.searching import parse_search
@@ -131,7 +131,7 @@ class Catalog:
         known = self.data_paths(object_key)
         if indexes and path not in known:
             known |= {index for data_path in known for index in index_names(data_path)}
-        found = [path] if path in known else [] if exact else keys_named(known, path)
+        found = [path] if path in known else [] if exact else find_keys(known, path)
         if len(found) > 1:
             raise InvalidInputError(f"{path} could be {' or '.join(found)}", "write it as it is stored")
         if not found:
@@ -181,7 +181,7 @@ class Catalog:
         return self._known[key][1]
 
     def url(self, key: str) -> str:
-        """How clients name an object: its s3:// URL, or its path below the folder that is served."""
+        """Return the address of an object for clients: its s3:// URL, or its path below the folder that is served."""
         if self.storage.is_remote:
             return f"{self.storage.url}/{key}".rstrip("/")
         return key or "."
@@ -205,7 +205,7 @@ class Catalog:
         raise NotFoundError(f"{key} lies in no object")
 
     def is_object(self, prefix: str) -> bool:
-        """Whether there is an object at a key."""
+        """Return whether there is an object at a key."""
         return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in (ROOT_KEY, OLD_ROOT_KEY))
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
@@ -218,7 +218,7 @@ class Catalog:
 
 
 def _has_sound_name(key: str) -> bool:
-    """Whether a key is plain text; an object is left out, with a warning, where it is not."""
+    """Return whether a key is plain text; an object is left out, with a warning, where it is not."""
     if not is_plain(key):
         logger.warning("%s is left out: its name has control characters", escape_line(key))
     return is_plain(key)

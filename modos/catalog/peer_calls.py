@@ -1,4 +1,4 @@
-"""What a modos server lists, and S3, by the calls that sdsc-ordes modos has for them (`modos.remote`, `modos.storage`)."""
+"""Listings of a modos server, and of S3, by the calls that sdsc-ordes modos has for them (`modos.remote`, `modos.storage`)."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def get_metadata_from_remote(url: str, modo_id: str | None = None) -> dict[str, 
 
 
 def get_s3_path(url: str, query: str, exact_match: bool = False) -> list[dict[str, Any]]:
-    """Where the objects are that are called so, or whose name has or resembles it; by their names."""
+    """Find the objects of a name, or whose name has or resembles it; their addresses by their names."""
     answer = _ask(url, "get", {"query": query, "fuzzy": str(not exact_match).lower()})
     if not isinstance(answer, dict) or not isinstance(answer.get("data"), list):
         raise ProtocolError(f"{url} is not a modos server: it does not find objects")

@@ -1,4 +1,4 @@
-"""What is searched for in the metadata of objects: words, and values of slots."""
+"""Search terms for the metadata of objects: words, and values of slots."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TERM = re.compile(r"(?P<slot>[^=~\"]*)(?P<sign>[=~])(?P<value>.*)", re.DOTALL)
 
 @dataclass(frozen=True)
 class Term:
-    """One thing that an object has to have, in upper or lower case.
+    """Condition on an object: one thing that it has to have, in upper or lower case.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class Term:
     whole: bool = False
 
     def is_in(self, metadata: Metadata) -> bool:
-        """Whether an object or one of its elements has it."""
+        """Return whether an object or one of its elements has it."""
         found = (value.casefold() for value in self._values(metadata))
         return any(value == self.value for value in found) if self.whole else any(self.value in value for value in found)
 

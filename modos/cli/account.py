@@ -38,7 +38,7 @@ def login(token_stdin: TokenStdin = False) -> None:
     from modos.remote.tokens import Login
 
     endpoint = _endpoint()
-    auth = flow.how_to_log_in(endpoint)
+    auth = flow.discover_login(endpoint)
     if token_stdin:
         found = Login(sys.stdin.readline().strip())
     elif auth.get("type") == "oidc":
@@ -47,7 +47,7 @@ def login(token_stdin: TokenStdin = False) -> None:
         found = Login(getpass.getpass("Token: ").strip())
     else:
         raise InvalidInputError("nobody is there to be asked for a token", "give it with --token-stdin")
-    caller = flow.keep(endpoint, found)
+    caller = flow.save_login(endpoint, found)
     say(f"logged in at {endpoint} as {caller.get('name')}")
 
 
@@ -56,10 +56,10 @@ def whoami(json: Json = False) -> None:
 
     modos --endpoint https://modos.example.org whoami
     """
-    from modos.remote.services import token_for, who_asks
+    from modos.remote.services import fetch_caller, token_for
 
     endpoint = _endpoint()
-    caller = who_asks(endpoint, token_for(endpoint, None))
+    caller = fetch_caller(endpoint, token_for(endpoint, None))
     if json:
         show_json(caller)
         return

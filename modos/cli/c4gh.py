@@ -74,7 +74,7 @@ def encrypt(
     modos c4gh encrypt -p her.pub -p his.pub -s me.sec s3://bucket/ex data/demo1
     """
     from modos.cli.secrets import load_optional_secret, opens_for_me, warn_of_lockout
-    from modos.encryption.at_hand import own_key
+    from modos.encryption.at_hand import find_own_key
     from modos.encryption.keys import as_public_keys
     from modos.errors import listing
     from modos.formats import is_array_path
@@ -82,7 +82,7 @@ def encrypt(
     recipients = as_public_keys(public_key or [])
     sender = load_optional_secret(secret_key, passphrase_file)
     if also_me or (also_me is None and sender):
-        recipients.append(sender.public if sender else own_key())
+        recipients.append(sender.public if sender else find_own_key())
     recipients = list(dict.fromkeys(recipients))
     modo = open_object(place)
     mine = opens_for_me(recipients, sender, public_key or [])

@@ -81,7 +81,7 @@ def build(
     place = output or default_path()
     asked = is_terminal() and not yes
     if asked:
-        confirm([f"- {name}, of which {place} was made, too" for name in index_builder.lost_by(files, place)], yes)
+        confirm([f"- {name}, of which {place} was made, too" for name in index_builder.find_lost(files, place)], yes)
     sources: list[index_builder.Source] = []
 
     def told(source: index_builder.Source) -> None:

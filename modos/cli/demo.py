@@ -34,7 +34,7 @@ def demo(
         return
     from modos.demo import stack
 
-    with tempfile.TemporaryDirectory(prefix="modos-demo-") as folder, stack.running(port) as services:
+    with tempfile.TemporaryDirectory(prefix="modos-demo-") as folder, stack.run_stack(port) as services:
         show(f"S3 server     {services.s3}\nmodos server  {services.endpoint}  (catalogue and htsget)")
         remote = stack.load_example(services, Path(folder))
         show(f"\nMade an object of a reference, reads and variants, and uploaded it to {remote.storage.url}:")

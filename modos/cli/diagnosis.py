@@ -20,7 +20,7 @@ from modos.object import old_layout, commits
 from modos.object.document import ROOT_KEY
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options, served_url
-from modos.remote.services import Services, discover, fetch_json, is_texts, server_name, token_for, who_asks
+from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
 from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
@@ -162,7 +162,7 @@ def _certificate(host: str, port: int) -> Diagnosis:
 def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
     """Who asks; appends the places that may be read, which has the empty one first where that is everything."""
     token = token_for(endpoint, None)
-    caller = who_asks(endpoint, token)
+    caller = fetch_caller(endpoint, token)
     readable += sorted(caller.get("read", ()))
     if token is None:
         yield Diagnosis("login", "ok", "none: what is open to everybody can be read")

@@ -60,7 +60,7 @@ def show_config(json: Json = False) -> None:
     if os.environ.get(services.TOKEN_VARIABLE):
         rows.append(("token", "(set)", services.TOKEN_VARIABLE))
     else:
-        rows.append(("token", "(set)", f"modos login, {tokens.place()}") if kept else ("token", None, "default"))
+        rows.append(("token", "(set)", f"modos login, {tokens.token_file()}") if kept else ("token", None, "default"))
     rows.append(("anonymous", "yes" if options.anon else "no", "--anon" if options.anon else "default"))
     for name in _VARIABLES:
         value = os.environ.get(name)

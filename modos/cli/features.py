@@ -72,10 +72,10 @@ def features(
 
     modos reference features gencode.v47 --gene BRCA1 --kind exon --json
     """
-    from modos.reference.annotation_store import known_manifest, open_annotation
+    from modos.reference.annotation_store import find_manifest, open_annotation
 
     cached = open_cached(store)
-    assembly = cached.assembly(known_manifest(cached, name).assembly)
+    assembly = cached.assembly(find_manifest(cached, name).assembly)
     annotation = open_annotation(cached, name, assembly)
     _check_places(region or [], assembly)
     table = annotation.table(kind)

@@ -53,7 +53,7 @@ def mask(
             spans = None if where is None else spans_of(track, where)
             values_in = 0 if spans is None else count_masked(track, spans)
             number = count(values_in, "value")
-            unknown = where.unknown(track.contigs) if isinstance(where, MaskFile) else []
+            unknown = where.find_unknown(track.contigs) if isinstance(where, MaskFile) else []
             found.append({"track": name, "values": values_in, "unknown_contigs": unknown})
             told.append((number, name, f"; not in the genome: {listing(unknown)}" if unknown else ""))
             plan += [f"  {number} of {name}, and those that are masked"] if hard else []

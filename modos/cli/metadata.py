@@ -85,12 +85,12 @@ def query(
 
 def _query_in(path: str) -> str:
     from modos.errors import InvalidInputError
-    from modos.storage.given import read_given, shown
+    from modos.storage.given import read_given, show_path
 
     try:
         return read_given(path, _MAX_QUERY).decode()
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not text in UTF-8") from None
+        raise InvalidInputError(f"{show_path(path)} is not text in UTF-8") from None
 
 
 def check(

@@ -36,7 +36,7 @@ def list_(
 
     cached = open_cached(store)
     if is_offline() and not cached.is_here:
-        names = cached.known()
+        names = cached.list_known()
         show_json(names) if json else show_lines(names) if names else say(f"nothing of {cached.store.url} is in the cache")
         return
     known = _served() if remote else cached.store
@@ -61,9 +61,9 @@ def list_(
 def _served() -> ReferenceStore:
     from modos.errors import NotFoundError
     from modos.reference.cache import is_offline
-    from modos.reference.locate import served_store
+    from modos.reference.locate import open_served_store
 
-    found = served_store(options.endpoint)
+    found = open_served_store(options.endpoint)
     if found is None:
         raise NotFoundError("no server gives out references" if options.endpoint else "no server is named",
                             "MODOS_OFFLINE is set" if is_offline() else "name one with --endpoint; it gives out what `modos serve --references` "
@@ -79,12 +79,12 @@ def show_(name: NameArgument, store: StoreOption = None, json: JsonOption = Fals
 
     modos reference show gencode.v47 --json
     """
-    from modos.reference.annotation_store import known_manifest, names_annotation
+    from modos.reference.annotation_store import find_manifest, is_annotation_name
     from modos.reference.cached_store import compare
 
     cached = open_cached(store)
-    if names_annotation(cached, name):
-        manifest = known_manifest(cached, name)
+    if is_annotation_name(cached, name):
+        manifest = find_manifest(cached, name)
         if json:
             show(manifest.to_bytes().decode())
             return
@@ -204,21 +204,21 @@ def pull(
     modos reference pull gencode.v47 --store s3://my-bucket/refs
     """
     from modos.errors import InvalidInputError
-    from modos.reference.annotation_store import known_manifest, missing_tables, names_annotation, pull_annotation
-    from modos.reference.cached_store import missing, pull_sequences
+    from modos.reference.annotation_store import find_manifest, find_missing_tables, is_annotation_name, pull_annotation
+    from modos.reference.cached_store import find_missing, pull_sequences
 
     cached = open_cached(store)
-    if names_annotation(cached, name):
+    if is_annotation_name(cached, name):
         if contig:
             raise InvalidInputError(f"{name} is an annotation, and is fetched as a whole", "leave --contig out")
-        manifest = known_manifest(cached, name)
-        total = sum(table.size for table in missing_tables(cached, manifest))
+        manifest = find_manifest(cached, name)
+        total = sum(table.size for table in find_missing_tables(cached, manifest))
         with _fetching(name, total) as advance:
             pull_annotation(cached, manifest, advance)
     else:
         assembly = cached.assembly(name)
         chosen = [assembly.contig(one) for one in contig] if contig else assembly.contigs
-        lacking = missing(cached, chosen)
+        lacking = find_missing(cached, chosen)
         total = sum(one.length for one in lacking)
         with _fetching(f"{name}, {count(len(lacking), 'sequence')}", total) as advance:
             pull_sequences(cached, lacking, advance)
@@ -246,11 +246,11 @@ def push(
 
     modos reference push gencode.v47 s3://my-bucket/refs
     """
-    from modos.reference.annotation_store import names_annotation, push_annotation
+    from modos.reference.annotation_store import is_annotation_name, push_annotation
     from modos.reference.adding import push as push_assembly
 
     cached, known = open_cached(store), open_store(target)
-    bring = push_annotation if names_annotation(cached, name) else push_assembly
+    bring = push_annotation if is_annotation_name(cached, name) else push_assembly
     with progress("sending") as advance:
         sent = bring(cached.store, known, name, advance)
     say(f"{name} is in {known.url}: " + (f"{size(sent)} sent" if sent else "nothing had to be sent"))
@@ -269,10 +269,10 @@ def verify(
     modos reference verify gencode.v47 --fix --store s3://my-bucket/refs
     """
     from modos.errors import IntegrityError
-    from modos.reference.annotation_store import names_annotation, read_manifest, verify_annotation
+    from modos.reference.annotation_store import is_annotation_name, read_manifest, verify_annotation
 
     cached = open_cached(store)
-    known, is_annotation = cached.store, names_annotation(cached, name)
+    known, is_annotation = cached.store, is_annotation_name(cached, name)
     with progress("reading") as advance:
         wrong = dict(verify_annotation(known, read_manifest(known, name), advance) if is_annotation else known.verify(name, advance))
     if json:
@@ -302,11 +302,11 @@ def rm(name: Annotated[str, typer.Argument(metavar="NAME", help="Of an assembly 
 
     modos reference rm hg19 --yes
     """
-    from modos.reference.annotation_store import names_annotation, remove_annotation
+    from modos.reference.annotation_store import is_annotation_name, remove_annotation
 
     cached = open_cached(store)
     known = cached.store
-    if names_annotation(cached, name):
+    if is_annotation_name(cached, name):
         confirm([f"  {name} (annotation) from {known.url}"], yes)
         remove_annotation(known, name)
         say(f"removed {name} from {known.url}")

@@ -77,11 +77,11 @@ def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, publ
     public_files
         Those of the recipients, beside which secret keys may be.
     """
-    from modos.encryption.at_hand import keys_at_hand
+    from modos.encryption.at_hand import find_secret_keys
 
     if secret and secret.public in recipients:
         return True
-    return not set(keys_at_hand(public_files).values()).isdisjoint(recipients)
+    return not set(find_secret_keys(public_files).values()).isdisjoint(recipients)
 
 
 def warn_of_lockout(place: str, *, ask: bool) -> None:

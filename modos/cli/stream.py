@@ -213,15 +213,15 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
     """The format to write: the one that is named, else what the file's name says, else the file's own."""
     from modos.genomics.writer import OutputFormat
 
-    by_name = OutputFormat.of_path(output)
+    by_name = OutputFormat.from_path(output)
     if name is None and by_name:
         return by_name
     is_pipe = output == "-" and stat.S_ISFIFO(os.fstat(sys.stdout.fileno()).st_mode)
     chosen = name or default or genomic.format.name
     if chosen.upper() != "VCF":
-        return OutputFormat.named(chosen, compressed=not is_pipe)
+        return OutputFormat.from_name(chosen, compressed=not is_pipe)
     if name or default:
-        return OutputFormat.named(chosen, compressed=bool(by_name and by_name.compressed))
+        return OutputFormat.from_name(chosen, compressed=bool(by_name and by_name.compressed))
     return OutputFormat(chosen, compressed=not is_pipe, blocks=True)
 
 
@@ -229,7 +229,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 def _opened(output: str, *, binary: bool) -> Iterator[int]:
     """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
-    from modos.storage.modes import whole_output
+    from modos.storage.modes import replace_output
 
     if output == "-":
         if binary and sys.stdout.isatty():
@@ -240,7 +240,7 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         return
     with ExitStack() as stack, _failures_told(output):
         try:
-            descriptor = stack.enter_context(whole_output(Path(output)))
+            descriptor = stack.enter_context(replace_output(Path(output)))
         except OSError as error:
             raise AccessError(f"cannot write {output}: {error.strerror}", "choose another place with -o") from None
         yield descriptor

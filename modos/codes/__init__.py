@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def open(index: str | Path | None = None, endpoint: str | None = None, services: dict[str, str] | None = None) -> Index | Service:
-    """What codes are searched in: `modos.codes.open().search("cell_type", "t cell")`.
+    """Open the codes to search in: `modos.codes.open().search("cell_type", "t cell")`.
 
     Parameters
     ----------

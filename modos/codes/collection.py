@@ -57,17 +57,17 @@ class Collection:
             return []
         with _at_once:
             scores = self._score(words)
-            return self._best(" ".join(words), scores, count)
+            return self._rank(" ".join(words), scores, count)
 
     def lookup(self, uri: str) -> Found | None:
         """The term with an address."""
-        at = self._bound("uris", uri.encode())
+        at = self._find_place("uris", uri.encode())
         if at < len(self) and self._text("uris", at) == uri.encode():
             return Found(uri, self._label(at), 1.0, None)
         return None
 
     def _score(self, words: list[str]) -> npt.NDArray[np.float32]:
-        """How well the words of each name fit, from 0 to 1: rare words count for more."""
+        """Score how well the words of each name fit, from 0 to 1: rare words count for more."""
         total, scores = 0.0, np.zeros(self._names, np.float32)
         for number, word in enumerate(words):
             hits = sorted(self._hits(word.encode(), whole=len(words) == 1), key=lambda hit: hit[0])
@@ -82,24 +82,24 @@ class Collection:
         return scores
 
     def _weight(self, hits: list[tuple[float, int, int]]) -> float:
-        """What a word of the query is worth, by how many names have it."""
+        """Weigh a word of the query by how many names have it."""
         exact = [stop - start for worth, start, stop in hits if worth == _EXACT]
         return float(np.log1p(self._names / max(1, sum(exact or [stop - start for _, start, stop in hits]))))
 
     def _hits(self, word: bytes, whole: bool) -> Iterator[tuple[float, int, int]]:
         """Words like one of the query: what they are worth, and where the names stand that have them."""
         ends = self._arrays["posting_ends"]
-        low = self._bound("words", word)
-        high = self._bound("words", word + b"\xff")
+        low = self._find_place("words", word)
+        high = self._find_place("words", word + b"\xff")
         if high > low and self._text("words", low) == word:
             yield _EXACT, int(ends[low]), int(ends[low + 1])
         if high > low and (len(word) > 1 or whole):
             yield _BEGINS, int(ends[low]), int(ends[high])
         if len(word) > 3:
-            for worth, at in self._near(word):
+            for worth, at in self._find_near(word):
                 yield worth, int(ends[at]), int(ends[at + 1])
 
-    def _near(self, word: bytes) -> Iterator[tuple[float, int]]:
+    def _find_near(self, word: bytes) -> Iterator[tuple[float, int]]:
         """Words that have a letter or two more, less, exchanged or other, or the whole word in them."""
         from rapidfuzz.distance import OSA
         from rapidfuzz.process import cdist
@@ -115,7 +115,7 @@ class Collection:
                 yield _NEAR * (1 - float(distances[at]) / len(word)), int(candidates[at])
         inner = self._postings(grams_of(word)[1:-1])
         if inner and len(inner) == len(word) - 2:
-            yield from ((_WITHIN, int(at)) for at in self._holding(inner, word))
+            yield from ((_WITHIN, int(at)) for at in self._find_containing(inner, word))
 
     def _postings(self, grams: list[int]) -> list[npt.NDArray[np.int32]]:
         """For each three letters that are known the words that have them, the rarest first."""
@@ -135,7 +135,7 @@ class Collection:
             found = found[np.argpartition(-counts[found], _MAX_NEAR)[:_MAX_NEAR]]
         return found
 
-    def _holding(self, inner: list[npt.NDArray[np.int32]], word: bytes) -> list[int]:
+    def _find_containing(self, inner: list[npt.NDArray[np.int32]], word: bytes) -> list[int]:
         """Words that have another one in them, not at their beginning."""
         found = inner[0]
         for other in inner[1:3]:
@@ -143,7 +143,7 @@ class Collection:
         found = found[:_MAX_NEAR]
         return [at for at, text in zip(found, self._texts("words", found)) if word in text[1:]][:_MAX_WORD_HITS]
 
-    def _best(self, query: str, scores: npt.NDArray[np.float32], count: int) -> list[Found]:
+    def _rank(self, query: str, scores: npt.NDArray[np.float32], count: int) -> list[Found]:
         """The names that fit best, compared as a whole; the best of each term."""
         from rapidfuzz import fuzz
         from rapidfuzz.process import cdist
@@ -184,8 +184,8 @@ class Collection:
         ends, view = self._arrays[f"{what[:-1]}_ends"], memoryview(self._arrays[what])
         return [view[start:stop].tobytes() for start, stop in zip(ends[at].tolist(), ends[at + 1].tolist())]
 
-    def _bound(self, what: str, text: bytes) -> int:
-        """Where a text is, or would be, among sorted ones."""
+    def _find_place(self, what: str, text: bytes) -> int:
+        """Find where a text is, or would be, among sorted ones."""
         low, high = 0, len(self._arrays[f"{what[:-1]}_ends"]) - 1
         while low < high:
             middle = (low + high) // 2
@@ -197,7 +197,7 @@ class Collection:
 
 
 def _in_sorted(values: npt.NDArray[np.integer], others: npt.NDArray[np.integer]) -> npt.NDArray[np.bool]:
-    """Which values are among others that are sorted."""
+    """Return which values are among others that are sorted: bool, of the shape of the values."""
     at = np.searchsorted(others, values)
     at[at == len(others)] = 0
     same: npt.NDArray[np.bool] = others[at] == values

@@ -15,7 +15,7 @@ from modos.metadata.model.schema import ONTOLOGIES
 from modos.codes.storing import Stored, write
 from modos.codes.terms import EXACT, LABEL, Term, prefix_of
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, listing
-from modos.storage.given import described
+from modos.storage.given import describe_source
 
 MAX_TERMS = 5_000_000
 MAX_NAMES = 15_000_000
@@ -45,7 +45,7 @@ class Terms:
         if len(self.labels) > MAX_TERMS or self.names > MAX_NAMES:
             raise InvalidInputError(f"there are more than {MAX_TERMS:,} terms, or {MAX_NAMES:,} names, for one slot")
 
-    def sorted(self, obsolete: set[str]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
+    def iter_sorted(self, obsolete: set[str]) -> Iterator[tuple[str, list[tuple[str, int]]]]:
         """Addresses in their order, each with the label and then the synonyms."""
         for uri in sorted(self.labels.keys() - obsolete, key=str.encode):
             yield uri, [(self.labels[uri], LABEL), *self.synonyms.get(uri, ())]
@@ -53,7 +53,7 @@ class Terms:
 
 @dataclass(frozen=True)
 class Source:
-    """What was taken of a file.
+    """Facts of a source file: what was taken of it.
 
     Parameters
     ----------
@@ -94,10 +94,10 @@ def build(files: Sequence[str | Path], output: Path, replace: bool = False, told
     AlreadyExistsError
         What is there is of other files, or is no index.
     """
-    named = [_named(file) for file in files]
+    named = [_split_slot(file) for file in files]
     if not named:
         raise InvalidInputError("no files are given", "name OBO or OWL files")
-    lost = lost_by(files, output)
+    lost = find_lost(files, output)
     if lost and not replace:
         raise AlreadyExistsError(f"{output} was made of other files, too: {listing(lost)}", "name them as well, or replace it: --yes")
     terms: dict[str, Terms] = {}
@@ -107,13 +107,13 @@ def build(files: Sequence[str | Path], output: Path, replace: bool = False, told
         sources.append(_take(slot, path, terms, obsolete))
         if told:
             told(sources[-1])
-    collections = {slot: make_arrays(terms[slot].sorted(obsolete)) for slot in ONTOLOGIES if slot in terms}
+    collections = {slot: make_arrays(terms[slot].iter_sorted(obsolete)) for slot in ONTOLOGIES if slot in terms}
     counts = {slot: {"terms": len(arrays["first"]) - 1, "names": len(arrays["kinds"])} for slot, arrays in collections.items()}
     write(output, collections, {"sources": [vars(source) for source in sources], "slots": counts})
     return output
 
 
-def lost_by(files: Iterable[str | Path], output: Path) -> list[str]:
+def find_lost(files: Iterable[str | Path], output: Path) -> list[str]:
     """The files that what stands at a place was made of, and that would not be in it any more, or for other slots."""
     try:
         known = [(source.get("slot"), source["name"]) for source in Stored(output).facts["sources"]]
@@ -123,11 +123,11 @@ def lost_by(files: Iterable[str | Path], output: Path) -> list[str]:
         if isinstance(error, InvalidInputError):
             raise AlreadyExistsError(f"{output} is there, and is no index of codes", "choose another place with --output") from None
         return []  # it is damaged
-    names = {(slot, described(path)) for slot, path in map(_named, files)}
+    names = {(slot, describe_source(path)) for slot, path in map(_split_slot, files)}
     return [f"{slot}={name}" if slot else name for slot, name in known if (slot, name) not in names]
 
 
-def _named(file: str | Path) -> tuple[str | None, str]:
+def _split_slot(file: str | Path) -> tuple[str | None, str]:
     found = _SLOT.fullmatch(str(file))
     if not found:
         return None, str(file)
@@ -152,4 +152,4 @@ def _take(slot: str | None, path: str, terms: dict[str, Terms], obsolete: set[st
     if not taken:
         known = f" of {listing(prefix for prefixes in ONTOLOGIES.values() for prefix in prefixes)}" if others else ""
         raise InvalidInputError(f"{path} has no terms{known}", "say what they are for: SLOT=FILE" if others else None)
-    return Source(described(path), slot, taken, gone, others)
+    return Source(describe_source(path), slot, taken, gone, others)

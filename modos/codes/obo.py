@@ -47,7 +47,7 @@ def read_terms(file: Given) -> Iterator[Term]:
                 prefix, _, rest = value.partition(" ")
                 spaces[prefix] = rest.split()[0] if rest.split() else ""
             elif tag == "ontology":
-                ontology = _plain(value)
+                ontology = _clean_value(value)
         elif stanza == "Term" and tag in _TAGS:
             fields.append((tag, value))
             size += len(value)
@@ -64,12 +64,12 @@ def _terms(stanza: str, fields: Iterable[tuple[str, str]], spaces: dict[str, str
     uri, label, is_obsolete, synonyms = "", "", False, []
     for tag, value in fields:
         if tag == "id" and not uri:
-            code = _plain(value)
+            code = _clean_value(value)
             uri = uri_of(code, spaces) if ":" in code else f"{OBO}{ontology or 'obo'}#{code}"
         elif tag == "name":
-            label = label or _plain(value)
+            label = label or _clean_value(value)
         elif tag == "is_obsolete":
-            is_obsolete = _plain(value) == "true"
+            is_obsolete = _clean_value(value) == "true"
         elif tag.endswith("synonym") and (found := _QUOTED.match(value)):
             scope = found[2].upper() if tag == "synonym" else tag.partition("_")[0].upper()
             synonyms.append((_unescape(found[1]), EXACT if scope == "EXACT" else RELATED))
@@ -78,14 +78,14 @@ def _terms(stanza: str, fields: Iterable[tuple[str, str]], spaces: dict[str, str
         yield Term(uri, tuple(names), is_obsolete)
 
 
-def _plain(value: str) -> str:
+def _clean_value(value: str) -> str:
     """The value of a tag without comment and modifiers."""
     if "!" in value:
         value = _COMMENT.sub("", value)
-    return _unescape(_without_modifiers(value.rstrip())).strip()
+    return _unescape(_strip_modifiers(value.rstrip())).strip()
 
 
-def _without_modifiers(value: str) -> str:
+def _strip_modifiers(value: str) -> str:
     """A value without the `{name="value"}` at its end."""
     begin = value.rfind("{")
     inside = value[begin + 1:-1]

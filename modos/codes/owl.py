@@ -63,7 +63,7 @@ def read_terms(file: Given) -> Iterator[Term]:
 
 
 class _Reader:
-    """What is told by the parser, as terms."""
+    """Parser events, turned into terms."""
 
     def __init__(self, file: Given):
         self.file = file
@@ -134,9 +134,9 @@ class _Reader:
         name = tag.replace(" ", "", 1)
         self._is_class = name in _CLASSES
         if self._is_class or name == f"{_RDF.strip()}Description":
-            self._uri = about if is_uri(about) else self._absolute(about)
+            self._uri = about if is_uri(about) else self._resolve(about)
 
-    def _absolute(self, reference: str) -> str | None:
+    def _resolve(self, reference: str) -> str | None:
         try:
             found = urljoin(self._base, reference) if not reference.startswith("#") else self._base.partition("#")[0] + reference
         except ValueError:

@@ -24,9 +24,9 @@ _NONE = np.empty(0, np.int32)
 
 
 def make_arrays(terms: Iterable[tuple[str, list[tuple[str, int]]]]) -> Arrays:
-    """Terms in the order of their addresses, as the arrays that are searched.
+    """Pack terms, in the order of their addresses, into the arrays that are searched, each of shape (n,) and an integer dtype.
 
-    Texts stand one behind the other, with the place where each begins (and the
+    Texts lie one after another, with the place where each begins (and the
     last ends). Words are sorted, so that those with one beginning are
     neighbours; each leads to the names that have it, and three letters in
     a row lead to the words that have those.
@@ -62,7 +62,7 @@ class _Texts:
         self._bytes, self._ends = bytearray(), array("q", [0])
 
     def add(self, text: bytes) -> None:
-        """One more."""
+        """Add one text."""
         self._bytes += text
         self._ends.append(len(self._bytes))
 
@@ -71,7 +71,7 @@ class _Texts:
         return np.frombuffer(self._bytes, np.uint8)
 
     def ends(self) -> npt.NDArray[np.int64]:
-        """Where each begins, and the last ends."""
+        """Return where each text begins, and the last ends."""
         return np.array(self._ends, np.int64)
 
 
@@ -90,7 +90,7 @@ def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.
     rank = np.empty(len(texts), np.int32)
     rank[order] = np.arange(len(texts), dtype=np.int32)
     of_names = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    ends, postings = _grouped(rank[met], of_names, len(texts))
+    ends, postings = _group(rank[met], of_names, len(texts))
     in_order = _Texts()
     for at in order:
         in_order.add(texts[at])
@@ -102,7 +102,7 @@ def _word_arrays(words: dict[str, int], met: npt.NDArray[np.int32], counts: npt.
 
 def _gram_arrays(text: npt.NDArray[np.uint8], ends: npt.NDArray[np.int64],
                  ) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-    """Which words have three bytes in a row, where a word has a byte before and behind it that no text has."""
+    """Find the words that have three bytes in a row, where a word has a byte before and behind it that no text has."""
     count, lengths = len(ends) - 1, np.diff(ends)
     padded = np.zeros(len(text) + 2 * count, np.uint32)
     word_of = np.repeat(np.arange(count, dtype=np.int32), lengths + 2)
@@ -128,7 +128,7 @@ def grams_of(word: bytes) -> list[int]:
     return list(dict.fromkeys(padded[at] << 16 | padded[at + 1] << 8 | padded[at + 2] for at in range(len(padded) - 2)))
 
 
-def _grouped(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
+def _group(groups: npt.NDArray[np.integer], values: npt.NDArray[np.integer], count: int,
              ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
     """Values by the group they are of, in their order, and where each group ends."""
     order = np.argsort(groups, kind="stable")

@@ -33,9 +33,9 @@ def read_terms(path: Name) -> Iterator[Term]:
     with open_given(path) as file:
         try:
             if file.peek(2) == b"\x1f\x8b":
-                file = file.through(igzip.open(file, "rb"))
+                file = file.wrap(igzip.open(file, "rb"))
             bounded = _Bounded(file)
-            yield from _reader(file, file.peek(_HEAD))(bounded.given())
+            yield from _reader(file, file.peek(_HEAD))(bounded.to_given())
         except (EOFError, DeflateError, igzip.BadGzipFile) as error:
             raise InvalidInputError(f"{file} is damaged: {error}", "copy it again") from None
         except OSError as error:
@@ -60,12 +60,12 @@ class _Bounded:
         self._file = file
         self._left = MAX_FILE
 
-    def given(self) -> Given:
+    def to_given(self) -> Given:
         """It, as the readers take it."""
-        return self._file.through(self)
+        return self._file.wrap(self)
 
     def read(self, size: int) -> bytes:
-        """So many bytes, fewer only at the end; InvalidInputError beyond the limit."""
+        """Read so many bytes, fewer only at the end; InvalidInputError beyond the limit."""
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:

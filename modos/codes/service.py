@@ -1,7 +1,7 @@
 """Codes of a server that speaks the API of fuzon, as ours does.
 
 API: github.com/sdsc-ordes/fuzon, fuzon-http: `GET /codes/top` and `GET /collections`.
-Its versions take how many codes are wanted as `num` or as `top`, and each leaves the other name alone.
+Some versions take the number of codes as `num`, others as `top`; each ignores the other name.
 """
 
 from __future__ import annotations

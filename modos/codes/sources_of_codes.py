@@ -1,4 +1,4 @@
-"""Where codes come from: an index that is named, a server, or the user's own index."""
+"""Sources of codes: an index that is named, a server, or the user's own index."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ CODES_VARIABLE = "MODOS_CODES"
 
 
 def default_path() -> Path:
-    """Where an index is written, and found, when no other place is named: MODOS_CODES, or a file in the cache folder."""
+    """Return the place of the index where no other is named: MODOS_CODES, or a file in the cache folder."""
     named = os.environ.get(CODES_VARIABLE)
     return Path(named) if named else cache_folder("codes") / "codes.index"
 
 
 def open_codes(index: str | Path | None = None, endpoint: str | None = None, services: dict[str, str] | None = None) -> Index | Service:
-    """What codes are searched in.
+    """Open the codes to search in.
 
     The index that is named, also by MODOS_CODES; else the service `fuzon` that
     is named or that the endpoint tells of; else the user's index; else there

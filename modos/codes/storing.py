@@ -40,12 +40,12 @@ def write(path: Path, collections: Mapping[str, Arrays], facts: Mapping[str, Any
         It cannot be written there.
     """
     slots = {slot: _places(arrays) for slot, arrays in collections.items()}
-    begin = _aligned(len(_MAGIC) + 8 + len(json.dumps({"facts": facts, "slots": slots, "size": 1 << 62})) + 64 * 32 * len(slots))
+    begin = _align(len(_MAGIC) + 8 + len(json.dumps({"facts": facts, "slots": slots, "size": 1 << 62})) + 64 * 32 * len(slots))
     at = begin
     for slot, places in slots.items():
         for place in places.values():
             place["at"] = at
-            at = _aligned(at + place["size"])
+            at = _align(at + place["size"])
     head = json.dumps({"facts": facts, "slots": slots, "size": at}).encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ def _places(arrays: Arrays) -> dict[str, dict[str, int]]:
             for name, array in arrays.items()}
 
 
-def _aligned(at: int) -> int:
+def _align(at: int) -> int:
     return -(-at // _ALIGNED) * _ALIGNED
 
 
@@ -133,7 +133,7 @@ class Stored:
         return facts
 
     def arrays(self, slot: str) -> Arrays:
-        """The arrays of a slot, each compared with its checksum."""
+        """Read the arrays of a slot, shape (n,) and integer dtypes, each compared with its checksum."""
         found: Arrays = {}
         for name, kind in SECTIONS.items():
             try:
@@ -147,13 +147,13 @@ class Stored:
                 raise IntegrityError(f"{self.path} is damaged: its head is no good", _AGAIN) from None
             if size and crc32(part) != expected:
                 raise ChecksumMismatch(f"{self.path} is damaged: {slot} is not what was written", _AGAIN)
-        if not _fits(found):
+        if not _are_consistent(found):
             raise IntegrityError(f"{self.path} is damaged: {slot} is not whole", _AGAIN)
         return found
 
 
 def _is_head(head: Any) -> bool:
-    """Whether it says where the arrays of slots are, how many terms those have, and of which files."""
+    """Return whether it says where the arrays of slots are, how many terms those have, and of which files."""
     facts, slots = (head.get(name) for name in ("facts", "slots")) if isinstance(head, dict) else (None, None)
     if not isinstance(facts, dict) or not isinstance(slots, dict) or not all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items()):
         return False
@@ -162,8 +162,8 @@ def _is_head(head: Any) -> bool:
             and all(isinstance(source, dict) and isinstance(source.get("name"), str) for source in facts["sources"]))
 
 
-def _fits(arrays: Arrays) -> bool:
-    """Whether what the arrays say of each other is so: nothing leads outside."""
+def _are_consistent(arrays: Arrays) -> bool:
+    """Return whether what the arrays say of each other is so: nothing leads outside."""
     for name, what in _ENDS.items():
         ends = arrays[name]
         if not len(ends) or ends[0] or ends[-1] != len(arrays[what]) or (len(ends) > 1 and np.any(ends[1:] < ends[:-1])):
@@ -171,8 +171,8 @@ def _fits(arrays: Arrays) -> bool:
     names, words = len(arrays["kinds"]), len(arrays["word_ends"]) - 1
     return (len(arrays["first"]) == len(arrays["uri_ends"]) and len(arrays["sizes"]) == len(arrays["name_ends"]) - 1 == names
             and len(arrays["posting_ends"]) == words + 1 and len(arrays["gram_ends"]) == len(arrays["grams"]) + 1
-            and _below(arrays["postings"], names) and _below(arrays["gram_words"], words))
+            and _are_below(arrays["postings"], names) and _are_below(arrays["gram_words"], words))
 
 
-def _below(numbers: npt.NDArray[np.integer], limit: int) -> bool:
+def _are_below(numbers: npt.NDArray[np.integer], limit: int) -> bool:
     return not len(numbers) or bool(numbers.min() >= 0 and numbers.max() < limit)

@@ -76,7 +76,7 @@ class Index:
         return [Code(value_of(found.uri), found.label, found.uri, found.score, found.synonym)
                 for found in _search(self._collection(slot), slot, words, num)]
 
-    def checked(self) -> Index:
+    def check(self) -> Index:
         """Itself, every slot compared with its checksums; IntegrityError where it is damaged."""
         for slot in self._stored.slots if self._stored else ():
             self._collection(slot)

@@ -58,12 +58,12 @@ class Code:
 
 
 def is_uri(text: str) -> bool:
-    """Whether a text can stand as the address of a term."""
+    """Return whether a text can stand as the address of a term."""
     return len(text) <= _MAX_URI and is_plain(text) and bool(_URI.fullmatch(text))
 
 
 def is_code(text: str) -> bool:
-    """Whether a text is a code or an address, rather than words."""
+    """Return whether a text is a code or an address, rather than words."""
     return bool(re.match(r"https?://", text)) and is_uri(text) or bool(_CURIE.fullmatch(text))
 
 
@@ -92,7 +92,7 @@ def uri_of(code: str, spaces: dict[str, str] | None = None) -> str:
 
 
 def value_of(uri: str) -> str:
-    """What metadata have for a term: a code where the schema knows the prefix, which is shorter, and else its address."""
+    """Return the value that metadata have for a term: a code where the schema knows the prefix, else the address."""
     for prefix, base in _prefixes().items():
         if uri.startswith(base) and _CURIE.fullmatch(f"{prefix}:{uri[len(base):]}"):
             return f"{prefix}:{uri[len(base):]}"

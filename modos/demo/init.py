@@ -1,4 +1,4 @@
-"""What a stack needs before it starts: passwords of its own, a bucket, users of S3, and the demo object.
+"""Preparation of a stack before it starts: passwords of its own, a bucket, users of S3, and the demo object.
 
 `python -m modos.demo.init secrets FOLDER` and `... s3 FOLDER`; what is there already stays as it is.
 """
@@ -86,7 +86,7 @@ def _load_demo(url: str, bucket: str, credentials: dict[str, str]) -> None:
 
 
 def _policy(bucket: str, *, write: bool, principal: dict[str, Any] | None = None) -> dict[str, Any]:
-    """What may be done in a bucket, as an IAM policy."""
+    """Return what may be done in a bucket, as an IAM policy."""
     of_bucket = ["s3:GetBucketLocation", "s3:ListBucket"] + ["s3:ListBucketMultipartUploads"] * write
     of_objects = ["s3:GetObject"]
     if write:

@@ -33,7 +33,7 @@ _QUALITY_PROFILES = 400
 
 
 class Haplotype(NamedTuple):
-    """One copy of a contig, and the reference position (0-based) of each of its bases."""
+    """Copy of a contig, and the reference position (0-based) of each of its bases."""
 
     contig: str
     bases: str
@@ -75,7 +75,7 @@ class Read:
         first, last = self.blocks[0], self.blocks[-1]
         operations = [(first.read_start, "S"), (first.length, "M")]
         for before, block in zip(self.blocks, self.blocks[1:]):
-            operations += [(_inserted(before, block), "I"), (_deleted(before, block), "D"), (block.length, "M")]
+            operations += [(_count_inserted(before, block), "I"), (_count_deleted(before, block), "D"), (block.length, "M")]
         operations.append((len(self.bases) - last.read_start - last.length, "S"))
         return "".join(f"{length}{operation}" for length, operation in operations if length)
 
@@ -242,8 +242,8 @@ def compare(read: Read, sequence: str) -> tuple[int, str]:
     before = None
     for block in read.blocks:
         if before:
-            deleted = _deleted(before, block)
-            distance += _inserted(before, block) + deleted
+            deleted = _count_deleted(before, block)
+            distance += _count_inserted(before, block) + deleted
             if deleted:
                 text += f"{matched}^{sequence[block.start - deleted : block.start]}"
                 matched = 0
@@ -263,7 +263,7 @@ def _keep_anchored(blocks: list[Block]) -> list[Block]:
     """The longest run of blocks without a long gap, less short blocks at its ends."""
     runs = [[blocks[0]]]
     for before, block in zip(blocks, blocks[1:]):
-        if _deleted(before, block) > _LONGEST_GAP:
+        if _count_deleted(before, block) > _LONGEST_GAP:
             runs.append([])
         runs[-1].append(block)
     kept = max(runs, key=lambda run: sum(block.length for block in run))
@@ -274,11 +274,11 @@ def _keep_anchored(blocks: list[Block]) -> list[Block]:
     return kept
 
 
-def _inserted(before: Block, block: Block) -> int:
+def _count_inserted(before: Block, block: Block) -> int:
     return block.read_start - before.read_start - before.length
 
 
-def _deleted(before: Block, block: Block) -> int:
+def _count_deleted(before: Block, block: Block) -> int:
     return block.start - before.start - before.length
 
 

@@ -33,7 +33,7 @@ class Stack:
 
 
 @contextmanager
-def running(port: int = 0) -> Iterator[Stack]:
+def run_stack(port: int = 0) -> Iterator[Stack]:
     """Start the services on the loopback address; stop them at the end.
 
     Parameters

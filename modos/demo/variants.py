@@ -90,7 +90,7 @@ def _place(
 
 
 def _is_left_aligned(ref: str, alt: str) -> bool:
-    """Whether the alleles differ in their last base: else they could shift to the left."""
+    """Return whether the alleles differ in their last base: else they could shift to the left."""
     return ref[-1] != alt[-1]
 
 

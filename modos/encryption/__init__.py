@@ -1,4 +1,4 @@
-"""Crypt4GH: files sealed for their recipients, read whole or in part.
+"""Crypt4GH: files encrypted for their recipients, read whole or in part.
 
 Source: samtools/hts-specs crypt4gh.pdf, version 1.
 """

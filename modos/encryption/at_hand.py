@@ -1,4 +1,4 @@
-"""The keys of whoever sits here, as far as they can be told without asking for a passphrase."""
+"""Keys of the user of this machine that can be found without asking for a passphrase."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ SECRET_KEY_VARIABLE = "MODOS_SECRET_KEY"
 
 
 def folders() -> list[Path]:
-    """Where people keep their keys: that of Crypt4GH's tools, and that of modos."""
-    return [Path.home() / ".c4gh", tokens.place().parent / "keys"]
+    """List the folders where people keep their keys: that of Crypt4GH's tools, and that of modos."""
+    return [Path.home() / ".c4gh", tokens.token_file().parent / "keys"]
 
 
-def keys_at_hand(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
+def find_secret_keys(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
     """Secret keys that are here, by their files, each with its public half.
 
     They are that of `MODOS_SECRET_KEY`, the `.sec` files of `folders`, and
@@ -32,13 +32,13 @@ def keys_at_hand(beside: Iterable[Path] = ()) -> dict[Path, PublicKey]:
         Files of public keys: `me.pub` may have `me.sec` beside it.
     """
     named = os.environ.get(SECRET_KEY_VARIABLE)
-    candidates = [*([Path(named)] if named else []), *_in_folders(), *(path for public in beside for path in _halves(public))]
+    candidates = [*([Path(named)] if named else []), *_list_secret_files(), *(path for public in beside for path in _secret_paths(public))]
     found = {path: _public_half(path) for path in dict.fromkeys(candidates)}
     return {path: public for path, public in found.items() if public}
 
 
-def own_key() -> PublicKey:
-    """The public half of the key of whoever sits here: that of `MODOS_SECRET_KEY`, or the only one of `folders`.
+def find_own_key() -> PublicKey:
+    """Find the public half of the user's own key: that of `MODOS_SECRET_KEY`, or the only one of `folders`.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def own_key() -> PublicKey:
             return public
         raise NotFoundError(f"{named} ({SECRET_KEY_VARIABLE}) is no secret key whose public half can be told",
                             "give it with --secret-key, or put its public key beside it (.pub)")
-    found = {path: public for path in _in_folders() if (public := _public_half(path))}
+    found = {path: public for path in _list_secret_files() if (public := _public_half(path))}
     if len(set(found.values())) > 1:
         raise InvalidInputError(f"there are several keys: {listing(str(path) for path in found)}", hint)
     if not found:
@@ -62,12 +62,12 @@ def own_key() -> PublicKey:
     return next(iter(found.values()))
 
 
-def _in_folders() -> list[Path]:
+def _list_secret_files() -> list[Path]:
     return [path for folder in folders() if os.path.isdir(folder) for path in sorted(folder.glob("*.sec"))]
 
 
-def _halves(public: Path) -> Iterator[Path]:
-    """Where the secret key may be that goes with a public one: `me.sec` or `me` beside `me.pub`."""
+def _secret_paths(public: Path) -> Iterator[Path]:
+    """List where the secret key may be that goes with a public one: `me.sec` or `me` beside `me.pub`."""
     if public.suffix == ".pub":
         yield from (public.with_suffix(".sec"), public.with_suffix(""))
 
@@ -77,7 +77,7 @@ def _public_half(secret: Path) -> PublicKey | None:
     if is_pipe(secret) or not os.path.isfile(secret):
         return None
     try:
-        return load_secret_key(secret, _no_passphrase).public
+        return load_secret_key(secret, _refuse_passphrase).public
     except AccessError:
         pass
     except ModosError:
@@ -91,5 +91,5 @@ def _public_half(secret: Path) -> PublicKey | None:
     return None
 
 
-def _no_passphrase() -> str:
+def _refuse_passphrase() -> str:
     raise AccessError("the secret key has a passphrase", "it is not asked for here")

@@ -1,4 +1,4 @@
-"""Indexes that are sealed as the file beside which they lie: for the same recipients, though nobody knows who they are."""
+"""Indexes that are encrypted as the file beside which they lie: for the same recipients, whose keys need not be known."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from modos.encryption.keys import SecretKey
 from modos.errors import DecryptError
 
 
-def seal_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> Iterator[bytes]:
-    """Seal plain bytes under the header of a sealed file, with its data key: who opens that file opens these.
+def encrypt_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> Iterator[bytes]:
+    """Encrypt plain bytes with header and data key of an encrypted file: the keys that decrypt that file decrypt these.
 
     Raises
     ------
@@ -19,9 +19,9 @@ def seal_beside(header: Header, secret: SecretKey, plain: Iterable[bytes]) -> It
         The key does not open the header, or the header has an edit list,
         which would hold for these bytes, too.
     """
-    opened = header.open(secret)
+    opened = header.decrypt(secret)
     if opened.edits is not None:
         raise DecryptError("an index cannot be sealed as the file is, whose header has an edit list",
                            "seal the file anew: modos c4gh revoke --rotate")
     yield header.to_bytes()
-    yield from body.seal(plain, opened.keys[0])
+    yield from body.encrypt(plain, opened.keys[0])

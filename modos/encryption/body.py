@@ -1,4 +1,4 @@
-"""Crypt4GH bodies: 64 KiB segments, each sealed with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
+"""Crypt4GH bodies: 64 KiB segments, each encrypted with ChaCha20-Poly1305 (RFC 8439), some at a time in threads."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ class Digest:
         return str(self._hash.hexdigest())
 
 
-def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
-    """Seal plain bytes: whole segments, some at a time; each is opened again and compared.
+def encrypt(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterator[bytearray]:
+    """Encrypt plain bytes: whole segments, some at a time; each is decrypted again and compared.
 
     Parameters
     ----------
@@ -76,12 +76,12 @@ def seal(pieces: Iterable[bytes], key: bytes, threads: int = THREADS) -> Iterato
         The data key.
     """
     keep_freed()
-    yield from fetch_ahead(lambda data, _: _seal(data, key), _regrouped(pieces, PIECE), threads + 1)
+    yield from fetch_ahead(lambda data, _: _encrypt_piece(data, key), _regroup(pieces, PIECE), threads + 1)
 
 
-def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *,
+def decrypt(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None = None, *,
            threads: int = THREADS) -> Iterator[bytearray]:
-    """Open sealed bytes.
+    """Decrypt the bytes of a body.
 
     Parameters
     ----------
@@ -100,31 +100,31 @@ def unseal(pieces: Iterable[bytes], keys: Sequence[bytes], digest: Digest | None
     keep_freed()
 
     def jobs() -> Iterator[tuple[int, bytes]]:
-        for number, data in enumerate(_regrouped(pieces, SEALED_PIECE)):
+        for number, data in enumerate(_regroup(pieces, SEALED_PIECE)):
             if digest:
                 digest.add(data)
             yield number * _JOB, data
 
-    yield from fetch_ahead(lambda job, _: unseal_segments(job[1], keys, job[0]), jobs(), threads + 1)
+    yield from fetch_ahead(lambda job, _: decrypt_segments(job[1], keys, job[0]), jobs(), threads + 1)
 
 
-def unseal_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
-    """Open some segments that follow each other; the last may be short."""
+def decrypt_segments(data: bytes | memoryview, keys: Sequence[bytes], first: int) -> bytearray:
+    """Decrypt some segments that follow each other; the last may be short."""
     plain = bytearray(plain_size(len(data)))
-    _unseal_into(data, memoryview(plain), keys, first)
+    _decrypt_into(data, memoryview(plain), keys, first)
     return plain
 
 
-def _unseal_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
+def _decrypt_into(data: bytes | bytearray | memoryview, out: memoryview, keys: Sequence[bytes], first: int) -> None:
     sealed, ciphers = memoryview(data), [ChaCha20Poly1305(key) for key in keys]
     for number in range(-(-len(sealed) // SEALED)):
         segment = sealed[number * SEALED:(number + 1) * SEALED]
         target = out[number * SEGMENT:number * SEGMENT + len(segment) - OVERHEAD]
-        if not any(_opens(cipher, segment, target) for cipher in ciphers):
+        if not any(_try_decrypt(cipher, segment, target) for cipher in ciphers):
             raise DecryptError(f"segment {first + number:,} of the file was changed: its seal does not hold")
 
 
-def _opens(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
+def _try_decrypt(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) -> bool:
     try:
         cipher.decrypt_into(segment[:NONCE], segment[NONCE:], None, target)
     except InvalidTag:
@@ -132,7 +132,7 @@ def _opens(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryview) ->
     return True
 
 
-def _seal(data: bytes, key: bytes) -> bytearray:
+def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
     cipher, view = ChaCha20Poly1305(key), memoryview(data)
     sealed = bytearray(sealed_size(len(data)))
     out, count = memoryview(sealed), -(-len(data) // SEGMENT)
@@ -142,21 +142,21 @@ def _seal(data: bytes, key: bytes) -> bytearray:
         target = out[number * SEALED:number * SEALED + len(plain) + OVERHEAD]
         target[:NONCE] = nonces[number * NONCE:(number + 1) * NONCE]
         cipher.encrypt_into(target[:NONCE], plain, None, target[NONCE:])
-    if _unsealed_again(sealed, key, len(data)) != data:
+    if _decrypt_again(sealed, key, len(data)) != data:
         raise DecryptError("what was sealed could not be opened again")
     return sealed
 
 
-def _unsealed_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
-    """What some segments hold, in a buffer of this thread that the next call uses, too."""
+def _decrypt_again(sealed: bytearray, key: bytes, size: int) -> bytearray:
+    """Decrypt some segments into a buffer of this thread that the next call uses, too."""
     buffer = getattr(_own, "buffer", None)
     if buffer is None or len(buffer) != size:
         buffer = _own.buffer = bytearray(size)
-    _unseal_into(sealed, memoryview(buffer), (key,), 0)
+    _decrypt_into(sealed, memoryview(buffer), (key,), 0)
     return buffer
 
 
-def _regrouped(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
+def _regroup(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
     """The bytes in pieces of a size, the last of which may be smaller."""
     held: list[bytes] = []
     length = 0
@@ -173,7 +173,7 @@ def _regrouped(pieces: Iterable[bytes], size: int) -> Iterator[bytes]:
         yield b"".join(held)
 
 
-def kept(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
+def kept_stretches(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
     """The stretches [start, end) of some plain bytes that count, in their order.
 
     Parameters
@@ -196,15 +196,15 @@ def kept(size: int, edits: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
 
 
 def apply_edits(pieces: Iterable[bytes], edits: Sequence[int] | None) -> Iterator[bytes]:
-    """What counts of plain bytes that come in pieces; see `kept`.
+    """Apply an edit list to plain bytes that come in pieces; see `kept_stretches`.
 
-    The others are taken, too, up to the last, so that whoever opens and checks
-    them sees all.
+    The other pieces are read, too, up to the last, so that a source that
+    decrypts and checks them sees all.
     """
     if not edits:
         yield from pieces
         return
-    stretches, at = deque(kept(_ENDLESS, edits)), 0
+    stretches, at = deque(kept_stretches(_ENDLESS, edits)), 0
     for piece in pieces:
         end = at + len(piece)
         while stretches and stretches[0][0] < end:

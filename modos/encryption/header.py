@@ -1,7 +1,7 @@
-"""Crypt4GH headers: who can open a file, with which key its body is sealed, and what of it counts.
+"""Crypt4GH headers: the recipients of a file, the data keys of its body, and its edit list.
 
-A header is a list of packets, each sealed for one recipient. Packets do not say
-for whom they are: a key is tried on each.
+A header is a list of packets, each encrypted for one recipient. Packets do not
+name their recipient: a key is tried on each.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Edits = tuple[int, ...]  # plain bytes to skip, to keep, to skip, ...
 
 @dataclass(frozen=True)
 class Opened:
-    """What a header tells who can open it.
+    """Contents of a decrypted header: data keys and edit list.
 
     Parameters
     ----------
@@ -54,13 +54,13 @@ class Header:
         """BLAKE2b-512 of its bytes, in hexadecimal digits."""
         return digest_of(self.to_bytes())
 
-    def open(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
-        """Open it.
+    def decrypt(self, secret: SecretKey, sender: PublicKey | Iterable[PublicKey] | None = None) -> Opened:
+        """Decrypt the header.
 
         Parameters
         ----------
         sender
-            Who must have sealed it, or of whom one must; anybody may where
+            The writer that is required, or several of whom one is; anybody where
             it is None. Data keys of others do not count.
 
         Raises
@@ -70,13 +70,13 @@ class Header:
             them is not what it should be, or an edit list is of somebody else.
         """
         senders = None if sender is None else as_public_keys(sender)
-        found = self._opened(secret)
+        found = self._decrypt_packets(secret)
         plain = [content for packet, content in found if senders is None or writer_of(packet) in senders]
         if not found:
             raise DecryptError("the file is not sealed for this key", f"the key's fingerprint is {secret.public.fingerprint}")
         if not any(_kind(content) == _DATA_KEY for content in plain) and senders is not None:
             raise DecryptError("the file is not sealed for this key by that sender, but by "
-                               + _listed(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
+                               + _list_fingerprints(writer_of(packet) for packet, _ in found), "who shares a file or revokes "
                                "writes packets, too: give the keys of all whose word you take")
         if any(_kind(content) == _EDIT_LIST for _, content in found if content not in plain):
             raise DecryptError("what counts of the file is said by somebody else than that sender")
@@ -87,33 +87,33 @@ class Header:
         return Opened(keys, edits[0] if edits else None)
 
     def packets_for(self, secret: SecretKey) -> tuple[bytes, ...]:
-        """Those that a key opens."""
-        return tuple(packet for packet, _ in self._opened(secret))
+        """List the packets that a key decrypts."""
+        return tuple(packet for packet, _ in self._decrypt_packets(secret))
 
-    def _opened(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
+    def _decrypt_packets(self, secret: SecretKey) -> list[tuple[bytes, bytes]]:
         """The packets that a key opens, with what is in them."""
-        found = ((packet, _open_packet(packet, secret)) for packet in self.packets)
+        found = ((packet, _decrypt_packet(packet, secret)) for packet in self.packets)
         return [(packet, content) for packet, content in found if content is not None]
 
-    def opens(self, secret: SecretKey) -> bool:
-        """Whether a key opens any packet."""
-        return bool(self._opened(secret))
+    def has_packets_for(self, secret: SecretKey) -> bool:
+        """Return whether a key opens any packet."""
+        return bool(self._decrypt_packets(secret))
 
-    def resealed(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
-        """The header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
+    def reencrypt(self, secret: SecretKey, recipients: Iterable[PublicKey], *, keep: bool) -> bytes:
+        """Encrypt the header for more recipients, or with `keep` false for these alone, as bytes; the body stays as it is.
 
-        Whose key opens it has all that is needed: a second edit list would
-        lock them out.
+        The owner of the key that decrypts it is not added again: a second edit
+        list would lock them out.
         """
-        return self._with(self.packets if keep else (), secret, recipients)
+        return self._add_recipients(self.packets if keep else (), secret, recipients)
 
-    def reduced(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
-        """The header for who has the key, whose packets stay as they are, and for others alone, as bytes."""
-        return self._with(self.packets_for(secret), secret, others)
+    def reencrypt_for_others(self, secret: SecretKey, others: Iterable[PublicKey]) -> bytes:
+        """Encrypt the header for the owner of the key, whose packets stay as they are, and for others alone, as bytes."""
+        return self._add_recipients(self.packets_for(secret), secret, others)
 
-    def _with(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
+    def _add_recipients(self, packets: Sequence[bytes], secret: SecretKey, recipients: Iterable[PublicKey]) -> bytes:
         new = (one for one in recipients if not (packets and one == secret.public))
-        return _serialise([*packets, *_seal_packets(self.open(secret), new, secret)])
+        return _serialise([*packets, *_encrypt_packets(self.decrypt(secret), new, secret)])
 
     def to_bytes(self) -> bytes:
         """It, as it is in the file."""
@@ -126,18 +126,18 @@ def digest_of(head: bytes) -> str:
 
 
 def writer_of(packet: bytes) -> PublicKey | None:
-    """Whose key a packet says that it was sealed with: true where one has opened it, else no more than said."""
+    """Return the public key that a packet names as its writer: proven only where a key has decrypted the packet."""
     key = packet[4:4 + KEY_BYTES]
     return PublicKey(key) if any(key) else None
 
 
-def _listed(writers: Iterable[PublicKey | None]) -> str:
+def _list_fingerprints(writers: Iterable[PublicKey | None]) -> str:
     return ", ".join(dict.fromkeys(writer.fingerprint for writer in writers if writer))
 
 
-def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+def encrypt_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
                 edits: Edits | None = None) -> bytes:
-    """The header of a body that is sealed with a key.
+    """Encrypt the header of a body that is encrypted with a key.
 
     Parameters
     ----------
@@ -146,7 +146,7 @@ def seal_header(key: bytes, recipients: Sequence[PublicKey], sender: SecretKey |
     """
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
-    return _serialise(_seal_packets(Opened((key,), edits), dict.fromkeys(recipients), sender or SecretKey.random()))
+    return _serialise(_encrypt_packets(Opened((key,), edits), dict.fromkeys(recipients), sender or SecretKey.random()))
 
 
 def read_header(read: Callable[[int, int], bytes]) -> Header:
@@ -194,7 +194,7 @@ def _serialise(packets: Sequence[bytes]) -> bytes:
         _NUMBER.pack(len(packet) + 4) + packet for packet in packets)
 
 
-def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
+def _encrypt_packets(opened: Opened, recipients: Iterable[PublicKey], sender: SecretKey) -> list[bytes]:
     from crypt4gh import header
 
     contents = [header.make_packet_data_enc(_X25519_CHACHA20, key) for key in opened.keys]
@@ -205,8 +205,8 @@ def _seal_packets(opened: Opened, recipients: Iterable[PublicKey], sender: Secre
             for recipient in recipients for content in contents]
 
 
-def _open_packet(packet: bytes, secret: SecretKey) -> bytes | None:
-    """The content of a packet, None where the key does not open it."""
+def _decrypt_packet(packet: bytes, secret: SecretKey) -> bytes | None:
+    """Decrypt the content of a packet; None where the key does not fit."""
     from crypt4gh import header
 
     if _NUMBER.unpack_from(packet)[0] != _X25519_CHACHA20:

@@ -48,12 +48,12 @@ def lines_of(data: bytes) -> list[bytes]:
 
 
 def is_public(lines: list[bytes]) -> bool:
-    """Whether these are the lines of a public key."""
+    """Return whether these are the lines of a public key."""
     return bool(lines) and (b"PUBLIC KEY" in lines[0] or lines[0].startswith(_SSH_PUBLIC))
 
 
 def is_secret(lines: list[bytes]) -> bool:
-    """Whether there is a secret key in these lines."""
+    """Return whether there is a secret key in these lines."""
     return any(b"PRIVATE KEY" in line for line in lines)
 
 
@@ -105,7 +105,7 @@ def secret_bytes(lines: list[bytes], passphrase: Passphrase) -> bytes:
 
 
 def _unwrap(lines: list[bytes]) -> bytes:
-    """What stands between the first and the last line."""
+    """Return the text between the first and the last line."""
     if sum(line.startswith(b"-----BEGIN ") and line.endswith(b" KEY-----") for line in lines) > 1:
         raise UnusableKey(*_SEVERAL)
     first, *inner, last = lines
@@ -115,7 +115,7 @@ def _unwrap(lines: list[bytes]) -> bytes:
 
 
 def _label(line: bytes) -> str:
-    """What the first line of a PEM file says it is; nothing else of a file is ever shown."""
+    """Return the label in the first line of a PEM file; nothing else of a file is ever shown."""
     words = line.removeprefix(b"-----BEGIN ").removesuffix(b"-----").decode("ascii", "replace")
     is_key = len(words) < 40 and words.endswith(" KEY") and words.isprintable()
     return f"a key of another kind ({words})" if is_key else "a file of another kind"

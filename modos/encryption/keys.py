@@ -18,7 +18,7 @@ from modos.encryption.keyforms import (
     TAKEN, Passphrase, UnusableKey, is_public, is_secret, lines_of, public_bytes, secret_bytes,
 )
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
-from modos.storage.given import has_name, is_pipe, open_given, shown
+from modos.storage.given import has_name, is_pipe, open_given, show_path
 
 KEY_BYTES = 32
 PASSPHRASE_VARIABLE = "C4GH_PASSPHRASE"
@@ -111,7 +111,7 @@ def load_public_key(path: str | Path) -> PublicKey:
         It is no public key, or a secret one.
     """
     data = _read(path)
-    with _named(path):
+    with _name_file(path):
         lines = lines_of(data)
         if is_secret(lines):
             raise UnusableKey("a secret key", "give the public key that goes with it (.pub)")
@@ -144,7 +144,7 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
 
     exceptions.print = lambda *_, **__: None  # it would speak to stderr where a key is wrong
     data = _read(path)
-    with _named(path):
+    with _name_file(path):
         lines = lines_of(data)
         if not is_secret(lines):
             raise UnusableKey("a public key" if is_public(lines) else "not a key file", "give the secret key (.sec)")
@@ -163,12 +163,12 @@ def load_secret_key(path: str | Path, passphrase: Passphrase | None = None) -> S
 
 
 @contextmanager
-def _named(path: str | Path) -> Iterator[None]:
+def _name_file(path: str | Path) -> Iterator[None]:
     """Say of which file it is that it cannot be used."""
     try:
         yield
     except UnusableKey as error:
-        raise InvalidInputError(f"{shown(path)} is {error}", error.hint.format(path=shown(path))) from None
+        raise InvalidInputError(f"{show_path(path)} is {error}", error.hint.format(path=show_path(path))) from None
 
 
 def refuse_readable(path: str | Path) -> None:
@@ -198,7 +198,7 @@ class _Asked:
     def __call__(self) -> str:
         self.was = True
         try:
-            return _encodable(self._passphrase())
+            return _check_encodable(self._passphrase())
         except Exception as error:
             self.refusal = error
             raise
@@ -225,7 +225,7 @@ def _from_environment() -> str:
     return passphrase
 
 
-def _encodable(passphrase: str) -> str:
+def _check_encodable(passphrase: str) -> str:
     try:
         passphrase.encode()
     except UnicodeEncodeError:
@@ -250,9 +250,9 @@ def read_passphrase(path: str | Path) -> str:
     try:
         first = (data.splitlines() or [b""])[0].decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not text in UTF-8", "save it as UTF-8") from None
+        raise InvalidInputError(f"{show_path(path)} is not text in UTF-8", "save it as UTF-8") from None
     if not first:
-        raise InvalidInputError(f"{shown(path)} has no passphrase in its first line",
+        raise InvalidInputError(f"{show_path(path)} has no passphrase in its first line",
                                 "write it there; a new key is open to who has its file with --no-passphrase alone")
     return first
 
@@ -281,7 +281,7 @@ def generate(secret_path: str | Path, public_path: str | Path, passphrase: str |
     secret = SecretKey.random()
     note = comment.encode() if comment else None
     if passphrase is not None:
-        encoded = encode_private_key(secret.raw, _encodable(passphrase).encode(), note)
+        encoded = encode_private_key(secret.raw, _check_encodable(passphrase).encode(), note)
     else:
         encoded = (MAGIC_WORD + encode_string(None) + encode_string(None) + encode_string(secret.raw)
                    + (encode_string(note) if note else b""))

@@ -1,4 +1,4 @@
-"""What the metadata of an object say of its sealed files, to compare them with."""
+"""Facts that the metadata of an object record of its encrypted files, to compare them with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _CHANGED = "`modos check` says more; open the object again where somebody else h
 
 
 class SealRecord(NamedTuple):
-    """What is known of a sealed file, or of a sealed index.
+    """Recorded facts of an encrypted file, or of an encrypted index.
 
     Parameters
     ----------
@@ -31,14 +31,14 @@ class SealRecord(NamedTuple):
     seal: str | None = None
 
     @classmethod
-    def of(cls, attributes: Mapping[str, Any]) -> SealRecord:
-        """What an element says of its file."""
+    def from_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
+        """Read what the attributes of an element record of its file."""
         size, seal = attributes.get("data_size"), attributes.get("seal_digest")
         return cls(size if isinstance(size, int) else None, _digests(attributes)[:1], seal if _is_digest(seal) else None)
 
     @classmethod
-    def of_index(cls, attributes: Mapping[str, Any]) -> SealRecord:
-        """What an element says of the indexes of its file."""
+    def from_index_attributes(cls, attributes: Mapping[str, Any]) -> SealRecord:
+        """Read what the attributes of an element record of the indexes of its file."""
         return cls(headers=_digests(attributes)[1:])
 
     def check_header(self, header: Header, name: str) -> None:
@@ -54,7 +54,7 @@ class SealRecord(NamedTuple):
 
 
 def has_no_index(attributes: Mapping[str, Any]) -> bool:
-    """Whether an element says what header its file has, and of no index: whatever lies there is one that nobody recorded."""
+    """Return whether an element records a header of its file and none of an index: an index there is recorded by nobody."""
     return len(_digests(attributes)) == 1
 
 
@@ -62,15 +62,15 @@ FindRecord = Callable[[str], SealRecord]
 
 
 def find_record(metadata: Metadata, key: str) -> SealRecord:
-    """What an object says of one of its sealed files, or of an index of one."""
+    """Find what an object records of one of its encrypted files, or of an index of one."""
     for attributes in metadata.values():
         path = attributes.get("data_path")
         if not isinstance(path, str) or is_array_path(path):
             continue
         if path == key:
-            return SealRecord.of(attributes)
+            return SealRecord.from_attributes(attributes)
         if key in index_names(path):
-            return SealRecord.of_index(attributes)
+            return SealRecord.from_index_attributes(attributes)
     return SealRecord()
 
 
@@ -86,7 +86,7 @@ def iter_whole(pieces: Iterable[bytes], opened: Opened, record: SealRecord, name
 
     digest, held = body.Digest(), b""
     try:
-        for piece in body.apply_edits(body.unseal(pieces, opened.keys, digest), opened.edits):
+        for piece in body.apply_edits(body.decrypt(pieces, opened.keys, digest), opened.edits):
             if held:
                 yield held
             held = piece

@@ -8,7 +8,7 @@ from modos.storage import ObjectInfo, Readable
 _FIRST = 4 << 10  # bytes: the header for some thirty recipients
 
 
-def stored_header(storage: Readable, key: str, ahead: int = 0, if_match: str | None = None) -> tuple[
+def read_stored_header(storage: Readable, key: str, ahead: int = 0, if_match: str | None = None) -> tuple[
         Header, bytes, ObjectInfo]:
     """Read a file's header; returns with it the file's first bytes and what is known of the file.
 

@@ -40,12 +40,12 @@ def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str,
         return
     if secret is None:
         raise AccessError(f"{name} is encrypted", "give the secret key it is encrypted for (--secret-key)")
-    from modos.encryption.body import apply_edits, unseal
+    from modos.encryption.body import apply_edits, decrypt
 
     try:
         header, rest = _header(held, pieces)
-        opened = header.open(secret, senders)
-        yield from apply_edits(unseal(chain((rest,), pieces), opened.keys), opened.edits)
+        opened = header.decrypt(secret, senders)
+        yield from apply_edits(decrypt(chain((rest,), pieces), opened.keys), opened.edits)
     except DecryptError as error:
         raise DecryptError(f"{name}: {error.message}", error.hint) from None
 

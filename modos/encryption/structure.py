@@ -1,4 +1,4 @@
-"""What can be seen of a Crypt4GH file without a key: that it is one, and that its parts add up."""
+"""Checks of a Crypt4GH file without a key: that it is one, and that its parts add up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from modos.encryption.header import MAGIC, Header
 from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted
 from modos.storage import Readable
@@ -18,7 +18,7 @@ _DATA_KEY_PACKET = 104  # bytes of the smallest packet that holds a data key, wi
 
 
 def check_structure(storage: Readable, key: str) -> Header:
-    """Look at the header of a sealed file, which is given back, and at the length of its body.
+    """Check the header of an encrypted file, which is returned, and the length of its body.
 
     Raises
     ------
@@ -28,7 +28,7 @@ def check_structure(storage: Readable, key: str) -> Header:
     """
     from modos.encryption.body import plain_size
 
-    header, _, info = stored_header(storage, key)
+    header, _, info = read_stored_header(storage, key)
     if not any(_may_hold_a_key(packet) for packet in header.packets):
         raise DecryptError("the header is damaged: none of its packets can hold a data key")
     plain_size(info.size - header.size)
@@ -39,8 +39,8 @@ def _may_hold_a_key(packet: bytes) -> bool:
     return packet[:4] == bytes(4) and len(packet) >= _DATA_KEY_PACKET
 
 
-def is_sealed(path: Path) -> bool:
-    """Whether a file of this machine begins as Crypt4GH does, whatever its name says."""
+def is_crypt4gh(path: Path) -> bool:
+    """Return whether a file of this machine begins as Crypt4GH does, whatever its name says."""
     try:
         with open(path, "rb") as file:
             return file.read(len(MAGIC)) == MAGIC
@@ -49,13 +49,13 @@ def is_sealed(path: Path) -> bool:
 
 
 def source_header(source: Path) -> Header:
-    """The header of a sealed file of this machine."""
+    """Read the header of an encrypted file of this machine."""
     real = source.resolve()
-    return stored_header(LocalStorage(real.parent), real.name)[0]
+    return read_stored_header(LocalStorage(real.parent), real.name)[0]
 
 
-def check_source_seal(source: Path, key: str) -> None:
-    """Refuse a file of this machine that is not what the name it gets says, sealed or plain.
+def check_source_encryption(source: Path, key: str) -> None:
+    """Refuse a file of this machine that is not what its new name says, encrypted or plain.
 
     Raises
     ------
@@ -65,7 +65,7 @@ def check_source_seal(source: Path, key: str) -> None:
         It is Crypt4GH, and is to be named as a plain file.
     """
     if not is_encrypted(key):
-        if is_sealed(source):
+        if is_crypt4gh(source):
             raise InvalidInputError(f"{source} is encrypted (Crypt4GH), and its name in the object, {key}, says that it is not",
                                     f"give it a data_path that ends with {ENCRYPTED_SUFFIX}, or decrypt it first")
         return
@@ -79,7 +79,7 @@ def check_source_seal(source: Path, key: str) -> None:
 
 
 def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) -> str | None:
-    """What is wrong with a file of a storage, sealed or plain by its name; None where nothing can be seen, in small reads.
+    """Describe what is wrong with a file of a storage, encrypted or plain by its name; None where small reads show nothing.
 
     Parameters
     ----------

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modos.storage.processes import forking
-from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, kept, plain_size, unseal_segments
+from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, decrypt_segments, kept_stretches, plain_size
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
 from modos.storage.prefetch import fetch_ahead
@@ -26,7 +26,7 @@ _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 @dataclass(frozen=True)
 class _Sealed:
-    """What is known of a sealed file."""
+    """Facts of an encrypted file."""
 
     info: ObjectInfo
     start: int  # of the body
@@ -75,16 +75,16 @@ class DecryptedView:
 
     @property
     def url(self) -> str:
-        """That of the storage."""
+        """URL of the storage."""
         return self._storage.url
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading takes the network."""
+        """Return whether reading takes the network."""
         return self._storage.is_remote
 
     def local_path(self, key: str) -> Path | None:
-        """None: no plain file is anywhere."""
+        """Return None: the plain file is nowhere on disk."""
         return None
 
     def stat(self, key: str) -> ObjectInfo:
@@ -94,27 +94,27 @@ class DecryptedView:
         except NotFoundError:
             self._check_plain(key)
             return self._storage.stat(key)
-        sealed = self._sealed(key, info.etag)
+        sealed = self._find_sealed(key, info.etag)
         return ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Plain bytes [start, end), fewer only where the file ends before; see `Storage.read_part`."""
         try:
-            sealed = self._sealed(key, if_match)
+            sealed = self._find_sealed(key, if_match)
         except NotFoundError:
             self._check_plain(key)
             return self._storage.read_part(key, start, end, if_match=if_match)
         end = min(end, sealed.size)
-        data = b"".join(self._plain(sealed, *stretch) for stretch in _cut(sealed.stretches, start, end))
+        data = b"".join(self._read_plain(sealed, *stretch) for stretch in _cut(sealed.stretches, start, end))
         return data, ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def find_record(self, key: str) -> SealRecord:
-        """What is recorded of the sealed file."""
+        """Return what is recorded of the encrypted file."""
         return self._find_record(key + ENCRYPTED_SUFFIX)
 
     def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:
         """All plain bytes of a file as `stat` found it, compared as a whole; see `modos.encryption.recorded.iter_whole`."""
-        sealed = self._sealed(info.key, info.etag)
+        sealed = self._find_sealed(info.key, info.etag)
         name, size = sealed.info.key, sealed.info.size
 
         def fetch(start: int, _: threading.Event) -> bytes:
@@ -135,7 +135,7 @@ class DecryptedView:
             raise NotFoundError(f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
                                 "an index that is not sealed is not read in its place, as anybody can have made it")
 
-    def _sealed(self, key: str, if_match: str | None) -> _Sealed:
+    def _find_sealed(self, key: str, if_match: str | None) -> _Sealed:
         with self._lock:
             known = self._files.get(key)
         if known and known.info.etag == (if_match or self._storage.stat(key + ENCRYPTED_SUFFIX).etag):
@@ -150,31 +150,31 @@ class DecryptedView:
     def _open(self, key: str, if_match: str | None) -> _Sealed:
         name = key + ENCRYPTED_SUFFIX
         try:
-            header, first, info = stored_header(self._storage, name, SEALED, if_match)
+            header, first, info = read_stored_header(self._storage, name, SEALED, if_match)
             record = self._find_record(name)
             record.check_header(header, f"{self.url}/{name}")
             record.check_size(info.size, f"{self.url}/{name}")
-            opened = header.open(self._secret, self._senders)
-            stretches = kept(plain_size(info.size - header.size), opened.edits)
+            opened = header.decrypt(self._secret, self._senders)
+            stretches = kept_stretches(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
         return _Sealed(info, header.size, opened, stretches, first)
 
-    def _plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
+    def _read_plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
         """Plain bytes [start, end) of the body."""
         begin, beyond = start // SEGMENT, -(-end // SEGMENT)
-        head, tail = self._held(sealed, range(begin, beyond)), b""
+        head, tail = self._find_segments(sealed, range(begin, beyond)), b""
         first = begin + len(head)
         if first < beyond:
-            tail_parts = self._held(sealed, range(beyond - 1, first - 1, -1))
+            tail_parts = self._find_segments(sealed, range(beyond - 1, first - 1, -1))
             beyond -= len(tail_parts)
             tail = b"".join(reversed(tail_parts))
-        middle = self._fetched(sealed, first, beyond) if first < beyond else b""
+        middle = self._fetch_segments(sealed, first, beyond) if first < beyond else b""
         offset = begin * SEGMENT
         return b"".join((*head, middle, tail))[start - offset:end - offset]
 
-    def _held(self, sealed: _Sealed, numbers: range) -> list[bytes]:
-        """Segments that follow each other and were opened lately, from the first of some numbers on."""
+    def _find_segments(self, sealed: _Sealed, numbers: range) -> list[bytes]:
+        """Find segments that follow each other and were decrypted lately, from the first of some numbers on."""
         found = []
         with self._lock:
             for number in numbers:
@@ -184,8 +184,8 @@ class DecryptedView:
                 found.append(segment)
         return found
 
-    def _fetched(self, sealed: _Sealed, begin: int, beyond: int) -> bytes:
-        """Segments [begin, beyond), fetched and opened; a few are kept, as who plans a region reads its edges first."""
+    def _fetch_segments(self, sealed: _Sealed, begin: int, beyond: int) -> bytes:
+        """Fetch and decrypt segments [begin, beyond); a few are kept, as planning a region reads its edges first."""
         low = sealed.start + begin * SEALED
         high = min(sealed.start + beyond * SEALED, sealed.info.size)
         data = sealed.first[low:high]
@@ -195,7 +195,7 @@ class DecryptedView:
         try:
             if len(data) != high - low:
                 raise DecryptError("the file ends before its size")
-            plain = bytes(unseal_segments(data, sealed.opened.keys, begin))
+            plain = bytes(decrypt_segments(data, sealed.opened.keys, begin))
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{sealed.info.key}: {error.message}", error.hint) from None
         if beyond - begin <= _FEW:

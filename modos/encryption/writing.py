@@ -1,4 +1,4 @@
-"""Plain bytes that are sealed on their way into a storage."""
+"""Encryption of plain bytes on their way into a storage."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from modos.encryption import body
-from modos.encryption.header import digest_of, seal_header
+from modos.encryption.header import digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
 from modos.storage.hashing import ThreadedHash
@@ -15,9 +15,9 @@ from modos.storage import Storage
 from modos.storage.base import Progress
 
 
-def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
+def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],
                 sender: SecretKey, progress: Progress | None, like: str | None = None) -> dict[str, Any]:
-    """Seal plain bytes into a new file; returns what there is to say of it.
+    """Encrypt plain bytes into a new file; returns what to record of it.
 
     Parameters
     ----------
@@ -25,11 +25,11 @@ def seal_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: st
         The file that it replaces, whose mode it keeps.
     """
     key = os.urandom(32)
-    head, sealed, digest = seal_header(key, recipients, sender), ThreadedHash(), body.Digest()
+    head, sealed, digest = encrypt_header(key, recipients, sender), ThreadedHash(), body.Digest()
 
     def parts() -> Iterator[bytes]:
         yield head
-        for part in body.seal(with_progress(pieces, progress), key):
+        for part in body.encrypt(with_progress(pieces, progress), key):
             sealed.update(part)
             digest.add(part)
             yield part
@@ -53,10 +53,10 @@ def write_new(storage: Storage, key: str, pieces: Iterator[bytes], size: int, li
     try:
         storage.write_stream(key, pieces, size=size, like=like)
     except ConflictError:
-        raise taken(storage, key) from None
+        raise exists_error(storage, key) from None
 
 
-def taken(storage: Storage, key: str) -> AlreadyExistsError:
-    """That there is such a file already."""
+def exists_error(storage: Storage, key: str) -> AlreadyExistsError:
+    """Return the error for a file that exists already."""
     return AlreadyExistsError(f"there is a file {key} in {storage.url} already",
                               "it is not overwritten: look at it, and remove it")

@@ -45,7 +45,7 @@ class FileFormat:
 
     @property
     def streamable(self) -> bool:
-        """Whether regions of it can be streamed."""
+        """Return whether regions of it can be streamed."""
         return self.kind is not None
 
 
@@ -86,7 +86,7 @@ def format_of(path: str | PurePath) -> FileFormat | None:
     return max(known, key=lambda pair: pair[0])[1] if known else None
 
 
-def misnamed(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
+def find_mismatch(path: str | PurePath, name: str) -> tuple[FileFormat, FileFormat] | None:
     """The formats that a file and another name for it say, where both are known and differ."""
     one, other = format_of(plain_name(path)), format_of(plain_name(name))
     return (one, other) if one and other and one != other else None
@@ -121,7 +121,7 @@ def stem_of(path: str | PurePath) -> str:
 
 
 def index_names(path: str | PurePath) -> list[str]:
-    """Where the index of a file may be, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`; sealed as the file is."""
+    """List the names of a file's index, best first: `a.bam.bai`, `a.bam.csi`, `a.bai`; encrypted as the file is."""
     text = str(path)
     if is_encrypted(text):
         return [name + ENCRYPTED_SUFFIX for name in index_names(plain_name(text))]
@@ -135,7 +135,7 @@ def index_names(path: str | PurePath) -> list[str]:
 
 
 def is_encrypted(path: str | PurePath) -> bool:
-    """Whether a file's name says that it is sealed with Crypt4GH."""
+    """Return whether a file's name says that it is sealed with Crypt4GH."""
     return str(path).endswith(ENCRYPTED_SUFFIX)
 
 
@@ -145,7 +145,7 @@ def plain_name(path: str | PurePath) -> str:
 
 
 def name_of(key: str) -> str:
-    """What users call a file: its key without the mark of its version, and without the ending of a sealed one.
+    """Return the name that users call a file by: its key without version mark and without the ending of an encrypted one.
 
     `reads/a~3.cram.c4gh` -> `reads/a.cram`; an index is called as beside its
     file: `a~3.cram.crai` -> `a.cram.crai`.
@@ -157,19 +157,19 @@ def name_of(key: str) -> str:
 
 
 def version_of(key: str) -> int:
-    """How many files of the name there were up to this one: `a.cram` is the first, `a~3.cram` the third."""
+    """Return the number of the version of a file: `a.cram` is the first, `a~3.cram` the third."""
     found = _VERSION.search(_parts_of(plain_name(key))[0])
     return int(found[1]) if found else 1
 
 
 def key_of(name: str, version: int) -> str:
-    """Where a file of a name lies: `a.cram` and 3 -> `a~3.cram`; `a.cram.c4gh` stays sealed."""
+    """Return the key of a version of a file: `a.cram` and 3 -> `a~3.cram`; `a.cram.c4gh` stays encrypted."""
     plain = plain_name(name)
     stem, endings = _parts_of(plain)
     return f"{stem}~{version}{endings}{name[len(plain):]}" if version > 1 else name
 
 
-def keys_named(known: Iterable[str], path: str) -> list[str]:
+def find_keys(known: Iterable[str], path: str) -> list[str]:
     """The keys that somebody may mean by a path: that very key, else those of files that are called so.
 
     A sealed file is also called so with the ending of one.
@@ -193,10 +193,10 @@ def _parts_of(plain: str) -> tuple[str, str]:
 
 
 def is_array_path(data_path: str) -> bool:
-    """Whether an element's data_path says that its data are arrays of the object."""
+    """Return whether an element's data_path says that its data are arrays of the object."""
     return data_path == ZARR or data_path.startswith(f"{ZARR}/")
 
 
 def is_index(path: str | PurePath) -> bool:
-    """Whether a file's name says that it is an index."""
+    """Return whether a file's name says that it is an index."""
     return plain_name(PurePath(path).name).lower().endswith(INDEX_SUFFIXES)

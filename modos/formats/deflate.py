@@ -1,4 +1,4 @@
-"""What decompressing raises where data are damaged."""
+"""Errors of decompressors where data are damaged."""
 
 from isal import isal_zlib
 

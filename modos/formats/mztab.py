@@ -27,7 +27,7 @@ class MzTabSample:
 
 @dataclass
 class MzTab:
-    """What the metadata section says."""
+    """Contents of the metadata section."""
 
     version: str
     title: str | None
@@ -36,7 +36,7 @@ class MzTab:
 
     @property
     def is_metabolomics(self) -> bool:
-        """Whether it is mzTab-M."""
+        """Return whether it is mzTab-M."""
         return self.version.upper().endswith("-M")
 
 

@@ -1,6 +1,7 @@
 """Text of files, plain or compressed: opened, read in pieces of whole lines, line by line, or as rows of fields.
 
-Whatever is no text is told by how it begins. Nothing here knows what the text means.
+A file that is no text is recognised by its first bytes. The meaning of the text is
+not known here.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from modos.errors import InvalidInputError, NotFoundError, TruncatedStream
 from modos.storage.base import Progress
-from modos.storage.given import Given, Name, open_given, shown
+from modos.storage.given import Given, Name, open_given, show_path
 
 _PIECE = 8 << 20  # bytes of text that are read at once
 _WHOLE = re.compile(r"[-+]?[0-9]{1,18}")
@@ -43,7 +44,7 @@ def open_text(path: Name | Given, progress: Progress | None = None) -> Given:
     file = open_given(path, progress)
     packed = file.peek(2) == b"\x1f\x8b"
     if packed:
-        file = file.through(igzip.open(file, "rb"))
+        file = file.wrap(igzip.open(file, "rb"))
     head = look_at(file, _LONGEST)
     if head.startswith(BOM_UTF8):
         file.read(len(BOM_UTF8))
@@ -79,23 +80,23 @@ def read_pieces(path: Name | Given, progress: Progress | None = None) -> Iterato
 
 def read_some(file: Given, path: Name | Given, count: int) -> bytes:
     """Up to `count` bytes of a file from `open_text`, nothing at its end; an error where it cannot be read."""
-    return _tried(file.read, path, count)
+    return _try_read(file.read, path, count)
 
 
 def look_at(file: Given, count: int) -> bytes:
     """The next bytes of a file from `open_text`, which stay to be read; an error where it cannot be read."""
-    return _tried(file.peek, file, count)
+    return _try_read(file.peek, file, count)
 
 
-def _tried(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
+def _try_read(read: Callable[[int], bytes], path: Name | Given, count: int) -> bytes:
     from modos.formats.deflate import DeflateError
 
     try:
         return read(count)
     except EOFError:
-        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
+        raise TruncatedStream(f"{show_path(path)} is truncated: its compressed data end too early", "copy it again") from None
     except (OSError, ValueError, DeflateError, OverflowError) as error:  # OverflowError: a name or comment of gzip of more than half a MiB
-        raise InvalidInputError(f"{shown(path)} cannot be read: {error}") from None
+        raise InvalidInputError(f"{show_path(path)} cannot be read: {error}") from None
 
 
 

@@ -18,7 +18,7 @@ _MAX_SEQUENCES = 1 << 24
 
 
 def is_twobit(file: Given) -> bool:
-    """Whether a file begins as a 2bit file does."""
+    """Return whether a file begins as a 2bit file does."""
     return file.peek(4) in (MAGIC.to_bytes(4, "little"), MAGIC.to_bytes(4, "big"))
 
 
@@ -84,14 +84,14 @@ def _pieces(data: npt.NDArray[np.uint8], at: int, order: str) -> Iterator[bytes]
     for start in range(0, length, _PIECE):
         end = min(start + _PIECE, length)
         bases = _LETTERS[packed[start // 4:-(-end // 4)]].reshape(-1)[:end - start]
-        for low, high in _within(unknown, start, end):
+        for low, high in _clip_blocks(unknown, start, end):
             bases[low - start:high - start] = ord("N")
-        for low, high in _within(masked, start, end):
+        for low, high in _clip_blocks(masked, start, end):
             bases[low - start:high - start] |= 32
         yield bases.tobytes()
 
 
-def _within(blocks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], start: int, end: int) -> Iterator[tuple[int, int]]:
+def _clip_blocks(blocks: tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]], start: int, end: int) -> Iterator[tuple[int, int]]:
     first, last = np.searchsorted(blocks[1], start, "right"), np.searchsorted(blocks[0], end, "left")
     for low, high in zip(blocks[0][first:last].tolist(), blocks[1][first:last].tolist()):
         yield max(low, start), min(high, end)

@@ -1,8 +1,8 @@
 """Variants written in another format, or with some of their samples, by `bcftools view` of pysam.
 
 It runs in a process of its own, as it holds the interpreter's lock and reads
-its input to the end. So what is written is what bcftools 1.24 writes, whichever
-program of that name the machine has.
+its input to the end. The output is that of bcftools 1.24, whichever version the
+machine has.
 """
 
 from __future__ import annotations

@@ -45,8 +45,8 @@ class Blanking:
         self._wanted, self._unwanted = ({tag.encode() for tag in tags or ()} for tags in (query.tags, query.notags))
 
     @classmethod
-    def of(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
-        """What a query leaves out; None where that is nothing.
+    def from_query(cls, query: Query, format: FileFormat, name: str) -> Blanking | None:
+        """Derive from a query what is left out of its records; None where that is nothing.
 
         Raises
         ------
@@ -61,7 +61,7 @@ class Blanking:
 
     @property
     def has_all_fields(self) -> bool:
-        """Whether only tags are left out."""
+        """Return whether only tags are left out."""
         return all(self._kept)
 
     def apply(self, data: bytes) -> bytes:
@@ -120,7 +120,7 @@ class Blanking:
         if self._kept[_SEQ]:
             return data[at:qualities_at] + b"\xff" * count
         if self._kept[_QUAL] and count and data[qualities_at] != _NO_QUALITY:
-            return _unknown(count) + data[qualities_at:qualities_at + count]
+            return _unknown_bases(count) + data[qualities_at:qualities_at + count]
         return b""
 
     def _tags(self, data: bytes, at: int, end: int, is_tagged: bool) -> bytes:
@@ -190,13 +190,13 @@ def _iter_tags(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int
 
 
 def _has_cigar(data: bytes, at: int, end: int) -> bool:
-    """Whether a tag has the CIGAR (htslib, bam_tag2cigar)."""
+    """Return whether a tag has the CIGAR (htslib, bam_tag2cigar)."""
     return any(tag == _REAL_CIGAR and data[start + 2:start + 4] == b"BI" and _number(data, start + 4)[0] >= 2
                for tag, start, _ in _iter_tags(data, at, end))
 
 
-def _unknown(count: int) -> bytes:
-    """So many N, two in a byte."""
+def _unknown_bases(count: int) -> bytes:
+    """Return so many N, two in a byte."""
     return b"\xff" * (count >> 1) + b"\xf0" * (count & 1)
 
 

@@ -1,4 +1,4 @@
-"""How deep reads cover a region, a stretch of it at a time."""
+"""Depth of coverage of a region by reads, a stretch of it at a time."""
 
 from __future__ import annotations
 

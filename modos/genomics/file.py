@@ -17,7 +17,7 @@ from modos.genomics.htsget.query import Query
 from modos.genomics.index import Opening, open_stream
 from modos.genomics.index.vcf_header import header_text, sample_names, with_contigs
 from modos.genomics.pipes import widen, write_all, write_parts
-from modos.genomics.reader import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, text_told, without_end
+from modos.genomics.reader import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, translate_text_errors, without_end
 from modos.genomics.region import Region, RegionLike, Regions, as_regions, settle
 from modos.genomics.slicing import Parts, Run
 from modos.genomics.sources import Source, Stream
@@ -76,7 +76,7 @@ class GenomicFile:
 
     def __init__(self, source: Source, find_reference: FindReference = lambda regions: None, find_aliases: FindAliases | None = None,
                  hints: Query = Query(), find_gene: FindGene | None = None):
-        self._blanking = Blanking.of(hints, source.format, source.name)
+        self._blanking = Blanking.from_query(hints, source.format, source.name)
         self._source = source
         self._find_reference = find_reference
         self._find_aliases = find_aliases
@@ -95,12 +95,12 @@ class GenomicFile:
 
     @property
     def name(self) -> str:
-        """Its address."""
+        """Address of the file."""
         return self._source.name
 
     @property
     def format(self) -> FileFormat:
-        """Its format."""
+        """Format of the file."""
         return self._source.format
 
     @cached_property
@@ -130,12 +130,12 @@ class GenomicFile:
         RegionError, RemoteError, IntegrityError
             Also while iterating: a stream is complete, or it fails.
         """
-        records = self._iter_records(self._meant(region), samples)
+        records = self._iter_records(self._resolve_regions(region), samples)
         next(records, None)
         return records
 
     def _iter_records(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[Any]:
-        """None once the first record is known, then the records."""
+        """Yield None once the first record is known, then the records."""
         for number, (reader, records) in enumerate(self._readers(regions, samples)):
             with reader:
                 if not number:
@@ -162,28 +162,28 @@ class GenomicFile:
         """
         if self._blanking:
             raise InvalidInputError(f"the bytes of {self.name} have all fields and tags", "ask for records (without --raw)")
-        streams = self._streams(self._meant(region))
+        streams = self._open_streams(self._resolve_regions(region))
         first = next(streams)
         if next(streams, None) is not None:
             raise InvalidInputError(f"{self.name} is not served with several regions as one stream",
                                     "ask for one region at a time, or for exact records (without --raw)")
         pieces = check_blocks(first.pieces, self.format, self.name) if verify and not first.is_verified else first.pieces
-        return check_end(self._noted(pieces), self.format, self.name)
+        return check_end(self._report_progress(pieces), self.format, self.name)
 
     def count(self, region: RegionsLike = None) -> int:
-        """How many records overlap some regions."""
+        """Count the records that overlap some regions."""
         if self.format.name in slicing.FORMATS:
-            return sum(run.records for run in self._select(self._meant(region))[1])
+            return sum(run.records for run in self._select(self._resolve_regions(region))[1])
         return sum(1 for _ in self.fetch(region))
 
-    def _meant(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
+    def _resolve_regions(self, region: RegionsLike) -> tuple[RegionLike, ...] | None:
         """Regions with the names that the file has for their contigs."""
         regions = as_regions(region)
         if regions is None or self._find_aliases is None:
             return regions
-        return tuple(map(self._renamed, regions))
+        return tuple(map(self._resolve_contig, regions))
 
-    def _renamed(self, region: RegionLike) -> RegionLike:
+    def _resolve_contig(self, region: RegionLike) -> RegionLike:
         names = self._names
         try:
             given = Region.parse(region) if isinstance(region, str) else region
@@ -194,7 +194,7 @@ class GenomicFile:
         known = [name for name in self._find_aliases().get(given.contig, ()) if name in names]
         return Region(known[0], given.start, given.end) if known else region
 
-    def _streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
+    def _open_streams(self, regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
         """Streams of some regions, the first of which is there."""
         def begin(regions: tuple[RegionLike, ...] | None) -> Iterator[Stream]:
             streams = self._source.open(regions)
@@ -203,16 +203,16 @@ class GenomicFile:
         return self._attempt(regions, begin)
 
     def _attempt(self, regions: tuple[RegionLike, ...] | None, attempt: Callable[[tuple[RegionLike, ...] | None], Result]) -> Result:
-        """What comes of some regions; where one is not known, of those where the genes of these names are."""
+        """Try some regions; where one is not known, try those of the genes of these names."""
         try:
             return attempt(regions)
         except NotFoundError:
-            meant = self._without_genes(regions)
+            meant = self._replace_genes(regions)
             if meant is None:
                 raise
         return attempt(meant)
 
-    def _without_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
+    def _replace_genes(self, regions: tuple[RegionLike, ...] | None) -> tuple[RegionLike, ...] | None:
         """Regions where the genes are that stand among some; None where there is none of them."""
         if self._find_gene is None or regions is None:
             return None
@@ -229,7 +229,7 @@ class GenomicFile:
         return tuple(found.get(region, region) for region in regions) if found else None
 
     def _is_unknown(self, text: str) -> bool:
-        """Whether neither the header nor, for a VCF, the index has a contig that a region names."""
+        """Return whether neither the header nor, for a VCF, the index has a contig that a region names."""
         try:
             if self.format.name == "VCF":
                 next(self._source.open((text,)))
@@ -291,7 +291,7 @@ class GenomicFile:
         if self._blanking:
             raise InvalidInputError(f"the depth of {self.name} takes all fields", "open it without fields and tags")
         lengths = self._lengths
-        (meant,) = self._attempt(self._meant(region), lambda regions: settle(regions or (), tuple(lengths)))
+        (meant,) = self._attempt(self._resolve_regions(region), lambda regions: settle(regions or (), tuple(lengths)))
         if meant.contig not in lengths:
             raise InvalidInputError(f"the region {meant} has no depth", "it is for reads without a position")
         length = lengths[meant.contig]
@@ -330,7 +330,7 @@ class GenomicFile:
         BrokenPipeError
             Nobody reads the pipe any more.
         """
-        regions, output = self._meant(region), output or OutputFormat(self.format.name)
+        regions, output = self._resolve_regions(region), output or OutputFormat(self.format.name)
         if output.kind != self.format.kind:
             raise InvalidInputError(f"{self.name} has {self.format.kind}: they cannot be written as {output.name}")
         if self._blanking and not self._blanking.has_all_fields and output.name == "CRAM":
@@ -386,13 +386,13 @@ class GenomicFile:
     def _lengths(self) -> dict[str, int]:
         if self.format.kind != "reads":
             raise InvalidInputError(f"{self.name} has variants: they have no depth", "give a BAM or CRAM")
-        with text_told(self.name):
+        with translate_text_errors(self.name):
             return dict(zip(self.header.references, self.header.lengths))
 
     def _readers(self, regions: tuple[RegionLike, ...] | None, samples: Iterable[str] | None) -> Iterator[
             tuple[RecordReader, Iterator[Any]]]:
         """For each stream its reader, and the records to take."""
-        wanted = self._wanted(samples)
+        wanted = self._check_samples(samples)
         regions, reference = self._attempt(regions, lambda meant: (meant, self._find_reference(meant)))
 
         def read(pieces: Iterator[bytes], format: FileFormat) -> RecordReader:
@@ -403,13 +403,13 @@ class GenomicFile:
             reader = read(map(b"".join, parts), without_end(self.format) if self.format.name == "VCF" else self.format)
             yield reader, iter(reader)
             return
-        for stream in self._streams(regions):
-            pieces = check_header(self._noted(stream.pieces), self.format, self.name)
+        for stream in self._open_streams(regions):
+            pieces = check_header(self._report_progress(stream.pieces), self.format, self.name)
             reader = read(check_blocks(pieces, self.format, self.name) if self.format.name == "CRAM" else pieces, self.format)
-            records = reader.overlapping(stream.regions, stream.after)
+            records = reader.iter_overlapping(stream.regions, stream.after)
             yield reader, map(self._blanking.apply_to_record, records) if self._blanking else records
 
-    def _wanted(self, samples: Iterable[str] | None) -> tuple[str, ...] | None:
+    def _check_samples(self, samples: Iterable[str] | None) -> tuple[str, ...] | None:
         if samples is not None and self.format.kind != "variants":
             raise InvalidInputError(f"{self.name} has reads: samples are for VCF and BCF")
         return None if samples is None else tuple(samples)
@@ -417,7 +417,7 @@ class GenomicFile:
     def _convert(self, descriptor: int, regions: tuple[RegionLike, ...] | None, output: OutputFormat,
                  samples: Iterable[str] | None, threads: int) -> None:
         """Write variants as `bcftools view` does."""
-        wanted = self._wanted(samples)
+        wanted = self._check_samples(samples)
         opening, runs, settled = self._select(regions)
         header, text = opening.header_bytes, header_text(opening, self.format)
         if wanted is not None:
@@ -436,22 +436,22 @@ class GenomicFile:
 
     def _select(self, regions: tuple[RegionLike, ...] | None) -> tuple[Opening, Iterator[Run], Regions]:
         """The header of a BAM, BCF or VCF, the records of some regions, and those of the first stream."""
-        streams = self._streams(regions)
+        streams = self._open_streams(regions)
         first = next(streams)
-        opening = self._opened(first)
-        later = (slicing.select(self._opened(stream), self.format, stream.regions, stream.after) for stream in streams)
+        opening = self._open_records(first)
+        later = (slicing.select(self._open_records(stream), self.format, stream.regions, stream.after) for stream in streams)
         runs = chain(slicing.select(opening, self.format, first.regions), chain.from_iterable(later))
-        return opening, self._named(runs), first.regions or ()
+        return opening, self._name_file(runs), first.regions or ()
 
-    def _opened(self, stream: Stream) -> Opening:
-        return open_stream(self.format, check_end(self._noted(stream.pieces), self.format, self.name))
+    def _open_records(self, stream: Stream) -> Opening:
+        return open_stream(self.format, check_end(self._report_progress(stream.pieces), self.format, self.name))
 
-    def _noted(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    def _report_progress(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
         if self.progress is None:
             return pieces
         return (piece for piece in pieces if self.progress(len(piece)) or True)
 
-    def _named(self, runs: Iterator[Run]) -> Iterator[Run]:
+    def _name_file(self, runs: Iterator[Run]) -> Iterator[Run]:
         try:
             yield from self._blanking.apply_to_runs(runs) if self._blanking else runs
         except IntegrityError as error:
@@ -461,7 +461,7 @@ class GenomicFile:
 
 
 def _length(contig: Mapping[str, str]) -> int | None:
-    """That of a contig of a VCF or BCF, where its header has it."""
+    """Return the length of a contig of a VCF or BCF, where its header has it."""
     text = contig.get("length", "")
     return int(text) or None if text.isascii() and text.isdigit() and len(text) < 20 else None
 
@@ -469,5 +469,5 @@ def _length(contig: Mapping[str, str]) -> int | None:
 def _encode(runs: Iterator[Run], output: OutputFormat, threads: int = 0) -> Iterator[Parts]:
     """Records of a BAM, BCF or VCF as they are written in their own format."""
     if output.is_text:
-        return slicing.plain(runs)
-    return slicing.compressed(runs, threads) if output.compressed else slicing.stored(runs)
+        return slicing.to_text(runs)
+    return slicing.to_compressed_blocks(runs, threads) if output.compressed else slicing.to_stored_blocks(runs)

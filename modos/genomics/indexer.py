@@ -78,14 +78,14 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
             commands[format.name]()
     except (SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)
-        reason, hint = _why_not_indexed(path, format, str(error))
+        reason, hint = _explain_failure(path, format, str(error))
         raise InvalidInputError(f"{path} cannot be indexed: {reason}", hint) from None
     finally:
         pysam.set_verbosity(verbosity)
     return out
 
 
-def _why_not_indexed(path: Path, format: FileFormat, said: str) -> tuple[str, str]:
+def _explain_failure(path: Path, format: FileFormat, said: str) -> tuple[str, str]:
     """Why samtools or bcftools made no index, and what to do; it keeps the cause to itself."""
     if format.name == "FASTA":
         return "the lines of a sequence are not of one length", f"`samtools faidx {path}` says where; write it with lines of one length"
@@ -119,7 +119,7 @@ def choose_index(source: Path, beside: list[Path], format: FileFormat) -> Path:
     reasons = []
     for path in beside:
         try:
-            with _opened(source) as (read, size), _opened(path) as (read_index, index_size):
+            with _open_checked(source) as (read, size), _open_checked(path) as (read_index, index_size):
                 _check(source.name, path.name, format, read, size, read_index(0, min(index_size, MAX_INDEX + 1)))
         except IntegrityError as error:
             reasons.append(error.message)
@@ -164,7 +164,7 @@ def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int
     try:
         header = read_header(format, read, size)
     except (IntegrityError, InvalidInputError):
-        return  # it is the file that is wrong: whoever reads it is told
+        return  # the file itself is wrong, which reading it reports
     try:
         if len(data) > MAX_INDEX:
             raise InvalidInputError(f"it is larger than {MAX_INDEX >> 20} MiB")
@@ -180,7 +180,7 @@ def _check(name: str, index_name: str, format: FileFormat, read: Read, size: int
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[Read, int]]:
+def _open_checked(path: Path) -> Iterator[tuple[Read, int]]:
     """A file of this machine: how it is read, and its size."""
     with open(path, "rb") as file:
         yield lambda start, end: os.pread(file.fileno(), end - start, start), os.fstat(file.fileno()).st_size

@@ -31,7 +31,7 @@ def forget_end(descriptor: int) -> None:
 
 
 def _leave() -> None:
-    """In a child: have nothing where the pipes were; whoever holds the numbers may still close them."""
+    """In a child, put /dev/null where the pipes were: other owners of the numbers may still close them."""
     null = os.open(os.devnull, os.O_RDWR)
     for descriptor in _open_ends:
         os.dup2(null, descriptor, inheritable=False)
@@ -64,7 +64,7 @@ def write_parts(descriptor: int, parts: list[bytes | memoryview]) -> None:
 
 
 def is_closed_pipe(descriptor: int) -> bool:
-    """Whether nobody reads a pipe any more."""
+    """Return whether nobody reads a pipe any more."""
     poll = select.poll()
     poll.register(descriptor, 0)
     return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -51,7 +51,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Plan:
-    """What a stream of some regions is made of, in order: header, body, end marker.
+    """Parts of a stream of some regions, in order: header, body, end marker.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class _File:
-    """What is known of a file: its header, and its index where that was needed."""
+    """Facts of a file: its header, and its index where that was needed."""
 
     info: ObjectInfo
     header: Header
@@ -88,7 +88,7 @@ class _File:
 
     @property
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header, and those that only the index of a VCF has."""
+        """Contigs of the header, and those that only the index of a VCF has."""
         return tuple(dict.fromkeys([*self.header.contigs, *(getattr(self.index, "names", None) or ())]))
 
     @property
@@ -147,15 +147,15 @@ class Planner:
         format = streamable_format(key)
         if regions is None:
             return self._plan_all(format, key, inline)
-        file, index = self._indexed(format, key)
+        file, index = self._find_indexed(format, key)
         meant = settle(regions, file.contigs)
         body = plan_regions(format, self._reader(file.info), file.info.size, file.header, index, meant,
                             inline=inline, workers=workers if self.storage.is_remote else 1)
-        self._doubt_nothing(format, file, index, meant)
+        self._check_nothing_missed(format, file, index, meant)
         return Plan(format, file.info, meant, file.header.segments, body, file.header.eof)
 
-    def _doubt_nothing(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
-        """Where there is nothing for a region, see that it is the file that has nothing, and not its index."""
+    def _check_nothing_missed(self, format: FileFormat, file: _File, index: Index, regions: Regions) -> None:
+        """Check, where there is nothing for a region, that it is the file that has nothing, and not its index."""
         if not file.is_covered.is_set() and any(region.contig != UNMAPPED and is_empty(format, file.header, index, region)
                                                 for region in regions):
             check_contigs_covered(format, self._reader(file.info), file.info.size, file.header, index)
@@ -195,7 +195,7 @@ class Planner:
         index = file.index if isinstance(file.index, BinningIndex) else None
         chunks = find_chunks(format, self._reader(file.info), file.info.size, file.header, index, meant)
         if meant is not None and index is not None:
-            self._doubt_nothing(format, file, index, meant)
+            self._check_nothing_missed(format, file, index, meant)
         if any((end >> 16) - (start >> 16) > size for start, end in chunks):
             with suppress(NotFoundError):
                 file = self._file(format, key, with_index=True)
@@ -238,15 +238,15 @@ class Planner:
 
     def _file(self, format: FileFormat, key: str, *, with_index: bool) -> _File:
         with self._turns[hash(key) % len(self._turns)]:
-            known, content = self._known(key, with_index), self._contents.get(key)
+            known, content = self._find_known(key, with_index), self._contents.get(key)
             return known or self._remember(key, self._read(format, key, with_index), content)
 
-    def _indexed(self, format: FileFormat, key: str) -> tuple[_File, Index]:
+    def _find_indexed(self, format: FileFormat, key: str) -> tuple[_File, Index]:
         file = self._file(format, key, with_index=True)
         assert file.index is not None
         return file, file.index
 
-    def _known(self, key: str, with_index: bool) -> _File | None:
+    def _find_known(self, key: str, with_index: bool) -> _File | None:
         with self._lock:
             known = self._files.get(key)
         if known is None or (with_index and known.index is None):
@@ -254,7 +254,7 @@ class Planner:
         if self._revalidate:
             expected = [info for info in (known.info, known.index_info) if info]
             looks = [partial(self.storage.stat, info.key) for info in expected]
-            if (_at_once(looks) if self.storage.is_remote else [look() for look in looks]) != expected:
+            if (_call_at_once(looks) if self.storage.is_remote else [look() for look in looks]) != expected:
                 return None
         return known
 
@@ -275,7 +275,7 @@ class Planner:
         if known:
             (info, header), (index, index_info) = (known.info, known.header), self._read_index(key)
         else:
-            (info, header), (index, index_info) = _both(lambda: self._read_header(format, key),
+            (info, header), (index, index_info) = _call_both(lambda: self._read_header(format, key),
                                                         lambda: self._read_index(key))
         check_contigs(format, header, index)
         return _File(info, header, index, index_info)
@@ -308,14 +308,14 @@ class Planner:
         return lambda start, end: self.storage.read_part(info.key, start, end, if_match=info.etag)[0]
 
 
-def _at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
-    """What some calls return that wait for the network; the first error among them, in their order."""
+def _call_at_once(calls: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Make calls that wait for the network at once; returns their results, or raises the first error in their order."""
     return list(fetch_ahead(lambda call, _: call(), calls, len(calls)))
 
 
-def _both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
-    """What two calls return, as `_at_once`."""
-    results: list[Any] = _at_once([first, second])
+def _call_both(first: Callable[[], Result], second: Callable[[], Other]) -> tuple[Result, Other]:
+    """Make two calls at once and return their results, as `_call_at_once`."""
+    results: list[Any] = _call_at_once([first, second])
     return results[0], results[1]
 
 

@@ -1,4 +1,4 @@
-"""Whether a query through an index finds every record of its file: all of the file is read, once.
+"""Proof that a query through an index finds every record of its file: all of the file is read, once.
 
 For a record the answer is known from where it lies: the query of each window of
 the genome that it overlaps must have its bytes (BAM, BCF, VCF), or its container (CRAM).
@@ -20,7 +20,7 @@ from modos.genomics.index.containers import SEVERAL, is_covered, major_version, 
 from modos.genomics.index.crai import UNPLACED, Crai
 from modos.genomics.index.layout import MAX_RECORD, Contig, layout_of
 from modos.genomics.index.places import Place
-from modos.genomics.index.slices import misfit
+from modos.genomics.index.slices import misfit_error
 from modos.storage.prefetch import fetch_ahead
 from modos.genomics.reader import RecordReader
 from modos.genomics.slicing import THREADS, block_batches
@@ -54,9 +54,9 @@ def check_records(format: FileFormat, read: Read, size: int, header: Header, ind
     first = header.end >> 16
     opening = open_stream(format, _pieces(read, size, workers))
     walk = _Walk(format, opening, index)
-    for blocks in fetch_ahead(_inflated, block_batches(opening.records), THREADS):
+    for blocks in fetch_ahead(_inflate, block_batches(opening.records), THREADS):
         for offset, data, compressed in blocks:
-            walk.through(first + offset, data)
+            walk.walk(first + offset, data)
             if progress:
                 progress(compressed)
     walk.finish(size)
@@ -79,8 +79,8 @@ def _pieces(read: Read, size: int, workers: int) -> Iterator[bytes]:
     return fetch_ahead(lambda span, _: read_exactly(read, *span), bounds, workers)
 
 
-def _inflated(batch: tuple[int, list[memoryview]], _: threading.Event) -> list[tuple[int, bytes, int]]:
-    """Of each block: its offset, its data, and the bytes it takes."""
+def _inflate(batch: tuple[int, list[memoryview]], _: threading.Event) -> list[tuple[int, bytes, int]]:
+    """Decompress blocks: of each its offset, its data, and the bytes it takes."""
     offset, found = batch[0], []
     for block in batch[1]:
         found.append((offset, inflate_block(block, offset), len(block)))
@@ -106,7 +106,7 @@ class _Walk:
         self._marks = sorted({mark for mark in _marks(index) if mark > header.end}, reverse=True)
         self._open: set[int] = set()  # places in the rest where the index says that a record starts
 
-    def through(self, offset: int, data: bytes) -> None:
+    def walk(self, offset: int, data: bytes) -> None:
         """Go on with the data of a block."""
         if self._skip:
             self._blocks, self._rest, self._skip = [(-self._skip, offset)], data[self._skip:], 0
@@ -125,7 +125,7 @@ class _Walk:
             self._check(at, blocks[number][1] << 16 | at - blocks[number][0])
         self._open.discard(used)
         if self._open and min(self._open) < used:
-            raise misfit(f"it points into a record, in or before the block at byte {offset:,}")
+            raise misfit_error(f"it points into a record, in or before the block at byte {offset:,}")
         self._open = {at - used for at in self._open}
         self._rest = self._rest[used:]
         held = max((n for n, (start, _) in enumerate(blocks) if start <= used), default=0)
@@ -136,23 +136,23 @@ class _Walk:
         while self._marks and self._marks[-1] >> 16 <= offset:
             mark = self._marks.pop()
             if mark >> 16 < offset or mark & 0xFFFF > length:
-                raise misfit(f"no block with a byte {mark & 0xFFFF:,} starts at byte {mark >> 16:,}")
+                raise misfit_error(f"no block with a byte {mark & 0xFFFF:,} starts at byte {mark >> 16:,}")
             self._open.add(start + (mark & 0xFFFF))
 
     def finish(self, size: int) -> None:
-        """What is to be seen when all records were."""
+        """Check what can be seen only when all records were read."""
         if self._rest.strip():
             if self._format != "VCF":
                 raise TruncatedStream("the file ends within a record")
             self._open.discard(len(self._rest))
-            self.through(size, b"\n")
+            self.walk(size, b"\n")
         if self._marks and self._marks[0] > size << 16 or self._open - {0}:
-            raise misfit("it points beyond the last record")
+            raise misfit_error("it points beyond the last record")
         for number in range(len(self._index.targets)):
             said = self._index.counts(number)
             found = self._counts[number, True], self._counts[number, False]
             if said is not None and said != found:
-                raise misfit(f"it counts {sum(said):,} records ({said[0]:,} mapped) of {self._names.get(number, number)}, the file "
+                raise misfit_error(f"it counts {sum(said):,} records ({said[0]:,} mapped) of {self._names.get(number, number)}, the file "
                              f"has {sum(found):,} ({found[0]:,} mapped)")
 
     def _check(self, at: int, virtual: int) -> None:
@@ -169,11 +169,11 @@ class _Walk:
         self._counts[number, is_mapped] += 1
         end = max(layout.end(data, at), start + 1, 1)
         if number < 0 or not self._finder.finds(number, max(start, 0), end, virtual):
-            raise misfit(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}-{end:,}")
+            raise misfit_error(f"a query would not find the record at {Place(str(self._names.get(number, contig)), start)}-{end:,}")
 
 
 class _Finder:
-    """What the queries of single windows of the genome find."""
+    """Queries of single windows of the genome, and what they find."""
 
     def __init__(self, index: BinningIndex):
         self._index = index
@@ -182,7 +182,7 @@ class _Finder:
         self._windows: dict[int, tuple[list[int], list[int]]] = {}
 
     def finds(self, target: int, start: int, end: int, virtual: int) -> bool:
-        """Whether each query of a part of a record finds its virtual offset."""
+        """Return whether each query of a part of a record finds its virtual offset."""
         if target != self._target or len(self._windows) > _REMEMBERED:
             self._target, self._windows = target, {}
         first, last = start >> self._shift, max(end - 1, start) >> self._shift
@@ -210,7 +210,7 @@ class _Finder:
 
 def _check_containers(read: Read, size: int, header: Header, index: Crai, progress: Progress | None) -> None:
     major, rows, names = major_version(header), rows_of(index), {n: name for name, n in header.target_ids.items()}
-    ahead, at, end = _reading_ahead(read, size), header.end, size - len(header.eof)
+    ahead, at, end = _read_ahead(read, size), header.end, size - len(header.eof)
     while at < end:
         container = read_container(ahead, size, at, major)
         own = rows.get(at, [])
@@ -218,7 +218,7 @@ def _check_containers(read: Read, size: int, header: Header, index: Crai, progre
             slices = [read_slice(ahead, container, landmark, major) for landmark in container.header.landmarks]
             places: Iterable[tuple[int, int, int]] = slices
             if any(reference == SEVERAL for reference, *_ in slices):
-                places = _reads_in(ahead, header, at, container.end)
+                places = _iter_reads(ahead, header, at, container.end)
             for place in places:
                 _check_place(place, own, names)
         if progress:
@@ -231,12 +231,12 @@ def _check_place(place: tuple[int, int, int], rows: list[tuple[int, int, int]], 
     own = [(first, last) for number, first, last in rows if number == reference]
     if reference == UNPLACED:
         if not own:
-            raise misfit("a query would not find reads without a position")
+            raise misfit_error("a query would not find reads without a position")
     elif not is_covered(own, start, end):
-        raise misfit(f"a query would not find all reads at {Place(names.get(reference, str(reference)), start)}")
+        raise misfit_error(f"a query would not find all reads at {Place(names.get(reference, str(reference)), start)}")
 
 
-def _reads_in(read: Read, header: Header, start: int, end: int) -> Iterator[tuple[int, int, int]]:
+def _iter_reads(read: Read, header: Header, start: int, end: int) -> Iterator[tuple[int, int, int]]:
     """Contig, start and end of the reads in a container."""
     head = b"".join(read_exactly(read, *part) if isinstance(part, ByteRange) else part for part in header.segments)
     with RecordReader([head, read_exactly(read, start, end), header.eof], FORMATS["CRAM"], places_only=True) as reader:
@@ -245,7 +245,7 @@ def _reads_in(read: Read, header: Header, start: int, end: int) -> Iterator[tupl
             yield record.reference_id, position, max(record.reference_end or 0, position + 1)
 
 
-def _reading_ahead(read: Read, size: int) -> Read:
+def _read_ahead(read: Read, size: int) -> Read:
     """The same, with more at a time where it is read from start to end."""
     at, held = 0, b""
 

@@ -57,7 +57,7 @@ def check_end(pieces: Iterable[bytes], format: FileFormat | None, name: str = "t
 
 
 @contextmanager
-def text_told(name: str) -> Iterator[None]:
+def translate_text_errors(name: str) -> Iterator[None]:
     """Raise IntegrityError where a header that htslib has taken is no text for Python."""
     try:
         yield
@@ -73,7 +73,7 @@ def header_lines(header: Any, kind: str, name: str) -> list[dict[str, str]]:
     IntegrityError
         It is no text.
     """
-    with text_told(name):
+    with translate_text_errors(name):
         lines = str(header).split("\n")
     return [dict(field.partition(":")[::2] for field in line.rstrip("\r").split("\t")[1:]) for line in lines if line.startswith(f"@{kind}\t")]
 
@@ -86,7 +86,7 @@ def contig_lines(header: Any, name: str) -> dict[str, dict[str, str]]:
     IntegrityError
         It is no text.
     """
-    with text_told(name):
+    with translate_text_errors(name):
         lines = [dict(record) for record in header.records if record.key == "contig"]
     return {line["ID"]: line for line in lines if "ID" in line}
 
@@ -182,7 +182,7 @@ class RecordReader:
         self._header = self._file.header
         if samples is not None:
             try:
-                with text_told(name):
+                with translate_text_errors(name):
                     self._file.subset_samples(check_samples(samples, self._file.header.samples, name))
             except BaseException:
                 self.close()
@@ -198,7 +198,7 @@ class RecordReader:
         """Names of the reference sequences in the header."""
         if self.format.kind == "variants":
             return tuple(contig_lines(self._file.header, self._name))
-        with text_told(self._name):
+        with translate_text_errors(self._name):
             return tuple(self._file.references)
 
     def __iter__(self) -> Iterator[Any]:
@@ -213,7 +213,7 @@ class RecordReader:
         if self._feeder.error:
             raise self._feeder.error
 
-    def overlapping(self, regions: Regions | None, after: Region | None = None) -> Iterator[Any]:
+    def iter_overlapping(self, regions: Regions | None, after: Region | None = None) -> Iterator[Any]:
         """The reads that overlap some regions and no others, as samtools selects them.
 
         Parameters
@@ -229,7 +229,7 @@ class RecordReader:
         number_of = self._file.get_tid
         numbered = [(-1, -1, r.limit) if r.contig == UNMAPPED else (number_of(r.contig), r.start, r.limit) for r in regions]
         if len(numbered) == 1 and after is None:
-            return _reads_of_one(records, *numbered[0])
+            return _iter_region_reads(records, *numbered[0])
         overlaps = _overlap(numbered, (number_of(after.contig), after.start, after.limit) if after else None)
         return (record for record in records
                 if overlaps(record.reference_id, record.reference_start, _end_of_read(record)))
@@ -286,7 +286,7 @@ def check_samples(wanted: Iterable[str], known: Iterable[str], name: str) -> lis
     return wanted
 
 
-def _reads_of_one(records: Iterator[AlignedSegment], target: int, start: int, end: int) -> Iterator[AlignedSegment]:
+def _iter_region_reads(records: Iterator[AlignedSegment], target: int, start: int, end: int) -> Iterator[AlignedSegment]:
     """The reads of one region; where a read ends is looked up only for those that start before it."""
     for record in records:
         if record.reference_id == target:
@@ -300,7 +300,7 @@ def _end_of_read(record: AlignedSegment) -> int:
 
 
 def _overlap(regions: list[tuple[int, int, int]], after: tuple[int, int, int] | None) -> Callable[[int, int, int], bool]:
-    """Whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
+    """Return whether [start, end) of a contig overlaps one of some regions, and not the one before them."""
     starts: dict[int, list[int]] = {}
     ends: dict[int, list[int]] = {}
     for contig, start, end in regions:

@@ -19,7 +19,7 @@ from typing import Any
 from urllib.parse import parse_qs, quote, urlsplit
 
 from modos.errors import InvalidInputError, NotFoundError, RegionError, TruncatedStream, did_you_mean, listing
-from modos.storage.given import has_name, open_given, shown
+from modos.storage.given import has_name, open_given, show_path
 
 logger = logging.getLogger(__name__)
 
@@ -54,8 +54,8 @@ class Region:
 
     def __init__(self, contig: str = "", start: float = 0, end: float | None = None, *, chrom: str = ""):
         object.__setattr__(self, "contig", contig or chrom)
-        object.__setattr__(self, "start", _whole(start))
-        object.__setattr__(self, "end", None if end is None or end == math.inf else _whole(end))
+        object.__setattr__(self, "start", _to_whole(start))
+        object.__setattr__(self, "end", None if end is None or end == math.inf else _to_whole(end))
         self._check()
 
     def _check(self) -> None:
@@ -101,7 +101,7 @@ class Region:
         if known:
             choices = " or ".join(f"{{{region.contig}}}{_format_span(region)}" for region in known)
             raise RegionError(f"region {text} could mean two things", f"write {choices}")
-        raise unknown_contig(readings[0].contig, contigs)
+        raise unknown_contig_error(readings[0].contig, contigs)
 
     @property
     def chrom(self) -> str:
@@ -114,7 +114,7 @@ class Region:
         return MAX_POSITION if self.end is None else self.end
 
     def overlaps(self, start: int | Region | None = None, end: int | None = None, *, other: Region | None = None) -> bool:
-        """Whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
+        """Return whether another region, or [start, end), 0-based on the same contig, shares a base with this one."""
         start = start if other is None else other
         if isinstance(start, Region):
             return start.contig == self.contig and self.overlaps(start.start, start.limit)
@@ -123,7 +123,7 @@ class Region:
         return start < self.limit and end > self.start
 
     def contains(self, other: Region) -> bool:
-        """Whether all of another region lies in this one."""
+        """Return whether all of another region lies in this one."""
         return other.contig == self.contig and self.start <= other.start and other.limit <= self.limit
 
     def to_tuple(self) -> tuple[str, int, int | None]:
@@ -145,7 +145,7 @@ class Region:
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
-        """Where a record of pysam lies, a read or a variant."""
+        """Return the region of a record of pysam, a read or a variant."""
         if hasattr(record, "alleles"):
             return cls(record.chrom, record.start, record.stop)
         if record.reference_name is None or record.reference_start < 0:
@@ -170,7 +170,7 @@ def _read_number(text: str) -> int:
         raise RegionError(f"{text[:50]!r} is not a whole number") from None
 
 
-def _whole(position: float) -> int:
+def _to_whole(position: float) -> int:
     if position != int(position):
         raise RegionError(f"{position} is not a whole number")
     return int(position)
@@ -181,7 +181,7 @@ Regions = tuple[Region, ...]
 
 
 def as_regions(given: RegionLike | Iterable[RegionLike] | None) -> tuple[RegionLike, ...] | None:
-    """What a user gives as region: one, several, or None for all of a file.
+    """Convert what a user gives as region, one, several, or None for all of a file.
 
     Raises
     ------
@@ -239,27 +239,27 @@ def read_regions(path: str | os.PathLike[str]) -> Regions:
     TruncatedStream
         A compressed file that ends before its end.
     """
-    path, is_bed = _named(str(path))
+    path, is_bed = _split_prefix(str(path))
     regions: list[Region] = []
     for number, line in enumerate(_lines(path), 1):
         fields = line.split("\t" if "\t" in line else None)
         if not fields or line.startswith(("#", "track ", "browser ")):
             continue
         if len(regions) >= MAX_REGIONS:
-            raise RegionError(f"{shown(path)} has more than {MAX_REGIONS:,} regions")
+            raise RegionError(f"{show_path(path)} has more than {MAX_REGIONS:,} regions")
         try:
             regions += _row_of_bed(fields) if is_bed else [_row(fields)]
         except (ValueError, IndexError) as error:
-            raise RegionError(f"{shown(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
+            raise RegionError(f"{show_path(path)}, line {number}: {error if isinstance(error, RegionError) else 'not a region'}",
                               "a row has contig, start and end, with tabs between") from None
         if not is_bed and not has_name(path):
             _check_table(path, number, fields, is_first=len(regions) == 1)
     if not regions:
-        raise RegionError(f"{shown(path)} has no regions")
+        raise RegionError(f"{show_path(path)} has no regions")
     return tuple(regions)
 
 
-def _named(path: str) -> tuple[str, bool]:
+def _split_prefix(path: str) -> tuple[str, bool]:
     """A path, and whether it is said to be BED: by its end, or by `bed:` before it."""
     if path.startswith("bed:"):
         return path.removeprefix("bed:"), True
@@ -267,12 +267,12 @@ def _named(path: str) -> tuple[str, bool]:
 
 
 def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> None:
-    """Of a pipe, whose name does not tell what it has: refuse what is BED, and say once how positions are taken."""
+    """Refuse BED from a pipe, whose name does not tell what it has, and say once how positions are taken."""
     hint = "for BED, write bed: before it, as in bed:-"
     if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
-        raise RegionError(f"{shown(path)} is a pipe, and its line {number} looks like BED", hint)
+        raise RegionError(f"{show_path(path)} is a pipe, and its line {number} looks like BED", hint)
     if is_first and len(fields) > 2:
-        logger.warning("positions from %s are taken as 1-based; %s", shown(path), hint)
+        logger.warning("positions from %s are taken as 1-based; %s", show_path(path), hint)
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -286,12 +286,12 @@ def _lines(path: str) -> Iterator[str]:
             text = io.TextIOWrapper(io.BufferedReader(data), encoding="utf-8-sig")
             while line := text.readline(_MAX_LINE + 1):
                 if len(line) > _MAX_LINE:
-                    raise RegionError(f"{shown(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
+                    raise RegionError(f"{show_path(path)} is not a file of regions: it has a line of more than {_MAX_LINE >> 20} MiB")
                 yield line.rstrip("\n")
     except EOFError:
-        raise TruncatedStream(f"{shown(path)} is truncated: its compressed data end too early", "copy it again") from None
+        raise TruncatedStream(f"{show_path(path)} is truncated: its compressed data end too early", "copy it again") from None
     except (UnicodeDecodeError, OSError, OverflowError, DeflateError) as error:  # OverflowError: of a long comment in gzip
-        raise RegionError(f"{shown(path)} is not a file of regions: {error}") from None
+        raise RegionError(f"{show_path(path)} is not a file of regions: {error}") from None
 
 
 def _row_of_bed(fields: list[str]) -> list[Region]:
@@ -314,7 +314,7 @@ def _number(text: str) -> int:
     return int(text)
 
 
-def unknown_contig(name: str, contigs: Collection[str]) -> NotFoundError:
+def unknown_contig_error(name: str, contigs: Collection[str]) -> NotFoundError:
     """The error for a contig that a file does not have: says which it has."""
     near = did_you_mean(name, contigs)
     hint = f"did you mean {near}? " if near else ""

@@ -70,21 +70,21 @@ def select(opening: Opening, format: FileFormat, regions: Regions | None, after:
         if walk.is_done:
             continue  # the stream is still to be seen complete
         data, skip = (rest + data)[skip:], max(skip - len(rest) - len(data), 0)
-        used, runs = walk.through(data := layout.cleaned(data, whole=regions is None))
+        used, runs = walk.walk(data := layout.clean(data, whole=regions is None))
         rest = data[used:]
         yield from runs
     if rest and not walk.is_done:
         if format.name != "VCF" or regions is not None:
             raise TruncatedStream("the stream ends within a record", "the file is truncated, or its index is of another file")
-        yield from walk.through(layout.cleaned(rest + b"\n", whole=regions is None))[1]  # the last line of a file may do without its end
+        yield from walk.walk(layout.clean(rest + b"\n", whole=regions is None))[1]  # the last line of a file may do without its end
 
 
-def plain(runs: Iterable[Run]) -> Iterator[Parts]:
+def to_text(runs: Iterable[Run]) -> Iterator[Parts]:
     """The records as text."""
     return ([run.data] for run in runs)
 
 
-def stored(runs: Iterable[Run]) -> Iterator[Parts]:
+def to_stored_blocks(runs: Iterable[Run]) -> Iterator[Parts]:
     """The records in BGZF blocks that are not compressed, and an end marker; without a copy of them."""
     for run in runs:
         for start in range(0, len(run.data), PAYLOAD * _BLOCKS):
@@ -94,9 +94,9 @@ def stored(runs: Iterable[Run]) -> Iterator[Parts]:
     yield [BGZF_EOF]
 
 
-def compressed(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
+def to_compressed_blocks(runs: Iterable[Run], threads: int = THREADS) -> Iterator[Parts]:
     """The records in BGZF blocks, and an end marker."""
-    yield from fetch_ahead(_deflate, filled(runs), max(threads, 1))
+    yield from fetch_ahead(_deflate, fill_blocks(runs), max(threads, 1))
     yield [BGZF_EOF]
 
 
@@ -105,7 +105,7 @@ def _deflate(data: bytes, _: threading.Event) -> Parts:
     return [*frame(deflater.compress(data) + deflater.flush(), zlib.crc32(data), len(data))]
 
 
-def filled(runs: Iterable[Run]) -> Iterator[bytes]:
+def fill_blocks(runs: Iterable[Run]) -> Iterator[bytes]:
     """The records in pieces that fill a block."""
     held = b""
     for run in runs:
@@ -159,10 +159,10 @@ class _Walk:
 
     @property
     def is_done(self) -> bool:
-        """Whether no record further on can overlap."""
+        """Return whether no record further on can overlap."""
         return not self._takes_all and not self._left
 
-    def through(self, data: bytes) -> tuple[int, list[Run]]:
+    def walk(self, data: bytes) -> tuple[int, list[Run]]:
         """Walk the whole records at the start of some data; returns the bytes they have, and the records to keep."""
         starts = self._layout.starts(data)
         if len(data) - starts[-1] > MAX_RECORD:
@@ -173,10 +173,10 @@ class _Walk:
         stretches: list[tuple[int, int]] = []
         number = 0
         while number < len(starts) - 1 and not self.is_done:
-            number = self._through_contig(data, starts, number, stretches)
+            number = self._walk_contig(data, starts, number, stretches)
         return used, [Run(view[starts[first]:starts[beyond]], beyond - first) for first, beyond in stretches]
 
-    def _through_contig(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
+    def _walk_contig(self, data: bytes, starts: list[int], number: int, stretches: list[tuple[int, int]]) -> int:
         """Go on to the end of a contig, or of the data; adds the stretches of records to keep, by their numbers."""
         place = self._layout.place
         contig, position = place(data, starts[number])
@@ -184,20 +184,20 @@ class _Walk:
             self._enter(contig)
         beyond = bisect_left(starts, True, number, len(starts) - 1, key=lambda at: place(data, at)[0] != contig)
         if position < self._position and not self._layout.is_unplaced(contig):
-            raise _unsorted()
+            raise _unsorted_error()
         self._position = place(data, starts[beyond - 1])[1]
         if contig in self._left:
-            self._through_spans(data, starts, number, beyond, stretches)
+            self._walk_spans(data, starts, number, beyond, stretches)
         return beyond
 
     def _enter(self, contig: Contig) -> None:
         if contig in self._passed:
-            raise _unsorted()
+            raise _unsorted_error()
         self._passed.add(contig)
         self._left.discard(self._contig)
         self._contig, self._position, self._at = contig, -1, 0
 
-    def _through_spans(self, data: bytes, starts: list[int], number: int, last: int, stretches: list[tuple[int, int]]) -> None:
+    def _walk_spans(self, data: bytes, starts: list[int], number: int, last: int, stretches: list[tuple[int, int]]) -> None:
         """The records [number, last) of a contig that overlap its spans."""
         place, end_of = self._layout.place, self._layout.end
         spans = self._spans[self._contig]
@@ -208,7 +208,7 @@ class _Walk:
             reaching = [n for n in range(number, within) if end_of(data, starts[n]) > start]
             after = self._after
             if after is None:
-                stretches += _joined([*((n, n + 1) for n in reaching), (within, beyond)])
+                stretches += _join_stretches([*((n, n + 1) for n in reaching), (within, beyond)])
             else:
                 stretches += ((n, n + 1) for n in (*reaching, *range(within, beyond)) if not self._is_earlier(after, data, starts[n]))
             number = beyond
@@ -227,7 +227,7 @@ def _span(region: Region) -> tuple[int, int]:
     return (-2, MAX_POSITION) if region.contig == UNMAPPED else (region.start, region.limit)
 
 
-def _joined(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+def _join_stretches(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
     """The stretches that are not empty, those that follow each other as one."""
     first = last = -1
     for start, end in stretches:
@@ -241,6 +241,6 @@ def _joined(stretches: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def _unsorted() -> IntegrityError:
+def _unsorted_error() -> IntegrityError:
     return IntegrityError("the records are not sorted by contig and position, so that regions cannot be found",
                           "sort the file (samtools sort, bcftools sort), and make its index again")

@@ -93,19 +93,19 @@ class ConfirmedSource:
         self.name = source.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Its streams; each is asked for and there before the file is another."""
+        """Open its streams; each is there before it is decided which of the two sources the file is."""
         self._confirm()
         for stream in self._source.open(regions):
             self._confirm()
             yield stream
 
     def open_header(self) -> Iterator[bytes]:
-        """Its header."""
+        """Open the stream of its header."""
         self._confirm()
         return self._source.open_header()
 
     def contigs(self) -> tuple[str, ...]:
-        """Its contigs."""
+        """List its contigs."""
         self._confirm()
         return self._source.contigs()
 
@@ -130,7 +130,7 @@ class StorageSource:
         self.name = f"{storage.url}/{key}"
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """One stream."""
+        """Open one stream."""
         try:
             stream = self._start(regions)
         except ConflictError:
@@ -146,7 +146,7 @@ class StorageSource:
                                   "`modos check` says more; open the object again where somebody else has changed it")
         pieces = self._iter(plan)
         started = chain(list(islice(pieces, len(plan.header) + 1)), pieces)
-        return Stream(plan.regions, None, started) if regions is not None else _whole(started, self._recorded, self.name)
+        return Stream(plan.regions, None, started) if regions is not None else _whole_stream(started, self._recorded, self.name)
 
     def _plan(self, regions: Sequence[RegionLike] | None) -> Plan:
         return self._planner.plan(self._key, regions, inline=_INLINE, workers=self._workers)
@@ -156,7 +156,7 @@ class StorageSource:
         return self._iter(self._planner.plan_header(self._key))
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header and the index."""
+        """List the contigs of the header and the index."""
         return self._planner.contigs(self._key)
 
     def _iter(self, plan: Plan) -> Iterator[bytes]:
@@ -200,16 +200,16 @@ class HtsgetSource:
         self.name = f"{client.url}/{format.kind}/{file_id}"
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """One stream, or one for each region where the server cannot answer several with one."""
+        """Open one stream, or one for each region where the server cannot answer several with one."""
         if regions is None:
             pieces = self._iter(self._query, self._ask(self._query))
-            yield _whole(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
+            yield _whole_stream(pieces, Recorded() if self._query.is_partial else self._recorded, self.name)
         elif len(regions) == 1:
             yield self._open_one(regions[0])
         else:
             contigs = self.contigs()
             if self.format.name == "VCF":
-                places = [r if isinstance(r, Region) else _settled(r, Region.parse(r), contigs) for r in regions]
+                places = [r if isinstance(r, Region) else _resolve_region(r, Region.parse(r), contigs) for r in regions]
                 regions = places
                 for region in places:
                     if region.contig not in contigs:  # which only the index may know
@@ -235,7 +235,7 @@ class HtsgetSource:
                 raise
             return next(self._open_several((meant,)))
         opening = open_stream(self.format, stream.pieces)
-        meant = _settled(region, guess, opening.header.contigs)
+        meant = _resolve_region(region, guess, opening.header.contigs)
         return Stream((guess,), None, opening.pieces) if meant == guess else next(self._open_several((meant,)))
 
     def _open_several(self, regions: Regions) -> Iterator[Stream]:
@@ -243,12 +243,12 @@ class HtsgetSource:
         last: Region | None = None
         fields = tuple(dict.fromkeys((*self._query.fields, *PLACING))) if self._query.fields else ()
         asked = replace(self._query, regions=regions, fields=fields)
-        for query, ticket in self._client.tickets(self._kind, self._file_id, asked):
+        for query, ticket in self._client.fetch_tickets(self._kind, self._file_id, asked):
             yield Stream(query.regions, last, self._iter(query, ticket))
             last = query.regions[-1]
 
     def _ask(self, query: Query) -> Ticket:
-        return self._client.ticket(self._kind, self._file_id, query)
+        return self._client.fetch_ticket(self._kind, self._file_id, query)
 
     def _iter(self, query: Query, ticket: Ticket) -> Iterator[bytes]:
         if ticket.format != self.format.name:
@@ -256,14 +256,14 @@ class HtsgetSource:
         return plain_pieces(self._client.iter_bytes(ticket, lambda: self._ask(query)), self._secret, self.name, self._senders)
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the header; none where there is no such file."""
+        """List the contigs of the header; none where there is no such file."""
         try:
             return tuple(open_stream(self.format, self.open_header()).header.contigs)
         except NotFoundError:
             return ()
 
 
-def _whole(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
+def _whole_stream(pieces: Iterator[bytes], recorded: Recorded, name: str) -> Stream:
     """A stream of a whole file."""
     known = any(recorded)
     return Stream(None, None, verify(pieces, recorded, name) if known else pieces, recorded.checksum is not None)
@@ -283,12 +283,12 @@ class FallbackSource:
         self.name = served.name
 
     def open(self, regions: Sequence[RegionLike] | None) -> Iterator[Stream]:
-        """Those of the server, or else of the storage."""
+        """Open the streams of the server, or else of the storage."""
         streams = self._served.open(regions)
         try:
             first = next(streams)
         except RemoteError as error:
-            yield from self._instead(error).open(regions)
+            yield from self._fall_back(error).open(regions)
             return
         yield first
         yield from streams
@@ -298,21 +298,21 @@ class FallbackSource:
         try:
             return self._served.open_header()
         except RemoteError as error:
-            return self._instead(error).open_header()
+            return self._fall_back(error).open_header()
 
     def contigs(self) -> tuple[str, ...]:
-        """Those of the stored file, or else what the server says."""
+        """List the contigs of the stored file, or else those that the server names."""
         try:
             return self._stored.contigs()
         except (AccessError, RemoteError):
             return self._served.contigs()
 
-    def _instead(self, error: RemoteError) -> StorageSource:
+    def _fall_back(self, error: RemoteError) -> StorageSource:
         logger.info("%s is read without the htsget server: %s", self._stored.name, error)
         return self._stored
 
 
-def _settled(text: str, asked: Region, contigs: Iterable[str]) -> Region:
+def _resolve_region(text: str, asked: Region, contigs: Iterable[str]) -> Region:
     try:
         return Region.parse(text, dict.fromkeys(contigs))
     except NotFoundError:
@@ -344,16 +344,16 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     file_id = unquote(found["id"])
     key = None if secret is None else secret.public.to_pem()
     client = HtsgetClient(found["server"], workers=workers, token=token, public_key=key)
-    format = _offered(client, kind, file_id, _SCHEME if secret else None)
+    format = _discover_format(client, kind, file_id, _SCHEME if secret else None)
     return HtsgetSource(client, file_id, format, hints=hints, secret=secret, senders=senders)
 
 
-def _offered(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
+def _discover_format(client: HtsgetClient, kind: RecordKind, file_id: str, scheme: str | None) -> FileFormat:
     """The format that a server gives a file in, else the first that it has."""
     refusal: Exception | None = None
     for name in (None, *(name for name, format in FORMATS.items() if format.kind == kind)):
         try:
-            ticket = client.ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
+            ticket = client.fetch_ticket(kind, file_id, Query(name, header_only=True, encryption_scheme=scheme))
         except (InvalidInputError, NotFoundError) as error:
             refusal = error
             continue

@@ -1,4 +1,4 @@
-"""Whether the bytes that pass by are those that were recorded, or at least whole."""
+"""Verification that the bytes that pass by are those that were recorded, or at least whole."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _HINT = "stream it again; whether the file itself is damaged, `modos check` tell
 
 
 class Recorded(NamedTuple):
-    """What the metadata of an object say of a file: size in bytes, and BLAKE2b-512 in hexadecimal digits."""
+    """Recorded size in bytes and BLAKE2b-512, in hexadecimal digits, of a file."""
 
     size: int | None = None
     checksum: str | None = None
 
     @classmethod
-    def of(cls, attributes: Mapping[str, Any], *, sealed: bool = False) -> Recorded:
-        """What an element says of its file; of a sealed one what it says of the plain bytes."""
+    def from_attributes(cls, attributes: Mapping[str, Any], *, sealed: bool = False) -> Recorded:
+        """Read what the attributes of an element record of its file; of an encrypted one, of its plain bytes."""
         size, checksum = (attributes.get(f"{'plain' if sealed else 'data'}_{name}") for name in ("size", "checksum"))
         return cls(size if isinstance(size, int) else None,
                    checksum if isinstance(checksum, str) and re.fullmatch("[0-9a-f]{128}", checksum) else None)
@@ -64,7 +64,7 @@ def check_blocks(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iter
     IntegrityError
         One does not match; TruncatedStream where the stream ends within a block.
     """
-    checked = check_containers(pieces) if format.name == "CRAM" else fetch_ahead(_checked, block_batches(pieces), THREADS)
+    checked = check_containers(pieces) if format.name == "CRAM" else fetch_ahead(_check_batch, block_batches(pieces), THREADS)
     try:
         yield from checked
     except (IntegrityError, InvalidInputError) as error:
@@ -76,7 +76,7 @@ def check_blocks(pieces: Iterator[bytes], format: FileFormat, name: str) -> Iter
         raise kind(f"{name}: {error.message}: {_NOT_TO_BE_USED}", _HINT) from None
 
 
-def _checked(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
+def _check_batch(batch: tuple[int, list[memoryview]], _: threading.Event) -> bytes:
     offset, blocks = batch
     for block in blocks:
         inflate_block(block, offset)

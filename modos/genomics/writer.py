@@ -33,7 +33,7 @@ class OutputFormat:
         Whether BAM, VCF and BCF are; a pipe is faster without.
     blocks
         Whether a VCF that is not compressed comes in BGZF blocks all the
-        same, for whoever reads a `.vcf.gz`; else it is text.
+        same, for readers of a `.vcf.gz`; else it is text.
     """
 
     name: str
@@ -41,26 +41,26 @@ class OutputFormat:
     blocks: bool = False
 
     @classmethod
-    def named(cls, name: str, *, compressed: bool) -> OutputFormat:
+    def from_name(cls, name: str, *, compressed: bool) -> OutputFormat:
         """The format of a name; InvalidInputError where there is none."""
         if name.upper() not in _KINDS:
             raise InvalidInputError(f"{name} is not a format to write", f"choose {', '.join(_KINDS).lower()}")
         return cls(name.upper(), compressed)
 
     @classmethod
-    def of_path(cls, path: str) -> OutputFormat | None:
+    def from_path(cls, path: str) -> OutputFormat | None:
         """The format that the end of a file's name says, or None."""
         found = [ending for ending in _ENDINGS if path.lower().endswith(ending)]
         return cls(*_ENDINGS[max(found, key=len)]) if found else None
 
     @property
     def kind(self) -> RecordKind:
-        """What its records are."""
+        """Kind of its records."""
         return _KINDS[self.name]
 
     @property
     def is_text(self) -> bool:
-        """Whether it is for eyes."""
+        """Return whether the format is text."""
         return self.name == "SAM" or (self.name == "VCF" and not self.compressed and not self.blocks)
 
 
@@ -131,7 +131,7 @@ class RecordWriter:
 
 
 def _is_damaged(record: Any) -> bool:
-    """Whether a read has tags that htslib cannot make anything of."""
+    """Return whether a read has tags that htslib cannot make anything of."""
     try:
         record.to_string()
     except UnicodeDecodeError:

@@ -185,7 +185,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             continue
         if attributes.get("data_size", size) != size:
             yield Finding("size", element_id, f"{path} has {size:,} bytes, recorded are {attributes['data_size']:,}")
-        elif damage := find_damage(storage, path, SealRecord.of(attributes)):
+        elif damage := find_damage(storage, path, SealRecord.from_attributes(attributes)):
             yield Finding("seal", element_id, damage)
         elif checksums and attributes.get("data_checksum") not in (
                 None, transfer.measure(storage, path, progress, whole=transfer.counts_whole(attributes))[1]):
@@ -194,7 +194,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
             sound.append((element_id, path))
         indexes, format = [name for name in index_names(path) if name in sizes], format_of(plain_name(path))
         yield from (Finding("seal", element_id, damage) for name in indexes
-                    if (damage := find_damage(storage, name, SealRecord.of_index(attributes))))
+                    if (damage := find_damage(storage, name, SealRecord.from_index_attributes(attributes))))
         if indexes and is_encrypted(path) and has_no_index(attributes):
             yield Finding("unknown", element_id, f"no digest of the header of {indexes[0]} is recorded: it may be another index, "
                                                  "which leaves out records (`modos check --secret-key` looks at it, `modos c4gh "
@@ -208,7 +208,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
 
 def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> str | None:
     """The index of a sealed file that is not sealed, where it has no other and had none."""
-    if not is_encrypted(path) or SealRecord.of_index(attributes).headers or any(name in sizes for name in index_names(path)):
+    if not is_encrypted(path) or SealRecord.from_index_attributes(attributes).headers or any(name in sizes for name in index_names(path)):
         return None
     return next((name for name in index_names(plain_name(path)) if name in sizes), None)
 
@@ -314,7 +314,7 @@ def _check_array_paths(document: Document, wrong: Container[str]) -> Iterator[Fi
 
 
 def _check_recorded(document: Document, element_id: str, attributes: Mapping[str, Any]) -> Iterator[Finding]:
-    from modos.tracks.arrays import recorded_of
+    from modos.tracks.arrays import describe_arrays
 
     arrays = {path: node.get("attributes", {}) for path, node in document.nodes.items()
               if node.get("node_type") == "array" and path.rpartition("/")[0] == element_id}
@@ -324,7 +324,7 @@ def _check_recorded(document: Document, element_id: str, attributes: Mapping[str
         if element_id.startswith("data/") and attributes.get("data_checksum"):
             yield Finding("missing", element_id, "the checksum of arrays is recorded, and there are none")
         return
-    found = recorded_of(arrays)
+    found = describe_arrays(arrays)
     if attributes.get("data_size", found["data_size"]) != found["data_size"]:
         yield Finding("size", element_id, f"its arrays have {found['data_size']:,} bytes, recorded are {attributes['data_size']:,}")
     elif attributes.get("data_checksum") not in (None, found["data_checksum"]):

@@ -198,7 +198,7 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
         if not change.has_adopted(file.key):
             raise ConflictError(f"somebody else has put another file {file.key} into {target.url}", "remove that one, and try again")
         target.delete(file.key)
-    kept = target.kept(file.key)
+    kept = target.kept_size(file.key)
     try:
         target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
                             resume=True, like=replaced)

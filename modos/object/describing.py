@@ -8,7 +8,7 @@ from modos.metadata.description import Entry
 from modos.object.transaction import Transaction
 from modos.object.document import Document
 from modos.errors import SchemaError
-from modos.formats import ENCRYPTED_SUFFIX, format_of, is_array_path, is_encrypted, misnamed, name_of
+from modos.formats import ENCRYPTED_SUFFIX, find_mismatch, format_of, is_array_path, is_encrypted, name_of
 
 
 def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:
@@ -54,7 +54,7 @@ def _by_name(entry: Entry, view: Document) -> dict[str, Any]:
     if not isinstance(path, str) or not path or is_array_path(path):
         return entry.attributes
     before = view.element(entry.element_id).get("data_path") if entry.element_id is not None and entry.element_id in view else None
-    if before and name_of(before) == name_of(path) and not (entry.source_file and misnamed(entry.source_file, path)):
+    if before and name_of(before) == name_of(path) and not (entry.source_file and find_mismatch(entry.source_file, path)):
         return {slot: value for slot, value in entry.attributes.items() if slot != "data_path"}
     if entry.source_file is None or not (format_of(entry.source_file) and is_encrypted(path)):
         return entry.attributes | {"data_path": name_of(path) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")}

@@ -17,7 +17,7 @@ from modos.formats import format_of
 from modos.genomics import GenomicFile
 from modos.escaping import is_plain
 from modos.formats.mztab import MzTab, parse_mztab
-from modos.genomics.reader import contig_lines, header_lines, text_told
+from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
 from modos.object.references import new_sequences
@@ -120,7 +120,7 @@ def parse_header(header: Any, name: str) -> Header:
     if hasattr(header, "contigs"):
         contigs = contig_lines(header, name)
         sequences = [Sequence(contig, _md5(line.get("md5", "")), length=_length(line.get("length", ""))) for contig, line in contigs.items()]
-        with text_told(name):
+        with translate_text_errors(name):
             samples = list(header.samples)
         return Header(sequences, samples, new_samples=True)
     sequences = [Sequence(sq["SN"], _md5(sq.get("M5", "")), sq.get("UR"), _length(sq.get("LN", "")))

@@ -13,7 +13,7 @@ from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    Metadata, format_of, is_array_path, is_encrypted, is_index, keys_named, name_of, plain_name, stem_of, streamable_format,
+    Metadata, format_of, is_array_path, is_encrypted, is_index, find_keys, name_of, plain_name, stem_of, streamable_format,
 )
 from modos.genomics import GenomicFile
 from modos.storage.given import refuse_pipe
@@ -23,7 +23,7 @@ from modos.genomics.planning import Planner
 from modos.genomics.reader import header_lines
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
-from modos.reference.locate import provide, stored_assembly
+from modos.reference.locate import provide, read_assembly
 from modos.reference.sequences import cache_sequences, is_compressed
 from modos.reference.assembly import StoredContig
 from modos.genomics.region import RegionLike, settle
@@ -52,7 +52,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     text = file_path.removeprefix("s3://")
     within = text.removeprefix(f"{storage.path.as_posix()}/")
     for candidate in (text, within):
-        found = keys_named(known, candidate)
+        found = find_keys(known, candidate)
         if len(found) > 1:
             raise InvalidInputError(f"{candidate} could be {' or '.join(found)} in {storage.url}", "write it as it is stored")
         if found:
@@ -135,7 +135,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     genes = _gene_finder(storage, metadata, key, services.endpoint if services else endpoint)
     endpoint = services.endpoint if services else None
     attributes = next((a for a in metadata.values() if a.get("data_path") == key), {})
-    recorded = Recorded.of(attributes, sealed=name != key)
+    recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
     stored = (StorageSource(planner.storage, name, planner, workers, recorded) if view is None else
               UnsealedSource(view, name, planner, workers, recorded))
@@ -227,7 +227,7 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
         return None
 
     def find() -> Mapping[str, tuple[str, ...]]:
-        contigs = stored_assembly(stored, endpoint=endpoint).contigs
+        contigs = read_assembly(stored, endpoint=endpoint).contigs
         return {name: (contig.name, *contig.aliases) for contig in contigs for name in (contig.name, *contig.aliases)}
 
     return find
@@ -242,7 +242,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
     files = [(storage, path) for path in paths if not is_encrypted(path)]
 
     def digests() -> set[str]:
-        return {stored_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
+        return {read_assembly(reference, endpoint=endpoint).seqcol for reference in references if reference.get("assembly")}
 
     return GeneFinder(endpoint, digests, files, _find_aliases(metadata, key, endpoint), [name_of(path) for path in paths if is_encrypted(path)])
 

@@ -135,14 +135,14 @@ class Genomes:
         """The contigs of a reference that names an assembly of a store."""
         if reference is None:
             return None
-        from modos.reference.locate import stored_assembly
+        from modos.reference.locate import read_assembly
         from modos.tracks.contigs import Contigs
 
         document = self._object.document
         attributes = document.element(document.find(reference if "/" in reference else f"reference/{reference}"))
         if not attributes.get("assembly"):
             return None
-        assembly = stored_assembly(attributes, endpoint=self._object.services.endpoint)
+        assembly = read_assembly(attributes, endpoint=self._object.services.endpoint)
         names = {alias: contig.name for contig in assembly.contigs for alias in contig.aliases}
         return Contigs({contig.name: contig.length for contig in assembly.contigs}, aliases=names)
 

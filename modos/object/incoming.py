@@ -13,8 +13,8 @@ from modos.object import sealed_index, transfer
 from modos.object.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
-from modos.encryption.stored import stored_header
-from modos.encryption.structure import SLOTS_OF_SEALED, is_sealed, source_header
+from modos.encryption.stored import read_stored_header
+from modos.encryption.structure import SLOTS_OF_SEALED, is_crypt4gh, source_header
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, plain_name
 from modos.storage.hashing import ThreadedHash
@@ -92,7 +92,7 @@ class NewSealedFile:
         return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
 
     def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
-        from modos.encryption.writing import seal_pieces
+        from modos.encryption.writing import encrypt_pieces
 
         plain, size = ThreadedHash(), source.stat().st_size
 
@@ -101,13 +101,13 @@ class NewSealedFile:
                 while piece := file.read(_PIECE):
                     yield piece
 
-        told = seal_pieces(storage, plain.over(pieces()), size, key, self.recipients, SecretKey.random(), progress,
+        told = encrypt_pieces(storage, plain.pass_on(pieces()), size, key, self.recipients, SecretKey.random(), progress,
                            like=replaced)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest()}
 
     def _tell_of_strangers(self, storage: Storage) -> None:
         try:
-            packets = len(stored_header(storage, self.change.base["data_path"])[0].packets)
+            packets = len(read_stored_header(storage, self.change.base["data_path"])[0].packets)
         except ModosError:
             return
         if packets > len(self.recipients):
@@ -134,7 +134,7 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
 def is_to_be_sealed(source: Path, base: Mapping[str, Any]) -> bool:
     """Whether a file is plain, by its content and name, and the one that it replaces is sealed."""
     transfer.check_present(source)
-    return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_sealed(source)
+    return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_crypt4gh(source)
 
 
 def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> bool:
@@ -153,7 +153,7 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
     if not is_encrypted(path):
         return True
     brings_index = has_no_index(base) and sealed_index.find(source) is not None
-    return not brings_index and stored_header(storage, path)[0] == source_header(source)
+    return not brings_index and read_stored_header(storage, path)[0] == source_header(source)
 
 
 def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:

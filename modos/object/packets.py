@@ -10,7 +10,7 @@ from typing import Any
 from modos.encryption.header import Header, writer_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import index_names, is_encrypted
 from modos.storage import Storage
@@ -49,10 +49,10 @@ class Packets:
     @classmethod
     def of_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
         """Those of the header of a data file, or of that of an index of it where there are more of unknown recipients."""
-        found = [cls.of(header, attributes, secret, SealRecord.of(attributes))]
+        found = [cls.of(header, attributes, secret, SealRecord.from_attributes(attributes))]
         for index in index_names(attributes["data_path"]):
             with suppress(NotFoundError):
-                found.append(cls.of(stored_header(storage, index)[0], attributes, secret, SealRecord.of_index(attributes)))
+                found.append(cls.of(read_stored_header(storage, index)[0], attributes, secret, SealRecord.from_index_attributes(attributes)))
         most = max(found, key=lambda one: one.unknown)
         return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
 
@@ -129,13 +129,13 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     """For whom each sealed file is."""
     found = []
     for element_id, attributes in sealed_elements(metadata):
-        header, _, _ = stored_header(storage, attributes["data_path"])
+        header, _, _ = read_stored_header(storage, attributes["data_path"])
         packets = Packets.of_files(storage, header, attributes, secret)
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
         sender = attributes.get("sender")
         found.append(Recipients(
-            element_id, packets.count, fingerprints, None if secret is None else header.opens(secret), packets.own,
+            element_id, packets.count, fingerprints, None if secret is None else header.has_packets_for(secret), packets.own,
             packets.unknown, packets.missing, None if sender is None else _fingerprint(sender),
             tuple(dict.fromkeys(writer.fingerprint for writer in writers if writer))))
     return found

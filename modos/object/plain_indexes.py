@@ -26,7 +26,7 @@ def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, 
         return pairs
     names = zip(map(plain_name, index_names(path)), index_names(target), strict=True)
     found = tuple((name, beside) for name, beside in names if storage.exists(name))
-    if found and SealRecord.of_index(attributes).headers:
+    if found and SealRecord.from_index_attributes(attributes).headers:
         raise DecryptError(f"the encrypted index of {storage.url}/{path} is gone, and {found[0][0]} is not taken in its place, "
                            "as anybody can have made it", "restore the encrypted index from a copy")
     return pairs + found

@@ -49,7 +49,7 @@ class Record:
 
     def begin(self) -> None:
         """Write it, and renew it from now on."""
-        self._content |= {"place": self._storage.place(make=True), "time": time.time()}
+        self._content |= {"place": self._storage.identify_place(make=True), "time": time.time()}
         self._tag = self._storage.write(self.key, json.dumps(self._content).encode())
         threading.Thread(target=self._keep_renewing, name="modos-record", daemon=True).start()
 
@@ -183,7 +183,7 @@ def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[
     infos = [info for info in storage.iter_files(FOLDER) if "/" not in info.key.removeprefix(f"{FOLDER}/")]
     if not infos:
         return []
-    now, here = storage.now(), storage.place()
+    now, here = storage.now(), storage.identify_place()
     found = (_read_entry(storage, info, now, here, limit) for info in infos)
     return [entry for entry in found if entry is not None]
 

@@ -52,7 +52,7 @@ def names_in(path: str | Path) -> list[NamedSequence]:
     names: dict[bytes, None] = {}
     with open_given(path) as file:
         try:
-            for line in _lines(file.through(igzip.open(file, "rb")) if file.peek(2)[:2] == b"\x1f\x8b" else file, path):
+            for line in _lines(file.wrap(igzip.open(file, "rb")) if file.peek(2)[:2] == b"\x1f\x8b" else file, path):
                 if line.startswith((b"##FASTA", b">")):
                     break
                 if not line.startswith((b"#", b"track ", b"browser ")) and line.strip():

@@ -14,8 +14,8 @@ from modos.genomics.reader import header_lines
 from modos.reference.digests import Digests
 from modos.reference.reference import Reference
 from modos.reference.fasta_assembly import digest_fasta, open_fasta
-from modos.reference.locate import open_reference, stored_assembly, stored_contigs
-from modos.reference.sequences import computed_fai, format_fai, is_compressed
+from modos.reference.locate import open_reference, read_assembly, read_contigs
+from modos.reference.sequences import compute_fai, format_fai, is_compressed
 from modos.reference.assembly import StoredContig
 from modos.storage import Storage
 from modos.genomics.sources import StorageSource
@@ -90,7 +90,7 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
     attributes = metadata[id]
     path = attributes.get("data_path")
     if attributes.get("assembly"):
-        return stored_contigs(attributes, endpoint)
+        return read_contigs(attributes, endpoint)
     if not path or is_array_path(path) or is_encrypted(path) or is_compressed(path) or attributes.get("seqcol_digest"):
         return ()
     if not storage.exists(path):
@@ -108,7 +108,7 @@ def index_references(storage: Storage, metadata: Metadata) -> None:
         if format is None or format.name != "FASTA" or not storage.exists(path) or storage.exists(f"{path}.fai"):
             continue
         try:
-            storage.write(f"{path}.fai", format_fai(computed_fai(storage, path)), if_absent=True)
+            storage.write(f"{path}.fai", format_fai(compute_fai(storage, path)), if_absent=True)
         except ConflictError:  # somebody else has just written it
             continue
         except (IntegrityError, InvalidInputError) as error:
@@ -141,7 +141,7 @@ def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None =
 
 def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str | None) -> dict[str, set[str]]:
     if reference.get("assembly"):
-        return {name: {contig.md5} for name, contig in stored_assembly(reference, endpoint=endpoint).by_name.items()}
+        return {name: {contig.md5} for name, contig in read_assembly(reference, endpoint=endpoint).by_name.items()}
     found: dict[str, set[str]] = {}
     for link in reference.get("has_sequence", ()):
         sequence = metadata.get(link, {})

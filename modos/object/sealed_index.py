@@ -9,7 +9,7 @@ from typing import Any
 
 from modos.genomics import indexer
 from modos.encryption.keys import SecretKey
-from modos.encryption.structure import check_source_seal, is_sealed, source_header
+from modos.encryption.structure import check_source_encryption, is_crypt4gh, source_header
 from modos.errors import AccessError, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
 from modos.storage.local import LocalStorage
@@ -31,8 +31,8 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
     if beside is None:
         return []
     index_key = plain_name(key) + Path(plain_name(beside)).suffix + ENCRYPTED_SUFFIX
-    if is_encrypted(beside) or is_sealed(beside):
-        check_source_seal(beside, index_key)
+    if is_encrypted(beside) or is_crypt4gh(beside):
+        check_source_encryption(beside, index_key)
     else:
         if secret is None:
             raise AccessError(f"{beside} is not sealed, though {source.name} is", "give the secret key of a recipient "
@@ -45,12 +45,12 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
 def find(source: Path) -> Path | None:
     """The index beside a sealed file of this machine: a sealed one, else a plain one."""
     there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if os.path.isfile(path)]
-    return next((path for path in there if is_sealed(path)), next(iter(there), None))
+    return next((path for path in there if is_crypt4gh(path)), next(iter(there), None))
 
 
 def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:
     """Seal the plain index of a sealed file for those that the file is sealed for; returns the new file."""
-    from modos.encryption.beside import seal_beside
+    from modos.encryption.beside import encrypt_beside
 
     if secret is None:
         raise InvalidInputError(f"{index} cannot be sealed without a key")
@@ -63,7 +63,7 @@ def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> P
 
     header = source_header(source)
     with open(target, "wb") as file:
-        for piece in seal_beside(header, secret, pieces()):
+        for piece in encrypt_beside(header, secret, pieces()):
             file.write(piece)
     return target
 

@@ -10,13 +10,13 @@ from typing import Any
 from modos.object import transfer
 from modos.object.changes import Update
 from modos.encryption import body
-from modos.encryption.beside import seal_beside
+from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, iter_whole
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED
-from modos.encryption.writing import seal_pieces, taken, with_progress, write_new
+from modos.encryption.writing import encrypt_pieces, exists_error, with_progress, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.formats import is_encrypted
 from modos.storage.hashing import ThreadedHash
@@ -57,12 +57,12 @@ class Seal(_Conversion):
         size, plain = storage.stat(source).size, ThreadedHash()
 
         def pieces() -> Iterator[bytes]:
-            yield from plain.over(storage.iter_range(source, 0, size, body.PIECE))
+            yield from plain.pass_on(storage.iter_range(source, 0, size, body.PIECE))
             if recorded.get("data_checksum") not in (None, plain.hexdigest()):
                 raise ChecksumMismatch(f"{storage.url}/{source} does not have the checksum in its metadata",
                                        "the file was changed or damaged: see `modos check`")
 
-        told = seal_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
+        told = encrypt_pieces(storage, pieces(), size, target, self.recipients, self.sender, progress, like=source)
         return told | {"plain_size": size, "plain_checksum": plain.hexdigest(),
                        "recipients": [str(recipient) for recipient in self.recipients]}
 
@@ -97,7 +97,7 @@ class Rotate(_Conversion):
         if not is_encrypted(source):
             return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
         opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
-        told = seal_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
+        told = encrypt_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
                            like=source)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
 
@@ -120,16 +120,16 @@ class Reseal(_Conversion):
                  progress: Progress | None) -> dict[str, Any]:
         if not is_encrypted(source):
             return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
-        header, _, _ = stored_header(storage, source)
+        header, _, _ = read_stored_header(storage, source)
         _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
         if self.keeps_packets:
-            head = header.resealed(self.secret, self.recipients, keep=True)
+            head = header.reencrypt(self.secret, self.recipients, keep=True)
         else:
-            head = header.reduced(self.secret, [key for key in self.recipients if key != self.secret.public])
+            head = header.reencrypt_for_others(self.secret, [key for key in self.recipients if key != self.secret.public])
         try:
             storage.splice(target, head, source, header.size)
         except ConflictError:
-            raise taken(storage, target) from None
+            raise exists_error(storage, target) from None
         told = {"data_size": storage.stat(target).size, "header_digest": digest_of(head)}
         if recorded and transfer.counts_whole(recorded):
             told["data_checksum"] = transfer.measure(storage, target)[1]
@@ -138,14 +138,14 @@ class Reseal(_Conversion):
 
 def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
     """What is recorded of the headers of a data file, or of those of its indexes."""
-    return SealRecord.of(recorded) if recorded else SealRecord.of_index(change.base)
+    return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
 
 
 def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
     """Seal an index that is plain for those that the data file beside it is sealed for."""
-    header, _, _ = stored_header(storage, beside)
+    header, _, _ = read_stored_header(storage, beside)
     size = storage.stat(source).size
-    sealed = seal_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
+    sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
     write_new(storage, target, sealed, header.size + body.sealed_size(size), like=source)
     return {"header_digest": header.digest}
 
@@ -181,14 +181,14 @@ class SealedFile:
         self._key = key
         self.plain_checksum = ""
         try:
-            self.header, _, info = stored_header(storage, key)
+            self.header, _, info = read_stored_header(storage, key)
             self._bytes = info.size
-            self._opened: Opened = self.header.open(secret, senders)
+            self._opened: Opened = self.header.decrypt(secret, senders)
             total = body.plain_size(self._bytes - self.header.size)
         except DecryptError as error:
             raise DecryptError(f"{storage.url}/{key}: {error.message}", error.hint) from None
         headers.check_header(self.header, f"{storage.url}/{key}")
-        self.size = sum(end - start for start, end in body.kept(total, self._opened.edits))
+        self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
         """The plain bytes, checked against what is recorded of the file.
@@ -201,7 +201,7 @@ class SealedFile:
         """
         plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)
-        yield from plain.over(iter_whole(pieces, self._opened, SealRecord.of(recorded), name))
+        yield from plain.pass_on(iter_whole(pieces, self._opened, SealRecord.from_attributes(recorded), name))
         self.plain_checksum = plain.hexdigest()
         if recorded.get("plain_checksum", self.plain_checksum) != self.plain_checksum:
             raise DecryptError(f"{name}: what is in it is not what was sealed")

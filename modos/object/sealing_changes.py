@@ -34,7 +34,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
         Of whom one must have sealed them; anybody may where it is None.
     """
     verified = []
-    expect(progress, sum(Recorded.of(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
+    expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
     for element_id, attributes in sealed_elements(metadata):
         path = attributes["data_path"]
         for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):
@@ -43,7 +43,7 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
                     raise refuse_plain(storage, key)
                 logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
                 continue
-            headers = SealRecord.of(attributes) if key == path else SealRecord.of_index(attributes)
+            headers = SealRecord.from_attributes(attributes) if key == path else SealRecord.from_index_attributes(attributes)
             if key != path and has_no_index(attributes):
                 logger.warning("%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
                                "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
@@ -113,7 +113,7 @@ def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        SealedFile(storage, path, secret, senders, headers=SealRecord.of(attributes))
+        SealedFile(storage, path, secret, senders, headers=SealRecord.from_attributes(attributes))
         target = transaction.free_key(plain_name(path))
         beside = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
@@ -193,7 +193,7 @@ def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] |
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        opened = SealedFile(storage, path, secret, headers=SealRecord.of(attributes))
+        opened = SealedFile(storage, path, secret, headers=SealRecord.from_attributes(attributes))
         sealed_for, recorded = for_whom(element_id, list(attributes.get("recipients", ())),
                                         Packets.of_files(storage, opened.header, attributes, secret))
         if not sealed_for:

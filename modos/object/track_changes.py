@@ -81,7 +81,7 @@ class StagedArrays:
         return None
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        from modos.tracks.arrays import recorded_of
+        from modos.tracks.arrays import describe_arrays
 
         specs = self.write(self._names, storage, written, progress)
         nodes = {spec.path: spec.to_node() for spec in specs}
@@ -90,7 +90,7 @@ class StagedArrays:
         self.arrays.nodes |= nodes
         if not is_array_path((self.change.attributes | getattr(self.change, "base", {})).get("data_path", ZARR)):
             return {}  # its checksum is that of its file
-        return recorded_of({path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()})
+        return describe_arrays({path: node["attributes"] for path, node in (dict(self.kept) | nodes).items()})
 
 
 class TrackChanges:
@@ -246,9 +246,9 @@ class TrackChanges:
             raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
         spans = NOTHING if where is None else masking.spans_of(track, where)
         if hard:
-            self._rewrite(element_id, genome_id, arrays, lambda: masking.blanked(track, spans))
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.iter_blanked(track, spans))
         else:
-            self._set_mask(element_id, arrays, track, masking.united(track, spans))
+            self._set_mask(element_id, arrays, track, masking.unite_mask(track, spans))
         return element_id
 
     def unmask(self, name: str) -> str:
@@ -279,7 +279,7 @@ class TrackChanges:
             if track.is_masked:
                 raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
             masking.check_patch(track, contig, start, values)
-            self._rewrite(element_id, genome_id, arrays, lambda: masking.patched(track, patches))
+            self._rewrite(element_id, genome_id, arrays, lambda: masking.iter_patched(track, patches))
             self._patches[name] = track, patches
         track, patches = self._patches[name]
         patches.append(masking.check_patch(track, contig, start, values))

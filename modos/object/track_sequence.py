@@ -16,7 +16,7 @@ from modos.storage.base import Progress, expect
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.formats.text import expand_paths
 from modos.formats.assembly_report import read_report
-from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, renamed
+from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, rename_contigs
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, blosc
 from modos.tracks.loading import source_size
@@ -47,9 +47,9 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")
     if report:
-        contigs = renamed(contigs, read_report(str(report), style), str(report))
+        contigs = rename_contigs(contigs, read_report(str(report), style), str(report))
     if table:
-        contigs = renamed(contigs, read_map(str(table)), str(table))
+        contigs = rename_contigs(contigs, read_map(str(table)), str(table))
     return contigs, fasta_paths
 
 

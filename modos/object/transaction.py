@@ -36,13 +36,13 @@ from modos.object.document import Document
 from modos.object import journal
 from modos.object.record import entries
 from modos.encryption.keys import SecretKey
-from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_sealed
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
 from modos.errors import (
     AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
     listing,
 )
 from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, keys_named, misnamed, name_of, plain_name,
+    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, find_keys, find_mismatch, name_of, plain_name,
     version_of,
 )
 from modos.escaping import is_plain
@@ -241,7 +241,7 @@ class Transaction:
         if self.start.tag and not self._files and result == self.start:
             return self.start
         if not self.start.tag:
-            with self.storage.making():
+            with self.storage.make_root():
                 return self._commit(result, progress)
         try:
             return self._commit(result, progress)
@@ -379,7 +379,7 @@ class Transaction:
     def _settle_source(self, source: Path, base: Mapping[str, Any], changes: dict[str, Any], sealing: bool) -> Path | None:
         """Settle where a file goes that replaces the element's; None where it is the one that the element has."""
         before, wanted = base.get("data_path"), changes.get("data_path")
-        if before and wanted and keys_named([before], wanted):
+        if before and wanted and find_keys([before], wanted):
             _check_endings(source, wanted)
             del changes["data_path"]
         if incoming.is_same_file(self.storage, source, base, changes, sealing):
@@ -450,7 +450,7 @@ class Transaction:
         """Where a file goes that replaces another: a free key of its format, and that format."""
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
-        sealed = sealing or is_encrypted(source) or (is_sealed(source) and is_encrypted(before))
+        sealed = sealing or is_encrypted(source) or (is_crypt4gh(source) and is_encrypted(before))
         if wanted:
             key = plain_name(wanted) + (ENCRYPTED_SUFFIX if sealed or is_encrypted(wanted) else "")
         else:
@@ -479,7 +479,7 @@ class Transaction:
 
 
 def _check_endings(source: Path, key: str) -> None:
-    if formats := misnamed(source, key):
+    if formats := find_mismatch(source, key):
         raise InvalidInputError(f"{source} is {formats[0].name}, and its data_path {key} says {formats[1].name}",
                                 "give a data_path with the right ending")
 

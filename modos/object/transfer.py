@@ -18,8 +18,8 @@ from modos.genomics import indexer
 from modos.object import journal
 from modos.object.record import FOLDER, entries
 from modos.encryption.keys import SecretKey
-from modos.encryption.stored import stored_header
-from modos.encryption.structure import check_source_seal, is_sealed
+from modos.encryption.stored import read_stored_header
+from modos.encryption.structure import check_source_encryption, is_crypt4gh
 from modos.errors import (
     AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
     NotFoundError, StorageFullError,
@@ -75,7 +75,7 @@ def check_source(source: Path, key: str) -> None:
         Its key ends with `.c4gh`, and it is no whole Crypt4GH file.
     """
     check_present(source)
-    check_source_seal(source, key)
+    check_source_encryption(source, key)
     format = format_of(key)
     if format:
         indexer.check_complete(source, format)
@@ -131,7 +131,7 @@ def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret:
         format = format_of(key)
         assert format is not None  # no index is planned of what has no format
         return indexer.build_index(source, format, folder)
-    if is_encrypted(key) and not is_sealed(path):
+    if is_encrypted(key) and not is_crypt4gh(path):
         return sealed_index.seal(source, path, folder, secret)
     return path
 
@@ -169,7 +169,7 @@ def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> Ind
     plan = _plain_index_plan(source, key)
     for path, index_key in plan:
         if path is not None:
-            check_source_seal(path, index_key)
+            check_source_encryption(path, index_key)
     return plan
 
 
@@ -235,7 +235,7 @@ def _counted_from_file(source: Path, key: str) -> int:
 
 def _header_size(storage: Storage, key: str) -> int:
     try:
-        return stored_header(storage, key)[0].size
+        return read_stored_header(storage, key)[0].size
     except DecryptError:
         return 0
 

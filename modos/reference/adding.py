@@ -22,7 +22,7 @@ from modos.reference.store import (
     send_sequence,
 )
 from modos.storage.base import Progress
-from modos.storage.given import Name, as_file, described, open_given
+from modos.storage.given import Name, as_file, describe_source, open_given
 
 _AUTHORITIES = {"ucsc", "ensembl", "genbank", "refseq", "ncbi", "assembly", "custom", "flybase", "wormbase", "sgd", "gencode"}
 
@@ -31,10 +31,10 @@ def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pi
     """The sequences of FASTA and 2bit files in pieces."""
     for path in paths:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            yield from _counted(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
+            yield from _read_twobit(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
 
 
-def _counted(path: Name, progress: Progress | None) -> Pieces:
+def _read_twobit(path: Name, progress: Progress | None) -> Pieces:
     """The sequences of a 2bit file, of which four bases are a byte; what else it has comes last."""
     left = os.path.getsize(path)
     for name, bases in iter_twobit(path):
@@ -87,17 +87,17 @@ def read_aliases(path: str) -> Iterator[list[str]]:
     if not rows:
         raise InvalidInputError(f"{path} has no names", "give a chromAlias.txt or an assembly report")
     if columns is None and (is_database or _is_database(rows)):
-        rows = _by_contig(rows)
+        rows = _group_by_contig(rows)
     for row in rows:
         yield [name for name in row if name and name != "na"]
 
 
 def _is_database(rows: list[list[str]]) -> bool:
-    """Whether rows are those of UCSC's database: a name, the contig, and who calls it so."""
+    """Return whether rows are those of UCSC's database: a name, the contig, and who calls it so."""
     return all(len(row) == 3 for row in rows) and all(set(row[2].split(",")) <= _AUTHORITIES for row in rows)
 
 
-def _by_contig(rows: list[list[str]]) -> list[list[str]]:
+def _group_by_contig(rows: list[list[str]]) -> list[list[str]]:
     found: dict[str, list[str]] = {}
     for alias, contig, *_ in rows:
         found.setdefault(contig, [contig]).append(alias)
@@ -108,7 +108,7 @@ def add_files(store: ReferenceStore, name: str, paths: Sequence[str], names: str
               progress: Progress | None = None) -> Assembly:
     """Add an assembly from FASTA or 2bit files, with the other names that a table has for its contigs."""
     files = expand_paths(paths)
-    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(described, files)),
+    return store.add(name, partial(read_sequences, files, progress), source or ", ".join(map(describe_source, files)),
                      _Others(read_aliases(names) if names else ()))
 
 

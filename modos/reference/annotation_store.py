@@ -45,7 +45,7 @@ from modos.reference.cache import is_whole, table_path
 from modos.reference.cached_store import CachedStore
 from modos.reference.store import ReferenceStore, find_damaged, iter_file, send
 from modos.storage.base import Progress
-from modos.storage.given import Given, described, has_name, shown
+from modos.storage.given import Given, describe_source, has_name, show_path
 from modos.storage.prefetch import fetch_ahead
 
 _WORKERS = 3  # pieces of a file that are looked through at once, or wait
@@ -54,14 +54,14 @@ _SUFFIXES = re.compile(r"(?:\.annotation)?(?:\.(?:gff3?|gtf|txt))?(?:\.b?gz)?$",
 
 
 def annotation_key(name: str, file: str = MANIFEST) -> str:
-    """Where a file of an annotation is in a store."""
+    """Return the key of a file of an annotation in a store."""
     return f"annotations/{name}/v{FORMAT}/{file}"
 
 
 def name_of(path: str) -> str:
     """The name of the annotation in a file: `gencode.v47` for gencode.v47.annotation.gff3.gz; InvalidInputError where the file has none."""
     if not has_name(path):
-        raise InvalidInputError(f"{shown(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
+        raise InvalidInputError(f"{show_path(path)} is a pipe, which gives its annotation no name", "name it with --annotation")
     return _SUFFIXES.sub("", Path(path).name)
 
 
@@ -114,7 +114,7 @@ def add_annotation(store: ReferenceStore, name: str, assembly: Assembly, path: s
     names = [contig.name for contig in assembly.contigs]
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
         tables = write_tables(built.tables, names, Path(folder))
-        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or described(path), tables, built.left_out,
+        manifest = Manifest(name, assembly.name, assembly.seqcol, tuple(names), source or describe_source(path), tables, built.left_out,
                             {names[code]: circles.lengths[code] for code in sorted(circles.circular)})
         for table in tables.values():
             store.put(annotation_key(name, table.file), table.size, iter_file(Path(folder) / table.file))
@@ -161,7 +161,7 @@ def _register(store: ReferenceStore, manifest: Manifest) -> None:
 
 
 def read_manifest(store: ReferenceStore, name: str) -> Manifest:
-    """What an annotation is; NotFoundError, with a near name, where there is none."""
+    """Read the manifest of an annotation; NotFoundError, with a near name, where there is none."""
     check_name(name)
     try:
         data = store.storage.read(annotation_key(name))[0]
@@ -176,8 +176,8 @@ def read_manifest(store: ReferenceStore, name: str) -> Manifest:
     return Manifest.from_bytes(data, f"{store.url}/{annotation_key(name)}")
 
 
-def known_manifest(cached: CachedStore, name: str) -> Manifest:
-    """What an annotation is; where the store cannot be reached, as it was when it was fetched.
+def find_manifest(cached: CachedStore, name: str) -> Manifest:
+    """Find the manifest of an annotation; where the store cannot be reached, as it was when it was fetched.
 
     Raises
     ------
@@ -188,12 +188,12 @@ def known_manifest(cached: CachedStore, name: str) -> Manifest:
     """
     if cached.is_here:
         return read_manifest(cached.store, name)
-    return cached.remembered("annotation", name, cached.kept_annotation(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
+    return cached.remember("annotation", name, cached.annotation_path(name), Manifest.from_bytes, lambda: read_manifest(cached.store, name),
                              lambda manifest: (manifest.seqcol, dict(manifest.tables)))
 
 
-def names_annotation(cached: CachedStore, name: str) -> bool:
-    """Whether a name is that of an annotation, and of no assembly; NotFoundError where it is only near to an annotation's."""
+def is_annotation_name(cached: CachedStore, name: str) -> bool:
+    """Return whether a name is that of an annotation and no assembly; NotFoundError where it only resembles an annotation's."""
     try:
         known = cached.store.contents()
     except (RemoteError, AccessError):
@@ -216,7 +216,7 @@ def open_annotation(cached: CachedStore, name: str, assembly: Assembly) -> Annot
     InvalidInputError
         It is of another assembly.
     """
-    manifest = known_manifest(cached, name)
+    manifest = find_manifest(cached, name)
     if manifest.seqcol != assembly.seqcol:
         raise InvalidInputError(f"the annotation {name} is of the assembly {manifest.assembly} ({manifest.seqcol}), not of {assembly.name} "
                                 f"({assembly.seqcol})", f"open {manifest.assembly}, or add the annotation for {assembly.name} under another name")
@@ -230,15 +230,15 @@ def locate_table(cached: CachedStore, name: str, table: TableFile, progress: Pro
 
 
 def pull_annotation(cached: CachedStore, manifest: Manifest, progress: Progress | None = None) -> int:
-    """Have all tables on this machine, and what is known of the assembly; returns the bytes of tables that were fetched."""
+    """Fetch all tables, and what is known of the assembly, to this machine; returns the bytes of tables that were fetched."""
     cached.assembly(manifest.assembly)
-    lacking = missing_tables(cached, manifest)
+    lacking = find_missing_tables(cached, manifest)
     for table in lacking:
         locate_table(cached, manifest.name, table, progress)
     return sum(table.size for table in lacking)
 
 
-def missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
+def find_missing_tables(cached: CachedStore, manifest: Manifest) -> list[TableFile]:
     """The tables that are not on this machine."""
     return [] if cached.is_here else [table for table in manifest.tables.values() if not is_whole(table_path(table.sha256), table.size, {"sha256": table.sha256})]
 

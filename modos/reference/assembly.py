@@ -39,7 +39,7 @@ class StoredContig:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Those that are known, by kind: that of a header has no `SQ.`."""
+        """Known digests, by kind: that of a header has no `SQ.`."""
         return {"md5": self.md5} | ({"ga4gh": self.ga4gh} if self.ga4gh else {})
 
 
@@ -131,17 +131,17 @@ def unite(present: Assembly, added: Assembly) -> Assembly:
 
 
 def sequence_key(md5: str) -> str:
-    """Where a sequence is in a store."""
+    """Return the key of a sequence in a store."""
     return f"sequences/{md5[:2]}/{md5[2:4]}/{md5[4:]}"
 
 
 def assembly_key(name: str, file: str = "assembly.json") -> str:
-    """Where a file of an assembly is in a store."""
+    """Return the key of a file of an assembly in a store."""
     return f"assemblies/{name}/{file}"
 
 
 def is_name(name: str) -> bool:
-    """Whether an assembly or annotation can be called so."""
+    """Return whether a text can be the name of an assembly or annotation."""
     return _NAME.fullmatch(name) is not None
 
 

@@ -1,4 +1,4 @@
-"""Files on this machine that come from elsewhere: fetched once, from where the last try has stopped, verified, within a limit.
+"""Cache of files from elsewhere: fetched once, from where the last try has stopped, verified, within a limit.
 
 Sequences lie in the layout of htslib's REF_CACHE, so that samtools finds them
 too. One process at a time fetches a file; the others wait and use it. The
@@ -31,11 +31,11 @@ from modos.reference.proofs import (
     SequenceDigests,
     TableDigests,
     compute,
-    differing,
+    find_difference,
     digests_of,
     new_digests,
 )
-from modos.reference.shared import is_file, make_like_above, open_part, two_below
+from modos.reference.shared import is_file, iter_two_below, make_like_above, open_part
 from modos.storage.base import INTERRUPTIONS, Progress, expect
 
 CACHE_VARIABLE = "MODOS_CACHE_DIR"
@@ -71,7 +71,7 @@ class Wanted(NamedTuple):
 
 
 def is_offline() -> bool:
-    """Whether MODOS_OFFLINE says that the network is not to be used."""
+    """Return whether MODOS_OFFLINE says that the network is not to be used."""
     return os.environ.get(OFFLINE_VARIABLE, "").lower() not in ("", "0", "no", "false")
 
 
@@ -87,19 +87,19 @@ def cache_limit() -> int | None:
 
 
 def cache_folder(kind: str = "") -> Path:
-    """Where files are kept: MODOS_CACHE_DIR, else a folder of the user's; and in it those of a kind."""
+    """Return the folder of cached files: MODOS_CACHE_DIR, else a folder of the user's; and in it that of a kind."""
     base = os.environ.get(CACHE_VARIABLE)
     root = Path(base) if base else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos"
     return root / kind
 
 
 def sequence_path(md5: str) -> Path:
-    """Where a sequence is in the cache."""
+    """Return the path of a sequence in the cache."""
     return cache_folder("sequences") / md5[:2] / md5[2:4] / md5[4:]
 
 
 def table_path(sha256: str) -> Path:
-    """Where a table is in the cache."""
+    """Return the path of a table in the cache."""
     return cache_folder("tables") / sha256[:2] / sha256[2:4] / f"{sha256[4:]}.parquet"
 
 
@@ -112,7 +112,7 @@ def search_in(folder: Path) -> None:
 
 
 def htslib_has(md5: str) -> bool:
-    """Whether htslib finds a sequence on this machine by the user's REF_CACHE or REF_PATH (samtools, "Environment variables")."""
+    """Return whether htslib finds a sequence here by REF_CACHE or REF_PATH (samtools, "Environment variables")."""
     patterns = [os.environ.get("REF_CACHE", ""), *os.environ.get("REF_PATH", "").replace("::", "\0").split(":")]
     return any(os.path.isfile(_expand(pattern.replace("\0", ":"), md5)) for pattern in patterns if pattern and "://" not in pattern.replace("\0", ":"))
 
@@ -132,18 +132,18 @@ def _expand(pattern: str, md5: str) -> Path:
 def cached_files(*kinds: str) -> Iterator[Path]:
     """The files in the cache, or those of some kinds."""
     for kind in kinds or _KINDS:
-        yield from (path for path in two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
+        yield from (path for path in iter_two_below(cache_folder(kind)) if is_file(path) and not path.name.startswith("."))
 
 
 def clear() -> None:
     """Remove all files, and what tries that were broken off have left."""
     for kind in _KINDS:
-        for path in two_below(cache_folder(kind)):
+        for path in iter_two_below(cache_folder(kind)):
             path.unlink(missing_ok=True)
 
 
 def has_size(path: Path, size: int) -> bool:
-    """Whether there is a file of a size."""
+    """Return whether there is a file of a size."""
     try:
         status = path.stat()
     except OSError:
@@ -152,7 +152,7 @@ def has_size(path: Path, size: int) -> bool:
 
 
 def is_there(path: Path, size: int) -> bool:
-    """Whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
+    """Return whether a file is in the cache with its size; it is used now, and will not be removed by this process."""
     _in_use.add(path)
     if not has_size(path, size):
         _drop_special(path)
@@ -170,15 +170,15 @@ def _drop_special(path: Path) -> None:
 
 
 def is_whole(path: Path, size: int, digests: Mapping[str, str]) -> bool:
-    """Whether there is a file of a size that has digests, which are computed from its bytes; the first says of what kind it is."""
+    """Return whether a file has a size and digests, computed from its bytes; the first says of what kind it is."""
     try:
-        return has_size(path, size) and differing(digests, digests_of(path, next(iter(digests)))) is None
+        return has_size(path, size) and find_difference(digests, digests_of(path, next(iter(digests)))) is None
     except OSError:
         return False
 
 
 def has_sequence(contig: StoredContig) -> bool:
-    """Whether a sequence is in the cache, with its digests."""
+    """Return whether a sequence is in the cache, with its digests."""
     path = sequence_path(contig.md5)
     return is_there(path, contig.length) and is_whole(path, contig.length, contig.digests)
 
@@ -197,7 +197,7 @@ def find_damaged_files(progress: Progress | None = None) -> Iterator[Path]:
 
 
 def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
-    """Have a file in the cache.
+    """Fetch a file into the cache, unless it is there.
 
     Parameters
     ----------
@@ -217,7 +217,7 @@ def bring(wanted: Wanted, read: Read, progress: Progress | None = None) -> Path:
         return wanted.path
     if is_offline():
         raise NotFoundError(f"{wanted.source} is not in the cache, and {OFFLINE_VARIABLE} is set", "`modos reference pull` when there is a network")
-    with _locked(wanted.path):
+    with _hold_lock(wanted.path):
         if not is_whole(wanted.path, wanted.size, wanted.digests):
             _fetch(wanted, read, progress)
             _shrink()
@@ -235,7 +235,7 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
             part.unlink()
         except FileNotFoundError:  # the cache was cleared meanwhile
             if not again:
-                raise _cannot_write(part.parent, FileNotFoundError("others clear it")) from None
+                raise _write_error(part.parent, FileNotFoundError("others clear it")) from None
             continue
         except INTERRUPTIONS:  # the next try goes on from there
             raise
@@ -244,7 +244,7 @@ def _fetch(wanted: Wanted, read: Read, progress: Progress | None) -> None:
                 part.unlink(missing_ok=True)
             if isinstance(error, ModosError):
                 raise
-            raise _cannot_write(part.parent, error) from None
+            raise _write_error(part.parent, error) from None
         if not start:
             break
     if size != wanted.size:
@@ -270,11 +270,11 @@ def _download(part: Path, wanted: Wanted, read: Read, progress: Progress | None)
         file.flush()
         os.fchmod(file.fileno(), 0o644)
         os.fsync(file.fileno())
-        return start, file.tell(), differing(wanted.digests, hash.result())
+        return start, file.tell(), find_difference(wanted.digests, hash.result())
 
 
 def _resume(file: BinaryIO, wanted: Wanted, hash: SequenceDigests | TableDigests) -> int:
-    """How much of a file an earlier try has left."""
+    """Return how much of a file an earlier try has left."""
     start = os.fstat(file.fileno()).st_size
     if start >= wanted.size:
         return 0
@@ -301,8 +301,8 @@ def _shrink() -> None:
 
 
 @contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """One process at a time, for what is written to a path."""
+def _hold_lock(path: Path) -> Iterator[None]:
+    """Let one process at a time write to a path."""
     from filelock import FileLock
 
     number = int(hashlib.sha256(path.name.encode()).hexdigest(), 16) % _LOCKS
@@ -313,7 +313,7 @@ def _locked(path: Path) -> Iterator[None]:
         lock = FileLock(folder / f"{number:02x}", mode=0o666)
         lock.acquire()
     except OSError as error:
-        raise _cannot_write(path.parent, error) from None
+        raise _write_error(path.parent, error) from None
     try:
         yield
     finally:
@@ -343,5 +343,5 @@ def _refuse_foreign(folder: Path) -> None:
             raise PermissionError(errno.EACCES, "another user has made it a link", str(folder))
 
 
-def _cannot_write(folder: Path, error: OSError) -> AccessError:
+def _write_error(folder: Path, error: OSError) -> AccessError:
     return AccessError(f"cannot write to the cache, {folder}: {error.strerror or error}", f"set {CACHE_VARIABLE} to another folder")

@@ -1,4 +1,4 @@
-"""What a reference store has, on this machine: read where it is, or fetched into the cache when it is asked for."""
+"""Contents of a reference store on this machine: read where they are, or fetched into the cache when they are asked for."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from modos.reference.cache import (
     sequence_path,
     table_path,
 )
-from modos.reference.proofs import differing, digests_of
+from modos.reference.proofs import digests_of, find_difference
 from modos.reference.shared import replace_file
 from modos.reference.store import ReferenceStore
-from modos.reference.tried import tried
+from modos.reference.tried import try_once
 from modos.storage.base import Progress
 
 
@@ -56,7 +56,7 @@ class CachedStore:
 
     @property
     def is_here(self) -> bool:
-        """Whether the store itself is on this machine: nothing is copied then."""
+        """Return whether the store itself is on this machine: nothing is copied then."""
         return not self.store.storage.is_remote
 
     def assembly(self, name: str) -> Assembly:
@@ -71,12 +71,12 @@ class CachedStore:
         """
         if self.is_here:
             return self.store.assembly(name)
-        return self.remembered("assembly", name, self.names / f"{check_name(name)}.json", Assembly.from_bytes, lambda: self.store.assembly(name),
+        return self.remember("assembly", name, self.names / f"{check_name(name)}.json", Assembly.from_bytes, lambda: self.store.assembly(name),
                                lambda assembly: assembly.seqcol)
 
-    def remembered(self, thing: str, name: str, kept: Path, parse: Callable[[bytes, str], T], fetch: Callable[[], T],
+    def remember(self, thing: str, name: str, kept: Path, parse: Callable[[bytes, str], T], fetch: Callable[[], T],
                    identity: Callable[[T], object]) -> T:
-        """What the store says of an assembly or annotation; where it cannot be reached, what it has said.
+        """Fetch what the store says of an assembly or annotation; where it cannot be reached, what it has said before.
 
         Parameters
         ----------
@@ -104,22 +104,22 @@ class CachedStore:
             keep(kept, found.to_bytes())
         return found
 
-    def known(self) -> list[str]:
+    def list_known(self) -> list[str]:
         """The names of what was fetched before."""
         return sorted(path.name.removesuffix(".json").removesuffix(".annotation") for path in self.names.glob("*.json"))
 
-    def kept_annotation(self, name: str) -> Path:
-        """Where what is known of an annotation is kept."""
+    def annotation_path(self, name: str) -> Path:
+        """Return the path where what is known of an annotation is kept."""
         return self.names / f"{check_name(name)}.annotation.json"
 
     def knows_annotation(self, name: str) -> bool:
-        """Whether it was fetched before."""
-        return not self.is_here and self.kept_annotation(name).is_file()
+        """Return whether it was fetched before."""
+        return not self.is_here and self.annotation_path(name).is_file()
 
     def forget(self, name: str) -> None:
         """Forget what was known of an assembly or annotation; what was fetched of it stays."""
         (self.names / f"{check_name(name)}.json").unlink(missing_ok=True)
-        self.kept_annotation(name).unlink(missing_ok=True)
+        self.annotation_path(name).unlink(missing_ok=True)
 
     def locate(self, contig: StoredContig, progress: Progress | None = None) -> Path:
         """The file with a contig's sequence, fetched if it is not there.
@@ -139,7 +139,7 @@ class CachedStore:
             if not has_size(path, contig.length):
                 raise IntegrityError(f"{path} has {path.stat().st_size:,} bytes, and {contig.name} has {contig.length:,} bases",
                                      "see `modos reference verify`")
-            return _proven(path, "md5", contig.digests)
+            return _prove(path, "md5", contig.digests)
         source = f"the sequence {contig.name} (MD5 {contig.md5}) of {self.store.url}"
         return bring(Wanted(sequence_path(contig.md5), contig.length, "md5", contig.md5, source, contig.ga4gh), partial(self._read, key, contig.length), progress)
 
@@ -150,9 +150,9 @@ class CachedStore:
             path = storage.local_path(key)
             if path is None or not has_size(path, size):
                 raise IntegrityError(f"{storage.url}/{key} is missing, or is not of {size:,} bytes", "see `modos reference verify`")
-            return tried(_proven(path, "sha256", {"sha256": sha256}), sha256)
+            return try_once(_prove(path, "sha256", {"sha256": sha256}), sha256)
         wanted = Wanted(table_path(sha256), size, "sha256", sha256, f"{storage.url}/{key}")
-        return tried(bring(wanted, partial(self._read, key, size), progress), sha256)
+        return try_once(bring(wanted, partial(self._read, key, size), progress), sha256)
 
     def _read(self, key: str, size: int, start: int) -> Iterator[bytes]:
         storage = self.store.storage
@@ -162,16 +162,16 @@ class CachedStore:
         yield from storage.iter_range(key, start, size)
 
 
-def _proven(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
+def _prove(path: Path, algorithm: str, digests: Mapping[str, str]) -> Path:
     """A file that has digests; ChecksumMismatch where it is another one."""
-    wrong = differing(digests, digests_of(path, algorithm))
+    wrong = find_difference(digests, digests_of(path, algorithm))
     if wrong is not None:
         raise ChecksumMismatch(f"{path} has the {wrong[0].upper()} {wrong[1]}, not {wrong[2]}, that it is named by", "see `modos reference verify`")
     return path
 
 
 def _read_kept(path: Path, parse: Callable[[bytes, str], T]) -> T | None:
-    """What was kept; nothing where it is not there, or was not written to its end."""
+    """Read what was kept; nothing where it is not there, or was not written to its end."""
     try:
         return parse(path.read_bytes(), str(path))
     except (OSError, IntegrityError, InvalidInputError):
@@ -204,12 +204,12 @@ def compare(cached: CachedStore, contigs: Iterable[StoredContig], progress: Prog
     return are_all
 
 
-def missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
+def find_missing(cached: CachedStore, contigs: Iterable[StoredContig]) -> list[StoredContig]:
     """The contigs whose sequences are not on this machine."""
     return [] if cached.is_here else [contig for contig in contigs if not has_sequence(contig)]
 
 
 def pull_sequences(cached: CachedStore, contigs: Iterable[StoredContig], progress: Progress | None = None) -> None:
-    """Have the sequences of contigs on this machine."""
+    """Fetch the sequences of contigs to this machine."""
     for contig in contigs:
         cached.locate(contig, progress)

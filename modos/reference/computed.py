@@ -13,7 +13,7 @@ from modos.storage import Storage
 
 
 class ComputedDigests:
-    """Those of each sequence, computed once for each state of its file."""
+    """Digests of each sequence, computed once for each state of its file."""
 
     def __init__(self, storage: Storage):
         self._storage = storage
@@ -32,13 +32,13 @@ class ComputedDigests:
         info = self._storage.stat(key)
         if info.size != contig.length:
             raise IntegrityError(f"{key} of the store has {info.size:,} bytes, and {contig.name} has {contig.length:,} bases")
-        found = self.of(key, info.size, info.etag)._asdict()
+        found = self.find(key, info.size, info.etag)._asdict()
         wrong = next((kind for kind, digest in contig.digests.items() if found[kind] != digest), None)
         if wrong:
             raise ChecksumMismatch(f"{key} of the store does not have the {wrong.upper()} that {contig.name} is said to have")
         return info.etag
 
-    def of(self, key: str, size: int, tag: str) -> Digests:
+    def find(self, key: str, size: int, tag: str) -> Digests:
         """The digests of a sequence's file as it is now."""
         with self._locks[key]:  # one reads it, the others wait
             path = self._storage.local_path(key)

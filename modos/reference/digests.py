@@ -15,7 +15,7 @@ _SHA512T24U = re.compile(r"(?:ga4gh:)?(?:SQ\.)?([A-Za-z0-9_-]{32})")
 
 
 class Digests(NamedTuple):
-    """Of an upper-case sequence: MD5 in hexadecimal digits, and `ga4gh` as `SQ.` with 32 letters (sha512t24u)."""
+    """Digests of an upper-case sequence: MD5 in hexadecimal digits, and `ga4gh` as `SQ.` with 32 letters (sha512t24u)."""
 
     md5: str
     ga4gh: str
@@ -40,7 +40,7 @@ class SequenceHash:
         self.length += len(bases)
 
     def digests(self) -> Digests:
-        """Those of all that was added."""
+        """Return the digests of all that was added."""
         return Digests(self._md5.hexdigest(), "SQ." + _letters(self._sha.digest()))
 
 

@@ -51,7 +51,7 @@ def check_fai(read: Read, size: int, text: bytes, *, thorough: bool = False) -> 
 
 
 def _is_header(before: bytes, name: str, is_all: bool) -> bool:
-    """Whether a sequence of this name starts after some bytes, as far as they tell."""
+    """Return whether a sequence of this name starts after some bytes, as far as they tell."""
     _, newline, line = before.rstrip(_ENDS).rpartition(b"\n")
     if before[-1:] != b"\n":
         return False
@@ -59,12 +59,12 @@ def _is_header(before: bytes, name: str, is_all: bool) -> bool:
 
 
 def _is_empty(part: Read, entry: FaiEntry) -> bool:
-    """Whether no base follows the header of a sequence."""
+    """Return whether no base follows the header of a sequence."""
     return part(entry.offset, entry.offset + _HEADER).lstrip()[:1] in (b"", b">")
 
 
 def _has_lines(part: Read, entry: FaiEntry) -> bool:
-    """Whether the first and the last line of a sequence end where they should."""
+    """Return whether the first and the last line of a sequence end where they should."""
     end = entry.byte_of(entry.length)
     first = part(entry.offset, min(entry.offset + entry.line_width, end))
     bases, ending = first[:entry.line_bases], first[entry.line_bases:]

@@ -1,7 +1,7 @@
-"""A gene in the place of a region: where it is on the contigs of a file, by the annotations of the file's assembly.
+"""Genes in the place of regions: their places on the contigs of a file, by the annotations of the file's assembly.
 
-No annotation is taken that is not of this assembly: the lengths and digests
-of the file's contigs are held against it.
+Only annotations of this assembly are used: their contigs are compared with
+the lengths and digests of the file's contigs.
 """
 
 from __future__ import annotations
@@ -102,22 +102,22 @@ class GeneFinder:
                                 f"give the region itself (the file has {listing(contigs)}), or leave the genes plain")
         if not known:
             return None
-        from modos.reference.annotations.gene_names import find_genes, near_gene
+        from modos.reference.annotations.gene_names import find_genes, suggest_gene
 
         rows = [(genes, row) for genes in known for row in find_genes(genes.table, text).iter_rows(named=True)]
         hits = [_Hit(Region(name, row["start"], row["end"]), row["id"], genes.label) for genes, row in rows
                 for name in dict.fromkeys((row["contig"], *genes.names.get(row["contig"], ()))) if name in contigs]
         if hits:
-            return _on_contig(text, _only(text, hits), contigs)
+            return _check_origin(text, _choose_region(text, hits), contigs)
         if rows:
             raise NotFoundError(f"the gene {text} is on {listing(sorted({row['contig'] for _, row in rows}))}, and the file has no such contig",
                                 f"it has {listing(contigs)}")
-        near = did_you_mean(text, contigs) or next(filter(None, (near_gene(genes.table, text) for genes in known)), None)
+        near = did_you_mean(text, contigs) or next(filter(None, (suggest_gene(genes.table, text) for genes in known)), None)
         raise NotFoundError(f"there is neither a contig nor a gene {text}", f"did you mean {near}?" if near else
                             f"the contigs are {listing(contigs)}; the genes are those of {listing(genes.label for genes in known)}")
 
     def _annotations(self, contigs: Contigs, wrong: list[str]) -> Iterator[_Genes]:
-        """Those of the file's assembly; why others are not is added to `wrong`."""
+        """Yield the annotations of the file's assembly; why others are not is added to `wrong`."""
         for storage, key in self._files:
             yield _genes_of_file(storage, key, contigs, self._find_aliases() if self._find_aliases else {})
         if self._cached is None:
@@ -140,11 +140,11 @@ class GeneFinder:
     def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
         """The genes of an annotation of the store, or why it is not of the file's assembly."""
         from modos.reference.annotations.gene_names import COLUMNS
-        from modos.reference.annotation_store import known_manifest, open_annotation
+        from modos.reference.annotation_store import find_manifest, open_annotation
 
         assert self._cached is not None
-        assembly = self._cached.assembly(known_manifest(self._cached, name).assembly)
-        misfit = _misfit(contigs, assembly, is_stated)
+        assembly = self._cached.assembly(find_manifest(self._cached, name).assembly)
+        misfit = _explain_misfit(contigs, assembly, is_stated)
         if misfit:
             return None, misfit
         table = open_annotation(self._cached, name, assembly).genes
@@ -152,8 +152,8 @@ class GeneFinder:
         return _Genes(name, table.to_polars().select(COLUMNS), names), ""
 
 
-def _misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
-    """How the contigs of a file are others than those of an assembly; nothing where those that both have are the same, and there are some.
+def _explain_misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
+    """Explain how a file's contigs differ from an assembly's; empty where those that both have are the same, and there are some.
 
     Where it is stated that the file is of the assembly, names may do without lengths.
     """
@@ -170,7 +170,7 @@ def _misfit(contigs: Contigs, assembly: Assembly, is_stated: bool) -> str:
     return "" if shared else f"{assembly.name} has no contig of the file" + ("" if is_stated else " with its length")
 
 
-def _on_contig(text: str, region: Region, contigs: Contigs) -> Region:
+def _check_origin(text: str, region: Region, contigs: Contigs) -> Region:
     """The region; RegionError for a gene over the origin of a circular contig, which is two."""
     length = contigs[region.contig][0]
     if length is None or region.limit <= length:
@@ -179,7 +179,7 @@ def _on_contig(text: str, region: Region, contigs: Contigs) -> Region:
     raise RegionError(f"the gene {text} lies over the origin of {region.contig}", f"give its two parts: {parts[0]} and {parts[1]}")
 
 
-def _only(text: str, hits: Sequence[_Hit]) -> Region:
+def _choose_region(text: str, hits: Sequence[_Hit]) -> Region:
     """The region, where all have the same."""
     regions = {hit.region for hit in hits}
     if len(regions) > 1:
@@ -204,7 +204,7 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 
 def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """The genes of a GFF3 or GTF file, on the contigs of another file."""
-    from modos.reference.annotations.gene_names import genes_of
+    from modos.reference.annotations.gene_names import collect_genes
     from modos.reference.annotation_store import read_parts
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
@@ -216,5 +216,5 @@ def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mappin
             with open(path, "wb") as file:
                 for piece in storage.iter_range(key, 0, storage.stat(key).size):
                     file.write(piece)
-        table = genes_of(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
+        table = collect_genes(list(read_parts(str(path))), names, lengths, f"{storage.url}/{key}")
     return _Genes(key, table, {})

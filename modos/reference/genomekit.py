@@ -43,14 +43,14 @@ class Source:
 
 
 class Layout(NamedTuple):
-    """What a folder has, and what of it cannot be used, in words."""
+    """Contents of a folder, and what of it cannot be used, in words."""
 
     sources: dict[str, Source]
     unused: list[str]
 
 
 def read_layout(storage: Storage) -> Layout:
-    """What a folder or bucket in GenomeKit's organisation has.
+    """Read the layout of a folder or bucket in GenomeKit's organisation.
 
     Raises
     ------

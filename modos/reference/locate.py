@@ -65,12 +65,12 @@ def own_folder() -> Path:
 
 
 def has_store(endpoint: str | None = None) -> bool:
-    """Whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
+    """Return whether there may be references: a place in MODOS_REFERENCE_STORE, the user's folder, or an endpoint."""
     return bool(os.environ.get(STORE_VARIABLE) or endpoint or endpoint_from_environment()) or os.path.isdir(own_folder())
 
 
 def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progress: Progress | None = None) -> None:
-    """Have sequences where htslib looks for them, out of the cache, the user's store or the endpoint's refget; others are left out.
+    """Put sequences where htslib looks for them, from the cache, the user's store or the endpoint's refget; others are left out.
 
     What htslib finds by itself (REF_CACHE, REF_PATH) is not fetched again.
 
@@ -96,7 +96,7 @@ def provide(contigs: Iterable[StoredContig], endpoint: str | None = None, progre
 
 
 def _fetch_by_digest(contig: StoredContig, endpoint: str | None, progress: Progress | None) -> bool:
-    """Have a sequence in the cache from the refget service that the endpoint names, if it has it."""
+    """Fetch a sequence into the cache from the refget service that the endpoint names, if it has it."""
     if is_offline() or not (endpoint or endpoint_from_environment()):
         return False
     try:
@@ -131,7 +131,7 @@ def open_store(place: str | Path | None = None, endpoint: str | None = None, s3_
     """
     where = str(place or os.environ.get(STORE_VARIABLE) or "")
     if not where and not os.path.isdir(own_folder()):
-        found = served_store(endpoint)
+        found = open_served_store(endpoint)
         if found is not None:
             return found
     return ReferenceStore(open_folder(where or str(own_folder()), endpoint, s3_kwargs))
@@ -142,7 +142,7 @@ def open_folder(place: str, endpoint: str | None = None, s3_kwargs: dict[str, An
     return _open_url(place, endpoint, s3_kwargs) if "://" in place else open_storage(Path(place))
 
 
-def served_store(endpoint: str | None) -> ReferenceStore | None:
+def open_served_store(endpoint: str | None) -> ReferenceStore | None:
     """The store that the endpoint's server gives out, if it has one; offline, what is in the cache of it."""
     named = endpoint or endpoint_from_environment()
     if not named:
@@ -177,7 +177,7 @@ def _open_http(url: str, endpoint: str | None) -> Storage:
     return AnywhereStorage(url, {"Authorization": f"Bearer {token}"} if token else None)
 
 
-def stored_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> Assembly:
+def read_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> Assembly:
     """The assembly that a ReferenceGenome names.
 
     Raises
@@ -190,7 +190,7 @@ def stored_assembly(element: Mapping[str, Any], endpoint: str | None = None) -> 
     return _check_digest(CachedStore(open_store(endpoint=endpoint)).assembly(element["assembly"]), element.get("seqcol_digest"))
 
 
-def stored_contigs(element: Mapping[str, Any], endpoint: str | None = None) -> tuple[StoredContig, ...]:
+def read_contigs(element: Mapping[str, Any], endpoint: str | None = None) -> tuple[StoredContig, ...]:
     """The contigs of the assembly that a ReferenceGenome names, compared with their sequences where those are on this machine.
 
     Raises
@@ -241,13 +241,13 @@ def _find_assembly(cached: CachedStore, name: str) -> tuple[Assembly, str | None
         return cached.assembly(name), None
     except NotFoundError:
         from modos.reference.annotation_store import (
-            known_manifest,
-            names_annotation,
+            find_manifest,
+            is_annotation_name,
         )
 
-        if not names_annotation(cached, name):
+        if not is_annotation_name(cached, name):
             raise
-    manifest = known_manifest(cached, name)
+    manifest = find_manifest(cached, name)
     assembly = cached.assembly(manifest.assembly)
     if assembly.seqcol != manifest.seqcol:
         raise ConflictError(f"the annotation {name} is of another {manifest.assembly} ({manifest.seqcol}) than the store has ({assembly.seqcol})",

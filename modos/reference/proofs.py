@@ -37,7 +37,7 @@ class SequenceDigests:
         self._hash.update(bases)
 
     def result(self) -> dict[str, str]:
-        """Those of all that was added."""
+        """Return the digests of all that was added."""
         return self._hash.digests()._asdict()
 
 
@@ -52,7 +52,7 @@ class TableDigests:
         self._hash.update(data)
 
     def result(self) -> dict[str, str]:
-        """That of all that was added."""
+        """Return the digest of all that was added."""
         return {"sha256": self._hash.hexdigest()}
 
 
@@ -61,7 +61,7 @@ def new_digests(algorithm: str) -> SequenceDigests | TableDigests:
     return SequenceDigests() if algorithm == "md5" else TableDigests()
 
 
-def differing(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
+def find_difference(wanted: Mapping[str, str], found: Mapping[str, str]) -> tuple[str, str, str] | None:
     """The first digest that is another one than was wanted: its kind, what was found, and what was wanted."""
     return next(((kind, found[kind], digest) for kind, digest in wanted.items() if found[kind] != digest), None)
 
@@ -98,12 +98,12 @@ def _pieces(file: FileIO) -> Iterator[bytes]:
 
 
 def is_ours(status: os.stat_result) -> bool:
-    """Whether nobody but this user and root can change something."""
+    """Return whether nobody but this user and root can change something."""
     return status.st_uid in (0, os.geteuid()) and not status.st_mode & _OTHERS
 
 
 def state_folder(kind: str) -> Path:
-    """Where notes of a kind are kept, which are the user's own; RuntimeError for a user without a home."""
+    """Return the user's own folder for notes of a kind; RuntimeError for a user without a home."""
     base = os.environ.get("XDG_STATE_HOME")
     return (Path(base) if base else Path.home() / ".local" / "state") / "modos" / kind
 
@@ -113,7 +113,7 @@ def _note_of(path: Path) -> Path:
 
 
 def _read_note(path: Path) -> tuple[tuple[int, ...], dict[str, str]] | None:
-    """What an earlier process has noted; nothing where others could have."""
+    """Read what an earlier process has noted; nothing where others could have."""
     with suppress(OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         note = _note_of(path)
         descriptor = os.open(note, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

@@ -69,7 +69,7 @@ class Reference:
 
     @property
     def name(self) -> str:
-        """Of the assembly in its store."""
+        """Name of the assembly in its store."""
         return self.assembly.name
 
     @property
@@ -109,7 +109,7 @@ class Reference:
         _check_strand(strand)
         found = self.assembly.contig(contig)
         start, end = start or 0, found.length if end is None else end
-        bases = self._one(found, start, end, "+" if soft_mask else strand, pad)
+        bases = self._read_stretch(found, start, end, "+" if soft_mask else strand, pad)
         if found.name in self._open:
             self._by_name[contig] = self._open[found.name]
         if soft_mask and self.mask is not None:
@@ -120,7 +120,7 @@ class Reference:
 
     @cached_property
     def mask(self) -> Mask | None:
-        """What is soft masked, by contig; None where nothing is."""
+        """Soft-masked stretches, by contig; None where there are none."""
         return self._read_mask()
 
     def dna_many(self, places: Iterable[tuple[str, int, int] | tuple[str, int, int, str]], strand: str = "+",
@@ -134,7 +134,7 @@ class Reference:
             if data is not None and len(place) == 3 and strand == "+" and 0 <= start < end <= found.length:
                 answers.append(data[start:end].decode("ascii"))
             else:
-                answers.append(self._one(found, start, end, place[3] if len(place) > 3 else strand, pad).decode("ascii"))
+                answers.append(self._read_stretch(found, start, end, place[3] if len(place) > 3 else strand, pad).decode("ascii"))
         return answers
 
     def annotation(self, name: str | None = None) -> Annotation:
@@ -161,7 +161,7 @@ class Reference:
             self._annotations[name] = self._find_annotation(name)
         return self._annotations[name]
 
-    def _one(self, contig: StoredContig, start: int, end: int, strand: str, pad: bool) -> bytes:
+    def _read_stretch(self, contig: StoredContig, start: int, end: int, strand: str, pad: bool) -> bytes:
         _check_strand(strand)
         if start > end or end - start > _MAX:
             raise InvalidInputError(f"{contig.name}, {start:,} to {end:,}, is no stretch of bases")
@@ -177,12 +177,12 @@ class Reference:
     def _bases(self, contig: StoredContig, start: int, end: int) -> bytes:
         data = self._open.get(contig.name)
         if data is None:
-            data = self._mapped(contig)
+            data = self._map_sequence(contig)
             if data is None:
-                return b"".join(self._from_afar(contig, start, end))
+                return b"".join(self._fetch_blocks(contig, start, end))
         return data[start:end]
 
-    def _mapped(self, contig: StoredContig) -> mmap.mmap | None:
+    def _map_sequence(self, contig: StoredContig) -> mmap.mmap | None:
         """A sequence of this machine; None for one that is far away."""
         for again in (True, False):
             path = self._locate(contig)
@@ -196,7 +196,7 @@ class Reference:
                     raise
         raise AssertionError
 
-    def _from_afar(self, contig: StoredContig, start: int, end: int) -> Iterator[bytes]:
+    def _fetch_blocks(self, contig: StoredContig, start: int, end: int) -> Iterator[bytes]:
         for number in range(start // _BLOCK, -(-end // _BLOCK)):
             at, key = number * _BLOCK, (contig.name, number)
             with self._lock:

@@ -32,7 +32,7 @@ class FaiEntry(NamedTuple):
     line_width: int
 
     def byte_of(self, base: int) -> int:
-        """Where in the FASTA a base is, counted from 0; that after the last one is the byte after the last one."""
+        """Return the offset of a base in the FASTA, both from 0; that after the last base is the byte after it."""
         if not base:
             return self.offset
         full, rest = divmod(base - 1, self.line_bases)
@@ -71,10 +71,10 @@ def read_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
             raise IntegrityError(f"{storage.url}/{fasta}.fai is larger than any index", "make it again with samtools faidx")
         return parse_fai(storage.read(f"{fasta}.fai")[0])
     except NotFoundError:
-        return computed_fai(storage, fasta)
+        return compute_fai(storage, fasta)
 
 
-def computed_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
+def compute_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
     """The index of a plain FASTA, out of its bytes.
 
     Raises
@@ -97,7 +97,7 @@ def computed_fai(storage: Storage, fasta: str) -> dict[str, FaiEntry]:
 
 
 def is_compressed(fasta: str) -> bool:
-    """Whether a FASTA is called like one that is compressed."""
+    """Return whether a FASTA has the name of a compressed one."""
     return fasta.lower().endswith((".gz", ".bgz"))
 
 
@@ -115,7 +115,7 @@ def iter_bases(storage: Storage, fasta: str, entry: FaiEntry, start: int, end: i
 
 
 def cache_sequences(storage: Storage, fasta: str, wanted: Mapping[str, StoredContig], progress: Progress | None = None) -> Path:
-    """Have sequences of a FASTA in the cache, fetching those that are not.
+    """Fetch the sequences of a FASTA that are missing in the cache.
 
     Parameters
     ----------

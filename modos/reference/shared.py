@@ -14,7 +14,7 @@ _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK  # a pipe of that name does n
 
 
 def open_part(part: Path) -> BinaryIO:
-    """What an earlier try of this user has left, to go on; whatever else has the name is removed, and a new file begun."""
+    """Open what an earlier try of this user has left, to go on; whatever else has the name is removed, and a new file begun."""
     try:
         descriptor = os.open(part, _FLAGS)
     except FileNotFoundError:
@@ -34,7 +34,7 @@ def _create(path: Path) -> BinaryIO:
 
 
 def is_own(status: os.stat_result) -> bool:
-    """Whether something is a file of this user, that has no other name and that nobody else can write."""
+    """Return whether something is a file of this user, that has no other name and that nobody else can write."""
     return (stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
             and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
@@ -64,8 +64,8 @@ def make_like_above(folder: Path) -> None:
             os.close(descriptor)
 
 
-def two_below(folder: Path) -> Iterator[Path]:
-    """What is two folders below a folder; links to folders, which may be to anywhere, are not followed."""
+def iter_two_below(folder: Path) -> Iterator[Path]:
+    """List what is two folders below a folder; links to folders, which may be to anywhere, are not followed."""
     for middle in _folders(folder):
         for last in _folders(middle):
             with suppress(OSError):
@@ -79,7 +79,7 @@ def _folders(folder: Path) -> list[Path]:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a file, and no link to one."""
+    """Return whether a path is a file, and no link to one."""
     with suppress(OSError):
         return stat.S_ISREG(path.lstat().st_mode)
     return False

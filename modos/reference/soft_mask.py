@@ -82,7 +82,7 @@ class Mask:
             raise IntegrityError(f"{path} is damaged: {str(error).splitlines()[0]}", "see `modos reference verify`") from None
 
     def spans(self, contig: str) -> npt.NDArray[np.int64]:
-        """Those of a contig."""
+        """Return the masked stretches of a contig: shape (2, n), int64, starts and ends, 0-based half-open."""
         return self._spans.get(contig, np.empty((2, 0), np.int64))
 
     def lower(self, contig: str, start: int, bases: bytes) -> bytes:

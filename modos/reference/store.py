@@ -60,7 +60,7 @@ _FACTS = {"assemblies": {"seqcol": str, "contigs": int, "bases": int}, "annotati
 Pieces = Iterable[tuple[str, bytes]]  # a name with an empty piece, then its bases
 
 
-def _checked_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
+def _check_facts(facts: Any, wanted: Mapping[str, type]) -> dict[str, Any]:
     if not all(isinstance(facts[name], kind) for name, kind in wanted.items()) or not all(
             isinstance(count, int) for count in facts.get("rows", {}).values()):
         raise ValueError("an entry of the index lacks something")
@@ -79,19 +79,19 @@ class ReferenceStore:
         return self.storage.url
 
     def is_there(self) -> bool:
-        """Whether anything was ever put into it."""
+        """Return whether anything was ever put into the store."""
         return self.storage.exists(INDEX)
 
     def index(self) -> dict[str, dict[str, Any]]:
-        """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
+        """Read what the store says of each assembly: seqcol, contigs, bases. One request; nothing for a new store."""
         return self.contents()["assemblies"]
 
     def annotations(self) -> dict[str, dict[str, Any]]:
-        """What the store says of each annotation: its assembly, that one's digest, rows, bytes."""
+        """Read what the store says of each annotation: its assembly, that one's digest, rows, bytes."""
         return self.contents()["annotations"]
 
     def contents(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """What `index` and `annotations` give, as `assemblies` and `annotations`, in one request."""
+        """Read what `index` and `annotations` give, as `assemblies` and `annotations`, in one request."""
         return self._read_index()[0]
 
     def _read_index(self) -> tuple[dict[str, dict[str, dict[str, Any]]], str | None]:
@@ -105,14 +105,14 @@ class ReferenceStore:
             given = json.loads(data.decode(errors="surrogateescape"))
             if int(given["format"]) > FORMAT:
                 raise InvalidInputError(f"{self.url} is a reference store of format {given['format']}", "install a newer modos")
-            return {kind: {name: _checked_facts(facts, wanted) for name, facts in self._named(given.get(kind, {}))}
+            return {kind: {name: _check_facts(facts, wanted) for name, facts in self._iter_valid(given.get(kind, {}))}
                     for kind, wanted in _FACTS.items()}, tag
         except MALFORMED as error:
             if isinstance(error, InvalidInputError):
                 raise
             raise IntegrityError(f"{self.url}/{INDEX} is damaged", "restore it from a copy of the store") from None
 
-    def _named(self, entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    def _iter_valid(self, entries: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         """The entries of an index that can be asked for; a warning tells of those that cannot."""
         for name, facts in entries.items():
             if is_name(name):
@@ -130,7 +130,7 @@ class ReferenceStore:
             raise NotFoundError(f"there is no assembly {name} in {self.url}", f"did you mean {near}?" if near else
                                 f"it has {listing(known)}" if known else "add one with `modos reference add`") from None
 
-    def _present(self, name: str) -> tuple[Assembly | None, str | None]:
+    def _read_present(self, name: str) -> tuple[Assembly | None, str | None]:
         """An assembly with its tag; None for one that is not there, or is damaged and may be written anew."""
         try:
             data, tag = self.storage.read(assembly_key(name))
@@ -170,7 +170,7 @@ class ReferenceStore:
         check_name(name)
         contigs, known, masks, names = [], aliases or {}, MaskCollector(), set[str]()
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            for contig, path, found in _spooled(pieces(), Path(folder), masks, progress):
+            for contig, path, found in _spool(pieces(), Path(folder), masks, progress):
                 digests = found.digests()
                 if not found.length:
                     raise InvalidInputError(f"sequence {contig} is empty", "leave it out")
@@ -203,7 +203,7 @@ class ReferenceStore:
             Somebody has removed sequences meanwhile, with another assembly.
         """
         for _ in range(_ATTEMPTS):
-            present, tag = self._present(assembly.name)
+            present, tag = self._read_present(assembly.name)
             if present is not None and present.seqcol != assembly.seqcol:
                 raise AlreadyExistsError(f"there is another assembly {assembly.name} in {self.url}", "choose another name")
             united = assembly if present is None else unite(present, assembly)
@@ -224,7 +224,7 @@ class ReferenceStore:
 
     def remove(self, name: str) -> list[str]:
         """Remove an assembly and the sequences that no other has; returns their MD5."""
-        assembly = self._present(check_name(name))[0]
+        assembly = self._read_present(check_name(name))[0]
         if assembly is None and name not in self.index():
             self.assembly(name)
         gone = {contig.md5 for contig in assembly.contigs} if assembly else set()
@@ -326,7 +326,7 @@ def find_damaged(store: ReferenceStore, tables: Iterable[tuple[str, int, str]], 
 def send(source: ReferenceStore, target: ReferenceStore, key: str, size: int, digest: str, algorithm: str = "sha256",
          progress: Progress | None = None) -> int:
     """Bring a file to another store, if that lacks it, and compare it with its hash; returns the bytes sent."""
-    return size if target.put(key, size, _noted(iter_checked(source, key, size, digest, algorithm), progress)) else 0
+    return size if target.put(key, size, _report_progress(iter_checked(source, key, size, digest, algorithm), progress)) else 0
 
 
 def send_sequence(source: ReferenceStore, target: ReferenceStore, contig: StoredContig, progress: Progress | None = None) -> int:
@@ -351,7 +351,7 @@ def check_present(store: ReferenceStore, contigs: Iterable[StoredContig]) -> Non
             check_sequence(store.storage, contig)
 
 
-def _noted(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
+def _report_progress(pieces: Iterator[bytes], progress: Progress | None) -> Iterator[bytes]:
     for piece in pieces:
         yield piece
         if progress:
@@ -386,7 +386,7 @@ def iter_sequence(storage: Storage, contig: StoredContig, progress: Progress | N
         raise ChecksumMismatch(f"{storage.url}/{key} does not have the {wrong.upper()} that it is named by", "see `modos reference verify`")
 
 
-def _spooled(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
+def _spool(pieces: Pieces, folder: Path, masks: MaskCollector, progress: Progress | None) -> Iterator[tuple[str, Path, SequenceHash]]:
     """Each sequence in a file of its own, upper case, with its digests; one at a time."""
     name, file, found, path = "", None, SequenceHash(), folder / "sequence"
     try:

@@ -1,4 +1,4 @@
-"""Tables that were read once in a process of its own: what a stranger wrote may end the one that reads it.
+"""Trial reads of tables in a process of their own: a table that a stranger wrote may crash the process that reads it.
 
 That is done when a table is first used. A note in a folder of the user's own
 says so for its content, by its digest, so that it is done once on a machine.
@@ -21,7 +21,7 @@ _child = Child("modos.reference.annotations.parquet", "try_table", MEMORY, SECON
 _known: set[str] = set()
 
 
-def tried(path: Path, sha256: str) -> Path:
+def try_once(path: Path, sha256: str) -> Path:
     """A table, once it is seen that it can be read.
 
     Raises

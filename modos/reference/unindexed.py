@@ -29,7 +29,7 @@ def index_fasta(pieces: Iterable[bytes], where: str) -> dict[str, FaiEntry]:
 
 
 class _Builder:
-    """What is known of a FASTA after some of its bytes."""
+    """State of the index of a FASTA after some of its bytes."""
 
     def __init__(self, where: str):
         self._where = where

@@ -33,12 +33,12 @@ logger = logging.getLogger(__name__)
 
 
 def is_remote(path: Any) -> bool:
-    """Whether an object is at S3 or at a modos server, and not in a folder of this machine."""
+    """Return whether an object is at S3 or at a modos server, and not in a folder of this machine."""
     return str(path).startswith("s3://") or bool(_SERVED.fullmatch(str(path)))
 
 
 def served_url(endpoint: str, key: str) -> str:
-    """How clients name what a server has at a key of the folder that it serves; `.` is the folder itself."""
+    """Return the URL of a key in the folder that a server gives out; `.` is the folder itself."""
     return f"{endpoint.rstrip('/')}/files" + (f"/{quote(key)}" if key != "." else "")
 
 
@@ -128,7 +128,7 @@ def _ask(services: Services, url: str, write: bool) -> dict[str, str]:
 
 
 def _is_time(text: str) -> bool:
-    """Whether a text is a time of ISO 8601 that says of which zone."""
+    """Return whether a text is a time of ISO 8601 that says of which zone."""
     try:
         return datetime.fromisoformat(text).tzinfo is not None
     except ValueError:

@@ -15,8 +15,8 @@ _LONGEST_PAUSE, _LONGEST_LOGIN = 300.0, 3600.0  # seconds
 _SCOPE = "openid profile offline_access"
 
 
-def how_to_log_in(endpoint: str) -> dict[str, Any]:
-    """What a server says of its tokens: a `type`, `oidc` or `token`, and more.
+def discover_login(endpoint: str) -> dict[str, Any]:
+    """Ask a server how to log in: a `type`, `oidc` or `token`, and more.
 
     Raises
     ------
@@ -31,7 +31,7 @@ def how_to_log_in(endpoint: str) -> dict[str, Any]:
 
 
 def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, str], Any]) -> Login:
-    """Have a person confirm on a page, with any device, that this program may act for them.
+    """Let a person confirm on a page, with any device, that this program may act for them.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def log_in_by_device(endpoint: str, auth: dict[str, Any], show: Callable[[str, s
     raise AccessError("nobody confirmed the login in time", "try again")
 
 
-def keep(endpoint: str, login: Login) -> dict[str, Any]:
+def save_login(endpoint: str, login: Login) -> dict[str, Any]:
     """Keep a token once the server has taken it; returns who the server says that it is.
 
     Raises
@@ -79,6 +79,6 @@ def keep(endpoint: str, login: Login) -> dict[str, Any]:
     AccessError
         The server does not take it.
     """
-    caller = services.who_asks(endpoint, login.token)
+    caller = services.fetch_caller(endpoint, login.token)
     tokens.save(services.server_name(endpoint), login)
     return caller

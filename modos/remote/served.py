@@ -57,12 +57,15 @@ class ServedStorage(ReadOnlyStorage):
 
     @property
     def is_remote(self) -> bool:
+        """Return whether reading it needs the network."""
         return True
 
     def child(self, prefix: str) -> ServedStorage:
+        """Return the storage of a folder below this one; see `Storage.child`."""
         return ServedStorage(f"{self._url}/{check_key(prefix)}", f"{self._files_url}/{quote(prefix)}", self._token)
 
     def stat(self, key: str) -> ObjectInfo:
+        """Return size, tag and time of a file; see `Storage.stat`."""
         with self._ask("HEAD", key) as answer:
             size = answer.headers.get("Content-Length", "")
             if not re.fullmatch("[0-9]{1,18}", size):
@@ -70,11 +73,13 @@ class ServedStorage(ReadOnlyStorage):
             return ObjectInfo(key, int(size), answer.headers.get("ETag", ""))
 
     def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file and its tag; see `Storage.read`."""
         with self._get(key, {}) as answer:
             data = self._body(answer, key, MAX_READ)
             return data, answer.headers.get("ETag", "")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """Read a file if its tag has changed; see `Storage.read_changed`."""
         with self._get(key, {"If-None-Match": tag}) as answer:
             if answer.status_code == 304:
                 return None
@@ -82,6 +87,7 @@ class ServedStorage(ReadOnlyStorage):
             return None if now == tag else (data, now)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `Storage.read_part`."""
         if end <= start:
             return b"", self.stat(key)
         conditions = {"If-Match": if_match} if if_match else {}
@@ -99,9 +105,11 @@ class ServedStorage(ReadOnlyStorage):
             return self._body(answer, key, end - start), ObjectInfo(key, int(total), tag)
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Read bytes [start, end) of a file in pieces; see `Storage.iter_range`."""
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
     def presign(self, key: str, expires: int) -> str | None:
+        """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
         return None
 
     def _refuse(self, what: str) -> NoReturn:
@@ -126,7 +134,7 @@ class ServedStorage(ReadOnlyStorage):
         raise AssertionError
 
     def _address(self, key: str) -> str | None:
-        """Where a file is on S3; None where the server itself sends it."""
+        """Return where a file is on S3; None where the server itself sends it."""
         with self._lock:
             url, until = self._signed.get(key, ("", 0.0))
             if time.monotonic() < until:
@@ -163,14 +171,14 @@ class ServedStorage(ReadOnlyStorage):
         except ModosError:
             raise
         except (requests.RequestException, OSError) as error:
-            raise TransportError(f"cannot reach {_asked(url)}: {type(error).__name__}", "is the server running?") from None
+            raise TransportError(f"cannot reach {_server_of(url)}: {type(error).__name__}", "is the server running?") from None
 
     def _check(self, answer: Any, key: str) -> None:
         status = answer.status_code
         if status < 400 or status == 416:
             return
         answer.close()
-        where, server = f"{self._url}/{key}", _asked(answer.url)
+        where, server = f"{self._url}/{key}", _server_of(answer.url)
         if status == 404:
             raise NotFoundError(f"no file {where}")
         if status == 412:
@@ -198,7 +206,7 @@ class ServedStorage(ReadOnlyStorage):
         return bytes(data)
 
 
-def _asked(url: str) -> str:
+def _server_of(url: str) -> str:
     """The server that was asked: not the path, which for S3 carries a signature."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}"

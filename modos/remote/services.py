@@ -1,4 +1,4 @@
-"""Where the services are: named, taken from the environment, or discovered.
+"""Addresses of the services: named, taken from the environment, or discovered.
 
 An endpoint is the URL of a modos server. Its `GET /` tells where S3, htsget
 and the other services are, so that one URL is all a user needs to know.
@@ -104,7 +104,7 @@ def check_url(url: Any, what: str) -> str:
     return url.rstrip("/")
 
 
-def _origin_named(url: str) -> tuple[str, str, int]:
+def _parse_origin(url: str) -> tuple[str, str, int]:
     """Scheme, host and port of a URL that somebody has named."""
     try:
         return origin(url)
@@ -119,7 +119,7 @@ def endpoint_from_environment() -> str | None:
 
 def server_name(url: str) -> str:
     """Scheme, host and port of an http(s) URL, as text."""
-    scheme, host, port = _origin_named(url)
+    scheme, host, port = _parse_origin(url)
     return f"{scheme}://{host}:{port}"
 
 
@@ -129,7 +129,7 @@ def token_for(url: str, endpoint: str | None) -> str | None:
     MODOS_TOKEN holds it, or else `modos login` has left one for the server.
     Without an endpoint it is meant for the server that was named.
     """
-    if endpoint is not None and _origin_named(url) != _origin_named(endpoint):
+    if endpoint is not None and _parse_origin(url) != _parse_origin(endpoint):
         return None
     token = os.environ.get(TOKEN_VARIABLE, "").strip()
     if not re.fullmatch(r"[A-Za-z0-9._~+/-]*=*", token):
@@ -175,8 +175,8 @@ def get_json(url: str, params: Mapping[str, str] | None = None) -> Any:
     return fetch_json(url, params, token_for(url, None), limit=_MAX_LISTING, deadline=_LISTING_DEADLINE)
 
 
-def who_asks(endpoint: str, token: str | None) -> dict[str, Any]:
-    """What a server says of the one who asks: a name, groups, and the places to read and write; the same errors as `discover`."""
+def fetch_caller(endpoint: str, token: str | None) -> dict[str, Any]:
+    """Ask a server who the caller is: a name, groups, and the places to read and write; the same errors as `discover`."""
     caller: dict[str, Any] = fetch_json(f"{endpoint.rstrip('/')}/whoami", token=token)
     places = caller if isinstance(caller, dict) else {"read": None}
     if not all(is_texts(places.get(name, [])) for name in ("read", "write", "groups")):
@@ -185,7 +185,7 @@ def who_asks(endpoint: str, token: str | None) -> dict[str, Any]:
 
 
 def is_texts(value: Any) -> bool:
-    """Whether the JSON of a stranger is a list of texts."""
+    """Return whether the JSON of a stranger is a list of texts."""
     return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 

@@ -40,7 +40,7 @@ class Login:
 
     @classmethod
     def from_answer(cls, answer: dict[str, Any], token_endpoint: str, client_id: str, refresh_token: str | None) -> Login:
-        """What a token endpoint gives (RFC 6749, section 5.1)."""
+        """Make a login of the answer of a token endpoint (RFC 6749, section 5.1)."""
         token, seconds = answer.get("access_token"), answer.get("expires_in")
         if not isinstance(token, str) or not token:
             raise ProtocolError(f"{token_endpoint} gives no token")
@@ -100,17 +100,17 @@ def post_form(url: str, fields: dict[str, str]) -> tuple[int, dict[str, Any]]:
 
 
 def load(server: str) -> Login | None:
-    """What is kept for a server."""
+    """Load the login that is stored for a server."""
     keyring = _keyring()
     text = keyring.get_password(_SERVICE, server) if keyring else None
     try:
         found = json.loads(text) if text else _read_file().get(server)
-        return _checked(Login(**found)) if found else None
+        return _check(Login(**found)) if found else None
     except (ValueError, TypeError, RecursionError):
         return None
 
 
-def _checked(login: Login) -> Login:
+def _check(login: Login) -> Login:
     """ValueError where what was kept is nothing that was written."""
     texts = (login.token, login.refresh_token or "", login.token_endpoint or "", login.client_id or "")
     if not all(isinstance(text, str) for text in texts) or not isinstance(login.expires, (int, float, type(None))) \
@@ -140,14 +140,14 @@ def remove(server: str) -> bool:
     return known
 
 
-def place() -> Path:
+def token_file() -> Path:
     """The file."""
     folder = os.environ.get("MODOS_CONFIG_DIR")
     return (Path(folder) if folder else Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "modos") / "tokens.json"
 
 
 def _read_file() -> dict[str, Any]:
-    path = place()
+    path = token_file()
     try:
         if path.stat().st_mode & 0o077:
             raise AccessError(f"others can read {path}, which holds your tokens", f"chmod 600 {path}; then log in again")
@@ -160,7 +160,7 @@ def _read_file() -> dict[str, Any]:
 
 
 def _write_file(kept: dict[str, Any]) -> None:
-    path = place()
+    path = token_file()
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor, part = tempfile.mkstemp(dir=path.parent, prefix=".tokens.")  # of mode 0600
     try:

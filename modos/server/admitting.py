@@ -14,7 +14,7 @@ _BUSY = {"error": "busy", "message": "the server has too many requests: ask agai
 
 
 def most_requests() -> int:
-    """How many requests a process answers at once: each may need a file or a connection to S3 beside its own, and as many may wait."""
+    """Return the number of requests a process answers at once: each may need two files or connections, and as many may wait."""
     allowed, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if allowed == resource.RLIM_INFINITY:
         return _MOST
@@ -30,6 +30,7 @@ class Admission:
         self._running = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "http" and self._running >= self._most and scope["path"] != ALIVE:
             await JSONResponse(_BUSY, 503, {"Connection": "close", "Retry-After": "5"})(scope, receive, send)
             return

@@ -13,4 +13,5 @@ class JsonAnswer(JSONResponse):
     """The same JSON, with the characters that `hidden` tells of as `\\u009b`."""
 
     def render(self, content: Any) -> bytes:
+        """Return the answer as JSON."""
         return escape_text(super().render(content).decode()).encode()

@@ -24,7 +24,7 @@ from modos.server.auth import Access, Authentication, Pages
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
 from modos.server.hosts import KnownHosts
-from modos.server.metrics import Observed, metrics, say_how_to_take
+from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.parameters import check_parameters
 from modos.storage import Storage
 
@@ -64,7 +64,7 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
     fuzon_url
         The server of codes that clients are told; this one's where it is None.
     """
-    storage = storage.apart(ROOT_KEY)
+    storage = storage.confine(ROOT_KEY)
     catalog = Catalog(storage, max_age=max_age)
     access = access or Access(dict.fromkeys(tokens, "token"))
     s3 = (s3_url or storage.endpoint_url) if storage.is_remote else None
@@ -96,12 +96,12 @@ def create_app(storage: Storage, *, s3_url: str | None = None, public_url: str |
 def _add_health(app: FastAPI, storage: Storage) -> None:
     @app.get(ALIVE, dependencies=[Depends(check_parameters)])
     async def is_alive() -> dict[str, str]:
-        """Whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
+        """Return whether the server runs; it is answered without a thread, so that a crowd cannot keep it waiting."""
         return {"status": "ok"}
 
     @app.get("/readyz", dependencies=[Depends(check_parameters)])
     def is_ready() -> JSONResponse:
-        """Whether it can read what it serves."""
+        """Return whether it can read what it serves."""
         try:
             storage.exists(ROOT_KEY)
         except ModosError as error:
@@ -126,6 +126,7 @@ class PlainPaths:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "http":
             path = re.sub("/{2,}", "/", scope["path"]).rstrip("/") or "/"
             if path in INNER and scope.get("raw_path", path.encode()) != path.encode():
@@ -153,12 +154,12 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
 def _answer_defect(request: Request, error: Exception) -> JSONResponse:
     """This answer is made outside of all that looks at requests."""
     answer = JSONResponse({"error": "error", "message": "the server cannot answer this: it is noted in its log"}, 500)
-    say_how_to_take(answer.headers)
+    add_headers(answer.headers)
     return answer
 
 
 def _invalid(error: Any) -> InvalidInputError:
-    """What is wrong with the parameters of a request, in one line."""
+    """Describe what is wrong with the parameters of a request, in one line."""
     first = error.errors()[0]
     return InvalidInputError(f"the parameter {first['loc'][-1]}: {first['msg'].lower()}")
 

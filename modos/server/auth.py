@@ -1,4 +1,4 @@
-"""Who asks: bearer tokens of a file or of an OpenID provider, and pages of other origins."""
+"""Authentication: bearer tokens of a file or of an OpenID provider, and pages of other origins."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def read_tokens(path: str | Path) -> dict[str, str]:
 
 
 class Access:
-    """Says who asks, and what they may do.
+    """Rules and tokens that decide who a caller is and what they may do.
 
     Parameters
     ----------
@@ -83,18 +83,18 @@ class Access:
 
     @classmethod
     def from_file(cls, path: str | Path) -> Access:
-        """What an access file says; its errors are those of `read_access` and `read_tokens`."""
+        """Read an access file; its errors are those of `read_access` and `read_tokens`."""
         found = read_access(path)
         return cls(read_tokens(found.tokens) if found.tokens else None, found.rules, found.oidc)
 
     async def prepare(self, authorization: str) -> None:
-        """Have the keys of the provider fetched, where a header `Authorization` needs them."""
+        """Fetch the keys of the provider, where a header `Authorization` needs them."""
         token = _bearer(authorization)
         if self._provider and _digest(token) not in self._names and token.count(".") == 2:
             await self._provider.prepare(token)
 
     def identify(self, authorization: str) -> Caller:
-        """Who sends a header `Authorization`, by what is known; see `prepare`.
+        """Identify the sender of a header `Authorization`, by what is known; see `prepare`.
 
         Raises
         ------
@@ -110,17 +110,17 @@ class Access:
         raise HtsgetError("InvalidAuthentication", "the token is not valid")
 
     async def login(self) -> dict[str, Any] | None:
-        """How to get a token; None where none is needed."""
+        """Return how to get a token; None where none is needed."""
         if self._provider is None or self.oidc is None:
             return {"type": "token"} if self._is_closed else None
-        provider = await self._provider.described()
+        provider = await self._provider.fetch_description()
         return {"type": "oidc", "issuer": self.oidc.issuer, "client_id": self.oidc.client_id, "audience": self.oidc.audience,
                 "device_authorization_endpoint": provider.get("device_authorization_endpoint"),
                 "token_endpoint": provider.get("token_endpoint")}
 
     @property
     def identifies(self) -> bool:
-        """Whether tokens mean anything here."""
+        """Return whether tokens mean anything here."""
         return self._is_closed
 
     def places(self, caller: Caller, action: Action) -> tuple[str, ...]:
@@ -130,7 +130,7 @@ class Access:
         return () if action == "write" or self._is_closed and caller == ANYONE else ("",)
 
     def allows(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> bool:
-        """Whether somebody may do something with a key and all that is below it.
+        """Return whether somebody may do something with a key and all that is below it.
 
         Parameters
         ----------
@@ -156,13 +156,14 @@ class Access:
 
 
 class Authentication:
-    """Finds out who asks (RFC 6750); a token that is not valid is refused wherever it is sent."""
+    """Middleware that identifies callers (RFC 6750); an invalid token is refused wherever it is sent."""
 
     def __init__(self, app: ASGIApp, access: Access):
         self._app = app
         self._access = access
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "http" and self._access.identifies:
             authorization = Headers(scope=scope).get("Authorization")
             if authorization:
@@ -176,7 +177,7 @@ class Authentication:
 
 
 def caller_of(request: Request) -> Caller:
-    """Who sent a request."""
+    """Return the sender of a request."""
     caller: Caller = request.scope.get(_CALLER, ANYONE)
     return caller
 
@@ -197,6 +198,7 @@ class Pages:
                                     expose_headers=("Content-Range", "Accept-Ranges", "ETag"))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         is_open = scope["type"] == "http" and scope["path"].startswith(_OPEN_TO_PAGES)
         await (self._open if is_open else self._app)(scope, receive, send)
 

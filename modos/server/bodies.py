@@ -27,7 +27,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             async for piece in request.stream():
                 body += piece
                 if len(body) > limit:
-                    raise HtsgetError("PayloadTooLarge", f"a request has at most {_shown(limit)}")
+                    raise HtsgetError("PayloadTooLarge", f"a request has at most {_format_size(limit)}")
     except TimeoutError:
         raise HtsgetError("InvalidInput", f"the request did not come within {DEADLINE:g} seconds") from None
     except ClientDisconnect:
@@ -35,5 +35,5 @@ async def read_body(request: Request, limit: int) -> bytes:
     return bytes(body)
 
 
-def _shown(size: int) -> str:
+def _format_size(size: int) -> str:
     return f"{size >> 20} MiB" if size >= 1 << 20 else f"{size >> 10} KiB"

@@ -34,7 +34,7 @@ class Newest:
             if path and state and state != self._state:
                 self._state = state
                 try:
-                    self._index = Index(path, mapped=False).checked()
+                    self._index = Index(path, mapped=False).check()
                 except ModosError as error:
                     logger.error("%s", error)
             return self._index

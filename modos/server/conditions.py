@@ -14,10 +14,10 @@ def entity_tag(tag: str) -> str:
     return tag if _TAG.fullmatch(tag) else f'"{tag}"'
 
 
-def refused(request: Request, tag: str) -> Response | None:
-    """What is answered in the place of a file of a tag: 412 or 304, where a condition is not met; else None."""
+def check_conditions(request: Request, tag: str) -> Response | None:
+    """Return the answer in the place of a file of a tag, 412 or 304, where a condition is not met; else None."""
     headers = {"ETag": tag}
-    wanted, known = (_given(request, name) for name in ("if-match", "if-none-match"))
+    wanted, known = (_read_header(request, name) for name in ("if-match", "if-none-match"))
     if wanted is not None and not _matches(wanted, tag, weakly=False):
         return Response(status_code=412, headers=headers)
     if known is not None and _matches(known, tag, weakly=True):
@@ -26,12 +26,12 @@ def refused(request: Request, tag: str) -> Response | None:
 
 
 def wants_part(request: Request, tag: str) -> bool:
-    """Whether the header Range is to be honoured: not where If-Range is about another file, by its tag or a date."""
-    given = _given(request, "if-range")
+    """Return whether to honour the header Range: not where If-Range is about another file, by its tag or a date."""
+    given = _read_header(request, "if-range")
     return given is None or given.strip() == tag and not tag.startswith("W/")
 
 
-def _given(request: Request, name: str) -> str | None:
+def _read_header(request: Request, name: str) -> str | None:
     values = request.headers.getlist(name)
     return ", ".join(values) if values else None
 

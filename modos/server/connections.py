@@ -30,6 +30,7 @@ class BoundedProtocol(H11Protocol):
         self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: Any) -> None:
+        """Admit a connection; see `asyncio.Protocol`."""
         super().connection_made(transport)
         if self._most is not None and len(self.connections) > 2 * self._most and not self._make_room():
             transport.abort()
@@ -47,34 +48,39 @@ class BoundedProtocol(H11Protocol):
         return True
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Forget a connection; see `asyncio.Protocol`."""
         self._stop_waiting()
         self.resume_writing()
         super().connection_lost(exc)
 
     def handle_events(self) -> None:
+        """Handle what the client sends; see uvicorn's `H11Protocol`."""
         super().handle_events()
         self._watch()
 
     def on_response_complete(self) -> None:
+        """Wait for the next request; see uvicorn's `H11Protocol`."""
         super().on_response_complete()
         self._watch()
 
     def pause_writing(self) -> None:
+        """Watch whether the client takes what is sent; see `asyncio.Protocol`."""
         super().pause_writing()
-        self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, self.transport.get_write_buffer_size())
+        self._stalled = self.loop.call_later(STALLED, self._check_progress, self.transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
+        """End the watch; see `asyncio.Protocol`."""
         super().resume_writing()
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
 
-    def _look_whether_taken(self, before: int) -> None:
+    def _check_progress(self, before: int) -> None:
         left = self.transport.get_write_buffer_size()
         if left > before - _SOME:
             self.transport.abort()
         else:
-            self._stalled = self.loop.call_later(STALLED, self._look_whether_taken, left)
+            self._stalled = self.loop.call_later(STALLED, self._check_progress, left)
 
     def _watch(self) -> None:
         if self.cycle is not None and not self.cycle.response_complete:

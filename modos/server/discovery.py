@@ -1,4 +1,4 @@
-"""Where the services are, who asks, and what they may do."""
+"""Discovery of the services, of the caller, and of what the caller may do."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
 
     @router.get("/authorize", include_in_schema=False)
     def authorize(request: Request) -> dict[str, str]:
-        """Whether a gateway is to pass on the request that it describes, whose parameters come as well."""
+        """Return whether a gateway is to pass on the request that it describes, whose parameters come as well."""
         try:
             path = unquote(urlsplit(request.headers.get("X-Forwarded-Uri", "")).path)
         except ValueError:
@@ -78,9 +78,9 @@ def create_router(storage: Storage, access: Access, s3: str | None, public_url: 
         except ValidationError as error:
             first = error.errors()[0]
             raise InvalidInputError(f"the request: {' '.join(map(str, first['loc']))} {first['msg'].lower()}") from None
-        return await run_in_threadpool(given, caller, wanted)
+        return await run_in_threadpool(make_credentials, caller, wanted)
 
-    def given(caller: Caller, wanted: Wanted) -> dict[str, Any]:
+    def make_credentials(caller: Caller, wanted: Wanted) -> dict[str, Any]:
         from modos.storage.s3 import S3Storage
         from modos.storage.sts import scoped_credentials
 

@@ -64,7 +64,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
                 "organization": {"name": "modos", "url": "https://w3id.org/sdsc-ordes/modos-schema/"},
                 "maxBulkRequestLength": 1}
 
-    def described(request: Request, key: str, name: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
+    def describe(request: Request, key: str, name: str, root: dict[str, Any], attributes: dict[str, Any]) -> dict[str, Any]:
         created = str(root.get("creation_date") or "1970-01-01")
         return {"id": object_id(key), "self_uri": f"drs://{urlsplit(base(request)).netloc}/{object_id(key)}",
                 "name": name.rpartition("/")[2], "created_time": created if "T" in created else f"{created}T00:00:00Z",
@@ -78,7 +78,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         if catalog.is_object(key):
             return bundle(request, key)
         key, attributes, root = find(request, drs_id)
-        answer = described(request, key, name_of(key), root, attributes) | {
+        answer = describe(request, key, name_of(key), root, attributes) | {
             "size": catalog.storage.stat(key).size, "mime_type": "application/octet-stream",
             "access_methods": [{"type": urlsplit(base(request)).scheme, "access_id": "file"}],
             "checksums": _checksums(key, attributes)}
@@ -92,7 +92,7 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
         files = {f"{key}/{a['data_path']}": a for a in metadata.values()
                  if a.get("data_path") and not is_array_path(a["data_path"])}
         known = [checksum["checksum"] for file, a in files.items() for checksum in _checksums(file, a)]
-        return described(request, key, key, root, root) | {
+        return describe(request, key, key, root, root) | {
             "size": sum(a.get("data_size") or 0 for a in files.values()),
             "checksums": [{"type": "blake2b-512", "checksum": hashlib.blake2b("".join(sorted(known)).encode()).hexdigest()}],
             "contents": [{"name": name_of(file.removeprefix(f"{key}/")), "id": object_id(file),
@@ -114,6 +114,6 @@ def create_router(catalog: Catalog, access: Access, base_url: str | None) -> API
 
 
 def _checksums(key: str, attributes: dict[str, Any]) -> list[dict[str, str]]:
-    """What the metadata have; none for a sealed file, where it covers the body alone."""
+    """Return the checksums that metadata have; none for an encrypted file, where it covers the body alone."""
     checksum = attributes.get("data_checksum")
     return [{"type": "blake2b-512", "checksum": checksum}] if checksum and not is_encrypted(key) else []

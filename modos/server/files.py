@@ -14,7 +14,7 @@ from modos.object.old_layout import OLD_ROOT_KEY
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.auth import Access, caller_of
-from modos.server.conditions import entity_tag, refused, wants_part
+from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import PIECE, Pieces, iter_file
 from modos.storage import check_key
@@ -54,7 +54,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         except NotFoundError:
             raise NotFoundError(f"there is no file {key}") from None
         tag = entity_tag(info.etag)
-        if answer := refused(request, tag):
+        if answer := check_conditions(request, tag):
             return answer
         if local:
             return LargeFileResponse(local, media_type="application/octet-stream", headers={"ETag": tag})

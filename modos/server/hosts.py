@@ -1,4 +1,4 @@
-"""Which server a request is for: pages of others may not reach it under a name of theirs that leads to this machine."""
+"""Check of the host that a request is for: pages of others may not reach it under a name of theirs that leads to this machine."""
 
 from __future__ import annotations
 
@@ -30,6 +30,7 @@ class KnownHosts:
             self._names.add(urlsplit(public_url).hostname or "localhost")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] == "http" and _is_loopback((scope.get("server") or ("",))[0]):
             host = Headers(scope=scope).get("Host")
             if host is not None and not self._is_ours(host):
@@ -46,7 +47,7 @@ class KnownHosts:
 
 
 def _is_loopback(address: str) -> bool:
-    """Whether a connection ends at the loopback address; a socket for IPv6 and IPv4 shows one of IPv4 as `::ffff:127.0.0.1`."""
+    """Return whether a connection ends at the loopback address; a socket for both IPv6 and IPv4 has `::ffff:127.0.0.1`."""
     parsed = _parse(address)
     return parsed is not None and (getattr(parsed, "ipv4_mapped", None) or parsed).is_loopback
 

@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
-from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, is_encrypted, keys_named, streamable_format
+from modos.formats import BGZF_EOF, FORMATS, STORED_KEY_HEADER, RecordKind, find_keys, is_encrypted, streamable_format
 from modos.genomics.htsget.protocol import MEDIA_TYPE, Block, HtsgetError, Ticket
 from modos.genomics.htsget.query import HEADER_CLASS, Query
 from modos.genomics.index import Segment
@@ -76,7 +76,7 @@ def _add_endpoints(router: APIRouter, kind: RecordKind, tickets: Callable[[Reque
 
 
 def _answer(tickets: _Tickets, kind: RecordKind, file_id: str, query: Query) -> Response:
-    return Response(tickets.ticket(kind, file_id, query).to_bytes(), media_type=MEDIA_TYPE)
+    return Response(tickets.make_ticket(kind, file_id, query).to_bytes(), media_type=MEDIA_TYPE)
 
 
 class _Tickets:
@@ -89,11 +89,11 @@ class _Tickets:
         self._exact = STORED_KEY_HEADER in request.headers
         self._authorization = request.headers.get("Authorization")
 
-    def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
+    def make_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """The ticket: one stream, with every record once and in the file's order."""
         key = find_file(self._catalog, kind, file_id, query.format, exact=self._exact)
         if partial.is_made(query, streamable_format(key).name):
-            return Ticket("BAM", tuple(self._made_blocks(key, query)))
+            return Ticket("BAM", tuple(self._make_blocks(key, query)))
         if query.header_only:
             plan, block_class = self._planner.plan_header(key), HEADER_CLASS
         else:
@@ -117,7 +117,7 @@ class _Tickets:
         if inline:
             yield Block("", block_class=block_class, content=b"".join(inline))
 
-    def _made_blocks(self, key: str, query: Query) -> Iterator[Block]:
+    def _make_blocks(self, key: str, query: Query) -> Iterator[Block]:
         """Blocks of the header, and of what is made of the records."""
         info, chunks = self._planner.find_chunks(key, query.regions or None, partial.SPLIT)
         header = self._planner.plan_header(key)
@@ -130,7 +130,7 @@ class _Tickets:
             yield Block("", content=BGZF_EOF)
 
     def _address(self, key: str) -> tuple[str, dict[str, str]]:
-        """Where a client gets the file's bytes, and what it has to send for that."""
+        """Return where a client gets the file's bytes, and what it has to send for that."""
         signed = self._catalog.storage.presign(key, EXPIRES)
         if signed:
             return signed, {}
@@ -138,7 +138,7 @@ class _Tickets:
 
     @property
     def _credentials(self) -> dict[str, str]:
-        """What a client has to send to this server."""
+        """Return the headers that a client has to send to this server."""
         return {"Authorization": self._authorization} if self._authorization else {}
 
 
@@ -168,7 +168,7 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
     found: dict[str, str] = {}
     for name in reversed(_PREFERENCE[kind]):
         for suffix in FORMATS[name].suffixes:
-            keys = [stem + suffix] if exact else keys_named(known, stem + suffix)
+            keys = [stem + suffix] if exact else find_keys(known, stem + suffix)
             if len(keys) > 1:
                 raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
             found |= {name: prefix + key for key in keys if key in known}

@@ -38,13 +38,13 @@ def create_router(catalog: Catalog, access: Access, s3: str | None) -> APIRouter
         """The objects; with a search those that have it, as far as they can be read."""
         wanted, left = selection(request, after), _LeftOut()
         keys = (key for key, _ in catalog.find(search, wanted, left.note)) if search else filter(wanted, catalog.iter_objects())
-        return left.told(_page(keys, limit, lambda key: key, catalog.url), catalog)
+        return left.add_to(_page(keys, limit, lambda key: key, catalog.url), catalog)
 
     @router.get("/meta")
     def list_metadata(request: Request, limit: Limit = None, after: After = None, search: Search = "") -> dict[str, Any]:
         """The objects with their metadata; those that cannot be read are named in `left_out`."""
         left = _LeftOut()
-        return left.told(_page(catalog.find(search, selection(request, after), left.note), limit, lambda found: found[0],
+        return left.add_to(_page(catalog.find(search, selection(request, after), left.note), limit, lambda found: found[0],
                                lambda found: {"path": catalog.url(found[0]), "meta": found[1]}), catalog)
 
     @router.get("/get")
@@ -65,10 +65,10 @@ class _LeftOut:
         self._found: list[tuple[str, ModosError]] = []
 
     def note(self, key: str, error: ModosError) -> None:
-        """One of them."""
+        """Note an object that is left out."""
         self._found.append((key, error))
 
-    def told(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
+    def add_to(self, answer: dict[str, Any], catalog: Catalog) -> dict[str, Any]:
         """An answer that names them, as far as its page goes; as it is where there are none."""
         last = answer.get("next")
         left = [{"path": catalog.url(key), "reason": "damaged" if isinstance(error, IntegrityError) else "unreadable"}

@@ -1,4 +1,4 @@
-"""What an operator sees: a line of log and some numbers for each request."""
+"""Observation for operators: a line of log and some numbers for each request."""
 
 from __future__ import annotations
 
@@ -40,6 +40,7 @@ class Observed:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -53,7 +54,7 @@ class Observed:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers[_HEADER] = request_id
-                say_how_to_take(headers)
+                add_headers(headers)
             sent += len(message.get("body", b""))
             await send(message)
 
@@ -72,7 +73,7 @@ class Observed:
                 "caller": caller.name if caller else None})
 
 
-def say_how_to_take(headers: MutableHeaders) -> None:
+def add_headers(headers: MutableHeaders) -> None:
     """Add what every answer says: its type is not to be guessed, and it is kept only where it can be asked about again."""
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "private, no-cache" if "ETag" in headers else "private, no-store")
@@ -90,9 +91,10 @@ def metrics() -> Response:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line."""
+    """Log format of one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Format a record of the log as one line."""
         line: dict[str, Any] = {"time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"), "level": record.levelname.lower(),
                                 "logger": record.name, "message": record.getMessage()}
         line |= {name: getattr(record, name) for name in _FIELDS if hasattr(record, name)}
@@ -102,9 +104,10 @@ class JsonLines(logging.Formatter):
 
 
 class TextLines(logging.Formatter):
-    """One line for people."""
+    """Log format of one line for people."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Format a record of the log as one line."""
         text = f"{self.formatTime(record, '%H:%M:%S')} {record.levelname.lower()} {record.getMessage()}"
         text += "".join(f" {name}={getattr(record, name)}" for name in _FIELDS if getattr(record, name, None) is not None)
         return escape_line(text) + ("\n" + escape_text(self.formatException(record.exc_info)) if record.exc_info else "")

@@ -35,19 +35,19 @@ _CHUNK = re.compile("([0-9a-f]{1,16})-([0-9a-f]{1,16})")
 
 
 def is_made(query: Query, format_name: str) -> bool:
-    """Whether what a query asks for has to be made: some fields or tags of a BAM."""
+    """Return whether what a query asks for has to be made: some fields or tags of a BAM."""
     return format_name == _FORMAT.name and query.is_partial and not query.header_only
 
 
 def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query: Query) -> list[str]:
-    """Where the records between some virtual offsets of a file are given out, in parts; the last has the end marker.
+    """Return the addresses of the records between some virtual offsets of a file, in parts; the last has the end marker.
 
     Parameters
     ----------
     tag
         The file's, so that no other file is taken for it.
     """
-    parts = list(_grouped(chunks))
+    parts = list(_group(chunks))
     lists = {name: ",".join(names) for name, names in query.lists().items()}
     found = []
     for number, part in enumerate(parts, 1):
@@ -57,7 +57,7 @@ def addresses(base_url: str, key: str, tag: str, chunks: Sequence[Chunk], query:
     return found
 
 
-def _grouped(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
+def _group(chunks: Iterable[Chunk]) -> Iterator[list[Chunk]]:
     """Some chunks at a time, of not too many bytes."""
     part: list[Chunk] = []
     size = 0
@@ -81,7 +81,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     def get_reads(key: str, request: Request, tag: str, chunks: str, last: bool = False, fields: str | None = None,
                   tags: str | None = None, notags: str | None = None) -> Response:
         """The records between virtual offsets of a BAM with some `fields` and `tags`, as a ticket has it."""
-        access.check(caller_of(request), "read", _checked(key))
+        access.check(caller_of(request), "read", _check(key))
         key = _find_bam(catalog, key)
         lists = {"fields": fields, "tags": tags, "notags": notags}
         query = Query.from_params({name: value for name, value in lists.items() if value is not None}, "reads")
@@ -97,7 +97,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
     return router
 
 
-def _checked(key: str) -> str:
+def _check(key: str) -> str:
     try:
         return check_key(key)
     except InvalidInputError:
@@ -126,6 +126,6 @@ def _iter_made(storage: Storage, plan: Plan, header: Header, blanking: Blanking,
     """The records of a plan with what is wanted of them, in BGZF blocks; the end marker comes when all went well."""
     opening = Opening(replace(header, end=0), b"", iter_plan(storage, plan, _WORKERS))
     runs = blanking.apply_to_runs(slicing.select(opening, _FORMAT, None, threads=1))
-    yield from map(compress, slicing.filled(runs))
+    yield from map(compress, slicing.fill_blocks(runs))
     if is_last:
         yield BGZF_EOF

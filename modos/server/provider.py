@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class Remembered(Generic[Value]):
-    """What is said elsewhere, fetched by one thread at a time; nobody who asks for it is held up.
+    """Value from elsewhere, fetched by one thread at a time; nobody who asks for it has to wait.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Remembered(Generic[Value]):
 
     @property
     def value(self) -> Value | None:
-        """What was fetched last; None where nothing was."""
+        """Value that was fetched last; None where nothing was."""
         return self._known[1] if self._known else None
 
     @property
@@ -62,7 +62,7 @@ class Remembered(Generic[Value]):
 
     @property
     def is_failing(self) -> bool:
-        """Whether the last attempt failed."""
+        """Return whether the last attempt failed."""
         return self._failures > 0
 
     def begin(self, pause: float = 0) -> Future[None] | None:
@@ -105,7 +105,7 @@ class Provider:
         self._keys: Remembered[dict[str | None, Any]] = Remembered(f"the keys of {oidc.issuer}", self._fetch_keys)
 
     async def prepare(self, token: str) -> None:
-        """Have the key of a token fetched where that may help.
+        """Fetch the key of a token where that may help.
 
         Keys that are at hand are used at once, and made anew beside the work
         once they are old; what has to wait is a token of an unknown key, and
@@ -126,7 +126,7 @@ class Provider:
             await self._keys.wait(AGAIN)
 
     def identify(self, token: str) -> Caller:
-        """Whose a token is, by the keys that are known.
+        """Identify the owner of a token, by the keys that are known.
 
         Raises
         ------
@@ -152,8 +152,8 @@ class Provider:
         return Caller(name, frozenset(group for group in groups if isinstance(group, str)) if isinstance(groups, list) else
                       frozenset())
 
-    async def described(self) -> dict[str, Any]:
-        """What the provider says of itself (OpenID Connect Discovery 1.0, section 4); nothing while it is away."""
+    async def fetch_description(self) -> dict[str, Any]:
+        """Return the provider's description (OpenID Connect Discovery 1.0, section 4); nothing while it is away."""
         if self._description.value is None:
             await self._description.wait()
         elif self._description.age > _DESCRIPTION_KEPT:

@@ -21,7 +21,7 @@ from modos.reference.computed import ComputedDigests
 from modos.reference.store import INDEX, ReferenceStore
 from modos.server.auth import Access, caller_of
 from modos.server.answers import JsonAnswer
-from modos.server.conditions import entity_tag, refused, wants_part
+from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces, iter_file
 
@@ -41,7 +41,7 @@ Found = tuple[StoredContig, list[dict[str, str]]]
 
 
 class Sequences:
-    """What a store has, by digest; each is computed from the bytes before anything is given out by it."""
+    """Sequences of a store by digest; each digest is computed from the bytes before anything is given out by it."""
 
     def __init__(self, store: ReferenceStore):
         self._store = store
@@ -140,7 +140,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
             raise IntegrityError(f"{key} of the store does not have {contig.length:,} bytes")
         tag, part_of = entity_tag(contig.md5), partial(iter_file, store.storage, key, tag=info.etag)
         if start is None and end is None:
-            return refused(request, tag) or _send(part_of, contig.length, request, _TEXT, tag)
+            return check_conditions(request, tag) or _send(part_of, contig.length, request, _TEXT, tag)
         if "range" in request.headers:
             raise InvalidInputError("a range is given twice: by the header Range, and by start or end")
         low, high = _number("start", start, 0), _number("end", end, contig.length)
@@ -150,7 +150,7 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if high > contig.length or (low >= contig.length and low):
             return JSONResponse({"error": "range", "message": f"the sequence has {contig.length:,} bases"}, 416)
         part = entity_tag(f"{contig.md5}-{low}-{high}")
-        return refused(request, part) or _stream(part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
+        return check_conditions(request, part) or _stream(part_of, low, high, request, 200, {"Accept-Ranges": "none", "ETag": part}, _TEXT)
 
     @router.head("/references/{key:path}", include_in_schema=False, dependencies=[Depends(check_parameters)])
     @router.get("/references/{key:path}", dependencies=[Depends(check_parameters)])
@@ -162,16 +162,16 @@ def create_router(store: ReferenceStore | None, access: Access) -> APIRouter:
         if key == INDEX and not store.storage.exists(INDEX):
             return JSONResponse({"format": 1, "assemblies": {}, "annotations": {}})
         info = store.storage.stat(key)
-        if key.startswith("sequences/") and sequence_key(sequences.computed.of(key, info.size, info.etag).md5) != key:
+        if key.startswith("sequences/") and sequence_key(sequences.computed.find(key, info.size, info.etag).md5) != key:
             raise IntegrityError(f"{key} of the store does not have the MD5 that it is named by")
         tag, kind = entity_tag(info.etag), "application/json" if key.endswith(".json") else "application/octet-stream"
-        return refused(request, tag) or _send(partial(iter_file, store.storage, key, tag=info.etag), info.size, request, kind, tag)
+        return check_conditions(request, tag) or _send(partial(iter_file, store.storage, key, tag=info.etag), info.size, request, kind, tag)
 
     return router
 
 
 def _accepts(request: Request, kind: str) -> bool:
-    """Whether a client takes a kind of answer (RFC 9110, section 12.5.1)."""
+    """Return whether a client takes a kind of answer (RFC 9110, section 12.5.1)."""
     for part in request.headers.get("accept", "*/*").lower().split(","):
         accepted, *parameters = (word.strip() for word in part.split(";"))
         if accepted in _ACCEPTED[kind] and not any(re.fullmatch(r"q=0(\.0*)?", word) for word in parameters):

@@ -1,4 +1,4 @@
-"""Who may read and write what: one file, in TOML."""
+"""Rules of access, who may read and write what: one file, in TOML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _WHO = re.compile(r"anyone|(user|group):.+")
 
 @dataclass(frozen=True)
 class Caller:
-    """Who asks; nobody in particular has an empty name."""
+    """Sender of a request; an anonymous one has an empty name."""
 
     name: str = ""
     groups: frozenset[str] = frozenset()
@@ -42,12 +42,12 @@ class Rule:
     write: tuple[str, ...] = ()
 
     def concerns(self, caller: Caller) -> bool:
-        """Whether somebody is one of its people."""
+        """Return whether a caller is one of its people."""
         names = {"anyone"} | {f"group:{group}" for group in caller.groups}
         return bool(self.who & (names | {f"user:{caller.name}"} if caller.name else names))
 
     def places(self, action: Action) -> tuple[str, ...]:
-        """Where the action is allowed."""
+        """Return the places where the action is allowed."""
         return self.write if action == "write" else self.read + self.write
 
 
@@ -88,7 +88,7 @@ class Oidc:
 
 @dataclass(frozen=True)
 class AccessFile:
-    """What an access file says."""
+    """Contents of an access file."""
 
     rules: Rules
     oidc: Oidc | None = None
@@ -170,7 +170,7 @@ def _string(value: Any, where: str) -> str:
 
 
 def is_public(setting: Mapping[str, str]) -> bool:
-    """Whether anybody is to read the bucket: what MODOS_PUBLIC_READ says, and else whether there are no rules.
+    """Return whether everybody may read the bucket: what MODOS_PUBLIC_READ says, else whether there are no rules.
 
     Raises
     ------

@@ -111,7 +111,7 @@ class Settings:
                   Access(read_tokens(self.token_file)) if self.token_file else None)
         return create_app(open_served(self.place, self.s3_url, self.s3_kwargs), access=access, max_age=self.max_age,
                           references=_open_references(self.references, self.s3_kwargs),
-                          index=Index(self.codes, mapped=False).checked() if self.codes else None,
+                          index=Index(self.codes, mapped=False).check() if self.codes else None,
                           s3_url=s3_url, public_url=public_url, htsget_url=htsget_url, fuzon_url=fuzon_url)
 
 

@@ -36,6 +36,7 @@ class Pieces(StreamingResponse):
             yield piece
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on (ASGI)."""
         try:
             await super().__call__(scope, receive, send)
         finally:

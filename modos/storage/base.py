@@ -1,4 +1,4 @@
-"""What every storage can do."""
+"""Protocols and base class of storages."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ByteRange(NamedTuple):
 
 @dataclass(frozen=True)
 class ObjectInfo:
-    """What a storage knows of one key: size in bytes, a tag that changes with the content, when it was written.
+    """Size in bytes, tag that changes with the content, and time of writing of one key.
 
     The time is by the storage's own clock, see `Storage.now`; None where it
     is not told.
@@ -58,7 +58,7 @@ class ObjectInfo:
 
 @dataclass(frozen=True)
 class Partial:
-    """What a write that did not end has left: the key or upload, its owner's mark, its age in seconds."""
+    """Remains of a write that did not end: the key or upload, its owner's mark, its age in seconds."""
 
     name: str
     mark: str
@@ -66,7 +66,7 @@ class Partial:
 
 
 class Readable(Protocol):
-    """What it takes of a storage to read ranges of its files; see `Storage`."""
+    """Protocol of a storage from which ranges of files can be read; see `Storage`."""
 
     @property
     def url(self) -> str:
@@ -74,7 +74,7 @@ class Readable(Protocol):
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading it needs the network."""
+        """Return whether reading it needs the network."""
 
     def stat(self, key: str) -> ObjectInfo:
         """Size and tag of one key."""
@@ -106,7 +106,7 @@ class Storage(ABC):
 
     @property
     def is_remote(self) -> bool:
-        """Whether reading it needs the network."""
+        """Return whether reading it needs the network."""
         return True
 
     @property
@@ -172,19 +172,19 @@ class Storage(ABC):
             it gets, where the storage has such.
         """
 
-    def kept(self, key: str) -> int:
+    def kept_size(self, key: str) -> int:
         """The first bytes of a file that need not come again with `resume`; see `read_kept`."""
         return 0
 
     def read_kept(self, key: str) -> Iterator[bytes]:
-        """Those bytes, to be looked at before they are used."""
+        """Read those bytes, to be looked at before they are used."""
         return iter(())
 
     def drop_kept(self, key: str) -> None:
         """Forget them."""
 
     def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
-        """Whether a file is known to have just these bytes, as far as can be told without reading it from afar."""
+        """Return whether a file is known to have just these bytes, as far as can be told without reading it from afar."""
         return False
 
     def splice(self, key: str, head: bytes, source: str, start: int) -> None:
@@ -220,7 +220,7 @@ class Storage(ABC):
 
     @abstractmethod
     def partial_writes(self) -> list[Partial]:
-        """What writes that did not end have left."""
+        """List the remains of writes that did not end."""
 
     @abstractmethod
     def drop_partial(self, partial: Partial) -> None:
@@ -232,10 +232,10 @@ class Storage(ABC):
 
     @property
     def can_list(self) -> bool:
-        """Whether it tells which files there are."""
+        """Return whether it tells which files there are."""
         return True
 
-    def apart(self, marker: str) -> Storage:
+    def confine(self, marker: str) -> Storage:
         """The same files, where no link leads out of the folder that has a file of the key `marker`, and that a file is in."""
         return self
 
@@ -244,11 +244,11 @@ class Storage(ABC):
         """A URL that anybody may GET for `expires` seconds; None where there are none."""
 
     def now(self) -> float:
-        """The time by the clock that gives files theirs: that of the machine that holds them, not of who asks."""
+        """Return the time by the clock of the machine that holds the files, which sets their times."""
         return time.time()
 
-    def place(self, make: bool = False) -> str:
-        """What tells this place from one that its files were copied to, or come from; empty where there is none.
+    def identify_place(self, make: bool = False) -> str:
+        """Return what tells this place from a copy of its files elsewhere; empty where nothing does.
 
         Parameters
         ----------
@@ -261,12 +261,12 @@ class Storage(ABC):
         """Remove the root itself where no file is left below it."""
 
     @contextmanager
-    def making(self) -> Iterator[None]:
-        """Have what is written within make the root; where that fails, folders that came into being for nothing go."""
+    def make_root(self) -> Iterator[None]:
+        """Create the root with what is written within; where that fails, remove the folders that were made for it."""
         yield
 
     def exists(self, key: str) -> bool:
-        """Whether there is a file at `key`."""
+        """Return whether there is a file at `key`."""
         from modos.errors import NotFoundError
 
         try:

@@ -14,12 +14,12 @@ from modos.storage.s3_arguments import anonymous_arguments, as_s3fs
 
 def open_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None) -> Filesystem:
     """An s3fs.S3FileSystem that signs with v4, keeps no listings, and leaves checksums to its caller."""
-    filesystem = Filesystem(partial(_opened, endpoint_url, s3_kwargs))
+    filesystem = Filesystem(partial(_make_filesystem, endpoint_url, s3_kwargs))
     filesystem.get()  # what is wrong with the arguments is said now
     return filesystem
 
 
-def _opened(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: asyncio.AbstractEventLoop) -> Any:
+def _make_filesystem(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: asyncio.AbstractEventLoop) -> Any:
     from s3fs import S3FileSystem
 
     from modos.storage.watched import S3Session
@@ -42,7 +42,7 @@ def _opened(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: as
         options["anon"] = anonymous_arguments() is not None or not has_credentials(custom_server=endpoint_url is not None)
     renew = options.pop("renew", None)
     if renew:
-        options["session"] = _renewing_session(renew)
+        options["session"] = _make_renewing_session(renew)
     options.setdefault("max_concurrency", 1)
     filesystem = S3FileSystem(endpoint_url=endpoint_url, config_kwargs=config, skip_instance_cache=True,
                               use_listings_cache=False, **{"loop": loop} | options)
@@ -51,21 +51,21 @@ def _opened(endpoint_url: str | None, s3_kwargs: dict[str, Any] | None, loop: as
     return filesystem
 
 
-def _renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
+def _make_renewing_session(renew: Callable[[], dict[str, str]]) -> Any:
     """A session whose credentials are asked for anew before they end."""
     from aiobotocore.credentials import AioRefreshableCredentials
     from aiobotocore.session import AioSession
 
-    async def renewed() -> dict[str, str]:
+    async def renew_in_thread() -> dict[str, str]:
         return await asyncio.to_thread(renew)
 
     session = AioSession()
-    session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renewed, "modos")
+    session._credentials = AioRefreshableCredentials.create_from_metadata(renew(), renew_in_thread, "modos")
     return session
 
 
 def renew_now(filesystem: Any) -> bool:
-    """Have the credentials asked for anew at the next request; whether they can be."""
+    """Ask for new credentials at the next request; returns whether that is possible."""
     from aiobotocore.credentials import AioRefreshableCredentials
 
     credentials = getattr(filesystem.session, "_credentials", None)
@@ -81,7 +81,7 @@ def _client_option(options: dict[str, Any], name: str) -> str | None:
 
 
 def has_credentials(custom_server: bool) -> bool:
-    """Whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
+    """Return whether the standard AWS places hold credentials; asks the network only where AWS itself is meant."""
     from botocore.session import Session
 
     session = Session()

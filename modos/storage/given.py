@@ -1,8 +1,8 @@
 """Files that people name: by a path, as a FIFO, by `<(...)` of a shell, or `-` for stdin.
 
-What comes through a pipe comes once: `open_given` is the one place that opens
-it, what is looked at there (`peek`) is read all the same, and what needs to be
-read at random or twice gets a copy (`as_file`) or a refusal (`refuse_pipe`).
+A pipe can be read only once: `open_given` is the one place that opens it, bytes
+that are looked at (`peek`) are still read afterwards, and callers that read at
+random or twice get a copy (`as_file`) or an error (`refuse_pipe`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _read_stdins: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def is_pipe(path: Name) -> bool:
-    """Whether a path is stdin, a FIFO or a device: what can be read once, from its beginning on."""
+    """Return whether a path is stdin, a FIFO or a device: what can be read once, from its beginning on."""
     if str(path) == "-":
         return True
     try:
@@ -46,24 +46,24 @@ def is_pipe(path: Name) -> bool:
 
 
 def has_name(path: Name) -> bool:
-    """Whether a path says what is in it, unlike `-` and `/dev/fd/63`."""
+    """Return whether a path says what is in it, unlike `-` and `/dev/fd/63`."""
     return str(path) != "-" and not _NAMELESS.fullmatch(str(path))
 
 
-def shown(path: Name | Given) -> str:
-    """A path as messages have it."""
+def show_path(path: Name | Given) -> str:
+    """Return a path in the form of messages."""
     return "stdin" if str(path) == "-" else str(path)
 
 
-def described(path: Name) -> str:
-    """Where something came from, to be kept: the name of its file."""
+def describe_source(path: Name) -> str:
+    """Return the name of a file to record as a source, or `a pipe`."""
     return Path(path).name if has_name(path) else "a pipe"
 
 
 def refuse_pipe(path: Name, reason: str, hint: str) -> None:
     """Refuse a pipe where its kind of file cannot come through one."""
     if is_pipe(path):
-        raise InvalidInputError(f"{shown(path)} is a pipe, and {reason}", hint)
+        raise InvalidInputError(f"{show_path(path)} is a pipe, and {reason}", hint)
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Given(io.RawIOBase):
         return self._head[:count]
 
     def read(self, size: int | None = -1) -> bytes:
-        """So many bytes, fewer only at the end."""
+        """Read so many bytes; fewer come only at the end."""
         if size is None or size < 0:
             return b"".join(iter(lambda: self.read(_PIECE), b""))
         data, self._head = self._head[:size], self._head[size:]
@@ -120,11 +120,13 @@ class Given(io.RawIOBase):
         return data
 
     def readinto(self, buffer: Any) -> int:
+        """Read bytes into a buffer and return their number; see `io.RawIOBase`."""
         data = self.read(len(buffer))
         buffer[:len(data)] = data
         return len(data)
 
     def readable(self) -> bool:
+        """Return True."""
         return True
 
     def _take(self, count: int) -> bytes:
@@ -139,11 +141,12 @@ class Given(io.RawIOBase):
             size += len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
-    def through(self, file: Any) -> Given:
+    def wrap(self, file: Any) -> Given:
         """The same through a decompressor."""
         return Given(file, self.name, below=self)
 
     def close(self) -> None:
+        """Close the file."""
         if not self.closed and self._file is not getattr(sys.stdin, "buffer", None):
             self._file.close()
             if self._below is not None:
@@ -176,7 +179,7 @@ def open_given(path: Name | Given, progress: Progress | None = None) -> Given:
     if file is None:
         raise NotFoundError("cannot read stdin: it is closed", "give a file")
     _refuse_second_time(file, path)
-    return Given(file, shown(path), None if is_pipe(path) else path, progress=progress)
+    return Given(file, show_path(path), None if is_pipe(path) else path, progress=progress)
 
 
 def _refuse_second_time(file: Any, path: Name) -> None:
@@ -194,7 +197,7 @@ def _refuse_second_time(file: Any, path: Name) -> None:
         again = (status.st_dev, status.st_ino) in _read_pipes
         _read_pipes.add((status.st_dev, status.st_ino))
     if again:
-        raise InvalidInputError(f"{shown(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first")
+        raise InvalidInputError(f"{show_path(path)} is a pipe that was read already", "give it once; what is needed twice goes into a file first")
 
 
 def read_given(path: Name | Given, limit: int) -> bytes:

@@ -33,7 +33,7 @@ class ThreadedHash:
             self._pending.popleft().result()
         return self._hash.hexdigest()
 
-    def over(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    def pass_on(self, pieces: Iterable[bytes]) -> Iterator[bytes]:
         """Pieces that are passed on and added."""
         for piece in pieces:
             self.update(piece)

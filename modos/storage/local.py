@@ -60,40 +60,49 @@ class LocalStorage(Storage):
 
     @property
     def url(self) -> str:
+        """Root as a user would write it, without a trailing slash."""
         return str(self._root)
 
     @property
     def path(self) -> Path:
+        """Root as listings show it: the folder, or `bucket/prefix`."""
         return self._root
 
     @property
     def is_remote(self) -> bool:
+        """Return whether reading it needs the network."""
         return False
 
     def local_path(self, key: str) -> Path | None:
+        """Return the path of a file on this machine, or None; see `Storage.local_path`."""
         path = self._resolve(key)
         with suppress(OSError):
             _refuse_special(path, os.stat(path))
         return path
 
     def child(self, prefix: str) -> LocalStorage:
+        """Return the storage of a folder below this one; see `Storage.child`."""
         self._resolve(prefix)
         return LocalStorage(self._root / prefix)
 
-    def apart(self, marker: str) -> LocalStorage:
+    def confine(self, marker: str) -> LocalStorage:
+        """Return the same storage, where no link leads out of the folder of an object; see `Storage.confine`."""
         return LocalStorage(self._root, marker)
 
     def presign(self, key: str, expires: int) -> str | None:
+        """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
         return None
 
     def stat(self, key: str) -> ObjectInfo:
+        """Return size, tag and time of a file; see `Storage.stat`."""
         path = self._resolve(key)
-        with _translated(path):
+        with _translate_errors(path):
             return _info(key, os.stat(path), path)
 
     def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file and its tag; see `Storage.read`."""
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             now, marks = time.time_ns(), file_marks(os.fstat(file.fileno()))
             data = file.readall()
         tag = _content_tag(data)
@@ -102,6 +111,7 @@ class LocalStorage(Storage):
         return data, tag
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """Read a file if its tag has changed; see `Storage.read_changed`."""
         seen = self._seen.get(key)
         if seen and seen[0] == tag and seen[1] == self._marks_of(key):
             return None
@@ -118,8 +128,9 @@ class LocalStorage(Storage):
             os.close(descriptor)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `Storage.read_part`."""
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             info = _info(key, os.fstat(file.fileno()), path)
             if if_match is not None and info.etag != if_match:
                 raise ConflictError(f"{path} was changed while it was read")
@@ -127,8 +138,9 @@ class LocalStorage(Storage):
             return _read_up_to(file, min(end, info.size) - start), info
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Read bytes [start, end) of a file in pieces; see `Storage.iter_range`."""
         path = self._resolve(key)
-        with _translated(path), open_file(path) as file:
+        with _translate_errors(path), open_file(path) as file:
             file.seek(start)
             step = piece_size(_CHUNK, unit)
             while start < end:
@@ -140,19 +152,20 @@ class LocalStorage(Storage):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
+        """Write a small file and return its tag; see `Storage.write`."""
         path = self._resolve(key)
-        with _translated(path):
+        with _translate_errors(path):
             if if_match is None and not if_absent:
                 self._replace(path, data, durable)
                 return _content_tag(data)
-            with self._locked():
+            with self._hold_lock():
                 _check_condition(path, if_match)
                 self._replace(path, data, durable)
         return _content_tag(data)
 
     def _replace(self, path: Path, data: bytes, durable: bool) -> None:
         with _part_of(path) as part:
-            with open(self._in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
+            with open(self._make_in_folder(path, lambda: modes.create_file(part, path)), "wb") as file:
                 file.write(data)
                 if durable:
                     file.flush()
@@ -166,39 +179,40 @@ class LocalStorage(Storage):
         try:
             os.link(part, path)
         except FileExistsError:
-            raise _taken(path) from None
+            raise _exists_error(path) from None
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
-            with self._locked():  # a file system without hard links
+            with self._hold_lock():  # a file system without hard links
                 _check_condition(path, None)
                 os.rename(part, path)
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _hold_lock(self) -> Iterator[None]:
         """Keep other processes from writing on conditions meanwhile."""
         from filelock import FileLock, Timeout
 
         path = self._resolve(_LOCK_KEY)  # others of a group may have made it a link
         try:
-            with self._in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
+            with self._make_in_folder(path, lambda: FileLock(path, timeout=LOCK_TIMEOUT, mode=modes.lock_mode(path.parent)).acquire()):
                 yield
         except Timeout:
             raise ConflictError(f"{self._root} is locked by another process", "try again when it has finished") from None
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
                      like: str | None = None) -> None:
+        """Write a file from pieces; see `Storage.write_stream`."""
         path, model = self._resolve(key), self._model(like)
-        with _translated(path):
+        with _translate_errors(path):
             if os.path.lexists(path):
-                raise _taken(path)
+                raise _exists_error(path)
             kept = self._kept_part(path) if resume else None
             try:
                 with _part_of(path, keep=INTERRUPTIONS if resume else ()) as part:
                     if kept:
                         os.rename(kept, part)
                     flags = os.O_APPEND | os.O_NONBLOCK if kept else os.O_EXCL
-                    opened = self._in_folder(path, lambda: modes.create_file(part, model, flags=flags))
+                    opened = self._make_in_folder(path, lambda: modes.create_file(part, model, flags=flags))
                     with open(opened, "ab" if kept else "wb", buffering=0) as file:
                         written = file.tell() + _write_durably(file, pieces)
                     if written != size:
@@ -211,13 +225,13 @@ class LocalStorage(Storage):
             _sync_folder(path.parent)
 
     def copy(self, key: str, source: str) -> None:
-        """One more name for the bytes, where the file system has hard links."""
+        """Add one more name for the bytes, where the file system has hard links."""
         path, real = self._resolve(key), os.path.realpath(self._resolve(source))
-        with _translated(path):
+        with _translate_errors(path):
             try:
-                self._in_folder(path, lambda: os.link(real, path))
+                self._make_in_folder(path, lambda: os.link(real, path))
             except FileExistsError:
-                raise _taken(path) from None
+                raise _exists_error(path) from None
             except OSError as error:
                 self._prune(path.parent)
                 if error.errno not in _NO_LINKS:
@@ -232,11 +246,13 @@ class LocalStorage(Storage):
             return self._resolve(like) if like else None
         return None
 
-    def kept(self, key: str) -> int:
+    def kept_size(self, key: str) -> int:
+        """Return the size of what an interrupted write has left; see `Storage.kept_size`."""
         part = self._kept_part(self._resolve(key))
         return part.stat().st_size if part else 0
 
     def read_kept(self, key: str) -> Iterator[bytes]:
+        """Read what an interrupted write has left; see `Storage.read_kept`."""
         part = self._kept_part(self._resolve(key))
         if part:
             with open_file(part) as file:
@@ -244,6 +260,7 @@ class LocalStorage(Storage):
                     yield piece
 
     def drop_kept(self, key: str) -> None:
+        """Remove what an interrupted write has left; see `Storage.drop_kept`."""
         while part := self._kept_part(self._resolve(key)):
             part.unlink()
 
@@ -260,12 +277,13 @@ class LocalStorage(Storage):
         return max(found)[1] if found else None
 
     def delete(self, key: str) -> None:
+        """Delete a file; see `Storage.delete`."""
         path = self._resolve(key, follow=False)
-        with _translated(path):
+        with _translate_errors(path):
             path.unlink(missing_ok=True)
             self._prune(path.parent)
 
-    def _in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
+    def _make_in_folder(self, path: Path, make: Callable[[], _Made]) -> _Made:
         """Make a file and the folders that it is in; others may prune those while they are empty, so more than once."""
         for _ in range(_PRUNED_MEANWHILE):
             with suppress(FileNotFoundError):
@@ -284,6 +302,7 @@ class LocalStorage(Storage):
             folder = folder.parent
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """List files with their sizes and tags; see `Storage.iter_files`."""
         top = self._resolve(prefix) if prefix else self._root
         for folder, folders, names in os.walk(top):
             folders.sort()
@@ -297,6 +316,7 @@ class LocalStorage(Storage):
                     continue
 
     def partial_writes(self) -> list[Partial]:
+        """List the remains of writes that did not end; see `Storage.partial_writes`."""
         found = [(Path(folder, name), match["mark"]) for folder, _, names in os.walk(self._root) for name in names
                  if (match := _PART.fullmatch(name))]
         now, partials = self.now() if found else 0.0, []
@@ -306,6 +326,7 @@ class LocalStorage(Storage):
         return partials
 
     def drop_partial(self, partial: Partial) -> None:
+        """Remove the remains of a write; see `Storage.drop_partial`."""
         self.delete(partial.name)
 
     def now(self) -> float:
@@ -316,10 +337,10 @@ class LocalStorage(Storage):
         except OSError:  # it is only read
             return time.time()
 
-    def place(self, make: bool = False) -> str:
+    def identify_place(self, make: bool = False) -> str:
         """The number of the folder in its file system: on whatever machine, but no copy of it, has the same."""
         if make:
-            with _translated(self._root):
+            with _translate_errors(self._root):
                 self._root.mkdir(parents=True, exist_ok=True)
         try:
             return f"folder {os.stat(self._root).st_ino}"
@@ -327,6 +348,7 @@ class LocalStorage(Storage):
             return ""
 
     def find(self, *names: str) -> Iterator[ObjectInfo]:
+        """Find the files of a path below any folder; see `Storage.find`."""
         for folder, folders, _ in os.walk(self._root):
             for path in (Path(folder, name) for name in names):
                 with suppress(OSError, NotFoundError):
@@ -336,6 +358,7 @@ class LocalStorage(Storage):
             folders.sort()
 
     def tidy(self) -> None:
+        """Remove the root where no file is left below it; see `Storage.tidy`."""
         if next(self.iter_files(), None) is not None:
             return
         for folder, _, names in os.walk(self._root, topdown=False):
@@ -346,7 +369,8 @@ class LocalStorage(Storage):
                 os.rmdir(folder)
 
     @contextmanager
-    def making(self) -> Iterator[None]:
+    def make_root(self) -> Iterator[None]:
+        """Create the root with what is written within; see `Storage.make_root`."""
         made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
         try:
             yield
@@ -357,8 +381,9 @@ class LocalStorage(Storage):
             raise
 
     def list_folders(self, prefix: str = "") -> list[str]:
+        """List folders; see `Storage.list_folders`."""
         top = self._resolve(prefix) if prefix else self._root
-        with _translated(top):
+        with _translate_errors(top):
             entries = sorted(entry.name for entry in os.scandir(top) if entry.is_dir(follow_symlinks=False))
         return [f"{prefix}/{name}" if prefix else name for name in entries]
 
@@ -407,12 +432,12 @@ def _content_tag(data: bytes) -> str:
 
 
 def file_marks(stat: os.stat_result) -> tuple[int, ...]:
-    """What the system says of a file, and of no other."""
+    """Identify a file as it is now: numbers from its status that no other file has."""
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
 
 
 def are_unique(marks: tuple[int, ...], now: int) -> bool:
-    """Whether no later file can have the same marks, though it gets the inode of one that is gone: the clock has moved on."""
+    """Return whether no later file can have the same marks, even with the inode of this one: the clock has moved on."""
     changed = marks[-1]
     return now - changed > (_TICK if changed % 1_000_000 else _COARSE_TICK)
 
@@ -424,7 +449,7 @@ def _info(key: str, stat: os.stat_result, path: Path) -> ObjectInfo:
 
 
 def _read_up_to(file: FileIO, count: int) -> bytes:
-    """So many bytes, fewer only at the end of the file; one read may give less than was asked for."""
+    """Read so many bytes, fewer only at the end of the file; one read may give less than was asked for."""
     data = file.read(max(count, 0))
     while len(data) < count and (more := file.read(count - len(data))):
         data += more
@@ -449,7 +474,7 @@ def _part_of(path: Path, keep: tuple[type[BaseException], ...] = ()) -> Iterator
         ownership.release(mark)
 
 
-def _taken(path: Path) -> ConflictError:
+def _exists_error(path: Path) -> ConflictError:
     return ConflictError(f"{path} exists already")
 
 
@@ -460,7 +485,7 @@ def _check_condition(path: Path, if_match: str | None) -> None:
     except FileNotFoundError:
         current = None
     if current != if_match:
-        raise ConflictError(f"{path} was changed by somebody else") if if_match else _taken(path)
+        raise ConflictError(f"{path} was changed by somebody else") if if_match else _exists_error(path)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -506,7 +531,7 @@ def _write_all(file: FileIO, data: bytes) -> None:
 
 
 @contextmanager
-def _translated(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     """Turn the system's errors on a file into ours."""
     try:
         yield

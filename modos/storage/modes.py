@@ -1,4 +1,4 @@
-"""Who may read and write what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
+"""Permissions of what is put into a folder: as with what it replaces, else as with the folder, whatever the umask.
 
 Colleagues who share a folder have set its mode and group, and would be locked
 out by the umask of one of them. Where a system does not take modes or groups
@@ -49,7 +49,7 @@ def create_file(path: Path, like: Path | None = None, *, flags: int = os.O_EXCL)
 
 
 def may_go_on(status: os.stat_result, folder: Path) -> bool:
-    """Whether a part is a file of ours, or of the folder's owner, that has no other name: neither a link nor another file is written to."""
+    """Return whether a part is a file, not a link, of ours or of the folder's owner, and has no other name."""
     return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid in (os.geteuid(), os.stat(folder).st_uid)
 
 
@@ -61,7 +61,7 @@ def create_output(path: Path, target: Path) -> int:
 
 
 @contextmanager
-def whole_output(target: Path) -> Iterator[int]:
+def replace_output(target: Path) -> Iterator[int]:
     """A file outside of objects that appears when it is complete; whatever has its name is replaced, and no link is followed."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     descriptor = create_output(part, target)
@@ -126,7 +126,7 @@ def _make_following(path: Path) -> None:
     new = path.with_name(f".{path.name[:60]}.{secrets.token_hex(4)}.new")
     os.mkdir(new, 0o700)
     try:
-        with _opened(new) as descriptor:
+        with _open_folder(new) as descriptor:
             above = os.stat(path.parent)
             _settle(descriptor, above, above.st_mode & 0o3777)
         os.rename(new, path)
@@ -141,14 +141,14 @@ def _share_with_group(path: Path) -> None:
     above = os.stat(path.parent)
     if above.st_mode & (stat.S_ISGID | stat.S_IWGRP) != stat.S_ISGID | stat.S_IWGRP or _has_default_acl(path.parent):
         return
-    with _opened(path) as descriptor:
+    with _open_folder(path) as descriptor:
         made = os.stat(descriptor)
         if made.st_gid == above.st_gid:
             _set_mode(descriptor, stat.S_IMODE(made.st_mode) & ~0o070 | above.st_mode & 0o2070, True)
 
 
 @contextmanager
-def _opened(folder: Path) -> Iterator[int]:
+def _open_folder(folder: Path) -> Iterator[int]:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     try:
         yield descriptor

@@ -86,10 +86,12 @@ class S3Storage(Uploads):
 
     @property
     def url(self) -> str:
+        """Root as a user would write it, without a trailing slash."""
         return "s3://" + str(self.path)
 
     @property
     def path(self) -> Path:
+        """Root as listings show it: the folder, or `bucket/prefix`."""
         return Path(self._bucket, self._prefix)
 
     @property
@@ -110,24 +112,29 @@ class S3Storage(Uploads):
         return {name: value for name, value in found.items() if value}
 
     def child(self, prefix: str) -> S3Storage:
-        return S3Storage(self._bucket, self._full(prefix), self._filesystem, self._public_filesystem)
+        """Return the storage of a folder below this one; see `Storage.child`."""
+        return S3Storage(self._bucket, self._full_key(prefix), self._filesystem, self._public_filesystem)
 
     def stat(self, key: str) -> ObjectInfo:
+        """Return size, tag and time of a file; see `Storage.stat`."""
         answer = self._call("head_object", key)
-        return ObjectInfo(key, self._told(answer, "ContentLength"), self._told(answer, "ETag"), _seconds(answer.get("LastModified")))
+        return ObjectInfo(key, self._require(answer, "ContentLength"), self._require(answer, "ETag"), _seconds(answer.get("LastModified")))
 
     def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file and its tag; see `Storage.read`."""
         answer, data = self._get(key)
-        return data, self._told(answer, "ETag")
+        return data, self._require(answer, "ETag")
 
     def read_changed(self, key: str, tag: str) -> tuple[bytes, str] | None:
+        """Read a file if its tag has changed; see `Storage.read_changed`."""
         try:
             answer, data = self._get(key, IfNoneMatch=tag)
         except _NotModified:
             return None
-        return None if self._told(answer, "ETag") == tag else (data, self._told(answer, "ETag"))
+        return None if self._require(answer, "ETag") == tag else (data, self._require(answer, "ETag"))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `Storage.read_part`."""
         if end <= start:
             return b"", self.stat(key)
         try:
@@ -135,18 +142,18 @@ class S3Storage(Uploads):
                                      **conditions(if_match, False))
         except _RangeBeyondEnd:
             return b"", self.stat(key)
-        if if_match is not None and self._told(answer, "ETag") != if_match:
+        if if_match is not None and self._require(answer, "ETag") != if_match:
             raise ConflictError(f"{self.url}/{key} was changed while it was read")
         declared = answer.get("ContentRange")
         if declared is None:  # the server does not know ranges
-            return data[start:end], ObjectInfo(key, len(data), self._told(answer, "ETag"))
+            return data[start:end], ObjectInfo(key, len(data), self._require(answer, "ETag"))
         match = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", declared)
         if not match or int(match[1]) != start:
             raise RemoteError(f"{self._server} answered {declared} when asked for bytes {start}-{end - 1} of {key}")
-        return data, ObjectInfo(key, int(match[2]), self._told(answer, "ETag"))
+        return data, ObjectInfo(key, int(match[2]), self._require(answer, "ETag"))
 
-    def _told(self, answer: Mapping[str, Any], name: str) -> Any:
-        """What a server says with each object; ProtocolError where it does not."""
+    def _require(self, answer: Mapping[str, Any], name: str) -> Any:
+        """Return a field that a server gives for each object; ProtocolError where it is missing."""
         if answer.get(name) is None:
             raise ProtocolError(f"{self._server} answers without {name}: it is no S3 server", "check AWS_ENDPOINT_URL")
         return answer[name]
@@ -157,12 +164,15 @@ class S3Storage(Uploads):
 
     def write(self, key: str, data: bytes, *, if_match: str | None = None, if_absent: bool = False,
               durable: bool = True) -> str:
-        return str(self._told(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
+        """Write a small file and return its tag; see `Storage.write`."""
+        return str(self._require(self._call("put_object", key, Body=data, **conditions(if_match, if_absent)), "ETag"))
 
     def delete(self, key: str) -> None:
+        """Delete a file; see `Storage.delete`."""
         self._call("delete_object", key)
 
     def partial_writes(self) -> list[Partial]:
+        """List the remains of writes that did not end; see `Storage.partial_writes`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
         try:
             answer = self._call("list_multipart_uploads", None, Prefix=self._prefix + "/" if self._prefix else "")
@@ -173,27 +183,31 @@ class S3Storage(Uploads):
                 for upload in answer.get("Uploads", ())]
 
     def drop_partial(self, partial: Partial) -> None:
+        """Remove the remains of a write; see `Storage.drop_partial`."""
         key, _, upload = partial.name.rpartition("?uploadId=")
         self._call("abort_multipart_upload", key, UploadId=upload)
 
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
+        """List files with their sizes and tags; see `Storage.iter_files`."""
         for page in self._pages(prefix):
             for item in page.get("Contents", ()):
                 key = item["Key"][len(self._prefix) + 1:] if self._prefix else item["Key"]
                 if not key.endswith("/"):
-                    yield ObjectInfo(key, self._told(item, "Size"), self._told(item, "ETag"), _seconds(item.get("LastModified")))
+                    yield ObjectInfo(key, self._require(item, "Size"), self._require(item, "ETag"), _seconds(item.get("LastModified")))
 
     def find(self, *names: str) -> Iterator[ObjectInfo]:
+        """Find the files of a path below any folder; see `Storage.find`."""
         ends = tuple(f"/{name}" for name in names)
         return (info for info in self.iter_files() if info.key in names or info.key.endswith(ends))
 
     def list_folders(self, prefix: str = "") -> list[str]:
+        """List folders; see `Storage.list_folders`."""
         skip = len(self._prefix) + 1 if self._prefix else 0
         return [folder["Prefix"][skip:-1] for page in self._pages(prefix, Delimiter="/")
                 for folder in page.get("CommonPrefixes", ())]
 
     def _pages(self, prefix: str, **options: str) -> Iterator[dict[str, Any]]:
-        full = self._full(prefix) if prefix else self._prefix
+        full = self._full_key(prefix) if prefix else self._prefix
         options["Prefix"] = full + "/" if full else ""
         seen: set[str] = set()
         while True:
@@ -201,7 +215,7 @@ class S3Storage(Uploads):
             yield page
             if not page.get("IsTruncated"):
                 return
-            token = options["ContinuationToken"] = self._told(page, "NextContinuationToken")
+            token = options["ContinuationToken"] = self._require(page, "NextContinuationToken")
             if token in seen:
                 raise ProtocolError(f"{self._server} lists {self.url} in a circle: it is no S3 server", "check AWS_ENDPOINT_URL")
             seen.add(token)
@@ -211,7 +225,8 @@ class S3Storage(Uploads):
         return _time_of(self._call("list_objects_v2", None, Prefix=f"{self._prefix}/" if self._prefix else "", MaxKeys=1))
 
     def presign(self, key: str, expires: int) -> str | None:
-        full = self._full(key)
+        """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
+        full = self._full_key(key)
         if self._public_fs.anon:
             return f"{self.endpoint_url}/{self._bucket}/{quote(full)}"
         return str(self._public_fs.url(f"{self._bucket}/{full}", expires=expires))
@@ -223,7 +238,7 @@ class S3Storage(Uploads):
         except ConflictError:
             pass
 
-    def _full(self, key: str) -> str:
+    def _full_key(self, key: str) -> str:
         check_key(key)
         return f"{self._prefix}/{key}" if self._prefix else key
 
@@ -235,8 +250,8 @@ class S3Storage(Uploads):
 
     def _call(self, method: str, key: str | None, **arguments: Any) -> dict[str, Any]:
         if key is not None:
-            arguments["Key"] = self._full(key)
-        answer: dict[str, Any] = self._translated(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
+            arguments["Key"] = self._full_key(key)
+        answer: dict[str, Any] = self._translate_errors(key, lambda: self._fs.call_s3(method, Bucket=self._bucket, **arguments))
         return answer
 
     def _get(self, key: str, most: int = MAX_READ, **arguments: Any) -> tuple[dict[str, Any], bytes]:
@@ -245,16 +260,16 @@ class S3Storage(Uploads):
         async def get() -> tuple[dict[str, Any], bytes]:
             answer = await self._fs._call_s3("get_object", Bucket=self._bucket, Key=full, **arguments)
             async with answer["Body"] as body:
-                if self._told(answer, "ContentLength") > most:
+                if self._require(answer, "ContentLength") > most:
                     raise RemoteError(f"{self.url}/{key} has {answer['ContentLength']:,} bytes, too many to read at once",
                                       "the S3 server has to support ranges" if "Range" in arguments else None)
                 return answer, await body.read()
 
-        full = self._full(key)
-        answer: tuple[dict[str, Any], bytes] = self._translated(key, lambda: sync(self._fs.loop, get))
+        full = self._full_key(key)
+        answer: tuple[dict[str, Any], bytes] = self._translate_errors(key, lambda: sync(self._fs.loop, get))
         return answer
 
-    def _translated(self, key: str | None, call: Callable[[], Any]) -> Any:
+    def _translate_errors(self, key: str | None, call: Callable[[], Any]) -> Any:
         """Run a call and turn what s3fs and botocore raise into our errors; once again where the credentials have ended."""
         for again in (True, False):
             try:
@@ -320,7 +335,7 @@ def _time_of(answer: dict[str, Any]) -> float:
 
 
 def _code(error: BaseException) -> str:
-    """What S3 calls an error."""
+    """Return the code that S3 gives an error."""
     from botocore.exceptions import ClientError
 
     cause = error if isinstance(error, ClientError) else error.__cause__

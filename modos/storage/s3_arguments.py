@@ -53,12 +53,12 @@ def _check_known(names: Iterable[str]) -> None:
 
 
 def anonymous_arguments() -> dict[str, Any] | None:
-    """What `AWS_SKIP_SIGNATURE` asks for; None where it does not."""
+    """Return the arguments that `AWS_SKIP_SIGNATURE` asks for; None where it does not."""
     return {"anon": True} if is_true(os.environ.get(SKIP_SIGNATURE_VARIABLE, ""), SKIP_SIGNATURE_VARIABLE) else None
 
 
 def is_s3_argument(name: Any) -> bool:
-    """Whether something is called so among the arguments of S3, and is no service."""
+    """Return whether something is called so among the arguments of S3, and is no service."""
     return _plain(name) in {*_OBSTORE, *_OBSTORE.values(), "client_kwargs", "config_kwargs", "profile"}
 
 

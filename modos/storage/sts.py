@@ -17,7 +17,7 @@ _OF_WRITERS = ["s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload", "s3
 
 @dataclass(frozen=True)
 class TemporaryCredentials:
-    """What S3 wants to see, and until when it is good (ISO 8601)."""
+    """Temporary credentials of S3, and when they end (ISO 8601)."""
 
     access_key: str
     secret_key: str

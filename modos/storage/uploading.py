@@ -21,14 +21,15 @@ _WORKERS = 4
 
 
 class Uploads(Storage):
-    """How large files are written to S3."""
+    """Writes of large files to S3, in parts."""
 
     _bucket: str
     _call: Callable[..., dict[str, Any]]
-    _full: Callable[[str], str]
+    _full_key: Callable[[str], str]
 
     def write_stream(self, key: str, pieces: Iterable[bytes], *, size: int, resume: bool = False,
                      like: str | None = None) -> None:
+        """Write a file from pieces; see `Storage.write_stream`."""
         part_size = _part_size(size)
         parts = _rechunk(pieces, part_size)
         if size <= part_size:
@@ -53,6 +54,7 @@ class Uploads(Storage):
             self.delete(_record_of(key))
 
     def drop_kept(self, key: str) -> None:
+        """Remove what an interrupted write has left; see `Storage.drop_kept`."""
         with suppress(NotFoundError):
             self._abort(key, self.read(_record_of(key))[0].decode())
 
@@ -98,6 +100,7 @@ class Uploads(Storage):
                    MultipartUpload={"Parts": [part for part, _ in done]})
 
     def matches(self, key: str, pieces: Iterable[bytes]) -> bool:
+        """Return whether a file is known to have just these bytes; see `Storage.matches`."""
         info = self.stat(key)
         part_size = _part_size(info.size)
         md5s, length = [], 0
@@ -140,7 +143,7 @@ class Uploads(Storage):
         def copy(numbered: tuple[int, tuple[int, int]], _: object) -> dict[str, Any]:
             number, (low, high) = numbered
             answer = self._call("upload_part_copy", key, UploadId=upload, PartNumber=number,
-                                CopySource={"Bucket": self._bucket, "Key": self._full(source.key)},
+                                CopySource={"Bucket": self._bucket, "Key": self._full_key(source.key)},
                                 CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
@@ -148,6 +151,7 @@ class Uploads(Storage):
 
 
 def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:
+    """Return the arguments of S3 for a conditional write."""
     conditions = {"IfMatch": if_match} if if_match else {}
     return conditions | ({"IfNoneMatch": "*"} if if_absent else {})
 
@@ -158,7 +162,7 @@ def _part_size(size: int) -> int:
 
 
 def _record_of(key: str) -> str:
-    """Where the id of an upload is kept."""
+    """Return the key where the id of an upload is kept."""
     return f".modos/uploads/{hashlib.blake2b(key.encode(), digest_size=16).hexdigest()}"
 
 
@@ -170,7 +174,7 @@ def _crc32(data: bytes) -> str:
 
 
 def _has_md5(tag: str, md5: Any) -> bool:
-    """Whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
+    """Return whether an ETag is an MD5: of files that S3 encrypts, it is something else."""
     return bool(tag.strip('"') == md5.hexdigest())
 
 

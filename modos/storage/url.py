@@ -56,11 +56,13 @@ class AnywhereStorage(ReadOnlyStorage):
         return self._filesystem.get()
 
     def child(self, prefix: str) -> AnywhereStorage:
+        """Return the storage of a folder below this one; see `Storage.child`."""
         other = AnywhereStorage.__new__(AnywhereStorage)
         other.__dict__ |= {**vars(self), "_url": f"{self._url}/{check_key(prefix)}", "_root": f"{self._root}/{prefix}", "_sizes": {}}
         return other
 
     def stat(self, key: str) -> ObjectInfo:
+        """Return size, tag and time of a file; see `Storage.stat`."""
         info = self._ask(key, "info")
         size = info.get("size")
         if not isinstance(size, int):
@@ -69,6 +71,7 @@ class AnywhereStorage(ReadOnlyStorage):
         return ObjectInfo(key, size, str(info.get("ETag") or info.get("mtime") or size))
 
     def read(self, key: str) -> tuple[bytes, str]:
+        """Read a file and its tag; see `Storage.read`."""
         size = self.stat(key).size
         if size > _MAX_WHOLE:
             raise ProtocolError(f"{self._url}/{key} has {size:,} bytes, which is too much for it")
@@ -76,6 +79,7 @@ class AnywhereStorage(ReadOnlyStorage):
         return data, str(len(data))
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
+        """Read bytes [start, end) of a file; see `Storage.read_part`."""
         info = ObjectInfo(key, self._sizes[key], "") if key in self._sizes and not if_match else self.stat(key)
         end = min(end, info.size)
         if end <= start:
@@ -91,6 +95,7 @@ class AnywhereStorage(ReadOnlyStorage):
         return data
 
     def iter_range(self, key: str, start: int, end: int, unit: int = 1) -> Iterator[bytes]:
+        """Read bytes [start, end) of a file in pieces; see `Storage.iter_range`."""
         return pieces_ahead(self, key, start, end, piece_size(_CHUNK, unit), _WORKERS)
 
     def _ask(self, key: str, what: str, start: int = 0, end: int = 0, headers: Mapping[str, str] | None = None) -> Any:
@@ -106,7 +111,7 @@ class AnywhereStorage(ReadOnlyStorage):
                 return file.read(end - start)
         except Exception as error:  # each service has its own
             hidden = error.__cause__ if isinstance(error, FileNotFoundError) else None  # over HTTP any failure may be one
-            raise self._explained(key, hidden or error) from None
+            raise self._explain(key, hidden or error) from None
 
     def _get(self, url: str, size: int, headers: Mapping[str, str]) -> bytes:
         data = bytearray()
@@ -118,7 +123,7 @@ class AnywhereStorage(ReadOnlyStorage):
                 data += piece
         return bytes(data)
 
-    def _explained(self, key: str, error: BaseException) -> ModosError:
+    def _explain(self, key: str, error: BaseException) -> ModosError:
         cause = getattr(error, "os_error", error)  # aiohttp's own words tell less
         if isinstance(cause, ModosError):
             return cause
@@ -133,6 +138,7 @@ class AnywhereStorage(ReadOnlyStorage):
         return TransportError(f"cannot read {where}: {reason}", "is the server running?")
 
     def presign(self, key: str, expires: int) -> str | None:
+        """Return a URL that anybody may GET for a time, or None; see `Storage.presign`."""
         return f"{self._root}/{quote(check_key(key))}" if self._is_http else None
 
     def _refuse(self, what: str) -> NoReturn:
@@ -148,7 +154,7 @@ def _http_options(url: str, headers: Mapping[str, str], loop: Any) -> dict[str, 
 
 
 def _timeout(size: int) -> Any:
-    """How long an answer of so many bytes may take, however slowly they trickle."""
+    """Return how many seconds an answer of so many bytes may take, however slowly they trickle."""
     from aiohttp import ClientTimeout
 
     return ClientTimeout(total=min(_PATIENCE + size / _SLOWEST, _MAX_PATIENCE))

@@ -17,7 +17,7 @@ from modos.storage.http.reach import check_peer, check_reach
 
 
 class _Paced(ResponseHandler):
-    """What comes on a connection, at a pace; nothing is counted while nobody reads."""
+    """Receiver of what comes on a connection, at a pace; nothing is counted while nobody reads."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop):
         super().__init__(loop)
@@ -44,7 +44,7 @@ class _Paced(ResponseHandler):
 
 
 def watch(connector: BaseConnector) -> BaseConnector:
-    """Have a connector make such connections."""
+    """Make a connector create such connections."""
     connector._factory = cast(Any, partial(_Paced, asyncio.get_running_loop()))
     return connector
 
@@ -66,10 +66,10 @@ class _Resolver(ThreadedResolver):
 async def open_client(server: str, loop: asyncio.AbstractEventLoop | None = None, **options: Any) -> ClientSession:
     """A client for a server that the user named: it leads to nothing more internal than that."""
     connector = watch(TCPConnector(resolver=_Resolver(server), use_dns_cache=False))
-    return ClientSession(connector=connector, trace_configs=[redirects_checked(server)], **options)
+    return ClientSession(connector=connector, trace_configs=[check_redirects(server)], **options)
 
 
-def redirects_checked(server: str | None = None) -> TraceConfig:
+def check_redirects(server: str | None = None) -> TraceConfig:
     """Look at where redirects lead, beside the server that the user named or that was asked."""
 
     async def check(session: Any, context: Any, redirect: Any) -> None:
@@ -91,7 +91,7 @@ class S3Session(AIOHTTPSession):  # type: ignore[misc]
     async def _get_session(self, *given: Any) -> Any:
         session = await super()._get_session(*given)
         if not session.trace_configs:
-            trace = redirects_checked()
+            trace = check_redirects()
             trace.freeze()
             session.trace_configs.append(trace)
         return session

@@ -111,7 +111,7 @@ class ArrayWriter:
         self._open[shard][number % CHUNKS_IN_SHARD] = self._encoders.submit(self._encode, chunk)
 
     def get(self, number: int) -> np.ndarray | None:
-        """A chunk that was put; None where there is none."""
+        """Return a chunk that was put, with the shape and dtype of the array; None where there is none."""
         shard = number // CHUNKS_IN_SHARD
         if shard not in self._open and shard not in self._shards and shard not in self._pending:
             return None
@@ -149,7 +149,7 @@ class ArrayWriter:
         self._encoders.shutdown()
         self._uploads.shutdown()
         sizes = tuple(self._shards.get(number, (0, ""))[0] for number in range(self.spec.shards))
-        checksum = _combined(self._shards)
+        checksum = _combine_digests(self._shards)
         return replace(self.spec, sizes=sizes,
                        attributes={**self.spec.attributes, **(attributes or {}), "shard_checksum": checksum})
 
@@ -188,14 +188,14 @@ class ArrayWriter:
         return len(data), hashlib.blake2b(data).hexdigest()
 
 
-def _combined(shards: Mapping[int, tuple[int, str]]) -> str:
+def _combine_digests(shards: Mapping[int, tuple[int, str]]) -> str:
     """BLAKE2b-512 over number, size and BLAKE2b-512 of each shard, a line for each."""
     lines = "".join(f"{number} {size} {digest}\n" for number, (size, digest) in sorted(shards.items()) if size)
     return hashlib.blake2b(lines.encode()).hexdigest()
 
 
-def recorded_of(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """What an element records of its arrays, given their attributes by their paths: bytes, and a checksum of theirs."""
+def describe_arrays(arrays: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Summarise arrays, given their attributes by path, for an element: their bytes, and a checksum of their checksums."""
     lines = sorted(f"{path.rpartition('/')[2].partition('-')[0]} {a['shard_checksum']}\n" for path, a in arrays.items())
     return {"data_size": sum(sum(a["shard_sizes"]) for a in arrays.values()),
             "data_checksum": hashlib.blake2b("".join(lines).encode()).hexdigest()}
@@ -223,7 +223,7 @@ def shard_checksum(storage: Storage, spec: ArraySpec, progress: Progress | None 
             shards[number] = size, digest.hexdigest()
             if look:
                 look(number, b"".join(parts))
-    return _combined(shards)
+    return _combine_digests(shards)
 
 
 def write_pieces(storage: Storage, path: str, shape: tuple[int, ...], chunk: int, dtype: str, piece: Callable[[int], np.ndarray],
@@ -242,9 +242,9 @@ def write_small(storage: Storage, path: str, data: np.ndarray, chunk: int, writt
                 attributes: Mapping[str, Any] | None = None) -> ArraySpec:
     """Write an array that is in memory; zeros are not stored."""
     return write_pieces(storage, path, data.shape, chunk, data.dtype.name,
-                        lambda number: _padded(data[..., number * chunk:(number + 1) * chunk], chunk), written, attributes)
+                        lambda number: _pad(data[..., number * chunk:(number + 1) * chunk], chunk), written, attributes)
 
 
-def _padded(piece: np.ndarray, chunk: int) -> np.ndarray:
+def _pad(piece: np.ndarray, chunk: int) -> np.ndarray:
     missing = chunk - piece.shape[-1]
     return np.pad(piece, [(0, 0)] * (piece.ndim - 1) + [(0, missing)]) if missing else piece

@@ -19,7 +19,7 @@ from modos.storage.base import Progress
 from modos.storage.given import Given, Name, refuse_pipe
 from modos.storage.processes.forking import cached_property
 from modos.tracks.bigwig_blocks import BigWigBlocks
-from modos.tracks.bigwig_zooms import zoomed
+from modos.tracks.bigwig_zooms import zoom_blocks
 from modos.tracks.contigs import Contig, Contigs, Span
 from modos.tracks.data import Block, Floats, Runs, Values, Where
 from modos.tracks.genome import Genome
@@ -31,7 +31,7 @@ _AT_ONCE = 64  # blocks
 
 
 def is_bigwig(file: Given) -> bool:
-    """Whether a file begins as a bigWig does."""
+    """Return whether a file begins as a bigWig does."""
     return file.peek(4) in BIGWIG
 
 
@@ -121,6 +121,7 @@ class BigWigTrack(Track):
         self.contigs = _Reached(self._blocks.lengths, self._blocks)
 
     def fill(self, out: Floats, contig: str, start: int) -> None:
+        """Write the values of a stretch into `out`, float32; see `Track.fill`."""
         self._blocks.fill(out, contig, start)
 
     @cached_property
@@ -133,23 +134,28 @@ class BigWigTrack(Track):
         return self._blocks.statistics()
 
     def statistics(self) -> dict[str, Summary]:
+        """Return the statistics of all values; see `Track.statistics`."""
         return self._statistics
 
     def of_contig(self, contig: str) -> Summary:
+        """Return the statistics of a contig; see `Track.of_contig`."""
         name = self.contigs[contig].name
         if "_statistics" not in self.__dict__ and name not in self._known:
             self._known[name] = self._blocks.statistics(name).get(name, EMPTY)
         return self._known[name] if name in self._known else self._statistics.get(name, EMPTY)
 
     def summary(self, region: Region | str) -> Summary:
+        """Summarise the values of a region; see `Track.summary`."""
         contig, start, end = self.contigs.place(region)
         return self.of_contig(contig.name) if (start, end) == (0, contig.length) else self.scan(Region(contig.name, start, end))
 
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
+        """Summarise equal parts of a region from zoom levels: shape (4, bins), float64, or None; see `Track.zoom`."""
         contig, start, end = self.contigs.place(region)
-        return zoomed(self._blocks, contig.name, start, end, bins)
+        return zoom_blocks(self._blocks, contig.name, start, end, bins)
 
     def describe(self) -> dict[str, Any]:
+        """Return what a listing says of the track."""
         return {"id": self.name, "encoding": "bigWig", "bytes": Path(self._path).stat().st_size, "masked": False}
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -1,10 +1,9 @@
-"""What a bigWig file says of itself and where its data are: header, contigs, index, blocks (Kent et al. 2010, supplement).
+"""Reader of the structure of a bigWig file: header, contigs, index, blocks (Kent et al. 2010, supplement).
 
 The index is read once, so that the statistics of one contig cost what its own
-data cost. Nothing of a block is believed before
-it is seen that its rows are in order, apart from each other, and where the
-contig and the index have them: a program that does not look adds up what lies
-on top of each other.
+data cost. The rows of a block are used only after a check that they are in
+order, do not overlap, and lie where the contig and the index have them: a
+program without that check adds up overlapping rows.
 """
 
 from __future__ import annotations
@@ -23,9 +22,9 @@ from modos.formats.deflate import DeflateError
 from modos.formats.text import BIGWIG
 from modos.storage.given import Name
 from modos.storage.processes.forking import cached_property
-from modos.tracks.contigs import Contig, past_end
+from modos.tracks.contigs import Contig, past_end_error
 from modos.tracks.data import Floats, Places
-from modos.tracks.runs import expanded
+from modos.tracks.runs import expand
 from modos.tracks.zooms import EMPTY, Summary, combine
 
 _HEADER = "4sHHQQQHHQQIQ"  # magic, version, zoom levels, places of contigs, data and index, fields, ..., place of the summary
@@ -79,13 +78,13 @@ class BigWigBlocks:
         head = os.pread(self._file.fileno(), 64, 0)
         self._order: Literal["<", ">"] = ">" if head[:4] == BIGWIG[1] else "<"
         if head[:4] not in BIGWIG or len(head) < 64:
-            raise self._cut_off()
+            raise self._truncated_error()
         fields = struct.unpack(self._order + _HEADER, head[:struct.calcsize("<" + _HEADER)])
         self._level_count, self._contigs_at, data_at, self._index_at, self._summary_at, self._unpacked = *fields[2:6], *fields[9:11]
         if not all(64 <= place < self._size for place in (self._contigs_at, data_at, self._index_at)):
-            raise self._cut_off()
+            raise self._truncated_error()
         if fields[1] not in _VERSIONS or self._unpacked > _MAX_UNPACKED or 0 < self._summary_at < 64:
-            raise self._damaged("its header is none")
+            raise self._damage_error("its header is none")
         self._recent = lru_cache(_RECENT)(self._block)
         self._recent_level = lru_cache(1)(self._level)
         self._indexes: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -94,16 +93,16 @@ class BigWigBlocks:
         """Read no more."""
         self._file.close()
 
-    def _cut_off(self) -> InvalidInputError:
+    def _truncated_error(self) -> InvalidInputError:
         return InvalidInputError(f"{self.path} is no bigWig, or was cut off", "copy it again")
 
-    def _damaged(self, what: str) -> IntegrityError:
+    def _damage_error(self, what: str) -> IntegrityError:
         return IntegrityError(f"{self.path} is damaged: {what}", "copy it again")
 
     def _read(self, at: int, size: int) -> bytes:
         data = os.pread(self._file.fileno(), size, at) if at + size <= self._size else b""
         if len(data) != size:
-            raise self._damaged("it refers to what is past its end")
+            raise self._damage_error("it refers to what is past its end")
         return data
 
     def _unpack(self, form: str, at: int) -> tuple[Any, ...]:
@@ -111,11 +110,11 @@ class BigWigBlocks:
 
     @cached_property
     def _levels(self) -> dict[int, int]:
-        """Where the index of each zoom level is, by the bases per value."""
+        """Return where the index of each zoom level is, by the bases per value."""
         form = self._order + _ZOOM
         levels = {bases: at for bases, _, _, at in struct.iter_unpack(form, self._read(64, self._level_count * struct.calcsize(form)))}
         if 0 in levels:
-            raise self._damaged("a zoom level is none")
+            raise self._damage_error("a zoom level is none")
         return levels
 
     def _level(self, bases: int) -> np.ndarray:
@@ -123,7 +122,7 @@ class BigWigBlocks:
         return np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._levels[bases])])
 
     def zoom_rows(self, contig: str, start: int, end: int, most: float) -> Iterator[np.ndarray] | None:
-        """The values of a zoom level that a contig can have in [start, end), block by block.
+        """Read the values of a zoom level of a contig in [start, end), block by block, each of shape (n,) and a dtype of fields.
 
         Parameters
         ----------
@@ -152,14 +151,14 @@ class BigWigBlocks:
     def _zoom_block(self, place: _Place, number: int) -> np.ndarray:
         data, form = self._data_of(place, _MAX_UNPACKED), np.dtype(_ZOOM_ROW).newbyteorder(self._order)
         if len(data) % form.itemsize:
-            raise self._damaged("a block of a zoom level is not one of whole rows")
+            raise self._damage_error("a block of a zoom level is not one of whole rows")
         rows = np.frombuffer(data, form)
         own: np.ndarray = rows[rows["contig"] == number]
         return own
 
     @property
     def total(self) -> Summary | None:
-        """Of all values, as the header has it; None in old files, which do not say it."""
+        """Summary of all values, as the header has it; None in old files, which lack it."""
         if not self._summary_at:
             return None
         n, low, high, total, squares = self._unpack(_SUMMARY, self._summary_at)
@@ -170,11 +169,11 @@ class BigWigBlocks:
         """The contigs by the number that each has in the file."""
         magic, _, key, value, count, _ = self._unpack("IIIIQQ", self._contigs_at)
         if magic != _CONTIG_TREE[0] or value != 8 or not 0 < key <= 1 << 16 or count * (key + 8) > self._size:
-            raise self._damaged("its list of contigs is none")
+            raise self._damage_error("its list of contigs is none")
         found = list(self._contigs_below(self._contigs_at + _CONTIG_TREE[1], key, _DEEPEST, set()))
         numbers = dict(found)
         if not count == len(found) == len(numbers) == len({contig.name for contig in numbers.values()}):
-            raise self._damaged("its list of contigs has one twice, or lacks one")
+            raise self._damage_error("its list of contigs has one twice, or lacks one")
         return numbers
 
     @cached_property
@@ -199,14 +198,14 @@ class BigWigBlocks:
 
     def _node(self, at: int, depth: int, seen: set[int]) -> tuple[int, int, int]:
         if not depth or at in seen:  # a node that several lead to makes a small file endless
-            raise self._damaged("its index has no end")
+            raise self._damage_error("its index has no end")
         seen.add(at)
         return self._unpack("BBH", at)
 
     def _leaves(self, at: int) -> Iterator[np.ndarray]:
         """The rows of an index for all its blocks, some at a time."""
         if self._unpack("I", at)[0] != _INDEX[0]:
-            raise self._damaged("its index is none")
+            raise self._damage_error("its index is none")
         yield from self._leaves_below(at + _INDEX[1], _DEEPEST, set())
 
     def _leaves_below(self, at: int, depth: int, seen: set[int]) -> Iterator[np.ndarray]:
@@ -220,7 +219,7 @@ class BigWigBlocks:
             yield from self._leaves_below(place, depth - 1, seen)
 
     def extent(self, contig: str, clip: bool = False) -> tuple[int, int] | None:
-        """Where the first value of a contig begins and the last one ends, None where it has none; see `rows`."""
+        """Return start of the first and end of the last value of a contig, 0-based half-open, or None; see `rows`."""
         if contig not in self._borders:
             return None
         start, place = self._borders[contig]
@@ -232,7 +231,7 @@ class BigWigBlocks:
 
     @cached_property
     def _borders(self) -> dict[str, tuple[int, _Place]]:
-        """Where the first value of each contig that has any begins, and its last row of the index.
+        """Find where the first value of each contig that has any begins, and its last row of the index.
 
         The ends in the index do not do: of values apart from each other some
         programs note where the next one would begin.
@@ -249,14 +248,14 @@ class BigWigBlocks:
         found = np.concatenate([np.empty(0, np.dtype(_LEAF)), *self._leaves(self._index_at)])
         expected = self._unpack("Q", self._index_at + 8)[0]
         if len(found) < expected:
-            raise self._damaged(f"its index has {expected:,} blocks, and leads to {len(found):,}")
+            raise self._damage_error(f"its index has {expected:,} blocks, and leads to {len(found):,}")
         for number in np.unique(found["first"]).tolist():
             self._contig(number)
         return found[np.lexsort((found["start"], found["first"]))]
 
     def _contig(self, number: int) -> Contig:
         if number not in self._contigs:
-            raise self._damaged("it has data of a contig that it does not name")
+            raise self._damage_error("it has data of a contig that it does not name")
         return self._contigs[number]
 
     def statistics(self, contig: str | None = None) -> dict[str, Summary]:
@@ -270,12 +269,12 @@ class BigWigBlocks:
         if contig is not None and contig not in self._numbers:
             return {}
         found: dict[str, Summary] = {}
-        for name, rows in self._through([self._all if contig is None else self._index(contig)[0]]):
-            found[name] = combine([found.get(name, EMPTY), _summarised(rows.values, rows.ends - rows.starts)])
+        for name, rows in self._iter_rows([self._all if contig is None else self._index(contig)[0]]):
+            found[name] = combine([found.get(name, EMPTY), _summarise(rows.values, rows.ends - rows.starts)])
         return {name: summary for name, summary in found.items() if summary.n}
 
     def rows(self, contig: str, start: int = 0, end: int | None = None, clip: bool = False) -> Iterator[Rows]:
-        """The rows of the blocks of a contig that can have values in [start, end), in order.
+        """Read the rows of the blocks of a contig that can have values in [start, end), in order: shape (n,), int64 and float32.
 
         Parameters
         ----------
@@ -291,7 +290,7 @@ class BigWigBlocks:
         index, reached = self._index(contig)
         first = int(np.searchsorted(reached, start, "right"))
         last = len(index) if end is None else int(np.searchsorted(index["start"], end, "left"))
-        return (rows for _, rows in self._through([index[first:last]], clip))
+        return (rows for _, rows in self._iter_rows([index[first:last]], clip))
 
     def fill(self, out: Floats, contig: str, start: int, clip: bool = False) -> None:
         """The values from a base of a contig on, NaN where there is none; see `rows`."""
@@ -304,7 +303,7 @@ class BigWigBlocks:
                 if rows.ends[-1] - rows.starts[0] == len(rows.values):  # a value per base
                     part[:] = rows.values[first - rows.starts[0]:last - rows.starts[0]]
                 else:
-                    expanded(*rows, first, last, part)
+                    expand(*rows, first, last, part)
                 filled = last
         out[filled - start:] = np.nan
 
@@ -316,7 +315,7 @@ class BigWigBlocks:
             self._indexes[contig] = found, np.maximum.accumulate(found["end"])
         return self._indexes[contig]
 
-    def _through(self, parts: Iterable[np.ndarray], clip: bool = False) -> Iterator[tuple[str, Rows]]:
+    def _iter_rows(self, parts: Iterable[np.ndarray], clip: bool = False) -> Iterator[tuple[str, Rows]]:
         """The rows of blocks, which are in order and apart from each other, with the contig of each."""
         reached: dict[int, int] = {}
         for part in parts:
@@ -330,55 +329,55 @@ class BigWigBlocks:
     def _check(self, contig: Contig, rows: Rows, reached: int, clip: bool) -> None:
         starts, ends, values = rows
         if (ends <= starts).any():
-            raise self._bad(contig, starts[np.argmax(ends <= starts)], "the end is not after the start")
+            raise self._shape_error(contig, starts[np.argmax(ends <= starts)], "the end is not after the start")
         if starts[0] < reached or (starts[1:] < ends[:-1]).any():
             wrong = np.concatenate(([starts[0] < reached], starts[1:] < ends[:-1]))
-            raise self._bad(contig, starts[np.argmax(wrong)], "it overlaps what is before it, or is not in order")
+            raise self._shape_error(contig, starts[np.argmax(wrong)], "it overlaps what is before it, or is not in order")
         if np.isinf(values).any():
-            raise self._bad(contig, starts[np.argmax(np.isinf(values))], "a value is infinite")
+            raise self._shape_error(contig, starts[np.argmax(np.isinf(values))], "a value is infinite")
         if ends[-1] > contig.length and not clip:
             wrong = (ends > contig.length) & ~np.isnan(values)
             if wrong.any():
                 number = int(np.argmax(wrong))
-                raise self._bad(contig, starts[number], past_end(contig, int(ends[number])).message,
+                raise self._shape_error(contig, starts[number], past_end_error(contig, int(ends[number])).message,
                                 "is it damaged? `modos track add --clip` leaves out what has no place, and says how much")
 
-    def _bad(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
+    def _shape_error(self, contig: Contig, start: int, reason: str, hint: str = "make it again from its source") -> InvalidInputError:
         return InvalidInputError(f"{self.path}, {contig.name}:{int(start) + 1:,}: {reason}", hint)
 
     def _data_of(self, place: _Place, most: int) -> bytes:
         """A block as it is, of up to so many bytes."""
         if place.size > 2 * most:
-            raise self._damaged("a block is too large")
+            raise self._damage_error("a block is too large")
         data, packed = self._read(place.at, place.size), isal_zlib.decompressobj()
         if not self._unpacked:
             return data
         try:
             data = packed.decompress(data, most + 1)
         except DeflateError as error:
-            raise self._damaged(f"a block cannot be decompressed: {error}") from None
+            raise self._damage_error(f"a block cannot be decompressed: {error}") from None
         if not packed.eof:
-            raise self._damaged("a block does not end where it should")
+            raise self._damage_error("a block does not end where it should")
         return data
 
     def _block(self, place: _Place) -> Rows:
         """The rows of a block."""
         data = self._data_of(place, _MAX_BLOCK)
         if len(data) < 24:
-            raise self._damaged("a block is too short")
+            raise self._damage_error("a block is too short")
         of, start, _, step, span, form, _, count = struct.unpack_from(self._order + _BLOCK, data)
         places = {_BEDGRAPH: ["start", "end"], _VARIABLE: ["start"], _FIXED: []}.get(form)
         if of != place.first or places is None or len(data) < 24 + count * (len(places) * 4 + 4):
-            raise self._damaged("a block is not what its index says")
+            raise self._damage_error("a block is not what its index says")
         rows = np.frombuffer(data, [(name, self._order + "u4") for name in places] + [("value", self._order + "f4")], count, 24)
         starts = rows["start"].astype(np.int64) if places else start + np.arange(count, dtype=np.int64) * step
         ends = rows["end"].astype(np.int64) if form == _BEDGRAPH else starts + span
         if count and (starts[0] < place.start or ends[-1] > place.end):
-            raise self._damaged("a block is not what its index says")
+            raise self._damage_error("a block is not what its index says")
         return Rows(starts, ends, rows["value"].astype(np.float32))
 
 
-def _summarised(values: Floats, lengths: Places) -> Summary:
+def _summarise(values: Floats, lengths: Places) -> Summary:
     """The summary of values for some bases each, NaN left out."""
     missing = np.isnan(values)
     if missing.any():

@@ -12,7 +12,7 @@ from modos.tracks.data import Places
 _EXACT = 1e-6  # what sums of fractions of bases may be off
 
 
-def zoomed(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -> npt.NDArray[np.float64]:
+def zoom_blocks(blocks: BigWigBlocks, contig: str, start: int, end: int, bins: int) -> npt.NDArray[np.float64]:
     """n, mean, min and max of equal parts of a region, float64, (4, bins); NaN where n is 0.
 
     A value of a zoom level counts for each part that it is in by its share of

@@ -1,4 +1,4 @@
-"""Whether the arrays of a track can be those of a genome: nothing of their sizes is believed before."""
+"""Checks that the arrays of a track can be those of a genome: nothing of their sizes is believed before."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ _DIVISORS = frozenset(10**decimals for decimals in range(7))
 
 
 def fits_values(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have a track's value of each base."""
+    """Return whether an array can have a track's value of each base."""
     integers = spec.dtype in ("int8", "int16")
     return (spec.shape == (contigs.size,) and spec.chunk == CHUNK and (integers or spec.dtype == "float32")
             and integers == ("divisor" in spec.attributes) and _has_divisor(spec.attributes))
 
 
 def fits_runs(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have a track's runs: none is shorter than a base."""
+    """Return whether an array can have a track's runs: none is shorter than a base."""
     origins = spec.attributes["origins"]
     return (len(spec.shape) == 2 and spec.shape[0] == 3 and spec.length <= contigs.size and spec.dtype == "uint32"
             and spec.chunk <= CHUNK and _has_divisor(spec.attributes) and _is_full(spec)
@@ -32,9 +32,9 @@ def fits_runs(spec: ArraySpec, contigs: Contigs) -> bool:
 
 
 def fits_zoom(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have the zoom levels of a track, each with a bin for all of the axis."""
+    """Return whether an array can have the zoom levels of a track, each with a bin for all of the axis."""
     try:
-        levels = zooms.levels_from(spec.attributes)
+        levels = zooms.read_levels(spec.attributes)
     except (KeyError, TypeError, ValueError, OverflowError):
         return False
     return (len(spec.shape) == 2 and spec.shape[0] == len(zooms.ROWS) and spec.dtype == "float64"
@@ -45,18 +45,18 @@ def fits_zoom(spec: ArraySpec, contigs: Contigs) -> bool:
 
 
 def fits_statistics(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have the statistics of each contig."""
+    """Return whether an array can have the statistics of each contig."""
     return spec.shape == (len(zooms.STATISTICS), len(contigs)) and spec.dtype == "float64"
 
 
 def fits_mask(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have spans of the axis, which are apart from each other and not empty."""
+    """Return whether an array can have spans of the axis, which are apart from each other and not empty."""
     return (len(spec.shape) == 2 and spec.shape[0] == 2 and spec.length <= (contigs.size + 1) // 2
             and spec.dtype == "int64" and spec.chunk <= zooms.CHUNK and _is_full(spec))
 
 
 def fits_sequence(spec: ArraySpec, contigs: Contigs) -> bool:
-    """Whether an array can have the bases of a genome."""
+    """Return whether an array can have the bases of a genome."""
     return spec.shape == (contigs.size,) and spec.dtype == "uint8" and spec.chunk <= CHUNK
 
 
@@ -66,7 +66,7 @@ def _has_divisor(attributes: Mapping[str, Any]) -> bool:
 
 
 def _is_full(spec: ArraySpec) -> bool:
-    """Whether the shards can hold all chunks, as those of an array do of which no chunk has nothing but zeros."""
+    """Return whether the shards can hold all chunks, as those of an array do of which no chunk has nothing but zeros."""
     chunks = -(-spec.length // spec.chunk)
     return all(size >= INDEX_SIZE + (HEADER + CRC_SIZE) * min(CHUNKS_IN_SHARD, chunks - number * CHUNKS_IN_SHARD)
                for number, size in enumerate(spec.sizes))

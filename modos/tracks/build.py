@@ -18,7 +18,7 @@ from modos.tracks.arrays import MAX_ATTEMPTS, ArrayWriter, Names, choose_codec
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.data import Block, Floats, Places, Runs, Values, extent
 from modos.tracks.packing import Packing, find_packing
-from modos.tracks.runs import as_runs, expanded, joined, to_runs
+from modos.tracks.runs import as_runs, expand, join_runs, to_runs
 from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, Codec, blosc, encoder
 
 RUN_CHUNK = 1 << 15  # runs
@@ -97,13 +97,13 @@ class TrackBuilder:
         if isinstance(data, Values):
             self._summary.add_values(number, contig.offset + data.start, data.values)
         else:
-            runs = joined(data)
+            runs = join_runs(data)
             self._summary.add_runs(number, runs.starts + contig.offset, runs.ends + contig.offset, runs.values)
 
     def _decide(self) -> _Dense | _Collected:
-        runs = [joined(as_runs(data)) for data in self._first]
+        runs = [join_runs(as_runs(data)) for data in self._first]
         target: _Dense | _Collected = _Collected(self._storage, self._contigs, self._names.path("runs"), self._written)
-        sample = _sampled_chunks(self._first, self._contigs)
+        sample = _sample_chunks(self._first, self._contigs)
         if sum(len(part.starts) for part in runs) and _size_as_runs(runs) > _size_as_chunks(*sample):
             target = self._dense(sample[0])
         self._target = target
@@ -120,13 +120,13 @@ class TrackBuilder:
         target.add(data)
         if not isinstance(target, _Collected) or target.count <= _MAX_RUNS:
             return target
-        self._target = dense = self._dense(_sampled_chunks(list(target.pieces())[:4], self._contigs)[0])
+        self._target = dense = self._dense(_sample_chunks(list(target.pieces())[:4], self._contigs)[0])
         for runs in target.pieces():
             dense.add(runs)
         return dense
 
 
-def _sampled_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[list[Floats], int]:
+def _sample_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[list[Floats], int]:
     """A few of the chunks that blocks lie in, and how many these are."""
     touched: dict[int, Values | Runs] = {}
     for data in blocks:
@@ -150,7 +150,7 @@ def _sampled_chunks(blocks: Sequence[Values | Runs], contigs: Contigs) -> tuple[
         else:
             low = int(np.searchsorted(data.ends, start, "right"))
             high = int(np.searchsorted(data.starts, start + CHUNK, "left"))
-            expanded(data.starts[low:high], data.ends[low:high], data.values[low:high], start, start + CHUNK, out)
+            expand(data.starts[low:high], data.ends[low:high], data.values[low:high], start, start + CHUNK, out)
         chunks.append(out)
     return chunks, len(touched)
 
@@ -202,7 +202,7 @@ class _Dense:
         if isinstance(data, Values):
             self._put(offset + data.start, data.values)
             return
-        for start, end, values in windows(data, offset):
+        for start, end, values in iter_windows(data, offset):
             self._put(start + offset, values[:end - start])
 
     def _put(self, at: int, values: Floats) -> None:
@@ -275,15 +275,15 @@ class _Dense:
         self._writer.drop()
 
 
-def windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, Floats]]:
-    """Runs expanded to values per base, some million bases at a time: start, end, and values that are used once."""
+def iter_windows(runs: Runs, offset: int = 0) -> Iterator[tuple[int, int, Floats]]:
+    """Expand runs to values per base, some million at a time: start, end, float32 values (n,) of a reused buffer."""
     out, at = np.empty(_WINDOW, np.float32), 0
     start = int(runs.starts[0]) if len(runs.starts) else 0
     while at < len(runs.starts):
         start = max(start, int(runs.starts[at]))
         end = min((start + offset) // CHUNK * CHUNK + _WINDOW - offset, int(runs.ends[-1]))
         stop = int(np.searchsorted(runs.starts, end, "left"))
-        expanded(runs.starts[at:stop], runs.ends[at:stop], runs.values[at:stop], start, end, out[:end - start])
+        expand(runs.starts[at:stop], runs.ends[at:stop], runs.values[at:stop], start, end, out[:end - start])
         yield start, end, out
         at = int(np.searchsorted(runs.ends, end, "right"))
         start = end
@@ -300,7 +300,7 @@ class _Collected:
         self.count = 0
 
     def add(self, data: Values | Runs) -> None:
-        runs = joined(data) if isinstance(data, Runs) else to_runs(data)
+        runs = join_runs(data) if isinstance(data, Runs) else to_runs(data)
         if not len(runs.starts):
             return
         self._packing = find_packing(runs.values, self._packing, widths=("int32",))
@@ -330,7 +330,7 @@ class _Collected:
 
     def _write(self, packing: Packing) -> ArraySpec | None:
         writer, origins, count = None, [], 0
-        for number, (origin, starts, ends, values) in enumerate(_in_chunks(self._on_axis())):
+        for number, (origin, starts, ends, values) in enumerate(_cut_into_chunks(self._place_on_axis())):
             numbers = packing.pack(values)
             if numbers is None:
                 writer.drop() if writer else None
@@ -348,7 +348,7 @@ class _Collected:
     def _writer(self, codec: Codec) -> ArrayWriter:
         return ArrayWriter(self._storage, ArraySpec(self._path, (3, 0), RUN_CHUNK, "uint32", 0, codec), self._written)
 
-    def _on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
+    def _place_on_axis(self) -> Iterator[tuple[Places, Places, Floats]]:
         """Runs at places on the axis; where a gap is too long for its field, runs without length and value divide it."""
         reached = 0
         for runs in self.pieces():
@@ -361,7 +361,7 @@ class _Collected:
             reached = int(runs.ends[-1]) + offset
 
 
-def _in_chunks(parts: Iterable[tuple[Places, Places, Floats]],
+def _cut_into_chunks(parts: Iterable[tuple[Places, Places, Floats]],
                ) -> Iterator[tuple[int, Places, Places, Floats]]:
     """Runs in chunks of the array, with the place from which the first gap of each counts."""
     waiting: list[tuple[Places, Places, Floats]] = []

@@ -38,7 +38,7 @@ class Condition:
             raise InvalidInputError(f"{text} is no condition: its number is too large")
         return cls(found[1], number)
 
-    def of(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool]:
-        """For which values it holds, in their precision; for none that is NaN."""
+    def test(self, values: npt.NDArray[np.floating]) -> npt.NDArray[np.bool]:
+        """Return for which values the condition holds, in their precision, as bool of the same shape; not for NaN."""
         chosen: npt.NDArray[np.bool] = COMPARISONS[self.comparison](values, values.dtype.type(self.number)) & ~np.isnan(values)
         return chosen

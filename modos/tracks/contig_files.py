@@ -42,7 +42,7 @@ def measure_fasta(paths: Sequence[Name], progress: Progress | None = None) -> Co
     empty = [name for name, length in lengths.items() if not length]
     if empty:
         raise InvalidInputError(f"sequence {listing(empty)} is empty", "leave it out")
-    return Contigs(lengths, {name: _between([gap for gap in found if gap[1] - gap[0] >= GAP], lengths[name])
+    return Contigs(lengths, {name: _invert_gaps([gap for gap in found if gap[1] - gap[0] >= GAP], lengths[name])
                              for name, found in gaps.items() if any(end - start >= GAP for start, end in found)})
 
 
@@ -55,7 +55,7 @@ def _add_gaps(found: list[Span], known: np.ndarray, offset: int) -> None:
             found.append((start, end))
 
 
-def _between(gaps: Sequence[Span], length: int) -> list[Span]:
+def _invert_gaps(gaps: Sequence[Span], length: int) -> list[Span]:
     borders = [0, *(border for gap in gaps for border in gap), length]
     return [(start, end) for start, end in zip(borders[::2], borders[1::2]) if start < end]
 
@@ -96,10 +96,10 @@ def read_map(path: str) -> dict[str, str]:
     return names
 
 
-def renamed(contigs: Contigs, names: Mapping[str, str], where: str) -> Contigs:
+def rename_contigs(contigs: Contigs, names: Mapping[str, str], where: str) -> Contigs:
     """Contigs with the names of a table; the old ones, and all others that the table has for them, stay as aliases."""
     if not any(name in names for name in contigs):
         raise InvalidInputError(f"{where} has none of the contigs {listing(contigs)}", "is it of another assembly?")
-    return contigs.renamed({name: names[name] for name in contigs if name in names}).with_aliases(names)
+    return contigs.with_names({name: names[name] for name in contigs if name in names}).with_aliases(names)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from modos.errors import IntegrityError, InvalidInputError, RegionError
-from modos.genomics.region import Region, unknown_contig
+from modos.genomics.region import Region, unknown_contig_error
 from modos.storage.processes.forking import cached_property
 from modos.tracks.data import Places
 
@@ -109,7 +109,7 @@ class Contigs(Mapping[str, Contig]):
             raise IntegrityError("the contigs of the genome are damaged", "restore the object from a copy") from None
 
     def to_attributes(self) -> dict[str, Any]:
-        """What can be written as JSON."""
+        """Return a form that can be written as JSON."""
         parts = {"supercontigs": {name: [list(span) for span in spans] for name, spans in self._supercontigs.items()},
                  "aliases": self.aliases}
         return {"contigs": list(self.lengths), "lengths": list(self.lengths.values()), "offsets": self.offsets} | {
@@ -122,12 +122,12 @@ class Contigs(Mapping[str, Contig]):
 
     @cached_property
     def starts(self) -> Places:
-        """Offsets as an array, (contigs,)."""
+        """Start of each contig on the axis: shape (contigs,), int64."""
         return np.array(self.offsets, np.int64)
 
     @cached_property
     def ends(self) -> Places:
-        """Where each contig ends on the axis, (contigs,)."""
+        """End of each contig on the axis: shape (contigs,), int64."""
         return self.starts + np.fromiter(self.lengths.values(), np.int64, len(self.lengths))
 
     def resolve(self, name: str) -> str | None:
@@ -135,7 +135,7 @@ class Contigs(Mapping[str, Contig]):
         return name if name in self.lengths else self.aliases.get(name)
 
     def extent(self, contig: Contig) -> Span:
-        """Where a contig begins and ends: 0 and its length, unless its data alone say how long it is."""
+        """Return start and end of a contig: 0 and its length, unless its data alone say how long it is."""
         return 0, contig.length
 
     @cached_property
@@ -150,7 +150,7 @@ class Contigs(Mapping[str, Contig]):
     def __getitem__(self, name: str) -> Contig:
         known = self.resolve(name)
         if known is None:
-            raise unknown_contig(name, self.lengths)
+            raise unknown_contig_error(name, self.lengths)
         length = self.lengths[known]
         return Contig(known, length, self.offsets[self._numbers[known]], self._supercontigs.get(known, ((0, length),)))
 
@@ -178,10 +178,10 @@ class Contigs(Mapping[str, Contig]):
         contig = self[region.contig]
         end = contig.length if region.end is None else region.end
         if end > contig.length or region.start >= contig.length:
-            raise past_end(contig, max(end, region.start + 1))
+            raise past_end_error(contig, max(end, region.start + 1))
         return contig, region.start, end
 
-    def renamed(self, names: Mapping[str, str]) -> Contigs:
+    def with_names(self, names: Mapping[str, str]) -> Contigs:
         """The same with other names; the old ones become aliases. Names that the mapping lacks stay."""
         new = [names.get(name, name) for name in self.lengths]
         if len(set(new)) < len(new):
@@ -199,7 +199,7 @@ class Contigs(Mapping[str, Contig]):
         return Contigs(self.lengths, self._supercontigs, self.aliases | known, self.offsets)
 
 
-def past_end(contig: Contig, end: int) -> RegionError:
+def past_end_error(contig: Contig, end: int) -> RegionError:
     """The error for a position that a contig does not have."""
     return RegionError(f"position {end:,} is past the end of {contig.name}, which has {contig.length:,} bases",
                        "positions are 1-based and inclusive in text, 0-based and half-open in Python")

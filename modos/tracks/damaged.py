@@ -40,22 +40,29 @@ class DamagedTrack(Track):
         self._refuse()
 
     def describe(self) -> dict[str, Any]:
+        """Return what a listing says of the track."""
         self._refuse()
 
     def fill(self, out: Floats, contig: str, start: int) -> None:
+        """Write the values of a stretch into `out`, float32; see `Track.fill`."""
         self._refuse()
 
     def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
+        """Write the values of many stretches into `out`, float32; see `Track.fill_windows`."""
         self._refuse()
 
     def statistics(self) -> dict[str, Summary]:
+        """Return the statistics of all values; see `Track.statistics`."""
         self._refuse()
 
     def of_contig(self, contig: str) -> Summary:
+        """Return the statistics of a contig; see `Track.of_contig`."""
         self._refuse()
 
     def summary(self, region: Region | str) -> Summary:
+        """Summarise the values of a region; see `Track.summary`."""
         self._refuse()
 
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
+        """Summarise equal parts of a region from zoom levels: shape (4, bins), float64, or None; see `Track.zoom`."""
         self._refuse()

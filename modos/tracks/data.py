@@ -32,7 +32,7 @@ class Runs(NamedTuple):
 
 
 def extent(data: Values | Runs) -> tuple[int, int]:
-    """Where data begin and end on their contig."""
+    """Return start and end of data on their contig, 0-based half-open."""
     if isinstance(data, Values):
         return data.start, data.start + len(data.values)
     return int(data.starts[0]), int(data.ends[-1])

@@ -15,11 +15,11 @@ import numpy as np
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError
 from modos.genomics.region import Region
 from modos.storage.base import Progress, expect
-from modos.storage.modes import whole_output
-from modos.storage.processes.panics import panics_told
+from modos.storage.modes import replace_output
+from modos.storage.processes.panics import translate_panics
 from modos.tracks.contigs import Contigs
 from modos.tracks.data import Runs
-from modos.tracks.runs import as_runs, joined
+from modos.tracks.runs import as_runs, join_runs
 from modos.tracks.track import Track
 
 FORMATS = {"bigWig": (".bw", ".bigwig"), "bedGraph": (".bedgraph", ".bedgraph.gz", ".bg", ".bg.gz", ".bed", ".bed.gz"),
@@ -36,7 +36,7 @@ def format_of(path: str) -> str:
 
 
 def iter_runs(track: Track, regions: Iterable[Region] | None, progress: Progress | None = None) -> Iterator[Runs]:
-    """A track's runs of equal values, in the order of its genome, of some regions or all; counts bases as progress."""
+    """Read a track's runs, in genome order, of some regions or all: int64 starts and ends, float32 values, (n,)."""
     if regions is None:
         expect(progress, sum(length for name, length in track.contigs.lengths.items() if track.of_contig(name).n))
     for region in map(Region, track.contigs) if regions is None else regions:
@@ -61,7 +61,7 @@ def write_text(track: Track, out: BinaryIO | BufferedIOBase, format: str, region
     if format == "wig":
         out.write(f'track type=wiggle_0 name="{track.name}"\n'.encode())
     for runs in iter_runs(track, regions, progress):
-        out.write(_bedgraph(joined(runs)) if format == "bedGraph" else _wiggle(runs))
+        out.write(_bedgraph(join_runs(runs)) if format == "bedGraph" else _wiggle(runs))
 
 
 def _bedgraph(runs: Runs) -> bytes:
@@ -87,14 +87,14 @@ def _wiggle(runs: Runs) -> bytes:
             parts.append(pl.DataFrame({"value": values}).write_csv(include_header=False).encode())
             continue
         spans = lengths[first:last]
-        for low, high in _alike(spans):
+        for low, high in _iter_alike(spans):
             parts.append(f"variableStep chrom={runs.contig} span={spans[low]}\n".encode())
             table = pl.DataFrame({"at": runs.starts[first + low:first + high] + 1, "value": runs.values[first + low:first + high]})
             parts.append(table.write_csv(include_header=False, separator=" ").encode())
     return b"".join(parts)
 
 
-def _alike(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
+def _iter_alike(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
     borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
     yield from zip(borders, borders[1:])
 
@@ -119,7 +119,7 @@ def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = No
         yield first
         yield from entries
 
-    with panics_told(f"the track {track.name}", "it cannot be written as a bigWig: write bedGraph"):
+    with translate_panics(f"the track {track.name}", "it cannot be written as a bigWig: write bedGraph"):
         pybigtools.open(str(path), "w").write(chroms, all_records())
 
 
@@ -145,7 +145,7 @@ def export(track: Track, path: str | Path, format: str | None = None, regions: I
         raise AlreadyExistsError(f"{path} exists already", "choose another name, or replace it with --force")
     if not os.path.isdir(target.parent):
         raise NotFoundError(f"there is no folder {target.parent}", "make it first")
-    with whole_output(target) as descriptor, tempfile.TemporaryDirectory(prefix="modos-") as folder:
+    with replace_output(target) as descriptor, tempfile.TemporaryDirectory(prefix="modos-") as folder:
         if format == "bigWig":
             name = Path(folder, "track.bw")  # the library opens by name: in a folder of this user's alone
             name.symlink_to(f"/dev/fd/{descriptor}")

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from modos.errors import InvalidInputError, RegionError
-from modos.tracks.contigs import Contig, Contigs, past_end
+from modos.tracks.contigs import Contig, Contigs, past_end_error
 from modos.tracks.data import Block, Runs, Values, extent
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.runs import Spans, blank, complement, intersection, restricted
+from modos.tracks.runs import Spans, blank, complement, intersection, restrict
 
 
 @dataclass
 class LoadReport:
-    """What came of a source.
+    """Outcome of loading a source.
 
     Attributes
     ----------
@@ -36,11 +36,11 @@ class LoadReport:
 
 
 def stretches(contig: Contig) -> Spans:
-    """What of a contig can have data, (2, n)."""
+    """Return the stretches of a contig that can have data: shape (2, n), int64, starts and ends, 0-based half-open."""
     return np.array(contig.supercontigs, np.int64).reshape(-1, 2).T
 
 
-def in_a_gap(contig: Contig, position: int) -> RegionError:
+def gap_error(contig: Contig, position: int) -> RegionError:
     """The error for a value where a contig has no data; position is 0-based."""
     gaps = complement(stretches(contig), contig.length).T.tolist()
     start, end = next(gap for gap in gaps if gap[0] <= position < gap[1])
@@ -63,13 +63,13 @@ class Fitting:
     def __init__(self, contigs: Contigs, mask: str | None, keep: str | None, clip: bool):
         self._contigs, self._clip = contigs, clip
         files = [MaskFile(path) if path else None for path in (mask, keep)]
-        self.unknown = {name: None for file in files if file for name in file.unknown(contigs)}  # contigs that they have, and the genome lacks
-        masked, kept = (file.on(contigs) if file else None for file in files)
+        self.unknown = {name: None for file in files if file for name in file.find_unknown(contigs)}  # contigs that they have, and the genome lacks
+        masked, kept = (file.place_on(contigs) if file else None for file in files)
         self._masked, self._kept = masked or {}, kept
         self._spans: dict[str, tuple[Spans, Spans]] = {}
 
     def parts_of(self, block: Block, name: str, report: LoadReport) -> Iterator[Block]:
-        """What is to be loaded of data of a contig.
+        """Cut from data of a contig what is to be loaded.
 
         Raises
         ------
@@ -77,25 +77,25 @@ class Fitting:
             Values lie past the contig's end, or in a gap.
         """
         contig = self._contigs[name]
-        if extent(block.data)[1] <= contig.length and self._whole(contig):
+        if extent(block.data)[1] <= contig.length and self._is_whole(contig):
             yield block
             return
-        allowed, lost = self._of(contig)
-        outside = _count(_inside(block.data, lost))
+        allowed, lost = self._find_spans(contig)
+        outside = _count(_restrict(block.data, lost))
         if outside and not self._clip:
             raise self._error(block, contig, lost)
         report.outside += outside
-        data = _inside(block.data, allowed)
+        data = _restrict(block.data, allowed)
         if isinstance(data, Values):
             data = data._replace(values=data.values[:max(contig.length - data.start, 0)])
         if len(data.values):
             yield Block(data, block.where)
 
-    def _whole(self, contig: Contig) -> bool:
+    def _is_whole(self, contig: Contig) -> bool:
         return self._kept is None and contig.name not in self._masked and contig.supercontigs == ((0, contig.length),)
 
-    def _of(self, contig: Contig) -> tuple[Spans, Spans]:
-        """Where values of a contig are taken, and where they are wanted but have no place."""
+    def _find_spans(self, contig: Contig) -> tuple[Spans, Spans]:
+        """Find where values of a contig are taken, and where they are wanted but have no place."""
         if contig.name not in self._spans:
             endless = np.iinfo(np.int64).max
             wanted = complement(self._masked.get(contig.name, NOTHING), endless)
@@ -109,33 +109,33 @@ class Fitting:
         """The first value that has no place, with where it stands in the source."""
         data = block.data
         if isinstance(data, Values):
-            number = int(np.argmax(~np.isnan(_values_inside(data, lost).values)))
+            number = int(np.argmax(~np.isnan(_restrict_values(data, lost).values)))
             position = data.start + number
         else:
             overlaps = np.searchsorted(lost[1], data.starts, "right") < np.searchsorted(lost[0], data.ends, "left")
             number = int(np.argmax(overlaps & ~np.isnan(data.values)))
             one = slice(number, number + 1)
-            position = int(restricted(Runs(data.contig, data.starts[one], data.ends[one], data.values[one]), lost).starts[0])
+            position = int(restrict(Runs(data.contig, data.starts[one], data.ends[one], data.values[one]), lost).starts[0])
         if position >= contig.length:
-            error = past_end(contig, int(data.ends[number]) if isinstance(data, Runs) else position + 1)
+            error = past_end_error(contig, int(data.ends[number]) if isinstance(data, Runs) else position + 1)
         else:
-            error = in_a_gap(contig, position)
+            error = gap_error(contig, position)
         return InvalidInputError(f"{block.where(number)}: {error.message}",
                                  "is it of another genome? --clip leaves out what has no place, and says how much")
 
 
 def _count(data: Values | Runs) -> int:
-    """How many bases have a value."""
+    """Count the bases that have a value."""
     present = ~np.isnan(data.values)
     return int((data.ends - data.starts)[present].sum() if isinstance(data, Runs) else np.count_nonzero(present))
 
 
-def _inside(data: Values | Runs, spans: Spans) -> Values | Runs:
-    """What of data lies in spans of their contig."""
-    return restricted(data, spans) if isinstance(data, Runs) else _values_inside(data, spans)
+def _restrict(data: Values | Runs, spans: Spans) -> Values | Runs:
+    """Cut data to spans of their contig."""
+    return restrict(data, spans) if isinstance(data, Runs) else _restrict_values(data, spans)
 
 
-def _values_inside(data: Values, spans: Spans) -> Values:
+def _restrict_values(data: Values, spans: Spans) -> Values:
     values = data.values.copy()
     end = data.start + len(values)
     blank(values, data.start, complement(spans, end))

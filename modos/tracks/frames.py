@@ -1,7 +1,7 @@
 """Chunks as Blosc writes them, looked through before its C code sees them.
 
-C-Blosc believes what a chunk's header says of the chunk's own length, and
-reads on behind a buffer that is shorter. Here every length of a chunk is
+C-Blosc trusts the length that a chunk's header states, and reads past the end
+of a buffer that is shorter. Here every length of a chunk is
 compared with the bytes that there are: 16 bytes of header, then the place of
 each block, then the blocks, each of one stream or of one for each byte of a
 number, each stream with its length before it.

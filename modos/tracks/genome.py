@@ -19,7 +19,7 @@ from modos.errors import (
     listing,
 )
 from modos.genomics.region import Region
-from modos.tracks.contigs import Contig, Contigs, past_end
+from modos.tracks.contigs import Contig, Contigs, past_end_error
 from modos.tracks.data import Floats
 from modos.tracks.positions import PositionError
 from modos.tracks.sharded import ShardedArray, pool
@@ -110,7 +110,7 @@ class Genome(Mapping[str, ContigView]):
 
     @property
     def isopen(self) -> bool:
-        """Whether it was not closed."""
+        """Return whether the genome is still open."""
         return self._is_open
 
     def track(self, name: str) -> Track:
@@ -160,7 +160,7 @@ class Genome(Mapping[str, ContigView]):
         return [self.select(one.item())[0][0] for one in keys.ravel()], keys.shape
 
     def windows(self, regions: Iterable[str | Region | tuple[str, int, int]], tracks: TrackKey = slice(None)) -> Floats:
-        """The values of many regions of the same width.
+        """Read the values of many regions of the same width.
 
         Parameters
         ----------
@@ -184,7 +184,7 @@ class Genome(Mapping[str, ContigView]):
         names, starts = [place[0] for place in places], np.array([place[1] for place in places], np.int64)
         for name, start, end in places:
             if start < 0 or width < 1 or end > self.contigs.lengths[name]:
-                raise past_end(self.contigs[name], end) if start >= 0 and width > 0 else RegionError(
+                raise past_end_error(self.contigs[name], end) if start >= 0 and width > 0 else RegionError(
                     f"{name}, {start:,} to {end:,}, is no region")
         chosen, _ = self.select(tracks if not isinstance(tracks, (str, int)) else [tracks])
         out = np.empty((len(places), len(chosen), width), np.float32)

@@ -52,7 +52,7 @@ class Archive:
         except OSError as error:
             raise InvalidInputError(f"{path} is no archive of Genomedata, or damaged: {_first_line(error)}") from None
         try:
-            with self._told():
+            with self._translate_errors():
                 self._open([(file.name.removesuffix(_SUFFIX), group) for file, group in opened])
         except BaseException:
             self._stack.close()
@@ -73,7 +73,7 @@ class Archive:
             raise ValueError("two tracks have one name")
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
+    def _translate_errors(self) -> Iterator[None]:
         """Raise IntegrityError where h5py finds the file damaged, or it is not as archives are."""
         try:
             yield
@@ -83,7 +83,7 @@ class Archive:
             raise IntegrityError(f"{self._path} is damaged: {_first_line(error)}", "copy it again, or make it again with genomedata") from None
 
     def _members(self, group: Any) -> dict[str, Any]:
-        """What is in a group, and not elsewhere: links lead to any file of this machine."""
+        """Return what is in a group, and not elsewhere: links lead to any file of this machine."""
         import h5py
 
         if any(not isinstance(group.get(name, getlink=True), h5py.HardLink) for name in group):
@@ -99,7 +99,7 @@ class Archive:
     @property
     def contigs(self) -> Contigs:
         """The chromosomes, with their supercontigs."""
-        with self._told():
+        with self._translate_errors():
             spans = {name: [(start, end) for start, end, _ in self._supercontigs(name)] for name in self._chromosomes}
             lengths = {name: max([int(group.attrs["end"]), *(end for _, end in spans[name])])
                        for name, group in self._chromosomes.items()}
@@ -107,8 +107,8 @@ class Archive:
 
     @property
     def has_sequence(self) -> bool:
-        """Whether it has the bases."""
-        with self._told():
+        """Return whether the archive has the bases."""
+        with self._translate_errors():
             return any("seq" in parts for name in self._chromosomes for _, _, parts in self._supercontigs(name))
 
     def _supercontigs(self, name: str) -> list[tuple[int, int, dict[str, Any]]]:
@@ -123,14 +123,14 @@ class Archive:
     @property
     def values_size(self) -> int:
         """Bytes of the values of all tracks, as `iter_track` counts them."""
-        with self._told():
+        with self._translate_errors():
             values = sum(end - start for name in self._chromosomes for start, end, parts in self._supercontigs(name) if "continuous" in parts)
         return values * len(self.tracks) * np.dtype(np.float32).itemsize
 
     def iter_track(self, track: str, progress: Progress | None = None) -> Iterator[Block]:
         """The values of a track; bytes of them count as progress."""
         number = self.tracks.index(track)
-        with self._told():
+        with self._translate_errors():
             for name in self._chromosomes:
                 for start, end, parts in self._supercontigs(name):
                     for at in range(0, end - start if "continuous" in parts else 0, _PIECE):
@@ -146,19 +146,19 @@ class Archive:
     def iter_sequence(self) -> Iterator[tuple[str, bytes]]:
         """The bases as `modos.formats.fasta.iter_fasta` gives those of a FASTA; `N` between supercontigs."""
         lengths = self.contigs.lengths
-        with self._told():
+        with self._translate_errors():
             for name in self._chromosomes:
                 yield name, b""
                 reached = 0
                 for start, end, parts in self._supercontigs(name):
-                    yield from self._unknown(name, start - reached)
+                    yield from self._iter_unknown(name, start - reached)
                     for at in range(0, end - start, _PIECE):
                         size = min(_PIECE, end - start - at)
                         yield name, parts["seq"][at:at + size].tobytes() if "seq" in parts else b"N" * size
                     reached = end
-                yield from self._unknown(name, lengths[name] - reached)
+                yield from self._iter_unknown(name, lengths[name] - reached)
 
-    def _unknown(self, name: str, count: int) -> Iterator[tuple[str, bytes]]:
+    def _iter_unknown(self, name: str, count: int) -> Iterator[tuple[str, bytes]]:
         for at in range(0, count, _PIECE):
             yield name, b"N" * min(_PIECE, count - at)
 

@@ -37,19 +37,19 @@ def read_source(source: Source, progress: Progress | None = None, clip: bool = F
         Whether data past the end that a bigWig says a contig has come out too; else they are an error.
     """
     if isinstance(source, Mapping):
-        yield from _from_arrays(source)
+        yield from _read_arrays(source)
     elif isinstance(source, (str, Path)):
-        yield from _from_files([source], progress, clip)
+        yield from _read_files([source], progress, clip)
     else:
         source = list(source) if isinstance(source, (list, tuple)) else source
         if isinstance(source, list) and all(isinstance(one, (str, Path)) for one in source):
-            yield from _from_files(source, progress, clip)
+            yield from _read_files(source, progress, clip)
         else:
             for one in source:
                 yield one if isinstance(one, Block) else Block(one, lambda number: f"value {number}")
 
 
-def _from_files(paths: list[str | Path], progress: Progress | None, clip: bool) -> Iterator[Block]:
+def _read_files(paths: list[str | Path], progress: Progress | None, clip: bool) -> Iterator[Block]:
     for path in expand_paths(paths):
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             if is_bigwig(file):
@@ -58,7 +58,7 @@ def _from_files(paths: list[str | Path], progress: Progress | None, clip: bool) 
                 yield from read_text(file, progress)
 
 
-def _from_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
+def _read_arrays(arrays: Mapping[str, Any]) -> Iterator[Block]:
     for contig, given in arrays.items():
         values = np.asarray(given)
         if values.ndim != 1 or values.dtype.kind not in "fiub":

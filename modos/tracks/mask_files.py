@@ -12,10 +12,10 @@ import numpy as np
 
 from modos.errors import InvalidInputError, RegionError, listing
 from modos.formats.text import read_pieces, whole_number
-from modos.storage.given import Name, as_file, open_given, shown
+from modos.storage.given import Name, as_file, open_given, show_path
 from modos.tracks.bigwig import is_bigwig, read_bigwig
 from modos.tracks.conditions import Condition
-from modos.tracks.contigs import Contigs, past_end
+from modos.tracks.contigs import Contigs, past_end_error
 from modos.tracks.data import Block, Places, Runs, Where
 from modos.tracks.runs import Spans, union
 from modos.tracks.wiggle import is_noise, parse_pieces
@@ -46,7 +46,7 @@ class MaskFile:
     """
 
     def __init__(self, path: Name, scores: Condition | None = None):
-        self.path = shown(path)
+        self.path = show_path(path)
         self._scores = scores
         parts: dict[str, list[Spans]] = {}
         self._last: dict[str, tuple[int, str]] = {}  # by contig the furthest end, and where it stands in the file
@@ -58,8 +58,8 @@ class MaskFile:
             raise InvalidInputError(f"{self.path} has no rows", "where nothing is meant, leave it out; a pipe is empty where its program failed")
         self._spans = {contig: union(NOTHING, np.concatenate(found, axis=1)) for contig, found in parts.items()}
 
-    def on(self, contigs: Contigs) -> dict[str, Spans]:
-        """The places on a genome by contig, those that meet united; contigs that it lacks are left out.
+    def place_on(self, contigs: Contigs) -> dict[str, Spans]:
+        """Place the mask on a genome, by contig: shape (2, n), int64, those that meet united; contigs that it lacks are left out.
 
         Raises
         ------
@@ -81,28 +81,28 @@ class MaskFile:
         for name, (end, where) in self._last.items():
             known = contigs.resolve(name)
             if known is not None and end > contigs[known].length:
-                error = past_end(contigs[known], end)
+                error = past_end_error(contigs[known], end)
                 raise RegionError(f"{where}: {error.message}", "is it of another genome?")
 
-    def unknown(self, contigs: Contigs) -> list[str]:
+    def find_unknown(self, contigs: Contigs) -> list[str]:
         """The contigs that it has and a genome lacks."""
         return [name for name in self._spans if name not in contigs]
 
     def _rows(self, path: Name) -> Iterator[tuple[str, Spans, Where]]:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
             if is_bigwig(file):
-                yield from self._chosen(read_bigwig(as_file(file, folder, ".bw")))
+                yield from self._choose(read_bigwig(as_file(file, folder, ".bw")))
                 return
             pieces = read_pieces(file)
             first = next(pieces, b"")
             begin = next((line for line in first.split(b"\n") if not is_noise(line)), b"")
             whole = chain([first], pieces)
-            yield from self._chosen(parse_pieces(self.path, whole, "Float64")) if _WIGGLE.match(begin) else self._bed(whole)
+            yield from self._choose(parse_pieces(self.path, whole, "Float64")) if _WIGGLE.match(begin) else self._bed(whole)
 
-    def _chosen(self, blocks: Iterable[Block]) -> Iterator[tuple[str, Spans, Where]]:
+    def _choose(self, blocks: Iterable[Block]) -> Iterator[tuple[str, Spans, Where]]:
         for block in blocks:
             data = block.data
-            chosen = self._scores.of(data.values) if self._scores else ~np.isnan(data.values)
+            chosen = self._scores.test(data.values) if self._scores else ~np.isnan(data.values)
             if isinstance(data, Runs):
                 rows = np.flatnonzero(chosen)
                 yield data.contig, np.stack([data.starts[rows], data.ends[rows]]), _places(block, rows)
@@ -114,7 +114,7 @@ class MaskFile:
         number, contig = 0, ""
         waiting: list[tuple[int, int, int]] = []
 
-        def gathered() -> tuple[str, Spans, Where]:
+        def gather() -> tuple[str, Spans, Where]:
             *spans, lines = np.array(waiting, np.int64).reshape(-1, 3).T
             return contig, np.stack(spans), lambda row: f"{self.path}, line {lines[row]:,}"
 
@@ -125,13 +125,13 @@ class MaskFile:
                     continue
                 name, start, end, chosen = self._row(line, number)
                 if (name != contig or len(waiting) >= _AT_ONCE) and contig:
-                    yield gathered()
+                    yield gather()
                     waiting = []
                 contig = name
                 if chosen and start < end:
                     waiting.append((start, end, number))
         if contig:
-            yield gathered()
+            yield gather()
 
     def _row(self, line: bytes, number: int) -> tuple[str, int, int, bool]:
         text = line.decode(errors="replace").rstrip("\r")
@@ -147,7 +147,7 @@ class MaskFile:
             score = float(fields[_SCORE])
             if "_" in fields[_SCORE] or not math.isfinite(score):  # Python takes 1_0 as 10
                 raise ValueError
-            return fields[0], start, end, bool(self._scores.of(np.array([score]))[0])
+            return fields[0], start, end, bool(self._scores.test(np.array([score]))[0])
         except (IndexError, ValueError):
             raise InvalidInputError(f"{self.path}, line {number:,}: {reason}: {text[:80]!r}") from None
 

@@ -13,39 +13,39 @@ from modos.storage.base import Progress
 from modos.tracks import zooms
 from modos.tracks.arrays import Names, write_small
 from modos.tracks.conditions import Condition
-from modos.tracks.contigs import past_end
+from modos.tracks.contigs import past_end_error
 from modos.tracks.data import Block, Floats, Runs, Values, extent
-from modos.tracks.fitting import in_a_gap, stretches
+from modos.tracks.fitting import gap_error, stretches
 from modos.tracks.mask_files import NOTHING, MaskFile
-from modos.tracks.runs import Spans, as_runs, complement, restricted, union
+from modos.tracks.runs import Spans, as_runs, complement, restrict, union
 from modos.tracks.stored_track import StoredTrack
 from modos.tracks.zarr_layout import ArraySpec
 
 
 def spans_of(track: StoredTrack, where: str | Path | MaskFile | Condition | Spans) -> Spans:
-    """Places on the axis: those of a file, or where a condition holds for a track's values; or as given."""
+    """Return places on the axis, shape (2, n), int64: of a file, where a condition holds for a track's values, or as given."""
     if isinstance(where, np.ndarray):
         return where
     contigs, parts = track.contigs, [NOTHING]
     if isinstance(where, Condition):
         for runs in _runs(track):
-            chosen = where.of(runs.values)
+            chosen = where.test(runs.values)
             parts.append(np.stack([runs.starts[chosen], runs.ends[chosen]]) + contigs[runs.contig].offset)
     else:
         file = where if isinstance(where, MaskFile) else MaskFile(where)
         file.check_ends(contigs)
-        parts += [spans + contigs[name].offset for name, spans in file.on(contigs).items()]
+        parts += [spans + contigs[name].offset for name, spans in file.place_on(contigs).items()]
     return union(NOTHING, np.concatenate(parts, axis=1))
 
 
 def count_masked(track: StoredTrack, spans: Spans) -> int:
-    """How many values of a track lie in places on the axis."""
+    """Count the values of a track that lie in places on the axis."""
     return sum(int((inside.ends - inside.starts).sum()) for runs in _runs(track)
-               for inside in [restricted(_on_axis(track, runs), spans)])
+               for inside in [restrict(_place_on_axis(track, runs), spans)])
 
 
-def united(track: StoredTrack, spans: Spans) -> Spans:
-    """A track's mask with more places."""
+def unite_mask(track: StoredTrack, spans: Spans) -> Spans:
+    """Add places to a track's mask: shape (2, n), int64, on the axis."""
     return union(track.mask, spans)
 
 
@@ -56,8 +56,8 @@ def write_mask(storage: Storage, track: StoredTrack, spans: Spans, names: Names,
     free = complement(spans, track.contigs.size)
     bare = track.without_mask()
     for data in bare.iter_data():
-        runs = _on_axis(track, as_runs(data))
-        inside = restricted(runs, free)
+        runs = _place_on_axis(track, as_runs(data))
+        inside = restrict(runs, free)
         if progress:
             progress(data.values.nbytes)
         summary.add_runs(track.contigs.number(data.contig), inside.starts, inside.ends, inside.values)
@@ -71,16 +71,16 @@ def _runs(track: StoredTrack) -> Iterator[Runs]:
     return map(as_runs, track.iter_data())
 
 
-def _on_axis(track: StoredTrack, runs: Runs) -> Runs:
+def _place_on_axis(track: StoredTrack, runs: Runs) -> Runs:
     offset = track.contigs[runs.contig].offset
     return runs._replace(starts=runs.starts + offset, ends=runs.ends + offset)
 
 
-def blanked(track: StoredTrack, spans: Spans) -> Iterator[Block]:
+def iter_blanked(track: StoredTrack, spans: Spans) -> Iterator[Block]:
     """A track's data without those at places on the axis."""
     free = complement(spans, track.contigs.size)
     for runs in _runs(track):
-        left = restricted(_on_axis(track, runs), free)
+        left = restrict(_place_on_axis(track, runs), free)
         offset = track.contigs[runs.contig].offset
         if len(left.starts):
             yield _block(left._replace(starts=left.starts - offset, ends=left.ends - offset))
@@ -97,24 +97,24 @@ def check_patch(track: StoredTrack, contig: str, start: int, values: Floats) -> 
     if start < 0:
         raise RegionError(f"position {start:,} is before the start of {place.name}", "positions are 0-based in Python")
     if start + len(values) > place.length:
-        raise past_end(place, start + len(values))
+        raise past_end_error(place, start + len(values))
     if np.isinf(values).any():
         raise InvalidInputError("a value is infinite")
     gaps = complement(stretches(place), place.length) - start
     for first, last in gaps[:, (gaps[1] > 0) & (gaps[0] < len(values))].T.tolist():
         present = ~np.isnan(values[max(first, 0):last])
         if present.any():
-            raise in_a_gap(place, start + max(first, 0) + int(np.argmax(present)))
+            raise gap_error(place, start + max(first, 0) + int(np.argmax(present)))
     return place.name, start, values
 
 
-def patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
+def iter_patched(track: StoredTrack, patches: Sequence[Patch]) -> Iterator[Block]:
     """A track's data with other values in places; of two patches for a place the later counts."""
     for name in track.contigs:
-        yield from _patched(track, name, _apart([(start, values) for contig, start, values in patches if contig == name]))
+        yield from _patch_contig(track, name, _unite_patches([(start, values) for contig, start, values in patches if contig == name]))
 
 
-def _apart(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
+def _unite_patches(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
     """Patches of a contig in order, those that meet or overlap made one."""
     spans = union(NOTHING, np.array([(start, start + len(values)) for start, values in patches if len(values)],
                                     np.int64).reshape(-1, 2).T)
@@ -127,27 +127,27 @@ def _apart(patches: Sequence[tuple[int, Floats]]) -> list[tuple[int, Floats]]:
     return made
 
 
-def _patched(track: StoredTrack, name: str, patches: list[tuple[int, Floats]]) -> Iterator[Block]:
+def _patch_contig(track: StoredTrack, name: str, patches: list[tuple[int, Floats]]) -> Iterator[Block]:
     waiting = patches[::-1]
     free = complement(np.array([(start, start + len(values)) for start, values in patches], np.int64).reshape(-1, 2).T,
                       track.contigs[name].length)
     for data in track.iter_data([name]):
         first, last = extent(data)
         if not patches or not any(start < last and start + len(values) > first for start, values in patches):
-            yield from _due(name, waiting, first)
+            yield from _iter_due(name, waiting, first)
             yield _block(data)
             continue
         runs = as_runs(data)
         touched = free[:, np.searchsorted(free[1], first, "right"):np.searchsorted(free[0], last, "left")]
         for span in touched.T:
-            left = restricted(runs, span.reshape(2, 1))
-            yield from _due(name, waiting, int(span[0]))
+            left = restrict(runs, span.reshape(2, 1))
+            yield from _iter_due(name, waiting, int(span[0]))
             if len(left.starts):
                 yield _block(left)
-    yield from _due(name, waiting, track.contigs[name].length + 1)
+    yield from _iter_due(name, waiting, track.contigs[name].length + 1)
 
 
-def _due(name: str, waiting: list[tuple[int, Floats]], before: int) -> Iterator[Block]:
+def _iter_due(name: str, waiting: list[tuple[int, Floats]], before: int) -> Iterator[Block]:
     """The patches that begin before a position."""
     while waiting and waiting[-1][0] < before:
         yield _block(Values(name, *waiting.pop()))

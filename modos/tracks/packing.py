@@ -2,7 +2,7 @@
 
 Values that are all k/10^d are kept as the integers k, and read as k divided
 by 10^d in single precision: division rounds correctly, so what comes out is
-the float that the decimal text stands for; multiplication by 10^-d is not.
+the float that the decimal text stands for; multiplication by 10^-d would not be.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MAX_DECIMALS = 6
 
 @dataclass(frozen=True)
 class Packing:
-    """How the values of a track are kept.
+    """Encoding of the values of a track as numbers.
 
     Parameters
     ----------
@@ -37,12 +37,12 @@ class Packing:
 
     @property
     def is_integer(self) -> bool:
-        """Whether integers stand for the values."""
+        """Return whether integers stand for the values."""
         return self.dtype != "float32"
 
     @property
     def missing(self) -> int | float:
-        """What stands for no value: the least integer, or NaN."""
+        """Number that stands for no value: the least integer, or NaN."""
         return int(np.iinfo(self.dtype).min) if self.is_integer else np.nan
 
     @property
@@ -56,7 +56,7 @@ class Packing:
         return int(np.iinfo(self.dtype).max) - 1
 
     def to_attributes(self) -> dict[str, Any]:
-        """What a reader needs to know."""
+        """Return the attributes that a reader needs."""
         if not self.is_integer:
             return {}
         return {"divisor": 10**self.decimals, "missing": self.missing, "negative_zero": self.negative_zero}
@@ -69,9 +69,9 @@ class Packing:
     @cached_property
     def _table(self) -> Floats:
         count = 1 << 8 * np.dtype(self.dtype).itemsize
-        return self._divided(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
+        return self._divide(np.arange(count, dtype=f"u{self.dtype}").view(self.dtype))
 
-    def _divided(self, numbers: np.ndarray) -> Floats:
+    def _divide(self, numbers: np.ndarray) -> Floats:
         if self.dtype == "int32":
             values = (numbers / 10.0**self.decimals).astype(np.float32)
         else:
@@ -81,7 +81,7 @@ class Packing:
         return values
 
     def unpack(self, numbers: np.ndarray, out: Floats | None = None) -> Floats:
-        """The values (float32, NaN where there is none) that stored numbers stand for."""
+        """Decode stored numbers to the values they stand for: the same shape, float32, NaN where there is none."""
         if not self.is_integer:
             if out is None:
                 return numbers
@@ -89,7 +89,7 @@ class Packing:
             return out
         values: Floats
         if self.dtype == "int32":
-            values = self._divided(numbers)
+            values = self._divide(numbers)
             if out is None:
                 return values
             out[:] = values
@@ -100,7 +100,7 @@ class Packing:
         return np.take(self._table, numbers.view(f"u{self.dtype}"), out=out, mode="clip")
 
     def pack(self, values: Floats) -> np.ndarray | None:
-        """The numbers that stand for some float32 values; None where they do not fit without loss."""
+        """Encode float32 values as numbers of the packing's dtype, in the same shape; None where they do not fit without loss."""
         if not self.is_integer:
             return values.astype(np.float32, copy=False)
         scaled = np.multiply(values, 10.0**self.decimals, dtype=np.float64)
@@ -112,17 +112,17 @@ class Packing:
         numbers = scaled.astype(self.dtype)
         numbers[(values == 0) & np.signbit(values)] = self.negative_zero
         numbers[absent] = self.missing
-        return numbers if same_values(self.unpack(numbers), values) else None
+        return numbers if are_same_values(self.unpack(numbers), values) else None
 
     def pack_fitting(self, values: Floats) -> np.ndarray:
-        """As `pack`, of values that are known to fit."""
+        """Encode values that are known to fit as numbers of the packing's dtype, in the same shape; see `pack`."""
         numbers = self.pack(values)
         assert numbers is not None
         return numbers
 
 
-def same_values(left: Floats, right: Floats) -> bool:
-    """Whether two arrays of float32 have the same bits; one NaN is as good as another."""
+def are_same_values(left: Floats, right: Floats) -> bool:
+    """Return whether two arrays of float32 have the same bits; one NaN is as good as another."""
     differing = left.view(np.uint32) != right.view(np.uint32)
     return not differing.any() or bool(np.isnan(left[differing]).all() and np.isnan(right[differing]).all())
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from modos.errors import InvalidInputError, NotFoundError
 from modos.genomics.region import Region
-from modos.storage.modes import whole_output
+from modos.storage.modes import replace_output
 from modos.tracks.track import Track
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -60,5 +60,5 @@ def plot(tracks: Sequence[Track], region: Region | str, path: str | Path) -> Non
     rows[-1].set_xlim(start + 0.5, end + 0.5)
     rows[-1].set_xlabel(f"{contig.name} (position, 1-based)")
     rows[-1].xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-    with whole_output(Path(path)) as descriptor, open(descriptor, "wb", closefd=False) as file:
+    with replace_output(Path(path)) as descriptor, open(descriptor, "wb", closefd=False) as file:
         figure.savefig(file, format=suffix[1:], metadata={"Date": None} if suffix == ".svg" else None)

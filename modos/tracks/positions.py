@@ -19,7 +19,7 @@ class PositionError(RegionError, IndexError):
 
 
 def settle_bases(key: Any, length: int, reach: int | None = None) -> tuple[np.ndarray | slice, KeyForm]:
-    """Which bases a key stands for, and what kind of key it is: the shape of the answer depends on it.
+    """Resolve a key to the bases it stands for, and its form, on which the shape of the answer depends.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def settle_bases(key: Any, length: int, reach: int | None = None) -> tuple[np.nd
     if isinstance(key, slice):
         start, stop, step = _indices(key, length)
         if reach is not None and step > 0:
-            start, stop = _reaching(key, start, stop, length, reach)
+            start, stop = _extend_slice(key, start, stop, length, reach)
         if step == 1:
             return slice(start, max(start, stop)), "slice"
         return np.arange(start, stop, step), "slice"
@@ -67,7 +67,7 @@ def _indices(key: slice, length: int) -> tuple[int, int, int]:
         raise PositionError(f"{key} is not a slice of positions", "write [1000:2000]") from None
 
 
-def _reaching(key: slice, start: int, stop: int, length: int, reach: int) -> tuple[int, int]:
+def _extend_slice(key: slice, start: int, stop: int, length: int, reach: int) -> tuple[int, int]:
     """A slice's start and stop where it says that they are past the length."""
     stop = stop if key.stop is None else max(stop, index(key.stop))
     if stop > reach:
@@ -95,8 +95,8 @@ def settle_stretch(key: Any, length: int) -> tuple[int, int]:
     return bases.start, bases.stop
 
 
-def gathered(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype: str) -> np.ndarray:
-    """Values at positions in any order, read in stretches."""
+def gather(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype: str) -> np.ndarray:
+    """Read values at positions in any order, in stretches: shape (positions,), of the given dtype."""
     unique, inverse = np.unique(positions, return_inverse=True)
     out = np.empty(len(unique), dtype)
     borders = [0, *(np.flatnonzero(np.diff(unique) > _GATHER) + 1).tolist(), len(unique)]

@@ -10,19 +10,19 @@ Spans = Places  # (2, n) int64: starts and ends, in order, apart from each other
 
 
 def to_runs(values: Values) -> Runs:
-    """Values per base as runs."""
+    """Convert values per base to runs: arrays of shape (n,), int64 starts and ends, 0-based half-open, float32 values."""
     bits = values.values.view(np.uint32)
     borders = np.concatenate(([0], np.flatnonzero(bits[1:] != bits[:-1]) + 1, [len(bits)]))
-    return joined(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
+    return join_runs(Runs(values.contig, borders[:-1] + values.start, borders[1:] + values.start, values.values[borders[:-1]]))
 
 
 def as_runs(data: Values | Runs) -> Runs:
-    """Data of either form as runs."""
+    """Convert data of either form to runs: three arrays of shape (n,), int64 starts and ends, float32 values."""
     return data if isinstance(data, Runs) else to_runs(data)
 
 
-def joined(runs: Runs) -> Runs:
-    """Runs without those that have no value, and neighbours of the same value united."""
+def join_runs(runs: Runs) -> Runs:
+    """Drop runs without a value and unite neighbours of the same value: arrays of shape (n,), int64 and float32."""
     starts, ends, values = runs.starts, runs.ends, runs.values
     absent = np.isnan(values)
     if absent.any():
@@ -36,7 +36,7 @@ def joined(runs: Runs) -> Runs:
     return Runs(runs.contig, starts[first], ends[last], values[first])
 
 
-def expanded(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:
+def expand(starts: Places, ends: Places, values: Floats, start: int, end: int, out: Floats) -> None:
     """Write runs that overlap [start, end) into `out`, (end - start,), NaN between them."""
     if len(starts) < 12:
         out.fill(np.nan)
@@ -52,8 +52,8 @@ def expanded(starts: Places, ends: Places, values: Floats, start: int, end: int,
     out[:] = np.repeat(filled, np.diff(borders))
 
 
-def expanded_windows(starts: Places, ends: Places, values: Floats, places: Places, width: int) -> Floats:
-    """The values per base of many stretches of one width, (places, width), from runs that cover all of them."""
+def expand_windows(starts: Places, ends: Places, values: Floats, places: Places, width: int) -> Floats:
+    """Expand runs that cover many stretches of one width to values per base: shape (places, width), float32."""
     low = np.searchsorted(ends, places, "right")
     counts = np.maximum(np.searchsorted(starts, places + width, "left") - low, 0)
     window = np.repeat(np.arange(len(places)), counts)
@@ -68,8 +68,8 @@ def expanded_windows(starts: Places, ends: Places, values: Floats, places: Place
     return np.repeat(filled, np.diff(borders)).reshape(len(places), width)
 
 
-def restricted(runs: Runs, spans: Spans) -> Runs:
-    """What of some runs lies within spans of their contig."""
+def restrict(runs: Runs, spans: Spans) -> Runs:
+    """Cut runs to the spans of their contig: arrays of shape (n,), int64 starts and ends, 0-based half-open, float32 values."""
     first = np.searchsorted(spans[1], runs.starts, "right")
     last = np.searchsorted(spans[0], runs.ends, "left")
     counts = np.maximum(last - first, 0)
@@ -80,20 +80,20 @@ def restricted(runs: Runs, spans: Spans) -> Runs:
 
 
 def complement(spans: Spans, end: int) -> Spans:
-    """What of [0, end) is in no span."""
+    """Return the parts of [0, end) that are in no span: shape (2, n), int64, 0-based half-open."""
     starts = np.concatenate(([0], np.minimum(spans[1], end)))
     ends = np.concatenate((np.minimum(spans[0], end), [end]))
     return np.stack([starts, ends])[:, ends > starts]
 
 
 def intersection(left: Spans, right: Spans) -> Spans:
-    """What is in both of two sets of spans."""
-    both = restricted(Runs("", left[0], left[1], np.zeros(left.shape[1], np.float32)), right)
+    """Return the parts that are in both of two sets of spans: shape (2, n), int64, 0-based half-open."""
+    both = restrict(Runs("", left[0], left[1], np.zeros(left.shape[1], np.float32)), right)
     return np.stack([both.starts, both.ends])
 
 
 def union(left: Spans, right: Spans) -> Spans:
-    """What is in one of two sets of spans at least, those that meet united."""
+    """Return the parts that are in at least one of two sets of spans, those that meet united: shape (2, n), int64."""
     both = np.concatenate([left, right], axis=1)
     starts, ends = both[:, np.argsort(both[0], kind="stable")]
     if not len(starts):

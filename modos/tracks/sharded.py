@@ -48,7 +48,7 @@ _Key = tuple[str | int, ...]  # the path of an array, and what of it
 
 
 class Cache:
-    """What was read recently, up to a number of bytes."""
+    """Cache of what was read recently, up to a number of bytes."""
 
     def __init__(self, limit: int):
         self._limit = limit
@@ -60,7 +60,7 @@ class Cache:
         self._size = sum(size for _, size in self._kept.values())
 
     def get(self, key: _Key) -> Any:
-        """What is kept at a key, or None."""
+        """Return what is kept at a key, or None."""
         with self._lock:
             found = self._kept.get(key)
             if found is None:
@@ -69,7 +69,7 @@ class Cache:
             return found[0]
 
     def take(self, key: _Key) -> Any:
-        """What is kept at a key, or None; it is not kept any longer."""
+        """Remove and return what is kept at a key, or None."""
         with self._lock:
             found, size = self._kept.pop(key, (None, 0))
             self._size -= size
@@ -87,7 +87,7 @@ class Cache:
 
 
 class Reader:
-    """What the arrays of an object share: where they are, what was read recently, files that are open.
+    """Shared state of the arrays of an object: their place, what was read recently, open files.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ class ShardedArray:
         self._stored_limit = spec.stored_limit
 
     def chunk(self, number: int) -> np.ndarray | None:
-        """The stored numbers of a chunk, to be read only; None where there are none.
+        """Read the stored numbers of a chunk: the shape and dtype of `spec`, read-only; None where there are none.
 
         Raises
         ------
@@ -124,10 +124,10 @@ class ShardedArray:
         key = (self.spec.path, number)
         found: np.ndarray | None = self.cache.get(key)
         if found is None:
-            packed = self._packed(number)
+            packed = self._read_packed(number)
             if packed is None:
                 return None
-            found = self._unpacked(number, packed)
+            found = self._unpack(number, packed)
             self.cache.put(key, found, found.nbytes)
         return found
 
@@ -137,7 +137,7 @@ class ShardedArray:
             for number in part:
                 into(number, self.chunk(number))
 
-        for wanted in self._fetched(list(dict.fromkeys(numbers))):
+        for wanted in self._iter_fetched(list(dict.fromkeys(numbers))):
             if len(wanted) < 4:
                 decode(wanted)
                 continue
@@ -145,12 +145,12 @@ class ShardedArray:
             list(pool("decode", _DECODERS).map(decode, [wanted[at:at + step] for at in range(0, len(wanted), step)]))
 
     def iter_chunks(self, numbers: Iterable[int]) -> Iterator[tuple[int, np.ndarray | None]]:
-        """Chunks one after another, with their numbers; see `chunk`."""
-        for wanted in self._fetched(list(dict.fromkeys(numbers))):
+        """Read chunks one after another, with their numbers; shape and dtype as of `chunk`."""
+        for wanted in self._iter_fetched(list(dict.fromkeys(numbers))):
             for number in wanted:
                 yield number, self.chunk(number)
 
-    def _fetched(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
+    def _iter_fetched(self, numbers: Sequence[int]) -> Iterator[Sequence[int]]:
         """The numbers, some at a time, when their chunks are at hand."""
         if self._local is not None:
             yield numbers
@@ -160,17 +160,17 @@ class ShardedArray:
             yield numbers[at:at + BATCH]
 
     def visit(self, numbers: Sequence[int], work: Callable[[int, np.ndarray | None], Result]) -> list[Result]:
-        """What `work` makes of each chunk, in order; the chunks are not kept, and must not be."""
+        """Call `work` on each chunk and return the results in order; it must not keep the chunks."""
         scratch = np.empty(self.spec.chunk_shape, self.spec.dtype)
-        return [work(number, self._passing(number, scratch)) for batch in self._fetched(numbers) for number in batch]
+        return [work(number, self._decode_passing(number, scratch)) for batch in self._iter_fetched(numbers) for number in batch]
 
-    def _passing(self, number: int, scratch: np.ndarray) -> np.ndarray | None:
+    def _decode_passing(self, number: int, scratch: np.ndarray) -> np.ndarray | None:
         known = self.cache.get((self.spec.path, number))
-        packed = None if known is not None else self._packed(number)
-        return known if packed is None else self._unpacked(number, packed, scratch)
+        packed = None if known is not None else self._read_packed(number)
+        return known if packed is None else self._unpack(number, packed, scratch)
 
     def read(self) -> np.ndarray:
-        """All of it, for an array that is small."""
+        """Read the whole of a small array, in its shape and dtype."""
         out = np.zeros(self.spec.shape, self.spec.dtype)  # takes memory where it is written to, not before
         if self.spec.fill != 0:
             out.fill(self.spec.fill)
@@ -185,11 +185,11 @@ class ShardedArray:
         return out
 
     def prefetch(self, numbers: Iterable[int]) -> None:
-        """Have chunks from afar in the cache."""
+        """Fetch chunks from afar into the cache."""
         if self._local is None:
             self._fetch([n for n in dict.fromkeys(numbers) if self.cache.get((self.spec.path, n)) is None])
 
-    def _packed(self, number: int) -> bytes | None:
+    def _read_packed(self, number: int) -> bytes | None:
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         size = self.spec.sizes[shard]
         if not size:
@@ -197,47 +197,47 @@ class ShardedArray:
         if self._local is None:
             self._fetch([number])
             found = self.cache.take((self.spec.path, number, "packed"))
-            return found if found is not None else self._packed_now(number)
+            return found if found is not None else self._read_evicted(number)
         index = self._index(shard)
         start, length = int(index[within, 0]), int(index[within, 1])
         if start == ABSENT:
             return None
         return self._local.read(self.spec.key(shard), size, start, start + length)
 
-    def _packed_now(self, number: int) -> bytes | None:
+    def _read_evicted(self, number: int) -> bytes | None:
         """A chunk that was fetched and fell out of the cache, or that is not there."""
         shard, within = divmod(number, CHUNKS_IN_SHARD)
         start, length = map(int, self._index(shard)[within])
         return None if start == ABSENT else self._read(shard, start, start + length)
 
-    def _unpacked(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
+    def _unpack(self, number: int, packed: bytes, out: np.ndarray | None = None) -> np.ndarray:
         if crc32c(packed) != RESIDUE:
-            raise self._damaged(number // CHUNKS_IN_SHARD)
+            raise self._damage_error(number // CHUNKS_IN_SHARD)
         try:
             if out is not None:
                 self._decode(memoryview(packed)[:-4], out)
                 return out
             return np.frombuffer(self._decode(memoryview(packed)[:-4]), self.spec.dtype).reshape(self.spec.chunk_shape)
         except (ValueError, RuntimeError):
-            raise self._damaged(number // CHUNKS_IN_SHARD) from None
+            raise self._damage_error(number // CHUNKS_IN_SHARD) from None
 
-    def _damaged(self, shard: int) -> ChecksumMismatch:
+    def _damage_error(self, shard: int) -> ChecksumMismatch:
         return ChecksumMismatch(f"{self._storage.url}/{self.spec.key(shard)} is damaged",
                                 "restore it from a copy of the object")
 
     def check_shard(self, shard: int, data: bytes) -> None:
         """ChecksumMismatch where a shard has a chunk that is damaged, or longer than it can be."""
         view = memoryview(data)
-        for start, length in self._parsed(shard, data[-INDEX_SIZE:]).tolist():
+        for start, length in self._parse_index(shard, data[-INDEX_SIZE:]).tolist():
             if start == ABSENT:
                 continue
             packed = view[start:start + length]
             if crc32c(bytes(packed)) != RESIDUE:
-                raise self._damaged(shard)
+                raise self._damage_error(shard)
             try:
                 check_frame(packed[:-CRC_SIZE], self.spec.chunk_bytes)
             except ValueError:
-                raise self._damaged(shard) from None
+                raise self._damage_error(shard) from None
 
     def _index(self, shard: int) -> np.ndarray:
         """Start and length of each chunk of a shard, (256, 2)."""
@@ -249,21 +249,21 @@ class ShardedArray:
                 data = self._read(shard, size - INDEX_SIZE, size)
             else:
                 data = self._local.read(self.spec.key(shard), size, size - INDEX_SIZE, size)
-            found = self._parsed(shard, data)
+            found = self._parse_index(shard, data)
             self.cache.put(key, found, found.nbytes)
         return found
 
-    def _parsed(self, shard: int, data: bytes) -> np.ndarray:
+    def _parse_index(self, shard: int, data: bytes) -> np.ndarray:
         if len(data) != INDEX_SIZE or crc32c(data) != RESIDUE:
-            raise self._damaged(shard)
+            raise self._damage_error(shard)
         index = np.frombuffer(data[:-4], "<u8").reshape(CHUNKS_IN_SHARD, 2)
         starts, lengths = index[index[:, 0] != ABSENT].T
         if len(starts) and not self._are_places(starts, lengths, self.spec.sizes[shard] - INDEX_SIZE):
-            raise self._damaged(shard)
+            raise self._damage_error(shard)
         return index
 
     def _are_places(self, starts: np.ndarray, lengths: np.ndarray, limit: int) -> bool:
-        """Whether chunks can lie there in a shard, each apart from the others and before the index."""
+        """Return whether chunks can lie there in a shard, each apart from the others and before the index."""
         if lengths.min() < HEADER + CRC_SIZE or lengths.max() > self._stored_limit or starts.max() > limit:
             return False
         ends = starts + lengths
@@ -278,14 +278,14 @@ class ShardedArray:
         try:
             data = self._storage.read_part(key, start, end)[0]
         except NotFoundError:
-            raise _gone(self._storage, key) from None
+            raise _gone_error(self._storage, key) from None
         if len(data) != end - start:
             raise TruncatedStream(f"{self._storage.url}/{key} is shorter than its metadata say",
                                   "restore it from a copy of the object")
         return data
 
     def _fetch(self, numbers: list[int]) -> None:
-        """Have chunks in the cache as they are stored: indexes first, then what is missing, both in parallel."""
+        """Fetch chunks into the cache as they are stored: indexes first, then what is missing, both in parallel."""
         by_shard: dict[int, list[int]] = {}
         for number in numbers:
             if self.spec.sizes[number // CHUNKS_IN_SHARD] and self.cache.get((self.spec.path, number, "packed")) is None:
@@ -303,7 +303,7 @@ class ShardedArray:
 
     def _fetch_whole(self, shard: int) -> None:
         data = self._read(shard, 0, self.spec.sizes[shard])
-        index = self._parsed(shard, data[-INDEX_SIZE:])
+        index = self._parse_index(shard, data[-INDEX_SIZE:])
         self.cache.put((self.spec.path, "index", shard), index, index.nbytes)
         for within in np.flatnonzero(index[:, 0] != ABSENT).tolist():
             self._keep(shard, within, data, 0, index)
@@ -361,30 +361,30 @@ class _OpenFiles:
                     self._files.popitem(last=False)
         data = os.pread(file.fileno(), end - start, start)
         if len(data) != end - start:
-            raise self._too_short(key, size, start + len(data))
+            raise self._short_error(key, size, start + len(data))
         return data
 
     def _open(self, key: str, size: int) -> FileIO:
         try:
             found = self._storage.stat(key).size
         except NotFoundError:
-            raise _gone(self._storage, key) from None
+            raise _gone_error(self._storage, key) from None
         if found != size:
-            raise self._too_short(key, size, found)
+            raise self._short_error(key, size, found)
         path = self._storage.local_path(key)
         if path is None:
-            raise _gone(self._storage, key)
+            raise _gone_error(self._storage, key)
         try:
             return open_file(path)
         except OSError as error:
             raise IntegrityError(f"cannot read {path}: {error.strerror}") from None
 
-    def _too_short(self, key: str, size: int, found: int) -> TruncatedStream:
+    def _short_error(self, key: str, size: int, found: int) -> TruncatedStream:
         return TruncatedStream(f"{self._storage.url}/{key} has {found:,} bytes, and its metadata say {size:,}",
                                "restore it from a copy of the object")
 
 
-def _gone(storage: Storage, key: str) -> ConflictError:
+def _gone_error(storage: Storage, key: str) -> ConflictError:
     return ConflictError(f"{storage.url}/{key} is gone: the track was changed or removed by somebody else meanwhile",
                          "open the object again")
 

@@ -19,10 +19,10 @@ from modos.tracks.runs import (
     Spans,
     blank,
     complement,
-    expanded,
-    expanded_windows,
+    expand,
+    expand_windows,
     intersection,
-    restricted,
+    restrict,
 )
 from modos.tracks.sharded import BATCH, ShardedArray
 from modos.tracks.track import STEP, Track
@@ -63,31 +63,33 @@ class StoredTrack(Track):
 
     @property
     def is_runs(self) -> bool:
-        """Whether it is kept as runs of equal values, as few bases have one."""
+        """Return whether it is kept as runs of equal values, as few bases have one."""
         return "origins" in self.data.spec.attributes
 
     @property
     def encoding(self) -> str:
-        """How its values are kept, in words."""
+        """Description of how its values are stored, in words."""
         form = "runs" if self.is_runs else "values"
         return f"{form} ({self.packing.dtype}/{10**self.packing.decimals})" if self.packing.is_integer else f"{form} (float32)"
 
     def describe(self) -> dict[str, Any]:
+        """Return what a listing says of the track."""
         spec = self.data.spec
         return {"id": self.element_id, "encoding": self.encoding, "codec": _codec_name(spec.codec), "bytes": sum(spec.sizes),
                 "masked": self.is_masked} | ({"runs": spec.length} if self.is_runs else {})
 
     @cached_property
     def mask(self) -> Spans:
-        """Spans on the axis that are masked, (2, n)."""
+        """Masked spans on the axis: shape (2, n), int64, 0-based half-open."""
         return self._mask.read() if self._mask else np.empty((2, 0), np.int64)
 
     @property
     def is_masked(self) -> bool:
-        """Whether it has a mask."""
+        """Return whether it has a mask."""
         return self._mask is not None
 
     def fill(self, out: Floats, contig: str, start: int) -> None:
+        """Write the values of a stretch into `out`, float32; see `Track.fill`."""
         at = self.contigs[contig].offset + start
         self._fill(out, at)
         if self._mask is not None:
@@ -115,6 +117,7 @@ class StoredTrack(Track):
             self.packing.unpack(chunk[lead:lead + len(out)], out)
 
     def scan(self, region: Region | str) -> Summary:
+        """Call a function on all values of some contigs; see `Track.scan`."""
         if self.is_runs:
             return super().scan(region)
         contig, start, end = self.contigs.place(region)
@@ -160,7 +163,7 @@ class StoredTrack(Track):
         return found
 
     def runs(self, start: int, end: int) -> Iterator[tuple[Places, Places, Floats]]:
-        """Starts and ends on the axis, and values, of the runs that overlap [start, end), chunk by chunk; a mask does not count."""
+        """Read runs that overlap [start, end), unmasked, by chunk: (n,), int64 starts and ends on the axis, float32 values."""
         chunks = self._run_chunks(start, end)
         for place, number in enumerate(chunks):
             if self.is_far and place % _RUN_CHUNKS == 0:
@@ -176,9 +179,10 @@ class StoredTrack(Track):
             out.fill(np.nan)
             return
         starts, ends, values = found[0] if len(found) == 1 else (np.concatenate(column) for column in zip(*found))
-        expanded(starts, ends, values, at, at + len(out), out)
+        expand(starts, ends, values, at, at + len(out), out)
 
     def fill_windows(self, out: Floats, contigs: Sequence[str], starts: Places) -> None:
+        """Write the values of many stretches into `out`, float32; see `Track.fill_windows`."""
         offsets = {name: self.contigs[name].offset for name in set(contigs)}
         places = np.fromiter((offsets[name] for name in contigs), np.int64, len(contigs)) + starts
         if self.is_runs:
@@ -220,11 +224,11 @@ class StoredTrack(Track):
             end = max(min(near, at + _WINDOW_VALUES // width), at + 1)
             chunks = sorted({n for first, last in zip(firsts[at:end].tolist(), lasts[at:end].tolist()) for n in range(first, last)})
             self.data.prefetch(chunks)
-            starts, ends, values = self._joined(chunks)
-            out[order[at:end]] = expanded_windows(starts, ends, values, places[at:end], width)
+            starts, ends, values = self._join_chunks(chunks)
+            out[order[at:end]] = expand_windows(starts, ends, values, places[at:end], width)
             at = end
 
-    def _joined(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
+    def _join_chunks(self, chunks: Iterable[int]) -> tuple[Places, Places, Floats]:
         """Starts and ends on the axis, and values, of the runs of some chunks."""
         parts = [(starts + origin, ends + origin, values) for origin, starts, ends, values in map(self._runs_of_chunk, chunks)]
         if len(parts) == 1:
@@ -233,11 +237,13 @@ class StoredTrack(Track):
         return starts, ends, values
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
+        """Fetch what reading a stretch takes; see `Track.prefetch`."""
         at = self.contigs[contig].offset
         chunks = self._run_chunks(at + start, at + end) if self.is_runs else range((at + start) // CHUNK, (at + end - 1) // CHUNK + 1)
         self.data.prefetch(chunks[:BATCH])
 
     def statistics(self) -> dict[str, Summary]:
+        """Return the statistics of all values; see `Track.statistics`."""
         return self._by_contig
 
     @cached_property
@@ -246,6 +252,7 @@ class StoredTrack(Track):
         return {name: Summary(int(n), *rest) for name, (n, *rest) in zip(self.contigs, columns) if n}
 
     def of_contig(self, contig: str) -> Summary:
+        """Return the statistics of a contig; see `Track.of_contig`."""
         n, *rest = self._table[:, self.contigs.number(contig)].tolist()
         return Summary(int(n), *rest) if n else EMPTY
 
@@ -255,7 +262,7 @@ class StoredTrack(Track):
 
     @cached_property
     def _levels(self) -> list[zooms.Level]:
-        levels = zooms.levels_from(self._zoom.spec.attributes)
+        levels = zooms.read_levels(self._zoom.spec.attributes)
         if any(level.bin < 1 or level.first < 0 or level.first + level.bins > self._zoom.spec.length for level in levels):
             raise IntegrityError(f"the zoom levels of {self.element_id} are damaged", "see what is wrong with `modos check`")
         return levels
@@ -275,6 +282,7 @@ class StoredTrack(Track):
         return out
 
     def summary(self, region: Region | str) -> Summary:
+        """Summarise the values of a region; see `Track.summary`."""
         contig, start, end = self.contigs.place(region)
         if (start, end) == (0, contig.length):
             return self.of_contig(contig.name)
@@ -291,6 +299,7 @@ class StoredTrack(Track):
         return combine(parts)
 
     def zoom(self, region: Region | str, bins: int = 1000) -> npt.NDArray[np.float64]:
+        """Summarise equal parts of a region from zoom levels: shape (4, bins), float64, or None; see `Track.zoom`."""
         if bins < 1:
             raise InvalidInputError(f"{bins} bins: at least one is needed")
         contig, start, end = self.contigs.place(region)
@@ -302,7 +311,7 @@ class StoredTrack(Track):
             n, total, lows, highs = self._bins(level, first, last)
             middles = np.clip((np.arange(first, last) + 0.5) * level.bin - contig.offset, start, end - 1)
             groups = np.searchsorted(middles, borders)
-            return _grouped(n, total, lows, highs, groups)
+            return _summarise_groups(n, total, lows, highs, groups)
         if self.is_runs:
             return self._zoom_of_runs(borders + contig.offset)
         parts = [np.empty((4, 0))]
@@ -312,7 +321,7 @@ class StoredTrack(Track):
             self.fill(values, contig.name, int(borders[low]))
             present = ~np.isnan(values)
             zeroed = np.where(present, values, 0).astype(np.float64)
-            parts.append(_grouped(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
+            parts.append(_summarise_groups(present.astype(np.float64), zeroed, zeroed, zeroed, borders[low:high + 1] - borders[low]))
         return np.concatenate(parts, axis=1)
 
     def _zoom_of_runs(self, borders: Places) -> npt.NDArray[np.float64]:
@@ -325,7 +334,7 @@ class StoredTrack(Track):
         free = np.array([[start], [end]])
         if self._mask is not None:
             free = intersection(complement(self.mask, self.contigs.size), free)
-        inside = restricted(Runs("", starts, ends, values), free)
+        inside = restrict(Runs("", starts, ends, values), free)
         out[0] = 0
         has_bases = np.diff(borders) > 0
         if len(inside.starts):
@@ -334,10 +343,11 @@ class StoredTrack(Track):
         return out
 
     def without_mask(self) -> StoredTrack:
-        """It with all of its values; its statistics stay those with the mask."""
+        """Return the track with all of its values; its statistics stay those with the mask."""
         return StoredTrack(self.name, self.element_id, self.contigs, self.data, self._zoom, self._statistics, None)
 
     def iter_data(self, contigs: Iterable[str] | None = None) -> Iterator[Values | Runs]:
+        """Read all data, contig by contig: float32 values of shape (bases,), or as runs; see `Track.iter_data`."""
         names = list(self.contigs) if contigs is None else contigs
         if not self.is_runs or self.is_masked:
             yield from super().iter_data(names)
@@ -352,7 +362,7 @@ def _codec_name(codec: Codec) -> str:
     return " ".join(str(codec["configuration"][key]) for key in ("cname", "shuffle"))
 
 
-def _grouped(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
+def _summarise_groups(n: np.ndarray, total: np.ndarray, low: np.ndarray, high: np.ndarray, borders: Places) -> npt.NDArray[np.float64]:
     """n, mean, min and max of groups of columns, (4, groups)."""
     out = np.full((4, len(borders) - 1), np.nan)
     out[0] = 0

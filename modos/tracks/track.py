@@ -1,4 +1,4 @@
-"""What every track can do, wherever its values are."""
+"""Base class of all tracks, wherever their values are."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Track(ABC):
         """
 
     def values(self, region: Region | str) -> Floats:
-        """The values of a region, float32, (bases,)."""
+        """Read the values of a region: shape (bases,), float32."""
         contig, start, end = self.contigs.place(region)
         out = np.empty(end - start, np.float32)
         self.fill(out, contig.name, start)
@@ -75,7 +75,7 @@ class Track(ABC):
             self.fill(row, contig, start)
 
     def prefetch(self, contig: str, start: int, end: int) -> None:
-        """Have what a region takes at hand, where it is far away."""
+        """Fetch what reading a region takes, where the track is far away."""
 
     @cached_property
     def total(self) -> Summary:
@@ -97,7 +97,7 @@ class Track(ABC):
         return combine(parts)
 
     def histogram(self, bins: int, regions: Iterable[Region] | None = None) -> list[tuple[float, float, int]]:
-        """How many values of regions, or of all, lie in equal steps from the least to the largest: from, to, number.
+        """Count the values of regions, or all, in equal steps from the least to the largest: from, to, number.
 
         The last step includes its end.
         """
@@ -113,7 +113,7 @@ class Track(ABC):
         return list(zip(borders[:-1].tolist(), borders[1:].tolist(), counts.tolist()))
 
     def describe(self) -> dict[str, Any]:
-        """What a listing says of it."""
+        """Return what a listing says of the track."""
         return {"id": self.name, "bytes": 0, "masked": False}
 
     def iter_values(self, contig: str, start: int = 0, end: int | None = None) -> Iterator[Values]:
@@ -125,7 +125,7 @@ class Track(ABC):
             yield Values(contig, at, values)
 
     def iter_data(self, contigs: Iterable[str] | None = None) -> Iterator[Values | Runs]:
-        """All data, contig by contig, of some contigs or all."""
+        """Read all data, contig by contig, of some contigs or all: float32 values of shape (bases,), or as runs."""
         for contig in self.statistics() if contigs is None else contigs:
             yield from self.iter_values(contig)
 

@@ -10,7 +10,7 @@ import numpy as np
 from modos.errors import InvalidInputError, NotFoundError
 from modos.tracks.contigs import MAX_LENGTH, Contig
 from modos.tracks.data import Floats, Places
-from modos.tracks.positions import PositionError, gathered, settle_bases, settle_stretch
+from modos.tracks.positions import PositionError, gather, settle_bases, settle_stretch
 from modos.tracks.sharded import pool
 from modos.tracks.track import Track
 from modos.tracks.zooms import Summary
@@ -55,7 +55,7 @@ class ContigView:
 
     @property
     def isopen(self) -> bool:
-        """Whether neither it nor its genome was closed."""
+        """Return whether both the view and its genome are open."""
         return self._is_open and self.genome.isopen
 
     def __len__(self) -> int:
@@ -63,7 +63,7 @@ class ContigView:
 
     @property
     def size(self) -> int:
-        """Its length in bases."""
+        """Length in bases."""
         return self.contig.length
 
     @property
@@ -166,14 +166,14 @@ class Continuous:
         return columns.T
 
     def _gather(self, positions: Places, track: Track) -> Floats:
-        return gathered(positions, lambda low, high: self._slice(low, high, [track])[:, 0], "float32")
+        return gather(positions, lambda low, high: self._slice(low, high, [track])[:, 0], "float32")
 
     def __setitem__(self, key: Any, values: Any) -> None:
         base_key, track_key = key if isinstance(key, tuple) and len(key) == 2 else (key, slice(None))
         try:
             start, stop = settle_stretch(base_key, self._length)
         except PositionError as error:
-            raise PositionError(f"{self._named()}: {error.message}", error.hint) from None
+            raise PositionError(f"{self._describe()}: {error.message}", error.hint) from None
         tracks, axis = self._genome.select(track_key)
         if not tracks:
             raise InvalidInputError("values are written to tracks, and none is meant", "write contig[start:end, track] = values")
@@ -181,7 +181,7 @@ class Continuous:
         self._genome.write(self._contig.name, self._start + start,
                            {track.name: np.ascontiguousarray(column) for track, column in zip(tracks, new.T)})
 
-    def _named(self) -> str:
+    def _describe(self) -> str:
         whole = self._length == self._contig.length
         return self._contig.name if whole else f"{self._contig.name}:{self._start + 1:,}-{self._start + self._length:,}"
 
@@ -201,7 +201,7 @@ class Bases:
     def __getitem__(self, key: Any) -> Any:
         bases, form = settle_bases(key, self._length, self._reach)
         if not isinstance(bases, slice):
-            return gathered(bases, self._read, "uint8")
+            return gather(bases, self._read, "uint8")
         found = self._read(bases.start, bases.stop)
         return found[0] if form == "one" else found
 
@@ -261,7 +261,7 @@ class Supercontigs:
         return len(self._all)
 
     def __getitem__(self, key: int | slice) -> list[Supercontig]:
-        """Those that overlap positions of the contig."""
+        """Return the supercontigs that overlap positions of the contig."""
         bases, _ = settle_bases(key, self._length)
         if not isinstance(bases, slice):
             raise PositionError("give a position, or a slice without a step")

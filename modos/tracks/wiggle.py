@@ -18,8 +18,8 @@ import numpy as np
 from modos.errors import InvalidInputError
 from modos.formats.text import SHOWN, read_pieces, whole_number
 from modos.storage.base import Progress
-from modos.storage.given import Given, Name, shown
-from modos.storage.processes.panics import panics_told
+from modos.storage.given import Given, Name, show_path
+from modos.storage.processes.panics import translate_panics
 from modos.tracks.data import Block, Floats, Places, Runs, Values, Where
 
 _PIECE = 8 << 20  # bytes of text that are parsed at once
@@ -46,7 +46,7 @@ def read_text(path: Name | Given, progress: Progress | None = None) -> Iterator[
     TruncatedStream
         A compressed file that ends before its end.
     """
-    return parse_pieces(shown(path), read_pieces(path, progress))
+    return parse_pieces(show_path(path), read_pieces(path, progress))
 
 
 def parse_pieces(name: str, pieces: Iterable[bytes], dtype: str = "Float32") -> Iterator[Block]:
@@ -94,21 +94,21 @@ class _Reader:
             if b"\r" in piece:
                 piece = piece.replace(b"\r\n", b"\n")
             lines = piece.count(b"\n")
-            yield from self._of_piece(piece)
+            yield from self._parse_piece(piece)
             self._lines += lines
 
-    def _of_piece(self, piece: bytes) -> Iterator[Block]:
+    def _parse_piece(self, piece: bytes) -> Iterator[Block]:
         fixed, variable = b"fixedStep" in piece, b"variableStep" in piece
         if self._declaration is None and not fixed and not variable:
-            yield from self._bed(piece)
+            yield from self._parse_bed(piece)
         elif fixed and variable or self._declaration is None or (variable if self._declaration.fixed else fixed):
-            yield from self._mixed(piece)
+            yield from self._parse_mixed(piece)
         elif self._declaration.fixed:
-            yield from self._fixed(piece, 0)
+            yield from self._parse_fixed(piece, 0)
         else:
-            yield from self._variable(piece, 0)
+            yield from self._parse_variable(piece, 0)
 
-    def _mixed(self, piece: bytes) -> Iterator[Block]:
+    def _parse_mixed(self, piece: bytes) -> Iterator[Block]:
         """A piece where the kind of declaration changes: cut there."""
         cuts = [match.start() for match in re.finditer(rb"(?m)^(?:fixed|variable)Step", piece)]
         kinds = [piece[cut:cut + 1] for cut in cuts]
@@ -119,11 +119,11 @@ class _Reader:
             if not part:
                 continue
             if part.startswith(b"fixed") or (self._declaration and self._declaration.fixed and not part.startswith(b"variable")):
-                yield from self._fixed(part, lines)
+                yield from self._parse_fixed(part, lines)
             elif part.startswith(b"variable") or self._declaration:
-                yield from self._variable(part, lines)
+                yield from self._parse_variable(part, lines)
             else:
-                yield from self._bed(part)
+                yield from self._parse_bed(part)
             lines += part.count(b"\n")
 
     def _table(self, piece: bytes, columns: dict[str, str], before: int) -> tuple[dict[str, Any], np.ndarray, list[bytes]]:
@@ -138,14 +138,14 @@ class _Reader:
             lines = _lines_at(piece, odd)
         for row, line in zip(odd.tolist(), lines):
             if not is_noise(line) and not _is_declaration(line):
-                raise self._bad(before + row, line, self._reason(line, columns))
+                raise self._line_error(before + row, line, self._reason(line, columns))
         return table, odd, lines
 
     def _reason(self, line: bytes, columns: dict[str, str]) -> str:
         wanted = {1: "a value", 2: "a position and a value", 4: "contig, start, end and value"}[len(columns)]
         return f"not {wanted}"
 
-    def _bad(self, row: int, line: bytes, reason: str) -> InvalidInputError:
+    def _line_error(self, row: int, line: bytes, reason: str) -> InvalidInputError:
         text = line[:SHOWN].decode(errors="replace") + ("..." if len(line) > SHOWN else "")
         return InvalidInputError(f"{self._name}, line {self._lines + row + 1:,}: {reason}: {text!r}")
 
@@ -155,7 +155,7 @@ class _Reader:
             return lambda number: f"{self._name}, line {first + rows + number:,}"
         return lambda number: f"{self._name}, line {first + int(rows[number]):,}"
 
-    def _bed(self, piece: bytes) -> Iterator[Block]:
+    def _parse_bed(self, piece: bytes) -> Iterator[Block]:
         columns = {"contig": "String", "start": "Int64", "end": "Int64", "value": self._dtype}
         table, odd, lines = self._table(piece, columns, 0)
         keep = np.ones(len(table["start"]), bool)
@@ -169,7 +169,7 @@ class _Reader:
                 contig = table["contig"][int(rows[first])]
                 yield Block(Runs(contig, starts[first:last], ends[first:last], values[first:last]), self._where(rows[first:last], 0))
 
-    def _fixed(self, piece: bytes, before: int) -> Iterator[Block]:
+    def _parse_fixed(self, piece: bytes, before: int) -> Iterator[Block]:
         table, odd, lines = self._table(piece, {"value": self._dtype}, before)
         values, segments = table["value"], list(self._segments(odd, lines, len(table["value"]), before))
         self._check_finite(piece, values, odd, before)
@@ -177,17 +177,17 @@ class _Reader:
             for declaration, start, first, last in segments:
                 yield Block(Values(declaration.contig, start, values[first:last]), self._where(first, before))
             return
-        for group in _by_contig(segments):
+        for group in _group_by_contig(segments):
             rows, spans = _rows_and_spans(group)
             starts = np.concatenate([start + np.arange(last - first) * s.step for s, start, first, last in group])
             self._check_order(piece, rows, starts, starts + spans, values[rows], before)
             yield Block(Runs(group[0].declaration.contig, starts, starts + spans, values[rows]), self._where(rows, before))
 
-    def _variable(self, piece: bytes, before: int) -> Iterator[Block]:
+    def _parse_variable(self, piece: bytes, before: int) -> Iterator[Block]:
         table, odd, lines = self._table(piece, {"start": "Int64", "value": self._dtype}, before)
         segments = list(self._segments(odd, lines, len(table["value"]), before))
         self._check_finite(piece, table["value"], odd, before)
-        for group in _by_contig(segments):
+        for group in _group_by_contig(segments):
             rows, spans = _rows_and_spans(group)
             starts = table["start"][rows] - 1
             self._check_order(piece, rows, starts, starts + spans, table["value"][rows], before)
@@ -199,18 +199,18 @@ class _Reader:
         for row, line in [*zip(odd.tolist(), lines), (count, b"")]:
             if first < row:
                 if self._declaration is None:
-                    raise self._bad(before + first, b"", "a value without a declaration before it")
+                    raise self._line_error(before + first, b"", "a value without a declaration before it")
                 yield _Segment(self._declaration, self._declaration.start, first, row)
                 self._declaration.start += (row - first) * self._declaration.step
             first = row + 1
             if _is_declaration(line):
-                self._declaration = self._declared(before + row, line)
+                self._declaration = self._parse_declaration(before + row, line)
 
-    def _declared(self, row: int, line: bytes) -> _Declaration:
+    def _parse_declaration(self, row: int, line: bytes) -> _Declaration:
         found = _SETTING.findall(line)
         settings = {key.decode(): value.decode(errors="replace") for key, value in found}
         if len(settings) < len(found):
-            raise self._bad(row, line, "a setting is there twice")
+            raise self._line_error(row, line, "a setting is there twice")
         fixed = line.lstrip().startswith(b"fixedStep")
         try:
             contig = settings["chrom"]
@@ -218,11 +218,11 @@ class _Reader:
             step, span = (whole_number(settings.get(name, "1")) for name in ("step", "span"))
         except (KeyError, ValueError) as error:
             missing = f"it lacks {error}" if isinstance(error, KeyError) else "a number is none"
-            raise self._bad(row, line, missing) from None
+            raise self._line_error(row, line, missing) from None
         if start < 0 or step < 1 or span < 1:
-            raise self._bad(row, line, "start, step and span are at least 1")
+            raise self._line_error(row, line, "start, step and span are at least 1")
         if fixed and span > step:
-            raise self._bad(row, line, f"values overlap: span {span} is more than step {step}")
+            raise self._line_error(row, line, f"values overlap: span {span} is more than step {step}")
         return _Declaration(fixed, contig, start, step, span)
 
     def _check_finite(self, piece: bytes, values: Floats, odd: Places, before: int) -> None:
@@ -230,7 +230,7 @@ class _Reader:
         infinite[odd] = False
         if infinite.any():
             row = int(np.argmax(infinite))
-            raise self._bad(before + row, _lines_at(piece, np.array([row]))[0], "a value is infinite")
+            raise self._line_error(before + row, _lines_at(piece, np.array([row]))[0], "a value is infinite")
 
     def _check_order(self, piece: bytes, rows: Places, starts: Places, ends: Places, values: Floats,
                      before: int, changes: np.ndarray | None = None) -> None:
@@ -243,7 +243,7 @@ class _Reader:
                               (np.concatenate(([False], ~follows)), "it overlaps what is before it, or is not in order")):
             if wrong.any():
                 row = int(rows[np.argmax(wrong)])
-                raise self._bad(before + row, _lines_at(piece, np.array([row]))[0], reason)
+                raise self._line_error(before + row, _lines_at(piece, np.array([row]))[0], reason)
 
 
 def _rows_and_spans(group: list[_Segment]) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +252,7 @@ def _rows_and_spans(group: list[_Segment]) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.repeat([s.declaration.span for s in group], [s.last - s.first for s in group])
 
 
-def _by_contig(segments: list[_Segment]) -> Iterator[list[_Segment]]:
+def _group_by_contig(segments: list[_Segment]) -> Iterator[list[_Segment]]:
     group: list[_Segment] = []
     for segment in segments:
         if group and group[0].declaration.contig != segment.declaration.contig:
@@ -264,7 +264,7 @@ def _by_contig(segments: list[_Segment]) -> Iterator[list[_Segment]]:
 
 
 def is_noise(line: bytes) -> bool:
-    """Whether a line is no data: blank, a comment, or for a browser."""
+    """Return whether a line is no data: blank, a comment, or for a browser."""
     return bool(_NOISE.match(line))
 
 
@@ -288,7 +288,7 @@ def _parse(source: str, piece: bytes, columns: dict[str, str]) -> tuple[dict[str
     first = separator.join([b"0"] * (len(columns) + 1)) + b"\n"  # so that any first line may follow
     schema = {name: getattr(pl, kind) for name, kind in columns.items()} | {"more": pl.String}
     try:
-        with panics_told(source):
+        with translate_panics(source):
             table = pl.read_csv(first + piece, has_header=False, separator=separator.decode(), schema=schema, ignore_errors=True,
                                 truncate_ragged_lines=True, quote_char=None)[1:]
     except pl.exceptions.PolarsError:

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 @lru_cache(8)
-def _opened(reopen: Callable[[], Genome]) -> Genome:
+def _open_cached(reopen: Callable[[], Genome]) -> Genome:
     return reopen()
 
 
 def _block(reopen: Callable[[], Genome], contig: str, names: tuple[str, ...], start: int, end: int) -> np.ndarray:
-    genome = _opened(reopen)
+    genome = _open_cached(reopen)
     values: np.ndarray = genome[contig][start:end, list(names)]
     return values
 

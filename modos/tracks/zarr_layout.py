@@ -1,4 +1,4 @@
-"""How arrays are stored: sharded Zarr arrays, chunks along the last axis, grouped to shards.
+"""Storage of arrays: sharded Zarr arrays, chunks along the last axis, grouped to shards.
 
 What is written is a Zarr v3 array with the sharding codec (ZEP 2): each shard
 is one file, its chunks one after another, at its end the places of the chunks
@@ -105,7 +105,7 @@ class ArraySpec:
         return f"{ZARR}/{self.path}/c/{'0/' * (len(self.shape) - 1)}{number}"
 
     def to_node(self) -> dict[str, Any]:
-        """Its metadata as Zarr v3 has them."""
+        """Return its metadata in the form of Zarr v3."""
         shape = list(self.shape[:-1])
         endian = {"name": "bytes", "configuration": {"endian": "little"}}
         plain = {"name": "bytes"} if np.dtype(self.dtype).itemsize == 1 else endian
@@ -136,7 +136,7 @@ class ArraySpec:
             same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
             same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(0 <= n for n in spec.shape)
             same = same and (len(spec.shape) < 2 or 0 < spec.shape[0] <= _MAX_ROWS) and _is_codec(codec)
-            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _holds(spec.dtype, fill)
+            same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _can_hold(spec.dtype, fill)
             most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0
             same = same and all(size == 0 or INDEX_SIZE < size <= most for size in sizes)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError):
@@ -154,12 +154,12 @@ def _is_codec(codec: Codec) -> bool:
             and all(type(settings[key]) is int for key in ("clevel", "blocksize")))
 
 
-def _holds(dtype: str, fill: Any) -> bool:
+def _can_hold(dtype: str, fill: Any) -> bool:
     return type(fill) in (int, float) and (dtype.startswith("float") if fill != fill else bool(np.array(fill, dtype) == fill))
 
 
 def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
-    """What undoes a codec's compression of chunks that hold `size` bytes, without the CRC-32C at their end.
+    """Return a function that decompresses chunks of a codec that hold `size` bytes, without the CRC-32C at their end.
 
     It raises ValueError or RuntimeError for what is not such a chunk.
 
@@ -182,7 +182,7 @@ def decoder(codec: Codec, size: int) -> Callable[..., bytes]:
 
 
 def encoder(codec: Codec) -> Callable[[np.ndarray], bytes]:
-    """What compresses the numbers of a chunk, with a CRC-32C at the end."""
+    """Return a function that compresses an array of any shape and dtype and adds a CRC-32C."""
     from numcodecs import Blosc
 
     settings = codec["configuration"]

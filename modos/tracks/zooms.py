@@ -27,7 +27,7 @@ STATISTICS = ("n", "sum", "sum_squares", "min", "max")
 
 
 class Summary(NamedTuple):
-    """Of some values: how many there are, their sum, the sum of their squares, the least and the largest."""
+    """Number, sum, sum of squares, minimum and maximum of some values."""
 
     n: int
     sum: float
@@ -70,7 +70,7 @@ def combine(parts: Sequence[Summary]) -> Summary:
 
 def bin_runs(starts: Places, ends: Places, values: Floats, borders: Places,
              ) -> tuple[Places, Places, npt.NDArray[np.float64], Floats, Floats]:
-    """Summaries of runs in order, at least one, that lie within the borders of bins.
+    """Summarise at least one run, in order, within the borders of bins: arrays of shape (bins,), int64, float64 and float32.
 
     Returns
     -------
@@ -96,7 +96,7 @@ class Level(NamedTuple):
     bins: int
 
 
-def levels_from(attributes: Any) -> list[Level]:
+def read_levels(attributes: Any) -> list[Level]:
     """Read the attribute `levels`, finest first."""
     return [Level(*map(int, level)) for level in attributes["levels"]]
 
@@ -189,7 +189,7 @@ class Accumulator:
                 first += count
             if count <= _COARSEST:
                 return kept, levels
-            rows, size = rows.coarser(), size * STEP
+            rows, size = rows.coarsen(), size * STEP
 
 
 class _Rows(NamedTuple):
@@ -198,7 +198,7 @@ class _Rows(NamedTuple):
     min: np.ndarray
     max: np.ndarray
 
-    def coarser(self) -> _Rows:
+    def coarsen(self) -> _Rows:
         """The same for bins of eight times as many bases."""
         n, total, low, high = (np.pad(row, (0, -len(row) % STEP)).reshape(-1, STEP) for row in self)
         count = n.sum(1, dtype=np.int64)

@@ -17,7 +17,7 @@ from pathlib import Path
 from statistics import median
 
 from modos.api import MODO
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.encryption.keys import SecretKey
 from regions import write_short_reads
 from streaming import MODOS
@@ -33,8 +33,8 @@ from modos.encryption import body, header, keys
 source, target, public = sys.argv[1:]
 key = os.urandom(32)
 with open(source, "rb") as file, open(target, "wb") as out:
-    out.write(header.seal_header(key, keys.as_public_keys(public)))
-    for part in body.seal(iter(lambda: file.read(body.PIECE), b""), key):
+    out.write(header.encrypt_header(key, keys.as_public_keys(public)))
+    for part in body.encrypt(iter(lambda: file.read(body.PIECE), b""), key):
         out.write(part)
 """
 OPEN = """
@@ -47,7 +47,7 @@ with open(source, "rb") as file, open(target, "wb") as out:
         return file.read(end - start)
     found = header.read_header(read)
     file.seek(found.size)
-    for part in body.unseal(iter(lambda: file.read(body.SEALED_PIECE), b""), found.open(keys.as_secret_key(secret)).keys):
+    for part in body.decrypt(iter(lambda: file.read(body.SEALED_PIECE), b""), found.decrypt(keys.as_secret_key(secret)).keys):
         out.write(part)
 """
 
@@ -124,7 +124,7 @@ def bench_region(folder: Path) -> None:
     write_short_reads(folder / "short.bam", 3_000_000)
     plain = MODO(folder / "plain-ex")
     plain.add_element({"id": "short", "@type": "AlignmentSet"}, folder / "short.bam")
-    with running() as services, Proxy(services.s3) as proxy:
+    with run_stack() as services, Proxy(services.s3) as proxy:
         found = {}
         for name in ("plain", "encrypted"):
             url = f"s3://{BUCKET}/{name}"

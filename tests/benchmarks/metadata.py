@@ -19,7 +19,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
 from modos.api import MODO
 from modos.catalog.catalog import Catalog
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.storage import open_storage
 
 SAMPLE = {"@type": "Sample", "name": "A sample", "sex": "Male", "description": "Blood, taken in the morning"}
@@ -71,7 +71,7 @@ def add_batch(modo: MODO, number: int, prefix: str = "s") -> None:
 def bench_requests() -> None:
     """Requests on S3."""
     counter = Counter()
-    with running() as services, counter.watching():
+    with run_stack() as services, counter.watching():
         where = {"services": {"s3": services.s3}, "s3_kwargs": CREDENTIALS}
 
         def requests(work: Callable[[], Any]) -> int:

@@ -15,7 +15,7 @@ from statistics import median
 
 from reference_data import CONTIGS, write_annotation, write_genome
 
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.object.modo import MODO
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
@@ -192,7 +192,7 @@ def lookups(folder: Path, fasta: Path) -> None:
 
 
 def remote(folder: Path) -> None:
-    with running() as services:
+    with run_stack() as services:
         place = f"s3://{BUCKET}/refs"
         push(open_store(folder / "refs"), open_store(place, services.endpoint, CREDENTIALS), "genome")
         with Proxy(services.s3) as proxy:
@@ -267,7 +267,7 @@ def processes(folder: Path, fasta: Path) -> None:
     modo = MODO.create(folder / "ex")
     modo.add_element({"id": "genome", "@type": "ReferenceGenome", "data_path": "genome.fa"}, fasta)
     modo.add_element({"id": "reads", "@type": "AlignmentSet", "data_path": "reads.cram", "has_reference": ["reference/genome"]}, cram)
-    with running() as services:
+    with run_stack() as services:
         modo.upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         with Proxy(services.s3) as proxy:
             environment = {"AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": CREDENTIALS["key"], "AWS_SECRET_ACCESS_KEY": CREDENTIALS["secret"],

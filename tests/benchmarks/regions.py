@@ -22,7 +22,7 @@ import numpy as np
 import pysam
 
 from modos.api import MODO
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.genomics import GenomicFile
 from modos.genomics.sources import htsget_source
 from modos.genomics.writer import OutputFormat
@@ -198,7 +198,7 @@ def bench_variants(folder: Path) -> None:
 
 def bench_s3(folder: Path) -> None:
     """Requests and bytes of a small region, straight from S3."""
-    with running() as services, Proxy(services.s3) as proxy:
+    with run_stack() as services, Proxy(services.s3) as proxy:
         MODO.open(folder / "exact/ex").upload(f"s3://{BUCKET}/ex", endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         begin = len(proxy.requests)
         modo = MODO.open(f"s3://{BUCKET}/ex", services={"s3": proxy.url})

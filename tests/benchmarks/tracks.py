@@ -20,7 +20,7 @@ import numpy as np
 
 import track_data
 from modos.api import MODO
-from modos.demo.stack import BUCKET, CREDENTIALS, running
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.tracks.data import Values
 from modos.tracks.wiggle import read_text
 
@@ -225,7 +225,7 @@ def bench_s3(folder: Path) -> None:
 
     import zarr
 
-    with running() as services, Proxy(services.s3) as proxy:
+    with run_stack() as services, Proxy(services.s3) as proxy:
         place = f"s3://{BUCKET}/ex"
         MODO.open(folder / "ex").upload(place, endpoint=services.endpoint, s3_kwargs=CREDENTIALS)
         options = {"services": {"s3": proxy.url}, "s3_kwargs": CREDENTIALS}

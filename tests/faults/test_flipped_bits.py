@@ -13,7 +13,7 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.body import SEALED
 from modos.encryption.keys import generate
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import ChecksumMismatch, DecryptError, IntegrityError, RemoteError, TruncatedStream
 from modos.formats import FORMATS
 from modos.server import htsget as server_module
@@ -172,7 +172,7 @@ def test_an_encrypted_file_whose_segments_were_swapped(example, tmp_path):
     copy = modo.file("demo2.bam.c4gh", secret_key=tmp_path / "me.sec")
     assert b"".join(copy.iter_bytes()) == (example / "ex/demo2.bam").read_bytes()
     path = tmp_path / "ex" / "demo2.bam.c4gh"
-    data, start = path.read_bytes(), stored_header(modo.storage, "demo2.bam.c4gh")[0].size
+    data, start = path.read_bytes(), read_stored_header(modo.storage, "demo2.bam.c4gh")[0].size
     first, second = data[start + SEALED:start + 2 * SEALED], data[start + 2 * SEALED:start + 3 * SEALED]
     path.write_bytes(data[:start + SEALED] + second + first + data[start + 3 * SEALED:])
     with pytest.raises(DecryptError, match="missing, repeated or moved"):

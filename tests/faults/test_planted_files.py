@@ -114,7 +114,7 @@ def a_part_of_an_upload(folder, monkeypatch, kind, diary):
     plant(kind, part, diary)
     os.utime(part, (1, 1), follow_symlinks=False)
     storage = open_storage(folder)
-    assert storage.kept("a.bam") == 0 or not IS_ROOT
+    assert storage.kept_size("a.bam") == 0 or not IS_ROOT
     if kind == "a file" and not IS_ROOT:
         return
     storage.write_stream("a.bam", iter([b"BAM"]), size=3, resume=True)
@@ -132,10 +132,10 @@ def a_lock(folder, monkeypatch, kind, diary):
 
 
 def an_output(folder, monkeypatch, kind, diary):
-    from modos.storage.modes import whole_output
+    from modos.storage.modes import replace_output
 
     plant(kind, folder / "out", diary)
-    with whole_output(folder / "out") as descriptor:
+    with replace_output(folder / "out") as descriptor:
         os.write(descriptor, b"data")
     assert (folder / "out").read_bytes() == b"data" and not (folder / "out").is_symlink() and (folder / "out").stat().st_nlink == 1
 
@@ -184,12 +184,12 @@ def passwords_below_a_link(folder, monkeypatch, kind, diary):
 
 
 def tokens(folder, monkeypatch, kind, diary):
-    from modos.remote.tokens import Login, _write_file, place
+    from modos.remote.tokens import Login, _write_file, token_file
 
     monkeypatch.setenv("MODOS_CONFIG_DIR", str(folder))
     plant(kind, folder / "tokens.json", diary)
     _write_file({"http://x": vars(Login("secret"))})
-    assert place().stat().st_mode & 0o777 == 0o600 and place().stat().st_uid == os.geteuid() and not place().is_symlink()
+    assert token_file().stat().st_mode & 0o777 == 0o600 and token_file().stat().st_uid == os.geteuid() and not token_file().is_symlink()
 
 
 def demo_files(folder, monkeypatch, kind, diary):

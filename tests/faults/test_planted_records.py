@@ -117,7 +117,7 @@ def test_a_file_that_was_there_before_the_change_stays(received, bams):
     storage = received.storage
     os.utime(storage.path / "important.bam", (time.time() - 60,) * 2)
     plant(received, f"{ownership.new_mark()[:16]}-999999999-5be0c1d2ff.json",
-          record(files=["important.bam"], new=["important.bam"], folders=[], place=storage.place()), age=30)
+          record(files=["important.bam"], new=["important.bam"], folders=[], place=storage.identify_place()), age=30)
     (entry,) = journal.entries(storage)
     assert entry.abandoned and entry.is_ours
     assert [f.kind for f in checking.find_problems(storage) if f.where == "important.bam"] == ["unknown"]

@@ -6,8 +6,8 @@ import functools
 import struct
 from pathlib import Path
 
-from modos.encryption.body import seal
-from modos.encryption.header import MAGIC, seal_header
+from modos.encryption.body import encrypt
+from modos.encryption.header import MAGIC, encrypt_header
 from modos.encryption.keys import SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.encryption.structure import check_structure
@@ -51,7 +51,7 @@ def read_packets(path: Path) -> None:
     *contents, plain = unbundled(path, 4)
     plain *= _REPEATED
     sealed = path.with_name("sealed")
-    sealed.write_bytes(_header([content for content in contents if content]) + b"".join(seal([plain], KEY)))
+    sealed.write_bytes(_header([content for content in contents if content]) + b"".join(encrypt([plain], KEY)))
     found = read_sealed(sealed)
     edits = [content for content in contents if content[:4] == struct.pack("<I", 1)]
     assert found == (_edited(plain, edits[0]) if edits else plain), "not what the edit list says"
@@ -80,7 +80,7 @@ def read_sealed_index(path: Path) -> None:
     """Regions of a sealed BAM by an index that is sealed with it: none of its reads is missed in silence that a plain one finds."""
     data, _ = whole_bam()
     for name, content in (("a.bam.c4gh", data), ("a.bam.bai.c4gh", path.read_bytes())):
-        path.with_name(name).write_bytes(seal_header(KEY, [SECRET.public], SENDER) + b"".join(seal([content], KEY)))
+        path.with_name(name).write_bytes(encrypt_header(KEY, [SECRET.public], SENDER) + b"".join(encrypt([content], KEY)))
     plain = path.with_name("plain.bam")
     plain.write_bytes(data)
     plain.with_name("plain.bam.bai").write_bytes(path.read_bytes())
@@ -95,8 +95,8 @@ def read_sealed_index(path: Path) -> None:
 
 @functools.cache
 def _sealed() -> list[bytes]:
-    return [seal_header(KEY, [SENDER.public, SECRET.public], SENDER) + b"".join(seal([_PLAIN], KEY)),
-            seal_header(KEY, [SECRET.public], SENDER, (10, 20, 30, 40)) + b"".join(seal([_PLAIN], KEY))]
+    return [encrypt_header(KEY, [SENDER.public, SECRET.public], SENDER) + b"".join(encrypt([_PLAIN], KEY)),
+            encrypt_header(KEY, [SECRET.public], SENDER, (10, 20, 30, 40)) + b"".join(encrypt([_PLAIN], KEY))]
 
 
 def _packets() -> list[bytes]:

@@ -71,7 +71,7 @@ def _read_ticket(path: Path) -> None:
     ticket = Ticket.from_json(path.read_bytes(), "BAM", "BAM")
     ticket.to_bytes(), ticket.is_one_stream
     for block in ticket.blocks:
-        if block.inline() is None:
+        if block.decode_inline() is None:
             with patch("modos.storage.http.reach.socket.getaddrinfo", side_effect=OSError):
                 check_allowed(block.url, _SERVER)
 
@@ -93,11 +93,11 @@ def _read_service_info(path: Path) -> None:
 
 def _discover(path: Path) -> None:
     from modos.remote.services import discover
-    from modos.remote.login import how_to_log_in
+    from modos.remote.login import discover_login
 
     with _answered(lambda *_: path.read_bytes()):
         discover(_SERVER)
-        how_to_log_in(_SERVER)
+        discover_login(_SERVER)
 
 
 def _list_objects(path: Path) -> None:
@@ -108,10 +108,10 @@ def _list_objects(path: Path) -> None:
 
 
 def _ask_who(path: Path) -> None:
-    from modos.remote.services import who_asks
+    from modos.remote.services import fetch_caller
 
     with _answered(lambda *_: path.read_bytes()):
-        json.dumps(who_asks(_SERVER, "token"))
+        json.dumps(fetch_caller(_SERVER, "token"))
 
 
 def _open_with_credentials(path: Path) -> None:
@@ -146,10 +146,10 @@ def _log_in(path: Path) -> None:
 
 def _begin_login(path: Path) -> None:
     """What a server says of how to log in."""
-    from modos.remote.login import how_to_log_in, log_in_by_device
+    from modos.remote.login import discover_login, log_in_by_device
 
     with _answered(lambda *_: path.read_bytes()), _posted(b'{"device_code": "x", "interval": 1, "expires_in": 1}', b'{"access_token": "a token"}'):
-        log_in_by_device(_SERVER, how_to_log_in(_SERVER), lambda page, code: None)
+        log_in_by_device(_SERVER, discover_login(_SERVER), lambda page, code: None)
 
 
 def _take_token(path: Path) -> None:

@@ -116,7 +116,7 @@ def _read_mark(path: Path) -> None:
 def _read_index(path: Path) -> None:
     """What a reference store says that it has, told by the client and by the server."""
     from modos.errors import NotFoundError
-    from modos.reference.annotation_store import names_annotation
+    from modos.reference.annotation_store import is_annotation_name
     from modos.reference.store import ReferenceStore
     from modos.reference.cached_store import CachedStore
     from modos.server.refget import Sequences
@@ -126,7 +126,7 @@ def _read_index(path: Path) -> None:
     shutil.move(path, path.parent / "store" / "index.json")
     store = ReferenceStore(open_storage(path.parent / "store"))
     json.dumps(store.contents())
-    for look in (lambda: store.assembly("smal"), lambda: names_annotation(CachedStore(store), "gene"), lambda: Sequences(store).find("0" * 32)):
+    for look in (lambda: store.assembly("smal"), lambda: is_annotation_name(CachedStore(store), "gene"), lambda: Sequences(store).find("0" * 32)):
         try:
             look()
         except NotFoundError:

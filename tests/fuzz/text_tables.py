@@ -64,17 +64,17 @@ def _read_agp(path: Path) -> None:
 def _read_report(path: Path) -> None:
     from modos.reference.adding import read_aliases
     from modos.formats.assembly_report import NAME_STYLES, read_report
-    from modos.tracks.contig_files import renamed
+    from modos.tracks.contig_files import rename_contigs
 
     for style in NAME_STYLES:
-        renamed(_contigs(), read_report(str(path), style), str(path))
+        rename_contigs(_contigs(), read_report(str(path), style), str(path))
     list(read_aliases(str(path)))
 
 
 def _read_map(path: Path) -> None:
-    from modos.tracks.contig_files import read_map, renamed
+    from modos.tracks.contig_files import read_map, rename_contigs
 
-    renamed(_contigs(), read_map(str(path)), str(path))
+    rename_contigs(_contigs(), read_map(str(path)), str(path))
 
 
 def _read_aliases(path: Path) -> None:
@@ -152,7 +152,7 @@ def _read_mask(path: Path) -> None:
     from modos.tracks.mask_files import MaskFile
 
     mask = MaskFile(str(path))
-    mask.on(_contigs())
+    mask.place_on(_contigs())
     mask.check_ends(_contigs())
 
 
@@ -161,7 +161,7 @@ def _read_scores(path: Path) -> None:
     from modos.tracks.mask_files import MaskFile
 
     mask = MaskFile(str(path), Condition.parse("ge 0.5"))
-    mask.on(_contigs())
+    mask.place_on(_contigs())
     mask.check_ends(_contigs())
 
 

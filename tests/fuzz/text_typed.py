@@ -57,7 +57,7 @@ def _parse_condition(path: Path) -> None:
 
     from modos.tracks.conditions import Condition
 
-    Condition.parse(_text(path)).of(np.array([0.5, np.nan], np.float32))
+    Condition.parse(_text(path)).test(np.array([0.5, np.nan], np.float32))
 
 
 def _read_parameters(path: Path) -> None:
@@ -78,7 +78,7 @@ def _read_body(path: Path) -> None:
 def _read_settings(path: Path) -> None:
     """Settings in the environment: `NAME=VALUE` a line."""
     from modos.remote.services import check_url, endpoint_from_environment, server_name, token_for
-    from modos.encryption.at_hand import own_key
+    from modos.encryption.at_hand import find_own_key
     from modos.reference.cache import cache_folder, cache_limit, htslib_has, is_offline
 
     pairs = (line.partition("=") for line in _text(path).replace("\0", "").split("\n"))
@@ -88,7 +88,7 @@ def _read_settings(path: Path) -> None:
         if endpoint := endpoint_from_environment():
             token_for(endpoint, None), server_name(endpoint), check_url(endpoint, "a modos server")
         if "MODOS_SECRET_KEY" in known:
-            own_key()
+            find_own_key()
 
 
 _SETTINGS = ("MODOS_ENDPOINT", "MODOS_TOKEN", "MODOS_CACHE_LIMIT", "MODOS_CACHE_DIR", "MODOS_OFFLINE", "REF_PATH", "REF_CACHE", "MODOS_SECRET_KEY")

@@ -100,7 +100,7 @@ def read_bigwig_file(path: Path) -> None:
     genome = steps.take(lambda: open_bigwig(path))
     if genome is not None:
         _read_genome(steps, genome)
-        steps.take(lambda: MaskFile(path, Condition("gt", 2)).on(genome.contigs))
+        steps.take(lambda: MaskFile(path, Condition("gt", 2)).place_on(genome.contigs))
     if blocks is not None and genome is not None:
         theirs = bigwig_values(path, {name: min(length, 2_000) for name, length in genome.contigs.lengths.items()})
         for name, values in (theirs or {}).items():

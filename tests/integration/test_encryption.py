@@ -12,8 +12,8 @@ import pytest
 from starlette.responses import Response
 
 from modos.api import MODO
-from modos.encryption.body import SEALED, seal
-from modos.encryption.header import seal_header
+from modos.encryption.body import SEALED, encrypt
+from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, generate, load_secret_key
 from modos.errors import (
     AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError,
@@ -165,8 +165,8 @@ def test_sharing_and_revoking(modo, key, example):
 def test_a_sealed_source_may_have_any_name(tmp_path, key):
     """What counts for its checksum is told by the name that it gets."""
     (tmp_path / "far").mkdir()
-    (tmp_path / "far/blob").write_bytes(seal_header(bytes(32), [load_secret_key(key[0]).public]) + b"".join(
-        seal(iter([b"a\tb\n"]), bytes(32))))
+    (tmp_path / "far/blob").write_bytes(encrypt_header(bytes(32), [load_secret_key(key[0]).public]) + b"".join(
+        encrypt(iter([b"a\tb\n"]), bytes(32))))
     (tmp_path / "link").symlink_to(tmp_path / "far/blob")
     modo = MODO(tmp_path / "ex")
     modo.add_element({"id": "a", "@type": "DataEntity", "data_format": "TSV", "data_path": "a.tsv.c4gh"}, tmp_path / "link")
@@ -339,8 +339,8 @@ class Sealing:
         self.asked, key = [], os.urandom(32)
         before, after = os.urandom(700), os.urandom(300)
         padded = before + data + after
-        body = b"".join(seal(iter([padded]), key))
-        content = seal_header(key, [recipient], None, (len(before), len(data))) + body
+        body = b"".join(encrypt(iter([padded]), key))
+        content = encrypt_header(key, [recipient], None, (len(before), len(data))) + body
         self.ticket = Ticket("BAM", tuple(Block("", content=content[at:at + 50_000]) for at in range(0, len(content), 50_000)))
 
     async def __call__(self, scope, receive, send):

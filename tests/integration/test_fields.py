@@ -66,7 +66,7 @@ def quick(monkeypatch):
 
 
 def fetched(client, query, path, file_id="ex/demo2"):
-    path.write_bytes(b"".join(client.iter_bytes(client.ticket("reads", file_id, query))))
+    path.write_bytes(b"".join(client.iter_bytes(client.fetch_ticket("reads", file_id, query))))
     return path
 
 
@@ -98,7 +98,7 @@ def test_many_regions_are_many_addresses(url, tmp_path, monkeypatch):
     monkeypatch.setattr(partial, "_MOST", 1)
     monkeypatch.setattr("modos.genomics.index.slices._GAP", 1)
     client, regions = HtsgetClient(f"{url}/htsget"), tuple(Region(contig, at, at + 10) for contig in ("chr1", "chr2") for at in (100, 35_000))
-    ticket = client.ticket("reads", "ex/demo2", Query("BAM", regions, fields=("QNAME", "POS")))
+    ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", regions, fields=("QNAME", "POS")))
     made = [block for block in ticket.blocks if "/htsget/data/" in block.url]
     assert len(made) > 2 and ["last=1" in block.url for block in made] == [False] * (len(made) - 1) + [True]
     out = fetched(client, Query("BAM", regions, fields=("QNAME", "POS")), tmp_path / "out.bam")
@@ -114,7 +114,7 @@ def test_large_files_are_many_addresses(url, tmp_path, monkeypatch, regions):
     client = HtsgetClient(f"{url}/htsget")
     whole = sam(fetched(client, Query("BAM", regions, tags=()), tmp_path / "all.bam"))
     monkeypatch.setattr(partial, "SPLIT", 20_000)
-    ticket = client.ticket("reads", "ex/demo2", Query("BAM", regions, tags=()))
+    ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", regions, tags=()))
     assert sum("/htsget/data/" in block.url for block in ticket.blocks) > 3 or len(regions) > 1
     out = fetched(client, Query("BAM", regions, tags=()), tmp_path / "out.bam")
     assert sam(out) == whole and len(whole) > 1000 and out.read_bytes().count(BGZF_EOF) == 1
@@ -174,7 +174,7 @@ def test_variants_come_whole(url, root, tmp_path):
     lambda text: text.replace("ex/demo2.bam", "ex/data.zarr/zarr.json"),
 ])
 def test_nothing_else_is_given_out(url, change):
-    ticket = HtsgetClient(f"{url}/htsget").ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+    ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
     assert requests.get(made_url(ticket), timeout=20).status_code == 200
     assert requests.get(change(made_url(ticket)), timeout=20).status_code == 404
 
@@ -182,7 +182,7 @@ def test_nothing_else_is_given_out(url, change):
 @pytest.mark.parametrize("chunks", ["", "0-f0000", "f50000", "f50000-f50000", "aee820000-f50000", "f50000-aee820000,f50000-aee820000",
                                     "f50000-ffffffffffffffff", "f50001-aee820000", "-1-5", "x-y", ",".join(["f50000-f60000"] * 5_000)])
 def test_places_that_are_not_in_the_file_are_refused(url, chunks):
-    ticket = HtsgetClient(f"{url}/htsget").ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+    ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
     address, _, query = made_url(ticket).partition("?")
     params = dict(part.split("=", 1) for part in query.split("&")) | {"chunks": chunks}
     try:
@@ -200,14 +200,14 @@ def test_access_is_checked_each_time(root):
     rules = Rules((Rule(frozenset({"user:alice"}), read=("ex",)), Rule(frozenset({"user:bob"}), read=("other",))))
     with BackgroundServer(create_app(open_storage(root), access=Access({ALICE: "alice", BOB: "bob"}, rules))) as server:
         client = HtsgetClient(f"{server.url}/htsget", token=ALICE)
-        ticket = client.ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+        ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
         address = made_url(ticket)
         assert ALICE not in address and len(b"".join(client.iter_bytes(ticket))) > 1000
         for headers, status in (({}, 403), ({"Authorization": f"Bearer {BOB}"}, 403), ({"Authorization": "Bearer wrong"}, 401),
                                 ({"Authorization": f"Bearer {ALICE}"}, 200)):
             assert requests.get(address, headers=headers, timeout=20).status_code == status
         with pytest.raises(AccessError):
-            HtsgetClient(f"{server.url}/htsget", token=BOB).ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+            HtsgetClient(f"{server.url}/htsget", token=BOB).fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
 
 
 # --- what goes wrong ---
@@ -228,7 +228,7 @@ def test_damage_in_the_middle_is_no_shorter_file(root, tmp_path, quick, monkeypa
     changed(target, target.stat().st_size // 2, b"\0" * 1000)
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
         client = HtsgetClient(f"{server.url}/htsget")
-        ticket = client.ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
+        ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
         raw = raw_answer(made_url(ticket))
         head, _, body = raw.partition(b"\r\n\r\n")
         assert b"200" in head.split(b"\r\n")[0] and b"chunked" in head.lower()
@@ -258,7 +258,7 @@ def test_a_file_that_was_changed_is_seen(root, tmp_path, quick):
     shutil.copytree(root / "ex", tmp_path / "ex")
     with BackgroundServer(create_app(open_storage(tmp_path))) as server:
         client = HtsgetClient(f"{server.url}/htsget")
-        ticket = client.ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
+        ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", fields=("QNAME",)))
         subprocess.run(["samtools", "view", "-b", "-o", tmp_path / "ex/demo2.bam", root / "ex/demo2.bam", "chr1"], check=True)
         assert requests.get(made_url(ticket), timeout=20).status_code == 412
         with pytest.raises(ProtocolError, match="412"):
@@ -275,7 +275,7 @@ def test_a_connection_that_breaks_is_made_anew(url, root, tmp_path, quick):
             answer.cut = len(answer.body) // 2
 
     with Proxy(url, fault=cut) as proxy:
-        ticket = HtsgetClient(f"{url}/htsget").ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
+        ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
         moved = type(ticket)(ticket.format, tuple(type(b)(b.url.replace(url, proxy.url), b.headers) for b in ticket.blocks))
         data = b"".join(HtsgetClient(f"{proxy.url}/htsget").iter_bytes(moved))
     assert broken and data == b"".join(HtsgetClient(f"{url}/htsget").iter_bytes(ticket))
@@ -287,14 +287,14 @@ def test_a_connection_that_breaks_is_made_anew(url, root, tmp_path, quick):
 def test_many_clients_at_once(url, root):
     query = Query("BAM", SOME, fields=("QNAME", "FLAG", "RNAME", "POS", "CIGAR"), tags=())
     client = HtsgetClient(f"{url}/htsget")
-    ticket = client.ticket("reads", "ex/demo2", query)
+    ticket = client.fetch_ticket("reads", "ex/demo2", query)
     wanted = b"".join(client.iter_bytes(ticket))
     with ThreadPoolExecutor(40) as pool:
         assert set(pool.map(lambda _: b"".join(HtsgetClient(f"{url}/htsget").iter_bytes(ticket)), range(80))) == {wanted}
 
 
 def test_clients_that_go_away_leave_nothing_behind(url):
-    ticket = HtsgetClient(f"{url}/htsget").ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
+    ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", tags=("NM",)))
     place = urlsplit(made_url(ticket))
     gone = []
     for _ in range(20):
@@ -350,7 +350,7 @@ def test_less_goes_over_the_network(url, example):
         client = HtsgetClient(f"{proxy.url}/htsget")
         sizes = []
         for query in (Query(), Query(fields=("FLAG", "RNAME", "POS", "CIGAR"), tags=())):
-            ticket = HtsgetClient(f"{url}/htsget").ticket("reads", "ex/demo2", Query("BAM", **parts(query)))
+            ticket = HtsgetClient(f"{url}/htsget").fetch_ticket("reads", "ex/demo2", Query("BAM", **parts(query)))
             sizes.append(sum(len(piece) for piece in client.iter_bytes(ticket)))
         assert sizes[1] < sizes[0] / 5
 
@@ -395,9 +395,9 @@ def test_a_server_that_leaves_the_places_out_all_the_same(example, url):
     asked = []
 
     class Noting(HtsgetClient):
-        def ticket(self, kind, file_id, query):
+        def fetch_ticket(self, kind, file_id, query):
             asked.append(query)
-            return super().ticket(kind, file_id, query)
+            return super().fetch_ticket(kind, file_id, query)
 
     source = HtsgetSource(Noting(f"{url}/htsget"), "ex/demo2", FORMATS["BAM"], hints=Query(fields=("QNAME",)))
     assert GenomicFile(source, hints=Query(fields=("QNAME",))).count("chr1:20,001-25,000") == 969

@@ -16,7 +16,7 @@ from modos.api import MODO
 from modos.errors import InvalidInputError, RegionError
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.conditions import Condition
-from modos.tracks.packing import same_values
+from modos.tracks.packing import are_same_values
 
 genomedata = pytest.importorskip("genomedata")
 pyBigWig = pytest.importorskip("pyBigWig")
@@ -117,7 +117,7 @@ def values_of(path, contig="chr1", end=24_950):
 
 
 def same(left, right):
-    return same_values(np.ascontiguousarray(left), np.ascontiguousarray(right))
+    return are_same_values(np.ascontiguousarray(left), np.ascontiguousarray(right))
 
 
 # --- commands ---

@@ -12,8 +12,8 @@ import pytest
 from starlette.responses import RedirectResponse, Response
 
 from modos.api import MODO
-from modos.encryption.body import seal
-from modos.encryption.header import seal_header
+from modos.encryption.body import encrypt
+from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, load_public_key
 from modos.errors import DecryptError, ProtocolError
 from modos.genomics import GenomicFile
@@ -48,7 +48,7 @@ class Sealing:
         (self.folder / "their.pub").write_bytes(base64.b64decode(headers["htsget-context-public-key"]))
         key = os.urandom(32)
         recipient = load_public_key(self.folder / "their.pub")
-        self.sealed = seal_header(key, [recipient], SERVER) + b"".join(seal(iter([self.data]), key))
+        self.sealed = encrypt_header(key, [recipient], SERVER) + b"".join(encrypt(iter([self.data]), key))
         first = "data:;base64," + base64.b64encode(self.sealed[:400]).decode()
         return json.dumps({"htsget": self.ticket | {"urls": [{"url": first}, {"url": f"{self.url}/block"}]}})
 
@@ -72,7 +72,7 @@ def test_the_server_learns_for_whom_to_seal(app, example):
 
 def test_the_package_reads_the_key_as_it_is_sent(app):
     """It is a key file, as `crypt4gh` has them."""
-    HtsgetClient(app.url, public_key=ME.public.to_pem()).ticket("reads", "a", Query())
+    HtsgetClient(app.url, public_key=ME.public.to_pem()).fetch_ticket("reads", "a", Query())
     code = "import sys; from crypt4gh.keys import get_public_key; sys.stdout.write(get_public_key(sys.argv[1]).hex())"
     told = subprocess.run([sys.executable, "-c", code, app.folder / "their.pub"], check=True, capture_output=True, text=True).stdout
     assert bytes.fromhex(told) == ME.public.raw
@@ -84,7 +84,7 @@ def test_the_key_is_not_told_to_another_host(app, example, tmp_path):
         other.url = server.url
         app.moved = f"{other.url}/reads/moved"
         with pytest.raises(Exception):
-            HtsgetClient(app.url, public_key=ME.public.to_pem()).ticket("reads", "a", Query())
+            HtsgetClient(app.url, public_key=ME.public.to_pem()).fetch_ticket("reads", "a", Query())
         assert "htsget-context-public-key" in app.headers["reads"][0]
         assert "htsget-context-public-key" not in other.headers["reads"][0]
 

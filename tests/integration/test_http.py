@@ -57,7 +57,7 @@ def body_of(answer):
 
 
 def bytes_of(block: Block) -> bytes:
-    data = block.inline()
+    data = block.decode_inline()
     if data is not None:
         return data
     answer = requests.get(block.url, headers=dict(block.headers), timeout=20)

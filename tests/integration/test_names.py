@@ -161,13 +161,13 @@ def test_who_goes_by_a_key_is_given_no_other_file(place, crams, monkeypatch):
     monkeypatch.setattr("modos.server.htsget.INLINE", 0)
     old_id = f"{place.id}/demo1"
     by_key = HtsgetClient(f"{place.url}/htsget", stored=True)
-    ticket = by_key.ticket("reads", old_id, Query("CRAM"))
+    ticket = by_key.fetch_ticket("reads", old_id, Query("CRAM"))
     access = requests.get(f"{place.url}/ga4gh/drs/v1/objects/{drs.object_id(f'{old_id}.cram')}/access/file", timeout=20).json()
     place.open().update_element("r", {}, crams[1])
     with pytest.raises(NotFoundError):
-        by_key.ticket("reads", old_id, Query("CRAM"))
-    by_key.ticket("reads", f"{place.id}/demo1~2", Query("CRAM"))
-    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.inline() is None]
+        by_key.fetch_ticket("reads", old_id, Query("CRAM"))
+    by_key.fetch_ticket("reads", f"{place.id}/demo1~2", Query("CRAM"))
+    led = [requests.get(block.url, headers=block.headers, timeout=20).status_code for block in ticket.blocks if block.decode_inline() is None]
     assert led and set(led) == {404}
     with pytest.raises(ModosError):
         b"".join(by_key.iter_bytes(ticket))

@@ -14,7 +14,7 @@ import requests
 
 from modos.api import MODO
 from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, ProtocolError
-from modos.reference.annotation_store import add_annotation, known_manifest, pull_annotation
+from modos.reference.annotation_store import add_annotation, find_manifest, pull_annotation
 from modos.reference.cache import cached_files, sequence_path
 from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push
@@ -149,7 +149,7 @@ def test_a_store_over_http(served, monkeypatch):
     assert reference.dna("chr1", 0, 12, soft_mask=True) == BASES["chr1"][:12]
     cached = CachedStore(open_store())
     cached.locate(reference.assembly.contig("chr1"))
-    pull_annotation(cached, known_manifest(cached, "genes"))
+    pull_annotation(cached, find_manifest(cached, "genes"))
     monkeypatch.setenv("MODOS_REFERENCE_STORE", f"{served}/references")
     monkeypatch.setattr("fsspec.implementations.http.HTTPFileSystem._cat_file", None)
     monkeypatch.setattr("fsspec.implementations.http.HTTPFileSystem._info", None)
@@ -164,7 +164,7 @@ def test_a_server_with_refget_alone(served, refs, monkeypatch):
     """A sequence that no store has is asked for by its MD5."""
     monkeypatch.setenv("MODOS_ENDPOINT", served)
     monkeypatch.setenv("REF_PATH", "/nowhere")
-    monkeypatch.setattr("modos.reference.locate.served_store", lambda endpoint: None)
+    monkeypatch.setattr("modos.reference.locate.open_served_store", lambda endpoint: None)
     contig = refs.assembly("mini").contig("chr2")
     provide([contig, replace(contig, md5="0" * 32)])
     assert sequence_path(contig.md5).read_text() == BASES["chr2"] and len(list(cached_files())) == 1

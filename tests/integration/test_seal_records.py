@@ -13,8 +13,8 @@ import pytest
 
 from modos.api import MODO
 from modos.object.changes import Update
-from modos.encryption.body import SEALED, seal
-from modos.encryption.header import Header, read_header, seal_header, writer_of
+from modos.encryption.body import SEALED, encrypt
+from modos.encryption.header import Header, encrypt_header, read_header, writer_of
 from modos.encryption.keys import SecretKey
 from modos.errors import (
     AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
@@ -36,7 +36,7 @@ def modo(example, tmp_path):
 
 def sealed(data, *recipients, sender=None, edits=None):
     key = os.urandom(32)
-    return seal_header(key, [one.public for one in recipients], sender, edits) + b"".join(seal(iter([data]), key))
+    return encrypt_header(key, [one.public for one in recipients], sender, edits) + b"".join(encrypt(iter([data]), key))
 
 
 def put(modo, name, data):
@@ -117,7 +117,7 @@ def test_packets_that_are_missing_are_told(modo):
     forget(modo, "header_digests")
     data = modo.storage.read("demo2.bam.c4gh")[0]
     header = header_of(modo, "demo2.bam.c4gh")
-    put(modo, "demo2.bam.c4gh", header.reduced(ME, []) + data[header.size:])
+    put(modo, "demo2.bam.c4gh", header.reencrypt_for_others(ME, []) + data[header.size:])
     found = {one.element_id: one for one in modo.recipients(ME)}
     assert (found["data/demo2"].missing, found["data/demo2"].unknown, found["data/demo1"].missing) == (1, 0, 0)
     with modo.transaction() as transaction:
@@ -138,7 +138,7 @@ def test_revoking_takes_off_who_is_not_recorded(example, tmp_path, caplog, rotat
     assert (told.packets, told.opens, told.unknown) == (1, False, 0)
     name = modo.metadata["data/theirs"]["data_path"]
     index = name.replace(".bam", ".bam.bai")
-    assert not header_of(modo, index).opens(STRANGER) and header_of(modo, index).opens(ME)
+    assert not header_of(modo, index).has_packets_for(STRANGER) and header_of(modo, index).has_packets_for(ME)
     assert modo.verify_encryption(ME) == ["data/theirs"] and modo.find_problems() == []
     caplog.clear()
     assert modo.revoke(ME, STRANGER.public) == [] and warnings(caplog) == ""
@@ -151,7 +151,7 @@ def test_revoking_who_is_recorded_takes_strangers_along_and_says_so(modo, caplog
     forget(modo, "header_digests")
     for name in FILES:
         data, header = modo.storage.read(f"{name}.c4gh")[0], header_of(modo, f"{name}.c4gh")
-        put(modo, f"{name}.c4gh", header.resealed(ME, [STRANGER.public], keep=True) + data[header.size:])
+        put(modo, f"{name}.c4gh", header.reencrypt(ME, [STRANGER.public], keep=True) + data[header.size:])
     with modo.transaction() as transaction:
         for name, element_id in FILES.items():
             transaction.update_element(element_id, {"data_size": modo.storage.stat(f"{name}.c4gh").size})
@@ -190,10 +190,10 @@ def substitute(modo, name, path=None, recipients=(ME,)):
     path = path or f"{name}.c4gh"
     plain = modo.storage.read(path)[0]
     header = header_of(modo, path)
-    opened = header.open(ME)
-    from modos.encryption.body import unseal
+    opened = header.decrypt(ME)
+    from modos.encryption.body import decrypt
 
-    data = b"".join(unseal(iter([plain[header.size:]]), opened.keys))
+    data = b"".join(decrypt(iter([plain[header.size:]]), opened.keys))
     put(modo, path, sealed(data, *recipients))
     assert modo.storage.stat(path).size == len(plain)
 
@@ -350,13 +350,13 @@ def test_a_plain_file_has_no_sender(modo):
 def test_data_keys_and_edit_lists_of_others_do_not_count():
     """Who adds a packet for me neither lends a segment of his own, nor says what counts of the file."""
     first, second = bytes(range(32)), bytes(range(1, 33))
-    ours = read_all(seal_header(first, [ME.public], FRIEND)).packets
-    key, edit = read_all(seal_header(second, [ME.public], MALLORY, (0, 10))).packets
+    ours = read_all(encrypt_header(first, [ME.public], FRIEND)).packets
+    key, edit = read_all(encrypt_header(second, [ME.public], MALLORY, (0, 10))).packets
     assert writer_of(key) == MALLORY.public
-    assert Header((*ours, key), 0).open(ME, FRIEND.public).keys == (first,)
-    assert set(Header((*ours, key), 0).open(ME).keys) == {first, second}
+    assert Header((*ours, key), 0).decrypt(ME, FRIEND.public).keys == (first,)
+    assert set(Header((*ours, key), 0).decrypt(ME).keys) == {first, second}
     with pytest.raises(DecryptError, match="somebody else than that sender"):
-        Header((*ours, edit), 0).open(ME, FRIEND.public)
+        Header((*ours, edit), 0).decrypt(ME, FRIEND.public)
 
 
 def read_all(data) -> Header:
@@ -535,7 +535,7 @@ def test_who_can_open_the_index_alone_is_counted_and_revoked(example, tmp_path, 
     (told,) = modo.recipients(ME)
     assert (told.packets, told.unknown, told.opens) == (2, 1, True)
     assert modo.revoke(ME, STRANGER.public) == ["data/theirs"] and "was removed as well" in warnings(caplog)
-    assert not header_of(modo, "demo2~2.bam.bai.c4gh").opens(STRANGER)
+    assert not header_of(modo, "demo2~2.bam.bai.c4gh").has_packets_for(STRANGER)
     (told,) = modo.recipients(ME)
     assert (told.packets, told.unknown) == (1, 0) and modo.find_problems() == []
 

@@ -11,10 +11,10 @@ import pytest
 
 from modos.api import MODO
 from modos.object.changes import Update
-from modos.encryption.body import SEALED, seal
-from modos.encryption.header import seal_header
+from modos.encryption.body import SEALED, encrypt
+from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, generate
-from modos.encryption.stored import stored_header
+from modos.encryption.stored import read_stored_header
 from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, NotFoundError
 from modos.storage import open_storage
 
@@ -26,7 +26,7 @@ NOT_KNOWN = {"plain_checksum", "plain_size", "recipients"}  # of a file that som
 
 
 def sealed_bytes(plain, *readers):
-    return seal_header(bytes(32), [reader.public for reader in readers or (ME,)]) + b"".join(map(bytes, seal([plain], bytes(32))))
+    return encrypt_header(bytes(32), [reader.public for reader in readers or (ME,)]) + b"".join(map(bytes, encrypt([plain], bytes(32))))
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -198,8 +198,8 @@ def test_another_header_on_the_same_body_is_another_file(ex, tmp_path):
     before = state(ex)
     ex.update_element("demo2", {}, source)
     assert state(ex) == before
-    header = stored_header(open_storage(tmp_path), source.name)[0]
-    source.write_bytes(header.resealed(ME, [NEW.public, HER.public], keep=False) + data[header.size:])
+    header = read_stored_header(open_storage(tmp_path), source.name)[0]
+    source.write_bytes(header.reencrypt(ME, [NEW.public, HER.public], keep=False) + data[header.size:])
     ex.update_element("demo2", {}, source)
     told = ex.metadata["data/demo2"]
     assert not NOT_KNOWN & set(told) and [one.opens for one in ex.recipients(NEW) if one.element_id == "data/demo2"] == [True]

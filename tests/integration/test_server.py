@@ -87,7 +87,7 @@ def test_a_post_has_no_parameters(url):
 
 def test_a_small_region_comes_with_its_ticket(url):
     client = HtsgetClient(f"{url}/htsget")
-    ticket = client.ticket("reads", "ex/demo2", Query("BAM", (Region("chr1", 20_000, 21_000),)))
+    ticket = client.fetch_ticket("reads", "ex/demo2", Query("BAM", (Region("chr1", 20_000, 21_000),)))
     assert all(block.url.startswith("data:") for block in ticket.blocks)
 
 

@@ -14,7 +14,7 @@ from modos.errors import InvalidInputError, ModosError, RegionError
 from modos.tracks.contig_files import measure_fasta, read_agp, read_sizes
 from modos.tracks.conditions import Condition
 from modos.tracks.mask_files import MaskFile
-from modos.tracks.packing import same_values
+from modos.tracks.packing import are_same_values
 from modos.tracks.wiggle import read_text
 
 pyBigWig = pytest.importorskip("pyBigWig")
@@ -101,7 +101,7 @@ def test_what_can_be_written(base, tmp_path):
     whole = modo.genome["a"][:]
     revision = modo._document.state["revision"]
     modo.genome["a"][:] = np.where(np.isnan(whole), whole, whole + 1)
-    assert same_values(np.ascontiguousarray(modo.genome["a"][:]), np.ascontiguousarray(whole + 1))
+    assert are_same_values(np.ascontiguousarray(modo.genome["a"][:]), np.ascontiguousarray(whole + 1))
     assert modo._document.state["revision"] == revision + 1
     modo.genome["a"][1990:102_010] = np.nan
     assert np.isnan(modo.genome["a"][1990:102_010]).all() and modo.genome["a"][102_010, 0] == whole[102_010, 0] + 1

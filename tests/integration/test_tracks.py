@@ -26,7 +26,7 @@ from modos.genomics.region import Region
 from modos.tracks.bigwig import open_bigwig
 from modos.tracks.export import export
 from modos.tracks.conditions import Condition
-from modos.tracks.packing import same_values
+from modos.tracks.packing import are_same_values
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}
 
@@ -230,7 +230,7 @@ def test_writing_values(modo):
     wanted["chr1"][32_760:32_780], wanted["chr2"][100:200], wanted["scaffold"][880:] = np.arange(20) / 4, np.nan, 1.25
     now = MODO.open(modo.path).genome
     for name, values in wanted.items():
-        assert same_values(now[name][:, "steps"].copy(), values)
+        assert are_same_values(now[name][:, "steps"].copy(), values)
     assert now.num_datapoints == [sum(np.count_nonzero(~np.isnan(v)) for v in wanted.values())]
     assert now.sums[0] == pytest.approx(sum(np.nansum(v.astype(float)) for v in wanted.values()), rel=1e-12)
     assert modo.find_problems() == []
@@ -328,11 +328,11 @@ def test_masks_come_and_go(modo, tmp_path):
         genome = MODO.open(modo.path).genome
         track = genome.track("steps")
         for name, values in wanted.items():
-            assert same_values(genome[name][:, "steps"].copy(), values)
+            assert are_same_values(genome[name][:, "steps"].copy(), values)
             assert track.scan(name).n == track.statistics().get(name, track.scan(name)).n == np.count_nonzero(~np.isnan(values))
             assert np.nansum(track.zoom(name, 10)[0]) == np.count_nonzero(~np.isnan(values))
         windows = genome.windows([("chr1", 90, 190), ("chr2", 0, 100)])
-        assert same_values(windows[:, 0].copy(), np.stack([wanted["chr1"][90:190], wanted["chr2"][:100]]))
+        assert are_same_values(windows[:, 0].copy(), np.stack([wanted["chr1"][90:190], wanted["chr2"][:100]]))
     check()
     modo.mask_track("steps", Condition("ge", 7))
     for values in wanted.values():
@@ -341,7 +341,7 @@ def test_masks_come_and_go(modo, tmp_path):
     with pytest.raises(InvalidInputError, match="mask"):
         modo.genome["chr1"][0:5, "steps"] = 1
     modo.unmask_track("steps")
-    assert same_values(modo.genome["chr1"][:, 0].copy(), TRUTH["steps"]["chr1"]) and modo.find_problems() == []
+    assert are_same_values(modo.genome["chr1"][:, 0].copy(), TRUTH["steps"]["chr1"]) and modo.find_problems() == []
     assert modo.metadata["data/steps"]["data_checksum"] == plain
     modo.mask_track("steps", str(tmp_path / "m.bed"))
     modo.mask_track("steps", Condition("ge", 7), hard=True)
@@ -368,7 +368,7 @@ def test_any_writes_are_those_to_an_array(tmp_path_factory, patches, dense):
             tracks.write("t", name, start, np.full(length, value))
             truth[name][start:start + length] = value
     for name, values in truth.items():
-        assert same_values(modo.genome[name][:, "t"].copy(), values)
+        assert are_same_values(modo.genome[name][:, "t"].copy(), values)
         assert modo.genome[name].num_datapoints == [np.count_nonzero(~np.isnan(values))]
 
 
@@ -439,7 +439,7 @@ def test_a_load_that_is_killed_leaves_the_old_state(modo, tmp_path):
     process.send_signal(signal.SIGKILL)
     process.wait()
     now = MODO.open(modo.path)
-    assert same_values(now.genome["chr1"][:, 0].copy(), TRUTH["steps"]["chr1"])
+    assert are_same_values(now.genome["chr1"][:, 0].copy(), TRUTH["steps"]["chr1"])
     now.replace_track("steps", text)
     assert (MODO.open(modo.path).genome["chr1"][:, 0] == 0.5).all() and now.find_problems() == []
 
@@ -620,12 +620,12 @@ def test_bigwig_in_and_out(modo, bigwigs, tmp_path):
         for name, length in LENGTHS.items():
             with pyBigWig.open(str(bigwigs / f"{track}.bw")) as file:
                 theirs = file.values(name, 0, length, numpy=True)
-            assert same_values(genome[name][:, f"from {track}"].copy(), theirs.astype(np.float32))
+            assert are_same_values(genome[name][:, f"from {track}"].copy(), theirs.astype(np.float32))
         out = tmp_path / f"{track}.bw"
         export(genome.track(f"from {track}"), str(out))
         with pyBigWig.open(str(out)) as file:
             for name, length in LENGTHS.items():
-                assert same_values(file.values(name, 0, length, numpy=True).astype(np.float32), TRUTH[track][name])
+                assert are_same_values(file.values(name, 0, length, numpy=True).astype(np.float32), TRUTH[track][name])
 
 
 def test_a_bigwig_alone_is_a_genome(bigwigs):
@@ -666,7 +666,7 @@ def test_text_out_and_in_again(folder, modo, tmp_path, ending):
         export(MODO.open(folder / "ex").genome.track(track), str(path))
         modo.add_track(f"again {track}", path)
         for name in LENGTHS:
-            assert same_values(modo.genome[name][:, f"again {track}"].copy(), TRUTH[track][name])
+            assert are_same_values(modo.genome[name][:, f"again {track}"].copy(), TRUTH[track][name])
         with pytest.raises(AlreadyExistsError):
             export(modo.genome.track("steps"), str(path))
 
@@ -738,7 +738,7 @@ def test_values_bases_and_stretches_are_the_same(archive, ours):
             assert [(s.start, s.end) for s in theirs[name]] == [(s.start, s.end) for s in genome[name]]
             length = genome[name].end
             got, wanted = genome[name][0:length], theirs[name][0:length]
-            assert same_values(np.ascontiguousarray(got), np.ascontiguousarray(wanted))
+            assert are_same_values(np.ascontiguousarray(got), np.ascontiguousarray(wanted))
             for supercontig, own in zip(theirs[name], genome[name]):
                 assert bytes(np.asarray(supercontig.seq[:])).upper() == bytes(own.seq).upper()
             for key in ((slice(999, 1001), slice(0, 3)), (5000, 1), (slice(0, 5), "points")):
@@ -753,7 +753,7 @@ def test_an_archive_is_brought_in(archive, ours, tmp_path):
     modo = MODO.create(tmp_path / "imported")
     assert modo.import_genomedata(archive / "a.genomedata") == ["dense", "peaks", "points"]
     for name in ("chr1", "chr2"):
-        assert same_values(np.ascontiguousarray(modo.genome[name][:]), np.ascontiguousarray(ours.genome[name][:]))
+        assert are_same_values(np.ascontiguousarray(modo.genome[name][:]), np.ascontiguousarray(ours.genome[name][:]))
         assert [(s.start, s.end) for s in modo.genome[name]] == [(s.start, s.end) for s in ours.genome[name]]
         known = ours.genome[name].seq[:]
         assert bytes(modo.genome[name].seq[:]).upper() == bytes(known).upper()

@@ -454,7 +454,7 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
 
 def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tmp_path, stack):
     from modos.demo.stack import BUCKET, CREDENTIALS
-    from modos.reference.annotation_store import known_manifest, push_annotation
+    from modos.reference.annotation_store import find_manifest, push_annotation
     from modos.reference.adding import push
 
     (tmp_path / "a.gff3").write_text(GENCODE)
@@ -464,11 +464,11 @@ def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tm
     push(store, there, "mini")
     push_annotation(store, there, "test")
     cached = CachedStore(there)
-    known_manifest(cached, "test")
+    find_manifest(cached, "test")
     remove_annotation(there, "test")
     add_annotation(there, "test", there.assembly("mini"), str(tmp_path / "b.gff3"))
     with pytest.raises(ConflictError, match="another one than when it was fetched"):
-        known_manifest(cached, "test")
+        find_manifest(cached, "test")
     cached.forget("test")
     assert len(open_annotation(cached, "test", there.assembly("mini")).genes) == 5
     there.storage.delete(annotation_key("test"))
@@ -480,7 +480,7 @@ def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tm
 def test_an_annotation_opens_its_assembly_from_afar_and_offline(store, tmp_path, stack, monkeypatch):
     from modos.demo.stack import BUCKET, CREDENTIALS
     from modos.reference.adding import push
-    from modos.reference.annotation_store import known_manifest, pull_annotation, push_annotation
+    from modos.reference.annotation_store import find_manifest, pull_annotation, push_annotation
 
     (tmp_path / "a.gff3").write_text(GENCODE)
     add_annotation(store, "test", store.assembly("mini"), str(tmp_path / "a.gff3"))
@@ -492,7 +492,7 @@ def test_an_annotation_opens_its_assembly_from_afar_and_offline(store, tmp_path,
     opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
     assert opened.dna("chr1", 0, 4) == "ACGT" and opened.annotation().gene("ABC1").id == "G1.2"
     monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "other"))
-    pull_annotation(CachedStore(there), known_manifest(CachedStore(there), "test"))
+    pull_annotation(CachedStore(there), find_manifest(CachedStore(there), "test"))
     monkeypatch.setenv("MODOS_OFFLINE", "1")
     opened = open_reference("test", place, stack.endpoint, CREDENTIALS)
     assert opened.annotation().transcripts["T1"].exons[0].id == "E801.1"

@@ -11,7 +11,7 @@ import pytest
 
 from modos.remote import services
 from modos.catalog.catalog import list_remote
-from modos.remote.services import discover, fetch_json, who_asks
+from modos.remote.services import discover, fetch_caller, fetch_json
 from modos.errors import ModosError, ProtocolError, TransportError
 
 
@@ -55,7 +55,7 @@ ANY_JSON = [None, True, 7, "x", [], [1], {}, {"status": 1, "s3": 3}, {"status": 
 @pytest.mark.parametrize("body", ANY_JSON, ids=lambda body: json.dumps(body)[:30])
 def test_any_json_is_an_answer_or_a_line(server, body):
     server.answer = gives(body)
-    for ask in (lambda: discover(server.url), lambda: list_remote(None, server.url, None), lambda: who_asks(server.url, None)):
+    for ask in (lambda: discover(server.url), lambda: list_remote(None, server.url, None), lambda: fetch_caller(server.url, None)):
         try:
             ask()
         except ModosError as error:

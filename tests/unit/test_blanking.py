@@ -209,5 +209,5 @@ def test_a_tag_that_goes_on_behind_its_read():
 
 
 def test_nothing_left_out_is_nothing_done():
-    assert Blanking.of(Query("BAM"), FORMATS["BAM"], "x") is None
+    assert Blanking.from_query(Query("BAM"), FORMATS["BAM"], "x") is None
     assert Blanking(Query(notags=("ZZ",))).apply(READ) == READ

@@ -16,7 +16,7 @@ from modos.reference.annotations import parquet
 from modos.storage.processes.children import Child
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference import tried as trying
-from modos.reference.tried import tried
+from modos.reference.tried import try_once
 
 
 @pytest.fixture
@@ -148,7 +148,7 @@ def test_a_table_over_which_the_library_panics(tmp_path, untried, capfd):
     """One line with its name; the library's own lines are not to be seen."""
     data = panicking(tmp_path / "a.parquet")
     with pytest.raises(IntegrityError, match="a.parquet is damaged"):
-        tried(tmp_path / "a.parquet", sha256(data).hexdigest())
+        try_once(tmp_path / "a.parquet", sha256(data).hexdigest())
     assert capfd.readouterr() == ("", "")
 
 
@@ -172,15 +172,15 @@ def test_a_table_is_tried_once(tmp_path, untried, monkeypatch):
     """On a machine, not in each process; others may not say that it was."""
     path, digest = tmp_path / "a.parquet", "ab" * 32
     pl.DataFrame({"a": [1, 2]}).write_parquet(path)
-    assert tried(path, digest) == path
+    assert try_once(path, digest) == path
     monkeypatch.setattr(trying, "_known", set())
     monkeypatch.setattr(trying._child, "call", lambda *_: pytest.fail("it was tried again"))
-    tried(path, digest)
+    try_once(path, digest)
     monkeypatch.setattr(trying, "_known", set())
     calls = []
     monkeypatch.setattr(trying._child, "call", lambda *given: calls.append(given))
     (tmp_path / "state" / "modos" / "tables").chmod(0o777)
-    tried(path, digest)
+    try_once(path, digest)
     assert len(calls) == 1
 
 

@@ -188,7 +188,7 @@ def test_words_that_are_near_are_those_of_a_comparison_with_all():
         slip = (word[:at] + word[at + 1:]).encode()
         distance = 1 if len(slip) < 8 else 2
         expected = {text for text in vocabulary if 0 < OSA.distance(slip, text.encode()) <= distance}
-        found = {collection._text("words", at).decode() for worth, at in collection._near(slip) if worth != 0.6}
+        found = {collection._text("words", at).decode() for worth, at in collection._find_near(slip) if worth != 0.6}
         assert word in found and (found == expected or len(found) == 300), slip
 
 
@@ -323,7 +323,7 @@ def test_each_flipped_byte_is_told(index, tmp_path):
         changed[at] ^= 1 << chance.randrange(8)
         path.write_bytes(changed)
         try:
-            found = Index(path).checked()
+            found = Index(path).check()
             assert [vars(code) for code in found.search("cell_type", "leukocite")] == [vars(code) for code in index.search("cell_type", "leukocite")]
             assert not data[at], "between the arrays there is nothing"
         except ModosError as error:
@@ -361,7 +361,7 @@ def test_a_head_that_says_something_else(index, tmp_path, part, change):
     made = json.dumps(head).encode().ljust(size)
     (tmp_path / "x").write_bytes(data[:16] + headed(made) + data[24 + len(made):])
     with pytest.raises(IntegrityError, match="is damaged"):
-        Index(tmp_path / "x").checked()
+        Index(tmp_path / "x").check()
 
 
 def test_a_part_of_an_index(index, tmp_path):
@@ -390,7 +390,7 @@ def test_an_index_without_terms(tmp_path):
     from modos.codes.storing import write
 
     write(tmp_path / "x", {"cell_type": make_arrays([])}, FACTS)
-    assert Index(tmp_path / "x").checked().search("cell_type", "lia") == []
+    assert Index(tmp_path / "x").check().search("cell_type", "lia") == []
     assert isinstance(make_arrays([])["first"], np.ndarray)
 
 

@@ -117,7 +117,7 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
         assert given.name == "modos_store-0.1.0-py3-none-any.whl"
         held = set(zipfile.ZipFile(given).namelist())
         lies = {str(path.relative_to(project)) for path in (project / "modos").rglob("*") if path.is_file()}
-        assert lies <= held and {"modos/py.typed", "modos/model/schema.json", "modos/codes/meanings.tsv"} <= held
+        assert lies <= held and {"modos/py.typed", "modos/metadata/model/schema.json", "modos/codes/meanings.tsv"} <= held
     else:
         assert "'modos-store @ git+https://git.example.org/lab/modos.git@main'" in page
         given = f"git+file://{project}@main"

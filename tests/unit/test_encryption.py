@@ -15,9 +15,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.body import (
-    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept, plain_size, seal, sealed_size, unseal,
+    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, sealed_size, decrypt,
 )
-from modos.encryption.header import Header, read_header, seal_header
+from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import (
     PublicKey, SecretKey, generate, load_public_key, load_secret_key, read_passphrase,
 )
@@ -66,7 +66,7 @@ def crypt4gh(*arguments, data):
 
 def sealed(data, *recipients, key=None, sender=None, edits=None):
     key = key or os.urandom(32)
-    return seal_header(key, recipients, sender, edits) + b"".join(seal(in_pieces(data), key))
+    return encrypt_header(key, recipients, sender, edits) + b"".join(encrypt(in_pieces(data), key))
 
 
 def in_pieces(data, size=10_000):
@@ -79,8 +79,8 @@ def header_of(file) -> Header:
 
 def opened(file, secret, sender=None, size=10_000):
     header = header_of(file)
-    inside = header.open(secret, sender)
-    return b"".join(apply_edits(unseal(in_pieces(file[header.size:], size), inside.keys), inside.edits))
+    inside = header.decrypt(secret, sender)
+    return b"".join(apply_edits(decrypt(in_pieces(file[header.size:], size), inside.keys), inside.edits))
 
 
 def content(size):
@@ -126,15 +126,15 @@ def test_a_header_is_made_anew_for_others_and_the_body_stays(key_files, passphra
     data, me, friend, third = content(70_000), *(SecretKey.random() for _ in range(3))
     file = sealed(data, me.public, third.public)
     header = header_of(file)
-    shared = header.resealed(me, [friend.public], keep=True) + file[header.size:]
+    shared = header.reencrypt(me, [friend.public], keep=True) + file[header.size:]
     assert [opened(shared, key) for key in (me, friend, third)] == [data] * 3
-    alone = header.resealed(me, [friend.public], keep=False) + file[header.size:]
-    assert opened(alone, friend) == data and not header_of(alone).opens(me) and not header_of(alone).opens(third)
+    alone = header.reencrypt(me, [friend.public], keep=False) + file[header.size:]
+    assert opened(alone, friend) == data and not header_of(alone).has_packets_for(me) and not header_of(alone).has_packets_for(third)
     locked = load_public_key(key_files["c4gh-locked"][1])
-    again = header.resealed(me, [locked], keep=False) + file[header.size:]
+    again = header.reencrypt(me, [locked], keep=False) + file[header.size:]
     assert crypt4gh("decrypt", "--sk", key_files["c4gh-locked"][0], data=again) == data
     with pytest.raises(DecryptError):
-        header.resealed(friend, [friend.public], keep=True)
+        header.reencrypt(friend, [friend.public], keep=True)
 
 
 def edited(edits, data):
@@ -165,7 +165,7 @@ def test_edit_lists_do_what_the_specification_says(edits, size, step):
     pieces = (taken.append(piece) or piece for piece in in_pieces(data, step))
     assert b"".join(apply_edits(pieces, edits)) == edited(edits, data)
     assert b"".join(taken) == data, "what is discarded is not looked at"
-    assert b"".join(data[start:end] for start, end in kept(size, edits)) == edited(edits, data)
+    assert b"".join(data[start:end] for start, end in kept_stretches(size, edits)) == edited(edits, data)
 
 
 def with_edit_lists(data, *lists, padding=b""):
@@ -178,7 +178,7 @@ def with_edit_lists(data, *lists, padding=b""):
     packets = [struct.pack("<I", 0) + bytes(package.encrypt_X25519_Chacha20_Poly1305(content, FIXED.raw, FIXED.public.raw))
                for content in contents]
     return b"crypt4gh" + struct.pack("<II", 1, len(packets)) + b"".join(
-        struct.pack("<I", len(packet) + 4) + packet for packet in packets) + b"".join(seal(in_pieces(data), key))
+        struct.pack("<I", len(packet) + 4) + packet for packet in packets) + b"".join(encrypt(in_pieces(data), key))
 
 
 @settings(max_examples=60, deadline=None)
@@ -197,7 +197,7 @@ def test_edit_lists_of_files_for_who_reads_all_a_region_or_a_stream(tmp_path_fac
     assert whole.size == len(wanted) and b"".join(whole.iter_plain({})) == wanted
     friend = SecretKey.random()
     header = header_of(file)
-    again = header.resealed(FIXED, [friend.public], keep=False) + file[header.size:]
+    again = header.reencrypt(FIXED, [friend.public], keep=False) + file[header.size:]
     assert opened(again, friend) == wanted
 
 
@@ -213,7 +213,7 @@ def test_edit_lists_that_are_refused(lists, words):
 def test_a_header_for_who_has_one_already_gets_no_second_edit_list():
     file, friend = with_edit_lists(b"some data", [5, 4]), SecretKey.random()
     header = header_of(file)
-    shared = header.resealed(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size:]
+    shared = header.reencrypt(FIXED, [FIXED.public, friend.public], keep=True) + file[header.size:]
     assert opened(shared, FIXED) == opened(shared, friend) == b"data"
 
 
@@ -282,10 +282,10 @@ def test_the_digest_notices_segments_that_are_missing_or_moved(change):
     """Which the format itself does not."""
     body = FILE[124:124 + 3 * SEALED]
     segments = [body[at:at + SEALED] for at in range(0, len(body), SEALED)]
-    inside = header_of(FILE).open(FIXED)
+    inside = header_of(FILE).decrypt(FIXED)
     before, after = Digest(), Digest()
-    list(unseal(in_pieces(body), inside.keys, before))
-    list(unseal(iter(change(segments)), inside.keys, after))
+    list(decrypt(in_pieces(body), inside.keys, before))
+    list(decrypt(iter(change(segments)), inside.keys, after))
     assert before.hexdigest() != after.hexdigest()
 
 
@@ -294,7 +294,7 @@ def test_the_digest_notices_segments_that_are_missing_or_moved(change):
     lambda t: b"crypt4gh" + struct.pack("<II", 1, t[0]) + struct.pack("<I", t[1]) + t[2]))
 def test_any_bytes_are_a_header_or_a_clear_error(data):
     try:
-        header_of(data).open(FIXED)
+        header_of(data).decrypt(FIXED)
     except DecryptError as error:
         assert "\n" not in error.message
 
@@ -317,7 +317,7 @@ def test_methods_that_are_not_known_are_refused():
     packet = b"\0\0\0\0" + bytes(package.encrypt_X25519_Chacha20_Poly1305(
         package.make_packet_data_enc(7, bytes(32)), FIXED.raw, FIXED.public.raw))
     with pytest.raises(DecryptError, match="method 7"):
-        Header((packet,), 0).open(FIXED)
+        Header((packet,), 0).decrypt(FIXED)
 
 
 # --- keys ---
@@ -468,7 +468,7 @@ def test_a_view_says_which_file_it_cannot_open(storage, tmp_path):
 
 def test_a_header_of_many_packets_takes_few_reads(tmp_path, monkeypatch):
     """20,000 packets of strangers are read in pieces that grow, not two by two: on S3 each read is a request."""
-    from modos.encryption.stored import stored_header
+    from modos.encryption.stored import read_stored_header
     from modos.storage.local import LocalStorage
 
     packet = struct.pack("<II", 108, 0) + bytes(100)
@@ -481,6 +481,6 @@ def test_a_header_of_many_packets_takes_few_reads(tmp_path, monkeypatch):
         return read_part(self, key, start, end, **more)
 
     monkeypatch.setattr(LocalStorage, "read_part", counted)
-    header, _, _ = stored_header(LocalStorage(tmp_path), path.name)
+    header, _, _ = read_stored_header(LocalStorage(tmp_path), path.name)
     assert header.packets == (packet[4:],) * 20_000 and header.size == 16 + len(packet) * 20_000
     assert len(reads) < 20 and sum(reads) < 3 * header.size

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from modos.storage import given as given_files
 from modos.errors import InvalidInputError, NotFoundError
-from modos.storage.given import as_file, described, has_name, is_pipe, open_given, read_given, refuse_pipe
+from modos.storage.given import as_file, describe_source, has_name, is_pipe, open_given, read_given, refuse_pipe
 from modos.formats.text import open_text, read_some
 
 
@@ -134,8 +134,8 @@ def test_small_files(fifo, tmp_path):
 
 def test_names(tmp_path):
     for path in ("-", "/dev/stdin", "/dev/fd/63", "/proc/self/fd/4", "/proc/12/fd/4"):
-        assert not has_name(path) and described(path) == "a pipe"
-    assert has_name(tmp_path / "fd/63") and described(tmp_path / "x.fa") == "x.fa"
+        assert not has_name(path) and describe_source(path) == "a pipe"
+    assert has_name(tmp_path / "fd/63") and describe_source(tmp_path / "x.fa") == "x.fa"
     assert is_pipe("-") and is_pipe("/dev/null") and not is_pipe(tmp_path) and not is_pipe(tmp_path / "none") and not is_pipe("s3://x/y")
     refuse_pipe(tmp_path / "none", "it matters", "do so")
     with pytest.raises(InvalidInputError, match="stdin is a pipe, and it matters"):

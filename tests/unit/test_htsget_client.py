@@ -135,7 +135,7 @@ def test_a_reset_connection_is_an_error(server, no_waiting):
 
 def test_a_server_that_is_gone_is_named(no_waiting):
     with pytest.raises(TransportError, match="127.0.0.1:1.*refused"):
-        HtsgetClient("http://127.0.0.1:1").ticket("reads", "x", Query())
+        HtsgetClient("http://127.0.0.1:1").fetch_ticket("reads", "x", Query())
 
 
 def test_signatures_stay_out_of_messages(server):
@@ -152,21 +152,21 @@ def ticket_of(*urls):
 def test_tickets_may_be_compressed(server):
     body = gzip.compress(ticket_of("data:,x"))
     server.script["/reads/a/b"] = lambda h: h.answer(200, body, Content_Encoding="gzip")
-    assert HtsgetClient(server.url).ticket("reads", "a/b", Query()).blocks == (Block("data:,x"),)
+    assert HtsgetClient(server.url).fetch_ticket("reads", "a/b", Query()).blocks == (Block("data:,x"),)
 
 
 def test_a_ticket_without_end_is_refused(server, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_TICKET", 1000)
     server.script["/reads/x"] = lambda h: h.answer(200, ticket_of("data:," + "x" * 5000))
     with pytest.raises(ProtocolError):
-        HtsgetClient(server.url).ticket("reads", "x", Query())
+        HtsgetClient(server.url).fetch_ticket("reads", "x", Query())
 
 
 @pytest.mark.parametrize(("status", "error"), [(404, NotFoundError), (401, AccessError), (500, RemoteError)])
 def test_a_refused_ticket_is_the_servers_reason(server, status, error, no_waiting):
     server.script["/reads/x"] = lambda h: h.answer(status, b'{"htsget": {"error": "", "message": ""}}')
     with pytest.raises(error):
-        HtsgetClient(server.url).ticket("reads", "x", Query())
+        HtsgetClient(server.url).fetch_ticket("reads", "x", Query())
 
 
 def whole(server, size):

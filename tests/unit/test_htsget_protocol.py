@@ -53,19 +53,19 @@ def test_what_the_protocol_forbids_has_its_name(params, name):
 def test_data_uris_hold_any_bytes(data):
     ticket = Ticket("BAM", (Block("", content=data, block_class="body"),))
     (block,) = Ticket.from_json(ticket.to_bytes(), "BAM").blocks
-    assert ticket.blocks[0].inline() == block.inline() == data and block.block_class == "body"
-    assert Block("data:application/vnd.ga4gh.bam;base64," + base64.b64encode(data).decode()).inline() == data
-    assert Block("data:," + "".join(f"%{byte:02x}" for byte in data)).inline() == data
+    assert ticket.blocks[0].decode_inline() == block.decode_inline() == data and block.block_class == "body"
+    assert Block("data:application/vnd.ga4gh.bam;base64," + base64.b64encode(data).decode()).decode_inline() == data
+    assert Block("data:," + "".join(f"%{byte:02x}" for byte in data)).decode_inline() == data
 
 
 @pytest.mark.parametrize("url", ["data:", "data:;base64", "data:;base64,@@@", "data:;base64,QQ=", "data:;base64,Q"])
 def test_damaged_data_uris_are_refused(url):
     with pytest.raises(ProtocolError):
-        Block(url).inline()
+        Block(url).decode_inline()
 
 
 def test_another_url_is_not_inline():
-    assert Block("http://host/data:,x").inline() is None
+    assert Block("http://host/data:,x").decode_inline() is None
 
 
 @pytest.mark.parametrize(("value", "expected"), [("bytes=0-0", ByteRange(0, 1)), (" bytes=5-99 ", ByteRange(5, 100))])
@@ -129,7 +129,7 @@ def test_any_answer_is_a_ticket_or_a_clear_error(content):
         try:
             ticket = Ticket.from_json(text, "BAM")
             for block in ticket.blocks:
-                block.inline(), block.byte_range
+                block.decode_inline(), block.byte_range
             ticket.is_one_stream
             assert Ticket.from_json(ticket.to_bytes(), "BAM") == ticket
         except ProtocolError as error:

@@ -84,7 +84,7 @@ def ticket(*urls, **headers):
 
 
 def read(client, *, query=Query("BAM")):
-    return b"".join(client.iter_bytes(client.ticket("reads", "x", query)))
+    return b"".join(client.iter_bytes(client.fetch_ticket("reads", "x", query)))
 
 
 def test_the_token_is_for_the_server_alone(host, other):

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos.formats import FORMATS, index_names, key_of, keys_named, name_of, version_of
+from modos.formats import FORMATS, find_keys, index_names, key_of, name_of, version_of
 from modos.object.notebook import to_yaml
 
 ENDINGS = sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}) + [".xyz", ""]
@@ -38,12 +38,12 @@ def test_a_key_of_a_name_tells_both(stem, ending, sealed, version):
 
 def test_a_key_counts_before_a_name():
     known = ["a~2.cram", "b.cram.c4gh", "b-2.cram", "c.cram", "c~2.cram", "c~3.cram", "d.bam", "d~2.bam.c4gh"]
-    assert keys_named(known, "a.cram") == ["a~2.cram"] == keys_named(known, "a~2.cram")
-    assert keys_named(known, "b.cram") == ["b.cram.c4gh"] == keys_named(known, "b.cram.c4gh")
-    assert keys_named(known, "c.cram") == ["c.cram"] and keys_named(known[5:], "c.cram") == ["c~3.cram"]
-    assert keys_named(known[4:], "c.cram") == ["c~2.cram", "c~3.cram"]
-    assert keys_named(known, "d.bam.c4gh") == ["d~2.bam.c4gh"]
-    assert keys_named(known, "a~3.cram") == keys_named(known, "a.cram.c4gh") == keys_named(known, "b~2.cram") == []
+    assert find_keys(known, "a.cram") == ["a~2.cram"] == find_keys(known, "a~2.cram")
+    assert find_keys(known, "b.cram") == ["b.cram.c4gh"] == find_keys(known, "b.cram.c4gh")
+    assert find_keys(known, "c.cram") == ["c.cram"] and find_keys(known[5:], "c.cram") == ["c~3.cram"]
+    assert find_keys(known[4:], "c.cram") == ["c~2.cram", "c~3.cram"]
+    assert find_keys(known, "d.bam.c4gh") == ["d~2.bam.c4gh"]
+    assert find_keys(known, "a~3.cram") == find_keys(known, "a.cram.c4gh") == find_keys(known, "b~2.cram") == []
 
 
 @pytest.mark.parametrize("name", ["a.cram", "a # b.cram", "word " * 30 + "a.cram", "no: yes.cram", "é.cram"])

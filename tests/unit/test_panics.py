@@ -10,7 +10,7 @@ import pytest
 from modos.reference.annotations import parquet
 from modos.reference.annotations.parquet import read_parquet
 from modos.errors import IntegrityError, InvalidInputError
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 from modos.tracks.bigwig import BigWigTrack
 
 READ = """
@@ -145,9 +145,9 @@ def test_a_panic_is_an_error_with_the_name_of_the_file():
     class PanicException(BaseException):
         pass
 
-    with pytest.raises(IntegrityError, match=r"^a.bw is damaged \(copy it again\)$"), panics_told("a.bw"):
+    with pytest.raises(IntegrityError, match=r"^a.bw is damaged \(copy it again\)$"), translate_panics("a.bw"):
         raise PanicException("index out of bounds")
-    with pytest.raises(KeyboardInterrupt), panics_told("a.bw"):
+    with pytest.raises(KeyboardInterrupt), translate_panics("a.bw"):
         raise KeyboardInterrupt
 
 

@@ -132,7 +132,7 @@ def test_a_cram_without_its_reference_says_so(example, monkeypatch, tmp_path):
             list(records)
         with pytest.raises(IntegrityError, match=r"reference of chr2 \(MD5 [0-9a-f]{32}\) was not found"), reader(
                 "CRAM", data, None) as records:
-            list(records.overlapping((Region("chr2"),)))
+            list(records.iter_overlapping((Region("chr2"),)))
     finally:
         reference.rename(example / "source/reference.fa")
 
@@ -145,10 +145,10 @@ def test_what_is_written_reads_the_same(name, example, tmp_path):
     for compress in (True, False):
         with open(out, "wb") as target, reader(name, data, fasta) as records:
             writer = RecordWriter(records.header, OutputFormat(name, compress), target.fileno())
-            writer.write(records.overlapping((region,)))
+            writer.write(records.iter_overlapping((region,)))
             writer.close()
         with reader(name, data, fasta) as records:
-            kept = [str(record) for record in records.overlapping((region,))]
+            kept = [str(record) for record in records.iter_overlapping((region,))]
         with RecordReader(pieces(out.read_bytes()), FORMATS[name], fasta) as again:
             assert [str(record) for record in again] == kept != []
 

@@ -17,7 +17,7 @@ from modos.reference.cache import sequence_path, table_path
 from modos.reference.digests import seqcol_digest
 from modos.reference.locate import open_reference, open_store
 from modos.reference.store import ReferenceStore
-from modos.reference.cached_store import CachedStore, missing
+from modos.reference.cached_store import CachedStore, find_missing
 from modos.storage.local import LocalStorage
 
 TRUE, OTHER = "GATTACAGATTACA", "GATTACAGATTACC"
@@ -106,8 +106,8 @@ def poisoned(tmp_path):
 
 def test_a_poisoned_file_in_the_cache_is_fetched_anew(tmp_path, store):
     cached, contig = poisoned(tmp_path)
-    assert missing(cached, [contig]) == [contig]
-    assert cached.locate(contig).read_text() == TRUE and missing(cached, [contig]) == []
+    assert find_missing(cached, [contig]) == [contig]
+    assert cached.locate(contig).read_text() == TRUE and find_missing(cached, [contig]) == []
 
 
 def test_offline_a_poisoned_file_is_not_used(tmp_path, store, monkeypatch):

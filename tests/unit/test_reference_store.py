@@ -25,7 +25,7 @@ from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_reference, open_store
 from modos.reference.assembly import assembly_key, sequence_key
-from modos.reference.cached_store import CachedStore, missing, pull_sequences
+from modos.reference.cached_store import CachedStore, find_missing, pull_sequences
 from modos.formats.twobit import iter_twobit
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
@@ -234,11 +234,11 @@ def test_from_afar_parts_are_fetched_and_whole_contigs_kept(remote, store):
     assert ref.dna("chr2", 5, 25) == BASES["chr2"][5:25].upper() and list(cached_files()) == []
     cached = CachedStore(open_store(*remote))
     assembly = cached.assembly("mini")
-    pull_sequences(cached, missing(cached, [assembly.contig("chr2")]))
+    pull_sequences(cached, find_missing(cached, [assembly.contig("chr2")]))
     assert len(list(cached_files())) == 1
     path = sequence_path(assembly.contig("chr2").md5)
     assert path.read_bytes() == BASES["chr2"].upper().encode() and path.stat().st_mode & 0o777 == 0o644
-    assert missing(cached, [assembly.contig("2")]) == []
+    assert find_missing(cached, [assembly.contig("2")]) == []
     path.write_bytes(b"short")  # truncated: noticed at every use, fetched anew
     assert cached.locate(assembly.contig("chr2")).stat().st_size == 1600
     assert open_reference("mini", *remote).dna("2", 5, 25) == BASES["chr2"][5:25].upper()

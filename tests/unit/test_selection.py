@@ -15,7 +15,7 @@ from modos.genomics import GenomicFile
 from modos.genomics.index import bgzf, open_stream
 from modos.genomics.reader import check_end
 from modos.genomics.region import Region, settle
-from modos.genomics.slicing import compressed, select, stored
+from modos.genomics.slicing import select, to_compressed_blocks, to_stored_blocks
 from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
@@ -49,7 +49,7 @@ def write(path, opening, body):
     return path
 
 
-@pytest.mark.parametrize("encode", [stored, compressed])
+@pytest.mark.parametrize("encode", [to_stored_blocks, to_compressed_blocks])
 def test_the_records_are_those_that_overlap(file, tmp_path, encode):
     for region in some_regions(file, 12):
         opening = opened(file)
@@ -60,7 +60,7 @@ def test_the_records_are_those_that_overlap(file, tmp_path, encode):
 def test_several_regions_give_each_record_once(file, tmp_path):
     regions = settle(some_regions(file, 20, seed=5)[8:], list(file.header.contigs))
     opening = opened(file)
-    out = write(tmp_path / file.path.name, opening, stored(select(opening, file.format, regions)))
+    out = write(tmp_path / file.path.name, opening, to_stored_blocks(select(opening, file.format, regions)))
     assert file.all(out) == file.filtered(file.path, *regions)
 
 
@@ -71,20 +71,20 @@ def test_regions_from_several_streams_give_each_record_once(file, tmp_path):
         opening = opened(file)
         runs += select(opening, file.format, (region,), last)
         last = region
-    out = write(tmp_path / file.path.name, opened(file), stored(runs))
+    out = write(tmp_path / file.path.name, opened(file), to_stored_blocks(runs))
     assert file.all(out) == file.filtered_in_turn(file.path, *regions)
     assert sum(run.records for run in runs) == len(file.filtered(file.path, *regions))
 
 
 def test_without_regions_all_records_come(file, tmp_path):
     opening = opened(file)
-    out = write(tmp_path / file.path.name, opening, stored(select(opening, file.format, None)))
+    out = write(tmp_path / file.path.name, opening, to_stored_blocks(select(opening, file.format, None)))
     assert file.all(out) == file.all(file.path)
 
 
 def test_the_programs_read_what_is_written(bam, tmp_path):
     region = Region("chr1", 100_000, 300_000)
-    for encode in (stored, compressed):
+    for encode in (to_stored_blocks, to_compressed_blocks):
         opening = opened(bam)
         out = write(tmp_path / "out.bam", opening, encode(select(opening, bam.format, (region,))))
         run("samtools", "quickcheck", "-v", out)

@@ -110,7 +110,7 @@ def test_a_link_among_parts_of_a_store_is_not_gone_on_with(tmp_path, diary):
     os.utime(part, (1, 1), follow_symlinks=False)
     os.utime(diary, (1, 1))
     storage = open_storage(tmp_path / "store")
-    assert storage.kept("a.bam") == 0
+    assert storage.kept_size("a.bam") == 0
     storage.write_stream("a.bam", iter([b"BAM"]), size=3, resume=True)
     assert is_untouched(diary) and (tmp_path / "store" / "a.bam").read_bytes() == b"BAM"
     with pytest.raises(OSError):

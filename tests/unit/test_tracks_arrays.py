@@ -14,7 +14,7 @@ from modos.errors import ChecksumMismatch, InvalidInputError, ModosError
 from modos.storage import open_storage
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
-from modos.tracks.packing import Packing, find_packing, same_values
+from modos.tracks.packing import Packing, are_same_values, find_packing
 from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Cache, Reader, ShardedArray
 
@@ -31,7 +31,7 @@ def test_every_integer_is_the_float_of_its_text(decimals):
     wanted = np.array([strtof(text.encode(), None) for text in texts], np.float32)
     got = packing.unpack(numbers)
     wanted[(numbers == 0)] = 0.0
-    assert same_values(got, wanted)
+    assert are_same_values(got, wanted)
 
 
 @settings(max_examples=200, deadline=None)
@@ -40,7 +40,7 @@ def test_every_integer_is_the_float_of_its_text(decimals):
 def test_packing_loses_nothing(values):
     for widths in (("int8", "int16"), ("int32",)):
         packing = find_packing(values, widths=widths)
-        assert same_values(packing.unpack(packing.pack(values)), values)
+        assert are_same_values(packing.unpack(packing.pack(values)), values)
         assert Packing.from_attributes(packing.dtype, packing.to_attributes()) == packing
 
 
@@ -108,7 +108,7 @@ def test_chunks_of_fill_values_cost_nothing(storage, tmp_path):
     spec = written(storage, data, fill=np.nan)
     assert [bool(size) for size in spec.sizes] == [False, True, False]
     assert len(list(storage.iter_files("data.zarr"))) == 1
-    assert same_values(with_zarr(tmp_path, spec), data) and same_values(opened(storage, spec).read().copy(), data)
+    assert are_same_values(with_zarr(tmp_path, spec), data) and are_same_values(opened(storage, spec).read().copy(), data)
 
 
 @settings(max_examples=40, deadline=None)

@@ -10,14 +10,14 @@ from modos.genomics.region import Region
 from modos.storage import open_storage
 from modos.tracks import build as building
 from modos.tracks.arrays import Names
-from modos.tracks.build import TrackBuilder, windows
+from modos.tracks.build import TrackBuilder, iter_windows
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
-from modos.tracks.packing import same_values
+from modos.tracks.packing import are_same_values
 from modos.tracks.data import Block, Runs, Values
-from modos.tracks.runs import blank, complement, expanded, expanded_windows, intersection, joined, restricted, to_runs, union
+from modos.tracks.runs import blank, complement, expand, expand_windows, intersection, join_runs, restrict, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack
-from modos.tracks.zooms import cover, levels_from
+from modos.tracks.zooms import cover, read_levels
 
 LENGTHS = {"big": 150_000, "c2": 40_000, "s1": 700, "s2": 1500, "s3": 30}
 
@@ -40,7 +40,7 @@ def build(folder, contigs, blocks):
 def check(track, truth):
     """Everything that a track says is what the arrays say."""
     for name, wanted in truth.items():
-        assert same_values(track.values(Region(name)), wanted), name
+        assert are_same_values(track.values(Region(name)), wanted), name
         present = wanted[~np.isnan(wanted)].astype(np.float64)
         found = track.statistics().get(name)
         if not len(present):
@@ -58,7 +58,7 @@ def check_parts(track, truth, random):
             if start == end:
                 continue
             part, region = wanted[start:end], Region(name, start, end)
-            assert same_values(track.values(region), part)
+            assert are_same_values(track.values(region), part)
             present = part[~np.isnan(part)].astype(np.float64)
             summary = track.summary(region)
             assert summary.n == len(present)
@@ -114,7 +114,7 @@ def test_a_track_is_what_was_put_in(tmp_path, kind, form):
     check_parts(track, truth, random)
     if kind in ("noise", "floats", "nothing"):
         assert track.is_runs == (kind == "nothing")
-    assert same_values(np.concatenate([part.values for part in track.iter_values("big")]), truth["big"])
+    assert are_same_values(np.concatenate([part.values for part in track.iter_values("big")]), truth["big"])
     again = build(tmp_path / "again", Contigs(LENGTHS), track.iter_data())
     check(again, truth)
 
@@ -133,7 +133,7 @@ def test_windows_are_slices(tmp_path_factory, seed, form, kind, other):
     out = np.empty((len(names), width), np.float32)
     track.fill_windows(out, names, starts)
     for row, name, start in zip(out, names, starts):
-        assert same_values(row.copy(), truth[name][start:start + width])
+        assert are_same_values(row.copy(), truth[name][start:start + width])
 
 
 def test_a_packing_that_does_not_fit_any_more_is_changed(tmp_path, monkeypatch):
@@ -202,7 +202,7 @@ def test_contigs_are_laid_out_and_come_back():
     assert contigs.place("1:5-10") == (contigs["long"], 4, 10) and contigs.place("s3") == (contigs["s3"], 0, 1)
     with pytest.raises(RegionError, match="past the end"):
         contigs.place("s3:1-2")
-    renamed = contigs.renamed({"long": "chrL"})
+    renamed = contigs.with_names({"long": "chrL"})
     assert renamed["long"].name == renamed["1"].name == "chrL" and renamed["chrL"].supercontigs == ((0, 9), (20, SHARD))
     for wrong in ({}, {"": 5}, {"a": 0}, {"a b": 3}, {"a": 2**32}):
         with pytest.raises(InvalidInputError):
@@ -228,19 +228,19 @@ def test_spans_and_runs_are_what_they_are_base_by_base(left, right, numbers, dat
     assert (mask_of(intersection(left, right)) == (mask_of(left) & mask_of(right))).all()
     values = np.array(numbers, np.float32)
     runs = to_runs(Values("c", 0, values))
-    assert joined(runs) is not None and len(joined(runs).starts) == len(runs.starts)
+    assert join_runs(runs) is not None and len(join_runs(runs).starts) == len(runs.starts)
     out = np.empty(60, np.float32)
-    kept = restricted(runs, left)
-    expanded(kept.starts, kept.ends, kept.values, 0, 60, out)
-    assert same_values(out, np.where(mask_of(left), values, np.nan).astype(np.float32))
+    kept = restrict(runs, left)
+    expand(kept.starts, kept.ends, kept.values, 0, 60, out)
+    assert are_same_values(out, np.where(mask_of(left), values, np.nan).astype(np.float32))
     blanked = values.copy()
     blank(blanked, 0, left)
-    assert same_values(blanked, np.where(mask_of(left), np.nan, values).astype(np.float32))
+    assert are_same_values(blanked, np.where(mask_of(left), np.nan, values).astype(np.float32))
     width = data.draw(st.integers(1, 20))
     places = np.array(sorted(data.draw(st.lists(st.integers(0, 60 - width), min_size=1, max_size=6))))
-    rows = expanded_windows(runs.starts, runs.ends, runs.values, places, width)
+    rows = expand_windows(runs.starts, runs.ends, runs.values, places, width)
     for row, place in zip(rows, places):
-        assert same_values(row.copy(), values[place:place + width])
+        assert are_same_values(row.copy(), values[place:place + width])
 
 
 @settings(max_examples=30, deadline=None)
@@ -252,15 +252,15 @@ def test_runs_are_expanded_window_by_window(seed):
     wanted, got = np.full(9_000_000, np.nan, np.float32), np.full(9_000_000, np.nan, np.float32)
     for start, end, value in zip(*runs[1:]):
         wanted[start:end] = value
-    for start, end, values in windows(runs, offset=int(random.integers(0, 5)) * GRAIN):
+    for start, end, values in iter_windows(runs, offset=int(random.integers(0, 5)) * GRAIN):
         got[start:end] = values[:end - start]
-    assert same_values(got, wanted)
+    assert are_same_values(got, wanted)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.integers(0, 300_000), st.integers(0, 300_000))
 def test_a_region_is_covered_once(start, length):
-    levels = levels_from({"levels": [[1024, 0, 600], [8192, 600, 75], [65536, 675, 10]]})
+    levels = read_levels({"levels": [[1024, 0, 600], [8192, 600, 75], [65536, 675, 10]]})
     covered = []
     for level, first, last in cover(start, start + length, levels):
         covered.append((first, last) if level is None else (first * level.bin, last * level.bin))

@@ -101,7 +101,7 @@ def test_what_is_no_condition(text):
 
 
 def places(mask):
-    return {name: spans.T.tolist() for name, spans in mask.on(CONTIGS).items()}
+    return {name: spans.T.tolist() for name, spans in mask.place_on(CONTIGS).items()}
 
 
 FILES = {
@@ -139,4 +139,4 @@ def test_scores_are_compared_as_they_are_written(tmp_path):
 def test_what_is_no_file_of_scored_places(tmp_path, text, words):
     (tmp_path / "m").write_text(text)
     with pytest.raises(ModosError, match=words):
-        MaskFile(tmp_path / "m", Condition("lt", 0.5)).on(CONTIGS)
+        MaskFile(tmp_path / "m", Condition("lt", 0.5)).place_on(CONTIGS)

@@ -1,4 +1,4 @@
-"""Which addresses may be asked for what a ticket names, and which of them are told a token.
+"""Rules for addresses: which may be asked for what a ticket names, and which of them are told a token.
 
 A ticket comes from the network, and says where a client is to go next.
 """

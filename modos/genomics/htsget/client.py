@@ -66,7 +66,7 @@ class HtsgetClient:
         self._transport = Transport(self.url, token, headers | ({STORED_KEY_HEADER: "1"} if stored else {}))
         self._workers = workers
 
-    def ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
+    def fetch_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket:
         """Ask for a ticket: with GET, or with POST for more than one region.
 
         Parameters
@@ -89,30 +89,30 @@ class HtsgetClient:
             raise ProtocolError(f"{url} answers with a ticket of more than {MAX_TICKET >> 20} MiB")
         return Ticket.from_json(answer, "BAM" if kind == "reads" else "VCF", query.format)
 
-    def tickets(self, kind: RecordKind, file_id: str, query: Query) -> Iterator[tuple[Query, Ticket]]:
+    def fetch_tickets(self, kind: RecordKind, file_id: str, query: Query) -> Iterator[tuple[Query, Ticket]]:
         """Tickets that together are the query's regions, each with the part of the query that it answers.
 
         One, where the server takes several regions and gives one stream of
         them; else one for each region.
         """
         if len(query.regions) < 2:
-            yield query, self.ticket(kind, file_id, query)
+            yield query, self.fetch_ticket(kind, file_id, query)
             return
         done = 0
         for start in range(0, len(query.regions), MAX_REGIONS):
             part = replace(query, regions=query.regions[start:start + MAX_REGIONS])
-            ticket = self._posted(kind, file_id, part) if len(part.regions) > 1 else self.ticket(kind, file_id, part)
+            ticket = self._post_ticket(kind, file_id, part) if len(part.regions) > 1 else self.fetch_ticket(kind, file_id, part)
             if ticket is None:
                 break
             yield part, ticket
             done += len(part.regions)
         single = [replace(query, regions=(region,)) for region in query.regions[done:]]
-        yield from zip(single, fetch_ahead(lambda one, _: self.ticket(kind, file_id, one), single, self._workers))
+        yield from zip(single, fetch_ahead(lambda one, _: self.fetch_ticket(kind, file_id, one), single, self._workers))
 
-    def _posted(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
+    def _post_ticket(self, kind: RecordKind, file_id: str, query: Query) -> Ticket | None:
         """The ticket of a POST request; None where the server does not take it, or answers with several streams."""
         try:
-            ticket = self.ticket(kind, file_id, query)
+            ticket = self.fetch_ticket(kind, file_id, query)
         except AccessError:
             raise
         except (InvalidInputError, NotFoundError, RemoteError) as error:
@@ -124,7 +124,7 @@ class HtsgetClient:
         return ticket
 
     def service_info(self, kind: RecordKind) -> dict[str, Any]:
-        """What the server says of itself (GA4GH service-info)."""
+        """Fetch the description of the server (GA4GH service-info)."""
         url = f"{self.url}/{kind}/service-info"
         status, answer = self._transport.ask(url, {}, None, MAX_INFO)
         if status != 200:
@@ -181,7 +181,7 @@ class _Stream:
         """The blocks: small ones are fetched ahead, large ones read as they come or in parts."""
         for number, block in enumerate(self._ticket.blocks):
             span = block.byte_range
-            if block.inline() is not None or (span and span.size <= PART):
+            if block.decode_inline() is not None or (span and span.size <= PART):
                 yield _Part(number)
             elif not is_splittable(block):
                 yield _Part(number, kind="whole")
@@ -214,7 +214,7 @@ class _Stream:
                 return received, end
 
     def _fetch(self, part: _Part, stop: threading.Event) -> bytes:
-        data = self._ticket.blocks[part.block].inline()
+        data = self._ticket.blocks[part.block].decode_inline()
         return data if data is not None else b"".join(self._iter(part, stop))
 
     def _iter(self, part: _Part, stop: threading.Event | None) -> Generator[bytes, None, None]:
@@ -228,10 +228,10 @@ class _Stream:
                     yield piece
                 return
             except Expired as error:
-                self._renewed(ticket, error)
+                self._renew_ticket(ticket, error)
 
-    def _renewed(self, old: Ticket, error: Expired) -> None:
-        """Have a new ticket in the place of one that has expired; once."""
+    def _renew_ticket(self, old: Ticket, error: Expired) -> None:
+        """Fetch a new ticket in the place of one that has expired; once."""
         with self._lock:
             if self._ticket is not old:
                 return

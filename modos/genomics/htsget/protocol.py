@@ -19,7 +19,7 @@ from modos.formats import FORMATS
 from modos.storage import ByteRange
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
-PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the file of who asks
+PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the client's key file
 SCHEMES = ("c4gh", "crypt4gh")  # names of Crypt4GH, in any case
 MAX_TICKET = 32 << 20  # bytes
 MAX_BLOCKS = 1 << 18  # of a ticket
@@ -57,7 +57,7 @@ class HtsgetError(InvalidInputError):
 
 @dataclass(frozen=True)
 class Block:
-    """One piece of the answer: a URL (http, https or data) and the headers to send with it.
+    """Piece of the answer: a URL (http, https or data) and the headers to send with it.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ class Block:
 
     @property
     def byte_range(self) -> ByteRange | None:
-        """What its Range header asks for, 0-based half-open; None without one.
+        """Bytes that its Range header asks for, 0-based half-open; None without one.
 
         Raises
         ------
@@ -87,7 +87,7 @@ class Block:
                 return ByteRange(int(match[1]), int(match[2]) + 1)
         return None
 
-    def inline(self) -> bytes | None:
+    def decode_inline(self) -> bytes | None:
         """The bytes of a data URI (RFC 2397), or None for another URL."""
         if self.content is not None:
             return self.content
@@ -140,7 +140,7 @@ class Ticket:
 
     @property
     def is_one_stream(self) -> bool:
-        """Whether the blocks go forward in their files.
+        """Return whether the blocks go forward in their files.
 
         Some servers answer several regions with several whole files, one
         after the other, each from its first byte on.

@@ -21,7 +21,7 @@ _TAG = re.compile("[A-Za-z][A-Za-z0-9]")
 
 @dataclass(frozen=True)
 class Query:
-    """What a client asks of one file.
+    """Request of a client for one file.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ class Query:
 
     @property
     def is_partial(self) -> bool:
-        """Whether not all fields and tags are wanted."""
+        """Return whether not all fields and tags are wanted."""
         return bool(self.fields or self.tags is not None or self.notags)
 
     @classmethod
@@ -81,7 +81,7 @@ class Query:
             raise HtsgetError("InvalidInput", "start and end need a referenceName")
         regions = () if contig is None else (_region(contig, start, end),)
         lists = {name: tuple(item for item in params[name].split(",") if item) for name in _LISTS if name in params}
-        return cls._checked(kind, params.get("format"), params.get("class"), regions, lists,
+        return cls._from_checked(kind, params.get("format"), params.get("class"), regions, lists,
                             narrows=contig is not None or bool(lists))
 
     @classmethod
@@ -97,12 +97,12 @@ class Query:
         regions = content.get("regions")
         if regions is not None and (not isinstance(regions, list) or not regions):
             raise HtsgetError("InvalidInput", "regions is not a list of at least one region")
-        return cls._checked(kind, _text(content, "format"), _text(content, "class"),
+        return cls._from_checked(kind, _text(content, "format"), _text(content, "class"),
                             tuple(_region_of(entry) for entry in regions or ()), lists,
                             narrows=regions is not None or bool(lists))
 
     @classmethod
-    def _checked(cls, kind: RecordKind, format_name: str | None, class_name: str | None, regions: Regions,
+    def _from_checked(cls, kind: RecordKind, format_name: str | None, class_name: str | None, regions: Regions,
                  lists: Mapping[str, tuple[str, ...]], *, narrows: bool) -> Query:
         if format_name is not None and (format_name not in FORMATS or FORMATS[format_name].kind != kind):
             raise HtsgetError("UnsupportedFormat", f"format {format_name[:50]} is not one of the {kind} formats")
@@ -116,7 +116,7 @@ class Query:
 
     def to_params(self) -> dict[str, str]:
         """The parameters of a GET request, of one region at most."""
-        params = self._what()
+        params = self._named_params()
         if self.header_only:
             return params | {"class": HEADER_CLASS}
         for region in self.regions:
@@ -127,13 +127,13 @@ class Query:
         """The fields and tags that are wanted, and not, by parameter; without those that are not given."""
         return {name: getattr(self, name) for name in _LISTS if getattr(self, name) or name == "tags" and self.tags is not None}
 
-    def _what(self) -> dict[str, str]:
+    def _named_params(self) -> dict[str, str]:
         named = {"format": self.format, "encryptionScheme": self.encryption_scheme}
         return {name: value for name, value in named.items() if value}
 
     def to_body(self) -> bytes:
         """The body of a POST request."""
-        content: dict[str, Any] = self._what()
+        content: dict[str, Any] = self._named_params()
         if self.header_only:
             content["class"] = HEADER_CLASS
         content |= {name: list(names) for name, names in self.lists().items()}

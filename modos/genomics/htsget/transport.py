@@ -39,7 +39,7 @@ class Expired(AccessError):
 
 @dataclass
 class Seen:
-    """What the answers of one stream have told.
+    """Facts that the answers of one stream have told.
 
     Parameters
     ----------
@@ -132,7 +132,7 @@ class Transport:
         while True:
             where = find_block().url.partition("?")[0]
             try:
-                for piece in self._once(find_block(), start + received, end, seen, number):
+                for piece in self._try_pieces(find_block(), start + received, end, seen, number):
                     received += len(piece)
                     yield piece
                     if stop is not None and stop.is_set():
@@ -145,7 +145,7 @@ class Transport:
                     waits, since = _waits(), received
                 _wait_or_raise(error, next(waits), where, start + received)
 
-    def _once(self, block: Block, start: int, end: int | None, seen: Seen, number: int) -> Iterator[bytes]:
+    def _try_pieces(self, block: Block, start: int, end: int | None, seen: Seen, number: int) -> Iterator[bytes]:
         where, own = block.url.partition("?")[0], block.byte_range
         offset = own.start if own else 0
         asked, skip = (start + offset, end + offset if end is not None else own.end if own else None), 0
@@ -214,7 +214,7 @@ class Transport:
 
 
 def is_splittable(block: Block) -> bool:
-    """Whether other ranges of a block's address may be asked for: not where its signature covers the Range."""
+    """Return whether other ranges of a block's address may be asked for; not where its signature covers the Range."""
     if "X-Amz-SignedHeaders" not in block.url:
         return True
     signed = parse_qs(urlsplit(block.url).query).get("X-Amz-SignedHeaders", [""])[0]

@@ -2,7 +2,7 @@
 
 `read_header` gives what a stream of the file starts with and ends with,
 `parse_index` reads an index of any kind, and `plan_regions` says which bytes lie
-in between. Whoever holds these three can serve a region, or read it:
+in between. These three are enough to serve a region, or to read it:
 
     header.segments + plan_regions(...) + header.eof
 

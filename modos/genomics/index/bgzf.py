@@ -118,7 +118,7 @@ class Blocks:
         return inflate_block(self._window[at:at + size], offset), offset + size
 
     def is_end(self, offset: int) -> bool:
-        """Whether the file ends before an offset, or there."""
+        """Return whether the file ends before an offset, or there."""
         if self._size is None and not self._start <= offset < self._start + len(self._window):
             self._fill(offset, offset + MAX_BLOCK)
         return self._size is not None and offset >= self._size

@@ -132,7 +132,7 @@ class BinningIndex:
             raise InvalidInputError(f"the {kind} index is cut or damaged", "make the index again") from None
 
     def chunks(self, target: int, start: int, end: int) -> list[Chunk]:
-        """Where the records of one target that may overlap [start, end) are.
+        """Find the chunks with the records of one target that may overlap [start, end), 0-based.
 
         Parameters
         ----------
@@ -171,7 +171,7 @@ class BinningIndex:
         return sorted({start for target in self.targets for number in target.bins if number < beyond for start, _ in target.chunks(number)})
 
     def _levels(self) -> Iterator[tuple[int, int, int]]:
-        """Of each level: its first bin, the bases of a bin as a power of two, the next level's first bin."""
+        """Return of each level its first bin, the bases of a bin as a power of two, and the next level's first bin."""
         for level in range(self.depth + 1):
             yield _first_bin(level), self.min_shift + 3 * (self.depth - level), _first_bin(level + 1)
 
@@ -183,12 +183,12 @@ class BinningIndex:
         return None
 
     def counts(self, target: int) -> tuple[int, int] | None:
-        """How many mapped and unmapped records a contig has, where the index says that."""
+        """Return the numbers of mapped and unmapped records of a contig, where the index has them."""
         statistics = self._statistics(target)
         return statistics[1] if statistics else None
 
     def span(self, target: int) -> Chunk | None:
-        """Where the records of a contig are; None where it has none."""
+        """Return the virtual offsets around the records of a contig; None where it has none."""
         if statistics := self._statistics(target):
             return statistics[0]
         bins, beyond = self.targets[target], _first_bin(self.depth + 1)
@@ -196,7 +196,7 @@ class BinningIndex:
         return (min(chunks)[0], max(end for _, end in chunks)) if chunks else None
 
     def _statistics(self, target: int) -> list[Chunk]:
-        """Where the records of a contig are, and how many are mapped and unmapped; nothing where the index does not say it."""
+        """Return where a contig's records are, and how many are mapped and unmapped; nothing where the index lacks it."""
         bins, number = self.targets[target], _first_bin(self.depth + 1) + 1
         statistics = bins.chunks(number) if number in bins.bins[-2:] else []
         return statistics if len(statistics) == 2 else []
@@ -208,7 +208,7 @@ class BinningIndex:
         return target.linear_offset(start)
 
     def _left_offsets(self, target: _Target, start: int) -> Iterator[int]:
-        """Of each level, the `loffset` of the nearest bin that starts at or before base `start`."""
+        """Return of each level the `loffset` of the nearest bin that starts at or before base `start`."""
         for first, shift, _ in self._levels():
             nearest = bisect_right(target.bins, first + (start >> shift)) - 1
             if nearest >= 0 and target.bins[nearest] >= first:
@@ -259,14 +259,14 @@ def _parse_names(data: bytes, at: int) -> tuple[tuple[str, ...], int]:
         raise struct.error
     text = data[start:start + length].removesuffix(b"\0")
     if text.count(b"\0") >= _MAX_TARGETS:
-        raise _too_many()
+        raise _too_many_error()
     return tuple(text.decode("utf-8", "backslashreplace").split("\0")) if text else (), start + length
 
 
 def _parse_targets(data: bytes, at: int, count: int, layout: struct.Struct) -> tuple[_Target, ...]:
     """Walk over the bins of all targets, noting where they are."""
     if count > _MAX_TARGETS:
-        raise _too_many()
+        raise _too_many_error()
     targets = []
     for _ in range(count):
         (bins,) = struct.unpack_from("<I", data, at)
@@ -289,5 +289,5 @@ def _skip_bins(data: bytes, at: int, count: int, layout: struct.Struct) -> int:
     return at
 
 
-def _too_many() -> InvalidInputError:
+def _too_many_error() -> InvalidInputError:
     return InvalidInputError(f"the index is of more than {_MAX_TARGETS:,} contigs")

@@ -13,7 +13,7 @@ from modos.genomics.index.bgzf import Read, read_exactly
 from modos.genomics.index.cram import ContainerHeader, Cursor, decompress, read_block, read_container_header
 from modos.genomics.index.crai import Crai
 from modos.genomics.index.file_header import Header
-from modos.genomics.index.slices import misfit
+from modos.genomics.index.slices import misfit_error
 
 _FIRST_READ, _MAX_HEADER = 1 << 12, 1 << 24  # bytes of a container's header
 _FEWEST, _MOST, _LANDMARK = 12, 72, 5  # bytes that a header takes, and those for each slice
@@ -45,24 +45,24 @@ def read_container(read: Read, size: int, offset: int, major: int) -> Container:
     IntegrityError
         There is none; TruncatedStream where the file ends in it.
     """
-    cursor, header = _growing(read, size, offset, lambda cursor: read_container_header(cursor, major))
+    cursor, header = _read_and_parse(read, size, offset, lambda cursor: read_container_header(cursor, major))
     following = offset + cursor.at + header.length
     if header.length < 0 or following > size:
-        raise _no_container(offset)
+        raise _no_container_error(offset)
     return Container(header, offset + cursor.at, following)
 
 
 def read_slice(read: Read, container: Container, landmark: int, major: int) -> tuple[int, int, int]:
     """Reference, start and end of a slice of a container, 0-based and half-open (CRAMv3 section 8.5)."""
     offset = container.blocks + landmark
-    _, (method, _, size, payload) = _growing(read, container.end, offset, lambda cursor: read_block(cursor, major))
+    _, (method, _, size, payload) = _read_and_parse(read, container.end, offset, lambda cursor: read_block(cursor, major))
     cursor = Cursor(decompress(method, payload, size))
     reference, start, span = (cursor.itf8() for _ in range(3))
     return reference, start - 1, start - 1 + max(span, 1)
 
 
-def _growing(read: Read, size: int, offset: int, parse: Callable[[Cursor], T]) -> tuple[Cursor, T]:
-    """What is parsed from a file offset on, of as many bytes as that takes."""
+def _read_and_parse(read: Read, size: int, offset: int, parse: Callable[[Cursor], T]) -> tuple[Cursor, T]:
+    """Parse from a file offset on, reading as many bytes as that takes."""
     length = _FIRST_READ
     while True:
         end = min(offset + length, size)
@@ -71,13 +71,13 @@ def _growing(read: Read, size: int, offset: int, parse: Callable[[Cursor], T]) -
             return cursor, parse(cursor)
         except InvalidInputError:
             if end == size or length >= _MAX_HEADER:
-                raise _no_container(offset) from None
+                raise _no_container_error(offset) from None
             length *= 8
         except IntegrityError:
-            raise _no_container(offset) from None
+            raise _no_container_error(offset) from None
 
 
-def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int]) -> Iterator[Callable[[], None]]:
+def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int]) -> Iterator[Callable[[], None]]:
     """Looks into a file, each of which raises IntegrityError where the index does not fit.
 
     Parameters
@@ -94,7 +94,7 @@ def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int
     end, major = size - len(header.eof), major_version(header)
     offsets = [header.end, *index.containers, end]
     if index.containers and index.containers[0] < header.end or offsets != sorted(offsets):
-        raise misfit("it has containers where the file has none")
+        raise misfit_error("it has containers where the file has none")
     if offsets[1] != header.end:
         yield lambda: _check_between(read, size, header.end, offsets[1], major)
     doubtful = [pair for pair in pairwise(offsets[1:]) if not _may_follow(index, *pair)]
@@ -107,7 +107,7 @@ def looks(read: Read, size: int, header: Header, index: Crai, some: Iterable[int
 
 
 def _may_follow(index: Crai, offset: int, following: int) -> bool:
-    """Whether a container ends where another begins, by the size of its slices and what a header may take."""
+    """Return whether a container ends where another begins, by the size of its slices and what a header may take."""
     extent, slices = index.extents[offset]
     return _FEWEST <= following - offset - extent <= _MOST + _LANDMARK * slices
 
@@ -119,10 +119,10 @@ def _check_between(read: Read, size: int, offset: int, following: int, major: in
             break
         container = read_container(read, size, offset, major)
         if container.header.landmarks:
-            raise misfit(f"it leaves out the container at byte {offset:,}")
+            raise misfit_error(f"it leaves out the container at byte {offset:,}")
         offset = container.end
     if offset > following:
-        raise misfit(f"a container ends at byte {offset:,}, within another that it has")
+        raise misfit_error(f"a container ends at byte {offset:,}, within another that it has")
 
 
 def rows_of(index: Crai) -> dict[int, list[tuple[int, int, int]]]:
@@ -141,11 +141,11 @@ def _check_rows(header: ContainerHeader, offset: int, rows: list[tuple[int, int,
     first, last = min(own, default=(1, 0))[0], max((end for _, end in own), default=0)
     begin = header.start - 1
     if len(own) < len(rows) or header.reference >= 0 and (first > begin or last < begin + header.span):
-        raise misfit(f"the container at byte {offset:,} has other records than it says")
+        raise misfit_error(f"the container at byte {offset:,} has other records than it says")
 
 
 def is_covered(stretches: Iterable[tuple[int, int]], start: int, end: int) -> bool:
-    """Whether stretches together have all of [start, end)."""
+    """Return whether stretches together have all of [start, end)."""
     for first, last in sorted(stretches):
         if first > start:
             break
@@ -153,5 +153,5 @@ def is_covered(stretches: Iterable[tuple[int, int]], start: int, end: int) -> bo
     return start >= end
 
 
-def _no_container(offset: int) -> IntegrityError:
+def _no_container_error(offset: int) -> IntegrityError:
     return IntegrityError(f"no container starts at byte {offset:,}")

@@ -53,7 +53,7 @@ def read_header(read: Read, size: int | None, limit: int) -> tuple[bytes, int, b
     if size is None or end <= size:
         cursor.data, cursor.size = _read_on(read, data, end + _SLACK, size)
     if end > len(cursor.data):
-        raise _ended()
+        raise _truncated_error()
     text = _header_text(cursor, version[0], limit)
     for _ in range(container.blocks - 1):
         read_block(cursor, version[0])
@@ -69,7 +69,7 @@ def _read_on(read: Read, data: bytes, end: int, size: int | None) -> tuple[bytes
     return data, len(data) if len(data) < end else None
 
 
-def _ended() -> TruncatedStream:
+def _truncated_error() -> TruncatedStream:
     return TruncatedStream("the file ends within its header")
 
 
@@ -78,7 +78,7 @@ def read_version(data: bytes) -> tuple[int, int]:
     if data[:4] != b"CRAM"[:len(data)]:
         raise InvalidInputError("not a CRAM file")
     if len(data) < FILE_DEFINITION:
-        raise _ended()
+        raise _truncated_error()
     version = data[4], data[5]
     if version not in _VERSIONS:
         raise InvalidInputError(f"CRAM version {version[0]}.{version[1]} is not supported",
@@ -97,7 +97,7 @@ class Cursor:
     def take(self, count: int) -> bytes:
         """The next bytes."""
         if count > len(self.data) - self.at and len(self.data) == self.size:
-            raise _ended()
+            raise _truncated_error()
         if not 0 <= count <= len(self.data) - self.at:
             raise InvalidInputError("the CRAM header is damaged: a length beyond its end")
         self.at += count
@@ -136,7 +136,7 @@ def _leading_ones(bits: int, width: int) -> int:
 
 @dataclass(frozen=True)
 class ContainerHeader:
-    """What a container says of itself (CRAMv3 section 7).
+    """Header of a container (CRAMv3 section 7).
 
     Parameters
     ----------

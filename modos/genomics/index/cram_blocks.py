@@ -52,7 +52,7 @@ class _TooLarge(InvalidInputError):
 
 
 class _Check:
-    """What was not looked at yet, and where it is."""
+    """Bytes that were not checked yet, and their place."""
 
     def __init__(self) -> None:
         self._held = bytearray()
@@ -113,7 +113,7 @@ class _Check:
             self._held += yield
 
     def _parse(self, parse: Callable[[Cursor], Parsed]) -> _Walk[Parsed]:
-        """What is at the start of the bytes, with as many more as it takes."""
+        """Parse what is at the start of the bytes, with as many more as it takes."""
         size = _HEAD
         while size <= _MOST_HEAD:
             data = bytes(self._held[:size])

@@ -27,7 +27,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}")
 
 @dataclass(frozen=True)
 class Header:
-    """What a file says before its first record.
+    """Header of a file: all before its first record.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class _Leading:
         if self._blocks.is_end(self._next):
             return False
         if max(len(self.data), self._next) > MAX_HEADER:
-            raise _too_large()
+            raise _too_large_error()
         offset = self._next
         block, self._next = self._blocks.inflate(offset, min(offset, self._most_ahead))
         if block:
@@ -103,9 +103,9 @@ class _Leading:
         return True
 
     def need(self, length: int) -> None:
-        """Have at least the first `length` bytes."""
+        """Read at least the first `length` bytes."""
         if length > MAX_HEADER:
-            raise _too_large()
+            raise _too_large_error()
         while len(self.data) < length:
             if not self.grow():
                 raise TruncatedStream("the file ends within its header")
@@ -126,11 +126,11 @@ class _Leading:
         return Header(contigs, (*whole, rest), BGZF_EOF, start << 16 | length - at, target_ids)
 
 
-def _too_large() -> InvalidInputError:
+def _too_large_error() -> InvalidInputError:
     return InvalidInputError(f"the header is larger than {MAX_HEADER >> 20} MiB, or damaged")
 
 
-def _too_many() -> InvalidInputError:
+def _too_many_error() -> InvalidInputError:
     return InvalidInputError(f"the header has more than {MAX_CONTIGS:,} contigs")
 
 
@@ -169,7 +169,7 @@ def _read_vcf(leading: _Leading) -> Header:
 
 
 def _search(leading: _Leading, find: Callable[[bytearray, int], int], start: int = 0) -> int:
-    """What `find` gives in the data from `start` on, growing them until it gives something; -1 for nothing."""
+    """Call `find` on the data from `start` on, growing them until it gives something; -1 for nothing."""
     while (found := find(leading.data, start)) < 0:
         start = max(len(leading.data) - 3, start)  # what it looks for may lie across two blocks
         if not leading.grow():
@@ -214,7 +214,7 @@ def _contig_lines(text: bytes | bytearray) -> Iterable[tuple[str, int | None, in
     """Name, length and IDX of the ##contig lines."""
     for number, line in enumerate(_CONTIG_LINE.finditer(text)):
         if number >= MAX_CONTIGS:
-            raise _too_many()
+            raise _too_many_error()
         fields = header_fields(line[1])
         if "ID" in fields:
             yield fields["ID"], _length(fields.get("length", "")), _length(fields.get("IDX", ""))
@@ -236,7 +236,7 @@ def _add(contigs: dict[str, int | None], name: str, length: int | None) -> None:
     if name in contigs:
         raise InvalidInputError(f"the header names the reference sequence {name} twice")
     if len(contigs) >= MAX_CONTIGS:
-        raise _too_many()
+        raise _too_many_error()
     contigs[name] = length
 
 

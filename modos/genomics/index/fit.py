@@ -1,4 +1,4 @@
-"""Does an index fit its file? What can be told from the index alone, and from a few looks into the file.
+"""Checks that an index fits its file, by the index alone and by a few looks into the file.
 
 In a sorted file the chunks of an index cover all records that have a position,
 without a gap: one that is of a shorter file, or lacks a contig, does not. That
@@ -24,7 +24,7 @@ from modos.genomics.index.file_header import Header
 from modos.genomics.index.parse import Index
 from modos.genomics.index.places import Records
 from modos.genomics.index.plan import INDEX_KINDS
-from modos.genomics.index.slices import Chunk, misfit
+from modos.genomics.index.slices import Chunk, misfit_error
 from modos.storage.prefetch import fetch_ahead
 from modos.genomics.region import Region
 
@@ -59,32 +59,32 @@ def check_fit(format: FileFormat, read: Read, size: int, header: Header, index: 
     """
     check_contigs(format, header, index)
     if isinstance(index, Crai):
-        looks: Iterable[Callable[[], None]] = containers.looks(read, size, header, index, _some(index.containers))
+        looks: Iterable[Callable[[], None]] = containers.plan_checks(read, size, header, index, _some(index.containers))
     else:
         bins = list(_bins(index))
         _check_bins(index, bins, size << 16)
         looks = [lambda: _check_covered(format, read, size, header, (chunk for bin in bins for chunk in bin.chunks)),
-                 *_looks_at_records(format, read, size, header, index, bins)]
+                 *_plan_record_checks(format, read, size, header, index, bins)]
     _take(looks, workers)
 
 
 def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
     """Raise IntegrityError where the contigs of an index are not those of a header; nothing is read."""
     if index.kind not in INDEX_KINDS[format.name]:
-        raise misfit(f"it is a {index.kind}, and a {format.name} has a {' or '.join(INDEX_KINDS[format.name])}")
+        raise misfit_error(f"it is a {index.kind}, and a {format.name} has a {' or '.join(INDEX_KINDS[format.name])}")
     known = max(header.target_ids.values(), default=-1) + 1
     if isinstance(index, Crai):
         if max(index.slices, default=-1) >= known:
-            raise misfit(f"it is of at least {max(index.slices) + 1:,} contigs, the file of {known:,}")
+            raise misfit_error(f"it is of at least {max(index.slices) + 1:,} contigs, the file of {known:,}")
     elif format.name == "VCF":
         if index.names and len(index.names) != len(index.targets):
-            raise misfit(f"it names {len(index.names):,} contigs, and has {len(index.targets):,}")
+            raise misfit_error(f"it names {len(index.names):,} contigs, and has {len(index.targets):,}")
     elif len(index.targets) > known or index.kind == "BAI" and len(index.targets) < known:
-        raise misfit(f"it is of {len(index.targets):,} contigs, the file of {known:,}")
+        raise misfit_error(f"it is of {len(index.targets):,} contigs, the file of {known:,}")
 
 
 def is_empty(format: FileFormat, header: Header, index: Index, region: Region) -> bool:
-    """Whether an index has nothing for a region of a contig."""
+    """Return whether an index has nothing for a region of a contig."""
     number = header.target_ids.get(region.contig)
     if isinstance(index, Crai):
         return number is None or next(index.containers_of(number, region.start, region.limit), None) is None
@@ -96,7 +96,7 @@ def is_empty(format: FileFormat, header: Header, index: Index, region: Region) -
 def check_contigs_covered(format: FileFormat, read: Read, size: int, header: Header, index: Index) -> None:
     """Raise IntegrityError where an index leaves out a contig, or the end of a file; it is quick for large indexes, too."""
     if isinstance(index, Crai):
-        _take(containers.looks(read, size, header, index, ()), 1)
+        _take(containers.plan_checks(read, size, header, index, ()), 1)
     else:
         _check_covered(format, read, size, header, (span for span in map(index.span, range(len(index.targets))) if span))
 
@@ -111,17 +111,17 @@ def _check_covered(format: FileFormat, read: Read, size: int, header: Header, st
         reached = max(reached, end)
     following = with_reasons(lambda: records.place(reached))
     if following is not None and following.contig is not None:
-        raise misfit(f"it ends before {following}")
+        raise misfit_error(f"it ends before {following}")
 
 
 def with_reasons(look: Callable[[], Result]) -> Result:
-    """What a look into the file returns; whatever is wrong there is wrong with the index."""
+    """Call a check of the file; what is wrong there is reported as an index that does not fit."""
     try:
         return look()
     except (IntegrityError, InvalidInputError) as error:
         if isinstance(error, IntegrityError) and error.message.startswith("the index"):
             raise
-        raise misfit(error.message) from None
+        raise misfit_error(error.message) from None
 
 
 def _take(looks: Iterable[Callable[[], None]], workers: int) -> None:
@@ -157,15 +157,15 @@ def _check_bins(index: BinningIndex, bins: list[_Bin], limit: int) -> None:
     for number, of_target in groupby(bins, key=lambda bin: bin.target):
         own = list(of_target)
         if any(start > end for bin in own for start, end in bin.chunks):
-            raise misfit("it has chunks that end before they start")
+            raise misfit_error("it has chunks that end before they start")
         if any(end > limit for bin in own for _, end in bin.chunks):
-            raise misfit("it points beyond the end of the file")
+            raise misfit_error("it points beyond the end of the file")
         spans.append((min(bin.chunks[0][0] for bin in own), max(bin.chunks[-1][1] for bin in own)))
         _check_order(own)
         if _starts_late(index, number, own):
-            raise misfit("it says that records start after they do")
+            raise misfit_error("it says that records start after they do")
     if any(end > start for (_, end), (start, _) in pairwise(sorted(spans))):
-        raise misfit("its contigs overlap in the file")
+        raise misfit_error("its contigs overlap in the file")
 
 
 def _check_order(bins: list[_Bin]) -> None:
@@ -176,29 +176,29 @@ def _check_order(bins: list[_Bin]) -> None:
         while before and before.end <= bin.start:
             latest, before = max(latest, before.chunks[-1][0]), next(ended, None)
         if bin.chunks[0][0] < latest:
-            raise misfit("its bins are not in the file's order")
+            raise misfit_error("its bins are not in the file's order")
 
 
 def _starts_late(index: BinningIndex, number: int, bins: list[_Bin]) -> bool:
-    """Whether the bounds from which on a query reads lie after records that it should find."""
+    """Return whether the bounds from which on a query reads lie after records that it should find."""
     target = index.targets[number]
     if index.kind == "CSI":
         return any(target.loffset(bin.number) > bin.chunks[0][0] for bin in bins)
-    linear = list(accumulate(target.linear, _later))
+    linear = list(accumulate(target.linear, _carry_forward))
     return any(a > b for a, b in pairwise(linear)) or bool(linear) and any(
         linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins)
 
 
-def _later(before: int, offset: int) -> int:
+def _carry_forward(before: int, offset: int) -> int:
     return offset or before
 
 
 def _check_gap(records: Records, start: int, end: int) -> None:
     if not records.is_empty(start, end):
-        raise misfit(f"it leaves out {records.place(start) or 'records'}")
+        raise misfit_error(f"it leaves out {records.place(start) or 'records'}")
 
 
-def _looks_at_records(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex,
+def _plan_record_checks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex,
                       bins: list[_Bin]) -> Iterator[Callable[[], None]]:
     chunks = sorted((start, end, bin) for bin in bins for start, end in bin.chunks)
     names = dict(enumerate(index.names)) or {number: name for name, number in header.target_ids.items()}
@@ -211,7 +211,7 @@ def _looks_at_records(format: FileFormat, read: Read, size: int, header: Header,
 def _check_chunk(records: Records, start: int, end: int, contig: str, bin: _Bin, known: set[str]) -> None:
     place = records.place(start)
     if place is None or place.contig != contig or not bin.start <= place.start < bin.end:
-        raise misfit(f"where it has a record of {contig}:{bin.start + 1:,}-{bin.end:,}, there is {place or 'none'}")
+        raise misfit_error(f"where it has a record of {contig}:{bin.start + 1:,}-{bin.end:,}, there is {place or 'none'}")
     following = records.place(end)
     if following and following.contig is not None and following.contig not in known:
-        raise misfit(f"where it has the end of {contig}:{bin.start + 1:,}-{bin.end:,}, there is {following}")
+        raise misfit_error(f"where it has the end of {contig}:{bin.start + 1:,}-{bin.end:,}, there is {following}")

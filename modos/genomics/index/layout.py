@@ -1,4 +1,4 @@
-"""How the records of a BAM, BCF or VCF lie in the decompressed bytes of a file.
+"""Layout of the records of a BAM, BCF or VCF in the decompressed bytes of a file.
 
 A record says where it ends and begins with its contig and position (SAMv1
 section 4.2, VCFv4.3 sections 1.6 and 6.3), so that it can be found, placed and
@@ -54,9 +54,9 @@ class Layout(ABC):
 
     @abstractmethod
     def starts(self, data: bytes) -> list[int]:
-        """Where the whole records start, and where the last one ends."""
+        """Find where the whole records start, and where the last one ends."""
 
-    def cleaned(self, data: bytes, *, whole: bool = False) -> bytes:
+    def clean(self, data: bytes, *, whole: bool = False) -> bytes:
         """The data without what is between records and belongs to none.
 
         Parameters
@@ -69,7 +69,7 @@ class Layout(ABC):
 
     @abstractmethod
     def place(self, data: bytes, at: int) -> tuple[Contig, int]:
-        """What the record's contig is known by, and its position, 0-based."""
+        """Return the contig of a record, as the format stores it, and its position, 0-based."""
 
     @abstractmethod
     def end(self, data: bytes, at: int) -> int:
@@ -77,10 +77,10 @@ class Layout(ABC):
 
     @abstractmethod
     def contig(self, name: str) -> Contig:
-        """What a contig is known by; one that the header leaves out has no records where they name it by number."""
+        """Return how records store a contig; one that the header leaves out has no records where they store its number."""
 
     def is_unplaced(self, contig: Contig) -> bool:
-        """Whether it stands for the reads without a position."""
+        """Return whether it stands for the reads without a position."""
         return contig == _NO_TARGET
 
 
@@ -109,7 +109,7 @@ class _Bam(_Numbered):
         while at <= limit:
             add(at)
             at += length(data, at)[0] + 4
-        return _whole(starts, at, data)
+        return _drop_cut(starts, at, data)
 
     def place(self, data: bytes, at: int) -> tuple[int, int]:
         return _bam_place(data, at)
@@ -135,7 +135,7 @@ class _Bcf(_Numbered):
         while at <= limit:
             add(at)
             at += sum(lengths(data, at)) + 8
-        return _whole(starts, at, data)
+        return _drop_cut(starts, at, data)
 
     def place(self, data: bytes, at: int) -> tuple[int, int]:
         return _bcf_place(data, at)
@@ -160,7 +160,7 @@ class _Vcf(Layout):
     def starts(self, data: bytes) -> list[int]:
         return [0, *(newline.end() for newline in _NEWLINE.finditer(data))]
 
-    def cleaned(self, data: bytes, *, whole: bool = False) -> bytes:
+    def clean(self, data: bytes, *, whole: bool = False) -> bytes:
         has_other = data.startswith((b"#", b"\n", b"\r")) or _AFTER_NEWLINE.search(data)
         return (_NO_LINE if whole else _NO_RECORD).sub(b"", data) if has_other else data
 
@@ -212,7 +212,7 @@ def _number(text: bytes) -> int:
     return int(match[0]) if match else 0
 
 
-def _whole(starts: list[int], at: int, data: bytes) -> list[int]:
+def _drop_cut(starts: list[int], at: int, data: bytes) -> list[int]:
     """Starts without that of a record that is cut; `at` is where the last one ends."""
     starts.append(starts.pop() if at > len(data) else at)
     return starts

@@ -1,4 +1,4 @@
-"""What lies at a virtual offset of a BAM, BCF or VCF: the contig and the start of the record there."""
+"""Lookup of the record at a virtual offset of a BAM, BCF or VCF: its contig and its start."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LINE_STARTS = (1 << 10, 1 << 16)  # bytes that the first columns of a line take
 
 
 class Place(NamedTuple):
-    """Where a record starts: the name of its contig and a base, 0-based; no name where it has no position."""
+    """Start of a record: the name of its contig and a base, 0-based; no name where it has no position."""
 
     contig: str | None
     start: int
@@ -46,7 +46,7 @@ class Records:
         self._names = {number: name for name, number in header.target_ids.items()}
 
     def place(self, virtual: int) -> Place | None:
-        """Where the record at a virtual offset is; None where no record follows.
+        """Find the place of the record at a virtual offset; None where no record follows.
 
         Raises
         ------
@@ -60,12 +60,12 @@ class Records:
         if not data:
             return None
         if len(data) < fixed.size:
-            raise _no_record(virtual)
+            raise _no_record_error(virtual)
         number, start = fixed.unpack_from(data)
         if self._format.name == "BAM" and number == -1:
             return Place(None, -1)
         if number not in self._names or start < -1:
-            raise _no_record(virtual)
+            raise _no_record_error(virtual)
         return Place(self._names[number], max(start, 0))
 
     def data(self, virtual: int, length: int) -> bytes:
@@ -75,12 +75,12 @@ class Records:
         while len(data) < length and offset < self._size:
             block, offset = self._blocks.inflate(offset)
             if within > len(block):
-                raise _no_record(virtual)
+                raise _no_record_error(virtual)
             data, within = data + block[within:within + length - len(data)], 0
         return data
 
     def is_empty(self, start: int, end: int) -> bool:
-        """Whether nothing lies between two virtual offsets."""
+        """Return whether nothing lies between two virtual offsets."""
         while start >> 16 < end >> 16 and start >> 16 < self._size:
             block, following = self._blocks.inflate(start >> 16)
             if len(block) > start & 0xFFFF:
@@ -95,8 +95,8 @@ class Records:
                 return Place(line[1].decode("utf-8", "backslashreplace"), max(int(line[2]) - 1, 0))
             if len(data) < length and _NO_RECORDS.fullmatch(data):
                 return None
-        raise _no_record(virtual)
+        raise _no_record_error(virtual)
 
 
-def _no_record(virtual: int) -> IntegrityError:
+def _no_record_error(virtual: int) -> IntegrityError:
     return IntegrityError(f"no record starts at byte {virtual & 0xFFFF:,} of the block at byte {virtual >> 16:,}")

@@ -1,4 +1,4 @@
-"""Which bytes of a file hold the records of a region."""
+"""Planning of the bytes of a file that hold the records of a region."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.crai import UNPLACED, Crai
 from modos.genomics.index.file_header import Header
 from modos.genomics.index.parse import Index
-from modos.genomics.index.slices import Chunk, Segment, beyond_end, cut, merge_chunks
-from modos.genomics.region import UNMAPPED, Region, unknown_contig
+from modos.genomics.index.slices import Chunk, Segment, beyond_end_error, cut, merge_chunks
+from modos.genomics.region import UNMAPPED, Region, unknown_contig_error
 from modos.storage.base import ByteRange
 
 _WINDOW = 1 << 14  # bases, of the smallest bins of BAI and TBI
@@ -63,7 +63,7 @@ def plan_regions(
         raise InvalidInputError(f"a {index.kind} index is not for {format.name} files",
                                 f"give a {' or '.join(INDEX_KINDS[format.name])} index")
     if isinstance(index, Crai):
-        return _inlined(read, _plan_containers(read, size, header, index, regions), inline)
+        return _inline_small(read, _plan_containers(read, size, header, index, regions), inline)
     chunks = find_chunks(format, read, size, header, index, regions)
     segments = cut(read, size, chunks, inline=inline, workers=workers)
     return _with_last_newline(segments, read, size, header, chunks[-1][1]) if format.name == "VCF" and chunks else segments
@@ -84,16 +84,16 @@ def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, heade
 
 def find_chunks(format: FileFormat, read: Read, size: int, header: Header, index: BinningIndex | None,
                 regions: Iterable[Region] | None) -> list[Chunk]:
-    """Where in a BGZF file the records of some regions are, or of all: virtual offsets between records, in order and apart."""
+    """Find where in a BGZF file the records of some regions, or all, are: virtual offsets between records, in order and apart."""
     if regions is None:
         chunks = [(header.end, _check_end(read, size, header.eof) << 16)]
     else:
         assert index is not None
-        chunks = [chunk for region in _joined(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
+        chunks = [chunk for region in _join_regions(regions) for chunk in _find_chunks(format, read, size, header, index, region)]
     return merge_chunks((max(start, header.end), end) for start, end in chunks if end > header.end)
 
 
-def _joined(regions: Iterable[Region]) -> Iterator[Region]:
+def _join_regions(regions: Iterable[Region]) -> Iterator[Region]:
     """The regions, those as one that follow each other within a window of the index."""
     last: Region | None = None
     for region in regions:
@@ -107,7 +107,7 @@ def _joined(regions: Iterable[Region]) -> Iterator[Region]:
         yield last
 
 
-def _inlined(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
+def _inline_small(read: Read, ranges: list[ByteRange], inline: int) -> Iterator[Segment]:
     """The ranges, those that are small as bytes."""
     for span in ranges:
         if span.size <= inline:
@@ -125,7 +125,7 @@ def _find_chunks(
             raise InvalidInputError("variants have no region `*`: it stands for reads without a position")
         start, end = index.end_of_placed(), _check_end(read, size, header.eof) << 16
         if start > size << 16:
-            raise beyond_end(size)
+            raise beyond_end_error(size)
         return [(start, end)] if start < end else []
     target = _target_id(format, header, index, region.contig)
     return [] if target is None else index.chunks(target, region.start, region.limit)
@@ -135,12 +135,12 @@ def _target_id(format: FileFormat, header: Header, index: BinningIndex, contig: 
     """The index's number for a contig, or None where it has no records."""
     if format.name != "VCF" or not index.names:
         if contig not in header.target_ids:
-            raise unknown_contig(contig, header.contigs)
+            raise unknown_contig_error(contig, header.contigs)
         return header.target_ids[contig]
     if contig in index.names:
         return index.names.index(contig)
     if contig not in header.contigs:
-        raise unknown_contig(contig, [*header.contigs, *(name for name in index.names if name not in header.contigs)])
+        raise unknown_contig_error(contig, [*header.contigs, *(name for name in index.names if name not in header.contigs)])
     return None
 
 
@@ -166,7 +166,7 @@ def _plan_containers(
     for start in starts:
         end = index.end_of(start) or _check_end(read, size, header.eof)
         if end > size:
-            raise beyond_end(size)
+            raise beyond_end_error(size)
         if start < header.end or start >= end:
             raise IntegrityError(f"the index does not fit the file: no container of records starts at byte {start:,}",
                                  "make the index again")
@@ -181,5 +181,5 @@ def _find_containers(header: Header, index: Crai, region: Region) -> Iterable[in
     if region.contig == UNMAPPED:
         return index.containers_of(UNPLACED, 0, 0)
     if region.contig not in header.target_ids:
-        raise unknown_contig(region.contig, header.contigs)
+        raise unknown_contig_error(region.contig, header.contigs)
     return index.containers_of(header.target_ids[region.contig], region.start, region.limit)

@@ -74,8 +74,8 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, work
     """
     tasks: list[tuple[Chunk, bool]] = []
     for start, end in chunks:
-        if _block(end) + bool(_within(end)) > size:
-            raise beyond_end(size)
+        if _block(end) + bool(_offset_within(end)) > size:
+            raise beyond_end_error(size)
         cost = _block(end) - _block(start)
         is_inline = cost <= min(inline, _NEAR)
         inline -= cost if is_inline else 0
@@ -89,7 +89,7 @@ def cut(read: Read, size: int, chunks: Iterable[Chunk], *, inline: int = 0, work
         yield from segments
 
 
-def beyond_end(size: int) -> TruncatedStream:
+def beyond_end_error(size: int) -> TruncatedStream:
     """The error for an index that has more than the file."""
     return TruncatedStream(f"the index points beyond the end of the file ({size:,} bytes)",
                            "the file is truncated, or the index is of another file")
@@ -99,20 +99,20 @@ def _cut_chunk(blocks: Blocks, chunk: Chunk, is_inline: bool) -> list[Segment]:
     start, end = chunk
     first, last = _block(start), _block(end)
     if is_inline:
-        blocks.hold(first, last + (MAX_BLOCK if _within(end) else 0))
+        blocks.hold(first, last + (MAX_BLOCK if _offset_within(end) else 0))
     head = tail = b""
     whole = first
     if first == last:
-        head = _inflate(blocks, first, _within(end))[0][_within(start):_within(end)]
+        head = _inflate(blocks, first, _offset_within(end))[0][_offset_within(start):_offset_within(end)]
     else:
-        if _within(start):
-            data, whole = _inflate(blocks, first, _within(start), last - first)
-            head = data[_within(start):]
+        if _offset_within(start):
+            data, whole = _inflate(blocks, first, _offset_within(start), last - first)
+            head = data[_offset_within(start):]
         if whole > last:
-            raise _misfit(last)
+            raise _misfit_error_at(last)
         middle: Segment = blocks.raw(whole, last) if is_inline else ByteRange(whole, last)
-        if _within(end):
-            tail = _inflate(blocks, last, _within(end))[0][:_within(end)]
+        if _offset_within(end):
+            tail = _inflate(blocks, last, _offset_within(end))[0][:_offset_within(end)]
     if whole == last or first == last:
         return [compress(head + tail)] if head or tail else []
     if isinstance(middle, bytes):
@@ -126,16 +126,16 @@ def _inflate(blocks: Blocks, offset: int, within: int, ahead: int = 0) -> tuple[
         return b"", offset
     data, following = blocks.inflate(offset, ahead if ahead <= _NEAR else 0)
     if within > len(data):
-        raise _misfit(offset)
+        raise _misfit_error_at(offset)
     return data, following
 
 
-def misfit(reason: str) -> IntegrityError:
+def misfit_error(reason: str) -> IntegrityError:
     """The error for an index that is not of its file."""
     return IntegrityError(f"the index does not fit the file: {reason}", "make the index again")
 
 
-def _misfit(offset: int) -> IntegrityError:
+def _misfit_error_at(offset: int) -> IntegrityError:
     return IntegrityError(f"the index does not fit the file at byte {offset:,}", "make the index again")
 
 
@@ -143,5 +143,5 @@ def _block(virtual: int) -> int:
     return virtual >> 16
 
 
-def _within(virtual: int) -> int:
+def _offset_within(virtual: int) -> int:
     return virtual % MAX_BLOCK

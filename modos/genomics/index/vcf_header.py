@@ -34,5 +34,5 @@ def with_contigs(text: bytes, known: Iterable[str], used: Iterable[str]) -> byte
 
 
 def _column_line(text: bytes) -> int:
-    """Where the line #CHROM starts."""
+    """Find where the line #CHROM starts."""
     return text.rstrip(b"\r\n").rfind(b"\n") + 1

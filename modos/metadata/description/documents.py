@@ -11,7 +11,7 @@ from typing import Any
 from modos.metadata import model
 from modos.metadata.description.entries import Entry, find_source
 from modos.errors import InvalidInputError
-from modos.storage.given import read_given, shown
+from modos.storage.given import read_given, show_path
 
 _MAX_BYTES = 64 << 20
 _MAX_DEPTH = 32
@@ -23,7 +23,7 @@ def read_description(path: Path, text: bytes) -> list[Entry]:
     """Read the list of elements in the text of a YAML or JSON file."""
     items = _parse(path, text)
     if not isinstance(items, list):
-        raise InvalidInputError(f"{shown(path)} is not a list of elements", "begin each with `- element:`")
+        raise InvalidInputError(f"{show_path(path)} is not a list of elements", "begin each with `- element:`")
     return [_entry(item, number, path) for number, item in enumerate(items, 1)]
 
 
@@ -43,19 +43,19 @@ def _parse(path: Path, text: bytes) -> Any:
     import yaml
 
     if len(text) > _MAX_BYTES:
-        raise InvalidInputError(f"{shown(path)} is larger than {_MAX_BYTES >> 20} MiB")
+        raise InvalidInputError(f"{show_path(path)} is larger than {_MAX_BYTES >> 20} MiB")
     try:
         return _checked(yaml.load(text.decode(), _loader()), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
-        raise InvalidInputError(f"{shown(path)}{where}: not YAML: {getattr(error, 'problem', None) or 'malformed'}") from None
+        raise InvalidInputError(f"{show_path(path)}{where}: not YAML: {getattr(error, 'problem', None) or 'malformed'}") from None
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not a YAML or JSON file") from None
+        raise InvalidInputError(f"{show_path(path)} is not a YAML or JSON file") from None
     except RecursionError:
         raise _too_deep(path) from None
     except (ValueError, OverflowError) as error:  # a day that no month has
-        raise InvalidInputError(f"{shown(path)} is not YAML: {error}") from None
+        raise InvalidInputError(f"{show_path(path)} is not YAML: {error}") from None
 
 
 @cache
@@ -82,11 +82,11 @@ def _checked(content: Any, path: Path) -> Any:
     while level:
         count += len(level)
         if others := [type(item).__name__ for item in level if not isinstance(item, _KINDS)]:
-            raise InvalidInputError(f"{shown(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
+            raise InvalidInputError(f"{show_path(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
         if depth > _MAX_DEPTH:
             raise _too_deep(path)
         if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
-            raise InvalidInputError(f"{shown(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it")
+            raise InvalidInputError(f"{show_path(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it")
         level, depth = [below for item in level for below in _below(item)], depth + 1
     return content
 
@@ -96,19 +96,19 @@ def _below(item: Any) -> Any:
 
 
 def _too_deep(path: Path) -> InvalidInputError:
-    return InvalidInputError(f"{shown(path)} has lists in lists, more than {_MAX_DEPTH} deep")
+    return InvalidInputError(f"{show_path(path)} has lists in lists, more than {_MAX_DEPTH} deep")
 
 
 def _entry(item: Any, number: int, path: Path) -> Entry:
     element = item.get("element") if isinstance(item, dict) else None
     args = (item.get("args") or {}) if isinstance(item, dict) else {}
     if not isinstance(element, dict) or not isinstance(args, dict) or "@type" not in element:
-        raise InvalidInputError(f"{shown(path)}: entry {number} is not an element",
+        raise InvalidInputError(f"{show_path(path)}: entry {number} is not an element",
                                 "each has `element:` with `id` and `@type`, and maybe `args:`")
     if unknown := args.keys() - {"source_file", "part_of"}:
-        raise InvalidInputError(f"{shown(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
+        raise InvalidInputError(f"{show_path(path)}: entry {number}: unknown argument {', '.join(sorted(unknown))}",
                                 "args can have source_file and part_of")
     if wrong := [name for name, value in args.items() if not isinstance(value, str | None)]:
-        raise InvalidInputError(f"{shown(path)}: entry {number}: {' and '.join(wrong)} is not a text", "put it in quotes")
+        raise InvalidInputError(f"{show_path(path)}: entry {number}: {' and '.join(wrong)} is not a text", "put it in quotes")
     source = args.get("source_file")
     return Entry(model.to_attributes(element), find_source(source, path) if source else None, args.get("part_of"))

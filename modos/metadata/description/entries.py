@@ -9,7 +9,7 @@ from typing import Any
 
 from modos.metadata import model
 from modos.errors import NotFoundError
-from modos.storage.given import is_pipe, shown
+from modos.storage.given import is_pipe, show_path
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ def find_source(source: str, path: Path) -> Path:
     for candidate in (path.parent / source, Path(source)):
         if os.path.isfile(candidate) or is_pipe(candidate):
             return candidate
-    raise NotFoundError(f"{shown(path)}: no source file {source[:200]}", "write it relative to that file")
+    raise NotFoundError(f"{show_path(path)}: no source file {source[:200]}", "write it relative to that file")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from modos.errors import InvalidInputError
-from modos.storage.given import shown
+from modos.storage.given import show_path
 
 _MAX_SHOWN = 20
 _MAX_MAPS = 4
@@ -40,9 +40,9 @@ class Problems:
         if not self.count:
             return
         paths = list(dict.fromkeys(path for path, _ in self._shown))
-        lines = [text if len(paths) == 1 else f"{shown(path)}, {text}" for path, text in self._shown]
+        lines = [text if len(paths) == 1 else f"{show_path(path)}, {text}" for path, text in self._shown]
         more = self.count - len(self._shown)
-        raise InvalidInputError((f"{shown(paths[0])}: " if len(paths) == 1 else "") + f"{self.count:,} bad cell{'s' if self.count > 1 else ''}: "
+        raise InvalidInputError((f"{show_path(paths[0])}: " if len(paths) == 1 else "") + f"{self.count:,} bad cell{'s' if self.count > 1 else ''}: "
                                 + "; ".join(lines) + (f"; and {more:,} more" if more else ""),
                                 "nothing was changed" + self._advice())
 

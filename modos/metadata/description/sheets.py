@@ -17,7 +17,7 @@ from modos.metadata.model.schema import Slot
 from modos.metadata.ids import check_object_id, format_id
 from modos.errors import InvalidInputError, ModosError, SchemaError, listing
 from modos.formats import format_of
-from modos.storage.given import shown
+from modos.storage.given import show_path
 
 _SEPARATOR = "|"
 _INTEGER = re.compile("-?[0-9]{1,30}")
@@ -53,13 +53,13 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     rows = list(lines)
     noted = _noted_class(rows)
     if noted and class_name and noted != class_name:
-        matcher.tell(f"{shown(path)} is a sheet of the class {noted}, as its notes say; --type {class_name} is for others")
+        matcher.tell(f"{show_path(path)} is a sheet of the class {noted}, as its notes say; --type {class_name} is for others")
     columns = _match_header(path, header, rows, noted or class_name, problems, matcher)
     sheet = _Sheet(path, header, columns, noted or class_name, problems, matcher)
     entries = [entry for number, row in rows if (entry := sheet.entry(number, row)) is not None]
     matcher.tell_values()
     if not entries and not problems.count:
-        raise InvalidInputError(f"{shown(path)} describes no element: there is nothing below the names of its columns", "write a row for each")
+        raise InvalidInputError(f"{show_path(path)} describes no element: there is nothing below the names of its columns", "write a row for each")
     return entries
 
 

@@ -13,7 +13,7 @@ from modos.metadata.description.matching import Ask
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.xlsx import read_xlsx
 from modos.errors import InvalidInputError
-from modos.storage.given import is_pipe, shown
+from modos.storage.given import is_pipe, show_path
 
 Row = tuple[int, list[str]]
 Tell = Callable[[str], object]
@@ -57,16 +57,16 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
     """
     suffix = path.suffix.lower()
     if suffix in _OTHER_SUFFIXES:
-        raise InvalidInputError(f"{shown(path)} is a table in a format that is not read", "save it as XLSX, TSV or CSV")
+        raise InvalidInputError(f"{show_path(path)} is a table in a format that is not read", "save it as XLSX, TSV or CSV")
     is_xlsx = suffix in _XLSX_SUFFIXES or suffix not in TEXT_SUFFIXES and data.startswith(b"PK\x03\x04")
     if worksheet is not None and not is_xlsx:
-        raise InvalidInputError(f"{shown(path)} has no worksheets", "--worksheet goes with XLSX")
+        raise InvalidInputError(f"{show_path(path)} has no worksheets", "--worksheet goes with XLSX")
     rows = read_xlsx(path, data, problems, worksheet, ask) if is_xlsx else _read_text(path, data, tell)
     number, header = next(((number, row) for number, row in rows if any(map(str.strip, row))), (0, []))
     if not number:
-        raise InvalidInputError(f"{shown(path)} has no rows")
+        raise InvalidInputError(f"{show_path(path)} has no rows")
     if number > 1:
-        raise InvalidInputError(f"{shown(path)}: its first row is empty", "the first row has the names of the columns")
+        raise InvalidInputError(f"{show_path(path)}: its first row is empty", "the first row has the names of the columns")
     return [name.strip() for name in header], _bounded(path, rows)
 
 
@@ -96,7 +96,7 @@ def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
             yield number, row
     except csv.Error as error:
         reason = "a quote is opened in it and never closed" if "unexpected end" in str(error) else error
-        raise InvalidInputError(f"{shown(path)} is not a table: row {number + 1}: {reason}", "save it again as CSV, or as XLSX") from None
+        raise InvalidInputError(f"{show_path(path)} is not a table: row {number + 1}: {reason}", "save it again as CSV, or as XLSX") from None
 
 
 def _delimiter(path: Path, text: str, tell: Tell) -> str:
@@ -107,7 +107,7 @@ def _delimiter(path: Path, text: str, tell: Tell) -> str:
     others = [other for other in _DELIMITERS if other in first]
     if usual in first or len(others) != 1:
         return usual
-    tell(f"{shown(path)} has {_DELIMITERS[others[0]]} between its cells")
+    tell(f"{show_path(path)} has {_DELIMITERS[others[0]]} between its cells")
     return others[0]
 
 
@@ -117,13 +117,13 @@ def _not_utf8(path: Path, data: bytes) -> InvalidInputError:
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         if b"\0" not in data[:1 << 16]:
-            return InvalidInputError(f"{shown(path)} is not a table in UTF-8: line {line:,} has a byte that is none",
+            return InvalidInputError(f"{show_path(path)} is not a table in UTF-8: line {line:,} has a byte that is none",
                                      "save it as CSV UTF-8 or XLSX; in its old encoding: `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`")
-    return InvalidInputError(f"{shown(path)} is not a table in UTF-8", "save it as XLSX, TSV or CSV")
+    return InvalidInputError(f"{show_path(path)} is not a table in UTF-8", "save it as XLSX, TSV or CSV")
 
 
 def _bounded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     for count, row in enumerate(rows, 2):
         if count > _MAX_ROWS:
-            raise InvalidInputError(f"{shown(path)} has more than {_MAX_ROWS:,} rows")
+            raise InvalidInputError(f"{show_path(path)} has more than {_MAX_ROWS:,} rows")
         yield row

@@ -20,7 +20,7 @@ from typing import Any
 from modos.metadata.description.matching import Ask
 from modos.metadata.description.problems import Problems
 from modos.errors import InvalidInputError, ModosError, listing
-from modos.storage.given import shown
+from modos.storage.given import show_path
 
 _MAX_BYTES = 64 << 20  # of all that is in it, unpacked
 _MAX_TAGS = 8_000_000
@@ -58,7 +58,7 @@ def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None
     InvalidInputError
         It is no XLSX file, too large unpacked, or which worksheet is meant is not clear.
     """
-    load_workbook = import_openpyxl(f"{shown(path)} cannot be read").load_workbook
+    load_workbook = import_openpyxl(f"{show_path(path)} cannot be read").load_workbook
     try:
         _check_parts(path, data)
         with warnings.catch_warnings():
@@ -68,29 +68,29 @@ def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None
     except ModosError:
         raise
     except MemoryError:
-        raise InvalidInputError(f"{shown(path)} is too large to be read", "save it as CSV") from None
+        raise InvalidInputError(f"{show_path(path)} is too large to be read", "save it as CSV") from None
     except Exception as error:  # openpyxl raises whatever it stumbles over
-        raise InvalidInputError(f"{shown(path)} is no XLSX file that can be read: {type(error).__name__}: {str(error)[:200]}",
+        raise InvalidInputError(f"{show_path(path)} is no XLSX file that can be read: {type(error).__name__}: {str(error)[:200]}",
                                 "save it again, or as CSV") from None
 
 
 def _check_parts(path: Path, data: bytes) -> None:
     if data.startswith(b"\xd0\xcf\x11\xe0"):
-        raise InvalidInputError(f"{shown(path)} is an old or encrypted file of Excel", "save it as XLSX without a password, or as CSV")
+        raise InvalidInputError(f"{show_path(path)} is an old or encrypted file of Excel", "save it as XLSX without a password, or as CSV")
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         parts = archive.infolist()  # a worksheet may have any name
         size = sum(part.file_size for part in parts)  # no more is ever unpacked of a part
         if size > _MAX_BYTES or len(parts) > _MAX_PARTS:
-            raise InvalidInputError(f"{shown(path)} unpacks to more than {_MAX_BYTES >> 20} MiB or {_MAX_PARTS:,} parts",
+            raise InvalidInputError(f"{show_path(path)} unpacks to more than {_MAX_BYTES >> 20} MiB or {_MAX_PARTS:,} parts",
                                     "save the sheet alone, or as CSV")
         tags = 0
         for part in parts:
             text = archive.read(part)
             tags += text.count(b"<")
             if b"<!DOCTYPE" in text.replace(b"\0", b""):
-                raise InvalidInputError(f"{shown(path)} has a document type in {part.filename[:60]}, which no XLSX has")
+                raise InvalidInputError(f"{show_path(path)} has a document type in {part.filename[:60]}, which no XLSX has")
         if tags > _MAX_TAGS:
-            raise InvalidInputError(f"{shown(path)} has more than {_MAX_TAGS:,} tags", "save the sheet alone, or as CSV")
+            raise InvalidInputError(f"{show_path(path)} has more than {_MAX_TAGS:,} tags", "save the sheet alone, or as CSV")
 
 
 def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> Any:
@@ -98,16 +98,16 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
     sheets = {sheet.title: sheet for sheet in workbook.worksheets}
     if wanted is not None:
         if wanted not in sheets:
-            raise InvalidInputError(f"{shown(path)} has no worksheet {wanted}", f"it has {listing(sheets)}")
+            raise InvalidInputError(f"{show_path(path)} has no worksheet {wanted}", f"it has {listing(sheets)}")
         return sheets[wanted]
     filled = [name for name, sheet in sheets.items() if len(sheets) == 1 or next(_parsed(workbook, sheet), None) is not None]
     if not filled:
-        raise InvalidInputError(f"{shown(path)} has no rows")
+        raise InvalidInputError(f"{show_path(path)} has no rows")
     if len(filled) > 1 and ask is not None:
-        answer = ask(f"{shown(path)} has several worksheets; which one is meant?", filled, filled)
+        answer = ask(f"{show_path(path)} has several worksheets; which one is meant?", filled, filled)
         filled = [answer] if answer else filled
     if len(filled) > 1:
-        raise InvalidInputError(f"{shown(path)} has {len(filled)} worksheets: {listing(filled)}", f"say which one: --worksheet '{filled[0]}'")
+        raise InvalidInputError(f"{show_path(path)} has {len(filled)} worksheets: {listing(filled)}", f"say which one: --worksheet '{filled[0]}'")
     return sheets[filled[0]]
 
 

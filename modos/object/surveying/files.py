@@ -13,7 +13,7 @@ from modos.metadata import model
 from modos.object import transfer
 from modos.metadata.description import Matcher
 from modos.object.transaction import Transaction
-from modos.encryption.structure import is_sealed
+from modos.encryption.structure import is_crypt4gh
 from modos.encryption.view import DecryptedView
 from modos.object.enrichment import Header, parse_header
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
@@ -227,7 +227,7 @@ class _Survey:
             real = path.resolve()
             view = DecryptedView(LocalStorage(real.parent), secret)
             return parse_header(GenomicFile(StorageSource(view, plain_name(real.name))).header, str(path))
-        if is_sealed(path):
+        if is_crypt4gh(path):
             raise InvalidInputError(f"{path} is encrypted, and its name does not say so", "let its name end with .c4gh")
         with open(path, "rb") as file:
             pieces = check_header(iter(lambda: file.read(_PIECE), b""), format, str(path))

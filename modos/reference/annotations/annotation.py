@@ -83,11 +83,11 @@ class Annotation:
 
     def mane_select(self, gene: str | None = None) -> Features:
         """The transcripts that MANE has chosen, of a gene or of all (Morales et al. 2022)."""
-        return self._chosen(pl.col("mane") == "select", gene)
+        return self._choose(pl.col("mane") == "select", gene)
 
     def mane_plus_clinical(self, gene: str | None = None) -> Features:
         """The further transcripts that MANE has for clinical variants, of a gene or of all."""
-        return self._chosen(pl.col("mane") == "plus_clinical", gene)
+        return self._choose(pl.col("mane") == "plus_clinical", gene)
 
     def appris(self, gene: str | None = None, principal: bool = True) -> Features:
         """The transcripts that APPRIS has annotated, the best first (Rodriguez et al. 2022).
@@ -99,12 +99,12 @@ class Annotation:
         principal
             Only principal ones, not the alternatives.
         """
-        chosen = self._chosen(pl.col("appris").str.starts_with("principal") if principal else pl.col("appris").is_not_null(), gene)
+        chosen = self._choose(pl.col("appris").str.starts_with("principal") if principal else pl.col("appris").is_not_null(), gene)
         if gene is None:
             return chosen
         return Features(chosen.table, sorted(chosen.rows.tolist(), key=lambda row: _rank(chosen.table.column("appris")[row])))
 
-    def _chosen(self, condition: pl.Expr, gene: str | None) -> Features:
+    def _choose(self, condition: pl.Expr, gene: str | None) -> Features:
         chosen = self.transcripts.where(condition)
         if gene is None:
             return chosen

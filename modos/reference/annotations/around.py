@@ -11,7 +11,7 @@ from modos.reference.annotations.intervals import Numbers, Pairs
 Find = Callable[[Numbers, Numbers, Numbers], Pairs]
 
 
-def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
+def iter_turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
     """A region of a circular contig as it is, and where it is one turn further, or one less if it crosses the origin."""
     yield start, end
     yield start + length, end + length
@@ -20,7 +20,7 @@ def turns(start: int, end: int, length: int) -> Iterator[tuple[int, int]]:
 
 
 def find_around(find: Find, lengths: Numbers, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
-    """What many queries find, where some are on circular contigs; by query and row there.
+    """Find the features of many queries, some on circular contigs: pairs of query and row, shape (n,), int64.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ import polars as pl
 
 from modos.errors import InvalidInputError, listing
 from modos.reference.annotations.circles import Circles
-from modos.reference.annotations.linking import copied, has_strand, id_of, link
+from modos.reference.annotations.linking import copy_key, has_strand, id_of, link
 from modos.reference.annotations.parts import GENE_KEY, GENES, PLACE, PREFIX, Parts
 
 KINDS = ("gene", "transcript", "exon", "intron", "cds", "utr")
@@ -66,9 +66,9 @@ def build(parts: Parts, circles: Circles) -> Built:
     one by what they say themselves. UTRs and introns are computed.
     """
     nodes, exons, coding = link(parts, circles)
-    coding = _whole_coding(coding)
+    coding = _join_stop_codons(coding)
     nodes, exons, coding = _with_transcripts(nodes, exons, coding)
-    nodes, coding = _by_protein(_tops(nodes), exons, coding)
+    nodes, coding = _split_by_protein(_free_genes(nodes), exons, coding)
     nodes = _with_proteins(nodes, coding)
     used = pl.concat([exons["parent"], coding["parent"]]).unique().drop_nulls()
     nodes = _with_genes(nodes, used)
@@ -76,32 +76,32 @@ def build(parts: Parts, circles: Circles) -> Built:
     genes = genes.sort("contig", "start", "end", maintain_order=True).with_row_index("gene")
     whole = transcripts.join(genes.select("gene", "contig", parent="key"), on=["parent", "contig"], maintain_order="left")
     unused = nodes.join(pl.concat([genes["key"], whole["key"]]).unique().to_frame(), on="key", how="anti")
-    left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _of_other_types(
+    left_out = parts.left_out + Counter({"transcripts without a gene": len(transcripts) - len(whole)}) + _count_other_types(
         parts.unused + Counter(dict(unused["type"].value_counts().iter_rows())))
     transcripts = whole.sort("contig", "start", "end", maintain_order=True).with_row_index("transcript")
-    exons, coding = (_placed(table, transcripts, circles, left_out) for table in (exons, coding))
+    exons, coding = (_place_parts(table, transcripts, circles, left_out) for table in (exons, coding))
     exons, coding = (circles.unroll(table, transcripts) for table in (exons, coding))
     with_exons = exons.select(pl.col("transcript").unique())
     bare = coding.join(with_exons, on="transcript", how="anti", maintain_order="left")  # a gene of bacteria has no exons
     exons = pl.concat([exons.select(*PLACE, "transcript", "id"), bare.select(*PLACE, "transcript", id=pl.lit(None, pl.String))])
-    exons = _numbered(exons)
-    coding = _in_exons(coding, exons)
+    exons = _number_exons(exons)
+    coding = _find_exons(coding, exons)
     tables = {"gene": _gene_table(genes), "transcript": _transcript_table(transcripts), "exon": exons.select(*PLACE, "transcript", "number", "id"),
               "intron": _introns(exons), "cds": coding.select(*PLACE, "transcript", "number", "phase"), "utr": _utrs(exons, coding)}
-    return Built({kind: _in_order(circles.roll(table)) for kind, table in tables.items()}, {text: count for text, count in left_out.items() if count})
+    return Built({kind: _sort(circles.roll(table)) for kind, table in tables.items()}, {text: count for text, count in left_out.items() if count})
 
 
-def _of_other_types(counts: Counter[str]) -> Counter[str]:
+def _count_other_types(counts: Counter[str]) -> Counter[str]:
     types = [type for type, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
     return Counter({f"lines of which nothing is kept: {listing(types, _SHOWN)}": counts.total()} if types else {})
 
 
-def _in_order(table: pl.DataFrame) -> pl.DataFrame:
+def _sort(table: pl.DataFrame) -> pl.DataFrame:
     table = table.sort("contig", "start", "end", maintain_order=True)
     return table.with_columns(pl.col("contig").cast(pl.UInt32), pl.col("start", "end").cast(pl.Int64))
 
 
-def _whole_coding(coding: pl.DataFrame) -> pl.DataFrame:
+def _join_stop_codons(coding: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with their stop codons, which GTF keeps apart."""
     if not coding["is_stop"].any():
         return coding.drop("is_stop")
@@ -122,12 +122,12 @@ def _with_transcripts(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataF
     there = nodes.select("contig", parent="key", strand=strands).explode("strand")
     orphans = pl.concat(named).join(there, on=["parent", "contig", "strand"], how="anti", maintain_order="left")
     loci = orphans.group_by("parent", "contig", "strand", maintain_order=True).agg(pl.min("start"), pl.max("end"), pl.first("gene"))
-    loci = _keyed(loci, nodes)
+    loci = _add_keys(loci, nodes)
     made = loci.select(*PLACE, key="new", id=id_of("parent"), parent=pl.format(GENE_KEY + "{}", "gene"), type=pl.lit("transcript"))
-    return pl.concat([nodes, made], how="diagonal"), _moved(exons, loci), _moved(coding.drop("gene"), loci)
+    return pl.concat([nodes, made], how="diagonal"), _move_parts(exons, loci), _move_parts(coding.drop("gene"), loci)
 
 
-def _tops(nodes: pl.DataFrame) -> pl.DataFrame:
+def _free_genes(nodes: pl.DataFrame) -> pl.DataFrame:
     """Nodes with genes that belong to nothing, such as an operon; what is called so within a gene is a transcript (pseudogenes of FlyBase)."""
     is_gene = pl.col("type").is_in(GENES)
     if not nodes.select((is_gene & pl.col("parent").is_not_null()).any()).item():
@@ -136,7 +136,7 @@ def _tops(nodes: pl.DataFrame) -> pl.DataFrame:
     return nodes.with_columns(parent=pl.when(~is_gene | pl.col("parent").is_in(genes)).then("parent"))
 
 
-def _by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+def _split_by_protein(nodes: pl.DataFrame, exons: pl.DataFrame, coding: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Nodes with a transcript for each protein of a gene that has several, and nothing else (genes of bacteria with two products)."""
     genes = nodes.filter(pl.col("type").is_in(GENES)).select("biotype", parent="key", own="type")
     bare = coding.filter(pl.col("protein").is_not_null()).join(genes, on="parent", maintain_order="left").join(
@@ -168,19 +168,19 @@ def _with_genes(nodes: pl.DataFrame, used: pl.Series) -> pl.DataFrame:
     reach = pl.col("end").cum_max().over("parent", "contig", "strand").shift()
     orphans = orphans.with_columns(locus=(~(same & (pl.col("start") < reach)).fill_null(False)).cum_sum())
     loci = orphans.group_by("locus", maintain_order=True).agg(pl.first("parent", "contig", "strand"), pl.min("start"), pl.max("end")).drop("locus")
-    loci = _keyed(loci, nodes)
+    loci = _add_keys(loci, nodes)
     made = loci.select(*PLACE, key="new", id=pl.col("parent").str.replace(PREFIX, ""), type=pl.lit("gene"))
-    return pl.concat([_moved(nodes, loci), made], how="diagonal")
+    return pl.concat([_move_parts(nodes, loci), made], how="diagonal")
 
 
-def _keyed(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
-    """What is made for a parent that is not there, with a `new` key for each place."""
+def _add_keys(loci: pl.DataFrame, nodes: pl.DataFrame) -> pl.DataFrame:
+    """Add to what is made for a parent that is not there a `new` key for each place."""
     number = pl.int_range(pl.len()).over("parent")
     elsewhere = pl.col("parent").is_in(nodes["key"].implode())
-    return loci.with_columns(new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copied("parent", number)))
+    return loci.with_columns(new=pl.when(elsewhere).then(pl.format("{}\t\t\t{}", "parent", number)).otherwise(copy_key("parent", number)))
 
 
-def _moved(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
+def _move_parts(table: pl.DataFrame, loci: pl.DataFrame) -> pl.DataFrame:
     """Parts of the parents that were made: of those that begin before them, the last."""
     if not len(loci):
         return table
@@ -208,7 +208,7 @@ def _transcripts(nodes: pl.DataFrame, used: pl.Series) -> tuple[pl.DataFrame, pl
     return pl.concat([transcripts.drop("higher", strict=False), alone.with_columns(parent="key")]), genes
 
 
-def _placed(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circles, left_out: Counter[str]) -> pl.DataFrame:
+def _place_parts(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circles, left_out: Counter[str]) -> pl.DataFrame:
     """Parts with the rows of their transcripts; those that have none, or that lie elsewhere, are counted."""
     known = transcripts.select("transcript", parent="key", of="contig", way="strand", low="start", high="end")
     table = table.join(known, on="parent", how="left", maintain_order="left")
@@ -221,14 +221,14 @@ def _placed(table: pl.DataFrame, transcripts: pl.DataFrame, circles: Circles, le
     return inside.drop("parent", "of", "way", "low", "high")
 
 
-def _numbered(exons: pl.DataFrame) -> pl.DataFrame:
+def _number_exons(exons: pl.DataFrame) -> pl.DataFrame:
     """Exons with their numbers from the 5' end, from 1."""
     exons = exons.sort("transcript", "start", maintain_order=True)
     rank, count = pl.int_range(1, pl.len() + 1).over("transcript"), pl.len().over("transcript")
     return exons.with_columns(number=pl.when(pl.col("strand") == "-").then(count + 1 - rank).otherwise(rank).cast(pl.UInt32))
 
 
-def _in_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
+def _find_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
     """Coding stretches with the numbers of their exons."""
     exons = exons.select("transcript", "number", exon_start="start").sort("exon_start")
     coding = coding.sort("start", "transcript", maintain_order=True)
@@ -236,7 +236,7 @@ def _in_exons(coding: pl.DataFrame, exons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _introns(exons: pl.DataFrame) -> pl.DataFrame:
-    """What is between the exons of a transcript; number n follows exon n."""
+    """Derive the introns between the exons of a transcript; number n follows exon n."""
     same = pl.col("transcript") == pl.col("transcript").shift(-1)
     number = pl.when(pl.col("strand") == "-").then(pl.col("number") - 1).otherwise("number")
     between = exons.with_columns(next=pl.col("start").shift(-1), same=same, number=number)
@@ -245,7 +245,7 @@ def _introns(exons: pl.DataFrame) -> pl.DataFrame:
 
 
 def _utrs(exons: pl.DataFrame, coding: pl.DataFrame) -> pl.DataFrame:
-    """What of the exons of coding transcripts is before and after all that is translated."""
+    """Derive the untranslated regions: what of the exons of coding transcripts is before and after all that is translated."""
     extent = coding.group_by("transcript").agg(low=pl.min("start"), high=pl.max("end"))
     exons = exons.join(extent, on="transcript", maintain_order="left")
     forward = pl.col("strand") != "-"

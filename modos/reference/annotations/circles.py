@@ -1,4 +1,4 @@
-"""What crosses the origin of a circular contig: it ends beyond the last base (GFF3 1.26, "Circular Genomes")."""
+"""Features that cross the origin of a circular contig: they end beyond the last base (GFF3 1.26, "Circular Genomes")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modos.reference.annotations.parts import Parts
 
 @dataclass(frozen=True)
 class Circles:
-    """Which contigs are circular, by their numbers, and the lengths of all in bases."""
+    """Numbers of the circular contigs, and the lengths of all in bases."""
 
     circular: Collection[int]
     lengths: Sequence[int]
@@ -62,7 +62,7 @@ class Circles:
         return parts.with_columns(start=pl.col("start") + turn, end=pl.col("end") + turn)
 
     def holds(self, low: str, high: str) -> pl.Expr:
-        """Whether each row is within the place from one of its columns to another, on its contig; false where there is none."""
+        """Return whether each row is between two of its columns, on its contig; false where these have no value."""
         within = (pl.col("start") >= pl.col(low)) & (pl.col("end") <= pl.col(high))
         if self.circular:
             turn = pl.col("contig").replace_strict({code: self.lengths[code] for code in self.circular},

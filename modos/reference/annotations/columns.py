@@ -1,4 +1,4 @@
-"""Whether the columns of a table are those of an annotation: what is wrong in one is found by nobody who asks by place."""
+"""Checks of the columns of an annotation's tables: searches by place would not notice what is wrong in one."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def check_column(manifest: Manifest, kind: str, column: pl.Series) -> None:
     raise IntegrityError(f"the table of each {kind} of {manifest.name} is damaged: {wrong}", "see `modos reference verify`")
 
 
-def missing(manifest: Manifest, kind: str, name: str) -> IntegrityError:
+def missing_column_error(manifest: Manifest, kind: str, name: str) -> IntegrityError:
     """The error for a table without a column that it must have."""
     return IntegrityError(f"the table of each {kind} of {manifest.name} is damaged: it has no {name}", "see `modos reference verify`")
 

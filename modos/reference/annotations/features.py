@@ -31,7 +31,7 @@ class Features(Sequence["Feature"]):
 
     @property
     def rows(self) -> Numbers:
-        """Their row numbers; int64."""
+        """Row numbers of the features: shape (n,), int64."""
         return np.arange(len(self.table)) if self._rows is None else np.asarray(self._rows, np.int64)
 
     def __len__(self) -> int:
@@ -52,7 +52,7 @@ class Features(Sequence["Feature"]):
         return map(partial(Feature, self.table), rows.tolist() if isinstance(rows, np.ndarray) else rows)
 
     def among(self, others: Features) -> Features:
-        """Those that are among others of the same table."""
+        """Keep the features that are also in others of the same table."""
         own = set(others.rows.tolist())
         return Features(self.table, [row for row in self.rows.tolist() if row in own])
 
@@ -106,7 +106,7 @@ def _column(name: str, doc: str) -> Any:
 
 
 class Feature:
-    """One feature; its columns are attributes, positions 0-based half-open."""
+    """Feature whose columns are attributes; positions are 0-based half-open."""
 
     __slots__ = ("table", "row")
 
@@ -136,7 +136,7 @@ class Feature:
 
     @property
     def region(self) -> Region:
-        """Where it is."""
+        """Region of the feature."""
         return Region(self.contig, self.start, self.end)
 
     @property
@@ -158,18 +158,18 @@ class Feature:
 
     @property
     def transcripts(self) -> Features:
-        """Those of a gene, by start."""
+        """Transcripts of a gene, by start."""
         transcripts = self.table.siblings["transcript"]
         return Features(transcripts, transcripts.children("gene", self.gene.row))
 
     @property
     def exons(self) -> Features:
-        """Those of a transcript, from its 5' end."""
+        """Exons of a transcript, from its 5' end."""
         return self._parts("exon")
 
     @property
     def introns(self) -> Features:
-        """Those of a transcript, from its 5' end."""
+        """Introns of a transcript, from its 5' end."""
         return self._parts("intron")
 
     @property

@@ -1,4 +1,4 @@
-"""Which of many intervals overlap a query: found without looking at those that do not.
+"""Search for the intervals, of many, that overlap a query, without looking at those that do not.
 
 The borders of all intervals cut each contig into segments. What overlaps a
 query is what covers the segment of its start, and what starts within it: one
@@ -26,7 +26,7 @@ _NOTHING = 1 << 62  # a border that nothing reaches
 
 
 class Pairs(NamedTuple):
-    """Which queries have found which rows: two int64 arrays of one length, by query."""
+    """Queries and the rows they found: two int64 arrays of shape (n,), by query."""
 
     query: Numbers
     row: Numbers
@@ -104,7 +104,7 @@ class IntervalIndex:
         self._bounds = np.concatenate(([0], np.cumsum(np.bincount(number, minlength=lists))))
 
     def segments(self, contig: int) -> Segments | None:
-        """Those of a contig, given by its number; None where there would be too many."""
+        """Return the segments of a contig, given by its number; None where there would be too many."""
         if self._step > 1:
             return None
         base, end = self._base[contig], self._base[contig + 1]
@@ -121,7 +121,7 @@ class IntervalIndex:
         return Segments(cuts_, first_, shift, started_, bounds_, covering_, rows_, last)
 
     def find_many(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
-        """The intervals that overlap queries; a contig of -1 has none."""
+        """Find the intervals that overlap queries: pairs of shape (n,), int64; a contig of -1 has none."""
         low, high = self._places(contigs, starts, ends)
         order = np.argsort(low)
         low, high = low[order], high[order]
@@ -147,7 +147,7 @@ class IntervalIndex:
         return Pairs(query, self._rows[found])
 
     def find_within(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
-        """The intervals that have no base outside of a query."""
+        """Find the intervals that have no base outside of a query: pairs of shape (n,), int64."""
         low, high = self._places(contigs, starts, ends)
         first = np.searchsorted(self._starts, low, "left")
         counts = np.where(low < high, np.searchsorted(self._starts, high, "left") - first, 0)
@@ -156,7 +156,7 @@ class IntervalIndex:
         return Pairs(query[fits], self._rows[found[fits]])
 
     def find_exact(self, contigs: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
-        """The intervals that start and end where a query does."""
+        """Find the intervals that start and end where a query does: pairs of shape (n,), int64."""
         low, high = self._places(contigs, starts, ends, clipped=False)
         first = np.searchsorted(self._starts, low, "left")
         counts = np.where(low < high, np.searchsorted(self._starts, low, "right") - first, 0)
@@ -174,6 +174,6 @@ class IntervalIndex:
 
 
 def ragged(starts: Numbers, counts: Numbers) -> Numbers:
-    """The numbers start, start + 1, ... of each stretch, one stretch after the other; int64."""
+    """Return the numbers start, start + 1, ... of each stretch, one stretch after the other: shape (sum of counts,), int64."""
     ends = np.cumsum(counts)
     return np.repeat(starts - (ends - counts), counts) + np.arange(int(ends[-1]) if len(ends) else 0)

@@ -15,7 +15,7 @@ from modos.errors import InvalidInputError
 from modos.formats.text import open_text, read_some
 from modos.storage.base import Progress
 from modos.storage.given import Given
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _STRANDS, _PHASES = ("+", "-", ".", "?"), ("0", "1", "2", ".")
@@ -98,8 +98,8 @@ class Piece:
     is_gtf: bool
 
     def parse(self) -> Lines:
-        """Its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
-        with panics_told(self.path):
+        """Parse its feature lines; InvalidInputError, with its number, for the first line that is not of the format."""
+        with translate_panics(self.path):
             table = _parse(self.data)
         if table is None:
             raise _first_error(self.path, self.data, self.number)
@@ -111,7 +111,7 @@ class Piece:
 
 
 def _has_quoted_ends(data: bytes) -> bool:
-    """Whether there may be a semicolon within quotes: one that follows neither a quote nor what GENCODE has without quotes."""
+    """Return whether quotes may hold a semicolon: one that follows neither a quote nor what GENCODE does not quote."""
     others = data.count(b";") - data.count(b'";') - sum(data.count(b"; level %d;" % level) for level in (1, 2, 3))
     return others != len(_EXON_NUMBER.findall(data)) or b' ";' in data
 
@@ -166,7 +166,7 @@ def _whole_lines(path: str | Given, progress: Progress | None) -> Iterator[tuple
 
 
 def _sequence_at(data: bytes) -> int | None:
-    """Where the FASTA begins that a GFF3 may end with."""
+    """Find where the FASTA begins that a GFF3 may end with."""
     if b">" not in data:  # which is fast, where two characters are not
         return None
     if data.startswith(b">"):
@@ -176,7 +176,7 @@ def _sequence_at(data: bytes) -> int | None:
 
 
 def _is_gtf(data: bytes) -> bool | None:
-    """How attributes are written, as the first line tells whose attributes are of one form; None where none is."""
+    """Return whether attributes are written as in GTF, by the first line that tells; None where none does."""
     for line in data.split(b"\n", 10_000)[:10_000]:
         fields = line.split(b"\t")
         if len(fields) == len(COLUMNS) and not line.startswith(b"#"):
@@ -213,7 +213,7 @@ def _table(data: bytes) -> pl.DataFrame | None:
 
 
 def _first_error(path: str | Given, data: bytes, number: int) -> InvalidInputError:
-    """What is wrong with the first line that is not of the format."""
+    """Describe what is wrong with the first line that is not of the format."""
     for offset, line in enumerate(data.split(b"\n")):
         fault = _fault(line)
         if fault:

@@ -1,4 +1,4 @@
-"""Which nodes of an annotation its parts belong to, where a key alone does not say it."""
+"""Links from the parts of an annotation to its nodes, where a key alone does not say it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _PLACE = ("contig", "start", "end", "strand")
 
 def link(parts: Parts, circles: Circles) -> Tables:
     """Nodes with keys of their own, exons and coding stretches with the keys of what they belong to."""
-    nodes, *rest = _told_apart(_with_own_genes(_by_gene(parts.tables)), circles)
+    nodes, *rest = _tell_apart(_with_own_genes(_split_by_gene(parts.tables)), circles)
     exons, coding = (_with_strands(table, nodes) for table in rest)
     return nodes, exons, coding
 
 
 def has_strand(name: str) -> pl.Expr:
-    """Whether a column says on which strand something is."""
+    """Return whether a column says on which strand something is."""
     return pl.col(name).is_in(["+", "-"])
 
 
-def copied(name: str, copy: str | pl.Expr) -> pl.Expr:
+def copy_key(name: str, copy: str | pl.Expr) -> pl.Expr:
     """A key, with a number where it is not the first of its kind."""
     number = pl.col(copy) if isinstance(copy, str) else copy
     return pl.when(number > 0).then(pl.format("{}\t{}", name, number)).otherwise(name)
@@ -34,7 +34,7 @@ def id_of(name: str) -> pl.Expr:
     return pl.col(name).str.extract(r"^([^\t]*)")
 
 
-def _by_gene(tables: Tables) -> Tables:
+def _split_by_gene(tables: Tables) -> Tables:
     """Transcripts of several genes that share an id get keys of their own (NCBI has a gene's `unknown_transcript_1` in every other one)."""
     nodes, *rest = tables
     is_own = pl.col("parent").str.starts_with(GENE_KEY).fill_null(False)
@@ -72,22 +72,22 @@ def _with_own_genes(tables: Tables) -> Tables:
     return pl.concat([nodes, own]), exons, coding
 
 
-def _told_apart(tables: Tables, circles: Circles) -> Tables:
+def _tell_apart(tables: Tables, circles: Circles) -> Tables:
     """Nodes with keys of their own: of those that share one, each has the parts that lie in it; of several, the last before them."""
     nodes = tables[0].with_columns(copy=pl.int_range(pl.len()).over("key"))
     copies = nodes.filter(pl.col("key").is_duplicated()).select("line", *_PLACE, "copy", parent="key").sort("line")
-    nodes = nodes.with_columns(key=copied("key", "copy")).drop("copy")
+    nodes = nodes.with_columns(key=copy_key("key", "copy")).drop("copy")
     done = []
     for table in (nodes, *tables[1:]):
         if len(copies):
             own = table.filter(pl.col("parent").is_in(copies["parent"].unique().implode()))
             rest = table.join(own.select("line", "parent"), on=["line", "parent"], how="anti", maintain_order="left")
-            table = pl.concat([rest, _of_copies(own, copies, table is nodes, circles)]).sort("line", maintain_order=True)
+            table = pl.concat([rest, _assign_copies(own, copies, table is nodes, circles)]).sort("line", maintain_order=True)
         done.append(table.drop("line"))
     return done[0].with_columns(parent=pl.when(pl.col("parent") != pl.col("key")).then("parent")), done[1], done[2]
 
 
-def _of_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, circles: Circles) -> pl.DataFrame:
+def _assign_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, circles: Circles) -> pl.DataFrame:
     """Parts of nodes that share a key, with the keys that these have now."""
     by = ["parent", "contig", "strand"]
     before = copies.select("line", "contig", "strand", "parent", near="copy", low="start", high="end")
@@ -99,7 +99,7 @@ def _of_copies(table: pl.DataFrame, copies: pl.DataFrame, are_nodes: bool, circl
     table = table.sort("line").join_asof(anywhere, on="line", by="parent", check_sortedness=False, allow_exact_matches=not are_nodes)
     near = pl.when(circles.holds("low", "high")).then("near")
     other = pl.when(circles.holds("from_", "to") & ((pl.col("of") != pl.col("line")) | pl.lit(not are_nodes))).then("other")
-    table = table.with_columns(parent=copied("parent", pl.coalesce(near, other, "near", "last", 0)))
+    table = table.with_columns(parent=copy_key("parent", pl.coalesce(near, other, "near", "last", 0)))
     return table.drop("near", "low", "high", "other", "from_", "to", "of", "last")
 
 

@@ -1,4 +1,4 @@
-"""One question at a time, among numbers in order, or ids; the answers are row numbers."""
+"""Lookups of one query at a time, among numbers in order, or ids; the answers are row numbers."""
 
 from __future__ import annotations
 

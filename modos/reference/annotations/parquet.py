@@ -1,4 +1,4 @@
-"""What a Parquet file says of its sizes, looked at before a library sets memory aside for them.
+"""Sizes that a Parquet file declares, checked before a library sets memory aside for them.
 
 Formats: Apache Parquet, "File format" 2.11 (parquet.thrift); Apache Thrift, "Compact protocol".
 """
@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from modos.errors import IntegrityError, InvalidInputError
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 MAX_ROWS = 1 << 26
 MAX_COLUMN = 4 << 30  # bytes, decompressed
@@ -40,15 +40,15 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pl.DataFra
     """
     try:
         check_parquet(path, columns)
-        with panics_told(path, _VERIFY):
+        with translate_panics(path, _VERIFY):
             return pl.read_parquet(path, columns=list(columns) if columns else None)
     except pl.exceptions.ColumnNotFoundError:
         raise
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
 
 
-def _damaged(path: Path, error: Exception) -> IntegrityError:
+def _damage_error(path: Path, error: Exception) -> IntegrityError:
     return IntegrityError(f"{path} is damaged: {next(iter(str(error).splitlines()), 'it cannot be read')}", _VERIFY)
 
 
@@ -69,10 +69,10 @@ def try_table(path: str) -> None:
 
 def _names(path: Path) -> list[str]:
     try:
-        with panics_told(path, _VERIFY):
+        with translate_panics(path, _VERIFY):
             return pl.scan_parquet(path).collect_schema().names()
     except (pl.exceptions.PolarsError, OSError) as error:
-        raise _damaged(path, error) from None
+        raise _damage_error(path, error) from None
 
 
 def check_parquet(path: Path, columns: Sequence[str] | None = None) -> None:

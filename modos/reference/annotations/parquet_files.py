@@ -33,7 +33,7 @@ class TableFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an annotation is.
+    """Description of an annotation.
 
     Parameters
     ----------
@@ -68,7 +68,7 @@ class Manifest:
 
     @property
     def rows(self) -> dict[str, int]:
-        """Of each table."""
+        """Number of rows of each table."""
         return {kind: table.offsets[-1] for kind, table in self.tables.items()}
 
     def to_bytes(self) -> bytes:

@@ -1,4 +1,4 @@
-"""What an annotation is built of, as files have it: genes and transcripts, exons, and stretches that are translated."""
+"""Parts that an annotation is built of, as files have them: genes and transcripts, exons, and stretches that are translated."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Parts:
 
 
 def parts_of(lines: Lines) -> Parts:
-    """What a piece of a GFF3 or GTF file tells."""
+    """Extract the parts of an annotation from a piece of a GFF3 or GTF file."""
     table, type = lines.table, pl.col("type")
     exons = _exons_of(lines, table.filter(type.is_in(_EXON)))
     coding = _coding_of(lines, table.filter(type.is_in([_CDS, _STOP] if lines.is_gtf else [_CDS])))
@@ -96,10 +96,10 @@ def parts_of(lines: Lines) -> Parts:
     circular = rest.filter(pl.col("attributes").str.contains(_CIRCULAR))["contig"]
     is_escaped = lines.is_escaped and not lines.is_gtf
     if is_escaped:
-        circular = _decoded(circular.to_frame())["contig"]
+        circular = _decode(circular.to_frame())["contig"]
     further = {"further parents of a line that has one already": len(several)} if len(several) else {}
     parts = Parts(named if lines.is_gtf else pl.concat([named, own]), exons, coding, frozenset(circular.unique()), unused, Counter(further))
-    return parts.with_tables(_decoded) if is_escaped else parts
+    return parts.with_tables(_decode) if is_escaped else parts
 
 
 def _exons_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
@@ -109,7 +109,7 @@ def _exons_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
     if exons["id"].null_count():
         own = table.select(own=lines.attribute("ID").str.replace(r"^exon[:-]", ""))["own"]
         exons = exons.with_columns(id=pl.coalesce("id", own))
-    return _one_parent(exons)
+    return _split_parents(exons)
 
 
 def _coding_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
@@ -121,7 +121,7 @@ def _coding_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
         lines.attribute("Parent"), pl.lit(None, pl.String))
     coding = table.select(
         *LINE, parent=parent, gene=gene, phase=pl.col("phase").cast(pl.UInt8, strict=False), is_stop=pl.col("type") == _STOP, protein=protein, product=product)
-    return coding if lines.is_gtf else _one_parent(coding)
+    return coding if lines.is_gtf else _split_parents(coding)
 
 
 def _own_genes(lines: Lines, coding: pl.DataFrame, table: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -141,7 +141,7 @@ def _mentions(table: pl.DataFrame, word: str) -> bool:
     return bool(table["attributes"].str.contains(word, literal=True).any())
 
 
-def _decoded(table: pl.DataFrame) -> pl.DataFrame:
+def _decode(table: pl.DataFrame) -> pl.DataFrame:
     """GFF3 with what it writes as %28 and the like; an attribute is divided before."""
     for name, kind in table.schema.items():
         if kind == pl.String and table[name].str.contains("%", literal=True).any():
@@ -150,20 +150,20 @@ def _decoded(table: pl.DataFrame) -> pl.DataFrame:
     return table
 
 
-def _one_parent(table: pl.DataFrame) -> pl.DataFrame:
+def _split_parents(table: pl.DataFrame) -> pl.DataFrame:
     """Lines that several transcripts share, once for each."""
     if not table.select(pl.col("parent").str.contains(",", literal=True).any()).item():
         return table
-    return table.with_columns(_listed("parent")).explode("parent")
+    return table.with_columns(_split_list("parent")).explode("parent")
 
 
-def _listed(name: str) -> pl.Expr:
-    """What has commas between, each once, without what is empty (`Parent=X,`)."""
+def _split_list(name: str) -> pl.Expr:
+    """Split at commas: each item once, without empty ones (`Parent=X,`)."""
     return pl.col(name).str.split(",").list.eval(pl.element().str.strip_chars().replace("", None).drop_nulls()).list.unique(maintain_order=True)
 
 
 def _nodes_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
-    """What has an id, or might; parents with commas between."""
+    """Select the lines that have an id, or might; parents with commas between."""
     attributes = lines.columns(table, _NAMES, _LISTS)
     own = table.select(*LINE, "type").hstack(attributes)
     if lines.is_gtf:
@@ -172,7 +172,7 @@ def _nodes_of(lines: Lines, table: pl.DataFrame) -> pl.DataFrame:
         gene = pl.format(GENE_KEY + "{}", "gene_id")
         own = own.with_columns(own=name, key=pl.when(is_gene).then(gene).otherwise("transcript_id"), Parent=pl.when(~is_gene).then(gene))
     else:
-        own = own.with_columns(own="ID", key="ID", Parent=_listed("Parent").list.join(",").replace("", None))
+        own = own.with_columns(own="ID", key="ID", Parent=_split_list("Parent").list.join(",").replace("", None))
     is_top = pl.col("Parent").is_null()
     name = pl.when(is_top).then(pl.coalesce("gene_name", "gene_symbol", "locus", "Name", "gene")).otherwise(
         pl.coalesce("transcript_name", "transcript_symbol", "Name"))

@@ -14,7 +14,7 @@ from modos.formats.text import open_text, read_some
 from modos.reference.annotations.parts import LINE, NODE, PLACE, Parts
 from modos.storage.base import Progress
 from modos.storage.given import Given
-from modos.storage.processes.panics import panics_told
+from modos.storage.processes.panics import translate_panics
 
 _PREDICTION = ("id", "contig", "strand", "start", "end", "cds_start", "cds_end", "count", "starts", "ends")
 _EXTENDED = (*_PREDICTION, "score", "gene", "start_state", "end_state", "frames")
@@ -44,12 +44,12 @@ def read_refgene(path: str | Given, progress: Progress | None = None) -> Parts:
                 raise InvalidInputError(f"{path} is larger than any table of genes: {_MAX_SIZE >> 20} MiB and {_MAX_LINES:,} lines are read")
     finally:
         file.close()
-    with panics_told(path):
+    with translate_panics(path):
         return _parts(_table(path, bytes(data)))
 
 
 def looks_like_refgene(line: bytes) -> bool:
-    """Whether a line is a row of such a table."""
+    """Return whether a line is a row of such a table."""
     return _place_of_strand(line.decode(errors="replace").split("\t")) is not None
 
 
@@ -76,7 +76,7 @@ def _columns_of(rows: Sequence[Sequence[str]], header: str) -> tuple[str, ...]:
 
 
 def _has_bins(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first column is the number that UCSC gives to a stretch of a contig; some genes are called by numbers, too."""
+    """Return whether the first column is UCSC's number of a stretch of a contig; some genes have numbers as names, too."""
     return all(len(row) > 5 and _is_number(row[0]) and _is_number(row[4]) and _is_number(row[5]) and
                int(row[0]) == _bin_of(int(row[4]), int(row[5])) for row in rows)
 
@@ -126,7 +126,7 @@ def _row(row: dict[str, str]) -> dict[str, object] | None:
 
 
 def _fit(found: dict[str, int], starts: list[int], ends: list[int]) -> bool:
-    """Whether the exons follow each other within the transcript, and what is coded lies there, too: as `genePredCheck` of UCSC has it."""
+    """Return whether exons are in order within the transcript, and the coding part, too: as UCSC's `genePredCheck` has it."""
     borders = [border for exon in zip(starts, ends) for border in exon]
     inner = [found["cds_start"], found["cds_end"]] if found["cds_start"] != found["cds_end"] else []
     within = [found["start"], *inner, found["end"]]

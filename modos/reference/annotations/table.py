@@ -14,8 +14,8 @@ import polars as pl
 
 from modos.errors import InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.genomics.region import Region
-from modos.reference.annotations.around import Find, find_around, turns
-from modos.reference.annotations.columns import COLUMNS, check_column, missing
+from modos.reference.annotations.around import Find, find_around, iter_turns
+from modos.reference.annotations.columns import COLUMNS, check_column, missing_column_error
 from modos.reference.annotations.features import Feature, Features
 from modos.reference.annotations.intervals import IntervalIndex, Numbers, Pairs, Segments, ragged
 from modos.reference.annotations.lookup import (
@@ -111,16 +111,16 @@ class FeatureTable:
         return Feature(self, row)
 
     def named(self, name: str) -> Features:
-        """Those that have a name (`BRCA1`); none where no one has it."""
+        """Find the features of a name (`BRCA1`); none where no feature has it."""
         return Features(self, np.flatnonzero((self.column("name") == name).to_numpy()).tolist())
 
     def where(self, condition: pl.Expr) -> Features:
-        """Those for which an expression of polars over the columns is true."""
+        """Find the features for which an expression of polars over the columns is true."""
         columns = pl.DataFrame({name: self.column(name) for name in condition.meta.root_names()})
         return Features(self, np.flatnonzero(columns.select(condition).to_series().fill_null(False).to_numpy()).tolist())
 
     def with_xref(self, xref: str) -> Features:
-        """Those with a cross-reference, such as `GeneID:672`; none where no one has it.
+        """Find the features with a cross-reference, such as `GeneID:672`; none where no feature has it.
 
         Raises
         ------
@@ -165,14 +165,14 @@ class FeatureTable:
                 column = read_parquet(self._file(), [name]).to_series()
             except pl.exceptions.ColumnNotFoundError:
                 if name in COLUMNS[self.kind]:
-                    raise missing(self.manifest, self.kind, name) from None
+                    raise missing_column_error(self.manifest, self.kind, name) from None
                 raise
             check_column(self.manifest, self.kind, column)
             self._columns[name] = column
         return self._columns[name]
 
     def numbers(self, name: str) -> Numbers:
-        """A column of numbers as int64."""
+        """Return a column of numbers: shape (rows,), int64."""
         return np.frombuffer(self.values(name), np.int64)
 
     def values(self, name: str) -> Any:
@@ -188,13 +188,13 @@ class FeatureTable:
 
     @cached_property
     def starts(self) -> array[int]:
-        """Where each begins, in order on each contig."""
+        """Start of each feature, in order on each contig."""
         starts: array[int] = self.values("start")
         return starts
 
     @cached_property
     def ends(self) -> array[int]:
-        """Where each ends."""
+        """End of each feature."""
         ends: array[int] = self.values("end")
         return ends
 
@@ -203,7 +203,7 @@ class FeatureTable:
         frame = read_parquet(self._file())
         for name in COLUMNS[self.kind]:
             if name not in frame.columns:
-                raise missing(self.manifest, self.kind, name)
+                raise missing_column_error(self.manifest, self.kind, name)
         for column in frame:
             check_column(self.manifest, self.kind, column)
         return frame
@@ -242,9 +242,9 @@ class FeatureTable:
             known[code] = self._index(strand).segments(code)
         segments = known[code]
         if segments is None:
-            return Features(self, self._many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
+            return Features(self, self._find_many(self._index(strand).find_many, np.array([code]), np.array([start]), np.array([end])).row.tolist())
         if code in self._circular:
-            return Features(self, self._around(segments.find, code, start, end))
+            return Features(self, self._find_around(segments.find, code, start, end))
         if name in self._codes:
             self._segments[strand][name] = segments
         return Features(self, segments.find(start, end))
@@ -277,44 +277,44 @@ class FeatureTable:
         return self._ask_ends(False, False, contig, start, end, strand)
 
     def overlap_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`overlap` for many regions."""
-        return self._many(self._index(strand).find_many, *self._places(contigs, starts, ends))
+        """Find the features of many regions as `overlap` does: pairs of shape (n,), int64."""
+        return self._find_many(self._index(strand).find_many, *self._places(contigs, starts, ends))
 
     def within_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within` for many regions."""
+        """Find the features of many regions as `within` does: pairs of shape (n,), int64."""
         codes, starts, ends = self._places(contigs, starts, ends)
         is_whole = (starts <= 0) & (ends >= self._lengths[codes]) & (self._lengths[codes] > 0)
-        return self._many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
+        return self._find_many(self._index(strand).find_within, codes, starts, np.where(is_whole, _END, ends))
 
     def exact_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`exact` for many regions."""
-        return self._many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
+        """Find the features of many regions as `exact` does: pairs of shape (n,), int64."""
+        return self._find_many(self._index(strand).find_exact, *self._places(contigs, starts, ends))
 
     def aligned_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`aligned_5p` for many regions."""
-        return self._many(partial(self._by_end, strand, True, True), *self._places(contigs, starts, ends))
+        """Find the features of many regions as `aligned_5p` does: pairs of shape (n,), int64."""
+        return self._find_many(partial(self._find_by_end, strand, True, True), *self._places(contigs, starts, ends))
 
     def aligned_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`aligned_3p` for many regions."""
-        return self._many(partial(self._by_end, strand, False, True), *self._places(contigs, starts, ends))
+        """Find the features of many regions as `aligned_3p` does: pairs of shape (n,), int64."""
+        return self._find_many(partial(self._find_by_end, strand, False, True), *self._places(contigs, starts, ends))
 
     def within_5p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within_5p` for many regions."""
-        return self._many(partial(self._by_end, strand, True, False), *self._places(contigs, starts, ends))
+        """Find the features of many regions as `within_5p` does: pairs of shape (n,), int64."""
+        return self._find_many(partial(self._find_by_end, strand, True, False), *self._places(contigs, starts, ends))
 
     def within_3p_many(self, contigs: Iterable[str], starts: Any, ends: Any, strand: str | None = None) -> Pairs:
-        """`within_3p` for many regions."""
-        return self._many(partial(self._by_end, strand, False, False), *self._places(contigs, starts, ends))
+        """Find the features of many regions as `within_3p` does: pairs of shape (n,), int64."""
+        return self._find_many(partial(self._find_by_end, strand, False, False), *self._places(contigs, starts, ends))
 
     def take(self, rows: Numbers | Sequence[int]) -> Features:
         """The features of row numbers, such as those of `Pairs`."""
         return Features(self, rows)
 
     def _ask(self, find: Callable[..., list[int]], code: int, start: int, end: int, strand: str | None) -> Features:
-        """What a search among the rows of a contig finds."""
+        """Search among the rows of a contig."""
         low, high = self._table.offsets[code], self._table.offsets[code + 1]
         if code in self._circular:
-            found = self._around(partial(find, self.starts, self.ends, low, high), code, start, end)
+            found = self._find_around(partial(find, self.starts, self.ends, low, high), code, start, end)
         else:
             found = find(self.starts, self.ends, low, high, start, end)
         if _check_strand(strand) is not None:
@@ -330,11 +330,11 @@ class FeatureTable:
         for sign in _signs(strand):
             at_start = first == (sign == "+")
             given = (*self._ends(sign, at_start), code << _SHIFT, at_start)
-            found += self._around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
+            found += self._find_around(partial(find, *given), code, start, end) if code in self._circular else find(*given, start, end)
         return Features(self, sorted(found))
 
-    def _around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
-        return list(dict.fromkeys(row for turn in turns(start, end, self._circular[code]) for row in find(*turn)))
+    def _find_around(self, find: Callable[[int, int], Iterable[int]], code: int, start: int, end: int) -> list[int]:
+        return list(dict.fromkeys(row for turn in iter_turns(start, end, self._circular[code]) for row in find(*turn)))
 
     def _place(self, contig: str, start: int, end: int | None) -> tuple[int, int, int]:
         if not start and end is None and contig not in self._codes:
@@ -378,10 +378,10 @@ class FeatureTable:
         rows = np.flatnonzero((self.column("strand") == strand).to_numpy())
         return np.searchsorted(rows, offsets), rows
 
-    def _many(self, find: Find, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
+    def _find_many(self, find: Find, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         return find_around(find, self._lengths, codes, starts, ends) if self.manifest.circular else find(codes, starts, ends)
 
-    def _by_end(self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
+    def _find_by_end(self, strand: str | None, first: bool, aligned: bool, codes: Numbers, starts: Numbers, ends: Numbers) -> Pairs:
         """The features with their first (5') or last (3') end at that of a query, or in it."""
         found = []
         for sign in _signs(strand):
@@ -405,10 +405,10 @@ class FeatureTable:
             codes = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
             keys = (codes << _SHIFT) + self.numbers("start" if at_start else "end")[rows]
             order = np.argsort(keys, kind="stable")
-            self._by_ends[key] = _packed(keys[order]), _packed(rows[order])
+            self._by_ends[key] = _pack(keys[order]), _pack(rows[order])
         return self._by_ends[key]
 
-    def _along(self, transcripts: Numbers) -> Numbers:
+    def _order_along(self, transcripts: Numbers) -> Numbers:
         """A number for each part of a transcript that grows from its 5' to its 3' end."""
         starts, table = self.numbers("start"), self.siblings["transcript"]
         if self.manifest.circular:
@@ -420,15 +420,15 @@ class FeatureTable:
         """The rows whose column of a parent (`gene`, `transcript`) is a row, by their numbers from the 5' end."""
         if parent not in self._children:
             parents = self.numbers(parent)
-            along = (self._along(parents), self.numbers("number")) if parent == "transcript" else ()
+            along = (self._order_along(parents), self.numbers("number")) if parent == "transcript" else ()
             order = np.lexsort((*along, parents))
             count = len(self.siblings[parent])
-            self._children[parent] = _packed(order), _packed(np.searchsorted(parents[order], np.arange(count + 1)))
+            self._children[parent] = _pack(order), _pack(np.searchsorted(parents[order], np.arange(count + 1)))
         children, bounds = self._children[parent]
         return children[bounds[row]:bounds[row + 1]]
 
 
-def _packed(numbers: Numbers) -> array[int]:
+def _pack(numbers: Numbers) -> array[int]:
     return array("q", numbers.astype(np.int64, copy=False).tobytes())
 
 

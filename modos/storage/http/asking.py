@@ -1,4 +1,4 @@
-"""One answer of a server, in a bounded time, from the host that was asked and from no other."""
+"""Requests that get one answer of a server, in a bounded time, from the host that was asked and from no other."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ask(method: str, url: str, *, limit: int, timeout: tuple[float, float], dead
         The server cannot be reached.
     """
     end = time.monotonic() + deadline
-    return _within(deadline, url, lambda: _follow(method, url, limit, end, {"timeout": timeout, **options}))
+    return _run_within(deadline, url, lambda: _follow(method, url, limit, end, {"timeout": timeout, **options}))
 
 
 def read_json(body: bytes) -> Any:
@@ -52,7 +52,7 @@ def read_json(body: bytes) -> Any:
 
 
 def transport_reason(error: BaseException) -> str:
-    """What went wrong on a connection, in a few words."""
+    """Describe in a few words what went wrong on a connection."""
     text = str(error)
     for words in ("Connection refused", "Name or service not known", "timed out", "No route to host",
                   "Connection reset by peer", "Temporary failure in name resolution", "Remote end closed connection"):
@@ -77,7 +77,7 @@ def _follow(method: str, url: str, limit: int, end: float, options: dict[str, An
             with response:
                 if not response.is_redirect:
                     return response.status_code, _read(response.raw, limit, end)
-                url = _next(method, url, response.headers["Location"])
+                url = _find_target(method, url, response.headers["Location"])
     raise ProtocolError(f"{url} redirects again and again")
 
 
@@ -91,8 +91,8 @@ def _read(raw: Any, limit: int, end: float) -> bytes:
     return b"".join(parts)
 
 
-def _next(method: str, url: str, location: str) -> str:
-    """Where a redirect leads: on the same host, and not to a less safe connection."""
+def _find_target(method: str, url: str, location: str) -> str:
+    """Return where a redirect leads: on the same host, and not to a less safe connection."""
     try:
         target = urljoin(url, location)
     except ValueError:
@@ -108,8 +108,8 @@ def _next(method: str, url: str, location: str) -> str:
     return target
 
 
-def _within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
-    """What some work gives; it is left alone where it takes longer, as bytes of a header that trickle have no deadline."""
+def _run_within(seconds: float, url: str, work: Callable[[], tuple[int, bytes]]) -> tuple[int, bytes]:
+    """Run some work; it is abandoned where it takes longer, as a header that trickles has no deadline of its own."""
     results: list[tuple[int, bytes]] = []
     errors: list[BaseException] = []
 

@@ -1,4 +1,4 @@
-"""How slowly an answer may come: who waits for a server has to get something for it, or goes."""
+"""Limit on how slowly an answer may come: a client that waits for a server gets something for it, or gives up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ LEAST = 1 << 16  # bytes have to come; a whole answer that is smaller has to com
 
 
 class Pace:
-    """What came of an answer, and how long it was waited for; the time that is spent with what came does not count."""
+    """Bytes that came of an answer and the seconds spent waiting for them; time spent on processing them does not count."""
 
     def __init__(self) -> None:
         self.begin()

@@ -16,7 +16,7 @@ from modos.storage.http.reach import check_peer
 
 
 class _Paced(io.RawIOBase):
-    """What comes on a connection, at a pace."""
+    """Reader of a connection, at a pace."""
 
     def __init__(self, raw: Any):
         self._raw, self._pace = raw, Pace()
@@ -48,7 +48,7 @@ class _Response(http.client.HTTPResponse):
 
 
 class _Watched:
-    """Of a connection: the server that the user named, beside which nothing internal is asked."""
+    """Connection beside the server that the user named: nothing more internal than that server is asked."""
 
     response_class = _Response
     server: str | None = None

@@ -1,4 +1,4 @@
-"""How far the addresses of a host reach: where a server may send those who have named it, and where not.
+"""Reach of the addresses of a host: where a server may send those who have named it, and where not.
 
 What comes from the network and says where a client is to go next must not
 send it to places that only the client can reach: to itself, to the metadata
@@ -69,7 +69,7 @@ def check_peer(host: str, address: str, server: str) -> None:
 
 
 def _is_proxied(url: str) -> bool:
-    """Whether a proxy goes there in the client's place: names are its to look up then."""
+    """Return whether a proxy goes there in the client's place: names are its to look up then."""
     from requests.utils import get_environ_proxies
 
     return bool(get_environ_proxies(url).get(urlsplit(url).scheme.lower()))
@@ -94,7 +94,7 @@ def _parse(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
 
 
 def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    address = _within(address)
+    address = _embedded_address(address)
     if address.is_link_local or address.is_multicast or address in _METADATA:
         return _LINK_LOCAL
     if address.is_loopback or address.is_unspecified:
@@ -102,7 +102,7 @@ def _reach_of(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
     return _PUBLIC if address.is_global else _PRIVATE
 
 
-def _within(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+def _embedded_address(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address that one of IPv6 leads to, where it does; else itself."""
     if not isinstance(address, ipaddress.IPv6Address):
         return address

@@ -27,16 +27,18 @@ class Adapter(HTTPAdapter):
         self.poolmanager.pool_classes_by_scheme = pools(server)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
+        """Return the manager of a proxy, with pools of such connections."""
         manager = super().proxy_manager_for(proxy, **options)
         if not proxy.lower().startswith("socks"):
             manager.pool_classes_by_scheme = pools(None)  # the proxy looks names up
         return manager
 
     def send(self, *request: Any, **options: Any) -> requests.Response:
+        """Send a request; the errors of redirects that were refused come as they are."""
         try:
             response = super().send(*request, **options)
         except requests.RequestException as error:
-            raise _own(error) or error from None
+            raise _find_own_error(error) or error from None
         if response.is_redirect:
             response.close()
             response.raw = io.BytesIO()
@@ -53,15 +55,15 @@ def _check_address(response: requests.Response) -> None:
         raise ProtocolError(f"{response.url.partition('?')[0]} redirects to what is no address", "is it the right server?") from None
 
 
-def _own(error: BaseException | None) -> ModosError | None:
-    """What we said ourselves, below what requests and urllib3 say of it."""
+def _find_own_error(error: BaseException | None) -> ModosError | None:
+    """Find our own error below those of requests and urllib3."""
     while error is not None and not isinstance(error, ModosError):
         error = error.__cause__ or error.__context__
     return error
 
 
 def mount(session: requests.Session, server: str | None = None, **options: Any) -> requests.Session:
-    """Have a session use such connections."""
+    """Make a session use such connections."""
     for scheme in ("http://", "https://"):
         session.mount(scheme, Adapter(server, **options))
     return session

@@ -1,4 +1,4 @@
-"""Processes of their own for libraries that may abort, take all memory or write to stderr where what they read is damaged.
+"""Child processes for libraries that may abort, take all memory or write to stderr where what they read is damaged.
 
 They are new processes, not forks of one that may have threads. One that works
 on request is started when it is first needed, kept for the next, and ends by
@@ -63,7 +63,7 @@ class Child:
         self._code = 0
 
     def call(self, text: str, name: object) -> None:
-        """Have the function called.
+        """Call the function in the child.
 
         Parameters
         ----------
@@ -122,7 +122,7 @@ class Child:
             self._end()
 
     def _end(self) -> int:
-        """How the process has ended."""
+        """End the process and describe how it ended."""
         process, self._process = self._process, None
         if process is not None:
             assert process.stdin and process.stdout

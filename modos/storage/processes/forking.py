@@ -1,4 +1,4 @@
-"""What a process that was forked makes anew: locks, connections, and what else it must not share with its parent."""
+"""State that a forked process makes anew: locks, connections, and all else that it must not share with its parent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the C library treats memory that is freed."""
+"""Settings of the C library for memory that is freed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ _LARGEST = (32 << 20) - (64 << 10)  # bytes: the most that glibc takes as a meas
 
 
 def keep_freed() -> None:
-    """Have freed blocks of megabytes kept for the next ones.
+    """Keep freed blocks of megabytes for the next allocations.
 
     Else each is fetched from the system and given back, which takes longer
     than what is done with it. glibc goes by the largest block that was freed
@@ -16,7 +16,7 @@ def keep_freed() -> None:
 
 
 def share_freed() -> None:
-    """Have the threads of a process that runs for long use few heaps, and none of them keep megabytes at its end; see mallopt(3)."""
+    """Make the threads of a long-running process share few heaps that give megabytes back; see mallopt(3)."""
     _ask_library("mallopt", -8, 4)  # M_ARENA_MAX
     _ask_library("mallopt", -1, 2 << 20)  # M_TRIM_THRESHOLD
 

@@ -1,4 +1,4 @@
-"""Marks on things under way, that tell whether the process that made them is still at it.
+"""Marks on work under way, which tell whether the process that made them still runs.
 
 A mark is such as `9f3a01c25be0c1d2-4711-a07f33c1129221a`: where the process
 runs (machine, time it was started, namespace of process numbers), its number,
@@ -40,7 +40,7 @@ def release(mark: str) -> None:
 
 
 def is_at_work(mark: str) -> bool | None:
-    """Whether the process that made a mark is still at what it was for; None where it cannot be looked into."""
+    """Return whether the process that made a mark is still at what it was for; None where it cannot be looked into."""
     match, own = _MARK.fullmatch(mark), os.getpid()
     if match is None or match["place"] != _place(own):
         return None
@@ -51,7 +51,7 @@ def is_at_work(mark: str) -> bool | None:
 
 
 def is_abandoned(mark: str, age: float, limit: float = ABANDONED_AFTER) -> bool:
-    """Whether nobody works on what has this mark any more.
+    """Return whether nobody works on what has this mark any more.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def is_abandoned(mark: str, age: float, limit: float = ABANDONED_AFTER) -> bool:
 
 @cache
 def _place(pid: int) -> str:
-    """Where this process runs: processes with the same see each other by their numbers."""
+    """Identify where this process runs: processes with the same place see each other by their numbers."""
     boot, namespace = Path("/proc/sys/kernel/random/boot_id"), ""
     started = boot.read_text().strip() if boot.exists() else f"{uuid.getnode():x}"
     with suppress(OSError):
@@ -94,7 +94,7 @@ def _is_running(pid: int, start: str) -> bool | None:
 
 
 def _sees_own_processes() -> bool:
-    """Whether /proc has the numbers that this process knows others by."""
+    """Return whether /proc has the numbers that this process knows others by."""
     with suppress(OSError):
         return os.readlink("/proc/self") == str(os.getpid())
     return False

@@ -1,4 +1,4 @@
-"""What a library that is written in Rust does where it gives up: it panics, which is no Exception, and passes every handler."""
+"""Panics of libraries that are written in Rust: these are no Exception, and pass every handler."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from modos.errors import IntegrityError
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether an error is the panic of a library; each has a type of its own for it."""
+    """Return whether an error is the panic of a library; each has a type of its own for it."""
     return type(error).__name__ == "PanicException"
 
 
 @contextmanager
-def panics_told(source: object, hint: str = "copy it again") -> Iterator[None]:
+def translate_panics(source: object, hint: str = "copy it again") -> Iterator[None]:
     """Raise IntegrityError, with the name of the file that is read, where a library panics."""
     try:
         yield

@@ -1,0 +1,92 @@
+"""Docstrings of public functions, methods and classes are there, and those that return arrays say of what shape and dtype."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import modos
+
+PACKAGE = Path(modos.__file__).parent
+EXEMPT = {"metadata", "object", "cli"}  # packages whose docstrings are not checked yet
+GENERATED = {"datamodel.py"}
+FIRST_WORDS = re.compile(r"(Who|Whoever|What|Whether|Have|That|How)\b")  # a summary starts with a verb or a noun
+# in annotations, with the aliases of tracks and reference
+ARRAY = re.compile(r"\b(ndarray|NDArray|Floats|Places|Spans|Numbers|Arrays|Pairs|Rows|Runs)\b")
+SHAPE = re.compile(r"\bshape\b|\((?:[\w-]+,|[\w-]+(?:, [\w-]+)+)\)")  # or as (n,), (2, n), (regions, tracks, width)
+DTYPE = re.compile(r"\b(bool|dtypes?|u?int(?:8|16|32|64)|float(?:16|32|64))\b")
+
+
+class Definition(NamedTuple):
+    name: str  # below the package, with its file
+    node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+    @property
+    def docstring(self) -> str:
+        return ast.get_docstring(self.node) or ""
+
+    @property
+    def returns_array(self) -> bool:
+        returns = None if isinstance(self.node, ast.ClassDef) else self.node.returns
+        return returns is not None and ARRAY.search(ast.unparse(returns)) is not None
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted(PACKAGE.rglob("*.py"))
+            if path.relative_to(PACKAGE).parts[0] not in EXEMPT and path.name not in GENERATED]
+
+
+def public(nodes: list[ast.stmt], name: str) -> Iterator[Definition]:
+    """Yield what a module or a class defines under a public name, in branches of an `if`, too."""
+    for node in nodes:
+        if isinstance(node, ast.If):
+            yield from public([*node.body, *node.orelse], name)
+        elif isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and not node.name.startswith("_"):
+            yield Definition(f"{name}{node.name}", node)
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{name}{node.name}.")
+
+
+def definitions(path: Path) -> list[Definition]:
+    return list(public(ast.parse(path.read_text(encoding="utf-8")).body, f"{path.relative_to(PACKAGE)}: "))
+
+
+PUBLIC = [definition for path in sources() for definition in definitions(path)]
+
+
+def test_there_is_something_to_check():
+    assert len(PUBLIC) > 500 and sum(definition.returns_array for definition in PUBLIC) > 50
+
+
+def test_packages_that_are_exempt_exist():
+    assert {name for name in EXEMPT if (PACKAGE / name).is_dir()} == EXEMPT
+
+
+def test_public_names_have_docstrings():
+    assert [definition.name for definition in PUBLIC if not definition.docstring] == []
+
+
+def test_docstrings_start_with_a_verb_or_a_noun():
+    assert [definition.name for definition in PUBLIC if FIRST_WORDS.match(definition.docstring)] == []
+
+
+@pytest.mark.parametrize("pattern", [SHAPE, DTYPE], ids=["shape", "dtype"])
+def test_functions_that_return_arrays_state(pattern):
+    arrays = [definition for definition in PUBLIC if definition.returns_array]
+    assert [definition.name for definition in arrays if not pattern.search(definition.docstring)] == []
+
+
+@pytest.mark.parametrize(("docstring", "has_shape", "has_dtype"), [
+    ("The values of a region: shape (bases,), float32.", True, True),
+    ("Read windows.\n\nReturns\n-------\nndarray\n    float32, (regions, tracks, width).", True, True),
+    ("Spans on the axis, (2, n).", True, False),
+    ("Row numbers; int64.", False, True),
+    ("The values (of a region) in [start, end).", False, False),
+])
+def test_what_states_shape_and_dtype(docstring, has_shape, has_dtype):
+    assert (bool(SHAPE.search(docstring)), bool(DTYPE.search(docstring))) == (has_shape, has_dtype)
