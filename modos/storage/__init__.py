@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modos.errors import InvalidInputError
-from modos.storage.base import ByteRange, ObjectInfo, Partial, Readable, Storage, check_key
-from modos.storage.local import LocalStorage
+if TYPE_CHECKING:
+    from modos.storage.base import ByteRange, ObjectInfo, Partial, Readable, Storage, check_key
 
 __all__ = ["ByteRange", "ObjectInfo", "Partial", "Readable", "Storage", "check_key", "open_storage"]
 
 _PEER_CALLS = ("connect_s3", "list_remote_modos")  # of sdsc-ordes modos, which has them here
-
 
 
 def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict[str, Any] | None = None) -> Storage:
@@ -33,6 +31,9 @@ def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict[
     s3_kwargs
         Further arguments of s3fs.S3FileSystem, such as `anon`, `key`, `secret`.
     """
+    from modos.errors import InvalidInputError
+    from modos.storage.local import LocalStorage
+
     text = str(url)
     if text.startswith("s3://"):
         from modos.storage.s3 import S3Storage
@@ -43,7 +44,10 @@ def open_storage(url: str | Path, *, s3_url: str | None = None, s3_kwargs: dict[
     return LocalStorage(Path(text))
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> Any:  # so that who starts a process, and stores nothing, does not wait for this
+    if name in __all__:
+        value = globals()[name] = getattr(import_module("modos.storage.base"), name)
+        return value
     if name in _PEER_CALLS:
         return getattr(import_module("modos.catalog.peer_calls"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
