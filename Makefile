@@ -27,7 +27,7 @@ docs: $(VENV)/.docs
 	@echo "the pages are in build/site: open build/site/index.html"
 
 bench: $(VENV)/.test
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python tests/benchmarks/run.py
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python benchmarks/run.py
 
 schema: $(VENV)/.test
 	$(VENV)/bin/python schema/generate.py

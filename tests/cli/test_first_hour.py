@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from ..terminal import on_a_terminal
+from tests.support.terminal import on_a_terminal
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from . import console
-from .console import Command, console_blocks, matches, python_blocks, run
+from tests.support import console
+from tests.support.console import Command, console_blocks, matches, python_blocks, run
 
 PAGE = """\
 # A page

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from .console import console_blocks, python_blocks, run
+from tests.support.console import console_blocks, python_blocks, run
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]

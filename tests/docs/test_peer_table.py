@@ -13,7 +13,7 @@ import typer
 
 from modos.cli.app import app
 from modos.cli.peer import FLAGS, OPTIONS_FOR_ARGUMENTS
-from tests.peer_layout import run_peer
+from tests.support.peer_layout import run_peer
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "sdsc-modos.md"
 

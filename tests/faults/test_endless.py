@@ -16,7 +16,7 @@ from modos.formats import FORMATS
 from modos.genomics.index import open_stream
 from modos.genomics.index.bgzf import PAYLOAD, compress
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 MEMORY = 1500 << 20  # bytes that a client may address
 MOST_SENT = 700 << 20

@@ -26,7 +26,7 @@ from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.genomics.verification import Recorded, check_blocks, verify
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 FILES = ("demo1.cram", "demo2.bam", "calls.vcf.gz", "cohort.bcf")
 TOKEN = "a-token-of-many-letters"

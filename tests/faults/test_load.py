@@ -12,7 +12,7 @@ from modos.api import MODO
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
 
-from ..load import Load, check_flat, serving
+from tests.support.load import Load, check_flat, serving
 
 BASES = 8_000_000
 

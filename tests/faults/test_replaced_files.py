@@ -15,7 +15,7 @@ from modos.server.run import BackgroundServer
 from modos.object.finding import served_file
 from modos.storage import open_storage
 
-from ..hard_files import CASES, index_variants
+from tests.support.hard_files import CASES, index_variants
 
 
 def cut_between_records(path) -> None:

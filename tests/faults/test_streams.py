@@ -28,7 +28,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.genomics.sources import HtsgetSource
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 REGION = "chr1:5,000-35,000"
 

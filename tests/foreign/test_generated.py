@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from .. import hard_text
-from ..hard_files import reblock
+from tests.support import hard_text
+from tests.support.hard_files import reblock
 from .comparing import Comparer
 from .files import Foreign
 from .known import KNOWN

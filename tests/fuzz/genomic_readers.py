@@ -32,7 +32,7 @@ from modos.genomics.writer import OutputFormat
 from ..foreign.asking import Asked, bytes_of, texts
 from ..foreign.files import Form
 from ..foreign.oracle import Oracle, Refused, lines_of
-from ..hard_files import reblock, write_reads, write_variants
+from tests.support.hard_files import reblock, write_reads, write_variants
 from .bundles import Steps, bundled, unbundled
 from .trying import Target
 

@@ -236,7 +236,7 @@ def _annotation() -> tuple[Any, dict[str, bytes]]:
     from modos.reference.annotation_store import add_annotation, annotation_key
     from modos.reference.locate import open_store
 
-    from ..unit.test_annotations import CHR1, CHR2, GENCODE
+    from tests.unit.reference.annotations.test_annotation import CHR1, CHR2, GENCODE
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "a.fa").write_text(f">chr1\n{CHR1}\n>chr2\n{CHR2}\n")

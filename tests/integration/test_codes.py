@@ -26,8 +26,8 @@ from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 
-from ..terminal import on_a_terminal
-from ..unit.test_codes_index import CELLS, TAXA
+from tests.support.terminal import on_a_terminal
+from tests.unit.codes.test_index import CELLS, TAXA
 
 MODOS = (sys.executable, "-c", "from modos.cli import main; main()")
 TOKEN = "a-token-of-at-least-16-characters"

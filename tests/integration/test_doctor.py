@@ -16,7 +16,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 
-from ..proxy import Answer, Proxy
+from tests.support.proxy import Answer, Proxy
 
 
 def found(*asked, **options):

@@ -25,7 +25,7 @@ from modos.server.run import BackgroundServer
 from modos.genomics.sources import htsget_source
 from modos.storage import open_storage
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}
 REGIONS = ["chr1:5,000-9,000", "chr2", ["chr1:1-3000", "chr2:100-200"], None]
@@ -304,7 +304,7 @@ def test_no_plain_file_is_written_on_the_way(example, tmp_path, key, stack, monk
 
 def test_a_region_opens_few_segments(tmp_path, key, monkeypatch):
     """And fetches few bytes: no more than the plain file takes, and the segments at the edges."""
-    from ..hard_files import CONTIGS, index_reads, write_reads
+    from tests.support.hard_files import CONTIGS, index_reads, write_reads
 
     modo = MODO(tmp_path / "ex")
     modo.add_element({"id": "a", "@type": "AlignmentSet"}, index_reads(write_reads(tmp_path / "a.bam", CONTIGS, 60_000)).path)

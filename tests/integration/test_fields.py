@@ -32,8 +32,8 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.genomics.sources import HtsgetSource
 
-from ..fields_oracle import FIELDS, left, sam
-from ..proxy import Proxy
+from tests.support.fields_oracle import FIELDS, left, sam
+from tests.support.proxy import Proxy
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)

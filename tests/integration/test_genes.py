@@ -19,7 +19,7 @@ from modos.server.run import BackgroundServer
 from modos.object.finding import served_file
 from modos.storage import open_storage
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 if not shutil.which("samtools") or not shutil.which("bcftools"):
     pytest.skip("samtools and bcftools are not installed", allow_module_level=True)

@@ -18,7 +18,7 @@ from modos.storage import open_storage
 from modos.genomics.sources import HtsgetSource
 from modos.genomics.writer import OutputFormat
 
-from ..hard_files import CASES, File, some_regions, text_of
+from tests.support.hard_files import CASES, File, some_regions, text_of
 
 
 class Served:

@@ -15,8 +15,8 @@ from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import generate
 from modos.errors import IntegrityError, RemoteError
 
-from ..hard_files import File
-from ..unit.test_index_fit import KINDS, without
+from tests.support.hard_files import File
+from tests.unit.genomics.index.test_fit import KINDS, without
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ from modos.object.finding import served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 MODOS = str(Path(sys.executable).parent / "modos")
 OTHER = SecretKey(bytes(range(1, 33)))

@@ -22,8 +22,8 @@ from modos.genomics.planning import Planner
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 
-from ..hard_files import CASES
-from ..proxy import Proxy
+from tests.support.hard_files import CASES
+from tests.support.proxy import Proxy
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, RegionError
-from tests.peer_layout import write_object
+from tests.support.peer_layout import write_object
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 

@@ -25,7 +25,7 @@ from modos.reference.cache import cache_folder
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from tests.peer_layout import checksum, consolidate, run_peer, write_array, write_object
+from tests.support.peer_layout import checksum, consolidate, run_peer, write_array, write_object
 
 NOW = {"assay/a": {"@type": "Assay", "name": "a", "omics_type": ["GENOMICS"]}}
 

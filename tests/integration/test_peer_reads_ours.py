@@ -14,7 +14,7 @@ import zarr
 
 from modos.encryption.keys import SecretKey
 from modos.object.modo import MODO
-from tests.peer_layout import run_peer
+from tests.support.peer_layout import run_peer
 
 READ = """
 import json, sys

@@ -16,7 +16,7 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import AccessError, ModosError, NotFoundError
 from modos.object.finding import served_file
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 URL, FILES, REGION = f"s3://{BUCKET}/ex", ("demo1.cram", "demo2.bam", "calls.vcf.gz"), "chr1:1-20,000"
 WAYS = {"s3": lambda stack: {"services": {"s3": stack.s3}}, "endpoint": lambda stack: {"endpoint": stack.endpoint}}

@@ -26,7 +26,7 @@ from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 from modos.storage.url import AnywhereStorage
 
-from ..proxy import Proxy
+from tests.support.proxy import Proxy
 
 BASES = {"chr1": "ACGTNRYacgtn" * 900, "chr2": "TTGACCA" * 700}
 MD5 = {name: hashlib.md5(bases.upper().encode()).hexdigest() for name, bases in BASES.items()}

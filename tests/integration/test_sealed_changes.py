@@ -18,7 +18,7 @@ from modos.encryption.stored import read_stored_header
 from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, NotFoundError
 from modos.storage import open_storage
 
-from ..hard_files import CONTIGS, index_reads, write_reads
+from tests.support.hard_files import CONTIGS, index_reads, write_reads
 
 ME, HER, NEW = SecretKey.random(), SecretKey.random(), SecretKey.random()
 OF_SEALED = ("plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender")

@@ -16,7 +16,7 @@ from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.remote.served import ServedStorage
 
-from ..proxy import Answer, Proxy
+from tests.support.proxy import Answer, Proxy
 
 TOKEN = "a-token-of-many-letters"
 

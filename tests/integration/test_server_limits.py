@@ -26,7 +26,7 @@ from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
-from ..provider import Provider
+from tests.support.provider import Provider
 
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"
 

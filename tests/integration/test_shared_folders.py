@@ -21,7 +21,7 @@ from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.modes import file_mode
 
-from ..hard_files import CASES
+from tests.support.hard_files import CASES
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 LAB, A, B, STRANGER = 61_000, 61_001, 61_002, 61_003

@@ -7,7 +7,7 @@ import re
 import pytest
 import typer
 
-from tests.hostile_text import CONTIG, FILE, NAME, STORED, TEXT, hostile_server, make, obeyed, run_all
+from tests.support.hostile_text import CONTIG, FILE, NAME, STORED, TEXT, hostile_server, make, obeyed, run_all
 from modos.cli.app import app
 
 HERE = "http://127.0.0.1:PORT"

@@ -14,7 +14,7 @@ import pytest
 
 from modos.api import MODO
 
-from ..provider import Provider
+from tests.support.provider import Provider
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = int(os.environ.get("MODOS_TEST_PORT", "18080"))  # the first of ten for each worker and stack

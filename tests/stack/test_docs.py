@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..docs.console import console_blocks, run
+from tests.support.console import console_blocks, run
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.stack

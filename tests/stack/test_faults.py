@@ -19,7 +19,7 @@ import pytest
 from modos.api import MODO
 from modos.errors import ModosError
 
-from ..proxy import Answer, Proxy
+from tests.support.proxy import Answer, Proxy
 from .conftest import ALICE
 
 pytestmark = pytest.mark.stack

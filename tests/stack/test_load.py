@@ -9,7 +9,7 @@ import pytest
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
 
-from ..load import Load, check_flat, serving
+from tests.support.load import Load, check_flat, serving
 
 pytestmark = pytest.mark.stack
 PLACE = "s3://modos-demo/load/refs"

@@ -11,7 +11,7 @@ from modos.object.modo import MODO
 from modos.reference.adding import read_sequences
 from modos.tracks.loading import source_size
 
-from .test_reference_store import write_twobit
+from tests.unit.reference.test_store import write_twobit
 
 
 class Counted:

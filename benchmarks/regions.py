@@ -28,7 +28,7 @@ from modos.genomics.sources import htsget_source
 from modos.genomics.writer import OutputFormat
 from streaming import MODOS, peak_memory, run, serving, write_bam
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from proxy import Proxy  # noqa: E402
 
 HTSGET = str(Path(sys.executable).with_name("htsget"))

@@ -1,6 +1,6 @@
 """Benchmarks, side by side with what a user would use instead. Run with `make bench`; prints ratios and limits.
 
-`make bench` runs all; `python tests/benchmarks/run.py metadata` runs one.
+`make bench` runs all; `python benchmarks/run.py metadata` runs one.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from modos.tracks.frames import check_frame
 from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 
-PROGRAM = Path(__file__).parents[1] / "hostile_chunks.py"
+PROGRAM = Path(__file__).parents[2] / "support/hostile_chunks.py"
 MEMORY = 3 << 30
 
 READ = """

@@ -22,7 +22,7 @@ from modos.encryption.keys import SecretKey
 from regions import write_short_reads
 from streaming import MODOS
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from proxy import Proxy  # noqa: E402
 
 PACKAGE = [sys.executable, "-m", "crypt4gh"]

@@ -14,7 +14,7 @@ from modos.errors import InvalidInputError, SchemaError
 from modos.formats import FORMATS
 from modos.metadata.model.schema import tables
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[4]
 
 
 def test_the_generated_files_are_current():

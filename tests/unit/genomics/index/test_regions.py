@@ -23,7 +23,7 @@ from modos.genomics.index import parse_index, plan_regions
 from modos.genomics.region import Region
 from modos.storage import ByteRange
 
-from ..hard_files import CASES, CONTIGS, WITHOUT_CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants
+from tests.support.hard_files import CASES, CONTIGS, WITHOUT_CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants
 
 
 @pytest.fixture(scope="module", params=[name for name in CASES if name not in WITHOUT_CONTIGS])

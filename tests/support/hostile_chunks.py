@@ -2,7 +2,7 @@
 
 What is decoded has every byte written, whatever was in the memory before.
 
-`python tests/hostile_chunks.py SEED ROUNDS` prints how many were refused and how many were decoded.
+`python tests/support/hostile_chunks.py SEED ROUNDS` prints how many were refused and how many were decoded.
 """
 
 import ctypes

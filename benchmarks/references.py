@@ -23,7 +23,7 @@ from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from proxy import Proxy  # noqa: E402
 
 ROWS = 1_000_000

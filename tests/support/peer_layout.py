@@ -16,7 +16,7 @@ import pytest
 
 DATES = {"creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 PEER = "MODOS_PEER_PYTHON"  # a Python that has sdsc-ordes modos
-_INSTALLED = Path(__file__).resolve().parent.parent / ".venv-peer"  # by `make test`
+_INSTALLED = Path(__file__).resolve().parents[2] / ".venv-peer"  # by `make test`
 
 
 def _find_python() -> str | None:

@@ -24,7 +24,7 @@ from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.tracks.data import Values
 from modos.tracks.wiggle import read_text
 
-sys.path.append(str(Path(__file__).resolve().parent.parent))
+sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
 from proxy import Proxy  # noqa: E402
 
 BIN = Path(sys.executable).parent

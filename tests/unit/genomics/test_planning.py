@@ -17,7 +17,7 @@ from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.genomics.sources import StorageSource
 
-from ..hard_files import CASES
+from tests.support.hard_files import CASES
 
 REGION = Region("chr1", 100_000, 101_000)
 

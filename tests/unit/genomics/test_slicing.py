@@ -20,8 +20,8 @@ from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
 
-from ..foreign.asking import bytes_of
-from ..hard_files import CASES, File, run, some_regions
+from tests.foreign.asking import bytes_of
+from tests.support.hard_files import CASES, File, run, some_regions
 
 NAMES = [name for name in CASES if name.startswith(("bam", "bcf", "vcf"))]
 

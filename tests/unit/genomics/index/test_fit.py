@@ -18,7 +18,7 @@ from modos.genomics.index import bgzf, parse_index
 from modos.genomics.index.fit import check_contigs_covered, check_fit
 from modos.genomics.proving import check_records
 
-from ..hard_files import (
+from tests.support.hard_files import (
     CASES, CONTIGS, MANY, File, cram, index_reads, index_variants, overlaps, run, some_regions, write_reads, write_variants,
 )
 

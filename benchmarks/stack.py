@@ -28,7 +28,7 @@ from encryption import peak
 from regions import write_short_reads
 from streaming import MODOS
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 PORT = 19080
 URL, S3 = f"http://localhost:{PORT}", f"http://localhost:{PORT + 1}"
 SIZE = 1_000_000_000

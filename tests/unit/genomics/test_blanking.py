@@ -22,7 +22,7 @@ from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
 
-from ..fields_oracle import FIELDS, left, sam, spelled_out
+from tests.support.fields_oracle import FIELDS, left, sam, spelled_out
 
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
