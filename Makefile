@@ -3,13 +3,18 @@ VENV := .venv
 PEER := .venv-peer
 PIP := $(VENV)/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-all stack test-stack docs bench schema clean
+.PHONY: demo check test test-all stack test-stack docs bench schema clean
 
 demo: $(VENV)/.demo
 	$(VENV)/bin/modos demo
 
+check: $(VENV)/.test $(VENV)/.check
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
 test: $(VENV)/.test | $(PEER)/.done
-	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
+	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_SEED=$${MODOS_SEED:-$$(date +%F)} $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
 
 test-all: $(VENV)/.test | $(PEER)/.done
 	PATH="$(CURDIR)/$(VENV)/bin:$$PATH" MODOS_ALL=1 ALL_FAULTS=1 $(VENV)/bin/python -m pytest -n 2 --dist worksteal -m "not stack"
@@ -45,6 +50,10 @@ $(VENV)/.stack: pyproject.toml constraints.txt | $(VENV)/bin/python
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable '.[demo,test]'
+	touch $@
+
+$(VENV)/.check: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(PIP) --editable '.[check]'
 	touch $@
 
 $(VENV)/.docs: pyproject.toml constraints.txt | $(VENV)/bin/python

@@ -2,14 +2,38 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+ALL = os.environ.get("MODOS_ALL", "") not in ("", "0")
+SEED = os.environ.get("MODOS_SEED", "0")
+
+
+def pytest_report_header():
+    """What is left out, and how to have it."""
+    return "all cases of sweeps" if ALL else f"sweeps: a sample (MODOS_SEED={SEED}); all with MODOS_ALL=1"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Of a sweep (a test of many cases) keep some cases: the same for the same seed, on all workers; with MODOS_ALL all of them."""
+    cases = defaultdict(list)
+    for item in items:
+        if not ALL and (mark := item.get_closest_marker("sweep")):
+            cases[item.nodeid.partition("[")[0], mark.args[0]].append(item)
+    left = {item for (_, most), found in cases.items() for item in sorted(found, key=_rank)[most:]}
+    if left:
+        config.hook.pytest_deselected(items=list(left))
+        items[:] = [item for item in items if item not in left]
+
+
+def _rank(item) -> bytes:
+    return hashlib.sha256(f"{SEED} {item.nodeid}".encode()).digest()
 
 
 @pytest.fixture(autouse=True)

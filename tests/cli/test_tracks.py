@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+pytestmark = pytest.mark.sweep(12)
+
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
 

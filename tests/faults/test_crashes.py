@@ -18,6 +18,8 @@ from .conftest import (
     check_whole, expected_files, fail, files, interrupted, killed_at, state, write_description,
 )
 
+pytestmark = pytest.mark.sweep(8)
+
 
 def add(bams, tmp_path):
     return lambda modo: modo.add_element({"id": "new", "@type": "AlignmentSet"}, bams / "b.bam", part_of="assay/a")

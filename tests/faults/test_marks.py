@@ -27,6 +27,8 @@ from modos.storage.s3 import S3Storage
 
 from .conftest import check_whole, expected_files, files, write_description
 
+pytestmark = pytest.mark.sweep(6)
+
 WRITER = """
 import json, sys
 from modos.storage.processes import ownership

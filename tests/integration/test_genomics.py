@@ -22,6 +22,8 @@ from modos.genomics import GenomicFile
 from modos.genomics.region import Region
 from modos.genomics.sources import Stream
 
+pytestmark = pytest.mark.sweep(8)
+
 if not shutil.which("samtools"):
     pytest.skip("samtools is not installed", allow_module_level=True)
 

@@ -23,6 +23,8 @@ from modos.tracks.frames import check_frame
 from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 
+pytestmark = pytest.mark.sweep(12)
+
 PROGRAM = Path(__file__).parents[2] / "support/hostile_chunks.py"
 MEMORY = 3 << 30
 

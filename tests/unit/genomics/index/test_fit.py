@@ -22,6 +22,8 @@ from tests.support.hard_files import (
     CASES, CONTIGS, MANY, File, cram, index_reads, index_variants, overlaps, run, some_regions, write_reads, write_variants,
 )
 
+pytestmark = pytest.mark.sweep(10)
+
 KINDS = {  # how a file of some records is made, with its index
     "bam": lambda folder, count: index_reads(write_reads(folder / "a.bam", CONTIGS, count)),
     "bam-csi": lambda folder, count: index_reads(write_reads(folder / "a.bam", CONTIGS, count), "-c"),
