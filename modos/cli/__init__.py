@@ -31,7 +31,7 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.completion import words_as_typed
+    from modos.cli.completion import join_words
     from modos.cli.output import guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.storage.processes.panics import is_panic
@@ -40,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        with words_as_typed():
+        with join_words():
             code = app(prog_name="modos", standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
         if code == EXIT_INTERRUPTED:
             show_end("interrupted")

@@ -11,12 +11,12 @@ import typer
 from modos.cli.completion import complete_element
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines
-from modos.cli.peer import taking
+from modos.cli.peer import accept_spellings
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
     from modos.object.modo import MODO
-    from modos.object.packets import Recipients
+    from modos.object.recipients import Recipients
 
 app = typer.Typer()
 
@@ -54,7 +54,7 @@ def keygen(
     say(f"made {secret} and {public}: {key.fingerprint}")
 
 
-@app.command(cls=taking("c4gh encrypt"))
+@app.command(cls=accept_spellings("c4gh encrypt"))
 def encrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
@@ -98,7 +98,7 @@ def encrypt(
         say(f"not encrypted, as arrays are not: {listing(plain)}")
 
 
-@app.command(cls=taking("c4gh decrypt"))
+@app.command(cls=accept_spellings("c4gh decrypt"))
 def decrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
@@ -120,10 +120,10 @@ def decrypt(
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
-        else f"nothing to do: {_none_encrypted(place, elements)}")
+        else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
-def _none_encrypted(place: str, elements: list[str] | None) -> str:
+def _format_none_encrypted(place: str, elements: list[str] | None) -> str:
     from modos.errors import listing
 
     return f"no file of {place} is encrypted" if not elements else f"not encrypted in {place}: {listing(elements)}"
@@ -159,7 +159,7 @@ def share(
     changed = modo.share(secret, public_key, elements)
     say(f"shared {count(len(changed), 'file')} of {place}" if changed
         else "nothing to do: they are recorded as recipients of every file already" if _has_encrypted(modo, elements)
-        else f"nothing to do: {_none_encrypted(place, elements)}")
+        else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -193,7 +193,7 @@ def revoke(
     done = "revoked for" if public_key else "encrypted anew"
     say(f"{done} {count(len(changed), 'file')} of {place}" if changed
         else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains"
-        if _has_encrypted(modo, elements) else f"nothing to do: {_none_encrypted(place, elements)}")
+        if _has_encrypted(modo, elements) else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -267,4 +267,4 @@ def verify(
         verified = modo.verify_encryption(secret, elements, progress=advance, sender_pubkey=sender or None)
     if as_json:
         show_json(verified)
-    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _none_encrypted(place, elements))
+    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _format_none_encrypted(place, elements))

@@ -36,7 +36,7 @@ _UNFIT = {"fish": r"(?!)", "bash": r"(?!)", "zsh": r"[\\'\"]"}  # what a word mu
 
 
 @contextmanager
-def words_as_typed() -> Iterator[None]:
+def join_words() -> Iterator[None]:
     """Give bash what it asks for: it breaks words at colons, and wants of an offer what comes after the last one of the word."""
     if os.environ.get("_MODOS_COMPLETE") != "complete_bash":
         yield
@@ -81,46 +81,46 @@ def _join(broken: list[str], current: int) -> tuple[list[str], int]:
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
     """Objects, and the folders on the way to them."""
-    def offered() -> Iterable[str]:
+    def find_offers() -> Iterable[str]:
         if _is_remote(incomplete):
             return _remote_objects(ctx, incomplete)
-        return [path if _is_object(path) else path + "/" for path in _way(incomplete)]
+        return [path if _is_object(path) else path + "/" for path in _list_ways(incomplete)]
 
-    return _offer(incomplete, offered)
+    return _offer(incomplete, find_offers)
 
 
 def complete_file(ctx: typer.Context, incomplete: str) -> list[str]:
     """Files of objects, by name and by element; objects, and the folders on the way to them."""
-    def offered() -> list[str]:
+    def find_offers() -> list[str]:
         if _is_remote(incomplete):
             places = _remote_objects(ctx, incomplete)
             within = [place for place in places if incomplete.startswith(place + "/")]
         else:
             within = [place for place in (_object_of(incomplete.rpartition("/")[0]),) if place]
-            places = [] if within else list(_way(incomplete))
+            places = [] if within else list(_list_ways(incomplete))
         ways = [place + "/" for place in places if place not in within]
         if len(ways) == 1 and _is_object(places[0]):
             within = places
         return ways + [file for place in within for file in _files(ctx, place)]
 
-    return _offer(incomplete, offered)
+    return _offer(incomplete, find_offers)
 
 
 def complete_element(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of elements of the object that is named before."""
-    return _offer(incomplete, lambda: sorted(_elements(ctx, _named(ctx))))
+    return _offer(incomplete, lambda: sorted(_elements(ctx, _find_object(ctx))))
 
 
 def complete_region(ctx: typer.Context, incomplete: str) -> list[str]:
     """Contigs of the file or the object that is named before."""
-    return _offer(incomplete, lambda: _contigs(ctx, _named(ctx)))
+    return _offer(incomplete, lambda: _contigs(ctx, _find_object(ctx)))
 
 
-def _offer(incomplete: str, offered: Callable[[], Iterable[str]]) -> list[str]:
+def _offer(incomplete: str, find_offers: Callable[[], Iterable[str]]) -> list[str]:
     """Of what is offered in time the words that begin so, and that the shell takes for no more than a word."""
     shell = os.environ.get("_MODOS_COMPLETE", "").removeprefix("complete_")
     unfit = re.compile(_UNFIT.get(shell, rf"(?!{_PLAIN})."))
-    words = _within_deadline(lambda: list(dict.fromkeys(offered()))) or []
+    words = _ask_within_deadline(lambda: list(dict.fromkeys(find_offers()))) or []
     return [word for word in words if word.startswith(incomplete) and word.isprintable() and not unfit.search(word)]
 
 
@@ -133,7 +133,7 @@ def _is_object(place: str) -> bool:
     return any(os.path.isfile(os.path.join(place, name)) for name in (_ROOT, "data.zarr/.zmetadata", "data.zarr/.zgroup"))
 
 
-def _way(incomplete: str) -> list[str]:
+def _list_ways(incomplete: str) -> list[str]:
     """The folders whose paths begin so; of a single one that is no object what is in it, too, as shells take a single offer for the end of a word."""
     found = list(_folders(incomplete))
     return found + list(_folders(found[0] + "/")) if len(found) == 1 and not _is_object(found[0]) else found
@@ -150,7 +150,7 @@ def _folders(incomplete: str) -> Iterator[str]:
     yield from (parent + slash + name for name in names)
 
 
-def _named(ctx: typer.Context) -> str:
+def _find_object(ctx: typer.Context) -> str:
     """The object that stands before; where an option waits for its value nothing is parsed, and the line itself is looked at."""
     parsed = next((str(ctx.params[name]) for name in _OBJECTS if ctx.params.get(name)), None)
     line = shlex.split(os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "") if parsed is None else ()
@@ -169,7 +169,7 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     if _is_remote(place):
         from modos.object.modo import MODO
 
-        return {key: attributes for key, attributes in MODO.open(place, **_where(ctx)).metadata.items() if "/" in key}
+        return {key: attributes for key, attributes in MODO.open(place, **_read_where(ctx)).metadata.items() if "/" in key}
     place = os.path.expanduser(_object_of(place))
     path = os.path.join(place, _ROOT)
     if not place or os.path.getsize(path) > _MAX_ROOT:
@@ -196,12 +196,12 @@ def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
 
     quiet_htslib()
     try:
-        modo, key = MODO.locate(os.path.expanduser(place), **_where(ctx))
+        modo, key = MODO.locate(os.path.expanduser(place), **_read_where(ctx))
         return modo.file(key).contigs
     except InvalidInputError:
-        modo = MODO.open(place, **_where(ctx))
+        modo = MODO.open(place, **_read_where(ctx))
     except ModosError:
-        modo = MODO.open(_object_of(place), **_where(ctx))
+        modo = MODO.open(_object_of(place), **_read_where(ctx))
     return _sequences(modo.metadata) or modo.open_genome().contigs
 
 
@@ -214,17 +214,17 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
     from modos.catalog.catalog import list_remote
 
     bucket = "/".join(incomplete.split("/")[:3]) if incomplete.count("/") > 2 else None
-    where = _where(ctx)
+    where = _read_where(ctx)
     return list_remote(None if where["endpoint"] else bucket, where["endpoint"], where["s3_kwargs"])
 
 
-def _where(ctx: typer.Context) -> Where:
+def _read_where(ctx: typer.Context) -> Where:
     given = ctx.find_root().params
     return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
             "s3_kwargs": {"anon": True} if given.get("anon") else None}
 
 
-def _within_deadline(ask: Callable[[], Any]) -> Any:
+def _ask_within_deadline(ask: Callable[[], Any]) -> Any:
     """What is answered in time; None else. The program ends without waiting for the rest."""
     answers: list[Any] = []
 

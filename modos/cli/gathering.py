@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.cli.input import choose, is_terminal
-from modos.cli.output import count, options, progress, progress_later, say, show, show_json
+from modos.cli.output import count, defer_progress, options, progress, say, show, show_json
 
 if TYPE_CHECKING:
     from modos.metadata.description import Matcher
@@ -58,7 +58,7 @@ def add_files(modo: MODO, files: list[Path], references: Sequence[str], parent: 
     if dry_run:
         show_plan(modo.compare_with_added(files, references, parent, matcher=how, secret_key=secret), json)
         return
-    with progress_later("copying files") as advance:
+    with defer_progress("copying files") as advance:
         added = modo.add_files(files, references, parent, advance, matcher=how, secret_key=secret)
     say(f"added {count(len(added), 'element')} to {modo.storage.url}")
 

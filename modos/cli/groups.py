@@ -47,13 +47,13 @@ def _take_once(command: Any) -> None:
         parser = make_parser(ctx)
         for option in {id(one): one for one in (*parser._short_opt.values(), *parser._long_opt.values())}.values():
             if getattr(option, "action", "") in ("store", "store_const") and not ctx.resilient_parsing:
-                option.process = _once(option, option.process)
+                option.process = _refuse_repetition(option, option.process)
         return parser
 
     command.make_parser = make
 
 
-def _once(option: Any, process: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+def _refuse_repetition(option: Any, process: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def take(value: Any, state: Any) -> None:
         before = state.opts.get(option.dest, value if option.takes_value else option.const)
         process(value, state)
@@ -75,7 +75,7 @@ def _set(ctx: Any, param: Any, value: Any) -> None:
     setattr(options, name, value)
 
 
-def later(module: str) -> type[Group]:
+def load_later(module: str) -> type[Group]:
     """A group of the commands of a module's app, which is imported when one of them is asked for."""
 
     class Later(Group):

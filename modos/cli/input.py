@@ -26,7 +26,7 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{number[:20]} is no number")
 
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=refuse,
+        value = json.loads(text, object_pairs_hook=_refuse_repetition, parse_constant=refuse,
                            parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number))
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
@@ -37,7 +37,7 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
     return value
 
 
-def json_with_dry_run(json: bool, dry_run: bool) -> None:
+def check_dry_run(json: bool, dry_run: bool) -> None:
     """Refuse --json where nothing is shown: of a command that changes something it is what --dry-run shows."""
     from modos.errors import InvalidInputError
 
@@ -45,7 +45,7 @@ def json_with_dry_run(json: bool, dry_run: bool) -> None:
         raise InvalidInputError("--json goes with --dry-run")
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError(f"{next(name for name, value in pairs if [n for n, _ in pairs].count(name) > 1)[:60]!r} stands there twice")

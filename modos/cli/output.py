@@ -54,7 +54,7 @@ options = Options()
 def show(text: str) -> None:
     """Data, to stdout; what a terminal would obey is written out."""
     text = escape_text(text)
-    with closed_pipe_told():
+    with translate_closed_pipe():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
@@ -79,7 +79,7 @@ def show_table(rows: Iterable[Iterable[object]]) -> None:
 
 
 @contextmanager
-def closed_pipe_told() -> Iterator[None]:
+def translate_closed_pipe() -> Iterator[None]:
     """Raise BrokenPipeError without its number: Typer takes the numbered one for a failure of its own."""
     try:
         yield
@@ -215,7 +215,7 @@ class _Shown:
 
 
 @contextmanager
-def progress_later(title: str) -> Iterator[Callable[[int], None]]:
+def defer_progress(title: str) -> Iterator[Callable[[int], None]]:
     """As `progress`, shown once there is something to count: what comes before may ask and tell."""
     with ExitStack() as stack:
         yield _Later(lambda total: stack.enter_context(progress(title, total)))

@@ -24,7 +24,7 @@ OPTIONS_FOR_ARGUMENTS = {
 }
 
 
-def taking(command: str) -> type[TyperCommand]:
+def accept_spellings(command: str) -> type[TyperCommand]:
     """The class of a command that takes its other spellings as well."""
 
     class Taking(TyperCommand):

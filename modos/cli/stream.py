@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.completion import complete_file, complete_region
-from modos.cli.output import closed_pipe_told, options, progress, show, show_json, show_rows
+from modos.cli.output import options, progress, show, show_json, show_rows, translate_closed_pipe
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def stream(
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
     target = None if raw else _output_format(genomic, output, output_format, text)
-    with _opened(output, binary=target is None or not target.is_text) as descriptor, closed_pipe_told():
+    with _open_output(output, binary=target is None or not target.is_text) as descriptor, translate_closed_pipe():
         if header and target:
             genomic.write_header(descriptor, target)
             return
@@ -199,10 +199,10 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
     from modos.remote.access import is_remote
 
     if file.startswith(("http://", "https://")) and not is_remote(file):
-        from modos.object.finding import served_file
+        from modos.object.finding import open_served_file
 
-        return served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
-                           senders=senders)
+        return open_served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
+                                senders=senders)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, **options.where)
@@ -226,7 +226,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 
 
 @contextmanager
-def _opened(output: str, *, binary: bool) -> Iterator[int]:
+def _open_output(output: str, *, binary: bool) -> Iterator[int]:
     """The descriptor of stdout, or of a file that appears only when it is complete."""
     from modos.errors import AccessError, InvalidInputError
     from modos.storage.modes import replace_output
@@ -235,10 +235,10 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         if binary and sys.stdout.isatty():
             raise InvalidInputError("these are binary data, not for a terminal", "pipe them into samtools or bcftools, "
                                     "write a file with -o, or text with -O sam or -O vcf")
-        with _failures_told("stdout"):
+        with _tell_failures("stdout"):
             yield sys.stdout.fileno()
         return
-    with ExitStack() as stack, _failures_told(output):
+    with ExitStack() as stack, _tell_failures(output):
         try:
             descriptor = stack.enter_context(replace_output(Path(output)))
         except OSError as error:
@@ -248,7 +248,7 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
 
 
 @contextmanager
-def _failures_told(target: str) -> Iterator[None]:
+def _tell_failures(target: str) -> Iterator[None]:
     """Say where the system does not take what is written, as when a disk is full."""
     from modos.errors import ModosError
 

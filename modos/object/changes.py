@@ -58,7 +58,7 @@ class Update:
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        current = _unchanged(document, self.element_id, self.base, self.attributes)
+        current = _require_unchanged(document, self.element_id, self.base, self.attributes)
         document.set(self.element_id, merge(current, self.attributes))
 
 
@@ -72,7 +72,7 @@ class Rename:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
-        _unchanged(document, self.old_id, self.base, {})
+        _require_unchanged(document, self.old_id, self.base, {})
         document.rename(self.old_id, self.element_id)
 
 
@@ -84,7 +84,7 @@ class Remove:
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        _unchanged(document, self.element_id, self.base, {})
+        _require_unchanged(document, self.element_id, self.base, {})
         document.remove(self.element_id)
 
 
@@ -119,7 +119,7 @@ def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str
     return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
 
 
-def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _require_unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """The element as it is; ConflictError where it is not as it was, links that others added aside."""
     if element_id not in document:
         raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
@@ -212,10 +212,10 @@ def check_links(document: Document, touched: set[str]) -> None:
                     raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
                                       path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
     if missing:
-        raise _leading_nowhere(document, missing)
+        raise _broken_links_error(document, missing)
 
 
-def _leading_nowhere(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
+def _broken_links_error(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
     links = list(dict.fromkeys(link for _, _, link in missing))
     near = [guess for link in links[:_MAX_GUESSED] if (guess := did_you_mean(link, document.ids()))]
     hint = f"did you mean {listing(near)}?" if near else "add that element first" if len(links) == 1 else "add these elements first"

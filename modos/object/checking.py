@@ -129,7 +129,7 @@ def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
     is_place = _is_object(storage)
     journal.recover(storage, limit)
-    for partial in _left_partials(storage, entries(storage, limit), limit, is_place):
+    for partial in _find_left_partials(storage, entries(storage, limit), limit, is_place):
         storage.drop_partial(partial)
     mirrors = [finding.where for finding in findings if finding.kind == "mirror"]
     if mirrors:
@@ -217,7 +217,7 @@ def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: di
                    secret: SecretKey | None, progress: Progress | None) -> Iterator[Finding]:
     """Indexes that are not of their files."""
     for element_id, path in files:
-        format, view = format_of(plain_name(path)), _opened(storage, path, secret)
+        format, view = format_of(plain_name(path)), _open_plain(storage, path, secret)
         if view is None or not format or not (format.streamable or format.name == "FASTA"):
             continue
         for name in (name for name in index_names(path) if name in sizes):
@@ -240,7 +240,7 @@ def _check_fai(files: Readable, key: str, index_key: str, thorough: bool) -> Non
         raise IntegrityError(f"{index_key} does not fit {key}: {error.message}") from None
 
 
-def _opened(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:
+def _open_plain(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:
     """What a file can be read through; None where it is sealed, and there is no key."""
     if not is_encrypted(path):
         return storage
@@ -368,11 +368,11 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
             yield Finding("unknown", key, "belongs to no element; that a change left it is on record, but not certain")
         elif not key.startswith(f"{ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
-    for partial in _left_partials(storage, records, limit, _is_object(storage)):
+    for partial in _find_left_partials(storage, records, limit, _is_object(storage)):
         yield Finding("leftover", partial.name, "a file whose writing was interrupted")
 
 
-def _left_partials(storage: Storage, records: Iterable[Entry], limit: float, is_place: bool) -> Iterator[Partial]:
+def _find_left_partials(storage: Storage, records: Iterable[Entry], limit: float, is_place: bool) -> Iterator[Partial]:
     """What nobody writes any more; while a change is under way, what cannot be looked into may be a part of it."""
     if any(not record.abandoned for record in records):
         limit = math.inf

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from modos.metadata import model
 from modos.object import marks, old_layout
 from modos.formats import ZARR
-from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damaged, group_node
+from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damage_error, group_node
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (
@@ -30,7 +30,7 @@ _MIRROR_WORKERS = 16
 class Converter(Protocol):
     """Turns chunks of Zarr v2 into those of Zarr v3; see `modos.object.old_chunks`."""
 
-    def why_unreadable(self, meta: Mapping[str, Any]) -> str | None:
+    def explain_unreadable(self, meta: Mapping[str, Any]) -> str | None:
         """What keeps an array's chunks from being decoded; None where nothing does."""
 
     def convert_chunk(self, meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
@@ -66,7 +66,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     if isinstance(read, Document):
         return read
     document = Document.from_bytes(*read, storage.url)
-    return document if document.nodes else _with_nodes(storage, document)
+    return document if document.nodes else _load_nodes(storage, document)
 
 
 def _read_newest(storage: Storage, known: Document | None) -> tuple[bytes, str] | Document:
@@ -78,7 +78,7 @@ def _read_newest(storage: Storage, known: Document | None) -> tuple[bytes, str] 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
     """An object in the old layout; each of its groups is asked, as what lists them may be older than they are."""
-    infos = old_layout.own_files(storage)
+    infos = old_layout.find_own_files(storage)
     if known is not None and known.zarr_format == 2 and infos and known.tag == old_layout.tag_of(infos):
         return known
     try:
@@ -92,7 +92,7 @@ def _load_zarr2(storage: Storage, known: Document | None) -> Document:
         raise NotFoundError(f"no MODO at {storage.url}", hint) from None
 
 
-def _with_nodes(storage: Storage, document: Document) -> Document:
+def _load_nodes(storage: Storage, document: Document) -> Document:
     """A root that other Zarr tools wrote without consolidated metadata: its groups are read one by one."""
     for info in storage.iter_files(ZARR):
         path = info.key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
@@ -108,7 +108,7 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
         marks.join(document.attributes, document.nodes)
         check_parts(document.attributes, document.nodes, document.state)
     except Malformed as error:
-        raise damaged(f"{storage.url}/{ROOT_KEY}", error) from None
+        raise damage_error(f"{storage.url}/{ROOT_KEY}", error) from None
     return document
 
 
@@ -127,7 +127,7 @@ def create(storage: Storage, document: Document, check: Callable[[Document], obj
     if check:
         check(document)
     try:
-        document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_absent=True)
+        document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_absent=True)
     except ConflictError:
         raise AlreadyExistsError(f"there is a MODO at {storage.url} already", "open it, or choose another path") from None
     write_mirrors(storage, document, document.nodes)
@@ -173,7 +173,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         if check:
             check(document)
         try:
-            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         except TransportError:
@@ -198,14 +198,14 @@ def fence(storage: Storage) -> Document:
         document.keep_apart()
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
-            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time", "try again later")
 
 
-def _bytes_of(storage: Storage, document: Document) -> bytes:
+def _serialise(storage: Storage, document: Document) -> bytes:
     data = document.to_bytes()
     if len(data) > MAX_ROOT:
         raise InvalidInputError(f"the metadata of {storage.url} would have more than {MAX_ROOT >> 20} MiB, which nothing reads",
@@ -228,7 +228,7 @@ def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> N
     with_apart = changed | {OWN_NODE} if changed else changed
     write_mirrors(storage, document, [path for path in with_apart if path in document.nodes])
     for path in filter(has_mirror, changed - document.nodes.keys()):
-        _quietly(f"the mirror of {path} was not removed", partial(storage.delete, mirror_key(path)))
+        _attempt(f"the mirror of {path} was not removed", partial(storage.delete, mirror_key(path)))
 
 
 def upgrade(storage: Storage, converter: Converter) -> Document:
@@ -278,7 +278,7 @@ def _convert_arrays(storage: Storage, document: Document, converter: Converter) 
     for path, node in document.nodes.items():
         if node["node_type"] == "array":
             meta = metas[path] = read_json(storage.read(f"{ZARR}/{path}/.zarray")[0])
-            reason = old_layout.why_unknown(meta) or converter.why_unreadable(meta)
+            reason = old_layout.explain_unknown(meta) or converter.explain_unreadable(meta)
             if reason:
                 raise InvalidInputError(f"{storage.url} has an array {path} of {reason}, which cannot be converted",
                                         "nothing was changed: write the array anew by the program that made it, or take it out")
@@ -313,7 +313,7 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         if strict:
             storage.write(mirror_key(path), data, durable=False)
             return
-        _quietly(f"the mirror of {path} for other Zarr tools was not written",
+        _attempt(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 
     paths = list(filter(has_mirror, paths))
@@ -345,7 +345,7 @@ def mirror_key(path: str) -> str:
     return f"{ZARR}/{path}/zarr.json"
 
 
-def _quietly(what: str, work: Callable[[], object]) -> None:
+def _attempt(what: str, work: Callable[[], object]) -> None:
     try:
         work()
     except ModosError as error:

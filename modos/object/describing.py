@@ -27,7 +27,7 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
     wrong: list[SchemaError] = []
     view = transaction.view
     for entry in entries:
-        attributes = _by_name(entry, view)
+        attributes = _name_file(entry, view)
         try:
             if entry.element_id is None:
                 own = {slot: value for slot, value in attributes.items() if slot not in ("id", "last_update_date")}
@@ -48,7 +48,7 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
             transaction.remove_element(element_id)
 
 
-def _by_name(entry: Entry, view: Document) -> dict[str, Any]:
+def _name_file(entry: Entry, view: Document) -> dict[str, Any]:
     """What is described, with the name of its file rather than where that lay when it was written down."""
     path = entry.attributes.get("data_path")
     if not isinstance(path, str) or not path or is_array_path(path):

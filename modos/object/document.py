@@ -72,14 +72,14 @@ class Document:
         """Read it; IntegrityError where it is no root of a MODO."""
         try:
             root = shape.read_json(data)
-            attributes = shape.a_dict(root.get("attributes"), "what it says of the object")
-            nodes = shape.a_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
+            attributes = shape.check_dict(root.get("attributes"), "what it says of the object")
+            nodes = shape.check_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
             marks.join(attributes, nodes)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
             if root.get("node_type") != "group":
                 raise shape.Malformed("it is not a group")
         except shape.Malformed as error:
-            raise damaged(f"{where}/{ROOT_KEY}", error) from None
+            raise damage_error(f"{where}/{ROOT_KEY}", error) from None
         return cls(attributes, nodes, tag)
 
     @classmethod
@@ -89,14 +89,14 @@ class Document:
         Parameters
         ----------
         infos
-            The groups' own files, as `old_layout.own_files` gives them; what
+            The groups' own files, as `old_layout.find_own_files` gives them; what
             they say counts, and `.zmetadata` for what has none.
         """
         data, tag = storage.read(old_layout.OLD_ROOT_KEY)
         try:
             own = old_layout.read_own(storage, infos)
-            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
-            attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
+            entries = shape.check_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
+            attributes = shape.check_dict(entries.get(".zattrs"), "what it says of the object")
             nodes = {}
             for key in entries:
                 path, _, name = key.rpartition("/")
@@ -105,13 +105,13 @@ class Document:
                     nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
         except shape.Malformed as error:
-            raise damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
+            raise damage_error(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
         return cls(attributes, nodes, old_layout.tag_of(infos) if infos else tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
         """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
         shown = {name: value for name, value in self.attributes.items() if name != STATE}
-        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidated({"": None})})
+        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidate({"": None})})
         by_depth: dict[int, list[str]] = {0: []}
         apart = []
         for path, node in self.nodes.items():
@@ -127,7 +127,7 @@ class Document:
             else:
                 by_depth[depth] = [text]
         if apart or self.state:
-            by_depth[0].append(self._apart(apart))
+            by_depth[0].append(self._dump_apart(apart))
         nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
         head, _, tail = root.rpartition('{"":null}')
         text = f"{head}{{{nodes}}}{tail}"
@@ -145,15 +145,15 @@ class Document:
             text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
         else:
             shown = {**node, "attributes": attributes} if slots else node
-            text = f"{name}:{_dump(marks.keyed(shown, path) if slots else shown)}"
+            text = f"{name}:{_dump(marks.add_key(shown, path) if slots else shown)}"
         own = f"{name}:{_dump_flat(slots)}" if slots else ""
         self.texts[path] = node, text, depth, own
         return text, depth, own
 
-    def _apart(self, slots: list[str]) -> str:
+    def _dump_apart(self, slots: list[str]) -> str:
         """The member for what is kept apart."""
         state = {"state": self.state} if self.state else {}
-        head, _, tail = _dump(marks.keyed(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
+        head, _, tail = _dump(marks.add_key(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
         return f"{_dump(OWN_NODE)}:{head}{{{','.join(sorted(slots))}}}{tail}"
 
     def mirror(self, path: str) -> dict[str, Any]:
@@ -356,18 +356,18 @@ class Document:
 
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """A Zarr v3 group without children of its own in the consolidated form."""
-    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidated({}),
+    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidate({}),
             "node_type": "group"}
 
 
-def damaged(where: str, error: shape.Malformed) -> IntegrityError:
+def damage_error(where: str, error: shape.Malformed) -> IntegrityError:
     """What to raise for a root that is none."""
     if isinstance(error, shape.TooLarge):
         return IntegrityError(f"{where} cannot be read: {error}", "make several objects of it where it was made")
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 
-def _consolidated(metadata: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
+def _consolidate(metadata: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": metadata}
 
 
@@ -380,5 +380,5 @@ def _dump_flat(slots: Mapping[str, Any]) -> str:
     return "{%s}" % ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()])
 
 
-_NO_CHILDREN = _consolidated({})
+_NO_CHILDREN = _consolidate({})
 _GROUP_REST = '"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}'

@@ -20,7 +20,7 @@ from modos.object.transaction import Transaction
 from modos.storage.base import Progress
 
 if TYPE_CHECKING:
-    from modos.object.packets import Recipients
+    from modos.object.recipients import Recipients
 
 
 class EncryptedFiles:
@@ -58,19 +58,20 @@ class EncryptedFiles:
             Some file is encrypted already, and not for all of the recipients
             (see `share`); nothing is changed.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
         recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.seal_elements(transaction, recipients, sender, elements, delete=delete)
+            return encryption_changes.encrypt_elements(transaction, recipients, sender, elements, delete=delete)
 
     def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                    elements: Sequence[str] | None = None) -> list[str]:
         """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
-        return sealing_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements)
+        return encryption_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys),
+                                             elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -95,12 +96,12 @@ class EncryptedFiles:
             The key does not open a file, or the file was changed; nothing is
             changed in the object.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         secret = as_secret_key(seckey_path, passphrase)
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.open_elements(transaction, secret, senders, elements)
+            return encryption_changes.decrypt_elements(transaction, secret, senders, elements)
 
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
@@ -117,10 +118,10 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         with self._object.transaction() as transaction:
-            return sealing_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+            return encryption_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
                                           elements)
 
     def revoke(self, seckey_path: str | Path | SecretKey,
@@ -141,18 +142,18 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+            return encryption_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
                                            elements, rotate=rotate)
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
         """For whom each encrypted file is, and whether a key opens it."""
-        from modos.object import packets
+        from modos.object import recipients
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return packets.find_recipients(self._object.storage, self._object.metadata, secret)
+        return recipients.find_recipients(self._object.storage, self._object.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
                           progress: Progress | None = None, passphrase: str | None = None,
@@ -176,7 +177,7 @@ class EncryptedFiles:
             moved; or the key does not open a file. With `sender_pubkey` also
             where an element that is named, or every file, is not encrypted.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         document = self._object.document
         metadata = document.metadata()
@@ -186,5 +187,5 @@ class EncryptedFiles:
         if senders is not None and plain and (elements or len(plain) == len(metadata)):
             raise DecryptError(f"not encrypted in {self._object.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
                                "says who sent it", "leave the sender out, or name the encrypted elements alone")
-        return sealing_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
-                              senders)
+        return encryption_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase),
+                                         progress, senders)

@@ -20,7 +20,7 @@ from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.object.references import new_sequences
+from modos.object.references import find_new_sequences
 from modos.storage import Storage
 from modos.genomics.sources import StorageSource
 
@@ -89,7 +89,7 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
 
 def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | None) -> None:
     view = transaction.view
-    contigs = new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
+    contigs = find_new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
     if not contigs:
         return
     sequences = find_or_add_contigs(transaction, contigs)

@@ -59,7 +59,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
             return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-    elements = _elements_called(metadata, within)
+    elements = _find_elements(metadata, within)
     with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
     if len(with_file) == 1:
         return check_key(metadata[with_file[0]]["data_path"])
@@ -83,7 +83,7 @@ def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) 
     InvalidInputError
         Either could be meant.
     """
-    others = [element_id for element_id in _elements_called(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
+    others = [element_id for element_id in _find_elements(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
     if others:
         other = metadata[others[0]]["data_path"]
         owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
@@ -91,14 +91,14 @@ def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) 
                                 f"write {owner} or {others[0] if others[0] != path else name_of(other)}")
 
 
-def _elements_called(metadata: Metadata, name: str) -> list[str]:
+def _find_elements(metadata: Metadata, name: str) -> list[str]:
     return [element_id for element_id in metadata if name in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
 
 
-def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
-                 reference_filename: str | Path | None = None, *, hints: Query = Query(),
-                 workers: int = WORKERS, endpoint: str | None = None,
-                 confirm: Callable[[], object] | None = None) -> GenomicFile:
+def open_genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
+                      reference_filename: str | Path | None = None, *, hints: Query = Query(),
+                      workers: int = WORKERS, endpoint: str | None = None,
+                      confirm: Callable[[], object] | None = None) -> GenomicFile:
     """A data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
@@ -152,10 +152,10 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     return file
 
 
-def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
-                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
-                senders: Sequence[PublicKey] | None = None) -> GenomicFile:
-    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
+def open_served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
+                     hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
+                     senders: Sequence[PublicKey] | None = None) -> GenomicFile:
+    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `open_genomic_file`.
 
     Parameters
     ----------
@@ -172,7 +172,7 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
     file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
                        find_gene=GeneFinder(endpoint).find)
-    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
+    file.reopen = partial(open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
                           senders=senders)
     return file
 
@@ -276,16 +276,16 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
             return str(local)
         if is_compressed(fasta):
             continue
-        wanted = _wanted_sequences(planner, key, regions)
+        wanted = _find_wanted_sequences(planner, key, regions)
         if local is not None and not wanted:
             return str(local)
         search_in(cache_sequences(storage, fasta, wanted, progress))
         return None
-    provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
+    provide(_find_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None
 
 
-def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
+def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
     """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}

@@ -121,7 +121,7 @@ class Genomes:
         from modos.formats.fasta import iter_fastas
         from modos.object.track_sequence import settle_contigs
 
-        stored = self._stored_contigs(reference)
+        stored = self._read_stored_contigs(reference)
         if stored is not None:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(stored, None, id or str(reference))
@@ -131,7 +131,7 @@ class Genomes:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
 
-    def _stored_contigs(self, reference: str | None) -> Contigs | None:
+    def _read_stored_contigs(self, reference: str | None) -> Contigs | None:
         """The contigs of a reference that names an assembly of a store."""
         if reference is None:
             return None

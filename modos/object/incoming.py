@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos.object import sealed_index, transfer
+from modos.object import encrypted_index, transfer
 from modos.object.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
@@ -43,7 +43,7 @@ class NewFile:
     def folders(self) -> list[str]:
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
         return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class NewFile:
 
 
 @dataclass(frozen=True)
-class NewSealedFile:
+class NewEncryptedFile:
     """A plain file of this machine that is sealed, with its indexes, for those who could open the file that it replaces."""
 
     source: Path
@@ -73,25 +73,25 @@ class NewSealedFile:
     def folders(self) -> list[str]:
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
         return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
         self._tell_of_strangers(storage)
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            index = transfer.built(self.source, plain_name(self.key), self.indexes, Path(folder))
+            index = transfer.build_indexes(self.source, plain_name(self.key), self.indexes, Path(folder))
             replaced = self.change.base["data_path"]
-            told = self._seal(storage, self.source, self.key, replaced, progress)
+            told = self._encrypt(storage, self.source, self.key, replaced, progress)
             headers = [told.pop("header_digest")]
             written.append(self.key)
             old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
-                of_index = self._seal(storage, path, index_key, old_index or replaced, progress)
+                of_index = self._encrypt(storage, path, index_key, old_index or replaced, progress)
                 headers.append(of_index["header_digest"])
                 written.append(index_key)
         return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
 
-    def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
+    def _encrypt(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
         from modos.encryption.writing import encrypt_pieces
 
         plain, size = ThreadedHash(), source.stat().st_size
@@ -131,7 +131,7 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
     return {slot: value for slot, value in changes.items() if slot not in given}
 
 
-def is_to_be_sealed(source: Path, base: Mapping[str, Any]) -> bool:
+def needs_encryption(source: Path, base: Mapping[str, Any]) -> bool:
     """Whether a file is plain, by its content and name, and the one that it replaces is sealed."""
     transfer.check_present(source)
     return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_crypt4gh(source)
@@ -152,12 +152,12 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
         return False
     if not is_encrypted(path):
         return True
-    brings_index = has_no_index(base) and sealed_index.find(source) is not None
+    brings_index = has_no_index(base) and encrypted_index.find(source) is not None
     return not brings_index and read_stored_header(storage, path)[0] == source_header(source)
 
 
-def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:
-    """Have a plain file sealed under a key that ends with `.c4gh`; see `NewSealedFile`.
+def plan_encrypted(source: Path, key: str, change: Update) -> NewEncryptedFile:
+    """Have a plain file sealed under a key that ends with `.c4gh`; see `NewEncryptedFile`.
 
     Raises
     ------
@@ -165,10 +165,10 @@ def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:
         For whom the file that it replaces is sealed is not recorded.
     """
     indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in transfer.plan_indexes(source, plain_name(key))]
-    return NewSealedFile(source, key, indexes, change, recorded_recipients(change.element_id, change.base))
+    return NewEncryptedFile(source, key, indexes, change, read_recipients(change.element_id, change.base))
 
 
-def recorded_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+def read_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
     """For whom an element's file is sealed, by its metadata.
 
     Raises

@@ -112,9 +112,9 @@ class Journal:
 
 
 @contextmanager
-def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
-             keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
-             old_folders: Iterable[str] = ()) -> Iterator[Journal]:
+def keep_record(storage: Storage, new: Iterable[str], old: Iterable[str],
+                keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
+                old_folders: Iterable[str] = ()) -> Iterator[Journal]:
     """Keep the keys of files on record while some are written and others become superfluous.
 
     At the end, well or not, those of them that belong to no element are
@@ -157,7 +157,7 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
 def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterable[str], fenced: bool = False) -> None:
     with suppress(ModosError):
         document = _document_in(storage)
-        found = [info.key for info in _unowned(storage, files, folders, ownership_of(document))]
+        found = [info.key for info in _find_unowned(storage, files, folders, ownership_of(document))]
         if found and document and fenced:
             is_owned = ownership_of(fence(storage))
             found = [key for key in found if not is_owned(key)]
@@ -193,7 +193,7 @@ def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[
         left = [entry for entry in known if _claim(storage, entry, mark)]
         claimed = {entry.key for entry in left}
         busy = [entry for entry in entries(storage, limit) if not entry.abandoned and entry.key not in claimed]
-        deleted = _delete(storage, _garbage(storage, left, busy))
+        deleted = _delete(storage, _find_garbage(storage, left, busy))
         for entry in left:
             if not any(other.covers(file) for other in busy for file in entry.files):
                 storage.delete(entry.key)
@@ -209,14 +209,14 @@ def _claim(storage: Storage, entry: Entry, mark: str) -> bool:
         return entry.has_ended  # what it left is the space that is missing
 
 
-def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
+def _find_garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
     """What changes have left, as nothing can be committed any more that has it."""
     document = _document_in(storage)
     proven = [entry for entry in left if entry.is_ours]
     files = {key for entry in proven for key in entry.files if not any(other.covers(key) for other in busy)}
     folders = {folder for entry in proven for folder in entry.folders} - {folder for other in busy for folder in other.folders}
     is_owned = ownership_of(document)
-    found = [info.key for info in _unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
+    found = [info.key for info in _find_unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
     if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
         is_owned = ownership_of(fence(storage))
     kept = {key for entry in proven for key in entry.new & files if not is_owned(key)}
@@ -225,7 +225,7 @@ def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str
     return [key for key in found if not is_owned(key)]
 
 
-def _unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
+def _find_unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
     """Those of some files, and of the files in folders, that are there and belong to no element."""
     below = [info for folder in folders for info in storage.iter_files(folder) if not is_owned(info.key)]
     keys = sorted(set(files).difference(info.key for info in below))

@@ -52,7 +52,7 @@ def _are_terms(value: Any) -> bool:
     return all(isinstance(item, str) and _TERM.fullmatch(item) for item in (value if isinstance(value, list) else [value]))
 
 
-def keyed(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+def add_key(node: Mapping[str, Any], key: str) -> dict[str, Any]:
     """A group that says under which name its slots are kept."""
     return {**node, "consolidated_metadata": {**node.get("consolidated_metadata", {}), KEY: key}}
 
@@ -64,16 +64,16 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
     name with their keys, and write what they record among the attributes. Who
     consolidates anew (zarr-python) writes no keys: then ids count.
     """
-    if OWN_NODE not in shape.a_dict(nodes, "its list of elements"):
+    if OWN_NODE not in shape.check_dict(nodes, "its list of elements"):
         return
-    node = shape.a_dict(nodes[OWN_NODE], OWN_NODE)
-    told = shape.a_dict(node.get("attributes", {}), f"what it says of {OWN_NODE}")
-    slots = shape.a_dict(told.get("slots", {}), f"the slots of {OWN_NODE}")
+    node = shape.check_dict(nodes[OWN_NODE], OWN_NODE)
+    told = shape.check_dict(node.get("attributes", {}), f"what it says of {OWN_NODE}")
+    slots = shape.check_dict(told.get("slots", {}), f"the slots of {OWN_NODE}")
     nodes[OWN_NODE] = {**node, "attributes": {}}
     state = _unite(told.get("state"), attributes.get(STATE))
     if state:
         attributes[STATE] = state
-    has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
+    has_keys = KEY in shape.check_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
     for path, node in nodes.items():
         try:
             key: Any = (node.get("consolidated_metadata") or {}).pop(KEY, None) if has_keys else path

@@ -28,7 +28,7 @@ from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
 from modos.object.references import index_references
 from modos.object.finding import refuse_ambiguous
-from modos.object.renamed import also_called, check_same
+from modos.object.renamed import check_same, take_other_names
 from modos.object.streaming import GenomicFiles
 from modos.object.transaction import Transaction
 from modos.remote.access import is_remote
@@ -485,13 +485,13 @@ class MODO:
     mask_tracks = _delegate("_genomes", Genomes.mask_tracks)
     unmask_track = _delegate("_genomes", Genomes.unmask_track)
 
-    @also_called(target_path="target", s3_endpoint="services")
+    @take_other_names(target_path="target", s3_endpoint="services")
     def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                     s3_kwargs: dict[str, Any] | None = None, **chosen: Any) -> CopyPlan:
         """What `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
         return plan_copy(self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen)
 
-    @also_called(target_path="target", s3_endpoint="services")
+    @take_other_names(target_path="target", s3_endpoint="services")
     def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict[str, Any] | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
         """Bring the object to an S3 prefix, every byte checked; returns the copy.
@@ -516,12 +516,12 @@ class MODO:
         copy.refresh()
         return copy
 
-    @also_called(target_path="target")
+    @take_other_names(target_path="target")
     def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
         """What `download` is going to fetch; see `plan_upload`."""
         return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
 
-    @also_called(target_path="target")
+    @take_other_names(target_path="target")
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
         """Bring the object to a folder, every byte checked; returns the copy. See `upload`."""
         copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))

@@ -35,7 +35,7 @@ class FilePairs:
     def folders(self) -> list[str]:
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
         return sum(storage.stat(source).size for source, _ in self.pairs)
 
 
@@ -47,7 +47,7 @@ class MovedFile(FilePairs):
     copied by the server on S3. Sizes are compared.
     """
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
         return 0
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
@@ -85,7 +85,7 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     if is_encrypted(name) and not is_encrypted(path):
         raise InvalidInputError(f"{element_id}: {path} is not encrypted, as {name} says", "encrypt it with `modos c4gh encrypt`")
     if before != after and (before or after is None or after.name != base.get("data_format")):
-        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_called(before)}, and {name} says {_called(after)}",
+        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_name_format(before)}, and {name} says {_name_format(after)}",
                                 "a name does not convert a file: keep the ending")
     if name_of(path).lower().endswith(_COMPRESSED) != plain_name(name).lower().endswith(_COMPRESSED):
         raise InvalidInputError(f"{element_id}: {name_of(path)} and {name} are not compressed alike",
@@ -93,7 +93,7 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     return plain_name(name) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")
 
 
-def _called(format: FileFormat | None) -> str:
+def _name_format(format: FileFormat | None) -> str:
     return format.name if format else "of no format that is known"
 
 

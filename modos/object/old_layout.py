@@ -36,7 +36,7 @@ class Unknown(ValueError):
     """Why an array has nothing in Zarr v3 that it could be, in a few words."""
 
 
-def own_files(storage: Storage) -> list[ObjectInfo]:
+def find_own_files(storage: Storage) -> list[ObjectInfo]:
     """The files in which groups and arrays say what they are, and `.zmetadata`; none where they cannot be listed."""
     if not storage.can_list:
         return []
@@ -90,7 +90,7 @@ def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
     }
 
 
-def why_unknown(meta: Mapping[str, Any]) -> str | None:
+def explain_unknown(meta: Mapping[str, Any]) -> str | None:
     """What of an array Zarr v3 does not have; None where it has it all."""
     try:
         _type_of(meta)
@@ -133,7 +133,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _lengths(meta: Any, name: str) -> list[int]:
-    values = shape.a_dict(meta, "an array").get(name)
+    values = shape.check_dict(meta, "an array").get(name)
     if not isinstance(values, list) or not all(type(value) is int and value >= (name == "chunks") for value in values):
         raise shape.Malformed(f"the {name} of an array is not a list of numbers")
     if len(values) != len(meta.get("shape") or ()):

@@ -13,7 +13,7 @@ from modos.storage import Storage
 Pairs = tuple[tuple[str, str], ...]  # what is there and what will be
 
 
-def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, Any]) -> Pairs:
+def add_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, Any]) -> Pairs:
     """Pairs of a file and its indexes with a plain index, where the file is sealed and has no other.
 
     Raises
@@ -32,7 +32,7 @@ def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, 
     return pairs + found
 
 
-def refuse_plain(storage: Storage, index: str) -> DecryptError:
+def plain_index_error(storage: Storage, index: str) -> DecryptError:
     """That nobody knows who made an index."""
     return DecryptError(f"{storage.url}/{index} is not encrypted: nothing says who made it",
                         "leave the sender out, or remove that index and make another one")

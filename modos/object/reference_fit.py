@@ -47,7 +47,7 @@ class NamedSequence:
     length: None = None
 
 
-def names_in(path: str | Path) -> list[NamedSequence]:
+def read_names(path: str | Path) -> list[NamedSequence]:
     """The sequences that the lines of a GFF3 or BED file are about, plain or gzipped."""
     names: dict[bytes, None] = {}
     with open_given(path) as file:
@@ -101,7 +101,7 @@ class Fit:
         return f"{_BY[self.rank or 0]} of {self.count:,} contig{'' if self.count == 1 else 's'}"
 
 
-def best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
+def find_best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
     """The references that a header fits best, and those that it does not fit.
 
     A name alone is enough for a reference that was given, and for no other.
@@ -112,7 +112,7 @@ def best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidat
     return [fit for fit in fitting if fit.rank == best], [fit for fit in fits if fit not in fitting]
 
 
-def with_recorded(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
+def add_recorded_md5s(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
     """The contigs of a reference, with the MD5 that its sequences in an object have where it has none itself."""
     md5s: dict[str, set[str]] = {}
     for sequence in recorded:

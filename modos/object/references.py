@@ -82,7 +82,7 @@ def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, 
             if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")}
 
 
-def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
+def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
     """The sequences of a reference: as its store has them, or as its FASTA is; none where it has neither.
 
     A FASTA is read only where its sequences are not known yet.
@@ -130,7 +130,7 @@ def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None =
         for link in links:
             try:
                 known = _known_md5s(metadata, metadata[link], endpoint)
-                wrong = _differing(storage, path, known) if known else []
+                wrong = _find_differing(storage, path, known) if known else []
             except ModosError as error:
                 yield id, f"cannot be compared with {link}: {error.message}", False
                 continue
@@ -150,7 +150,7 @@ def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str 
     return found
 
 
-def _differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
+def _find_differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
     lines = header_lines(GenomicFile(StorageSource(storage, path)).header, "SQ", path)
     return [f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})" if line["SN"] in known else f"{line['SN']} (unknown)"
             for line in lines if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]

@@ -12,12 +12,12 @@ from modos.errors import AlreadyExistsError, InvalidInputError
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def also_called(**names: str) -> Callable[[Call], Call]:
+def take_other_names(**names: str) -> Callable[[Call], Call]:
     """Have a call take arguments by other names: `target_path="target"`; `s3_endpoint` is the service `s3`."""
 
     def decorate(call: Call) -> Call:
         @wraps(call)
-        def taking(*given: Any, **named: Any) -> Any:
+        def call_renamed(*given: Any, **named: Any) -> Any:
             for other, name in names.items():
                 if other not in named:
                     continue
@@ -28,8 +28,8 @@ def also_called(**names: str) -> Callable[[Call], Call]:
                     named[name] = {"s3": str(value)} if name == "services" else value
             return call(*given, **named)
 
-        taking.other_names = tuple(names)  # type: ignore[attr-defined]
-        return taking  # type: ignore[return-value]
+        call_renamed.other_names = tuple(names)  # type: ignore[attr-defined]
+        return call_renamed  # type: ignore[return-value]
 
     return decorate
 

@@ -40,19 +40,19 @@ def read_json(data: bytes) -> dict[str, Any]:
             json.dumps(content, ensure_ascii=False).encode()  # half of a surrogate pair is no text
     except (ValueError, RecursionError):
         raise Malformed("it is not JSON") from None
-    return a_dict(content, "it")
+    return check_dict(content, "it")
 
 
 def check_parts(attributes: Any, nodes: Any, state: Any) -> None:
     """Raise Malformed where the attributes of an object, its nodes or the record of its commits are not of their types."""
-    if a_dict(attributes, "what it says of the object").get("@type") != "MODO":
+    if check_dict(attributes, "what it says of the object").get("@type") != "MODO":
         raise Malformed("its @type is not MODO")
     object_id = attributes.get("id", "")
     if not isinstance(object_id, str):
         raise Malformed("the object's id is not a text")
     check_state(state)
     _check_slots({name: value for name, value in attributes.items() if not name.startswith("_")}, object_id)
-    for path, node in a_dict(nodes, "its list of elements").items():
+    for path, node in check_dict(nodes, "its list of elements").items():
         check_node(path, node)
     if object_id and "@type" in nodes.get(object_id, {}).get("attributes", {}):
         raise Malformed(f"{object_id} is the id of the object and of an element")
@@ -63,7 +63,7 @@ def check_node(path: str, node: Any) -> None:
     _check_path(path)
     attributes = node.get("attributes") if type(node) is dict else None
     if type(attributes) is not dict:
-        attributes = a_dict(a_dict(node, path).get("attributes", {}), f"what it says of {path}")
+        attributes = check_dict(check_dict(node, path).get("attributes", {}), f"what it says of {path}")
     group, _, name = path.partition("/")
     if group in model.GROUPS and name and "/" not in name and "@type" in attributes:
         _check_slots(attributes, path)
@@ -71,7 +71,7 @@ def check_node(path: str, node: Any) -> None:
         _check_depth(attributes, path)
 
 
-def a_dict(value: Any, what: str) -> dict[str, Any]:
+def check_dict(value: Any, what: str) -> dict[str, Any]:
     """A value that has to be a JSON object; Malformed where it is not."""
     if not isinstance(value, dict):
         raise Malformed(f"{what} is not a JSON object")
@@ -90,7 +90,7 @@ def _check_path(path: str) -> None:
 
 def check_state(state: Any) -> dict[str, Any]:
     """The record of commits, empty for none; Malformed where it is not one."""
-    told = a_dict({} if state is None else state, "what it says of commits")
+    told = check_dict({} if state is None else state, "what it says of commits")
     commits, revision = told.get("commits", []), told.get("revision", 0)
     if not isinstance(commits, list) or not all(isinstance(commit, str) for commit in commits):
         raise Malformed("its list of commits is not a list of texts")
@@ -104,7 +104,7 @@ def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
     class_name = attributes["@type"]
     if not isinstance(class_name, str):
         raise Malformed(f"the @type of {element_id} is not a text")
-    slots, integers = _checked_slots(class_name)
+    slots, integers = _list_slots(class_name)
     for name, value in attributes.items():
         if type(value) is str and name not in integers:
             continue  # a text fits all others: most values are one
@@ -118,7 +118,7 @@ def _check_slots(attributes: Mapping[str, Any], element_id: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _checked_slots(class_name: str) -> tuple[Mapping[str, Slot], frozenset[str]]:
+def _list_slots(class_name: str) -> tuple[Mapping[str, Slot], frozenset[str]]:
     """The slots of a class, none where there is no such class, and those of them that hold numbers."""
     slots = slots_of(class_name)
     return slots, frozenset(name for name, slot in slots.items() if slot["range"] == "integer")
@@ -142,10 +142,10 @@ def _check_depth(value: Any, where: str) -> None:
         for item in level:
             if isinstance(item, float) and not math.isfinite(item):
                 raise Malformed(f"{where} has a number that is none")
-        level, depth = [below for item in level for below in _below(item)], depth + 1
+        level, depth = [below for item in level for below in _list_children(item)], depth + 1
 
 
-def _below(item: Any) -> Iterator[Any]:
+def _list_children(item: Any) -> Iterator[Any]:
     """What is in a list or an object, as far as it is to be looked at."""
     inner = item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
     return (below for below in inner if isinstance(below, (dict, list, float)))

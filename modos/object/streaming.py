@@ -97,7 +97,7 @@ class GenomicFiles:
     def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
              sender_pubkey: PublicKeys | None = None, hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
-        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.genomic_file`.
+        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.open_genomic_file`.
 
         With a passphrase it is not pickled, as that would be in the pickle.
         """
@@ -111,9 +111,10 @@ class GenomicFiles:
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
-        planner = self._planner_with(secret_key, senders) if is_encrypted(key) else self._planner
-        file = finding.genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
-                                    workers=workers, endpoint=self._object.address.endpoint, confirm=_Unchanged(self._object, document, key).confirm)
+        planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
+        file = finding.open_genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
+                                         workers=workers, endpoint=self._object.address.endpoint,
+                                         confirm=_Unchanged(self._object, document, key).confirm)
         file.reopen = partial(_reopen, self._object.address, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
                               sender_pubkey=senders)
         return file
@@ -126,7 +127,7 @@ class GenomicFiles:
     def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
         return {}
 
-    def _planner_with(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
+    def _make_planner(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
         """The planner over what a key opens."""
         if secret_key is None:
             return self._planner
@@ -179,13 +180,13 @@ class _Unchanged:
         newest = self._object.document
         if newest is self._document:
             return
-        if _recorded(newest, self._key) != _recorded(self._document, self._key):
+        if _describe_content(newest, self._key) != _describe_content(self._document, self._key):
             raise ConflictError(f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
                                 "open it again")
         self._document = newest
 
 
-def _recorded(document: Document, key: str) -> tuple[Any, ...] | None:
+def _describe_content(document: Document, key: str) -> tuple[Any, ...] | None:
     """What a document says of the content of the file at a key; None where there is none."""
     element_id = document.data_paths().get(key)
     if element_id is None:

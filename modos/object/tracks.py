@@ -60,7 +60,7 @@ def contigs_of(document: Document, genome_id: str) -> Contigs:
     return Contigs.from_attributes(document.nodes[f"{genome_id}/{GENOME}"].get("attributes", {}))
 
 
-def arrays_below(document: Document, element_id: str) -> dict[str, str]:
+def find_arrays(document: Document, element_id: str) -> dict[str, str]:
     """Paths of the arrays of an element, by what each is: `values-1a2b` is `values`."""
     return _arrays(document).get(element_id, {})
 

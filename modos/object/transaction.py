@@ -74,7 +74,7 @@ class Staged(Protocol):
     def folders(self) -> list[str]:
         """The folders of arrays that will be written."""
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
         """How many bytes of progress `stage` makes; None where that is not known before."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
@@ -146,14 +146,14 @@ class Transaction:
                        part_of: str | None = None, plain: bool = False) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
         given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
-        element_id = self._with_sound_id(self.view.find(element_id), given)
+        element_id = self._mend_id(self.view.find(element_id), given)
         base = self.view.element(element_id)
-        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, given, base), base)
+        changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
         source = Path(source_file) if source_file is not None else None
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
-        sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
+        sealing = source is not None and not plain and incoming.needs_encryption(source, base)
         move = None
         if source is not None:
             source = self._settle_source(source, base, changes, sealing)
@@ -174,7 +174,7 @@ class Transaction:
         if part_of:
             self._links.append((part_of, element_id))
         if source is not None:
-            (self._bring_sealed if sealing else self._bring)(source, changes["data_path"], change)
+            (self._bring_encrypted if sealing else self._bring)(source, changes["data_path"], change)
         elif move is not None:
             self._files.append(moving.MovedFile(change, move))
         return element_id
@@ -262,13 +262,13 @@ class Transaction:
         return document
 
     def _commit(self, result: Document, progress: Progress | None) -> Document:
-        superfluous = self._superfluous(result)
+        superfluous = self._find_superfluous(result)
         new = [key for file in self._files for key in file.keys()]
         new_folders = [folder for file in self._files for folder in file.folders()]
         old_folders = self.start.array_folders() - result.array_folders()
         if new or superfluous or new_folders or old_folders:
             journal.recover(self.storage)
-        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
+        with journal.keep_record(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
             self._stage(change.written, progress)
 
             def check(document: Document) -> None:
@@ -281,7 +281,7 @@ class Transaction:
             change.check_created()
             return document
 
-    def _superfluous(self, result: Document) -> set[str]:
+    def _find_superfluous(self, result: Document) -> set[str]:
         """Files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
         dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
@@ -317,10 +317,10 @@ class Transaction:
         transfer.check_source(source, key)
         self._replace(incoming.NewFile(source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
 
-    def _bring_sealed(self, source: Path, key: str, change: Update) -> None:
+    def _bring_encrypted(self, source: Path, key: str, change: Update) -> None:
         _check_endings(source, key)
         transfer.check_source(source, plain_name(key))
-        self._replace(incoming.plan_sealed(source, key, change))
+        self._replace(incoming.plan_encrypted(source, key, change))
 
     def _replace(self, staged: Staged) -> None:
         """Have a file written, and no other one of its element."""
@@ -331,7 +331,7 @@ class Transaction:
         def stage(file: Staged) -> None:
             file.change.attributes |= file.stage(self.storage, written, progress)
 
-        amounts = [file.expected(self.storage) for file in self._files] if progress else []
+        amounts = [file.measure(self.storage) for file in self._files] if progress else []
         known = [amount for amount in amounts if amount is not None]
         if len(known) == len(amounts):
             expect(progress, sum(known))
@@ -350,7 +350,7 @@ class Transaction:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _with_sound_id(self, element_id: str, given: Mapping[str, Any]) -> str:
+    def _mend_id(self, element_id: str, given: Mapping[str, Any]) -> str:
         """The id of an element after one that could not be given, and is in an older object, was changed to what is given."""
         new_id = given.get("id")
         if new_id is None or is_plain(element_id) or str(new_id) in (element_id, element_id.partition("/")[2]):
@@ -360,7 +360,7 @@ class Transaction:
         self._make(Rename(sound, element_id, self.view.element(element_id)))
         return sound
 
-    def _settled(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    def _settle(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
         """The changed slots in full form; those to be unset as None."""
         class_name = str(given.get("@type") or base["@type"])
         if model.group_of(class_name) != model.group_of(base["@type"]):
@@ -399,7 +399,7 @@ class Transaction:
             raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
         self._refuse_owned(element_id, wanted)
         if wanted is None or not before or self._is_for_adoption(wanted, before):
-            changes |= self._present_file(element_id, wanted)
+            changes |= self._measure_present(element_id, wanted)
             return None
         target = moving.target_of(element_id, base, wanted)
         self._refuse_owned(element_id, target)
@@ -430,7 +430,7 @@ class Transaction:
             raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
         return True
 
-    def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
+    def _measure_present(self, element_id: str, data_path: str | None) -> dict[str, Any]:
         """Size and checksum of a file that is in the object already."""
         if data_path is None:
             return {"data_size": None, "data_checksum": None}

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.object.document import Document, ROOT_KEY
-from modos.object import commits, sealed_index
+from modos.object import commits, encrypted_index
 from modos.genomics import indexer
 from modos.object import journal
 from modos.object.record import FOLDER, entries
@@ -105,8 +105,8 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = built(source, key, indexes, Path(folder), secret)
-        sealed = sealed_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
+        index = build_indexes(source, key, indexes, Path(folder), secret)
+        sealed = encrypted_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
         size, checksum = _put(storage, source, key, progress, replaced)
         written.append(key)
         old_index = index_of(storage, replaced) if index else None
@@ -121,7 +121,7 @@ def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
     return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
 
 
-def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
+def build_indexes(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
     """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
 
@@ -132,7 +132,7 @@ def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret:
         assert format is not None  # no index is planned of what has no format
         return indexer.build_index(source, format, folder)
     if is_encrypted(key) and not is_crypt4gh(path):
-        return sealed_index.seal(source, path, folder, secret)
+        return encrypted_index.encrypt(source, path, folder, secret)
     return path
 
 
@@ -165,7 +165,7 @@ def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> Ind
         The source is sealed, its index is plain, and there is no key.
     """
     if is_encrypted(key):
-        return sealed_index.plan(source, key, secret)
+        return encrypted_index.plan(source, key, secret)
     plan = _plain_index_plan(source, key)
     for path, index_key in plan:
         if path is not None:
@@ -203,13 +203,13 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
 
 
 def checksum(source: Path, key: str) -> str:
-    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `counted_from`."""
+    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `find_checksum_start`."""
     with open(source, "rb") as file:
-        file.seek(_counted_from_file(source, key))
+        file.seek(_find_checksum_start(source, key))
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
-def counted_from(storage: Storage, key: str, *, whole: bool = False) -> int:
+def find_checksum_start(storage: Storage, key: str, *, whole: bool = False) -> int:
     """The byte from which on a file counts for its checksum: of a sealed file the body alone.
 
     So the checksum stays when a file is sealed for others, which changes the
@@ -228,7 +228,7 @@ def counts_whole(attributes: Mapping[str, Any]) -> bool:
     return "data_size" not in attributes
 
 
-def _counted_from_file(source: Path, key: str) -> int:
+def _find_checksum_start(source: Path, key: str) -> int:
     real = source.resolve()
     return _header_size(LocalStorage(real.parent), real.name) if is_encrypted(key) else 0
 
@@ -241,9 +241,9 @@ def _header_size(storage: Storage, key: str) -> int:
 
 
 def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
-    """Size in bytes and BLAKE2b-512 of a file in a storage; see `counted_from`."""
+    """Size in bytes and BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, counted_from(storage, key, whole=whole), size):
+    for piece in storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size):
         digest.update(piece)
         if progress:
             progress(len(piece))
@@ -251,7 +251,7 @@ def measure(storage: Storage, key: str, progress: Progress | None = None, *, who
 
 
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None, like: str | None = None) -> tuple[int, str]:
-    digest, skip = hashlib.blake2b(), _counted_from_file(source, key)
+    digest, skip = hashlib.blake2b(), _find_checksum_start(source, key)
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
@@ -319,7 +319,7 @@ def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
 
 
 def _remove(storage: Storage, superfluous: list[str]) -> None:
-    with journal.recorded(storage, (), superfluous):
+    with journal.keep_record(storage, (), superfluous):
         storage.delete(ROOT_KEY)
         storage.delete(f"{ZARR}/.zmetadata")
 

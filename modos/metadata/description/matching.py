@@ -35,7 +35,7 @@ _WORDS = {  # what slots are called elsewhere; only ever asked about
 logger = logging.getLogger(__name__)
 
 
-def normalised(text: str) -> str:
+def fold_name(text: str) -> str:
     """A name without what people write differently: case, spaces, `_` and `-`."""
     return re.sub(r"[\s_-]+", "", text).casefold()
 
@@ -45,14 +45,14 @@ def find_same(text: str, names: Iterable[str]) -> str | None:
     names = list(names)
     if text in names:
         return text
-    same = [name for name in names if normalised(name) == normalised(text)]
+    same = [name for name in names if fold_name(name) == fold_name(text)]
     return same[0] if len(same) == 1 else None
 
 
-def near_values(text: str, values: Iterable[str]) -> list[str]:
+def find_near_values(text: str, values: Iterable[str]) -> list[str]:
     """The values that a text may be short for, or a misspelling of."""
-    values, word = list(values), normalised(text)
-    begun = [value for value in values if word and normalised(value).startswith(word)]
+    values, word = list(values), fold_name(text)
+    begun = [value for value in values if word and fold_name(value).startswith(word)]
     guess = did_you_mean(text, values)
     return begun or ([guess] if guess else [])
 
@@ -91,7 +91,7 @@ class Matcher:
         for key in self.mapping:
             slot, colon, value = key.partition(":")
             if colon:
-                self._of_values.setdefault(normalised(slot), {})[value] = key
+                self._of_values.setdefault(fold_name(slot), {})[value] = key
 
     def slot_of(self, header: str, known: Sequence[str], free: Sequence[str], class_name: str | None) -> str | None:
         """The slot that a column is of, `-` where it is left out; None where that is not known.
@@ -108,19 +108,19 @@ class Matcher:
         key = find_same(header, self.mapping)
         if key is not None:
             self._used.add(key)
-            return self._settled(header, self.mapping[key], known)
+            return self._settle_slot(header, self.mapping[key], known)
         same = find_same(header, known)
         if same is not None:
             if same != header:
                 self.tell(f"column {header} is read as {same}")
             return same
-        answer = self._question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
-                                self.near_slots(header, free, class_name), [*free, LEFT_OUT])
+        answer = self._put_question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
+                                    self.find_near_slots(header, free, class_name), [*free, LEFT_OUT])
         if answer:
             self.tell(f"column {header} is left out" if answer == LEFT_OUT else f"column {header} is read as {answer}")
         return answer
 
-    def _settled(self, header: str, target: str, known: Sequence[str]) -> str:
+    def _settle_slot(self, header: str, target: str, known: Sequence[str]) -> str:
         if target in ("", LEFT_OUT):
             self.tell(f"column {header} is left out")
             return LEFT_OUT
@@ -132,21 +132,21 @@ class Matcher:
         self.tell(f"column {header} is read as {slot}")
         return slot
 
-    def near_slots(self, header: str, free: Sequence[str], class_name: str | None) -> list[str]:
+    def find_near_slots(self, header: str, free: Sequence[str], class_name: str | None) -> list[str]:
         """The slots that a header may mean, best first."""
-        word = normalised(header)
+        word = fold_name(header)
         own = set(model.describe(class_name)["slots"]) | {*ARGUMENTS, "@type"} if class_name else set(free)
-        nouns = {normalised(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
-        found = [slot for slot in free if slot in own and any(word == noun + normalised(slot) for noun in nouns)]
+        nouns = {fold_name(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
+        found = [slot for slot in free if slot in own and any(word == noun + fold_name(slot) for noun in nouns)]
         found += [slot for slot in free if slot in own and slot.startswith("has_")
-                  and word.removesuffix("name").removesuffix("id").rstrip("s") == normalised(slot[4:])]
+                  and word.removesuffix("name").removesuffix("id").rstrip("s") == fold_name(slot[4:])]
         found += [slot for slot in [_WORDS.get(word)] if slot and slot in own and slot in free]
         guess = did_you_mean(header, [slot for slot in free if slot in own])
         return list(dict.fromkeys([*found, *([guess] if guess else [])]))
 
     def value_of(self, slot: str, text: str, class_name: str | None) -> str:
         """What a cell means: one of the slot's values, where it is known which; else the text as it is."""
-        known = self._of_values.get(normalised(slot), {})
+        known = self._of_values.get(fold_name(slot), {})
         mapped = known.get(find_same(text, known) or "") if known else None
         if mapped is not None:
             self._used.add(mapped)
@@ -170,8 +170,8 @@ class Matcher:
                 raise InvalidInputError(f"{slot} {text} cannot be {target or 'nothing'}: it has no such value", f"it is one of {', '.join(values)}")
             return meant
         same = find_same(text, values)
-        near = near_values(text, values)
-        return same or (self._question(f"{slot} {text} is no value; which one is meant?", near, values) if near else None)
+        near = find_near_values(text, values)
+        return same or (self._put_question(f"{slot} {text} is no value; which one is meant?", near, values) if near else None)
 
     def tell_values(self) -> None:
         """Tell of the cells that were taken for something else, and of what `mapping` has in vain."""
@@ -191,7 +191,7 @@ class Matcher:
         self._used.add(key)
         return self.mapping[key]
 
-    def _question(self, question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
+    def _put_question(self, question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
         if self.ask is None or self._asked >= _MAX_ASKED:
             return None
         self._asked += 1

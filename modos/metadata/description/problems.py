@@ -47,11 +47,11 @@ class Problems:
                                 "nothing was changed" + self._advice())
 
     def _advice(self) -> str:
-        maps = " ".join(f"--map {_quoted(text)}" for text in self._maps)
+        maps = " ".join(f"--map {_quote(text)}" for text in self._maps)
         return f"; if that is what they mean: {maps}" if maps else ""
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     import shlex
 
     return shlex.quote(text)

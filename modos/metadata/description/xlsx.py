@@ -100,7 +100,7 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
         if wanted not in sheets:
             raise InvalidInputError(f"{show_path(path)} has no worksheet {wanted}", f"it has {listing(sheets)}")
         return sheets[wanted]
-    filled = [name for name, sheet in sheets.items() if len(sheets) == 1 or next(_parsed(workbook, sheet), None) is not None]
+    filled = [name for name, sheet in sheets.items() if len(sheets) == 1 or next(_parse_rows(workbook, sheet), None) is not None]
     if not filled:
         raise InvalidInputError(f"{show_path(path)} has no rows")
     if len(filled) > 1 and ask is not None:
@@ -111,7 +111,7 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
     return sheets[filled[0]]
 
 
-def _parsed(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def _parse_rows(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """Rows as they stand in the file: their numbers, and their cells that have anything."""
     from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
@@ -139,7 +139,7 @@ def _parsed(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Itera
 def _rows(path: Path, workbook: Any, sheet: Any, problems: Problems) -> Iterator[Row]:
     merged: list[str] = []
     before = 0
-    for number, cells in _parsed(workbook, sheet, merged):
+    for number, cells in _parse_rows(workbook, sheet, merged):
         places = [0, *(cell["column"] for cell in cells), _MAX_COLUMNS + 1]
         if not before < number <= _MAX_ROW or any(cell["row"] != number for cell in cells) or any(a >= b for a, b in pairwise(places)):
             raise ValueError(f"row {number} or its cells are not where they should be, or it has more than {_MAX_COLUMNS:,} columns")

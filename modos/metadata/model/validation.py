@@ -40,13 +40,13 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
     found = [problem for error in _validator(class_name).iter_errors(content)
              for problem in _explain(error, element_id, class_name, slots)]
     for slot, value in content.items():
-        expected = _what_json_schema_bears(value, slots[slot]["range"] if slot in slots else None)
+        expected = _find_other_expectation(value, slots[slot]["range"] if slot in slots else None)
         if expected:
             found.append(_problem(element_id, slot, f"{str(value)[:40]!r} is not {expected}", expected, ascii(value)[:40]))
     return list({str(problem): problem for problem in found}.values())  # each missing slot is told with all of them
 
 
-def _what_json_schema_bears(value: Any, kind: str | None) -> str | None:
+def _find_other_expectation(value: Any, kind: str | None) -> str | None:
     """What a value should be, and is not, though its JSON Schema has nothing against it; else None."""
     if kind == "datetime" and isinstance(value, str) and not _is_date(value):
         return "a date, such as 2024-12-31 or 2024-12-31T08:00:00Z"

@@ -23,7 +23,7 @@ from modos.object.incoming import NewFile
 from modos.genomics.reader import RecordReader, check_header, without_end
 from modos.storage.local import LocalStorage
 from modos.genomics.sources import StorageSource
-from modos.object.surveying.names import ids_of, places_of, renamed
+from modos.object.surveying.names import ids_of, places_of, replace_stem
 from modos.object.surveying.matched_references import References, is_reference_file
 from modos.object.surveying.samples import Samples
 
@@ -157,7 +157,7 @@ class _Survey:
         """Add a file as an element, called as was said or as the file is."""
         key = self._key("id", path)
         said = self.matcher.use(key)
-        place = renamed(path, said) if said else self.places[path]
+        place = replace_stem(path, said) if said else self.places[path]
         try:
             return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, path, part_of)
         except AlreadyExistsError as error:
@@ -181,10 +181,10 @@ class _Survey:
         if format.streamable:
             header = self._header_of(path, format, told)
             if header is not None:
-                attributes["has_sample"] = self.samples.of_header(header, told)
-                attributes["has_reference"] = self.references.of_header(path, reference_key, header, told)
+                attributes["has_sample"] = self.samples.find_by_header(header, told)
+                attributes["has_reference"] = self.references.find_by_header(path, reference_key, header, told)
         elif "has_reference" in model.describe(class_name)["slots"]:
-            attributes["has_reference"] = self.references.by_names(path, reference_key, format, told)
+            attributes["has_reference"] = self.references.find_by_names(path, reference_key, format, told)
         added = self._bring(path, "data", self.ids[path], {slot: value for slot, value in attributes.items() if value}, self.part_of)
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
@@ -204,13 +204,13 @@ class _Survey:
             return format, _KINDS[format.kind] if format.kind else _CLASSES[format.name]
         choices = [*(["ReferenceGenome"] if format.name in _REFERENCES else []), "DataEntity"]
         key = self._key("@type", path)
-        answer = self._settled(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
+        answer = self._settle(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
         if not answer:
             where = "a reference is given with -r" if format.name in _REFERENCES else "what describes elements is given with -f"
             raise InvalidInputError(f"{path}: what it is, is not clear from a {format.name} file", f"{where}; --map {key}=DataEntity makes it a data file")
         return format, answer
 
-    def _settled(self, key: str, allowed: Sequence[str]) -> str | None:
+    def _settle(self, key: str, allowed: Sequence[str]) -> str | None:
         """What the mapping says of something, which has to be one of some names."""
         answer = self.matcher.use(key)
         if answer and answer not in allowed:

@@ -46,7 +46,7 @@ class _Conversion(FilePairs, ABC):
 
 
 @dataclass(frozen=True)
-class Seal(_Conversion):
+class Encrypt(_Conversion):
     """Seals a file and its indexes for some recipients."""
 
     recipients: tuple[PublicKey, ...]
@@ -68,7 +68,7 @@ class Seal(_Conversion):
 
 
 @dataclass(frozen=True)
-class Unseal(_Conversion):
+class Decrypt(_Conversion):
     """Opens a sealed file and its indexes."""
 
     secret: SecretKey
@@ -80,7 +80,7 @@ class Unseal(_Conversion):
             size = storage.stat(source).size
             write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
             return {}
-        opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
+        opened = DecryptedFile(storage, source, self.secret, self.senders, headers=_read_record(self.change, recorded))
         write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
@@ -95,15 +95,15 @@ class Rotate(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         if not is_encrypted(source):
-            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
-        opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
+            return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
+        opened = DecryptedFile(storage, source, self.secret, headers=_read_record(self.change, recorded))
         told = encrypt_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
                            like=source)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
 
 
 @dataclass(frozen=True)
-class Reseal(_Conversion):
+class ReplaceHeader(_Conversion):
     """Gives a sealed file and its indexes another header.
 
     Parameters
@@ -119,9 +119,9 @@ class Reseal(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         if not is_encrypted(source):
-            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+            return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = read_stored_header(storage, source)
-        _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
+        _read_record(self.change, recorded).check_header(header, f"{storage.url}/{source}")
         if self.keeps_packets:
             head = header.reencrypt(self.secret, self.recipients, keep=True)
         else:
@@ -136,12 +136,12 @@ class Reseal(_Conversion):
         return told
 
 
-def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
+def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
     """What is recorded of the headers of a data file, or of those of its indexes."""
     return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
 
 
-def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
     """Seal an index that is plain for those that the data file beside it is sealed for."""
     header, _, _ = read_stored_header(storage, beside)
     size = storage.stat(source).size
@@ -150,7 +150,7 @@ def _seal_index(storage: Storage, source: str, target: str, beside: str, secret:
     return {"header_digest": header.digest}
 
 
-class SealedFile:
+class DecryptedFile:
     """A sealed file of a storage, opened with a key.
 
     Parameters

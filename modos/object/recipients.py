@@ -47,17 +47,18 @@ class Packets:
     is_as_recorded: bool
 
     @classmethod
-    def of_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
+    def count_in_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
         """Those of the header of a data file, or of that of an index of it where there are more of unknown recipients."""
-        found = [cls.of(header, attributes, secret, SealRecord.from_attributes(attributes))]
+        found = [cls.count_in_header(header, attributes, secret, SealRecord.from_attributes(attributes))]
         for index in index_names(attributes["data_path"]):
             with suppress(NotFoundError):
-                found.append(cls.of(read_stored_header(storage, index)[0], attributes, secret, SealRecord.from_index_attributes(attributes)))
+                of_index, _, _ = read_stored_header(storage, index)
+                found.append(cls.count_in_header(of_index, attributes, secret, SealRecord.from_index_attributes(attributes)))
         most = max(found, key=lambda one: one.unknown)
         return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
 
     @classmethod
-    def of(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
+    def count_in_header(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
         """Count them; each recipient has as many as the key opens, and one where there is no key."""
         recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
@@ -71,14 +72,14 @@ class Packets:
         """Whether no packet can be of somebody who is not recorded, as far as the metadata are to be believed."""
         return self.is_as_recorded and not self.unknown
 
-    def text_of_unknown(self) -> str:
+    def describe_unknown(self) -> str:
         """`1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
         return "1 packet of an unknown recipient" if self.unknown == 1 else f"{self.unknown:,} packets of unknown recipients"
 
-    def lost_by_a_new_header(self) -> Iterator[str]:
+    def describe_losses(self) -> Iterator[str]:
         """What to say where the header is made anew for those who are recorded, and who has the key."""
         if self.unknown:
-            yield (f"{self.text_of_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
+            yield (f"{self.describe_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
                    "be told from another")
         elif not self.are_accounted_for:
             yield "sealed anew for the recorded recipients, as its packets do not say for whom they are"
@@ -128,9 +129,9 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
         Recipients]:
     """For whom each sealed file is."""
     found = []
-    for element_id, attributes in sealed_elements(metadata):
+    for element_id, attributes in iter_encrypted(metadata):
         header, _, _ = read_stored_header(storage, attributes["data_path"])
-        packets = Packets.of_files(storage, header, attributes, secret)
+        packets = Packets.count_in_files(storage, header, attributes, secret)
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
         sender = attributes.get("sender")
@@ -141,7 +142,7 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     return found
 
 
-def sealed_elements(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def iter_encrypted(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The elements that have a sealed file, with what they say."""
     return ((element_id, a) for element_id, a in metadata.items() if is_encrypted(a.get("data_path") or ""))
 

@@ -48,7 +48,7 @@ def find(source: Path) -> Path | None:
     return next((path for path in there if is_crypt4gh(path)), next(iter(there), None))
 
 
-def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:
+def encrypt(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:
     """Seal the plain index of a sealed file for those that the file is sealed for; returns the new file."""
     from modos.encryption.beside import encrypt_beside
 

@@ -14,7 +14,7 @@ from modos.storage import Storage
 Found = tuple[str, Mapping[str, Any]]  # an element and its attributes
 
 
-def to_be_sealed(storage: Storage, found: Iterable[Found], recipients: Sequence[PublicKey]) -> list[Found]:
+def select_plain(storage: Storage, found: Iterable[Found], recipients: Sequence[PublicKey]) -> list[Found]:
     """Of some elements with files those whose file is plain.
 
     Raises
