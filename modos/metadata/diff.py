@@ -1,4 +1,4 @@
-"""What differs between two states of metadata."""
+"""Differences between two states of metadata."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Difference:
 
 
 def compare(before: Metadata, after: Metadata, *, ignore: frozenset[str] = frozenset()) -> list[Difference]:
-    """The differences between two metadata, by element id.
+    """List the differences between two states of metadata, by element id.
 
     The objects themselves are compared whatever their ids are.
 
@@ -59,7 +59,7 @@ def compare(before: Metadata, after: Metadata, *, ignore: frozenset[str] = froze
 
 
 def replace_keys_by_names(metadata: Metadata) -> dict[str, dict[str, Any]]:
-    """Metadata with the names of files in the place of their keys: which version a file is of does not count."""
+    """Return metadata with the names of files in the place of their keys, so that versions of a file do not count."""
     return {i: {slot: _name(value) if slot == "data_path" else value for slot, value in attributes.items()}
             for i, attributes in metadata.items()}
 

@@ -28,12 +28,12 @@ def read_description(path: Path, text: bytes) -> list[Entry]:
 
 
 def load_yaml(path: Path) -> Any:
-    """The content of a YAML or JSON file, `-` for stdin; InvalidInputError names the line it breaks at."""
+    """Read the content of a YAML or JSON file, `-` for stdin; InvalidInputError names the line it breaks at."""
     return _parse(path, read_whole(path, _MAX_BYTES))
 
 
 def read_whole(path: Path, limit: int) -> bytes:
-    """All of a file that describes elements; see `read_given`."""
+    """Read all of a file that describes elements; see `read_given`."""
     if os.path.isdir(path):
         raise InvalidInputError(f"{path} is a folder", "give a YAML or JSON file, or a TSV or CSV sheet")
     return read_given(path, limit)
@@ -60,11 +60,12 @@ def _parse(path: Path, text: bytes) -> Any:
 
 @cache
 def _loader() -> Any:
-    """YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
+    """Return YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         def flatten_mapping(self, node: Any) -> None:
+            """Refuse a key that stands twice, then merge as usual."""
             seen = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
@@ -77,7 +78,7 @@ def _loader() -> Any:
 
 
 def _check_content(content: Any, path: Path) -> Any:
-    """Refuse what is deep, or small as a file and large when its aliases are followed; sets and bytes, which no slot has."""
+    """Refuse values that are nested deeply, or many once aliases are followed; and sets and bytes, which no slot takes."""
     level, depth, count = [content], 0, 0
     while level:
         count += len(level)

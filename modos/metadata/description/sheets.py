@@ -64,13 +64,13 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
 
 
 def _find_noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
-    """The class that the line of notes of a template names."""
+    """Find the class that the line of notes of a template names."""
     return next((name for _, row in rows for cell in row if (name := class_of_note(cell)) in model.class_names()), None)
 
 
 def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems,
                   matcher: Matcher) -> list[str | None]:
-    """The slot of each column; None where it has none. What is only near is noted as a problem, and its slot given all the same."""
+    """Find the slot of each column; None where it has none. A near match is a problem, and its slot is given all the same."""
     own = list(model.describe(class_name)["slots"]) if class_name else []
     known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
     free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
@@ -114,7 +114,7 @@ class _Sheet:
         self.problems.add(self.path, number, column, message, suggestion)
 
     def entry(self, number: int, row: list[str]) -> Entry | None:
-        """The element of a row; None where it is empty or bad."""
+        """Read the element of a row; None where it is empty or bad."""
         cells = {slot: value.strip() for slot, value in zip(self.columns, row) if slot not in (None, LEFT_OUT) and value and value.strip()}
         for at, value in enumerate(row[len(self.header):], len(self.header) + 1):
             if value.strip():

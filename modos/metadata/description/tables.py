@@ -1,4 +1,4 @@
-"""Tables as people keep them, TSV, CSV and XLSX, as rows of text."""
+"""Tables in the formats that people keep them in (TSV, CSV and XLSX), as rows of text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_table(path: Path, data: bytes) -> bool:
-    """Whether a file's name says that it is a table; of a pipe, whether it begins with the names of columns, or as XLSX does."""
+    """Return whether a file's name says that it is a table; of a pipe, whether it begins with names of columns, or as XLSX."""
     suffix = path.suffix.lower()
     if suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES) or not is_pipe(path):
         return suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES, *_OTHER_SUFFIXES)
@@ -39,7 +39,7 @@ def is_table(path: Path, data: bytes) -> bool:
 
 def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None,
                tell: Tell = logger.warning) -> tuple[list[str], Iterator[Row]]:
-    """The names of the columns in the first row of a table, and its other rows with their numbers.
+    """Read the names of the columns in the first row of a table, and its other rows with their numbers.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def _first_line(data: bytes) -> str:
 
 
 def _decode(data: bytes) -> str | None:
-    """The text of a table in UTF-8, or in UTF-16 with a mark of its byte order; None for any other."""
+    """Decode a table in UTF-8, or in UTF-16 with a byte order mark; None for any other encoding."""
     try:
         return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError:
@@ -100,7 +100,7 @@ def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
 
 
 def _delimiter(path: Path, text: str, tell: Tell) -> str:
-    """What is between the cells: as the name says, or what the first row has instead."""
+    """Return what separates cells: as the name says, or what the first row has instead."""
     suffix = path.suffix.lower()
     first = re.sub(r'"[^"]*"', "", next((line for line in text[:_MAX_HEADER].splitlines() if line.strip()), ""))
     usual = "," if suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in first else "\t"

@@ -1,7 +1,7 @@
 """Worksheets of XLSX files, as text: what a cell shows, never what a formula would be.
 
-Nobody knows who wrote the file: what it unpacks to is bounded before it is
-parsed, document types are refused, and what would be lost without a word (a
+The file is not to be trusted: what it unpacks to is bounded before it is
+parsed, document types are refused, and what would be lost silently (a
 formula without a value, merged cells, several worksheets) is an error.
 """
 
@@ -35,7 +35,7 @@ Row = tuple[int, list[str]]
 
 
 def import_openpyxl(failure: str) -> Any:
-    """openpyxl; InvalidInputError that says what fails without it."""
+    """Import openpyxl; InvalidInputError where it is not installed says what fails without it."""
     try:
         import openpyxl
     except ImportError:
@@ -44,7 +44,7 @@ def import_openpyxl(failure: str) -> Any:
 
 
 def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None) -> Iterator[Row]:
-    """The rows of a worksheet that have something in them, with their numbers.
+    """Read the rows of a worksheet that have something in them, with their numbers.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ def _check_parts(path: Path, data: bytes) -> None:
 
 
 def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> Any:
-    """The worksheet that is meant: the one that is named, or the only one with something in it."""
+    """Choose the worksheet: the one that is named, or the only one with something in it."""
     sheets = {sheet.title: sheet for sheet in workbook.worksheets}
     if wanted is not None:
         if wanted not in sheets:
@@ -112,16 +112,18 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
 
 
 def _parse_rows(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Rows as they stand in the file: their numbers, and their cells that have anything."""
+    """Parse rows as they stand in the file: their numbers, and their cells that have anything."""
     from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
     class Parser(WorkSheetParser):  # type: ignore[misc]
         def parse_row(self, row: Any) -> Any:
+            """Refuse a row that is too wide, else parse it."""
             if len(row) > _MAX_COLUMNS:
                 raise ValueError(f"a row has more than {_MAX_COLUMNS:,} cells")
             return super().parse_row(row)
 
         def parse_cell(self, element: Any) -> dict[str, Any]:
+            """Parse a cell, and note whether it has a formula."""
             cell: dict[str, Any] = super().parse_cell(element)
             return cell | {"is_formula": element.find(FORMULA_TAG) is not None}
 
