@@ -1,4 +1,4 @@
-"""Root documents in a storage: read, created, replaced by compare-and-swap."""
+"""Root documents in a storage: read, created, and replaced by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _MIRROR_WORKERS = 16
 
 
 class Converter(Protocol):
-    """Turns chunks of Zarr v2 into those of Zarr v3; see `modos.object.old_chunks`."""
+    """Converter of chunks from Zarr v2 to Zarr v3; see `modos.object.old_chunks`."""
 
     def explain_unreadable(self, meta: Mapping[str, Any]) -> str | None:
-        """What keeps an array's chunks from being decoded; None where nothing does."""
+        """Say what keeps an array's chunks from being decoded; None where nothing does."""
 
     def convert_chunk(self, meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
-        """A chunk as Zarr v3 has it."""
+        """Convert a chunk to the form of Zarr v3."""
 
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     Parameters
     ----------
     known
-        What was read before; it is given back where nothing has changed.
+        The document that was read before; it is returned where nothing has changed.
 
     Raises
     ------
@@ -70,14 +70,14 @@ def load(storage: Storage, known: Document | None = None) -> Document:
 
 
 def _read_newest(storage: Storage, known: Document | None) -> tuple[bytes, str] | Document:
-    """A root and its tag, or the known one where that is the newest."""
+    """Read the root and its tag; the known document where that is the newest."""
     if known is None or not known.tag or known.zarr_format != 3:
         return storage.read(ROOT_KEY)
     return storage.read_changed(ROOT_KEY, known.tag) or known
 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
-    """An object in the old layout; each of its groups is asked, as what lists them may be older than they are."""
+    """Load an object in the old layout. Each group is read, as the file that lists them may be older than they are."""
     infos = old_layout.find_own_files(storage)
     if known is not None and known.zarr_format == 2 and infos and known.tag == old_layout.tag_of(infos):
         return known
@@ -93,7 +93,7 @@ def _load_zarr2(storage: Storage, known: Document | None) -> Document:
 
 
 def _load_nodes(storage: Storage, document: Document) -> Document:
-    """A root that other Zarr tools wrote without consolidated metadata: its groups are read one by one."""
+    """Add the groups of a root that other Zarr tools wrote without consolidated metadata; they are read one by one."""
     for info in storage.iter_files(ZARR):
         path = info.key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
         if info.key.endswith("/zarr.json") and info.key != ROOT_KEY:
@@ -187,10 +187,10 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
 
 
 def fence(storage: Storage) -> Document:
-    """Write the root anew, as it is, so that no commit that was begun on it before can still be made; returns it.
+    """Write the root anew, as it is, so that no commit that began before can still be made; returns it.
 
-    Who waits for the answer to a commit reads the root again, and what is on
-    record of the change.
+    A writer that waits for the answer to its commit reads the root again, and
+    the record of its change.
     """
     for _ in range(_ATTEMPTS):
         document = load(storage).copy()
@@ -303,9 +303,9 @@ def _refuse_missing(storage: Storage, document: Document) -> None:
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:
-    """Write the own zarr.json of groups and arrays, as readers without consolidated metadata want them.
+    """Write the zarr.json of each group and array, for readers that do not use consolidated metadata.
 
-    The object is whole without: a failure is noted, or with `strict` raised.
+    The object is whole without them: a failure is logged, or with `strict` raised.
     """
 
     def write(path: str) -> None:
@@ -326,13 +326,13 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
 
 
 def drop_mirrors(storage: Storage, document: Document) -> None:
-    """Remove the mirrors, for their space; `write_mirrors` brings them again."""
+    """Remove the mirrors to free their space; `write_mirrors` writes them again."""
     for path in filter(has_mirror, document.nodes):
         storage.delete(mirror_key(path))
 
 
 def has_mirror(path: str) -> bool:
-    """Whether a group or an array has a zarr.json of its own: not where its id, by what others wrote, can be no part of a key."""
+    """Return whether a group or array has a zarr.json of its own: not where others gave it an id that cannot be part of a key."""
     try:
         check_key(path)
     except InvalidInputError:
@@ -341,7 +341,7 @@ def has_mirror(path: str) -> bool:
 
 
 def mirror_key(path: str) -> str:
-    """The key of a group's or an array's own zarr.json."""
+    """Return the key of a group's or an array's own zarr.json."""
     return f"{ZARR}/{path}/zarr.json"
 
 

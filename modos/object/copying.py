@@ -1,10 +1,10 @@
-"""Objects from one storage to another, as they are: only what differs, and on from where it was interrupted.
+"""Copies of objects from one storage to another: only what differs is sent, and an interrupted copy goes on where it was.
 
-Plan first, then act: what is sent is known, with sizes and checksums, before
-the first byte moves. Data files come first, the root document last, so that
+A plan comes first: what is sent is known, with sizes and checksums, before the
+first byte moves. Data files come first, the root document last, so that
 the target is no object before it is whole, and stays the one that it was.
-What an interruption leaves is on record: a repetition goes on with it, and
-any other change of the target removes it.
+What an interruption leaves is on record: a repeated copy continues it, and any
+other change of the target removes it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WORKERS = 8
 
 @dataclass(frozen=True)
 class FileToSend:
-    """A file of the source: its key, its size in bytes, its BLAKE2b-512 where the metadata have it, and whether that is of all bytes."""
+    """File of the source: its key, its size in bytes, its BLAKE2b-512 where known, and whether that covers all bytes."""
 
     key: str
     size: int
@@ -44,7 +44,7 @@ class FileToSend:
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What is to be done so that the target is what the source is.
+    """Plan of what makes the target a copy of the source.
 
     Attributes
     ----------
@@ -71,14 +71,14 @@ class CopyPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the target is what the source is."""
+        """Return whether the target is a copy of the source already."""
         return (not (self.files or self.superfluous) and self.base is not None
                 and _find_last_commit(self.base) == _find_last_commit(self.document))
 
 
 def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
               data: bool = True) -> CopyPlan:
-    """Compare two places, and plan what makes the second what the first is.
+    """Compare two places, and plan what makes the second a copy of the first.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
 
 
 def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
-    """Do what is planned; every byte is compared with its checksum on the way.
+    """Carry a plan out; every byte is compared with its checksum on the way.
 
     Raises
     ------
@@ -175,7 +175,7 @@ def _commit(plan: CopyPlan, change: journal.Journal) -> None:
 
 
 def _find_replaced(plan: CopyPlan) -> dict[str, str]:
-    """By the key of a file to be sent, that of the file at the target whose place it takes."""
+    """Find the files at the target that are replaced, by the keys of the files to be sent."""
     found: dict[str, str] = {}
     if plan.base is None or plan.target.is_remote:
         return found
@@ -189,7 +189,7 @@ def _find_replaced(plan: CopyPlan) -> dict[str, str]:
 
 
 def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journal.Journal, progress: Progress | None) -> None:
-    """Bring one file over, or find that it is there."""
+    """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
         if _is_whole(source, target, file):
@@ -219,7 +219,7 @@ def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
 
 
 class _Checked:
-    """The bytes of a file on their way, compared with its checksum at their end."""
+    """Bytes of a file on their way, compared with its checksum at their end."""
 
     def __init__(self, source: Storage, file: FileToSend, progress: Progress | None):
         self._source = source
@@ -229,7 +229,7 @@ class _Checked:
         self._start = transfer.find_checksum_start(source, file.key, whole=file.whole) if file.checksum else 0
 
     def check_after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
-        """What comes after the bytes that are there; those are looked at now, the others as they are taken."""
+        """Read the bytes that follow those at the target; these are checked now, the others as they are read."""
         for piece in kept:
             self._count(piece)
         return self._read_rest(self._at)
@@ -260,7 +260,7 @@ def _object_at(target: Storage) -> Document | None:
 
 
 def _find_left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
-    """The files that interrupted copies have on record; ConflictError where one is under way."""
+    """List the files that interrupted copies have on record; ConflictError where one is under way."""
     known = entries(target)
     journal.refuse_busy(target, known)
     return {info.key for info in infos if any(entry.may_delete(info) for entry in known)}
@@ -298,7 +298,7 @@ def _list_wanted(source: Storage, document: Document, include: Sequence[str], ex
 
 
 def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
-    """The files of an object: all that are there, or, where they cannot be listed, those of all that its elements name."""
+    """List the files of an object: all that are there, or, where they cannot be listed, those that its elements name."""
     if source.can_list:
         return source.iter_files()
     paths = sorted(document.data_paths())
@@ -315,7 +315,7 @@ def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
 
 
 def _chunk_keys(document: Document) -> Iterator[str]:
-    """Where the chunks of the arrays are that have any (Zarr v3, chunk key encoding `default`)."""
+    """List the keys of the chunks of arrays (Zarr v3, chunk key encoding `default`)."""
     for path, node in document.nodes.items():
         if node.get("node_type") != "array":
             continue
@@ -328,7 +328,7 @@ def _chunk_keys(document: Document) -> Iterator[str]:
 
 
 def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a key is one of the files that are asked for; of an index its file decides."""
+    """Return a test of whether a key is one of the files that are asked for; an index is chosen with its file."""
     of_index = {index: path for path in document.data_paths() for index in index_names(path)}
 
     def is_chosen(key: str) -> bool:
@@ -344,14 +344,14 @@ def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[
 
 
 def _find_superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
-    """What the target's elements have and the source's have not."""
+    """List the files of the target's elements that the source does not have."""
     folders = tuple(f"{folder}/" for folder in base.array_folders() - document.array_folders())
     files = journal.files_of(base) - journal.files_of(document)
     return tuple(sorted(key for key in present if key in files or (key.startswith(folders) and not key.endswith("/zarr.json"))))
 
 
 def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
-    """Keys of files of arrays that both have alike: an array that changes gets a new name."""
+    """List keys of files of arrays that both have alike: an array that changes gets a new name."""
     folders = tuple(f"{ZARR}/{path}/" for path, node in document.nodes.items()
                     if node.get("node_type") == "array" and base.nodes.get(path) == node)
     return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
@@ -359,7 +359,7 @@ def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, documen
 
 def _find_unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
                     present: dict[str, int]) -> set[str]:
-    """Keys of the files that the target has as they are wanted, as its metadata say; an index is as its file is."""
+    """List keys of files that the target has already, as its metadata say; an index goes with its file."""
     same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
     same |= {index for key in same for index in index_names(key)}
     return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}

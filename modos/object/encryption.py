@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class EncryptedFiles:
-    """The data files of an object, to be encrypted, shared and decrypted."""
+    """Data files of an object, to be encrypted, shared and decrypted."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
@@ -39,8 +39,8 @@ class EncryptedFiles:
         recipient_pubkeys
             Public keys, or their files, of those who can decrypt.
         seckey_path
-            Your secret key, as the sender's; it can decrypt them, too. A key
-            for this use where it is None.
+            Your secret key, as the sender's; it can decrypt them, too. None
+            makes a key for this one use.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         delete
@@ -67,11 +67,11 @@ class EncryptedFiles:
 
     def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                    elements: Sequence[str] | None = None) -> list[str]:
-        """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
+        """Find the elements that `encrypt` would change; raises what it would, as far as that shows without reading the files."""
         from modos.object import encryption_changes
 
         return encryption_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys),
-                                             elements)
+                                                        elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -83,8 +83,8 @@ class EncryptedFiles:
         seckey_path
             The secret key of a recipient, or its file.
         sender_pubkey
-            Who must have encrypted them, or several of whom one must; anybody
-            may where it is None.
+            Allowed senders, of whom one must have encrypted them; None allows
+            anybody.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         elements
@@ -93,8 +93,8 @@ class EncryptedFiles:
         Raises
         ------
         DecryptError
-            The key does not open a file, or the file was changed; nothing is
-            changed in the object.
+            The key does not decrypt a file, or the file was changed; nothing
+            is changed in the object.
         """
         from modos.object import encryption_changes
 
@@ -106,15 +106,15 @@ class EncryptedFiles:
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
               elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
-        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+        """Let more recipients decrypt encrypted files, by new headers alone; returns the elements that were changed.
 
-        The packets of others stay; those that are added are sealed with the
-        key that is given, and not by who encrypted the file.
+        The packets of others stay; those that are added are encrypted with the
+        key that is given, not with that of the file's sender.
 
         Parameters
         ----------
         seckey_path
-            A secret key that opens them.
+            A secret key that decrypts them.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
@@ -122,18 +122,18 @@ class EncryptedFiles:
 
         with self._object.transaction() as transaction:
             return encryption_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                          elements)
+                                                     elements)
 
     def revoke(self, seckey_path: str | Path | SecretKey,
                recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
                passphrase: str | None = None) -> list[str]:
-        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
+        """Write the headers of encrypted files anew without some recipients; returns the elements that were changed.
 
         The header is made anew for the recipients in the metadata and for
-        the key that is given; packets of others go. Who has a copy, or has
-        kept the key of the body, can still read that; with `rotate` the
-        bodies are sealed under new keys.
+        the key that is given; packets of others are removed. Anybody
+        who has a copy, or has kept the key of the body, can still read that;
+        with `rotate` the bodies are encrypted under new keys.
 
         Parameters
         ----------
@@ -146,10 +146,10 @@ class EncryptedFiles:
 
         with self._object.transaction(progress) as transaction:
             return encryption_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                           elements, rotate=rotate)
+                                                      elements, rotate=rotate)
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
-        """For whom each encrypted file is, and whether a key opens it."""
+        """List the recipients of each encrypted file, and whether a key opens it."""
         from modos.object import recipients
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
@@ -158,7 +158,7 @@ class EncryptedFiles:
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
                           progress: Progress | None = None, passphrase: str | None = None,
                           sender_pubkey: PublicKeys | None = None) -> list[str]:
-        """Open all of the encrypted files; returns their elements.
+        """Decrypt all of the encrypted files, to see that they are whole; returns their elements.
 
         Parameters
         ----------
@@ -167,14 +167,14 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         sender_pubkey
-            Who must have encrypted them, or several of whom one must; anybody
-            may where it is None.
+            Allowed senders, of whom one must have encrypted them; None allows
+            anybody.
 
         Raises
         ------
         DecryptError
             A segment was changed, or segments are missing, repeated or
-            moved; or the key does not open a file. With `sender_pubkey` also
+            moved; or the key does not decrypt a file. With `sender_pubkey` also
             where an element that is named, or every file, is not encrypted.
         """
         from modos.object import encryption_changes

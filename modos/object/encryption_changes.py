@@ -1,4 +1,4 @@
-"""Which files of an object are sealed, opened, or given to others."""
+"""Changes that encrypt and decrypt files of an object, share them and revoke that; and the check of encrypted files."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
            progress: Progress | None, senders: Sequence[PublicKey] | None = None) -> list[str]:
-    """Open all of the sealed files and their indexes; returns the elements, an IntegrityError for the first that is damaged.
+    """Decrypt all of the encrypted files and their indexes; returns the elements. IntegrityError for the first that is damaged.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed them; anybody may where it is None.
+        Allowed senders: one of them must have encrypted the files; None allows anybody.
     """
     verified = []
     expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata)))
@@ -57,14 +57,14 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
 
 def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
                      chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
-    """Seal the files of elements with their indexes; returns the elements that are changed.
+    """Encrypt the files of elements with their indexes; returns the elements that are changed.
 
     Parameters
     ----------
     recipients
-        Who can open them.
+        Public keys of those who can decrypt them.
     sender
-        Whose key seals the headers, and is recorded; one for this use where it is None.
+        Secret key that encrypts the headers, and whose public key is recorded; None makes one for this use.
     chosen
         The elements; None for all data, without references.
     delete
@@ -73,7 +73,7 @@ def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], 
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is sealed already, and not for all of them.
+        No recipient; or some file is encrypted already, and not for all of them.
     """
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
     for element_id, attributes in select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them):
@@ -88,25 +88,25 @@ def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], 
 
 
 def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
-    """The elements that `encrypt_elements` would change; raises what it would."""
+    """Find the elements that `encrypt_elements` would change; raises what it would."""
     return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
 
 
 def decrypt_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
                      chosen: Iterable[str] | None = None) -> list[str]:
-    """Open the sealed files of elements with their indexes; returns the elements that are changed.
+    """Decrypt the encrypted files of elements with their indexes; returns the elements that are changed.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed them; anybody may where it is None.
+        Allowed senders: one of them must have encrypted the files; None allows anybody.
     chosen
         The elements; None for all.
 
     Raises
     ------
     DecryptError
-        The key does not open one of them; nothing is changed.
+        The key does not decrypt one of them; nothing is changed.
     """
     storage, changed = transaction.storage, []
     for element_id, attributes in _find_elements(transaction, chosen, every=True):
@@ -127,14 +127,14 @@ def decrypt_elements(transaction: Transaction, secret: SecretKey, senders: Seque
 
 def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey],
                    chosen: Iterable[str] | None = None) -> list[str]:
-    """Seal the headers of sealed files for more recipients; the bodies stay. Returns the elements that are changed.
+    """Add recipients to the headers of encrypted files; the bodies stay. Returns the elements that are changed.
 
     Raises
     ------
     InvalidInputError
         No recipient.
     DecryptError
-        The key does not open a file; nothing is changed.
+        The key does not decrypt a file; nothing is changed.
     """
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
@@ -151,22 +151,22 @@ def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequ
 
 def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
                     chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
-    """Seal the headers of sealed files for those who remain; returns the elements that are changed.
+    """Write the headers of encrypted files for those who remain; returns the elements that are changed.
 
-    Those who remain are the recipients in the metadata, and who has the key.
-    Packets of others go, as they may be of somebody who is revoked.
+    Those who remain are the recipients in the metadata and the owner of the key.
+    Packets of others are removed, as they may be of somebody who is revoked.
 
     Parameters
     ----------
     rotate
-        Seal the bodies under new keys, too.
+        Encrypt the bodies under new keys, too.
 
     Raises
     ------
     InvalidInputError
-        Nobody remains, or not whose key it is.
+        Nobody remains, or the owner of the key does not.
     DecryptError
-        The key does not open a file; nothing is changed.
+        The key does not decrypt a file; nothing is changed.
     """
     gone, own = {str(key) for key in revoked}, str(secret.public)
 
@@ -187,7 +187,7 @@ def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequen
 def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
                        choose_recipients: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
                        rotate: bool) -> list[str]:
-    """Make headers anew; `choose_recipients` gives of the recorded recipients whom to seal for and whom to record."""
+    """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
     storage, changed = transaction.storage, []
     for element_id, attributes in _find_elements(transaction, chosen, every=True):
         path = attributes["data_path"]
@@ -213,7 +213,7 @@ def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iter
 
 def _find_elements(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
         tuple[str, dict[str, Any]]]:
-    """The elements that are meant, with their attributes; each has a file."""
+    """Find the chosen elements, with their attributes; each has a file."""
     view = transaction.view
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]

@@ -1,4 +1,4 @@
-"""How a file of a storage is sealed, opened, and given to others."""
+"""Encryption, decryption and new headers of single files in a storage, as part of a transaction."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from modos.storage.base import Progress
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
-    """Makes other files of a data file and its indexes."""
+    """Conversion of a data file and its indexes to other files."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write the new files; returns what the element says of them."""
         told: dict[str, Any] = {}
         headers = []
         for source, target in self.pairs:
@@ -42,12 +43,12 @@ class _Conversion(FilePairs, ABC):
     @abstractmethod
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        """Make one file, checked against what is recorded of it; returns what there is to say of the new one."""
+        """Make one file, checked against what is recorded of it; returns what the element says of the new one."""
 
 
 @dataclass(frozen=True)
 class Encrypt(_Conversion):
-    """Seals a file and its indexes for some recipients."""
+    """Encryption of a file and its indexes for some recipients."""
 
     recipients: tuple[PublicKey, ...]
     sender: SecretKey
@@ -69,7 +70,7 @@ class Encrypt(_Conversion):
 
 @dataclass(frozen=True)
 class Decrypt(_Conversion):
-    """Opens a sealed file and its indexes."""
+    """Decryption of an encrypted file and its indexes."""
 
     secret: SecretKey
     senders: tuple[PublicKey, ...] | None
@@ -87,7 +88,7 @@ class Decrypt(_Conversion):
 
 @dataclass(frozen=True)
 class Rotate(_Conversion):
-    """Seals a sealed file and its indexes anew, under other keys."""
+    """New encryption of an encrypted file and its indexes, under other keys."""
 
     secret: SecretKey
     recipients: tuple[PublicKey, ...]
@@ -104,12 +105,12 @@ class Rotate(_Conversion):
 
 @dataclass(frozen=True)
 class ReplaceHeader(_Conversion):
-    """Gives a sealed file and its indexes another header.
+    """Replacement of the headers of an encrypted file and its indexes.
 
     Parameters
     ----------
     recipients
-        All of them but who has the key, where packets are not kept; else those to add.
+        All of them except the owner of the key, where packets are not kept; else those to add.
     """
 
     secret: SecretKey
@@ -137,12 +138,12 @@ class ReplaceHeader(_Conversion):
 
 
 def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
-    """What is recorded of the headers of a data file, or of those of its indexes."""
+    """Read what is recorded of the headers of a data file, or of those of its indexes."""
     return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
 
 
 def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
-    """Seal an index that is plain for those that the data file beside it is sealed for."""
+    """Encrypt a plain index for the recipients of the data file beside it."""
     header, _, _ = read_stored_header(storage, beside)
     size = storage.stat(source).size
     sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
@@ -151,28 +152,28 @@ def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secr
 
 
 class DecryptedFile:
-    """A sealed file of a storage, opened with a key.
+    """Encrypted file of a storage, decrypted with a key as it is read.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed it; anybody may where it is None.
+        Allowed senders: one of them must have encrypted it; None allows anybody.
     headers
-        What is recorded of its header.
+        Record of its header in the metadata.
 
     Attributes
     ----------
     header
-        As it is.
+        The Crypt4GH header.
     size
-        Plain bytes.
+        Number of plain bytes.
     plain_checksum
-        Their BLAKE2b-512, when all of them were read.
+        BLAKE2b-512 of the plain bytes, once all of them were read.
 
     Raises
     ------
     IntegrityError
-        The key does not open it, or it is damaged, or not what is recorded.
+        The key does not decrypt it, or it is damaged, or not what is recorded.
     """
 
     def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
@@ -191,13 +192,13 @@ class DecryptedFile:
         self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
-        """The plain bytes, checked against what is recorded of the file.
+        """Iterate over the plain bytes, which are checked against what is recorded of the file.
 
         Raises
         ------
         DecryptError
             A segment was changed, or segments are missing, repeated or moved;
-            or the plain file is not the one that was sealed.
+            or the plain file is not the one that was encrypted.
         """
         plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)

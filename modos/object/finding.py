@@ -1,4 +1,4 @@
-"""Which file of an object is meant, where it is streamed from, and the reference that it needs."""
+"""Resolution of a file of an object: which file a name means, where it is streamed from, and the reference that it needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """The key of a data file, given by its name or its key, within the object or as listed; or by the id of its element.
+    """Find the key of a data file by its name or key, within the object or as listed; or by the id of its element.
 
     Raises
     ------
@@ -76,7 +76,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
 
 
 def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) -> None:
-    """Refuse what somebody calls a file by, where it is the name of that one and the id of an element that has another.
+    """Refuse a name that is the name of one file and the id of an element that has another.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
                       reference_filename: str | Path | None = None, *, hints: Query = Query(),
                       workers: int = WORKERS, endpoint: str | None = None,
                       confirm: Callable[[], object] | None = None) -> GenomicFile:
-    """A data file of an object, ready to be streamed.
+    """Open a data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
     straight from the storage.
@@ -107,7 +107,7 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
     Parameters
     ----------
     planner
-        Of the object's storage; for a sealed file of a view of it.
+        Plans reading of the object's storage; for an encrypted file, of a view of it.
     reference_filename
         FASTA for a CRAM; the object's own, where it is None.
     hints
@@ -117,15 +117,15 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
     endpoint
         The server whose annotations count where there are no services.
     confirm
-        Is called before anything is read, and raises ConflictError where the
-        file is not any more what the metadata say.
+        Called before anything is read; raises ConflictError where the file is
+        no longer what the metadata say.
 
     Raises
     ------
     InvalidInputError
         The file has no records that can be streamed.
     AccessError
-        It is sealed, and there is no key.
+        It is encrypted, and there is no key.
     NotFoundError
         The FASTA that was given does not exist.
     """
@@ -155,7 +155,7 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
 def open_served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
                      hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
                      senders: Sequence[PublicKey] | None = None) -> GenomicFile:
-    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `open_genomic_file`.
+    """Open the file behind `http://server/reads/ID` or `.../variants/ID`; see `open_genomic_file`.
 
     Parameters
     ----------
@@ -163,9 +163,9 @@ def open_served_file(url: str, endpoint: str | None, reference_filename: str | P
         The server that the token in the environment is for; the one of the
         URL where it is None.
     secret
-        The key to open the answers with, where the server encrypts them.
+        The key to decrypt the answers with, where the server encrypts them.
     senders
-        Of whom one must have sealed the answers; None for anybody.
+        Allowed senders: one of them must have encrypted the answers; None allows anybody.
     """
     check_reference(reference_filename)
     check_url(url, "an htsget server")
@@ -186,7 +186,7 @@ def check_reference(reference_filename: str | Path | None) -> None:
 
 
 def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
-    """What a sealed file is read through; AccessError where there is no key."""
+    """Return the view that decrypts an encrypted file; AccessError where there is no key."""
     from modos.encryption.view import DecryptedView
 
     if isinstance(planner.storage, DecryptedView):
@@ -203,7 +203,7 @@ class _HtsgetPlace(NamedTuple):
 
 
 def _htsget_place(storage: Storage, services: Services | None, key: str) -> _HtsgetPlace | None:
-    """Where htsget gives out a file, None where there is no server for it."""
+    """Return where htsget gives out a file; None where there is no server for it."""
     if services is None or services.htsget is None:
         return None
     url = f"{storage.url}/{stem_of(key)}"
@@ -215,13 +215,13 @@ def _htsget_place(storage: Storage, services: Services | None, key: str) -> _Hts
 
 
 def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
-    """The references of a data file."""
+    """List the references of a data file."""
     links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
     return [metadata[link] for link in links if link in metadata]
 
 
 def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callable[[], Mapping[str, tuple[str, ...]]] | None:
-    """All names of the contigs of a file, where its reference is one of a store."""
+    """Return a function that finds all names of a file's contigs, where its reference is one of a store."""
     stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
     if stored is None:
         return None
@@ -234,7 +234,7 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
 
 
 def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GeneFinder:
-    """Knows the genes of a file's references: in GFF3 files of the object, and in a store."""
+    """Make the finder of genes of a file's references: in GFF3 files of the object, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = _references_of(metadata, key)
     paths = [a["data_path"] for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
@@ -250,7 +250,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
                  regions: Iterable[RegionLike] | None = None, endpoint: str | None = None,
                  progress: Progress | None = None) -> str | None:
-    """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
+    """Find the FASTA to decode a CRAM with; None where htslib finds what it needs itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
     for them: out of the FASTA of a remote object, or one that has no index
@@ -286,7 +286,7 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
 
 
 def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
+    """Find the contigs of regions, or all, that the header of a CRAM has an MD5 for."""
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}

@@ -1,4 +1,4 @@
-"""Chunks of Zarr v2 arrays, turned into those of Zarr v3 one by one."""
+"""Chunks of Zarr v2 arrays, converted to those of Zarr v3 one by one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _BOUNDED: dict[str, Callable[[], Any]] = {
 
 
 class _TooMuch(ValueError):
-    """A chunk holds more than it may."""
+    """Error: a chunk holds more than it may."""
 
 
 def explain_unreadable(meta: Mapping[str, Any]) -> str | None:
-    """What keeps an array's chunks from being decoded here; None where nothing does.
+    """Say what keeps an array's chunks from being decoded here; None where nothing does.
 
     Codecs that would run code that a file brings (pickle) are none of ours.
     """
@@ -52,7 +52,7 @@ def explain_unreadable(meta: Mapping[str, Any]) -> str | None:
 
 
 def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
-    """A chunk of a Zarr v2 array as Zarr v3 has it; see `old_layout.array_node`.
+    """Convert a chunk of a Zarr v2 array to the form of Zarr v3; see `old_layout.array_node`.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
 
 
 def _decode(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
-    """The values of a chunk, in its shape."""
+    """Decode the values of a chunk: an array in the chunk's shape, of the dtype of its array."""
     chunks, dtype = tuple(meta["chunks"]), np.dtype(meta["dtype"])
     filters: Sequence[Mapping[str, Any]] = meta.get("filters") or ()
     size = math.prod(chunks) * dtype.itemsize
@@ -94,7 +94,7 @@ def _decode(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
 
 
 def _parse_json(data: Any, chunks: tuple[int, ...]) -> np.ndarray:
-    """The values of a chunk in the codec json2: lists in lists, then the type, then the shape."""
+    """Parse a chunk in the codec json2 (lists in lists, then the type, then the shape): dtype object, in its shape."""
     *values, _, _ = json.loads(bytes(data))
     for _ in chunks[1:]:
         values = [value for row in values for value in row]
@@ -131,7 +131,7 @@ def _decompress(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -
 
 
 def _measure_held(kind: str | None, data: bytes) -> int:
-    """How many bytes a chunk says that it holds."""
+    """Return the number of bytes that a chunk says it holds."""
     if kind == "blosc":
         return int.from_bytes(data[4:8], "little")
     if kind == "lz4":
@@ -153,7 +153,7 @@ def _make_little_endian(values: np.ndarray) -> np.ndarray:
 
 
 def _extract_texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int, ...], name: str) -> np.ndarray:
-    """The values as texts, empty ones outside of the array."""
+    """Extract the values as texts, shape (values,) and dtype object; those outside of the array are empty."""
     inside = tuple(slice(0, length - at * chunk) for length, chunk, at in zip(meta["shape"], meta["chunks"], place, strict=True))
     texts = np.full(values.shape, "", dtype=object)
     texts[inside] = values[inside]

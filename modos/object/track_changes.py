@@ -67,6 +67,7 @@ class StagedArrays:
     replaces: bool = False
 
     def keys(self) -> list[str]:
+        """List the keys of single files: none."""
         return []
 
     def __post_init__(self) -> None:
@@ -75,12 +76,15 @@ class StagedArrays:
         self._names = Names(self.change.element_id)
 
     def folders(self) -> list[str]:
+        """List the folders of the new arrays."""
         return self._names.folders()
 
     def measure(self, storage: Storage) -> int | None:
+        """Return None: how many bytes will be written is not known before."""
         return None
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write the arrays; returns what the element says of them."""
         from modos.tracks.arrays import describe_arrays
 
         specs = self.write(self._names, storage, written, progress)
@@ -219,7 +223,7 @@ class TrackChanges:
 
     def mask(self, name: str, where: str | Path | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
              hard: bool = False) -> str:
-        """Have a track count as having no value in places, until `unmask`.
+        """Mask places of a track, which have no value then, until `unmask`.
 
         Parameters
         ----------
@@ -286,13 +290,13 @@ class TrackChanges:
         return track.element_id
 
     def names(self, genome: str | None = None) -> list[str]:
-        """Names of the tracks as they would be after the commit; of one genome or of all."""
+        """List the tracks as they would be after the commit; of one genome or of all."""
         from modos.object.tracks import find_genome, tracks_of
 
         return list(tracks_of(self._view, find_genome(self._view, genome) if genome else None))
 
     def _find(self, name: str) -> str:
-        """The element that is a track."""
+        """Find the element that is a track."""
         from modos.object.tracks import find_track, tracks_of
 
         if name not in tracks_of(self._view) and any(
@@ -301,7 +305,7 @@ class TrackChanges:
         return find_track(self._view, name)
 
     def _find_track(self, name: str) -> tuple[str, str, dict[str, str]]:
-        """A track's element, its genome, and its arrays."""
+        """Find a track's element, its genome, and its arrays."""
         from modos.object.tracks import find_arrays, find_genome, genome_ids
 
         element_id = self._find(name)
@@ -310,7 +314,7 @@ class TrackChanges:
         return element_id, find_genome(self._view, links[0] if links else None), find_arrays(self._view, element_id)
 
     def open_track(self, name: str) -> StoredTrack:
-        """A track as it was before the transaction."""
+        """Open a track as it was before the transaction."""
         element_id, genome_id, _ = self._find_track(name)
         return self._open(element_id, genome_id)
 
@@ -365,7 +369,7 @@ class TrackChanges:
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
 
     def _order(self, arrays: Mapping[str, str]) -> int:
-        """The place of a track: that of its arrays, or the next one."""
+        """Return the place of a track among the others: that of its arrays, or the next one."""
         if arrays:
             return max(int(self._view.nodes[path]["attributes"].get("order", 0)) for path in arrays.values())
         known = [node.get("attributes", {}).get("order", 0) for node in self._view.nodes.values()]

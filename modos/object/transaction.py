@@ -53,32 +53,32 @@ _WORKERS = 4  # files that are copied at once
 
 
 def now() -> str:
-    """The time as metadata has it: UTC, ISO 8601, to the second."""
+    """Return the time as metadata have it: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Staged(Protocol):
-    """A file that becomes an element's data, at a key that is free."""
+    """File that becomes an element's data, at a key that is free."""
 
     @property
     def change(self) -> Add | Update:
-        """Of what the element says."""
+        """Change of what the element says."""
 
     @property
     def replaces(self) -> bool:
-        """Whether the file that the element had goes."""
+        """Return whether the file that the element had is removed."""
 
     def keys(self) -> list[str]:
-        """The keys that will be written."""
+        """List the keys that will be written."""
 
     def folders(self) -> list[str]:
-        """The folders of arrays that will be written."""
+        """List the folders of arrays that will be written."""
 
     def measure(self, storage: Storage) -> int | None:
-        """How many bytes of progress `stage` makes; None where that is not known before."""
+        """Return the bytes of progress that `stage` makes; None where that is not known before."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        """Write them, and append each to `written` when it is there; returns what the element says of them."""
+        """Write the files, and append the key of each to `written` once it is there; returns what the element says of them."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Transaction:
     start
         Its document as it is now; one without a tag makes a new object.
     secret
-        Opens sealed files that are added, to seal their indexes with.
+        Decrypts encrypted files that are added, to encrypt their plain indexes for the same recipients.
     """
 
     storage: Storage
@@ -193,7 +193,7 @@ class Transaction:
         return element_id
 
     def convert_file(self, element_id: str, changes: dict[str, Any], convert: Callable[[Update], Staged]) -> None:
-        """Have an element's file made into another one.
+        """Replace an element's file by one that is made from it.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class Transaction:
         self._files.append(convert(change))
 
     def set_arrays(self, change: Add | Update, arrays: SetArrays, staged: Staged) -> None:
-        """Have an element's arrays written, with a change of what the element says.
+        """Write arrays of an element, with a change of what the element says.
 
         Raises
         ------
@@ -222,7 +222,7 @@ class Transaction:
 
     @property
     def staged(self) -> list[Staged]:
-        """The files and arrays that are to be written."""
+        """Files and arrays that are to be written."""
         return list(self._files)
 
     def link(self, parent: str, child: str) -> None:
@@ -230,7 +230,7 @@ class Transaction:
         self._links.append((parent, child))
 
     def preview(self) -> Document:
-        """The object as it will be; raises what `commit` would for what can be known now."""
+        """Return the object as it will be; raises what `commit` would for what can be known now."""
         document = self.start.copy()
         self._apply(document)
         return document
@@ -282,7 +282,7 @@ class Transaction:
             return document
 
     def _find_superfluous(self, result: Document) -> set[str]:
-        """Files of elements that are removed or get another file, unless another element has them."""
+        """Find files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
         dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
         for change in self._changes:
@@ -323,7 +323,7 @@ class Transaction:
         self._replace(incoming.plan_encrypted(source, key, change))
 
     def _replace(self, staged: Staged) -> None:
-        """Have a file written, and no other one of its element."""
+        """Stage a file for an element, and none but this."""
         self._files = [file for file in self._files if file.change.element_id != staged.change.element_id]
         self._files.append(staged)
 
@@ -351,7 +351,7 @@ class Transaction:
                 raise
 
     def _mend_id(self, element_id: str, given: Mapping[str, Any]) -> str:
-        """The id of an element after one that could not be given, and is in an older object, was changed to what is given."""
+        """Change an id of an older object that could not be given today to the one given; returns the element's id."""
         new_id = given.get("id")
         if new_id is None or is_plain(element_id) or str(new_id) in (element_id, element_id.partition("/")[2]):
             return element_id
@@ -361,7 +361,7 @@ class Transaction:
         return sound
 
     def _settle(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-        """The changed slots in full form; those to be unset as None."""
+        """Return the changed slots in full form; those to be unset as None."""
         class_name = str(given.get("@type") or base["@type"])
         if model.group_of(class_name) != model.group_of(base["@type"]):
             raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",
@@ -389,7 +389,7 @@ class Transaction:
         return source
 
     def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
-        """Settle what another data_path without a file means: what is to be moved, or None.
+        """Settle what another data_path without a file means: the files to move, or None.
 
         A file of that path that is there and belongs to no element becomes
         the element's; else the element's own gets the name.
@@ -422,7 +422,7 @@ class Transaction:
             raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
 
     def _is_for_adoption(self, wanted: str, before: str) -> bool:
-        """Whether there is a file of a path that is not the element's own by another version."""
+        """Return whether a path has a file that is not the element's own in another version."""
         journal.recover(self.storage)
         if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
             return False
@@ -431,7 +431,7 @@ class Transaction:
         return True
 
     def _measure_present(self, element_id: str, data_path: str | None) -> dict[str, Any]:
-        """Size and checksum of a file that is in the object already."""
+        """Measure the size and checksum of a file that is in the object already."""
         if data_path is None:
             return {"data_size": None, "data_checksum": None}
         try:
@@ -447,7 +447,7 @@ class Transaction:
             raise IntegrityError(f"{element_id}: {damage}", "give the file with source_file (-s)")
 
     def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> dict[str, str]:
-        """Where a file goes that replaces another: a free key of its format, and that format."""
+        """Choose where a file goes that replaces another: a free key of its format, and that format."""
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
         sealed = sealing or is_encrypted(source) or (is_crypt4gh(source) and is_encrypted(before))
@@ -464,7 +464,7 @@ class Transaction:
         return {"data_path": key, "data_format": format.name}
 
     def free_key(self, key: str, version: int | None = None) -> str:
-        """A key that no file has or had, for a file of the name of another: that one, or a later version.
+        """Find a key that no file has or had, for a file of the name of another: that one, or a later version.
 
         A file that is replaced may still be read at its old key.
         """
@@ -485,7 +485,7 @@ def _check_endings(source: Path, key: str) -> None:
 
 
 def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
-    """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""
+    """Return the sizes, as a root records them, of those files that it names; those of indexes are not recorded."""
     element_of, keys = document.data_paths(), set(written)
     sizes: dict[str, int | None] = {key: None for key in keys if not key.startswith(f"{ZARR}/")}
     sizes |= {key: document.element(element_of[key]).get("data_size") for key in keys & element_of.keys()}

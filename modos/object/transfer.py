@@ -1,4 +1,4 @@
-"""Files into objects and out of them, with their indexes and checksums."""
+"""Transfer of files into objects and out of them, with their indexes and checksums."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(.+)", re.IGNORECASE | re.DOTALL)  
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A data file in place: its size in bytes, its BLAKE2b checksum, and what there is to say of it as a sealed one."""
+    """Data file in place: its size in bytes, its BLAKE2b checksum, and what the element records of it as an encrypted one."""
 
     size: int
     checksum: str
@@ -61,7 +61,7 @@ def check_present(source: Path) -> None:
 
 
 def check_source(source: Path, key: str) -> None:
-    """Look at a file of this machine before it is brought into an object.
+    """Check a file of this machine before it is brought into an object.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         The file that it replaces; see `Storage.write_stream`. Its index is
         replaced by the new index.
     secret
-        To seal an index with that is plain, where the source is sealed.
+        The key to encrypt a plain index with, where the source is encrypted.
 
     Raises
     ------
@@ -117,12 +117,12 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
 
 
 def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
-    """Bytes of a file and of those of its indexes that are there; those that are yet to be built are small beside it."""
+    """Return the bytes of a file and of its existing indexes; those that are yet to be built are small beside it."""
     return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
 
 
 def build_indexes(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
-    """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
+    """Return the index files of a plan and their keys: as they are, or made in a folder where they are to be built or encrypted."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
 
 
@@ -137,7 +137,7 @@ def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret:
 
 
 def index_of(storage: Storage, key: str | None) -> str | None:
-    """The index of a file that is replaced, where it has a mode to keep."""
+    """Find the index of a file that is replaced, where it has a mode to keep."""
     with suppress(InvalidInputError):
         if key and not storage.is_remote:
             return next((name for name in index_names(key) if storage.exists(name)), None)
@@ -145,7 +145,7 @@ def index_of(storage: Storage, key: str | None) -> str | None:
 
 
 def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> IndexPlan:
-    """Index files to bring with a file, and their keys.
+    """Plan the index files to bring with a file, and their keys.
 
     The index beside the source comes along under its canonical name; where
     there is none, it is built.
@@ -153,16 +153,16 @@ def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> Ind
     Parameters
     ----------
     secret
-        Opens a sealed source, so that an index that is plain can be sealed
-        as it is.
+        Decrypts an encrypted source, so that a plain index can be encrypted for
+        the same recipients.
 
     Raises
     ------
     IntegrityError
-        There are some, and none is of the file; or one is not sealed as its
+        There are some, and none is of the file; or one is not encrypted as its
         name says.
     AccessError
-        The source is sealed, its index is plain, and there is no key.
+        The source is encrypted, its index is plain, and there is no key.
     """
     if is_encrypted(key):
         return encrypted_index.plan(source, key, secret)
@@ -203,17 +203,17 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
 
 
 def checksum(source: Path, key: str) -> str:
-    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `find_checksum_start`."""
+    """Compute the BLAKE2b-512 of a file of this machine, as it will have it under a key; see `find_checksum_start`."""
     with open(source, "rb") as file:
         file.seek(_find_checksum_start(source, key))
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
 def find_checksum_start(storage: Storage, key: str, *, whole: bool = False) -> int:
-    """The byte from which on a file counts for its checksum: of a sealed file the body alone.
+    """Find the byte from which on a file counts for its checksum: the body alone, if it is encrypted.
 
-    So the checksum stays when a file is sealed for others, which changes the
-    header and nothing else. The header has seals of its own.
+    So the checksum stays when a file is encrypted for others, which changes the
+    header and nothing else. The header has digests of its own in the metadata.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def find_checksum_start(storage: Storage, key: str, *, whole: bool = False) -> i
 
 
 def counts_whole(attributes: Mapping[str, Any]) -> bool:
-    """Whether the checksum of an element's file is one of all its bytes though it is sealed: another program wrote it, and no size."""
+    """Return whether the checksum of an encrypted file covers its header, too: another program wrote it, and recorded no size."""
     return "data_size" not in attributes
 
 
@@ -241,7 +241,7 @@ def _header_size(storage: Storage, key: str) -> int:
 
 
 def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
-    """Size in bytes and BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
+    """Measure the size in bytes and the BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
     for piece in storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size):
         digest.update(piece)
@@ -307,7 +307,7 @@ def remove_object(storage: Storage) -> list[str]:
 
 
 def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
-    """How many files belong to an object, and how many bytes these and its metadata and arrays have."""
+    """Count the files of an object, and their bytes with its metadata and arrays."""
     owned = set(journal.files_of(document))
     files, within = [], 0
     for info in storage.iter_files():
@@ -325,6 +325,6 @@ def _remove(storage: Storage, superfluous: list[str]) -> None:
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
-    """Keys and sizes of the files in an object, without its metadata and records of changes."""
+    """List keys and sizes of the files in an object, without its metadata and records of changes."""
     inner = (ZARR + "/", FOLDER + "/")
     return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]

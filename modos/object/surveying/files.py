@@ -1,4 +1,4 @@
-"""One survey: files as elements, with what their headers say."""
+"""The survey: files as elements, with what their headers say."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def survey(transaction: Transaction, files: Sequence[str | Path], references: Se
     part_of
         Id of the element that links to the data.
     matcher
-        Whom to ask and tell. Its mapping settles `@type:FILE`, `id:FILE`,
+        Asks and reports. Its mapping settles `@type:FILE`, `id:FILE`,
         `has_reference:FILE` and `has_sample:NAME`.
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
 
     Raises
     ------
@@ -114,14 +114,14 @@ class _Survey:
                                     "; ".join(hints) or None)
 
     def sort_out_references(self, references: Sequence[str | Path]) -> list[str | Path]:
-        """Each once."""
+        """Return the references, each once."""
         chosen = {Path(reference).resolve() if Path(reference).is_file() else str(reference): reference for reference in reversed(references)}
         if len(chosen) < len(references):
             self.told.append(f"{listing(map(str, chosen.values()))}: given more than once with -r, and taken once")
         return list(reversed(chosen.values()))
 
     def sort_out(self, paths: Sequence[Path], references: Sequence[Path]) -> list[Path]:
-        """The files that become elements, each once: without indexes, which come along with theirs."""
+        """Return the files that become elements, each once; indexes come along with their files."""
         owners = {index for path in (*paths, *references) for index in index_names(path)}
         owners |= {index for path in (*paths, *references) if is_encrypted(path) for index in index_names(plain_name(path))}
         chosen: dict[Path, Path] = {}
@@ -149,12 +149,12 @@ class _Survey:
         self.places = places_of([*references, *files], {plain_name(name_of(path)) for path in view.data_paths()})
 
     def _key(self, slot: str, path: Path) -> str:
-        """What the mapping has for a file: by the whole of its path, or by its name, which several may have."""
+        """Return what the mapping has for a file: by the whole of its path, or by its name, which several may have."""
         whole = f"{slot}:{path}"
         return whole if whole in self.matcher.mapping or self._of_name[path.name] > 1 else f"{slot}:{path.name}"
 
     def _bring(self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None) -> str:
-        """Add a file as an element, called as was said or as the file is."""
+        """Add a file as an element, under the name that was given or its own."""
         key = self._key("id", path)
         said = self.matcher.use(key)
         place = replace_stem(path, said) if said else self.places[path]
@@ -189,7 +189,7 @@ class _Survey:
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
     def _indexes_of(self, id: str) -> list[str]:
-        """What comes along with a file, in words."""
+        """List what comes along with a file, in words."""
         indexes = next(file.indexes for file in reversed(self.transaction.staged) if isinstance(file, NewFile) and file.change.element_id == id)
         return [f"index {index.name}" if index else "index to be built" for index, _ in indexes]
 
@@ -211,7 +211,7 @@ class _Survey:
         return format, answer
 
     def _settle(self, key: str, allowed: Sequence[str]) -> str | None:
-        """What the mapping says of something, which has to be one of some names."""
+        """Return what the mapping says of something; it has to be one of some names."""
         answer = self.matcher.use(key)
         if answer and answer not in allowed:
             near = did_you_mean(answer, allowed)

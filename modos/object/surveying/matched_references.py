@@ -1,4 +1,4 @@
-"""Which reference of an object is meant by the contigs in a header, and references that are brought into it."""
+"""References of an object that files belong to, by the contigs in their headers; and references that are added."""
 
 from __future__ import annotations
 
@@ -27,19 +27,19 @@ _LARGE = 256 << 20  # bytes of a FASTA that take a while
 
 
 def is_reference_file(path: Path) -> bool:
-    """Whether a file's name says that it holds sequences."""
+    """Return whether a file's name says that it holds sequences."""
     format = format_of(path)
     return format is not None and format.name in _FORMATS
 
 
 @dataclass
 class References:
-    """The references that files are compared with.
+    """References that files are compared with.
 
     Parameters
     ----------
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
     told
         Gets what was found, in words.
     bring
@@ -55,7 +55,7 @@ class References:
     _has_looked: bool = False
 
     def add(self, given: str | Path) -> None:
-        """Have a reference to compare files with: a FASTA that is brought in, one of the object, or of a store."""
+        """Add a reference to compare files with: a FASTA that is brought in, one of the object, or of a store."""
         path = Path(given)
         if path.is_file() or is_pipe(path):
             self.add_file(path)
@@ -82,7 +82,7 @@ class References:
             raise
 
     def add_file(self, path: Path) -> None:
-        """Bring a file with sequences in, or have the reference that has it already."""
+        """Bring a file with sequences in, or find the reference that has it already."""
         transfer.check_present(path)
         format = format_of(path)
         if format is None or not is_reference_file(path):
@@ -113,12 +113,12 @@ class References:
             return digest_sequences(str(path), progress)
 
     def find_by_header(self, path: Path, key: str, header: Header, told: list[str]) -> list[str]:
-        """The reference that a file's header was made with, with what is told of it.
+        """Find the reference that a file's header was made with; adds to `told` how.
 
         Parameters
         ----------
         key
-            What the mapping has for it.
+            The key of the mapping that may name it.
         """
         if not header.sequences:
             told.append("no contigs in its header, and so no reference")
@@ -132,7 +132,7 @@ class References:
         return self._ask_which(path, key, fits, misfits, told)
 
     def find_by_names(self, path: Path, key: str, format: FileFormat, told: list[str]) -> list[str]:
-        """The reference of a file without a header: as was said, or the one that was given and has all of its sequences."""
+        """Find the reference of a file without a header: the mapped one, or the one given that has all of its sequences."""
         if key in self.matcher.mapping:
             return self._follow_mapping(key, told)
         given = [candidate for candidate in self._list_candidates() if candidate.is_given]
@@ -172,7 +172,7 @@ class References:
         return []
 
     def _list_candidates(self) -> list[Candidate]:
-        """The references that were given; where there are none, those of the object."""
+        """List the references that were given; where there are none, those of the object."""
         if not self.candidates and not self._has_looked:
             self._has_looked = True
             for id in self._ids():
@@ -193,13 +193,13 @@ class References:
         return [id for id in self.transaction.view.ids() if id.startswith("reference/")]
 
     def _find_named(self, name: str) -> str | None:
-        """The reference of the object that has an id, name or assembly."""
+        """Find the reference of the object that has an id, name or assembly."""
         view = self.transaction.view
         return {name: id for id in self._ids()
                 for name in (id.partition("/")[2], view.element(id).get("name"), view.element(id).get("assembly"), id) if name}.get(name)
 
     def _contigs_of(self, id: str) -> tuple[StoredContig, ...]:
-        """Those of a reference of the object, also of one that is about to come into it."""
+        """Return the contigs of a reference of the object, also of one that is being added."""
         for file in self.transaction.staged:
             if isinstance(file, NewFile) and file.change.element_id == id:
                 return self._digest(file.source)

@@ -1,4 +1,4 @@
-"""Which samples of an object are meant by the names in a header."""
+"""Samples of an object that the names in a header mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NEW = "new"  # the answer for a sample of its own
 
 
 class Samples:
-    """The samples of an object by what they are called."""
+    """Samples of an object, by their names."""
 
     def __init__(self, transaction: Transaction, matcher: Matcher):
         self._transaction, self._matcher = transaction, matcher
@@ -25,7 +25,7 @@ class Samples:
                 self._note(id, transaction.view.element(id).get("name"))
 
     def find_by_header(self, header: Header, told: list[str]) -> list[str]:
-        """The samples of a header, with what is told of them; those that the object has none of, nor one like them, are added."""
+        """Find the samples of a header, and add those that the object has none of, nor one like them; `told` gets words."""
         beside: dict[str, list[str]] = {}
         for name in header.samples:
             beside.setdefault(fold_name(name), []).append(name)
@@ -41,7 +41,7 @@ class Samples:
         return samples
 
     def _find_or_add(self, name: str, beside: Sequence[str], others: set[str | None]) -> str | None:
-        """The sample of a name in a header; None where it was said to be left out.
+        """Find or add the sample of a name in a header; None where the mapping leaves it out.
 
         Parameters
         ----------
@@ -85,11 +85,11 @@ class Samples:
             self._like.setdefault(fold_name(one), []).append((id, one))
 
     def _find(self, name: str) -> list[str]:
-        """Those of that id or name."""
+        """Find the samples of that id or name."""
         return list(dict.fromkeys(self._known.find(name)))
 
     def _find_like(self, name: str, beside: Sequence[str], others: set[str | None]) -> list[str]:
-        """Those whose id or name differs only in case, spaces, `_` or `-`, and is not that of another sample of the same file."""
+        """Find samples whose id or name differs only in case, spaces, `_` or `-`, and is not of another sample of the same file."""
         others = others | {id for one in beside for id in self._find(one)}
         return [id for id in dict.fromkeys(id for id, _ in self._like.get(fold_name(name), ())) if id not in others]
 
