@@ -1,4 +1,13 @@
-"""The command line. `main` is the one place that turns errors into words and exit codes."""
+"""The command line: every command of `modos`, on top of the library.
+
+In: arguments, answers on a terminal, files and stdin. Out: data on stdout, all
+else on stderr (`output` is the only writer), and an exit code. `main` is the one
+place that turns errors into words and exit codes. Modules are named after the
+commands they have; those that ask people are `input`, `secrets` and `suggesting`.
+
+It may import everything, late: a command loads what it needs when it is called.
+Nothing imports it. Typer and Rich are used nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +24,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def __getattr__(name: str) -> Any:
-    """`cli`, as which sdsc-ordes modos has the application."""
+    """Return `cli`, the name that sdsc-ordes modos has for the application."""
     if name == "cli":
         from modos.cli.app import app
 
@@ -83,7 +92,7 @@ def _stop_at_once(*_: Any) -> None:
 
 
 def _leave(code: int) -> None:
-    """Exit at once: a thread that waits for the network holds nobody up."""
+    """Exit at once, without waiting for threads that wait for the network."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

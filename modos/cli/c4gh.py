@@ -1,4 +1,4 @@
-"""`modos c4gh`: encrypt and decrypt the files of an object, and the keys for it."""
+"""`modos c4gh`: encrypt and decrypt the files of an object, and make the keys for it."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _format_none_encrypted(place: str, elements: list[str] | None) -> str:
 
 
 def _has_encrypted(modo: MODO, elements: list[str] | None) -> bool:
-    """Whether some file of an object, or of the elements that are named, is encrypted."""
+    """Return whether some file of an object, or of the elements that are named, is encrypted."""
     from modos.formats import is_encrypted
 
     chosen = [modo[element] for element in elements] if elements else modo.metadata.values()
@@ -203,7 +203,7 @@ def recipients(
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """For whom the files are encrypted, and whether a key opens them.
+    """Show for whom the files are encrypted, and whether a key opens them.
 
     modos c4gh recipients data/ex
 
@@ -226,7 +226,7 @@ def recipients(
 
 
 def _lines_of(one: Recipients) -> Iterator[str]:
-    """For whom a file is, as far as that can be said."""
+    """Write for whom a file is encrypted, as far as that is known."""
     opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
     recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
     if one.unknown:

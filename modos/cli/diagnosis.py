@@ -1,4 +1,4 @@
-"""What could keep modos from working here: looked at, one finding each, with what to do about it."""
+"""Diagnosis of what could keep modos from working here: one finding for each check, with what to do about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PROBE = ".modos/doctor"
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """Result of one check.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Diagnosis:
 
 
 def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] | None, write: bool = False) -> Iterator[Diagnosis]:
-    """Look at everything between here and the data.
+    """Check everything between here and the data.
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def _versions() -> Diagnosis:
 
 
 def _other_modos() -> Iterator[Diagnosis]:
-    """A distribution whose files have the places of ours: whichever was installed last has overwritten those of the other."""
+    """Find a distribution that installs files in the same places: the later one has overwritten those of the other."""
     import modos
 
     try:
@@ -160,7 +160,7 @@ def _certificate(host: str, port: int) -> Diagnosis:
 
 
 def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
-    """Who asks; appends the places that may be read, which has the empty one first where that is everything."""
+    """Check who asks; appends the places that may be read, where an empty first one means all of them."""
     token = token_for(endpoint, None)
     caller = fetch_caller(endpoint, token)
     readable += sorted(caller.get("read", ()))
@@ -193,7 +193,7 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
 
 
 def _check_reading(storage: Storage, place: str) -> Diagnosis:
-    """Whether an object can be found, and its metadata and a file of it be read: one may be allowed without the other."""
+    """Check whether an object, its metadata and a file of it can be read: one may be allowed without the other."""
     root = next(iter(storage.find(ROOT_KEY, old_layout.OLD_ROOT_KEY)), None)
     if root is None:
         return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
@@ -204,7 +204,7 @@ def _check_reading(storage: Storage, place: str) -> Diagnosis:
 
 
 def _check_served_reading(endpoint: str, services: Services) -> Diagnosis:
-    """The same by what a server gives out itself, or by the addresses that it signs."""
+    """Check reading from what a server gives out itself, or from the addresses that it signs."""
     answer = fetch_json(f"{endpoint.rstrip('/')}/list", {"limit": "1"}, token_for(endpoint, None))
     listed = answer.get("data") if isinstance(answer, dict) else None
     if not is_texts(listed):
@@ -235,7 +235,7 @@ def _source(options: dict[str, Any] | None) -> str:
 
 
 def _check_writing(storage: Storage) -> Diagnosis:
-    """Whether a file can be put there, and whether the server keeps the conditions that commits rest on."""
+    """Check whether a file can be written, and whether the server keeps the conditions that commits rest on."""
     key = f"{_PROBE}-{os.urandom(6).hex()}"
     tag = storage.write(key, b"modos doctor", if_absent=True)
     try:

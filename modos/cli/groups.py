@@ -18,10 +18,10 @@ _AGAIN = "global_"
 
 
 class Group(TyperGroup):
-    """A group whose commands, and theirs, take the global options, too."""
+    """Group whose commands, and theirs, take the global options, too."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command, with the global options, which its help does not repeat."""
+        """Return a command with the global options, which its help does not repeat."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _take_globals(command, ctx.find_root().command)
@@ -40,7 +40,7 @@ def _take_globals(command: Any, root: Any) -> None:
 
 
 def _take_once(command: Any) -> None:
-    """Have options refused that are given twice with two values: one of them would be ignored."""
+    """Refuse options that are given twice with two values: one of them would be ignored."""
     make_parser = command.make_parser
 
     def make(ctx: Any) -> Any:
@@ -76,18 +76,18 @@ def _set(ctx: Any, param: Any, value: Any) -> None:
 
 
 def load_later(module: str) -> type[Group]:
-    """A group of the commands of a module's app, which is imported when one of them is asked for."""
+    """Return a group of the commands of a module's app, which is imported when one of them is asked for."""
 
     class Later(Group):
         @property
         def commands(self) -> MutableMapping[str, Any]:
-            """By name."""
+            """Commands by name."""
             if "made" not in vars(self):
                 self.made = typer.main.get_group(import_module(module).app).commands
             return self.made
 
         @commands.setter
         def commands(self, none: MutableMapping[str, Any]) -> None:
-            """What typer gives at first: there are none yet."""
+            """Ignore what typer sets at first: there are none yet."""
 
     return Later

@@ -32,7 +32,7 @@ def mask(
     json: Annotated[bool, typer.Option("--json", help="What --dry-run says, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
 ) -> None:
-    """Have tracks count as having no value in places, in one commit; `unmask` undoes it.
+    """Mask places of tracks, which then have no value, in one commit; `unmask` undoes it.
 
     modos track mask data/ex coverage lt 0.5 --dry-run
 
@@ -69,7 +69,7 @@ def mask(
 
 
 def _tracks_and_rest(words: list[str], known: list[str], all_tracks: bool) -> tuple[list[str], list[str]]:
-    """The tracks that are named, and the words after them; the first word is a track in any case."""
+    """Split words into the tracks that are named and the words after them; the first word is always a track."""
     from modos.errors import InvalidInputError
 
     if all_tracks:
@@ -85,7 +85,7 @@ def _tracks_and_rest(words: list[str], known: list[str], all_tracks: bool) -> tu
 
 
 def _parse_places(words: list[str], scores: str | None, values: str | None) -> MaskFile | Condition | None:
-    """The places that are meant: a file, with or without scores, or a condition on the tracks' values."""
+    """Parse the places to mask: a file, with or without scores, or a condition on the tracks' values."""
     from modos.errors import InvalidInputError
     from modos.tracks.conditions import COMPARISONS, Condition
     from modos.tracks.mask_files import MaskFile

@@ -247,7 +247,7 @@ def update(
 
 
 def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
-    """Say what becomes of the file that an element had, where that stays."""
+    """Say what becomes of the old file of an element, where it stays."""
     after = modo.metadata[element].get("data_path")
     if before and after != before and modo.storage.exists(before):
         say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
@@ -317,17 +317,17 @@ def remove(
 
 
 def tell_amount(elements: int, files: int, held: int) -> str:
-    """What a removal takes away."""
+    """Write what a removal takes away."""
     return f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
 
 
 def amount_of(modo: MODO, ids: Iterable[str]) -> str:
-    """What the removal of some elements takes away."""
+    """Write what the removal of some elements takes away."""
     return tell_amount(*map(sum, zip((0, 0, 0), *map(modo.measure, ids))))
 
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
-    """Remove what was left where there is no object; whether there was anything."""
+    """Remove what was left where there is no object; returns whether there was anything."""
     from modos.object.modo import MODO
 
     where = options.where

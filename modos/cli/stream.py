@@ -1,4 +1,4 @@
-"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the eye."""
+"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the terminal."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def coverage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
-    """How deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
+    """Show how deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
 
     The columns are those of samtools coverage.
 
@@ -168,7 +168,7 @@ def _check_together(**given: object) -> None:
 
 
 def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:
-    """The regions that are given in either way; None for the whole file."""
+    """Return the regions that are given in either way; None for the whole file."""
     from modos.genomics.region import read_regions
 
     if not texts and path is None:
@@ -177,7 +177,7 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
 
 
 def _hints(fields: str | None, tags: str | None, notags: str | None) -> Query:
-    """The fields and tags of reads that are wanted."""
+    """Return the fields and tags of reads that are wanted."""
     from modos.errors import InvalidInputError
     from modos.genomics.htsget.query import FIELDS, Query
 
@@ -210,7 +210,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
-    """The format to write: the one that is named, else what the file's name says, else the file's own."""
+    """Return the format to write: the one that is named, else what the file's name says, else the file's own."""
     from modos.genomics.writer import OutputFormat
 
     by_name = OutputFormat.from_path(output)
@@ -227,7 +227,7 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 
 @contextmanager
 def _open_output(output: str, *, binary: bool) -> Iterator[int]:
-    """The descriptor of stdout, or of a file that appears only when it is complete."""
+    """Open stdout, or a file that appears only when it is complete; gives the descriptor."""
     from modos.errors import AccessError, InvalidInputError
     from modos.storage.modes import replace_output
 
@@ -249,7 +249,7 @@ def _open_output(output: str, *, binary: bool) -> Iterator[int]:
 
 @contextmanager
 def _tell_failures(target: str) -> Iterator[None]:
-    """Say where the system does not take what is written, as when a disk is full."""
+    """Report that the system does not take what is written, as when a disk is full."""
     from modos.errors import ModosError
 
     try:

@@ -106,7 +106,7 @@ def _group_by_name(sources: Iterable[str]) -> dict[str, list[str]]:
 
 @contextmanager
 def _keep_files(mask: str | None, keep: str | None) -> Iterator[dict[str, Any]]:
-    """BED files to be read for each of several tracks; what comes through a pipe is copied."""
+    """Keep BED files that are read for each of several tracks; what comes through a pipe is copied."""
     from tempfile import TemporaryDirectory
 
     from modos.storage.given import as_file
@@ -272,7 +272,7 @@ def query(
 
 
 def _columns(genome: Genome, tracks: list[Track], region: Region) -> Iterator[tuple[str, int, list[np.ndarray]]]:
-    """The values of tracks, piece by piece: the contig, the first position (0-based), and an array a track."""
+    """Read the values of tracks, piece by piece: the contig, the first position (0-based), and an array for each track."""
     contig, start, end = genome.contigs.place(region)
     for at in range(start, end, _ROWS):
         stop = min(at + _ROWS, end)
