@@ -3,6 +3,12 @@
 A format is recognised by the end of a file's name. `FORMATS` has, for each,
 its EDAM term, the endings, the endings of its index, the class of records it
 holds and the marker that a complete file ends with.
+
+In: names of files, and text, FASTA, 2bit, mzTab and assembly reports to be read. Out:
+a `FileFormat`, names of indexes and versions, and plain values. The formats of
+genomic records are only named here: `modos.genomics` reads them.
+
+It imports storages and errors; it knows no network and no object.
 """
 
 from __future__ import annotations
