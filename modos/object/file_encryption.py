@@ -147,7 +147,7 @@ def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secr
     header, _, _ = read_stored_header(storage, beside)
     size = storage.stat(source).size
     sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
-    write_new(storage, target, sealed, header.size + body.sealed_size(size), like=source)
+    write_new(storage, target, sealed, header.size + body.encrypted_size(size), like=source)
     return {"header_digest": header.digest}
 
 

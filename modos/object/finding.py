@@ -30,7 +30,7 @@ from modos.genomics.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
-from modos.genomics.unsealing import UnsealedSource
+from modos.genomics.decryption import DecryptedSource
 from modos.genomics.verification import Recorded
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def open_genomic_file(storage: Storage, planner: Planner, services: Services | N
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
     stored = (StorageSource(planner.storage, name, planner, workers, recorded) if view is None else
-              UnsealedSource(view, name, planner, workers, recorded))
+              DecryptedSource(view, name, planner, workers, recorded))
     source: Source = stored
     if name == key and (at := _htsget_place(storage, services, key)):
         client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.body import (
-    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, sealed_size, decrypt,
+    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, encrypted_size, decrypt,
 )
 from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import (
@@ -241,7 +241,7 @@ def test_edit_lists_are_read_as_the_package_writes_them(key_files):
 
 @given(st.integers(0, 10 * SEGMENT))
 def test_sizes(size):
-    assert plain_size(sealed_size(size)) == size
+    assert plain_size(encrypted_size(size)) == size
 
 
 @pytest.mark.parametrize("rest", [1, OVERHEAD])
