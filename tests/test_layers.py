@@ -30,7 +30,7 @@ LAYERS = [
 ]
 INSIDE = {
     "object": [
-        {"address", "record", "shape", "packets", "plain_indexes", "sealing_plan", "sealed_index", "reference_fit", "references", "finding",
+        {"address", "record", "shape", "recipients", "plain_indexes", "encryption_plan", "encrypted_index", "reference_fit", "references", "finding",
          "notebook", "renamed"},
         {"marks", "old_layout"},
         {"document", "old_chunks"},
@@ -38,8 +38,8 @@ INSIDE = {
         {"journal", "newest", "tracks"},
         {"changes", "transfer"},
         {"checking", "copying", "incoming", "moving"},
-        {"sealing", "transaction"},
-        {"describing", "enrichment", "open_object", "sealing_changes", "track_changes"},
+        {"file_encryption", "transaction"},
+        {"describing", "enrichment", "encryption_changes", "open_object", "track_changes"},
         {"contents", "elements", "encryption", "genomes", "streaming", "surveying"},
         {"gathering"},
         {"modo"},

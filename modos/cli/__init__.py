@@ -1,4 +1,13 @@
-"""The command line. `main` is the one place that turns errors into words and exit codes."""
+"""The command line: every command of `modos`, on top of the library.
+
+In: arguments, answers on a terminal, files and stdin. Out: data on stdout, all
+else on stderr (`output` is the only writer), and an exit code. `main` is the one
+place that turns errors into words and exit codes. Modules are named after the
+commands they have; those that ask people are `input`, `secrets` and `suggesting`.
+
+It may import everything, late: a command loads what it needs when it is called.
+Nothing imports it. Typer and Rich are used nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +24,7 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def __getattr__(name: str) -> Any:
-    """`cli`, as which sdsc-ordes modos has the application."""
+    """Return `cli`, the name that sdsc-ordes modos has for the application."""
     if name == "cli":
         from modos.cli.app import app
 
@@ -31,7 +40,7 @@ def main() -> None:
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
-    from modos.cli.completion import words_as_typed
+    from modos.cli.completion import join_words
     from modos.cli.output import guard_log, is_usage, options, show_end, show_error, show_traceback, show_usage
     from modos.errors import EXIT_BROKEN_PIPE, EXIT_INTERRUPTED, EXIT_TERMINATED, IntegrityError, ModosError
     from modos.storage.processes.panics import is_panic
@@ -40,7 +49,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
-        with words_as_typed():
+        with join_words():
             code = app(prog_name="modos", standalone_mode=False) or 0  # Typer turns Ctrl-C into its code
         if code == EXIT_INTERRUPTED:
             show_end("interrupted")
@@ -83,7 +92,7 @@ def _stop_at_once(*_: Any) -> None:
 
 
 def _leave(code: int) -> None:
-    """Exit at once: a thread that waits for the network holds nobody up."""
+    """Exit at once, without waiting for threads that wait for the network."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()

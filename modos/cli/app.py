@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from modos.cli import account, asked, demo, doctor, metadata, objects, serve, stream, template
-from modos.cli.groups import Group, later
+from modos.cli.groups import Group, load_later
 from modos.cli.output import options, show_log
-from modos.cli.peer import taking
+from modos.cli.peer import accept_spellings
 
 app = typer.Typer(
     name="modos", cls=Group, no_args_is_help=True, pretty_exceptions_enable=False,
@@ -68,9 +68,9 @@ _GROUPS = (
 
 for _panel, _functions in _COMMANDS.items():
     for _name, _function in _functions.items():
-        app.command(_name, cls=taking(_name), rich_help_panel=_panel)(_function)
+        app.command(_name, cls=accept_spellings(_name), rich_help_panel=_panel)(_function)
 for _panel, _name, _text in _GROUPS:
     _module = f"modos.cli.{'doctor' if _name == 'config' else _name}"
-    app.add_typer(typer.Typer(cls=later(_module), no_args_is_help=True, help=_text), name=_name, rich_help_panel=_panel)
+    app.add_typer(typer.Typer(cls=load_later(_module), no_args_is_help=True, help=_text), name=_name, rich_help_panel=_panel)
 app.command("rm", hidden=True)(objects.remove)
 app.command("ls", hidden=True)(asked.ls)

@@ -1,4 +1,4 @@
-"""`modos c4gh`: encrypt and decrypt the files of an object, and the keys for it."""
+"""`modos c4gh`: encrypt and decrypt the files of an object, and make the keys for it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import typer
 from modos.cli.completion import complete_element
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json, show_lines
-from modos.cli.peer import taking
+from modos.cli.peer import accept_spellings
 from modos.cli.secrets import PassphraseOption
 
 if TYPE_CHECKING:
     from modos.object.modo import MODO
-    from modos.object.packets import Recipients
+    from modos.object.recipients import Recipients
 
 app = typer.Typer()
 
@@ -54,7 +54,7 @@ def keygen(
     say(f"made {secret} and {public}: {key.fingerprint}")
 
 
-@app.command(cls=taking("c4gh encrypt"))
+@app.command(cls=accept_spellings("c4gh encrypt"))
 def encrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
@@ -98,7 +98,7 @@ def encrypt(
         say(f"not encrypted, as arrays are not: {listing(plain)}")
 
 
-@app.command(cls=taking("c4gh decrypt"))
+@app.command(cls=accept_spellings("c4gh decrypt"))
 def decrypt(
     place: ObjectPath,
     elements: ElementsArgument = None,
@@ -120,17 +120,17 @@ def decrypt(
     with progress("decrypting") as advance:
         changed = modo.decrypt(secret, sender or None, elements=elements, progress=advance)
     say(f"decrypted {count(len(changed), 'file')} of {place}" if changed
-        else f"nothing to do: {_none_encrypted(place, elements)}")
+        else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
-def _none_encrypted(place: str, elements: list[str] | None) -> str:
+def _format_none_encrypted(place: str, elements: list[str] | None) -> str:
     from modos.errors import listing
 
     return f"no file of {place} is encrypted" if not elements else f"not encrypted in {place}: {listing(elements)}"
 
 
 def _has_encrypted(modo: MODO, elements: list[str] | None) -> bool:
-    """Whether some file of an object, or of the elements that are named, is encrypted."""
+    """Return whether some file of an object, or of the elements that are named, is encrypted."""
     from modos.formats import is_encrypted
 
     chosen = [modo[element] for element in elements] if elements else modo.metadata.values()
@@ -159,7 +159,7 @@ def share(
     changed = modo.share(secret, public_key, elements)
     say(f"shared {count(len(changed), 'file')} of {place}" if changed
         else "nothing to do: they are recorded as recipients of every file already" if _has_encrypted(modo, elements)
-        else f"nothing to do: {_none_encrypted(place, elements)}")
+        else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -193,7 +193,7 @@ def revoke(
     done = "revoked for" if public_key else "encrypted anew"
     say(f"{done} {count(len(changed), 'file')} of {place}" if changed
         else "nothing to do: no file is encrypted for them, as every packet is yours or of a recorded recipient who remains"
-        if _has_encrypted(modo, elements) else f"nothing to do: {_none_encrypted(place, elements)}")
+        if _has_encrypted(modo, elements) else f"nothing to do: {_format_none_encrypted(place, elements)}")
 
 
 @app.command()
@@ -203,7 +203,7 @@ def recipients(
     passphrase_file: PassphraseOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """For whom the files are encrypted, and whether a key opens them.
+    """Show for whom the files are encrypted, and whether a key opens them.
 
     modos c4gh recipients data/ex
 
@@ -226,7 +226,7 @@ def recipients(
 
 
 def _lines_of(one: Recipients) -> Iterator[str]:
-    """For whom a file is, as far as that can be said."""
+    """Write for whom a file is encrypted, as far as that is known."""
     opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
     recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
     if one.unknown:
@@ -267,4 +267,4 @@ def verify(
         verified = modo.verify_encryption(secret, elements, progress=advance, sender_pubkey=sender or None)
     if as_json:
         show_json(verified)
-    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _none_encrypted(place, elements))
+    say(f"{count(len(verified), 'encrypted file')} of {place}: whole" if verified else _format_none_encrypted(place, elements))

@@ -9,7 +9,7 @@ import typer
 
 from modos.cli.input import confirm, is_terminal
 from modos.cli.output import count, options, say, show, show_json
-from modos.cli.peer import taking
+from modos.cli.peer import accept_spellings
 
 if TYPE_CHECKING:
     from modos.codes.terms import Code
@@ -20,7 +20,7 @@ IndexOption = Annotated[Path | None, typer.Option("--index", "-i", envvar="MODOS
                                                   "service of the endpoint, or your own index.")]
 
 
-@app.command(cls=taking("codes search"))
+@app.command(cls=accept_spellings("codes search"))
 def search(
     slot: Annotated[str, typer.Argument(metavar="SLOT", help="cell_type, source_material, taxon_id, sample_processing; or one of the "
                                         "schema's own values: sex, omics_type, data_format.")],
@@ -84,13 +84,13 @@ def build(
         confirm([f"- {name}, of which {place} was made, too" for name in index_builder.find_lost(files, place)], yes)
     sources: list[index_builder.Source] = []
 
-    def told(source: index_builder.Source) -> None:
+    def tell_source(source: index_builder.Source) -> None:
         sources.append(source)
         left = [f"{count(source.obsolete, 'obsolete one')} left out"] if source.obsolete else []
         left += [f"{source.others:,} of other ontologies left out"] if source.others else []
         say(f"{source.name}: " + ", ".join([count(source.terms, "term"), *left]))
 
-    index_builder.build(files, place, replace=yes or asked, told=told)
+    index_builder.build(files, place, replace=yes or asked, told=tell_source)
     slots = Stored(place).facts["slots"]
     if json:
         show_json({"index": str(place), "slots": slots, "files": [vars(source) for source in sources]})

@@ -1,11 +1,11 @@
-"""What a shell offers while somebody types: objects, their files and elements, contigs.
+"""Completions that a shell offers while somebody types: objects, their files and elements, contigs.
 
 It is asked at each press of a key, so it imports little, reads one file, has
 no network but for what is written as remote, and then for two seconds at most.
-Whatever goes wrong, it offers nothing and says nothing.
+On any failure it offers nothing and prints nothing.
 
-Names come from objects of others, and what is offered becomes part of a
-command: no shell may find in it more than a word.
+Names come from other people's objects, and an offer becomes part of a command:
+no shell may find more than a word in it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ _UNFIT = {"fish": r"(?!)", "bash": r"(?!)", "zsh": r"[\\'\"]"}  # what a word mu
 
 
 @contextmanager
-def words_as_typed() -> Iterator[None]:
-    """Give bash what it asks for: it breaks words at colons, and wants of an offer what comes after the last one of the word."""
+def join_words() -> Iterator[None]:
+    """Adapt to bash, which breaks words at colons, and wants of a completion what comes after the last colon of the word."""
     if os.environ.get("_MODOS_COMPLETE") != "complete_bash":
         yield
         return
@@ -56,7 +56,7 @@ def words_as_typed() -> Iterator[None]:
 
 
 def _quote_for_bash(lines: list[str], word: str) -> Iterator[str]:
-    """Words as bash has to be given them, which puts what it gets into the line; after a quote that was opened what needs none."""
+    """Quote words for bash, which puts them into the line as they are; after an opened quote none is needed."""
     for line in lines:
         home, name = ("~/", line[2:]) if line.startswith("~/") else ("", line)
         quoted = home + re.sub(rf"(?!{_PLAIN}).", r"\\\g<0>", name)
@@ -65,7 +65,7 @@ def _quote_for_bash(lines: list[str], word: str) -> Iterator[str]:
 
 
 def _join(broken: list[str], current: int) -> tuple[list[str], int]:
-    """The words of a line whose addresses were broken at colons, and which of them is the current one."""
+    """Join the words of a line that were broken at colons; returns them, and which of them is the current one."""
     words: list[str] = []
     at, joins = current, False
     for number, piece in enumerate(broken):
@@ -80,47 +80,47 @@ def _join(broken: list[str], current: int) -> tuple[list[str], int]:
 
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Objects, and the folders on the way to them."""
-    def offered() -> Iterable[str]:
+    """List objects, and the folders on the way to them."""
+    def find_offers() -> Iterable[str]:
         if _is_remote(incomplete):
             return _remote_objects(ctx, incomplete)
-        return [path if _is_object(path) else path + "/" for path in _way(incomplete)]
+        return [path if _is_object(path) else path + "/" for path in _list_ways(incomplete)]
 
-    return _offer(incomplete, offered)
+    return _offer(incomplete, find_offers)
 
 
 def complete_file(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Files of objects, by name and by element; objects, and the folders on the way to them."""
-    def offered() -> list[str]:
+    """List files of objects, by name and by element; objects, and the folders on the way to them."""
+    def find_offers() -> list[str]:
         if _is_remote(incomplete):
             places = _remote_objects(ctx, incomplete)
             within = [place for place in places if incomplete.startswith(place + "/")]
         else:
             within = [place for place in (_object_of(incomplete.rpartition("/")[0]),) if place]
-            places = [] if within else list(_way(incomplete))
+            places = [] if within else list(_list_ways(incomplete))
         ways = [place + "/" for place in places if place not in within]
         if len(ways) == 1 and _is_object(places[0]):
             within = places
         return ways + [file for place in within for file in _files(ctx, place)]
 
-    return _offer(incomplete, offered)
+    return _offer(incomplete, find_offers)
 
 
 def complete_element(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Ids of elements of the object that is named before."""
-    return _offer(incomplete, lambda: sorted(_elements(ctx, _named(ctx))))
+    """List ids of elements of the object that is named before."""
+    return _offer(incomplete, lambda: sorted(_elements(ctx, _find_object(ctx))))
 
 
 def complete_region(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Contigs of the file or the object that is named before."""
-    return _offer(incomplete, lambda: _contigs(ctx, _named(ctx)))
+    """List contigs of the file or the object that is named before."""
+    return _offer(incomplete, lambda: _contigs(ctx, _find_object(ctx)))
 
 
-def _offer(incomplete: str, offered: Callable[[], Iterable[str]]) -> list[str]:
-    """Of what is offered in time the words that begin so, and that the shell takes for no more than a word."""
+def _offer(incomplete: str, find_offers: Callable[[], Iterable[str]]) -> list[str]:
+    """Return the offers, as far as they come in time, that begin with the word and are a single word to the shell."""
     shell = os.environ.get("_MODOS_COMPLETE", "").removeprefix("complete_")
     unfit = re.compile(_UNFIT.get(shell, rf"(?!{_PLAIN})."))
-    words = _within_deadline(lambda: list(dict.fromkeys(offered()))) or []
+    words = _ask_within_deadline(lambda: list(dict.fromkeys(find_offers()))) or []
     return [word for word in words if word.startswith(incomplete) and word.isprintable() and not unfit.search(word)]
 
 
@@ -133,14 +133,14 @@ def _is_object(place: str) -> bool:
     return any(os.path.isfile(os.path.join(place, name)) for name in (_ROOT, "data.zarr/.zmetadata", "data.zarr/.zgroup"))
 
 
-def _way(incomplete: str) -> list[str]:
-    """The folders whose paths begin so; of a single one that is no object what is in it, too, as shells take a single offer for the end of a word."""
+def _list_ways(incomplete: str) -> list[str]:
+    """List the folders whose paths begin so; a single one with its content, as shells take a single offer as final."""
     found = list(_folders(incomplete))
     return found + list(_folders(found[0] + "/")) if len(found) == 1 and not _is_object(found[0]) else found
 
 
 def _folders(incomplete: str) -> Iterator[str]:
-    """The folders whose paths begin so, but for those within an object."""
+    """Iterate over the folders whose paths begin so, except those within an object."""
     parent, slash, start = incomplete.rpartition("/")
     folder = parent + slash or "."
     if _is_object(folder):
@@ -150,26 +150,26 @@ def _folders(incomplete: str) -> Iterator[str]:
     yield from (parent + slash + name for name in names)
 
 
-def _named(ctx: typer.Context) -> str:
-    """The object that stands before; where an option waits for its value nothing is parsed, and the line itself is looked at."""
+def _find_object(ctx: typer.Context) -> str:
+    """Find the object that is named before; where an option waits for its value, in the unparsed line."""
     parsed = next((str(ctx.params[name]) for name in _OBJECTS if ctx.params.get(name)), None)
     line = shlex.split(os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS") or "") if parsed is None else ()
     return parsed or next(word for word in line if word.startswith("s3://") or _object_of(word))
 
 
 def _object_of(place: str) -> str:
-    """A folder that is an object: this one, or the nearest above; empty where none is."""
+    """Return a folder that is an object: this one, or the nearest above; empty where there is none."""
     while place and not _is_object(place):
         place = place.rpartition("/")[0]
     return place
 
 
 def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
-    """The elements of an object, or of the one that a file is in, by id."""
+    """Return the elements of an object, or of the one that a file is in, by id."""
     if _is_remote(place):
         from modos.object.modo import MODO
 
-        return {key: attributes for key, attributes in MODO.open(place, **_where(ctx)).metadata.items() if "/" in key}
+        return {key: attributes for key, attributes in MODO.open(place, **_read_where(ctx)).metadata.items() if "/" in key}
     place = os.path.expanduser(_object_of(place))
     path = os.path.join(place, _ROOT)
     if not place or os.path.getsize(path) > _MAX_ROOT:
@@ -180,14 +180,14 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
 
 
 def _files(ctx: typer.Context, place: str) -> Iterator[str]:
-    """The files of an object by name, then by the ids of their elements."""
+    """Iterate over the files of an object by name, then by the ids of their elements."""
     named = {element: path for element, attributes in _elements(ctx, place).items()
              if isinstance(path := attributes.get("data_path"), str) and not path.startswith("data.zarr/")}
     yield from (f"{place}/{name}" for name in [*sorted(named.values()), *sorted(named)])
 
 
 def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
-    """Those of a file, by its header; of an object, or where that cannot be read, the object's reference sequences; else its genome's."""
+    """List the contigs of a file, by its header; of an object, or without a readable header, its sequences or its genome's."""
     if _is_object(place) and (names := _sequences(_elements(ctx, place))):
         return names
     from modos.errors import InvalidInputError, ModosError
@@ -196,12 +196,12 @@ def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
 
     quiet_htslib()
     try:
-        modo, key = MODO.locate(os.path.expanduser(place), **_where(ctx))
+        modo, key = MODO.locate(os.path.expanduser(place), **_read_where(ctx))
         return modo.file(key).contigs
     except InvalidInputError:
-        modo = MODO.open(place, **_where(ctx))
+        modo = MODO.open(place, **_read_where(ctx))
     except ModosError:
-        modo = MODO.open(_object_of(place), **_where(ctx))
+        modo = MODO.open(_object_of(place), **_read_where(ctx))
     return _sequences(modo.metadata) or modo.open_genome().contigs
 
 
@@ -214,18 +214,18 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
     from modos.catalog.catalog import list_remote
 
     bucket = "/".join(incomplete.split("/")[:3]) if incomplete.count("/") > 2 else None
-    where = _where(ctx)
+    where = _read_where(ctx)
     return list_remote(None if where["endpoint"] else bucket, where["endpoint"], where["s3_kwargs"])
 
 
-def _where(ctx: typer.Context) -> Where:
+def _read_where(ctx: typer.Context) -> Where:
     given = ctx.find_root().params
     return {"endpoint": given.get("endpoint") or os.environ.get("MODOS_ENDPOINT"),
             "s3_kwargs": {"anon": True} if given.get("anon") else None}
 
 
-def _within_deadline(ask: Callable[[], Any]) -> Any:
-    """What is answered in time; None else. The program ends without waiting for the rest."""
+def _ask_within_deadline(ask: Callable[[], Any]) -> Any:
+    """Return an answer that comes in time, else None. The program ends without waiting for the rest."""
     answers: list[Any] = []
 
     def run() -> None:

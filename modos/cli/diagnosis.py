@@ -1,4 +1,4 @@
-"""What could keep modos from working here: looked at, one finding each, with what to do about it."""
+"""Diagnosis of what could keep modos from working here: one finding for each check, with what to do about it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _PROBE = ".modos/doctor"
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One thing that was looked at.
+    """Result of one check.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class Diagnosis:
 
 
 def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] | None, write: bool = False) -> Iterator[Diagnosis]:
-    """Look at everything between here and the data.
+    """Check everything between here and the data.
 
     Parameters
     ----------
@@ -67,30 +67,30 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] |
     yield from _other_modos()
     services = Services()
     if endpoint:
-        yield from _guarded("endpoint", lambda: _endpoint(endpoint))
+        yield from _guard("endpoint", lambda: _endpoint(endpoint))
         try:
             services = discover(endpoint)
         except ModosError:
             pass
         readable: list[str] = []
-        yield from _guarded("login", lambda: _login(endpoint, readable))
+        yield from _guard("login", lambda: _login(endpoint, readable))
         if place is None and services.root:
             place = f"{services.root}/{readable[0]}".rstrip("/") if readable else services.root
     else:
         yield Diagnosis("endpoint", "warning", "none is set", "give --endpoint URL, or set MODOS_ENDPOINT; S3 and folders "
                                                               "work without")
     if place and place.startswith("s3://"):
-        yield from _guarded("S3", lambda: _s3(place, services, s3_kwargs, write))
+        yield from _guard("S3", lambda: _s3(place, services, s3_kwargs, write))
     elif endpoint and services.endpoint:
-        yield from _guarded("reading", lambda: iter([_reading_served(endpoint, services)]))
+        yield from _guard("reading", lambda: iter([_check_served_reading(endpoint, services)]))
     if services.htsget:
-        yield from _guarded("htsget", lambda: _htsget(services))
+        yield from _guard("htsget", lambda: _htsget(services))
     yield _cache("cache", "MODOS_CACHE_DIR", Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "modos")
-    yield _searched()
-    yield from _guarded("references", lambda: _store(endpoint))
+    yield _check_searched()
+    yield from _guard("references", lambda: _store(endpoint))
 
 
-def _guarded(topic: str, look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
+def _guard(topic: str, look: Callable[[], Iterator[Diagnosis]]) -> Iterator[Diagnosis]:
     try:
         yield from look()
     except ModosError as error:
@@ -105,7 +105,7 @@ def _versions() -> Diagnosis:
 
 
 def _other_modos() -> Iterator[Diagnosis]:
-    """A distribution whose files have the places of ours: whichever was installed last has overwritten those of the other."""
+    """Find a distribution that installs files in the same places: the later one has overwritten those of the other."""
     import modos
 
     try:
@@ -160,7 +160,7 @@ def _certificate(host: str, port: int) -> Diagnosis:
 
 
 def _login(endpoint: str, readable: list[str]) -> Iterator[Diagnosis]:
-    """Who asks; appends the places that may be read, which has the empty one first where that is everything."""
+    """Check who asks; appends the places that may be read, where an empty first one means all of them."""
     token = token_for(endpoint, None)
     caller = fetch_caller(endpoint, token)
     readable += sorted(caller.get("read", ()))
@@ -179,7 +179,7 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
     if isinstance(storage, ServedStorage):
         yield Diagnosis("credentials", "warning", "none: the S3 server gives none for a while, and this machine has none",
                         "reading goes by addresses that the endpoint signs; to write get keys of S3")
-        yield from _guarded("reading", lambda: iter([_reading_served(str(services.endpoint), services)]))
+        yield from _guard("reading", lambda: iter([_check_served_reading(str(services.endpoint), services)]))
         return
     assert isinstance(storage, S3Storage)  # what else `open_remote` gives for an s3:// URL
     yield Diagnosis("credentials", "ok", _source(options))
@@ -187,13 +187,13 @@ def _s3(place: str, services: Services, s3_kwargs: dict[str, Any] | None, write:
     storage.exists(_PROBE)
     yield Diagnosis("S3", "ok", f"{storage.endpoint_url} answers after {1000 * (time.perf_counter() - begin):.0f} ms")
     storage.list_folders()
-    yield from _guarded("reading", lambda: iter([_reading(storage, place)]))
+    yield from _guard("reading", lambda: iter([_check_reading(storage, place)]))
     if write:
-        yield from _guarded("writing", lambda: iter([_writing(storage)]))
+        yield from _guard("writing", lambda: iter([_check_writing(storage)]))
 
 
-def _reading(storage: Storage, place: str) -> Diagnosis:
-    """Whether an object can be found, and its metadata and a file of it be read: one may be allowed without the other."""
+def _check_reading(storage: Storage, place: str) -> Diagnosis:
+    """Check whether an object, its metadata and a file of it can be read: one may be allowed without the other."""
     root = next(iter(storage.find(ROOT_KEY, old_layout.OLD_ROOT_KEY)), None)
     if root is None:
         return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
@@ -203,8 +203,8 @@ def _reading(storage: Storage, place: str) -> Diagnosis:
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
 
 
-def _reading_served(endpoint: str, services: Services) -> Diagnosis:
-    """The same by what a server gives out itself, or by the addresses that it signs."""
+def _check_served_reading(endpoint: str, services: Services) -> Diagnosis:
+    """Check reading from what a server gives out itself, or from the addresses that it signs."""
     answer = fetch_json(f"{endpoint.rstrip('/')}/list", {"limit": "1"}, token_for(endpoint, None))
     listed = answer.get("data") if isinstance(answer, dict) else None
     if not is_texts(listed):
@@ -234,8 +234,8 @@ def _source(options: dict[str, Any] | None) -> str:
     return "of the AWS files, or none: anonymous"
 
 
-def _writing(storage: Storage) -> Diagnosis:
-    """Whether a file can be put there, and whether the server keeps the conditions that commits rest on."""
+def _check_writing(storage: Storage) -> Diagnosis:
+    """Check whether a file can be written, and whether the server keeps the conditions that commits rest on."""
     key = f"{_PROBE}-{os.urandom(6).hex()}"
     tag = storage.write(key, b"modos doctor", if_absent=True)
     try:
@@ -278,7 +278,7 @@ def _store(endpoint: str | None) -> Iterator[Diagnosis]:
         yield Diagnosis("references", "warning", f"{store.url} has no assemblies", f"add one with `modos reference add`, or change {STORE_VARIABLE}")
 
 
-def _searched() -> Diagnosis:
+def _check_searched() -> Diagnosis:
     path, cache = os.environ.get("REF_PATH"), os.environ.get("REF_CACHE")
     if not path and not cache:
         return Diagnosis("references", "ok", "neither REF_PATH nor REF_CACHE is set: a CRAM is read with the FASTA of its object, or "

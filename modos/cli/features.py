@@ -1,4 +1,4 @@
-"""`modos reference dna` and `features`: what a reference says about places."""
+"""`modos reference dna` and `features`: bases and features of a reference at given places."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LINE = 60  # bases in a line of FASTA
 
 
 def open_store(place: str | None) -> ReferenceStore:
-    """The store that is named, or the user's."""
+    """Open the store that is named, or the user's."""
     from modos.reference import locate
 
     return locate.open_store(place, options.endpoint, options.s3_kwargs)
 
 
 def open_cached(place: str | None) -> CachedStore:
-    """It, with what was fetched of it."""
+    """Open the store with the cache of what was fetched from it."""
     from modos.reference.cached_store import CachedStore
 
     return CachedStore(open_store(place))
@@ -95,7 +95,7 @@ def features(
 
 
 def _check_places(regions: list[str], assembly: Assembly) -> None:
-    """RegionError for a region past the end of its contig."""
+    """Raise RegionError for a region past the end of its contig."""
     from modos.errors import RegionError
     from modos.genomics.region import Region
 

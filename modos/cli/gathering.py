@@ -1,4 +1,4 @@
-"""What `modos create` and `add` do with files: read as their headers say, told, shown or added."""
+"""Files in `modos create` and `add`: read as their headers say, reported, shown or added."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.cli.input import choose, is_terminal
-from modos.cli.output import count, options, progress, progress_later, say, show, show_json
+from modos.cli.output import count, defer_progress, options, progress, say, show, show_json
 
 if TYPE_CHECKING:
     from modos.metadata.description import Matcher
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def matcher(map: list[str] | None) -> Matcher:
-    """How sheets and files are read: with what `--map` says, and questions on a terminal."""
+    """Make the rules for reading sheets and files: `--map`, and questions on a terminal."""
     from modos.metadata.description import Matcher, parse_mapping
 
     return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say, progress)
@@ -25,7 +25,7 @@ def matcher(map: list[str] | None) -> Matcher:
 
 def gather(path: str, files: list[Path], references: Sequence[str] | None, descriptions: Sequence[Path] | None, type: str | None,
            attributes: dict[str, Any], map: list[str] | None, worksheet: str | None, secret: SecretKey | None) -> dict[str, Any]:
-    """The arguments of `MODO.create_from_files` and `MODO.compare_with_files`."""
+    """Return the arguments of `MODO.create_from_files` and `MODO.compare_with_files`."""
     from modos.metadata.description import read_descriptions
 
     how = matcher(map)
@@ -35,7 +35,7 @@ def gather(path: str, files: list[Path], references: Sequence[str] | None, descr
 
 
 def are_files(what: list[str], has_options: bool) -> bool:
-    """Whether the arguments of `add` are files, and not one type of element."""
+    """Return whether the arguments of `add` are files, and not one type of element."""
     from modos.metadata import model
     from modos.errors import InvalidInputError
     from modos.formats import format_of
@@ -58,13 +58,13 @@ def add_files(modo: MODO, files: list[Path], references: Sequence[str], parent: 
     if dry_run:
         show_plan(modo.compare_with_added(files, references, parent, matcher=how, secret_key=secret), json)
         return
-    with progress_later("copying files") as advance:
+    with defer_progress("copying files") as advance:
         added = modo.add_files(files, references, parent, advance, matcher=how, secret_key=secret)
     say(f"added {count(len(added), 'element')} to {modo.storage.url}")
 
 
 def show_plan(changes: list[Difference], json: bool, new: str | None = None) -> None:
-    """What `--dry-run` shows of changes, or of a new object."""
+    """Show the changes of `--dry-run`, or the new object."""
     if json:
         show_json([vars(change) for change in changes])
         return

@@ -24,7 +24,7 @@ _PIECE = _LINE << 16
 
 
 def open_genome(place: str, genome: str | None = None) -> Genome:
-    """The genome of an object, or of a bigWig file alone."""
+    """Open the genome of an object, or of a bigWig file alone."""
     from modos.storage.given import is_pipe
     from modos.tracks.bigwig import open_bigwig
 

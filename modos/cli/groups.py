@@ -18,10 +18,10 @@ _AGAIN = "global_"
 
 
 class Group(TyperGroup):
-    """A group whose commands, and theirs, take the global options, too."""
+    """Group whose commands, and theirs, take the global options, too."""
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """A command, with the global options, which its help does not repeat."""
+        """Return a command with the global options, which its help does not repeat."""
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _take_globals(command, ctx.find_root().command)
@@ -40,20 +40,20 @@ def _take_globals(command: Any, root: Any) -> None:
 
 
 def _take_once(command: Any) -> None:
-    """Have options refused that are given twice with two values: one of them would be ignored."""
+    """Refuse options that are given twice with two values: one of them would be ignored."""
     make_parser = command.make_parser
 
     def make(ctx: Any) -> Any:
         parser = make_parser(ctx)
         for option in {id(one): one for one in (*parser._short_opt.values(), *parser._long_opt.values())}.values():
             if getattr(option, "action", "") in ("store", "store_const") and not ctx.resilient_parsing:
-                option.process = _once(option, option.process)
+                option.process = _refuse_repetition(option, option.process)
         return parser
 
     command.make_parser = make
 
 
-def _once(option: Any, process: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+def _refuse_repetition(option: Any, process: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
     def take(value: Any, state: Any) -> None:
         before = state.opts.get(option.dest, value if option.takes_value else option.const)
         process(value, state)
@@ -75,19 +75,19 @@ def _set(ctx: Any, param: Any, value: Any) -> None:
     setattr(options, name, value)
 
 
-def later(module: str) -> type[Group]:
-    """A group of the commands of a module's app, which is imported when one of them is asked for."""
+def load_later(module: str) -> type[Group]:
+    """Return a group of the commands of a module's app, which is imported when one of them is asked for."""
 
     class Later(Group):
         @property
         def commands(self) -> MutableMapping[str, Any]:
-            """By name."""
+            """Commands by name."""
             if "made" not in vars(self):
                 self.made = typer.main.get_group(import_module(module).app).commands
             return self.made
 
         @commands.setter
         def commands(self, none: MutableMapping[str, Any]) -> None:
-            """What typer gives at first: there are none yet."""
+            """Ignore what typer sets at first: there are none yet."""
 
     return Later

@@ -1,4 +1,4 @@
-"""What people type: JSON in options, answers to questions, and consent."""
+"""Input that people type: JSON in options, answers to questions, and consent."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _MAX_LISTED = 15
 
 
 def is_terminal() -> bool:
-    """Whether somebody is there to answer."""
+    """Return whether somebody is there to answer."""
     return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def parse_json(text: str, option: str) -> dict[str, Any]:
-    """An option's JSON object."""
+    """Parse the JSON object of an option."""
     import json
     from math import isfinite
 
@@ -26,7 +26,7 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
         raise ValueError(f"{number[:20]} is no number")
 
     try:
-        value = json.loads(text, object_pairs_hook=_without_repetition, parse_constant=refuse,
+        value = json.loads(text, object_pairs_hook=_refuse_repetition, parse_constant=refuse,
                            parse_float=lambda number: float(number) if isfinite(float(number)) else refuse(number))
     except ValueError as error:
         raise InvalidInputError(f"{option} is not JSON: {error}") from None
@@ -37,15 +37,15 @@ def parse_json(text: str, option: str) -> dict[str, Any]:
     return value
 
 
-def json_with_dry_run(json: bool, dry_run: bool) -> None:
-    """Refuse --json where nothing is shown: of a command that changes something it is what --dry-run shows."""
+def check_dry_run(json: bool, dry_run: bool) -> None:
+    """Refuse --json without --dry-run, as a command that changes something shows nothing else."""
     from modos.errors import InvalidInputError
 
     if json and not dry_run:
         raise InvalidInputError("--json goes with --dry-run")
 
 
-def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _refuse_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError(f"{next(name for name, value in pairs if [n for n, _ in pairs].count(name) > 1)[:60]!r} stands there twice")
@@ -53,7 +53,7 @@ def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
-    """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer and --yes is not given."""
+    """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer without --yes."""
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
     from modos.escaping import escape_line
@@ -64,7 +64,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
     for line in [*plan, amount] if amount else plan:
-        print(escape_line(line), file=sys.stderr)  # also where status is not wanted: who is asked has to know about what
+        print(escape_line(line), file=sys.stderr)  # also where status is not wanted: the question is about it
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         say("nothing was removed")
         raise SystemExit(EXIT_INTERRUPTED)

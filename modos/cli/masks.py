@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.input import confirm, json_with_dry_run
+from modos.cli.input import check_dry_run, confirm
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, progress, say, show_json
 
@@ -32,7 +32,7 @@ def mask(
     json: Annotated[bool, typer.Option("--json", help="What --dry-run says, as JSON.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before removing.")] = False,
 ) -> None:
-    """Have tracks count as having no value in places, in one commit; `unmask` undoes it.
+    """Mask places of tracks, which then have no value, in one commit; `unmask` undoes it.
 
     modos track mask data/ex coverage lt 0.5 --dry-run
 
@@ -42,14 +42,14 @@ def mask(
     from modos.tracks.mask_files import MaskFile
     from modos.tracks.masking import count_masked, spans_of
 
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     modo, verb = open_object(place), "removed" if hard else "masked"
     with progress("masking") as advance, modo.track_changes(advance) as tracks:
         names, rest = _tracks_and_rest(list(words or ()), tracks.names(), all_tracks)
-        where = _where(rest, scores, values)
+        where = _parse_places(rest, scores, values)
         told, plan, found = [], [], []
         for name in names:
-            track = tracks.opened(name)
+            track = tracks.open_track(name)
             spans = None if where is None else spans_of(track, where)
             values_in = 0 if spans is None else count_masked(track, spans)
             number = count(values_in, "value")
@@ -69,7 +69,7 @@ def mask(
 
 
 def _tracks_and_rest(words: list[str], known: list[str], all_tracks: bool) -> tuple[list[str], list[str]]:
-    """The tracks that are named, and the words after them; the first word is a track in any case."""
+    """Split words into the tracks that are named and the words after them; the first word is always a track."""
     from modos.errors import InvalidInputError
 
     if all_tracks:
@@ -84,8 +84,8 @@ def _tracks_and_rest(words: list[str], known: list[str], all_tracks: bool) -> tu
     return list(dict.fromkeys(words[:named])), words[named:]
 
 
-def _where(words: list[str], scores: str | None, values: str | None) -> MaskFile | Condition | None:
-    """The places that are meant: a file, with or without scores, or a condition on the tracks' values."""
+def _parse_places(words: list[str], scores: str | None, values: str | None) -> MaskFile | Condition | None:
+    """Parse the places to mask: a file, with or without scores, or a condition on the tracks' values."""
     from modos.errors import InvalidInputError
     from modos.tracks.conditions import COMPARISONS, Condition
     from modos.tracks.mask_files import MaskFile

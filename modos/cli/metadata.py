@@ -174,9 +174,9 @@ def diff(
 
     modos --endpoint http://localhost diff data/ex s3://modos-demo/ex
     """
-    from modos.metadata.diff import compare, named
+    from modos.metadata.diff import compare, replace_keys_by_names
 
-    differences = compare(named(open_object(path).metadata), named(open_object(other).metadata),
+    differences = compare(replace_keys_by_names(open_object(path).metadata), replace_keys_by_names(open_object(other).metadata),
                           ignore=frozenset({"id", "creation_date", "last_update_date"}))
     if json:
         show_json([vars(difference) for difference in differences])

@@ -9,8 +9,8 @@ import typer
 
 from modos.cli.completion import complete_element, complete_object
 from modos.cli.gathering import add_files, are_files, gather, matcher, show_plan
-from modos.cli.input import ask_element, confirm, is_terminal, json_with_dry_run, parse_json
-from modos.cli.output import count, options, progress, progress_later, say, show_json, show_lines, size
+from modos.cli.input import ask_element, check_dry_run, confirm, is_terminal, parse_json
+from modos.cli.output import count, defer_progress, options, progress, say, show_json, show_lines, size
 from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
@@ -78,7 +78,7 @@ def create(
     if (file or files) and MODO.exists(path, **where):
         raise AlreadyExistsError(f"{path} exists already", f"bring it up to date with `modos update {path} -c {file[0]}`" if file else
                                  f"add files with `modos add {path} FILE...`")
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     _refuse_lonely(dry_run, "--dry-run", files or file, "FILEs and sheets")
     secret = load_optional_secret(secret_key, passphrase_file)
     if files:
@@ -86,13 +86,13 @@ def create(
         if dry_run:
             show_plan(MODO.compare_with_files(**given), json, path)
             return
-        with progress_later("copying files") as advance:
+        with defer_progress("copying files") as advance:
             modo = MODO.create_from_files(**given, progress=advance)
     elif file and dry_run:
         show_plan(MODO.compare_with_file(file, path, type=type, secret_key=secret, matcher=matcher(map), worksheet=worksheet, **where), json, path)
         return
     elif file:
-        with progress_later("copying files") as advance:
+        with defer_progress("copying files") as advance:
             modo = MODO.from_file(file, path, type=type, progress=advance, secret_key=secret, new=True, matcher=matcher(map),
                                   worksheet=worksheet, **where)
     else:
@@ -146,7 +146,7 @@ def add(
     from modos.metadata.description import load_yaml
     from modos.errors import InvalidInputError
 
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
     if are_files(what, bool(element or file or source)):
         add_files(open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json)
@@ -218,7 +218,7 @@ def update(
                                 f"a file of that name is ./{option}")
     if bool(config) == (values is not None or source is not None) or (config and element) or not (config or element):
         raise InvalidInputError("say what to change: --config FILE, or ELEMENT with --element or --source")
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     if plain and source is None:
         raise InvalidInputError("--plain goes with --source")
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -247,7 +247,7 @@ def update(
 
 
 def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
-    """Say what becomes of the file that an element had, where that stays."""
+    """Say what becomes of the old file of an element, where it stays."""
     after = modo.metadata[element].get("data_path")
     if before and after != before and modo.storage.exists(before):
         say(f"{before} stays, and belongs to no element: {element} has {after or 'no file'} now, which was there already" if after else
@@ -285,7 +285,7 @@ def remove(
     """
     from modos.errors import NotFoundError
 
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     try:
         modo = open_object(path)
     except NotFoundError as error:
@@ -317,17 +317,17 @@ def remove(
 
 
 def tell_amount(elements: int, files: int, held: int) -> str:
-    """What a removal takes away."""
+    """Write what a removal takes away."""
     return f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
 
 
 def amount_of(modo: MODO, ids: Iterable[str]) -> str:
-    """What the removal of some elements takes away."""
+    """Write what the removal of some elements takes away."""
     return tell_amount(*map(sum, zip((0, 0, 0), *map(modo.measure, ids))))
 
 
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
-    """Remove what was left where there is no object; whether there was anything."""
+    """Remove what was left where there is no object; returns whether there was anything."""
     from modos.object.modo import MODO
 
     where = options.where

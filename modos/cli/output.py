@@ -21,7 +21,7 @@ from modos.escaping import escape_line, escape_text
 
 
 class Where(TypedDict):
-    """Where objects are, as `MODO` takes it."""
+    """Where objects are, as keyword arguments of `MODO`."""
 
     endpoint: str | None
     s3_kwargs: dict[str, Any] | None
@@ -29,7 +29,7 @@ class Where(TypedDict):
 
 @dataclass
 class Options:
-    """What the global options say."""
+    """Values of the global options."""
 
     endpoint: str | None = None
     anon: bool = False
@@ -52,34 +52,34 @@ options = Options()
 
 
 def show(text: str) -> None:
-    """Data, to stdout; what a terminal would obey is written out."""
+    """Write data to stdout; characters that a terminal would obey are escaped."""
     text = escape_text(text)
-    with closed_pipe_told():
+    with translate_closed_pipe():
         sys.stdout.write(text if text.endswith("\n") else text + "\n")
         sys.stdout.flush()
 
 
 def show_lines(lines: Iterable[object]) -> None:
-    """Data of one line each, to stdout: whatever names are in them, they stay so many."""
+    """Write data of one line each to stdout: whatever names are in them, they stay as many lines."""
     if text := "".join(f"{escape_line(str(line))}\n" for line in lines):
         show(text)
 
 
 def show_rows(rows: Iterable[Iterable[object]]) -> None:
-    """A table for programs, to stdout: a line a row, with tabs between the cells."""
+    """Write a table for programs to stdout: a line for each row, with tabs between the cells."""
     if text := "".join("\t".join(escape_line(str(cell)) for cell in row) + "\n" for row in rows):
         show(text)
 
 
 def show_table(rows: Iterable[Iterable[object]]) -> None:
-    """A table for people, to stdout: a line a row, in columns."""
+    """Write a table for people to stdout: a line for each row, in columns."""
     cells = [[escape_line(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*cells)]
     show_lines("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in cells)
 
 
 @contextmanager
-def closed_pipe_told() -> Iterator[None]:
+def translate_closed_pipe() -> Iterator[None]:
     """Raise BrokenPipeError without its number: Typer takes the numbered one for a failure of its own."""
     try:
         yield
@@ -88,28 +88,28 @@ def closed_pipe_told() -> Iterator[None]:
 
 
 def show_json(data: Any) -> None:
-    """Data as JSON, to stdout."""
+    """Write data as JSON to stdout."""
     show(json.dumps(data, indent=2, ensure_ascii=False, default=str))
 
 
 def count(number: int, noun: str) -> str:
-    """`1 element`, `1,000 elements`."""
+    """Write a number with its noun: `1 element`, `1,000 elements`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def say(text: str) -> None:
-    """A line of status, to stderr."""
+    """Write a line of status to stderr."""
     if not options.quiet:
         print(escape_line(text), file=sys.stderr, flush=True)
 
 
 def warn(text: str) -> None:
-    """What may be lost otherwise, to stderr, also where status is not wanted."""
+    """Write a warning to stderr, also where status is not wanted."""
     print(f"warning: {escape_line(text)}", file=sys.stderr, flush=True)
 
 
 def text_file() -> Any:
-    """Where the bytes of text go that is written in pieces: stdout, and on a terminal only what that does not obey."""
+    """Return the binary file for text that is written in pieces: stdout, escaped on a terminal."""
     return _Terminal() if sys.stdout.isatty() else sys.stdout.buffer
 
 
@@ -126,7 +126,7 @@ class _Terminal:
 
 
 def guard_log() -> None:
-    """Have what libraries and modos note without being asked, on stderr, bring nothing to a terminal that it obeys; tracebacks, too."""
+    """Escape, on stderr, what libraries and modos log without being asked, so that no terminal obeys it; tracebacks, too."""
     if logging.lastResort:
         logging.lastResort.setFormatter(_Plain())
     format_warning = warnings.formatwarning
@@ -135,7 +135,7 @@ def guard_log() -> None:
 
 
 def show_traceback(error: BaseException | None) -> None:
-    """Where an error comes from, to stderr."""
+    """Write where an error comes from to stderr."""
     print(escape_text("".join(traceback.format_exception(error))), end="", file=sys.stderr, flush=True)
 
 
@@ -148,7 +148,7 @@ class _Plain(logging.Formatter):
 
 
 def show_log() -> None:
-    """What modos notes on its way, to stderr."""
+    """Write what modos logs to stderr."""
     handler = logging.StreamHandler()
     handler.setFormatter(_Plain("%(name)s: %(message)s"))
     logger = logging.getLogger("modos")
@@ -157,7 +157,7 @@ def show_log() -> None:
 
 
 def show_error(message: str, hint: str | None) -> None:
-    """An error: a line, and a line of what to do about it."""
+    """Write an error: a line, and a line of what to do about it."""
     red, reset = ("\033[31m", "\033[0m") if sys.stderr.isatty() and "NO_COLOR" not in os.environ else ("", "")
     print(f"{red}error:{reset} {escape_line(message)}", file=sys.stderr)
     if hint:
@@ -165,17 +165,17 @@ def show_error(message: str, hint: str | None) -> None:
 
 
 def show_end(how: str) -> None:
-    """That a command did not come to its end, to stderr."""
+    """Say on stderr that a command did not come to its end."""
     print(f"{chr(10) if sys.stderr.isatty() else ''}{how}: what was under way was not finished", file=sys.stderr)
 
 
 def is_usage(error: BaseException) -> bool:
-    """Whether it is of Typer, about a command line that it cannot read."""
+    """Return whether an error is one of Typer, about a command line that it cannot read."""
     return isinstance(error, typer.Abort) or hasattr(error, "format_message")
 
 
 def show_usage(error: Any) -> int:
-    """What Typer says of it; returns the exit code."""
+    """Show an error of Typer; returns the exit code."""
     from typer import rich_utils
 
     if isinstance(error, typer.Abort):
@@ -189,7 +189,7 @@ def show_usage(error: Any) -> int:
 
 @contextmanager
 def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], None] | None]:
-    """A counter of bytes on a terminal, with the rate, and with the time left once the total is known (`expect`); None elsewhere."""
+    """Give a counter of bytes on a terminal, with rate, and time left once the total is known (`expect`); None elsewhere."""
     if options.quiet or not options.progress or not sys.stderr.isatty():
         yield None
         return
@@ -202,7 +202,7 @@ def progress(title: str, total: int | None = None) -> Iterator[Callable[[int], N
 
 
 class _Shown:
-    """A task of a bar: called with the bytes that are done, and told by `expect` how many there will be."""
+    """Task of a progress bar: called with the bytes that are done; `expect` tells it how many there will be."""
 
     def __init__(self, bar: Any, task: Any):
         self._bar, self._task = bar, task
@@ -215,14 +215,14 @@ class _Shown:
 
 
 @contextmanager
-def progress_later(title: str) -> Iterator[Callable[[int], None]]:
-    """As `progress`, shown once there is something to count: what comes before may ask and tell."""
+def defer_progress(title: str) -> Iterator[Callable[[int], None]]:
+    """Give a counter as `progress` does, shown from the first byte on, so that questions can come before."""
     with ExitStack() as stack:
         yield _Later(lambda total: stack.enter_context(progress(title, total)))
 
 
 class _Later:
-    """A counter that is shown from the first byte on; it knows how many there will be if it was told (`expect`)."""
+    """Counter that is shown from the first byte on; it knows the total if `expect` was called."""
 
     def __init__(self, begin: Callable[[int | None], Callable[[int], None] | None]):
         self._begin = begin
@@ -242,7 +242,7 @@ class _Later:
 
 
 def size(number: int) -> str:
-    """`12 bytes`, `3.4 GB`."""
+    """Write a number of bytes: `12 bytes`, `3.4 GB`."""
     value, unit = float(number), 0
     while value >= 1000 and unit < 4:
         value, unit = value / 1000, unit + 1

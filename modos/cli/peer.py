@@ -24,12 +24,12 @@ OPTIONS_FOR_ARGUMENTS = {
 }
 
 
-def taking(command: str) -> type[TyperCommand]:
-    """The class of a command that takes its other spellings as well."""
+def accept_spellings(command: str) -> type[TyperCommand]:
+    """Return the class of a command that takes its other spellings as well."""
 
     class Taking(TyperCommand):
         def make_parser(self, ctx: Any) -> Any:
-            """A parser that knows them."""
+            """Make a parser that knows the other spellings."""
             parser: Any = super().make_parser(ctx)
             for flag, meant in FLAGS.get(command, {}).items():
                 known = [parser._long_opt[name] for name in meant]
@@ -45,7 +45,7 @@ def taking(command: str) -> type[TyperCommand]:
 
 
 class _Several:
-    """A flag that sets several others."""
+    """Flag that sets several others."""
 
     takes_value = False
 
@@ -53,7 +53,7 @@ class _Several:
         self._options = options
 
     def process(self, value: Any, state: Any) -> None:
-        """Set them."""
+        """Set the flags."""
         for option in self._options:
             option.process(value, state)
 
@@ -76,7 +76,7 @@ def _take_option(parser: Any, argument: Any, ctx: Any, command: str) -> None:
 
 
 def _join_file(values: dict[str, Any], left: list[str]) -> list[str]:
-    """`OBJECT FILE` is `OBJECT/FILE`."""
+    """Join `OBJECT FILE` to `OBJECT/FILE`."""
     place = values.get("file") or ""
     if not place or len(left) != 1 or place.startswith(("http://", "https://")):
         return left
@@ -85,7 +85,7 @@ def _join_file(values: dict[str, Any], left: list[str]) -> list[str]:
 
 
 def _after_parsing(parser: Any, settle: Callable[[dict[str, Any], list[str]], list[str]]) -> None:
-    """Have what was parsed settled: values by name, and what is left over."""
+    """Settle what was parsed: values by name, and arguments that are left over."""
     parse = parser.parse_args
 
     def parse_args(args: list[str]) -> tuple[Any, ...]:

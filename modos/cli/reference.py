@@ -39,7 +39,7 @@ def list_(
         names = cached.list_known()
         show_json(names) if json else show_lines(names) if names else say(f"nothing of {cached.store.url} is in the cache")
         return
-    known = _served() if remote else cached.store
+    known = _open_served() if remote else cached.store
     assemblies, annotations = known.contents().values()
     if not assemblies and not annotations and not known.is_there():
         raise NotFoundError(f"there is no reference store at {known.url}", "check the path; `modos reference add` begins one")
@@ -58,7 +58,7 @@ def list_(
                        for name, facts in sorted(annotations.items()))])
 
 
-def _served() -> ReferenceStore:
+def _open_served() -> ReferenceStore:
     from modos.errors import NotFoundError
     from modos.reference.cache import is_offline
     from modos.reference.locate import open_served_store
@@ -213,20 +213,20 @@ def pull(
             raise InvalidInputError(f"{name} is an annotation, and is fetched as a whole", "leave --contig out")
         manifest = find_manifest(cached, name)
         total = sum(table.size for table in find_missing_tables(cached, manifest))
-        with _fetching(name, total) as advance:
+        with _show_fetching(name, total) as advance:
             pull_annotation(cached, manifest, advance)
     else:
         assembly = cached.assembly(name)
         chosen = [assembly.contig(one) for one in contig] if contig else assembly.contigs
         lacking = find_missing(cached, chosen)
         total = sum(one.length for one in lacking)
-        with _fetching(f"{name}, {count(len(lacking), 'sequence')}", total) as advance:
+        with _show_fetching(f"{name}, {count(len(lacking), 'sequence')}", total) as advance:
             pull_sequences(cached, lacking, advance)
     say(f"{name} is on this machine: " + (f"{size(total)} fetched" if total else "nothing had to be fetched"))
 
 
 @contextmanager
-def _fetching(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
+def _show_fetching(what: str, total: int) -> Iterator[Callable[[int], None] | None]:
     """Say how much is to come, and show how it comes."""
     if total:
         say(f"fetching {what}: {size(total)}")

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modos.cli.input import json_with_dry_run
+from modos.cli.input import check_dry_run
 from modos.cli.objects import ObjectPath, open_object
 from modos.cli.output import count, options, progress, say, show_json, show_lines, size
-from modos.cli.peer import taking
+from modos.cli.peer import accept_spellings
 from modos.cli.stream import stream
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ Json = Annotated[bool, typer.Option("--json", help="What --dry-run shows, as JSO
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be copied, and copy nothing.")]
 
 
-@app.command(cls=taking("remote upload"))
+@app.command(cls=accept_spellings("remote upload"))
 def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3://BUCKET/OBJECT")],
            include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
     """Bring an object to S3, every byte checked: what differs, on from where it was interrupted. Also: push.
@@ -65,7 +65,7 @@ def upload(path: ObjectPath, target: Annotated[str, typer.Argument(metavar="s3:/
     _copy(plan, dry_run, "upload", json)
 
 
-@app.command(cls=taking("remote download"))
+@app.command(cls=accept_spellings("remote download"))
 def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="FOLDER")],
              include: Include = [], exclude: Exclude = [], no_data: NoData = False, dry_run: DryRun = False, json: Json = False) -> None:
     """Bring an object to a folder, every byte checked: what differs, on from where it was interrupted. Also: pull.
@@ -81,7 +81,7 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
     from modos.object.copying import copy_planned
     from modos.errors import RemoteError
 
-    json_with_dry_run(json, dry_run)
+    check_dry_run(json, dry_run)
     files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"
     if dry_run:
         if json:
@@ -105,4 +105,4 @@ def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
 
 app.command("push", hidden=True)(upload)
 app.command("pull", hidden=True)(download)
-app.command("stream", hidden=True, cls=taking("stream"))(stream)
+app.command("stream", hidden=True, cls=accept_spellings("stream"))(stream)

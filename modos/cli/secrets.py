@@ -22,7 +22,7 @@ PassphraseOption = Annotated[Path | None, typer.Option(metavar="FILE", help="A f
 
 
 def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
-    """The secret key in a file; its passphrase comes from a file, `C4GH_PASSPHRASE`, or whoever sits there."""
+    """Load the secret key in a file; its passphrase comes from a file, `C4GH_PASSPHRASE`, or the terminal."""
     from modos.encryption.keys import PASSPHRASE_VARIABLE, load_secret_key, read_passphrase
 
     if passphrase_file is not None:
@@ -33,7 +33,7 @@ def load_secret(path: Path, passphrase_file: Path | None = None) -> SecretKey:
 
 
 def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> SecretKey | None:
-    """The secret key in a file, where one is given."""
+    """Load the secret key in a file, where one is given."""
     from modos.errors import InvalidInputError
 
     if path is not None:
@@ -44,7 +44,7 @@ def load_optional_secret(path: Path | None, passphrase_file: Path | None) -> Sec
 
 
 def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | None:
-    """The passphrase for a new key; None where it shall have none."""
+    """Ask for the passphrase of a new key; None where it is to have none."""
     from modos.encryption.keys import PASSPHRASE_VARIABLE, read_passphrase
     from modos.errors import InvalidInputError
 
@@ -68,7 +68,7 @@ def new_passphrase(passphrase_file: Path | None, none: bool = False) -> str | No
 
 
 def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, public_files: Sequence[Path]) -> bool:
-    """Whether some key at hand is that of a recipient, as far as can be told without a passphrase.
+    """Return whether some key at hand is that of a recipient, as far as can be told without a passphrase.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def opens_for_me(recipients: Sequence[PublicKey], secret: SecretKey | None, publ
 
 
 def warn_of_lockout(place: str, *, ask: bool) -> None:
-    """Say that no key at hand opens what is to be encrypted, and ask whoever sits there; a no ends the program."""
+    """Warn that no key at hand decrypts what is to be encrypted, and ask on a terminal; a no ends the program."""
     from modos.cli.output import say, warn
     from modos.errors import EXIT_INTERRUPTED
 

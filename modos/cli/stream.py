@@ -1,4 +1,4 @@
-"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the eye."""
+"""`modos stream` and `modos coverage`: a file, or regions of it, to a pipe, a file or the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from modos.cli.completion import complete_file, complete_region
-from modos.cli.output import closed_pipe_told, options, progress, show, show_json, show_rows
+from modos.cli.output import options, progress, show, show_json, show_rows, translate_closed_pipe
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def stream(
         return
     text = ("sam" if genomic.format.kind == "reads" else "vcf") if header else None
     target = None if raw else _output_format(genomic, output, output_format, text)
-    with _opened(output, binary=target is None or not target.is_text) as descriptor, closed_pipe_told():
+    with _open_output(output, binary=target is None or not target.is_text) as descriptor, translate_closed_pipe():
         if header and target:
             genomic.write_header(descriptor, target)
             return
@@ -117,7 +117,7 @@ def coverage(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: WorkersOption = 8,
 ) -> None:
-    """How deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
+    """Show how deep the reads of a BAM or CRAM cover regions, or its contigs: a table, and on a terminal a picture.
 
     The columns are those of samtools coverage.
 
@@ -168,7 +168,7 @@ def _check_together(**given: object) -> None:
 
 
 def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | None:
-    """The regions that are given in either way; None for the whole file."""
+    """Return the regions that are given in either way; None for the whole file."""
     from modos.genomics.region import read_regions
 
     if not texts and path is None:
@@ -177,7 +177,7 @@ def _regions(texts: list[str] | None, path: str | None) -> list[RegionLike] | No
 
 
 def _hints(fields: str | None, tags: str | None, notags: str | None) -> Query:
-    """The fields and tags of reads that are wanted."""
+    """Return the fields and tags of reads that are wanted."""
     from modos.errors import InvalidInputError
     from modos.genomics.htsget.query import FIELDS, Query
 
@@ -199,10 +199,10 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
     from modos.remote.access import is_remote
 
     if file.startswith(("http://", "https://")) and not is_remote(file):
-        from modos.object.finding import served_file
+        from modos.object.finding import open_served_file
 
-        return served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
-                           senders=senders)
+        return open_served_file(file, options.endpoint, reference, hints=hints, secret=secret, workers=workers,
+                                senders=senders)
     from modos.object.modo import MODO
 
     modo, key = MODO.locate(file, **options.where)
@@ -210,7 +210,7 @@ def _open(file: str, reference: Path | None, secret_key: Path | None, passphrase
 
 
 def _output_format(genomic: GenomicFile, output: str, name: str | None, default: str | None) -> OutputFormat:
-    """The format to write: the one that is named, else what the file's name says, else the file's own."""
+    """Return the format to write: the one that is named, else what the file's name says, else the file's own."""
     from modos.genomics.writer import OutputFormat
 
     by_name = OutputFormat.from_path(output)
@@ -226,8 +226,8 @@ def _output_format(genomic: GenomicFile, output: str, name: str | None, default:
 
 
 @contextmanager
-def _opened(output: str, *, binary: bool) -> Iterator[int]:
-    """The descriptor of stdout, or of a file that appears only when it is complete."""
+def _open_output(output: str, *, binary: bool) -> Iterator[int]:
+    """Open stdout, or a file that appears only when it is complete; gives the descriptor."""
     from modos.errors import AccessError, InvalidInputError
     from modos.storage.modes import replace_output
 
@@ -235,10 +235,10 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
         if binary and sys.stdout.isatty():
             raise InvalidInputError("these are binary data, not for a terminal", "pipe them into samtools or bcftools, "
                                     "write a file with -o, or text with -O sam or -O vcf")
-        with _failures_told("stdout"):
+        with _tell_failures("stdout"):
             yield sys.stdout.fileno()
         return
-    with ExitStack() as stack, _failures_told(output):
+    with ExitStack() as stack, _tell_failures(output):
         try:
             descriptor = stack.enter_context(replace_output(Path(output)))
         except OSError as error:
@@ -248,8 +248,8 @@ def _opened(output: str, *, binary: bool) -> Iterator[int]:
 
 
 @contextmanager
-def _failures_told(target: str) -> Iterator[None]:
-    """Say where the system does not take what is written, as when a disk is full."""
+def _tell_failures(target: str) -> Iterator[None]:
+    """Report that the system does not take what is written, as when a disk is full."""
     from modos.errors import ModosError
 
     try:

@@ -1,4 +1,4 @@
-"""Codes that are suggested where somebody types words."""
+"""Codes that are suggested for words that somebody types."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ _SHOWN = 10
 
 
 def has_codes(slot: str) -> bool:
-    """Whether there are ontologies for a slot, and codes of them at hand."""
+    """Return whether there are ontologies for a slot, and codes of them at hand."""
     from modos.metadata.model.schema import ONTOLOGIES
 
     return slot in ONTOLOGIES and slot in _at_hand().slots
 
 
 def suggest(slot: str, value: Any) -> Any:
-    """The codes that somebody chooses for the words they have typed; what is a code already stays."""
+    """Replace words by the codes that somebody chooses for them; what is a code already stays."""
     if isinstance(value, list):
         return [chosen for text in value if (chosen := _suggest_one(slot, text))]
     return _suggest_one(slot, value) if value else value
 
 
 def browse(slot: str, find: Find) -> Code:
-    """The code that somebody chooses after one or more searches; Ctrl-C, or the end of input, ends it."""
+    """Ask for a code after one or more searches; Ctrl-C, or the end of input, ends it."""
     while True:
         text = read_answer(f"words for {slot}")
         if text and (chosen := _choose(slot, text, find, f"{slot}: a number, or other words")) and not isinstance(chosen, str):
@@ -60,7 +60,7 @@ def _suggest_one(slot: str, text: str) -> str:
 
 
 def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
-    """What somebody takes of what is found; a text where it is none of it."""
+    """Ask for a choice among what is found; a text where it is none of it."""
     from modos.codes.terms import is_code
 
     words = text
@@ -82,7 +82,7 @@ def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
 
 @dataclass
 class _AtHand:
-    """What codes are searched in, and the slots that it has codes for."""
+    """Codes to search in, and the slots that they are for."""
 
     codes: Index | Service
     slots: frozenset[str]
@@ -90,7 +90,7 @@ class _AtHand:
 
 @cache
 def _at_hand() -> _AtHand:
-    """It, opened and asked once."""
+    """Open the codes at hand, and list their slots; once."""
     from modos import codes
     from modos.codes.term_index import Index
     from modos.errors import ModosError

@@ -15,7 +15,7 @@ from modos.cli.completion import complete_element, complete_region
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, amount_of, open_object
-from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file
+from modos.cli.output import count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file, translate_closed_pipe
 from modos.escaping import escape_line
 
 if TYPE_CHECKING:
@@ -65,9 +65,9 @@ def add(
     zcat dense.wigFix.gz | modos track add data/ex dense=- -p assay/assay1
     """
     attributes = parse_json(element, "--element") if element else None
-    files = _by_name(sources)
+    files = _group_by_name(sources)
     modo = open_object(place)
-    with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+    with _keep_files(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
             tracks.add(name, paths, genome, part_of=parent, attributes=attributes, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"added to {modo.storage.url}")
@@ -82,15 +82,15 @@ def replace(place: ObjectPath, sources: SourcesArgument, mask: MaskOption = None
 
     modos track replace data/ex dense=chr1.wigFix.gz dense=chr2.wigFix.gz
     """
-    files = _by_name(sources)
+    files = _group_by_name(sources)
     modo = open_object(place)
-    with _kept(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
+    with _keep_files(mask, keep) as places, progress("loading", _size(files)) as advance, modo.track_changes(advance) as tracks:
         for name, paths in files.items():
             tracks.replace(name, paths, strict=strict, clip=clip, **places)
     _tell(tracks.reports, f"replaced in {modo.storage.url}")
 
 
-def _by_name(sources: Iterable[str]) -> dict[str, list[str]]:
+def _group_by_name(sources: Iterable[str]) -> dict[str, list[str]]:
     from modos.errors import InvalidInputError
 
     files: dict[str, list[str]] = {}
@@ -105,8 +105,8 @@ def _by_name(sources: Iterable[str]) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _kept(mask: str | None, keep: str | None) -> Iterator[dict[str, Any]]:
-    """BED files to be read for each of several tracks; what comes through a pipe is copied."""
+def _keep_files(mask: str | None, keep: str | None) -> Iterator[dict[str, Any]]:
+    """Keep BED files that are read for each of several tracks; what comes through a pipe is copied."""
     from tempfile import TemporaryDirectory
 
     from modos.storage.given import as_file
@@ -172,7 +172,7 @@ def list_(place: ObjectPath, genome: GenomeOption = None, json: JsonOption = Fal
 
     found = open_genome(place, genome)
     damaged = [track for track in found.tracks.values() if isinstance(track, DamagedTrack)]
-    rows = [_described(track) for track in found.tracks.values() if not isinstance(track, DamagedTrack)]
+    rows = [_describe(track) for track in found.tracks.values() if not isinstance(track, DamagedTrack)]
     if json:
         show_json([*rows, *({"name": track.name, "id": track.element_id, "error": track.error.message} for track in damaged)])
     elif not found.tracks:
@@ -192,7 +192,7 @@ def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")
 
     modos track info data/ex coverage --json
     """
-    facts = _described(open_genome(place, genome).track(name))
+    facts = _describe(open_genome(place, genome).track(name))
     if json:
         show_json(facts)
     else:
@@ -200,7 +200,7 @@ def info(place: ObjectPath, name: Annotated[str, typer.Argument(metavar="TRACK")
                    for key, value in facts.items())
 
 
-def _described(track: Track) -> dict[str, Any]:
+def _describe(track: Track) -> dict[str, Any]:
     facts = {"name": track.name, **track.describe()}
     return facts | _numbers(track.total)
 
@@ -217,7 +217,7 @@ def _number(value: float | None) -> str:
     return "." if value is None else f"{value:.6g}"
 
 
-def _chosen(genome: Genome, names: list[str] | None) -> list[Track]:
+def _choose_tracks(genome: Genome, names: list[str] | None) -> list[Track]:
     return [genome.track(name) for name in names] if names else list(genome.tracks.values())
 
 
@@ -251,7 +251,7 @@ def query(
     from modos.tracks.export import write_text
 
     found = open_genome(place, genome)
-    chosen = _chosen(found, names)
+    chosen = _choose_tracks(found, names)
     regions = _regions(found, region, regions_file) or list(map(Region, found.contigs))
     if not chosen:
         raise InvalidInputError(f"{place} has no tracks")
@@ -260,7 +260,7 @@ def query(
     if runs:
         if len(chosen) != 1:
             raise InvalidInputError("bedGraph has the values of one track", "name one track")
-        with closed_pipe_told():
+        with translate_closed_pipe():
             write_text(chosen[0], text := text_file(), "bedGraph", regions)
             text.flush()
         return
@@ -272,7 +272,7 @@ def query(
 
 
 def _columns(genome: Genome, tracks: list[Track], region: Region) -> Iterator[tuple[str, int, list[np.ndarray]]]:
-    """The values of tracks, piece by piece: the contig, the first position (0-based), and an array a track."""
+    """Read the values of tracks, piece by piece: the contig, the first position (0-based), and an array for each track."""
     contig, start, end = genome.contigs.place(region)
     for at in range(start, end, _ROWS):
         stop = min(at + _ROWS, end)
@@ -317,7 +317,7 @@ def stats(
     found = open_genome(place, genome)
     regions = _regions(found, region, regions_file)
     rows: list[dict[str, Any]] = []
-    for track in _chosen(found, names):
+    for track in _choose_tracks(found, names):
         if histogram:
             rows += [{"track": track.name, "from": low, "to": high, "n": n}
                      for low, high, n in track.histogram(histogram, regions or None)]
@@ -358,7 +358,7 @@ def plot(
     from modos.tracks import plotting
 
     found = open_genome(place, genome)
-    chosen = _chosen(found, names)
+    chosen = _choose_tracks(found, names)
     if output:
         plotting.plot(chosen, region, output)
         say(f"drew {count(len(chosen), 'track')} in {output}")
@@ -400,7 +400,7 @@ def export(
     if output == "-":
         if format == "bigWig":
             raise InvalidInputError("a bigWig cannot be written to a pipe", "give a file (-o)")
-        with closed_pipe_told():
+        with translate_closed_pipe():
             exporting.write_text(track, text := text_file(), format or "bedGraph", regions)
             text.flush()
         return

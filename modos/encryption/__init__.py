@@ -1,4 +1,13 @@
 """Crypt4GH: files encrypted for their recipients, read whole or in part.
 
+In: keys (`keys`), and bytes that are plain or Crypt4GH. Out: headers (`header`)
+and bodies (`body`) in either direction, streams that are decrypted as they come
+(`stream`), and storages that look as if their files were plain (`view`).
+`recorded` compares encrypted files with what metadata record of them.
+
+It knows storages and formats, and neither objects nor records of genomic files:
+`modos.object.encryption` encrypts the files of an object. crypt4gh and
+cryptography are used nowhere else.
+
 Source: samtools/hts-specs crypt4gh.pdf, version 1.
 """

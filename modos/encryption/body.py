@@ -28,7 +28,7 @@ _ENDLESS = 1 << 70  # more than any edit list adds up to in a file
 _own = threading.local()
 
 
-def sealed_size(plain: int) -> int:
+def encrypted_size(plain: int) -> int:
     """Bytes that a body has, without its header."""
     whole, rest = divmod(plain, SEGMENT)
     return whole * SEALED + (rest + OVERHEAD if rest else 0)
@@ -134,7 +134,7 @@ def _try_decrypt(cipher: ChaCha20Poly1305, segment: memoryview, target: memoryvi
 
 def _encrypt_piece(data: bytes, key: bytes) -> bytearray:
     cipher, view = ChaCha20Poly1305(key), memoryview(data)
-    sealed = bytearray(sealed_size(len(data)))
+    sealed = bytearray(encrypted_size(len(data)))
     out, count = memoryview(sealed), -(-len(data) // SEGMENT)
     nonces = os.urandom(count * NONCE)
     for number in range(count):

@@ -20,7 +20,7 @@ DATA_PACKET = 124  # bytes of a header with the data key for one recipient
 _START = struct.Struct("<8sII")  # magic, version, packets
 _NUMBER = struct.Struct("<I")
 _DATA_KEY, _EDIT_LIST = 0, 1  # types of packets
-_X25519_CHACHA20 = 0  # how packets and bodies are sealed
+_X25519_CHACHA20 = 0  # how packets and bodies are encrypted
 _SMALLEST_PACKET = 4 + 4 + 32 + 12 + 16
 
 Edits = tuple[int, ...]  # plain bytes to skip, to keep, to skip, ...

@@ -1,4 +1,4 @@
-"""The header of a sealed file in a storage, most often in one read; one of thousands of packets in a few."""
+"""The header of an encrypted file in a storage, most often in one read; one of thousands of packets in a few."""
 
 from __future__ import annotations
 

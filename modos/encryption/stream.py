@@ -1,4 +1,4 @@
-"""Streams that may be sealed: opened as they come, and passed on as they are where they are plain."""
+"""Streams that may be encrypted: decrypted as they come, and passed on as they are where they are plain."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def plain_pieces(pieces: Iterator[bytes], secret: SecretKey | None, name: str,
     Parameters
     ----------
     senders
-        Of whom one must have sealed it; anybody may, and it may be plain,
+        Of whom one must have encrypted it; anybody may, and it may be plain,
         where it is None.
 
     Raises
     ------
     AccessError
-        It is sealed, and there is no key.
+        It is encrypted, and there is no key.
     DecryptError
         The key does not open it, or it was changed; or it is of nobody of
         the senders.

@@ -84,7 +84,7 @@ def find_damage(storage: Readable, key: str, record: SealRecord = SealRecord()) 
     Parameters
     ----------
     record
-        What is known of a sealed file, whose header is compared.
+        What is known of an encrypted file, whose header is compared.
     """
     if not is_encrypted(key):
         sealed = storage.read_part(key, 0, len(MAGIC))[0] == MAGIC

@@ -1,4 +1,4 @@
-"""The files of a storage as they were before they were sealed: any range, with only the segments that it touches."""
+"""Decrypted view of a storage: any range of its encrypted files, by only the segments that it touches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FEW, _MAX_SEGMENTS = 8, 64  # segments of a read that are kept, and of all
 
 
 @dataclass(frozen=True)
-class _Sealed:
+class _Encrypted:
     """Facts of an encrypted file."""
 
     info: ObjectInfo
@@ -45,18 +45,18 @@ class DecryptedView:
     Parameters
     ----------
     storage
-        Holds the sealed files.
+        Holds the encrypted files.
     secret
         The key to open them with.
     find_record
-        Tells what is recorded of a sealed file, to compare it with.
+        Tells what is recorded of an encrypted file, to compare it with.
     senders
-        Of whom one must have sealed them; anybody may where it is None.
+        Allowed senders: one of them must have encrypted them; None allows anybody.
 
     Raises
     ------
     IntegrityError
-        From every method: a file is not sealed for the key, or by nobody of
+        From every method: a file is not encrypted for the key, or by nobody of
         the senders; or it was changed, or is not the one that is recorded.
     """
 
@@ -66,7 +66,7 @@ class DecryptedView:
         self._secret = secret
         self._find_record = find_record
         self._senders = None if senders is None else tuple(senders)
-        self._files: OrderedDict[str, _Sealed] = OrderedDict()
+        self._files: OrderedDict[str, _Encrypted] = OrderedDict()
         self._segments: OrderedDict[tuple[ObjectInfo, int], bytes] = OrderedDict()
         forking.begin(self, DecryptedView._start)
 
@@ -88,19 +88,19 @@ class DecryptedView:
         return None
 
     def stat(self, key: str) -> ObjectInfo:
-        """Plain size, and the tag of the sealed file."""
+        """Plain size, and the tag of the encrypted file."""
         try:
             info = self._storage.stat(key + ENCRYPTED_SUFFIX)
         except NotFoundError:
             self._check_plain(key)
             return self._storage.stat(key)
-        sealed = self._find_sealed(key, info.etag)
+        sealed = self._find_encrypted(key, info.etag)
         return ObjectInfo(key, sealed.size, sealed.info.etag)
 
     def read_part(self, key: str, start: int, end: int, *, if_match: str | None = None) -> tuple[bytes, ObjectInfo]:
         """Plain bytes [start, end), fewer only where the file ends before; see `Storage.read_part`."""
         try:
-            sealed = self._find_sealed(key, if_match)
+            sealed = self._find_encrypted(key, if_match)
         except NotFoundError:
             self._check_plain(key)
             return self._storage.read_part(key, start, end, if_match=if_match)
@@ -114,7 +114,7 @@ class DecryptedView:
 
     def iter_whole(self, info: ObjectInfo, workers: int) -> Iterator[bytes]:
         """All plain bytes of a file as `stat` found it, compared as a whole; see `modos.encryption.recorded.iter_whole`."""
-        sealed = self._find_sealed(info.key, info.etag)
+        sealed = self._find_encrypted(info.key, info.etag)
         name, size = sealed.info.key, sealed.info.size
 
         def fetch(start: int, _: threading.Event) -> bytes:
@@ -128,14 +128,14 @@ class DecryptedView:
         return iter_whole(pieces, sealed.opened, self.find_record(info.key), f"{self.url}/{name}")
 
     def _check_plain(self, key: str) -> None:
-        """An index that is not sealed, as htsget-rs takes one, may be read where nothing is known of a sealed one."""
+        """Allow a plain index, as htsget-rs takes one, where no encrypted one is recorded."""
         if not is_index(key):
             raise NotFoundError(f"no {key}{ENCRYPTED_SUFFIX} in {self.url}")
         if self._senders is not None or self.find_record(key).headers:
             raise NotFoundError(f"{self.url}/{key}{ENCRYPTED_SUFFIX} is gone",
                                 "an index that is not sealed is not read in its place, as anybody can have made it")
 
-    def _find_sealed(self, key: str, if_match: str | None) -> _Sealed:
+    def _find_encrypted(self, key: str, if_match: str | None) -> _Encrypted:
         with self._lock:
             known = self._files.get(key)
         if known and known.info.etag == (if_match or self._storage.stat(key + ENCRYPTED_SUFFIX).etag):
@@ -147,7 +147,7 @@ class DecryptedView:
                 self._files.popitem(last=False)
         return known
 
-    def _open(self, key: str, if_match: str | None) -> _Sealed:
+    def _open(self, key: str, if_match: str | None) -> _Encrypted:
         name = key + ENCRYPTED_SUFFIX
         try:
             header, first, info = read_stored_header(self._storage, name, SEALED, if_match)
@@ -158,9 +158,9 @@ class DecryptedView:
             stretches = kept_stretches(plain_size(info.size - header.size), opened.edits)
         except DecryptError as error:
             raise DecryptError(f"{self.url}/{name}: {error.message}", error.hint) from None
-        return _Sealed(info, header.size, opened, stretches, first)
+        return _Encrypted(info, header.size, opened, stretches, first)
 
-    def _read_plain(self, sealed: _Sealed, start: int, end: int) -> bytes:
+    def _read_plain(self, sealed: _Encrypted, start: int, end: int) -> bytes:
         """Plain bytes [start, end) of the body."""
         begin, beyond = start // SEGMENT, -(-end // SEGMENT)
         head, tail = self._find_segments(sealed, range(begin, beyond)), b""
@@ -173,7 +173,7 @@ class DecryptedView:
         offset = begin * SEGMENT
         return b"".join((*head, middle, tail))[start - offset:end - offset]
 
-    def _find_segments(self, sealed: _Sealed, numbers: range) -> list[bytes]:
+    def _find_segments(self, sealed: _Encrypted, numbers: range) -> list[bytes]:
         """Find segments that follow each other and were decrypted lately, from the first of some numbers on."""
         found = []
         with self._lock:
@@ -184,7 +184,7 @@ class DecryptedView:
                 found.append(segment)
         return found
 
-    def _fetch_segments(self, sealed: _Sealed, begin: int, beyond: int) -> bytes:
+    def _fetch_segments(self, sealed: _Encrypted, begin: int, beyond: int) -> bytes:
         """Fetch and decrypt segments [begin, beyond); a few are kept, as planning a region reads its edges first."""
         low = sealed.start + begin * SEALED
         high = min(sealed.start + beyond * SEALED, sealed.info.size)

@@ -34,7 +34,7 @@ def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target:
             digest.add(part)
             yield part
 
-    whole = len(head) + body.sealed_size(size)
+    whole = len(head) + body.encrypted_size(size)
     write_new(storage, target, parts(), whole, like)
     return {"data_size": whole, "data_checksum": sealed.hexdigest(), "seal_digest": digest.hexdigest(),
             "header_digest": digest_of(head)}

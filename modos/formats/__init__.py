@@ -3,6 +3,12 @@
 A format is recognised by the end of a file's name. `FORMATS` has, for each,
 its EDAM term, the endings, the endings of its index, the class of records it
 holds and the marker that a complete file ends with.
+
+In: names of files, and text, FASTA, 2bit, mzTab and assembly reports to be read. Out:
+a `FileFormat`, names of indexes and versions, and plain values. The formats of
+genomic records are only named here: `modos.genomics` reads them.
+
+It imports storages and errors; it knows no network and no object.
 """
 
 from __future__ import annotations
@@ -135,12 +141,12 @@ def index_names(path: str | PurePath) -> list[str]:
 
 
 def is_encrypted(path: str | PurePath) -> bool:
-    """Return whether a file's name says that it is sealed with Crypt4GH."""
+    """Return whether a file's name says that it is encrypted with Crypt4GH."""
     return str(path).endswith(ENCRYPTED_SUFFIX)
 
 
 def plain_name(path: str | PurePath) -> str:
-    """The name of a file without the ending of a sealed one: `a.cram.c4gh` -> `a.cram`."""
+    """The name of a file without the ending of an encrypted one: `a.cram.c4gh` -> `a.cram`."""
     return str(path).removesuffix(ENCRYPTED_SUFFIX)
 
 
@@ -172,7 +178,7 @@ def key_of(name: str, version: int) -> str:
 def find_keys(known: Iterable[str], path: str) -> list[str]:
     """The keys that somebody may mean by a path: that very key, else those of files that are called so.
 
-    A sealed file is also called so with the ending of one.
+    An encrypted file is also found with the ending of one.
     """
     known = set(known)
     for key in (path, path + ENCRYPTED_SUFFIX):

@@ -181,7 +181,7 @@ class HtsgetSource:
     secret
         The key to open the answers with, where the server encrypts them.
     senders
-        Of whom one must have sealed them; anybody may, and they may be
+        Of whom one must have encrypted them; anybody may, and they may be
         plain, where it is None.
     """
 
@@ -334,7 +334,7 @@ def htsget_source(url: str, *, hints: Query = Query(), token: str | None = None,
     workers
         How many parts are fetched at once.
     senders
-        Of whom one must have sealed the answers; None for anybody.
+        Of whom one must have encrypted the answers; None for anybody.
     """
     found = _ADDRESS.fullmatch(url)
     if not found:

@@ -21,7 +21,7 @@ _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 def element_uri(base: str, path: str) -> str:
-    """The URI of an element or file: `http://x` and `assay/a b` -> `http://x/assay/a%20b`."""
+    """Return the URI of an element or file: `http://x` and `assay/a b` -> `http://x/assay/a%20b`."""
     return f"{base.rstrip('/')}/{quote(path.lstrip('/'))}"
 
 
@@ -33,7 +33,7 @@ def check_base(base: str) -> str:
 
 
 def build_graph(metadata: Metadata, base: str) -> Graph:
-    """The graph of an object's metadata.
+    """Build the graph of an object's metadata.
 
     Elements are named by their ids below `base`, and so are the files they
     have; links become triples, enum values the terms they mean (EDAM, NCIT),
@@ -42,7 +42,7 @@ def build_graph(metadata: Metadata, base: str) -> Graph:
     from rdflib import RDF, Graph, URIRef
 
     check_base(base)
-    logging.getLogger("rdflib.term").setLevel(logging.ERROR)  # it warns, with a traceback, of each date that is none
+    logging.getLogger("rdflib.term").setLevel(logging.ERROR)  # it logs a traceback for each date that is not one
     graph = Graph(bind_namespaces="core")
     known = tables()
     for prefix, uri in known["prefixes"].items():
@@ -78,7 +78,7 @@ def _node(value: Any, slot: str, entry: Slot, base: str) -> Any:
 
 
 def expand(text: str) -> str | None:
-    """A URI from a URI or CURIE; None for what is neither."""
+    """Expand a URI or CURIE to a URI; None for what is neither."""
     if not _ABSOLUTE.match(text) or re.search(r'[\s<>"{}|\\^`]', text):
         return None
     prefix, _, rest = text.partition(":")
@@ -87,14 +87,14 @@ def expand(text: str) -> str | None:
 
 
 def serialize(graph: Graph, format: str) -> str:
-    """A graph as text, in one of `FORMATS`."""
+    """Write a graph as text, in one of `FORMATS`."""
     return graph.serialize(format=FORMATS[format])
 
 
 class Row(dict[str, "str | None"]):
-    """A row by the names of its columns: `row["s"]`; and as rdflib has it: `row.s`, `row[0]`, `s, name = row`.
+    """Row by the names of its columns, `row["s"]`; and as rdflib has it: `row.s`, `row[0]`, `s, name = row`.
 
-    So it gives its values where it is gone through, and not its keys.
+    Iteration therefore gives its values, not its keys.
     """
 
     def __getitem__(self, key: str | int | slice) -> Any:
@@ -111,10 +111,10 @@ class Row(dict[str, "str | None"]):
 
 
 class Rows(list[Row]):
-    """Rows by the names of their columns, with what rdflib's result has that they are of.
+    """Rows by the names of their columns, with the attributes of the rdflib result that they come from.
 
-    Such as `serialize(format=...)` for `json`, `csv` or `xml`, `vars` and
-    `askAnswer`; and they are true as that is: those of an ASK by its answer.
+    These are `serialize(format=...)` for `json`, `csv` or `xml`, `vars`,
+    `askAnswer` and others. The truth value of an ASK is its answer.
     """
 
     def __init__(self, rows: Iterable[Mapping[str, str | None]], result: Result):
@@ -131,7 +131,7 @@ class Rows(list[Row]):
 
 
 def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
-    """Run a SPARQL query; returns the names of the columns, and a dict per row.
+    """Run a SPARQL query; returns the names of the columns, and a dict for each row.
 
     ASK gives one row with the column `answer`; CONSTRUCT and DESCRIBE rows of
     `subject`, `predicate` and `object`.

@@ -1,4 +1,4 @@
-"""Ids of elements and objects: what one can be."""
+"""Ids of elements and objects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ _MAX_ID_BYTES = 200
 
 
 def format_id(group: str, name: Any) -> str:
-    """`data` and `demo1` -> `data/demo1`; a name that has its group already keeps it. YAML takes some for numbers and days.
+    """Return a full id: `data` and `demo1` -> `data/demo1`; a name that begins with its group already keeps it.
+
+    Numbers and dates are accepted, as YAML reads some names as such.
 
     Raises
     ------
     InvalidInputError
-        The name cannot be the name of a group: no text, empty, with a slash, `..`,
+        The name cannot be one in a group: no text, empty, with a slash, `..`,
         control characters or those that turn text round, more than 200 bytes, or `zarr.json`.
     """
     is_text = isinstance(name, (str, int, float, date)) and not isinstance(name, bool) and name not in (math.inf, -math.inf) and name == name
@@ -44,4 +46,3 @@ def check_object_id(object_id: Any) -> str:
     if not isinstance(object_id, str) or not object_id or not is_plain(object_id):
         raise InvalidInputError(f"{str(object_id)[:60]!r} cannot be the id of an object", "an id is a text without control characters")
     return object_id
-

@@ -17,7 +17,7 @@ _TYPES = {"Sample": "BioSample", "Assay": "CreateAction"}
 
 
 def build_crate(object_id: str, metadata: Metadata) -> dict[str, Any]:
-    """The content of `ro-crate-metadata.json` for an object.
+    """Build the content of `ro-crate-metadata.json` for an object.
 
     Files are File entities at their data_path, with their names; samples,
     assays, references and sequences are contextual entities.

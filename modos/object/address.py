@@ -1,4 +1,4 @@
-"""Where an object is and how it is reached; opening and creating take this, and so does every pickle of what is open."""
+"""Addresses of objects: place, endpoint and services. Opening and creating take one, and pickles of what is open hold it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from modos.storage.processes.forking import cached_property
 
 @dataclass(frozen=True)
 class ObjectAddress:
-    """Where an object is.
+    """Address of an object: its place, and the services by which it is reached.
 
     Parameters
     ----------
@@ -53,30 +53,30 @@ class ObjectAddress:
 
     def at_s3(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
               s3_kwargs: dict[str, Any] | None = None) -> ObjectAddress:
-        """The address of a copy at S3, at the same services where no others are given."""
+        """Return the address of a copy at S3, with the same services where no others are given."""
         if not str(target).startswith("s3://"):
             raise InvalidInputError(f"{target} is not an s3:// URL", "write s3://bucket/object")
         return ObjectAddress(target, endpoint or self.endpoint, services or self.services, s3_kwargs)
 
     @classmethod
     def in_folder(cls, target: str | Path) -> ObjectAddress:
-        """The address of a copy in a folder."""
+        """Return the address of a copy in a folder."""
         if "://" in str(target):
             raise InvalidInputError(f"{target} is not a folder", "give the path of a new folder")
         return cls(target)
 
     def connect(self) -> Connection:
-        """The storage that the object is in, or will be, and the services around it."""
+        """Connect to the storage that the object is in, or will be, and to the services around it."""
         return Connection(self)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Without secrets; see `modos.remote.access.check_no_secrets`."""
+        """Pickle without secrets; see `modos.remote.access.check_no_secrets`."""
         check_no_secrets(self.s3_kwargs)
         return ObjectAddress, (self.path, self.endpoint, self.services, self.s3_kwargs)
 
 
 class Connection:
-    """The storage of an object and the services around it, which are asked for once, and only where they are needed."""
+    """Storage of an object and the services around it; these are asked for once, and only when they are needed."""
 
     def __init__(self, address: ObjectAddress):
         self.address = address
@@ -85,9 +85,9 @@ class Connection:
 
     @cached_property
     def services(self) -> Services:
-        """The services around the object, as its endpoint tells of them."""
+        """Services around the object, as its endpoint names them."""
         return services_of(self.address.path, self.address.endpoint, self.address.services)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its address: who unpickles it connects anew."""
+        """Pickle by the address: unpickling connects anew."""
         return type(self), (self.address,)

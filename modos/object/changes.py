@@ -1,4 +1,4 @@
-"""Changes by meaning, and what has to hold of an object's metadata after them.
+"""Changes by meaning, and the rules that an object's metadata have to keep after them.
 
 A change says what it is about (add this element, set these slots), so that it
 can be made again on what others committed meanwhile.
@@ -24,28 +24,29 @@ _MAX_GUESSED = 3
 
 
 class Change(Protocol):
-    """One change, by meaning."""
+    """Change of an object, by meaning."""
 
     element_id: str
 
     def apply(self, document: Document) -> None:
-        """Make it; ConflictError where others have changed the same since."""
+        """Apply the change to a document; ConflictError where others have changed the same since."""
 
 
 @dataclass
 class Add:
-    """A new element."""
+    """Addition of an element."""
 
     element_id: str
     attributes: dict[str, Any]
 
     def apply(self, document: Document) -> None:
+        """Add the element; AlreadyExistsError where its id is taken."""
         document.add(self.element_id, self.attributes)
 
 
 @dataclass
 class Update:
-    """Slots of an element that get a value, or lose it where it is None or empty.
+    """New values for slots of an element; a value that is None or empty unsets its slot.
 
     Parameters
     ----------
@@ -58,13 +59,14 @@ class Update:
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        current = _unchanged(document, self.element_id, self.base, self.attributes)
+        """Set the slots; ConflictError where others have changed the element since."""
+        current = _require_unchanged(document, self.element_id, self.base, self.attributes)
         document.set(self.element_id, merge(current, self.attributes))
 
 
 @dataclass
 class Rename:
-    """Another id for an element or the object, in the place of one that could not be given."""
+    """Replacement for an id of an element or of the object that could not be given today."""
 
     element_id: str
     old_id: str
@@ -72,25 +74,27 @@ class Rename:
     attributes: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
-        _unchanged(document, self.old_id, self.base, {})
+        """Change the id and every link to it; ConflictError where others have changed the element since."""
+        _require_unchanged(document, self.old_id, self.base, {})
         document.rename(self.old_id, self.element_id)
 
 
 @dataclass
 class Remove:
-    """An element that goes, with every link to it."""
+    """Removal of an element with every link to it."""
 
     element_id: str
     base: dict[str, Any]
 
     def apply(self, document: Document) -> None:
-        _unchanged(document, self.element_id, self.base, {})
+        """Remove the element; ConflictError where others have changed it since."""
+        _require_unchanged(document, self.element_id, self.base, {})
         document.remove(self.element_id)
 
 
 @dataclass
 class SetArrays:
-    """Arrays below an element that replace others, or are there for the first time.
+    """Arrays below an element that replace others, or are new.
 
     Parameters
     ----------
@@ -106,6 +110,7 @@ class SetArrays:
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def apply(self, document: Document) -> None:
+        """Replace the arrays; ConflictError where others have replaced them since."""
         if self.element_id not in document:
             raise ConflictError(f"{self.element_id} was removed by somebody else meanwhile", "nothing was changed")
         if self.base - document.nodes.keys():
@@ -115,12 +120,12 @@ class SetArrays:
 
 
 def merge(attributes: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes with some set and those that are None left out."""
+    """Merge attributes with new values, and leave out those that are None."""
     return {slot: value for slot, value in (dict(attributes) | dict(changes)).items() if value is not None}
 
 
-def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The element as it is; ConflictError where it is not as it was, links that others added aside."""
+def _require_unchanged(document: Document, element_id: str, base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the element as it is; ConflictError where it differs from what it was, other than by links that others added."""
     if element_id not in document:
         raise ConflictError(f"{element_id} was removed by somebody else meanwhile", "nothing was changed")
     current = document.element(element_id)
@@ -133,7 +138,7 @@ def _unchanged(document: Document, element_id: str, base: Mapping[str, Any], cha
 
 
 def check_files(document: Document, touched: set[str]) -> None:
-    """No two elements have one file, and none lies where it must not."""
+    """Check that no two elements share a file, and that each file lies where it may."""
     if not any(document.nodes[i]["attributes"].get("data_path") for i in touched if i in document.nodes):
         return
     owners: dict[str, str] = {}
@@ -163,7 +168,7 @@ def check_data_path(element_id: str, data_path: str) -> None:
 
 
 def check_names(document: Document, named: set[str]) -> None:
-    """No file of some elements is called as that of another, as its index, or as the folder that it lies in."""
+    """Check that no file of some elements has the name of another file, of its index, or of the folder that it lies in."""
     if not named:
         return
     owners: dict[str, list[str]] = {}
@@ -198,7 +203,7 @@ def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str,
 
 
 def check_links(document: Document, touched: set[str]) -> None:
-    """Every link of the elements that were touched leads to an element of the object; all that do not are told at once."""
+    """Check that every link of the changed elements leads to an element of the object; the error names all that do not."""
     missing: list[tuple[str, str, str]] = []
     for element_id in sorted(touched):
         if element_id not in document:
@@ -212,10 +217,10 @@ def check_links(document: Document, touched: set[str]) -> None:
                     raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
                                       path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
     if missing:
-        raise _leading_nowhere(document, missing)
+        raise _broken_links_error(document, missing)
 
 
-def _leading_nowhere(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
+def _broken_links_error(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
     links = list(dict.fromkeys(link for _, _, link in missing))
     near = [guess for link in links[:_MAX_GUESSED] if (guess := did_you_mean(link, document.ids()))]
     hint = f"did you mean {listing(near)}?" if near else "add that element first" if len(links) == 1 else "add these elements first"

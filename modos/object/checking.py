@@ -1,4 +1,4 @@
-"""Is an object what it says it is? And what did interrupted changes leave in it?"""
+"""Checks of an object against its metadata, and of what interrupted changes left in it."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Finding:
 
     @property
     def fixable(self) -> bool:
-        """Whether `fix` mends it."""
+        """Return whether `fix` mends it."""
         return self.kind in ("leftover", "mirror")
 
     @property
     def harmless(self) -> bool:
-        """Whether the object is whole all the same."""
+        """Return whether the object is whole all the same."""
         return self.fixable or self.kind == "unknown"
 
     def __str__(self) -> str:
@@ -71,23 +71,23 @@ class Finding:
 
 def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = False, limit: float = ownership.ABANDONED_AFTER,
                   progress: Progress | None = None, endpoint: str | None = None, secret: SecretKey | None = None) -> Iterator[Finding]:
-    """Compare an object with what its metadata say.
+    """Compare an object with its metadata.
 
     Parameters
     ----------
     checksums
         Read every file and compare its checksum.
     thorough
-        Go through the records of every file and see that its index leads to
-        each; else look at some places of it.
+        Go through the records of every file and check that its index leads to
+        each; else check some places of it.
     limit
         Seconds after which a change under way on another machine counts as
         abandoned.
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
     secret
-        A key to open sealed files with; without it their indexes are not
-        looked at.
+        A key to decrypt encrypted files with; without it their indexes are not
+        checked.
 
     Raises
     ------
@@ -114,7 +114,7 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
 
 
 def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Finding]:
-    """What interrupted changes left where there is no object: of one that was made, copied or removed.
+    """Find what interrupted changes left where there is no object: it was being made, copied or removed.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
     is_place = _is_object(storage)
     journal.recover(storage, limit)
-    for partial in _left_partials(storage, entries(storage, limit), limit, is_place):
+    for partial in _find_left_partials(storage, entries(storage, limit), limit, is_place):
         storage.drop_partial(partial)
     mirrors = [finding.where for finding in findings if finding.kind == "mirror"]
     if mirrors:
@@ -162,7 +162,7 @@ def _check_elements(document: Document) -> Iterator[Finding]:
 
 def _check_data(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool, sound: list[tuple[str, str]],
                 progress: Progress | None) -> Iterator[Finding]:
-    """Also puts elements and their files into `sound` where nothing is wrong with the file."""
+    """Check the files of elements; those with nothing wrong are put into `sound`."""
     seen: dict[str, str] = {}
     for element_id in document.ids():
         attributes = document.element(element_id)
@@ -207,7 +207,7 @@ def _check_data(storage: Storage, document: Document, sizes: dict[str, int], che
 
 
 def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, Any]) -> str | None:
-    """The index of a sealed file that is not sealed, where it has no other and had none."""
+    """Find the plain index of an encrypted file that has no encrypted one and had none."""
     if not is_encrypted(path) or SealRecord.from_index_attributes(attributes).headers or any(name in sizes for name in index_names(path)):
         return None
     return next((name for name in index_names(plain_name(path)) if name in sizes), None)
@@ -215,9 +215,9 @@ def _plain_index(path: str, sizes: Mapping[str, int], attributes: Mapping[str, A
 
 def _check_indexes(storage: Storage, files: Iterable[tuple[str, str]], sizes: dict[str, int], thorough: bool,
                    secret: SecretKey | None, progress: Progress | None) -> Iterator[Finding]:
-    """Indexes that are not of their files."""
+    """Find indexes that do not belong to their files."""
     for element_id, path in files:
-        format, view = format_of(plain_name(path)), _opened(storage, path, secret)
+        format, view = format_of(plain_name(path)), _open_plain(storage, path, secret)
         if view is None or not format or not (format.streamable or format.name == "FASTA"):
             continue
         for name in (name for name in index_names(path) if name in sizes):
@@ -240,8 +240,8 @@ def _check_fai(files: Readable, key: str, index_key: str, thorough: bool) -> Non
         raise IntegrityError(f"{index_key} does not fit {key}: {error.message}") from None
 
 
-def _opened(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:
-    """What a file can be read through; None where it is sealed, and there is no key."""
+def _open_plain(storage: Storage, path: str, secret: SecretKey | None) -> Readable | None:
+    """Return the storage that a file is read through; None for an encrypted one without a key."""
     if not is_encrypted(path):
         return storage
     if secret is None:
@@ -258,7 +258,7 @@ def _check_references(storage: Storage, document: Document, endpoint: str | None
 
 def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], checksums: bool,
                   progress: Progress | None) -> Iterator[Finding]:
-    """Arrays that say what files they have, as those of tracks do."""
+    """Check arrays that record which files they have, as those of tracks do."""
     if not any(path.count("/") > 1 for path in document.nodes):
         return  # no array and no genome, and no need of what reads them
     from modos.tracks.zarr_layout import ArraySpec
@@ -293,7 +293,7 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
 
 
 def _check_array_paths(document: Document, wrong: Container[str]) -> Iterator[Finding]:
-    """Elements whose data_path leads to no arrays or to those of another one, or that record others than they have.
+    """Find elements whose data_path leads to no arrays or to another one's, or that record others than they have.
 
     Of those in `wrong` it is known already that their arrays are not what they say.
     """
@@ -332,7 +332,7 @@ def _check_recorded(document: Document, element_id: str, attributes: Mapping[str
 
 
 def _check_shards(storage: Storage, spec: ArraySpec, progress: Progress | None) -> Iterator[Finding]:
-    """Files that are others than was recorded; and in those that are the same, chunks that are not what their headers say."""
+    """Find files that are not those that were recorded, and in the others chunks that do not match their headers."""
     from modos.tracks.arrays import shard_checksum
     from modos.tracks.sharded import Reader, ShardedArray
 
@@ -368,12 +368,12 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
             yield Finding("unknown", key, "belongs to no element; that a change left it is on record, but not certain")
         elif not key.startswith(f"{ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
-    for partial in _left_partials(storage, records, limit, _is_object(storage)):
+    for partial in _find_left_partials(storage, records, limit, _is_object(storage)):
         yield Finding("leftover", partial.name, "a file whose writing was interrupted")
 
 
-def _left_partials(storage: Storage, records: Iterable[Entry], limit: float, is_place: bool) -> Iterator[Partial]:
-    """What nobody writes any more; while a change is under way, what cannot be looked into may be a part of it."""
+def _find_left_partials(storage: Storage, records: Iterable[Entry], limit: float, is_place: bool) -> Iterator[Partial]:
+    """Find partial files that nobody writes any more; during a change, what cannot be looked up may be part of it."""
     if any(not record.abandoned for record in records):
         limit = math.inf
     return (partial for partial in storage.partial_writes() if ownership.is_abandoned(partial.mark, partial.age, limit)
@@ -381,7 +381,7 @@ def _left_partials(storage: Storage, records: Iterable[Entry], limit: float, is_
 
 
 def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
-    """Whether what was being written is of the object that is here, or was to be, and not of another in a folder below."""
+    """Return whether a partial file is of the object that is here, or was to be, and not of one in a folder below."""
     folders = key.split("/")[:-1]
     if folders[:1] == [FOLDER]:
         return True
@@ -389,7 +389,7 @@ def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
 
 
 def _is_object(storage: Storage, prefix: str = "") -> bool:
-    """Whether there is an object in a folder, or one that was being made, copied or removed."""
+    """Return whether a folder has an object, or one that was being made, copied or removed."""
     return any(storage.exists(f"{prefix}{root}") for root in (ROOT_KEY, OLD_ROOT_KEY)) \
         or next(storage.iter_files(f"{prefix}{FOLDER}"), None) is not None
 

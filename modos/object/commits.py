@@ -1,4 +1,4 @@
-"""Root documents in a storage: read, created, replaced by compare-and-swap."""
+"""Root documents in a storage: read, created, and replaced by compare-and-swap."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from modos.metadata import model
 from modos.object import marks, old_layout
 from modos.formats import ZARR
-from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damaged, group_node
+from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damage_error, group_node
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (
@@ -28,13 +28,13 @@ _MIRROR_WORKERS = 16
 
 
 class Converter(Protocol):
-    """Turns chunks of Zarr v2 into those of Zarr v3; see `modos.object.old_chunks`."""
+    """Converter of chunks from Zarr v2 to Zarr v3; see `modos.object.old_chunks`."""
 
-    def why_unreadable(self, meta: Mapping[str, Any]) -> str | None:
-        """What keeps an array's chunks from being decoded; None where nothing does."""
+    def explain_unreadable(self, meta: Mapping[str, Any]) -> str | None:
+        """Say what keeps an array's chunks from being decoded; None where nothing does."""
 
     def convert_chunk(self, meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
-        """A chunk as Zarr v3 has it."""
+        """Convert a chunk to the form of Zarr v3."""
 
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     Parameters
     ----------
     known
-        What was read before; it is given back where nothing has changed.
+        The document that was read before; it is returned where nothing has changed.
 
     Raises
     ------
@@ -66,19 +66,19 @@ def load(storage: Storage, known: Document | None = None) -> Document:
     if isinstance(read, Document):
         return read
     document = Document.from_bytes(*read, storage.url)
-    return document if document.nodes else _with_nodes(storage, document)
+    return document if document.nodes else _load_nodes(storage, document)
 
 
 def _read_newest(storage: Storage, known: Document | None) -> tuple[bytes, str] | Document:
-    """A root and its tag, or the known one where that is the newest."""
+    """Read the root and its tag; the known document where that is the newest."""
     if known is None or not known.tag or known.zarr_format != 3:
         return storage.read(ROOT_KEY)
     return storage.read_changed(ROOT_KEY, known.tag) or known
 
 
 def _load_zarr2(storage: Storage, known: Document | None) -> Document:
-    """An object in the old layout; each of its groups is asked, as what lists them may be older than they are."""
-    infos = old_layout.own_files(storage)
+    """Load an object in the old layout. Each group is read, as the file that lists them may be older than they are."""
+    infos = old_layout.find_own_files(storage)
     if known is not None and known.zarr_format == 2 and infos and known.tag == old_layout.tag_of(infos):
         return known
     try:
@@ -92,8 +92,8 @@ def _load_zarr2(storage: Storage, known: Document | None) -> Document:
         raise NotFoundError(f"no MODO at {storage.url}", hint) from None
 
 
-def _with_nodes(storage: Storage, document: Document) -> Document:
-    """A root that other Zarr tools wrote without consolidated metadata: its groups are read one by one."""
+def _load_nodes(storage: Storage, document: Document) -> Document:
+    """Add the groups of a root that other Zarr tools wrote without consolidated metadata; they are read one by one."""
     for info in storage.iter_files(ZARR):
         path = info.key.removeprefix(f"{ZARR}/").removesuffix("/zarr.json")
         if info.key.endswith("/zarr.json") and info.key != ROOT_KEY:
@@ -108,7 +108,7 @@ def _with_nodes(storage: Storage, document: Document) -> Document:
         marks.join(document.attributes, document.nodes)
         check_parts(document.attributes, document.nodes, document.state)
     except Malformed as error:
-        raise damaged(f"{storage.url}/{ROOT_KEY}", error) from None
+        raise damage_error(f"{storage.url}/{ROOT_KEY}", error) from None
     return document
 
 
@@ -127,7 +127,7 @@ def create(storage: Storage, document: Document, check: Callable[[Document], obj
     if check:
         check(document)
     try:
-        document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_absent=True)
+        document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_absent=True)
     except ConflictError:
         raise AlreadyExistsError(f"there is a MODO at {storage.url} already", "open it, or choose another path") from None
     write_mirrors(storage, document, document.nodes)
@@ -173,7 +173,7 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
         if check:
             check(document)
         try:
-            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         except TransportError:
@@ -187,10 +187,10 @@ def commit(storage: Storage, change: Callable[[Document], None], start: Document
 
 
 def fence(storage: Storage) -> Document:
-    """Write the root anew, as it is, so that no commit that was begun on it before can still be made; returns it.
+    """Write the root anew, as it is, so that no commit that began before can still be made; returns it.
 
-    Who waits for the answer to a commit reads the root again, and what is on
-    record of the change.
+    A writer that waits for the answer to its commit reads the root again, and
+    the record of its change.
     """
     for _ in range(_ATTEMPTS):
         document = load(storage).copy()
@@ -198,14 +198,14 @@ def fence(storage: Storage) -> Document:
         document.keep_apart()
         document.attributes[STATE] = document.state | {"fence": uuid.uuid4().hex}
         try:
-            document.tag = storage.write(ROOT_KEY, _bytes_of(storage, document), if_match=document.tag)
+            document.tag = storage.write(ROOT_KEY, _serialise(storage, document), if_match=document.tag)
         except ConflictError:
             continue
         return document
     raise ConflictError(f"{storage.url} is changed by others all the time", "try again later")
 
 
-def _bytes_of(storage: Storage, document: Document) -> bytes:
+def _serialise(storage: Storage, document: Document) -> bytes:
     data = document.to_bytes()
     if len(data) > MAX_ROOT:
         raise InvalidInputError(f"the metadata of {storage.url} would have more than {MAX_ROOT >> 20} MiB, which nothing reads",
@@ -228,7 +228,7 @@ def update_mirrors(storage: Storage, document: Document, changed: Set[str]) -> N
     with_apart = changed | {OWN_NODE} if changed else changed
     write_mirrors(storage, document, [path for path in with_apart if path in document.nodes])
     for path in filter(has_mirror, changed - document.nodes.keys()):
-        _quietly(f"the mirror of {path} was not removed", partial(storage.delete, mirror_key(path)))
+        _attempt(f"the mirror of {path} was not removed", partial(storage.delete, mirror_key(path)))
 
 
 def upgrade(storage: Storage, converter: Converter) -> Document:
@@ -278,7 +278,7 @@ def _convert_arrays(storage: Storage, document: Document, converter: Converter) 
     for path, node in document.nodes.items():
         if node["node_type"] == "array":
             meta = metas[path] = read_json(storage.read(f"{ZARR}/{path}/.zarray")[0])
-            reason = old_layout.why_unknown(meta) or converter.why_unreadable(meta)
+            reason = old_layout.explain_unknown(meta) or converter.explain_unreadable(meta)
             if reason:
                 raise InvalidInputError(f"{storage.url} has an array {path} of {reason}, which cannot be converted",
                                         "nothing was changed: write the array anew by the program that made it, or take it out")
@@ -303,9 +303,9 @@ def _refuse_missing(storage: Storage, document: Document) -> None:
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:
-    """Write the own zarr.json of groups and arrays, as readers without consolidated metadata want them.
+    """Write the zarr.json of each group and array, for readers that do not use consolidated metadata.
 
-    The object is whole without: a failure is noted, or with `strict` raised.
+    The object is whole without them: a failure is logged, or with `strict` raised.
     """
 
     def write(path: str) -> None:
@@ -313,7 +313,7 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
         if strict:
             storage.write(mirror_key(path), data, durable=False)
             return
-        _quietly(f"the mirror of {path} for other Zarr tools was not written",
+        _attempt(f"the mirror of {path} for other Zarr tools was not written",
                  lambda: storage.write(mirror_key(path), data, durable=False))
 
     paths = list(filter(has_mirror, paths))
@@ -326,13 +326,13 @@ def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *,
 
 
 def drop_mirrors(storage: Storage, document: Document) -> None:
-    """Remove the mirrors, for their space; `write_mirrors` brings them again."""
+    """Remove the mirrors to free their space; `write_mirrors` writes them again."""
     for path in filter(has_mirror, document.nodes):
         storage.delete(mirror_key(path))
 
 
 def has_mirror(path: str) -> bool:
-    """Whether a group or an array has a zarr.json of its own: not where its id, by what others wrote, can be no part of a key."""
+    """Return whether a group or array has a zarr.json of its own: not where others gave it an id that cannot be part of a key."""
     try:
         check_key(path)
     except InvalidInputError:
@@ -341,11 +341,11 @@ def has_mirror(path: str) -> bool:
 
 
 def mirror_key(path: str) -> str:
-    """The key of a group's or an array's own zarr.json."""
+    """Return the key of a group's or an array's own zarr.json."""
     return f"{ZARR}/{path}/zarr.json"
 
 
-def _quietly(what: str, work: Callable[[], object]) -> None:
+def _attempt(what: str, work: Callable[[], object]) -> None:
     try:
         work()
     except ModosError as error:

@@ -1,4 +1,4 @@
-"""What an object says of itself: elements, files, arrays, samples; as YAML, RDF and RO-Crate."""
+"""Metadata of an object to be read: elements, files, arrays, samples; as YAML, RDF and RO-Crate."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 
 class Contents:
-    """The metadata of an object, to be read."""
+    """Metadata of an object, to be read."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
 
     def open_zarr(self) -> Any:
-        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
+        """Open the object as a zarr.Group, read-only; the methods of a MODO change it."""
         import zarr
 
         from modos.object.tree import DocumentStore
@@ -36,18 +36,18 @@ class Contents:
         return zarr.open_group(DocumentStore(self._object.storage, self._object.document), mode="r", zarr_format=3, use_consolidated=False)
 
     def list_files(self) -> list[Path]:
-        """Every file of the object with its indexes, below the object's own path."""
+        """List every file of the object with its indexes, below the object's own path."""
         self._object.newest.get()  # an object that was removed has not merely no files
         return [self._object.storage.path / key for key, _ in transfer.object_files(self._object.storage)]
 
     def files_of(self, element: str) -> list[str]:
-        """The paths within the object of an element's file and its indexes."""
+        """List the paths within the object of an element's file and its indexes."""
         document = self._object.document
         attributes = document.element(document.find(element))
         return sorted(filter(self._object.storage.exists, journal.files_of_element(attributes))) if attributes.get("data_path") else []
 
     def measure(self, element: str | None = None) -> tuple[int, int, int]:
-        """How many elements, files and bytes the object has, or one of its elements: what a removal takes away."""
+        """Count the elements, files and bytes of the object, or of one element: what a removal takes away."""
         document = self._object.document
         if element is None:
             files, held = transfer.measure_object(self._object.storage, document)
@@ -59,15 +59,15 @@ class Contents:
         return 1, len(sizes), sum(sizes)
 
     def list_samples(self) -> list[str]:
-        """Ids of the samples."""
+        """List the ids of the samples."""
         return [element_id for element_id in self._object.metadata if element_id.startswith("sample/")]
 
     def list_nodes(self) -> list[str]:
-        """Paths of the object's Zarr groups and arrays."""
+        """List the paths of the object's Zarr groups and arrays."""
         return sorted(path for path in self._object.document.nodes if path != marks.OWN_NODE)
 
     def list_arrays(self, element: str | None = None) -> Any:
-        """The tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
+        """Return the tree of the object's Zarr groups and arrays, or of those of a group or an element, to print."""
         import zarr
         from zarr.core.buffer.cpu import Buffer
 
@@ -86,26 +86,26 @@ class Contents:
         raise InvalidInputError(f"{wanted} is an array, and nothing is below it", "name the element that it is of")
 
     def _node_of(self, element: str) -> str:
-        """The path of a group, which the element of that name is in, or of an element."""
+        """Return the path of a group, or of the node of an element."""
         document = self._object.document
         return element if element in document.nodes else document.find(element)
 
     def file_name(self, element: str) -> str | None:
-        """What the file of an element is called, whatever `data_path` says of where it lies; None where it has none."""
+        """Return the name of an element's file, whatever its key (`data_path`) is; None where it has no file."""
         path = self._object.document.element(self._object.document.find(element)).get("data_path")
         return path and (path if is_array_path(path) else name_of(path))
 
     def show_contents(self, element: str | None = None) -> str:
-        """The metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
+        """Write the metadata of the object, of one element, or of a group such as `data`, as YAML; files by their names."""
         return notebook.to_yaml(self._object.metadata if element is None else self.metadata_of(element))
 
     def metadata_of(self, element: str) -> dict[str, dict[str, Any]]:
-        """The attributes of one element by its id, or of all elements of a group (`data`).
+        """Return the attributes of one element by its id, or of all elements of a group (`data`).
 
         Raises
         ------
         NotFoundError, InvalidInputError
-            There is none; a name that an element has and a group.
+            There is none; or both an element and a group have that name.
         """
         document = self._object.document
         metadata, group = document.metadata(), element.rstrip("/")
@@ -117,11 +117,11 @@ class Contents:
         return {element_id: attributes for element_id, attributes in metadata.items() if element_id.startswith(f"{group}/")}
 
     def find_element(self, element: str) -> str:
-        """The full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
+        """Find the full id of an element, given that or an unambiguous name; NotFoundError where there is none."""
         return self._object.document.find(element)
 
     def checksum(self) -> str:
-        """BLAKE2b-512 of what the object holds, in hexadecimal digits: the same for every copy of it.
+        """Compute the BLAKE2b-512 of the object's content, in hexadecimal digits: the same for every copy of it.
 
         It covers all metadata but the dates, and so, by their checksums, the
         data.
@@ -131,12 +131,12 @@ class Contents:
         return hashlib.blake2b(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
 
     def knowledge_graph(self, uri_prefix: str | None = None) -> Graph:
-        """The metadata as an RDF graph.
+        """Build the RDF graph of the metadata.
 
         Parameters
         ----------
         uri_prefix
-            What the names of elements and files begin with; the object's own
+            Prefix of the names of elements and files; the object's own
             place (`file:///...`, `s3://...`) where it is None.
         """
         from modos.metadata.graph import build_graph
@@ -145,13 +145,13 @@ class Contents:
         return build_graph(self._object.metadata, uri_prefix if uri_prefix is not None else place)
 
     def query(self, query: str, uri_prefix: str | None = None) -> Rows:
-        """Rows of a SPARQL query over the metadata, by the names of its variables."""
+        """Run a SPARQL query over the metadata; rows by the names of its variables."""
         from modos.metadata.graph import select
 
         return select(self.knowledge_graph(uri_prefix), query)[1]
 
     def ro_crate(self) -> dict[str, Any]:
-        """The content of an `ro-crate-metadata.json` for the object."""
+        """Build the content of an `ro-crate-metadata.json` for the object."""
         from modos.metadata.ro_crate import build_crate
 
         document = self._object.document

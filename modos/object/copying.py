@@ -1,10 +1,10 @@
-"""Objects from one storage to another, as they are: only what differs, and on from where it was interrupted.
+"""Copies of objects from one storage to another: only what differs is sent, and an interrupted copy goes on where it was.
 
-Plan first, then act: what is sent is known, with sizes and checksums, before
-the first byte moves. Data files come first, the root document last, so that
+A plan comes first: what is sent is known, with sizes and checksums, before the
+first byte moves. Data files come first, the root document last, so that
 the target is no object before it is whole, and stays the one that it was.
-What an interruption leaves is on record: a repetition goes on with it, and
-any other change of the target removes it.
+What an interruption leaves is on record: a repeated copy continues it, and any
+other change of the target removes it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _WORKERS = 8
 
 @dataclass(frozen=True)
 class FileToSend:
-    """A file of the source: its key, its size in bytes, its BLAKE2b-512 where the metadata have it, and whether that is of all bytes."""
+    """File of the source: its key, its size in bytes, its BLAKE2b-512 where known, and whether that covers all bytes."""
 
     key: str
     size: int
@@ -44,7 +44,7 @@ class FileToSend:
 
 @dataclass(frozen=True)
 class CopyPlan:
-    """What is to be done so that the target is what the source is.
+    """Plan of what makes the target a copy of the source.
 
     Attributes
     ----------
@@ -71,13 +71,14 @@ class CopyPlan:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the target is what the source is."""
-        return not (self.files or self.superfluous) and self.base is not None and _last(self.base) == _last(self.document)
+        """Return whether the target is a copy of the source already."""
+        return (not (self.files or self.superfluous) and self.base is not None
+                and _find_last_commit(self.base) == _find_last_commit(self.document))
 
 
 def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), exclude: Sequence[str] = (),
               data: bool = True) -> CopyPlan:
-    """Compare two places, and plan what makes the second what the first is.
+    """Compare two places, and plan what makes the second a copy of the first.
 
     Parameters
     ----------
@@ -104,7 +105,7 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
                                 "bring it up to date first, with `modos upgrade`")
     base = _object_at(target)
     infos = list(target.iter_files())
-    present, left = {info.key: info.size for info in infos}, _left_files(target, infos)
+    present, left = {info.key: info.size for info in infos}, _find_left_files(target, infos)
     if base is None:
         foreign = [key for key in present if key not in left and not key.startswith((f"{FOLDER}/", f"{ZARR}/"))]
         if foreign:
@@ -112,20 +113,20 @@ def plan_copy(source: Storage, target: Storage, *, include: Sequence[str] = (), 
     else:
         _check_follows(document, base, source, target)
     checksums = _checksums(document)
-    wanted = _wanted(source, document, include, exclude) if data else []
-    same = _unchanged(wanted, _checksums(base) if base else {}, checksums, present)
+    wanted = _list_wanted(source, document, include, exclude) if data else []
+    same = _find_unchanged(wanted, _checksums(base) if base else {}, checksums, present)
     if base is not None:
-        same |= _unchanged_arrays(wanted, base, document, present)
+        same |= _find_unchanged_arrays(wanted, base, document, present)
     taken = [file.key for file in wanted if file.key in present and file.key not in same and file.key not in left]
     if taken:
         raise ConflictError(f"{target.url} has another file {listing(taken)} than {source.url}",
                             "choose another target, or remove that one")
     return CopyPlan(source, target, document, base, tuple(file for file in wanted if file.key not in same), tuple(sorted(same)),
-                    _superfluous(base, document, present) if base else ())
+                    _find_superfluous(base, document, present) if base else ())
 
 
 def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
-    """Do what is planned; every byte is compared with its checksum on the way.
+    """Carry a plan out; every byte is compared with its checksum on the way.
 
     Raises
     ------
@@ -135,13 +136,13 @@ def copy_planned(plan: CopyPlan, progress: Progress | None = None) -> None:
         Somebody else changed the target at the same time.
     """
     target, keys = plan.target, [file.key for file in plan.files]
-    replaced = _replaced(plan)
+    replaced = _find_replaced(plan)
     if plan.base is None:
         keys += map(commits.mirror_key, filter(commits.has_mirror, plan.document.nodes))
     small = [file for file in plan.files if file.size <= _SMALL]
     large = [file for file in plan.files if file.size > _SMALL]
     try:
-        with journal.recorded(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
+        with journal.keep_record(target, keys, plan.superfluous, keep=INTERRUPTIONS) as change:
             change.adopt()
 
             def send(file: FileToSend) -> None:
@@ -167,14 +168,14 @@ def _commit(plan: CopyPlan, change: journal.Journal) -> None:
     if base is None:
         target.write(ROOT_KEY, document.to_bytes(), if_absent=True)
         change.check_created()
-    elif _last(base) != _last(document):
+    elif _find_last_commit(base) != _find_last_commit(document):
         target.write(ROOT_KEY, document.to_bytes(), if_match=base.tag)
         commits.update_mirrors(target, document, {path for path in document.nodes.keys() | base.nodes.keys()
                                                    if document.nodes.get(path) != base.nodes.get(path)})
 
 
-def _replaced(plan: CopyPlan) -> dict[str, str]:
-    """By the key of a file to be sent, that of the file at the target whose place it takes."""
+def _find_replaced(plan: CopyPlan) -> dict[str, str]:
+    """Find the files at the target that are replaced, by the keys of the files to be sent."""
     found: dict[str, str] = {}
     if plan.base is None or plan.target.is_remote:
         return found
@@ -188,7 +189,7 @@ def _replaced(plan: CopyPlan) -> dict[str, str]:
 
 
 def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journal.Journal, progress: Progress | None) -> None:
-    """Bring one file over, or find that it is there."""
+    """Send one file, or find that it is there."""
     source, target = plan.source, plan.target
     if target.exists(file.key):  # left by an interrupted copy
         if _is_whole(source, target, file):
@@ -200,13 +201,13 @@ def _send(plan: CopyPlan, file: FileToSend, replaced: str | None, change: journa
         target.delete(file.key)
     kept = target.kept_size(file.key)
     try:
-        target.write_stream(file.key, _Checked(source, file, progress).after(target.read_kept(file.key)), size=file.size,
+        target.write_stream(file.key, _Checked(source, file, progress).check_after(target.read_kept(file.key)), size=file.size,
                             resume=True, like=replaced)
     except IntegrityError:
         target.drop_kept(file.key)
         if not kept:
             raise
-        target.write_stream(file.key, _Checked(source, file, None).after(()), size=file.size, resume=True, like=replaced)
+        target.write_stream(file.key, _Checked(source, file, None).check_after(()), size=file.size, resume=True, like=replaced)
 
 
 def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
@@ -218,22 +219,22 @@ def _is_whole(source: Storage, target: Storage, file: FileToSend) -> bool:
 
 
 class _Checked:
-    """The bytes of a file on their way, compared with its checksum at their end."""
+    """Bytes of a file on their way, compared with its checksum at their end."""
 
     def __init__(self, source: Storage, file: FileToSend, progress: Progress | None):
         self._source = source
         self._file = file
         self._progress = progress
         self._digest, self._at = ThreadedHash(), 0
-        self._start = transfer.counted_from(source, file.key, whole=file.whole) if file.checksum else 0
+        self._start = transfer.find_checksum_start(source, file.key, whole=file.whole) if file.checksum else 0
 
-    def after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
-        """What comes after the bytes that are there; those are looked at now, the others as they are taken."""
+    def check_after(self, kept: Iterable[bytes]) -> Iterator[bytes]:
+        """Read the bytes that follow those at the target; these are checked now, the others as they are read."""
         for piece in kept:
             self._count(piece)
-        return self._rest(self._at)
+        return self._read_rest(self._at)
 
-    def _rest(self, start: int) -> Iterator[bytes]:
+    def _read_rest(self, start: int) -> Iterator[bytes]:
         for piece in self._source.iter_range(self._file.key, start, self._file.size):
             self._count(piece)
             yield piece
@@ -258,8 +259,8 @@ def _object_at(target: Storage) -> Document | None:
         return None
 
 
-def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
-    """The files that interrupted copies have on record; ConflictError where one is under way."""
+def _find_left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
+    """List the files that interrupted copies have on record; ConflictError where one is under way."""
     known = entries(target)
     journal.refuse_busy(target, known)
     return {info.key for info in infos if any(entry.may_delete(info) for entry in known)}
@@ -267,12 +268,12 @@ def _left_files(target: Storage, infos: Iterable[ObjectInfo]) -> set[str]:
 
 def _check_follows(document: Document, base: Document, source: Storage, target: Storage) -> None:
     """Refuse to undo what others have changed at the target."""
-    if _last(base) not in document.state.get("commits", ()):
+    if _find_last_commit(base) not in document.state.get("commits", ()):
         raise ConflictError(f"{target.url} has changes that {source.url} has not",
                             f"see them with `modos diff {source.url} {target.url}`, and choose another target")
 
 
-def _last(document: Document) -> str | None:
+def _find_last_commit(document: Document) -> str | None:
     commits = document.state.get("commits", ())
     return commits[-1] if commits else None
 
@@ -282,22 +283,22 @@ def _checksums(document: Document) -> dict[str, str]:
             if a.get("data_checksum") and a.get("data_path") and not is_array_path(a["data_path"])}
 
 
-def _wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
+def _list_wanted(source: Storage, document: Document, include: Sequence[str], exclude: Sequence[str]) -> list[FileToSend]:
     checksums, mirrors = _checksums(document), {commits.mirror_key(path) for path in document.nodes}
     skipped = mirrors | {ROOT_KEY}
     whole = {path for path, element_id in document.data_paths().items() if transfer.counts_whole(document.element(element_id))}
-    found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _present(source, document)
+    found = [FileToSend(info.key, info.size, checksums.get(info.key), info.key in whole) for info in _find_present(source, document)
              if info.key not in skipped and not info.key.startswith(f"{FOLDER}/")]
-    chosen = _chooser(document, include, exclude)
-    missing = sorted(key for key in checksums.keys() - {file.key for file in found} if chosen(key))
+    is_chosen = _make_chooser(document, include, exclude)
+    missing = sorted(key for key in checksums.keys() - {file.key for file in found} if is_chosen(key))
     if missing:
         raise IntegrityError(f"{source.url} is not whole: there is no file {listing(missing)}",
                              "see what is wrong with `modos check`")
-    return [file for file in found if chosen(file.key)]
+    return [file for file in found if is_chosen(file.key)]
 
 
-def _present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
-    """The files of an object: all that are there, or, where they cannot be listed, those of all that its elements name."""
+def _find_present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
+    """List the files of an object: all that are there, or, where they cannot be listed, those that its elements name."""
     if source.can_list:
         return source.iter_files()
     paths = sorted(document.data_paths())
@@ -314,7 +315,7 @@ def _present(source: Storage, document: Document) -> Iterable[ObjectInfo]:
 
 
 def _chunk_keys(document: Document) -> Iterator[str]:
-    """Where the chunks of the arrays are that have any (Zarr v3, chunk key encoding `default`)."""
+    """List the keys of the chunks of arrays (Zarr v3, chunk key encoding `default`)."""
     for path, node in document.nodes.items():
         if node.get("node_type") != "array":
             continue
@@ -326,11 +327,11 @@ def _chunk_keys(document: Document) -> Iterator[str]:
             yield "/".join((ZARR, path, "c", *map(str, place)))
 
 
-def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
-    """Whether a key is one of the files that are asked for; of an index its file decides."""
+def _make_chooser(document: Document, include: Sequence[str], exclude: Sequence[str]) -> Callable[[str], bool]:
+    """Return a test of whether a key is one of the files that are asked for; an index is chosen with its file."""
     of_index = {index: path for path in document.data_paths() for index in index_names(path)}
 
-    def chosen(key: str) -> bool:
+    def is_chosen(key: str) -> bool:
         file = of_index.get(key, key)
         names = {file, name_of(file)}
 
@@ -339,26 +340,26 @@ def _chooser(document: Document, include: Sequence[str], exclude: Sequence[str])
 
         return (not include or matches(include)) and not matches(exclude)
 
-    return chosen
+    return is_chosen
 
 
-def _superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
-    """What the target's elements have and the source's have not."""
+def _find_superfluous(base: Document, document: Document, present: dict[str, int]) -> tuple[str, ...]:
+    """List the files of the target's elements that the source does not have."""
     folders = tuple(f"{folder}/" for folder in base.array_folders() - document.array_folders())
     files = journal.files_of(base) - journal.files_of(document)
     return tuple(sorted(key for key in present if key in files or (key.startswith(folders) and not key.endswith("/zarr.json"))))
 
 
-def _unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
-    """Keys of files of arrays that both have alike: an array that changes gets a new name."""
+def _find_unchanged_arrays(wanted: Sequence[FileToSend], base: Document, document: Document, present: dict[str, int]) -> set[str]:
+    """List keys of files of arrays that both have alike: an array that changes gets a new name."""
     folders = tuple(f"{ZARR}/{path}/" for path, node in document.nodes.items()
                     if node.get("node_type") == "array" and base.nodes.get(path) == node)
     return {file.key for file in wanted if folders and file.key.startswith(folders) and present.get(file.key) == file.size}
 
 
-def _unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
-               present: dict[str, int]) -> set[str]:
-    """Keys of the files that the target has as they are wanted, as its metadata say; an index is as its file is."""
+def _find_unchanged(wanted: Sequence[FileToSend], there: dict[str, str], checksums: dict[str, str],
+                    present: dict[str, int]) -> set[str]:
+    """List keys of files that the target has already, as its metadata say; an index goes with its file."""
     same = {key for key, checksum in checksums.items() if there.get(key) == checksum}
     same |= {index for key in same for index in index_names(key)}
     return {file.key for file in wanted if file.key in same and present.get(file.key) == file.size}

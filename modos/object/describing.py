@@ -1,4 +1,4 @@
-"""Objects as files describe them: elements that are added, changed, and removed where nothing describes them."""
+"""Objects brought up to date with files that describe them: elements are added, changed and removed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from modos.formats import ENCRYPTED_SUFFIX, find_mismatch, format_of, is_array_p
 
 
 def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:
-    """Add the elements that files describe, or set the slots they name.
+    """Add the elements that files describe, or set the slots that they name.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
     wrong: list[SchemaError] = []
     view = transaction.view
     for entry in entries:
-        attributes = _by_name(entry, view)
+        attributes = _name_file(entry, view)
         try:
             if entry.element_id is None:
                 own = {slot: value for slot, value in attributes.items() if slot not in ("id", "last_update_date")}
@@ -48,8 +48,8 @@ def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: b
             transaction.remove_element(element_id)
 
 
-def _by_name(entry: Entry, view: Document) -> dict[str, Any]:
-    """What is described, with the name of its file rather than where that lay when it was written down."""
+def _name_file(entry: Entry, view: Document) -> dict[str, Any]:
+    """Return what is described, with the name of the file in the place of the key that it had when it was described."""
     path = entry.attributes.get("data_path")
     if not isinstance(path, str) or not path or is_array_path(path):
         return entry.attributes

@@ -30,7 +30,7 @@ _NO_TEXT: tuple[None, str, int, str] = (None, "", 0, "")
 
 
 def check_ids(document: Document) -> None:
-    """Refuse an object that has ids which could not be given; see `format_id`."""
+    """Refuse an object with ids that could not be given; see `format_id`."""
     check_object_id(document.object_id)
     for element_id in document.ids():
         format_id(*element_id.split("/", 1))
@@ -38,7 +38,7 @@ def check_ids(document: Document) -> None:
 
 @dataclass
 class Document:
-    """The root document: the object's own attributes and the nodes below it.
+    """Root document: the object's own attributes and the nodes below it.
 
     Nodes are never changed in place, so that a shallow copy is a copy.
 
@@ -69,17 +69,17 @@ class Document:
 
     @classmethod
     def from_bytes(cls, data: bytes, tag: str, where: str) -> Document:
-        """Read it; IntegrityError where it is no root of a MODO."""
+        """Read a document; IntegrityError where it is not the root of a MODO."""
         try:
             root = shape.read_json(data)
-            attributes = shape.a_dict(root.get("attributes"), "what it says of the object")
-            nodes = shape.a_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
+            attributes = shape.check_dict(root.get("attributes"), "what it says of the object")
+            nodes = shape.check_dict(root.get("consolidated_metadata") or {}, "its consolidated metadata").get("metadata", {})
             marks.join(attributes, nodes)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
             if root.get("node_type") != "group":
                 raise shape.Malformed("it is not a group")
         except shape.Malformed as error:
-            raise damaged(f"{where}/{ROOT_KEY}", error) from None
+            raise damage_error(f"{where}/{ROOT_KEY}", error) from None
         return cls(attributes, nodes, tag)
 
     @classmethod
@@ -89,14 +89,14 @@ class Document:
         Parameters
         ----------
         infos
-            The groups' own files, as `old_layout.own_files` gives them; what
+            The groups' own files, as `old_layout.find_own_files` gives them; what
             they say counts, and `.zmetadata` for what has none.
         """
         data, tag = storage.read(old_layout.OLD_ROOT_KEY)
         try:
             own = old_layout.read_own(storage, infos)
-            entries = shape.a_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
-            attributes = shape.a_dict(entries.get(".zattrs"), "what it says of the object")
+            entries = shape.check_dict(shape.read_json(data).get("metadata"), "its list of groups") | own
+            attributes = shape.check_dict(entries.get(".zattrs"), "what it says of the object")
             nodes = {}
             for key in entries:
                 path, _, name = key.rpartition("/")
@@ -105,13 +105,13 @@ class Document:
                     nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
         except shape.Malformed as error:
-            raise damaged(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
+            raise damage_error(f"{storage.url}/{old_layout.OLD_ROOT_KEY}", error) from None
         return cls(attributes, nodes, old_layout.tag_of(infos) if infos else tag, zarr_format=2)
 
     def to_bytes(self) -> bytes:
-        """The document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
+        """Write the document as a consolidated Zarr v3 root group; nodes by depth and path, as zarr-python expects them."""
         shown = {name: value for name, value in self.attributes.items() if name != STATE}
-        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidated({"": None})})
+        root = _dump(group_node(shown) | {"consolidated_metadata": _consolidate({"": None})})
         by_depth: dict[int, list[str]] = {0: []}
         apart = []
         for path, node in self.nodes.items():
@@ -127,7 +127,7 @@ class Document:
             else:
                 by_depth[depth] = [text]
         if apart or self.state:
-            by_depth[0].append(self._apart(apart))
+            by_depth[0].append(self._dump_apart(apart))
         nodes = ",".join(member for depth in sorted(by_depth) for member in sorted(by_depth[depth]))
         head, _, tail = root.rpartition('{"":null}')
         text = f"{head}{{{nodes}}}{tail}"
@@ -147,19 +147,19 @@ class Document:
             text = f'{name}:{{"attributes":{_dump(attributes)},{_GROUP_REST}{key}}},"node_type":"group"}}'
         else:
             shown = {**node, "attributes": attributes} if slots else node
-            text = f"{name}:{_dump(marks.keyed(shown, path) if slots else shown)}"
+            text = f"{name}:{_dump(marks.add_key(shown, path) if slots else shown)}"
         own = f"{name}:{_dump_flat(slots)}" if slots else ""
         self.texts[path] = node, text, depth, own
         return text, depth, own
 
-    def _apart(self, slots: list[str]) -> str:
-        """The member for what is kept apart."""
+    def _dump_apart(self, slots: list[str]) -> str:
+        """Write the member for what is kept apart."""
         state = {"state": self.state} if self.state else {}
-        head, _, tail = _dump(marks.keyed(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
+        head, _, tail = _dump(marks.add_key(group_node(state | {"slots": {"": None}}), OWN_NODE)).rpartition('{"":null}')
         return f"{_dump(OWN_NODE)}:{head}{{{','.join(sorted(slots))}}}{tail}"
 
     def mirror(self, path: str) -> dict[str, Any]:
-        """What the own zarr.json of a group or an array says; the record of commits is in the root alone."""
+        """Return the content of the zarr.json of a group or an array; the record of commits is in the root alone."""
         node = self.nodes[path]
         attributes: Mapping[str, Any]
         if path == OWN_NODE:
@@ -170,21 +170,21 @@ class Document:
         return {name: value for name, value in {**node, "attributes": attributes}.items() if name != "consolidated_metadata"}
 
     def copy(self) -> Document:
-        """One that can be edited without a trace in this one."""
+        """Copy the document, so that edits leave this one as it is."""
         return Document(dict(self.attributes), dict(self.nodes), self.tag, self.zarr_format, self.texts)
 
     @property
     def object_id(self) -> str:
-        """The id of the object itself."""
+        """Id of the object itself."""
         return str(self.attributes.get("id", ""))
 
     @property
     def state(self) -> dict[str, Any]:
-        """What commits record about themselves."""
+        """Record of the commits."""
         return self.attributes.get(STATE) or {}
 
     def stamp(self, commit_id: str) -> None:
-        """Note one more commit."""
+        """Record one more commit."""
         self.keep_apart()
         self.attributes[STATE] = {
             "format_version": self.state.get("format_version", FORMAT_VERSION),
@@ -193,41 +193,41 @@ class Document:
         }
 
     def keep_apart(self) -> None:
-        """Have the group for what only modos says, which older objects do not have: all elements that it is of become others."""
+        """Add the group for what modos alone records, which older objects lack; all elements concerned count as changed."""
         if OWN_NODE not in self.nodes:
             self.nodes[OWN_NODE] = group_node({})
             self.changed.update((OWN_NODE, *(path for path, node in self.nodes.items() if marks.split(path, node)[1])))
 
     def ids(self) -> Iterator[str]:
-        """Ids of the elements."""
+        """Iterate over the ids of the elements."""
         for path, node in self.nodes.items():
             group, _, name = path.partition("/")
             if group in model.GROUPS and name and "/" not in name and "@type" in node.get("attributes", {}):
                 yield path
 
     def metadata(self) -> dict[str, dict[str, Any]]:
-        """Attributes by id, of the object and of every element, links in full form."""
+        """Return attributes by id, of the object and of every element, links in full form."""
         own = {self.object_id: model.normalise(self.attributes)}
         return own | {element_id: self.element(element_id) for element_id in self.ids()}
 
     def element(self, element_id: str) -> dict[str, Any]:
-        """The attributes of an element, or of the object by its own id, links in full form."""
+        """Return the attributes of an element, or of the object by its own id, links in full form."""
         return model.normalise(self.raw(element_id))
 
     def __contains__(self, element_id: str) -> bool:
         return element_id == self.object_id or "@type" in self.nodes.get(element_id, {}).get("attributes", {})
 
     def data_paths(self) -> dict[str, str]:
-        """The elements' files, arrays aside: id by path."""
+        """Return the ids of elements by the paths of their files, arrays aside."""
         paths = ((self.raw(i).get("data_path"), i) for i in self.ids())
         return {path: element_id for path, element_id in paths if path and not is_array_path(path)}
 
     def array_folders(self) -> set[str]:
-        """The folders that hold the arrays' files, as keys."""
+        """Return the folders that hold the arrays' files, as keys."""
         return {f"{ZARR}/{path}" for path, node in self.nodes.items() if node.get("node_type") == "array"}
 
     def arrays_on(self, reference_id: str) -> list[str]:
-        """The elements whose arrays lie along the contigs of a reference."""
+        """List the elements whose arrays lie along the contigs of a reference."""
         if not any(path.startswith(f"{reference_id}/") for path in self.nodes):
             return []
         parents = {path.rpartition("/")[0] for path, node in self.nodes.items() if node.get("node_type") == "array"}
@@ -239,7 +239,7 @@ class Document:
         self.changed.update(old, new)
 
     def find(self, element_id: str) -> str:
-        """The full id of an element that is there, given its full id or an unambiguous name.
+        """Find the full id of an element, given that or an unambiguous name.
 
         Raises
         ------
@@ -323,7 +323,7 @@ class Document:
             self.set(parent_id, attributes | {slot: [*links, child_id]})
 
     def _relink(self, parent_id: str, child_id: str, new_id: str | None) -> None:
-        """Have a link lead to another id, or to none."""
+        """Make links to an id lead to another one, or remove them."""
         attributes = self.raw(parent_id)
         slot = model.link_slot(attributes.get("@type"), child_id.partition("/")[0])
         if slot is None or slot not in attributes:
@@ -335,14 +335,14 @@ class Document:
             self.set(parent_id, rest | {slot: left} if left else rest)
 
     def raw(self, element_id: str) -> dict[str, Any]:
-        """The attributes of an element as they are written, but the place of its arrays as format.md has it."""
+        """Return the attributes of an element as they are written, except for the place of its arrays, which is as in format.md."""
         if element_id == self.object_id:
             return self.attributes
         attributes = self.nodes[element_id]["attributes"]
         return attributes if attributes.get("@type") != "Array" else self._with_array_path(element_id, attributes)
 
     def _with_array_path(self, element_id: str, attributes: dict[str, Any]) -> dict[str, Any]:
-        """The attributes of an element whose arrays others wrote, and called by their place in the tree: `data/rna1`."""
+        """Complete the attributes of an element whose arrays others wrote under their place in the tree: `data/rna1`."""
         path = attributes.get("data_path")
         format = format_of(path) if path else None
         if not path or is_array_path(path) or format and format.name != "Zarr":
@@ -357,19 +357,19 @@ class Document:
 
 
 def group_node(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """A Zarr v3 group without children of its own in the consolidated form."""
-    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidated({}),
+    """Make a Zarr v3 group without children of its own, in the consolidated form."""
+    return {"attributes": attributes, "zarr_format": 3, "consolidated_metadata": _consolidate({}),
             "node_type": "group"}
 
 
-def damaged(where: str, error: shape.Malformed) -> IntegrityError:
-    """What to raise for a root that is none."""
+def damage_error(where: str, error: shape.Malformed) -> IntegrityError:
+    """Make the error for something that is not a root document."""
     if isinstance(error, shape.TooLarge):
         return IntegrityError(f"{where} cannot be read: {error}", "make several objects of it where it was made")
     return IntegrityError(f"{where} is damaged: it is not the root of a MODO ({error})", "restore it from a copy of the object")
 
 
-def _consolidated(metadata: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
+def _consolidate(metadata: Mapping[str, dict[str, Any] | None]) -> dict[str, Any]:
     return {"kind": "inline", "must_understand": False, "metadata": metadata}
 
 
@@ -378,9 +378,9 @@ def _dump(value: Any) -> str:
 
 
 def _dump_flat(slots: Mapping[str, Any]) -> str:
-    """A few slots; quicker than `_dump`, for there are some of nearly every element."""
+    """Write a few slots as JSON; quicker than `_dump`, as nearly every element has some."""
     return "{%s}" % ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()])
 
 
-_NO_CHILDREN = _consolidated({})
+_NO_CHILDREN = _consolidate({})
 _GROUP_REST = '"zarr_format":3,"consolidated_metadata":{"kind":"inline","must_understand":false,"metadata":{}'

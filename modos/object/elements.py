@@ -1,4 +1,4 @@
-"""Elements of an object: added, changed and removed, each in one commit."""
+"""Changes of the elements of an object: added, updated and removed, each in one commit."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from modos.storage.base import Progress
 
 
 class Elements:
-    """The elements of an object, to be changed."""
+    """Elements of an object, to be changed."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object

@@ -20,11 +20,11 @@ from modos.object.transaction import Transaction
 from modos.storage.base import Progress
 
 if TYPE_CHECKING:
-    from modos.object.packets import Recipients
+    from modos.object.recipients import Recipients
 
 
 class EncryptedFiles:
-    """The data files of an object, to be encrypted, shared and decrypted."""
+    """Data files of an object, to be encrypted, shared and decrypted."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
@@ -39,8 +39,8 @@ class EncryptedFiles:
         recipient_pubkeys
             Public keys, or their files, of those who can decrypt.
         seckey_path
-            Your secret key, as the sender's; it can decrypt them, too. A key
-            for this use where it is None.
+            Your secret key, as the sender's; it can decrypt them, too. None
+            makes a key for this one use.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         delete
@@ -58,19 +58,20 @@ class EncryptedFiles:
             Some file is encrypted already, and not for all of the recipients
             (see `share`); nothing is changed.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         sender = None if seckey_path is None else as_secret_key(seckey_path, passphrase)
         recipients = as_public_keys(recipient_pubkeys) + ([sender.public] if sender and also_me else [])
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.seal_elements(transaction, recipients, sender, elements, delete=delete)
+            return encryption_changes.encrypt_elements(transaction, recipients, sender, elements, delete=delete)
 
     def find_plain(self, recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                    elements: Sequence[str] | None = None) -> list[str]:
-        """The elements that `encrypt` would change; raises what it would, as far as can be told without reading the files."""
-        from modos.object import sealing_changes
+        """Find the elements that `encrypt` would change; raises what it would, as far as that shows without reading the files."""
+        from modos.object import encryption_changes
 
-        return sealing_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys), elements)
+        return encryption_changes.find_plain(Transaction(self._object.storage, self._object.document), as_public_keys(recipient_pubkeys),
+                                                        elements)
 
     def decrypt(self, seckey_path: str | Path | SecretKey, sender_pubkey: PublicKeys | None = None,
                 passphrase: str | None = None, elements: Sequence[str] | None = None,
@@ -82,8 +83,8 @@ class EncryptedFiles:
         seckey_path
             The secret key of a recipient, or its file.
         sender_pubkey
-            Who must have encrypted them, or several of whom one must; anybody
-            may where it is None.
+            Allowed senders, of whom one must have encrypted them; None allows
+            anybody.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         elements
@@ -92,47 +93,47 @@ class EncryptedFiles:
         Raises
         ------
         DecryptError
-            The key does not open a file, or the file was changed; nothing is
-            changed in the object.
+            The key does not decrypt a file, or the file was changed; nothing
+            is changed in the object.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         secret = as_secret_key(seckey_path, passphrase)
         senders = None if sender_pubkey is None else as_public_keys(sender_pubkey)
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.open_elements(transaction, secret, senders, elements)
+            return encryption_changes.decrypt_elements(transaction, secret, senders, elements)
 
     def share(self, seckey_path: str | Path | SecretKey,
               recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
               elements: Sequence[str] | None = None, passphrase: str | None = None) -> list[str]:
-        """Let more recipients open encrypted files, by new headers alone; returns the elements that were changed.
+        """Let more recipients decrypt encrypted files, by new headers alone; returns the elements that were changed.
 
-        The packets of others stay; those that are added are sealed with the
-        key that is given, and not by who encrypted the file.
+        The packets of others stay; those that are added are encrypted with the
+        key that is given, not with that of the file's sender.
 
         Parameters
         ----------
         seckey_path
-            A secret key that opens them.
+            A secret key that decrypts them.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         with self._object.transaction() as transaction:
-            return sealing_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                          elements)
+            return encryption_changes.share_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                                     elements)
 
     def revoke(self, seckey_path: str | Path | SecretKey,
                recipient_pubkeys: str | Path | PublicKey | Sequence[str | Path | PublicKey],
                elements: Sequence[str] | None = None, rotate: bool = False, progress: Progress | None = None,
                passphrase: str | None = None) -> list[str]:
-        """Seal the headers of encrypted files without some recipients; returns the elements that were changed.
+        """Write the headers of encrypted files anew without some recipients; returns the elements that were changed.
 
         The header is made anew for the recipients in the metadata and for
-        the key that is given; packets of others go. Who has a copy, or has
-        kept the key of the body, can still read that; with `rotate` the
-        bodies are sealed under new keys.
+        the key that is given; packets of others are removed. Anybody
+        who has a copy, or has kept the key of the body, can still read that;
+        with `rotate` the bodies are encrypted under new keys.
 
         Parameters
         ----------
@@ -141,23 +142,23 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         with self._object.transaction(progress) as transaction:
-            return sealing_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
-                                           elements, rotate=rotate)
+            return encryption_changes.revoke_elements(transaction, as_secret_key(seckey_path, passphrase), as_public_keys(recipient_pubkeys),
+                                                      elements, rotate=rotate)
 
     def recipients(self, secret_key: str | Path | SecretKey | None = None, passphrase: str | None = None) -> list[Recipients]:
-        """For whom each encrypted file is, and whether a key opens it."""
-        from modos.object import packets
+        """List the recipients of each encrypted file, and whether a key opens it."""
+        from modos.object import recipients
 
         secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
-        return packets.find_recipients(self._object.storage, self._object.metadata, secret)
+        return recipients.find_recipients(self._object.storage, self._object.metadata, secret)
 
     def verify_encryption(self, secret_key: str | Path | SecretKey, elements: Sequence[str] | None = None, *,
                           progress: Progress | None = None, passphrase: str | None = None,
                           sender_pubkey: PublicKeys | None = None) -> list[str]:
-        """Open all of the encrypted files; returns their elements.
+        """Decrypt all of the encrypted files, to see that they are whole; returns their elements.
 
         Parameters
         ----------
@@ -166,17 +167,17 @@ class EncryptedFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         sender_pubkey
-            Who must have encrypted them, or several of whom one must; anybody
-            may where it is None.
+            Allowed senders, of whom one must have encrypted them; None allows
+            anybody.
 
         Raises
         ------
         DecryptError
             A segment was changed, or segments are missing, repeated or
-            moved; or the key does not open a file. With `sender_pubkey` also
+            moved; or the key does not decrypt a file. With `sender_pubkey` also
             where an element that is named, or every file, is not encrypted.
         """
-        from modos.object import sealing_changes
+        from modos.object import encryption_changes
 
         document = self._object.document
         metadata = document.metadata()
@@ -186,5 +187,5 @@ class EncryptedFiles:
         if senders is not None and plain and (elements or len(plain) == len(metadata)):
             raise DecryptError(f"not encrypted in {self._object.storage.url}: {listing(plain) if elements else 'any file'}: nothing "
                                "says who sent it", "leave the sender out, or name the encrypted elements alone")
-        return sealing_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase), progress,
-                              senders)
+        return encryption_changes.verify(self._object.storage, {i: metadata[i] for i in chosen}, as_secret_key(secret_key, passphrase),
+                                         progress, senders)

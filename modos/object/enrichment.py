@@ -1,4 +1,4 @@
-"""What the headers of an object's files say, as elements of the object."""
+"""Elements made of the headers of an object's files: sequences, samples, assays."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from modos.formats.mztab import MzTab, parse_mztab
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.object.references import new_sequences
+from modos.object.references import find_new_sequences
 from modos.storage import Storage
 from modos.genomics.sources import StorageSource
 
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sequence:
-    """A reference sequence of a header."""
+    """Reference sequence of a header."""
 
     name: str
     md5: str | None = None
@@ -43,7 +43,7 @@ class Sequence:
 
 @dataclass
 class Header:
-    """What a header says: sequences, samples, and whether samples that are not there may be made."""
+    """Content of a header: sequences, samples, and whether samples that are not there may be made."""
 
     sequences: list[Sequence] = field(default_factory=list)
     samples: list[str] = field(default_factory=list)
@@ -62,7 +62,7 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
     Parameters
     ----------
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
     """
     storage, skipped = transaction.storage, []
     for element_id in list(transaction.view.ids()):
@@ -89,7 +89,7 @@ def enrich(transaction: Transaction, endpoint: str | None = None) -> list[str]:
 
 def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | None) -> None:
     view = transaction.view
-    contigs = new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
+    contigs = find_new_sequences(transaction.storage, {id: view.element(id) for id in view.ids()}, reference_id, endpoint)
     if not contigs:
         return
     sequences = find_or_add_contigs(transaction, contigs)
@@ -99,7 +99,7 @@ def _add_digests(transaction: Transaction, reference_id: str, endpoint: str | No
 
 
 def find_or_add_contigs(transaction: Transaction, contigs: Iterable[StoredContig]) -> list[str]:
-    """The ids of the sequences of a reference, which are added where the object has not got them."""
+    """Return the ids of the sequences of a reference; those that the object lacks are added."""
     known, sequences = Names(transaction, "sequence"), []
     for contig in contigs:
         sequence_id = _find_or_add_sequence(transaction, known, Sequence(contig.name, contig.md5))
@@ -110,13 +110,13 @@ def find_or_add_contigs(transaction: Transaction, contigs: Iterable[StoredContig
 
 
 def read_header(storage: Storage, key: str) -> Header:
-    """The sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
+    """Read the sequences and samples in the header of a BAM, CRAM, VCF or BCF."""
     file = GenomicFile(StorageSource(storage, key))
     return parse_header(file.header, file.name)
 
 
 def parse_header(header: Any, name: str) -> Header:
-    """The sequences and samples in pysam's header of a file; IntegrityError, with its name, where that is no text."""
+    """Parse the sequences and samples in pysam's header of a file; IntegrityError, with its name, where that is no text."""
     if hasattr(header, "contigs"):
         contigs = contig_lines(header, name)
         sequences = [Sequence(contig, _md5(line.get("md5", "")), length=_length(line.get("length", ""))) for contig, line in contigs.items()]
@@ -140,8 +140,8 @@ def _length(text: str) -> int | None:
 class Names:
     """Elements of a group by id and by name.
 
-    An id that was made of a name which it cannot hold is what nobody called
-    the element: `a/b` has the id `a_b`, and `a_b` is another one.
+    An id that was made from a name which an id cannot hold is no name of the
+    element: the sample `a/b` has the id `a_b`, and a sample `a_b` is another one.
     """
 
     def __init__(self, transaction: Transaction, group: str):
@@ -151,6 +151,7 @@ class Names:
             self.add(element_id, transaction.view.element(element_id).get("name"))
 
     def add(self, element_id: str, name: str | None) -> str:
+        """Add an element of the object, to be found by its id and its name; returns its full id."""
         id = element_id.partition("/")[2]
         for key in {name} if name and self._is_made_of(id, name) else {id} if name is None else {id, name}:
             self._by_name.setdefault(key, []).append(element_id)
@@ -162,7 +163,7 @@ class Names:
         return id != name and (id == plain or is_numbered and f"{self._group}/{plain}" in self._view)
 
     def find(self, name: str) -> list[str]:
-        """Ids of the elements that are called so."""
+        """List the ids of the elements that have a name."""
         return self._by_name.get(name, [])
 
 
@@ -253,13 +254,13 @@ def _ids(document: Document, group: str) -> Iterator[str]:
 
 
 def plain_id(name: str) -> str:
-    """A name as an id: what that cannot hold becomes `_`, and it begins with neither dot nor `_`."""
+    """Turn a name into an id: what that cannot hold becomes `_`, and it begins with neither dot nor `_`."""
     plain = "".join(letter if is_plain(letter) and letter not in "/\\" else "_" for letter in name).strip().lstrip("._")
     return plain.encode(errors="ignore")[:_MAX_ID].decode(errors="ignore")
 
 
 def free_id(document: Document, group: str, name: str) -> str:
-    """An id for a name from a file: what an id cannot hold becomes `_`, and a number makes it new."""
+    """Make an id for a name from a file: what an id cannot hold becomes `_`, and a number makes it new."""
     plain = plain_id(name) or group
     candidates = chain([plain], (f"{plain}_{number}" for number in range(2, 100_000)))
     found = next((candidate for candidate in candidates if f"{group}/{candidate}" not in document.nodes), None)

@@ -1,4 +1,4 @@
-"""Which file of an object is meant, where it is streamed from, and the reference that it needs."""
+"""Resolution of a file of an object: which file a name means, where it is streamed from, and the reference that it needs."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from modos.genomics.region import RegionLike, settle
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
 from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
-from modos.genomics.unsealing import UnsealedSource
+from modos.genomics.decryption import DecryptedSource
 from modos.genomics.verification import Recorded
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
-    """The key of a data file, given by its name or its key, within the object or as listed; or by the id of its element.
+    """Find the key of a data file by its name or key, within the object or as listed; or by the id of its element.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
             return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-    elements = _elements_called(metadata, within)
+    elements = _find_elements(metadata, within)
     with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
     if len(with_file) == 1:
         return check_key(metadata[with_file[0]]["data_path"])
@@ -76,14 +76,14 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
 
 
 def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) -> None:
-    """Refuse what somebody calls a file by, where it is the name of that one and the id of an element that has another.
+    """Refuse a name that is the name of one file and the id of an element that has another.
 
     Raises
     ------
     InvalidInputError
         Either could be meant.
     """
-    others = [element_id for element_id in _elements_called(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
+    others = [element_id for element_id in _find_elements(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
     if others:
         other = metadata[others[0]]["data_path"]
         owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
@@ -91,15 +91,15 @@ def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) 
                                 f"write {owner} or {others[0] if others[0] != path else name_of(other)}")
 
 
-def _elements_called(metadata: Metadata, name: str) -> list[str]:
+def _find_elements(metadata: Metadata, name: str) -> list[str]:
     return [element_id for element_id in metadata if name in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
 
 
-def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
-                 reference_filename: str | Path | None = None, *, hints: Query = Query(),
-                 workers: int = WORKERS, endpoint: str | None = None,
-                 confirm: Callable[[], object] | None = None) -> GenomicFile:
-    """A data file of an object, ready to be streamed.
+def open_genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,
+                      reference_filename: str | Path | None = None, *, hints: Query = Query(),
+                      workers: int = WORKERS, endpoint: str | None = None,
+                      confirm: Callable[[], object] | None = None) -> GenomicFile:
+    """Open a data file of an object, ready to be streamed.
 
     Over htsget where the services have it and the server answers, else
     straight from the storage.
@@ -107,7 +107,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     Parameters
     ----------
     planner
-        Of the object's storage; for a sealed file of a view of it.
+        Plans reading of the object's storage; for an encrypted file, of a view of it.
     reference_filename
         FASTA for a CRAM; the object's own, where it is None.
     hints
@@ -117,15 +117,15 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     endpoint
         The server whose annotations count where there are no services.
     confirm
-        Is called before anything is read, and raises ConflictError where the
-        file is not any more what the metadata say.
+        Called before anything is read; raises ConflictError where the file is
+        no longer what the metadata say.
 
     Raises
     ------
     InvalidInputError
         The file has no records that can be streamed.
     AccessError
-        It is sealed, and there is no key.
+        It is encrypted, and there is no key.
     NotFoundError
         The FASTA that was given does not exist.
     """
@@ -138,7 +138,7 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     recorded = Recorded.from_attributes(attributes, sealed=name != key)
     planner.expect(name, recorded)
     stored = (StorageSource(planner.storage, name, planner, workers, recorded) if view is None else
-              UnsealedSource(view, name, planner, workers, recorded))
+              DecryptedSource(view, name, planner, workers, recorded))
     source: Source = stored
     if name == key and (at := _htsget_place(storage, services, key)):
         client = HtsgetClient(at.server, workers, token_for(at.server, at.endpoint), stored=True)
@@ -152,10 +152,10 @@ def genomic_file(storage: Storage, planner: Planner, services: Services | None, 
     return file
 
 
-def served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
-                hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
-                senders: Sequence[PublicKey] | None = None) -> GenomicFile:
-    """The file behind `http://server/reads/ID` or `.../variants/ID`; see `genomic_file`.
+def open_served_file(url: str, endpoint: str | None, reference_filename: str | Path | None = None, *,
+                     hints: Query = Query(), secret: SecretKey | None = None, workers: int = WORKERS,
+                     senders: Sequence[PublicKey] | None = None) -> GenomicFile:
+    """Open the file behind `http://server/reads/ID` or `.../variants/ID`; see `open_genomic_file`.
 
     Parameters
     ----------
@@ -163,16 +163,16 @@ def served_file(url: str, endpoint: str | None, reference_filename: str | Path |
         The server that the token in the environment is for; the one of the
         URL where it is None.
     secret
-        The key to open the answers with, where the server encrypts them.
+        The key to decrypt the answers with, where the server encrypts them.
     senders
-        Of whom one must have sealed the answers; None for anybody.
+        Allowed senders: one of them must have encrypted the answers; None allows anybody.
     """
     check_reference(reference_filename)
     check_url(url, "an htsget server")
     source = htsget_source(url, hints=hints, token=token_for(url, endpoint), secret=secret, workers=workers, senders=senders)
     file = GenomicFile(source, lambda regions: str(reference_filename) if reference_filename else None, hints=hints,
                        find_gene=GeneFinder(endpoint).find)
-    file.reopen = partial(served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
+    file.reopen = partial(open_served_file, url, endpoint, reference_filename, hints=hints, secret=secret, workers=workers,
                           senders=senders)
     return file
 
@@ -186,7 +186,7 @@ def check_reference(reference_filename: str | Path | None) -> None:
 
 
 def _view_of(storage: Storage, planner: Planner, key: str) -> DecryptedView:
-    """What a sealed file is read through; AccessError where there is no key."""
+    """Return the view that decrypts an encrypted file; AccessError where there is no key."""
     from modos.encryption.view import DecryptedView
 
     if isinstance(planner.storage, DecryptedView):
@@ -203,7 +203,7 @@ class _HtsgetPlace(NamedTuple):
 
 
 def _htsget_place(storage: Storage, services: Services | None, key: str) -> _HtsgetPlace | None:
-    """Where htsget gives out a file, None where there is no server for it."""
+    """Return where htsget gives out a file; None where there is no server for it."""
     if services is None or services.htsget is None:
         return None
     url = f"{storage.url}/{stem_of(key)}"
@@ -215,13 +215,13 @@ def _htsget_place(storage: Storage, services: Services | None, key: str) -> _Hts
 
 
 def _references_of(metadata: Metadata, key: str) -> list[Mapping[str, Any]]:
-    """The references of a data file."""
+    """List the references of a data file."""
     links = [link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())]
     return [metadata[link] for link in links if link in metadata]
 
 
 def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callable[[], Mapping[str, tuple[str, ...]]] | None:
-    """All names of the contigs of a file, where its reference is one of a store."""
+    """Return a function that finds all names of a file's contigs, where its reference is one of a store."""
     stored = next((reference for reference in _references_of(metadata, key) if reference.get("assembly")), None)
     if stored is None:
         return None
@@ -234,7 +234,7 @@ def _find_aliases(metadata: Metadata, key: str, endpoint: str | None) -> Callabl
 
 
 def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str | None) -> GeneFinder:
-    """Knows the genes of a file's references: in GFF3 files of the object, and in a store."""
+    """Make the finder of genes of a file's references: in GFF3 files of the object, and in a store."""
     links = {link for a in metadata.values() if a.get("data_path") == key for link in a.get("has_reference", ())}
     references = _references_of(metadata, key)
     paths = [a["data_path"] for a in metadata.values() if a.get("data_format") == "GFF3" and a.get("data_path")
@@ -250,7 +250,7 @@ def _gene_finder(storage: Storage, metadata: Metadata, key: str, endpoint: str |
 def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: str, reference_filename: str | Path | None,
                  regions: Iterable[RegionLike] | None = None, endpoint: str | None = None,
                  progress: Progress | None = None) -> str | None:
-    """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
+    """Find the FASTA to decode a CRAM with; None where htslib finds what it needs itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
     for them: out of the FASTA of a remote object, or one that has no index
@@ -276,17 +276,17 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
             return str(local)
         if is_compressed(fasta):
             continue
-        wanted = _wanted_sequences(planner, key, regions)
+        wanted = _find_wanted_sequences(planner, key, regions)
         if local is not None and not wanted:
             return str(local)
         search_in(cache_sequences(storage, fasta, wanted, progress))
         return None
-    provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
+    provide(_find_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None
 
 
-def _wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
-    """The contigs of regions, or all, that the header of a CRAM has an MD5 for."""
+def _find_wanted_sequences(planner: Planner, key: str, regions: Iterable[RegionLike] | None) -> dict[str, StoredContig]:
+    """Find the contigs of regions, or all, that the header of a CRAM has an MD5 for."""
     file = GenomicFile(StorageSource(planner.storage, plain_name(key), planner))
     lengths = {region.contig: region.limit for region in file.whole_contigs()}
     md5s = {line["SN"]: line.get("M5", "") for line in header_lines(file.header, "SQ", file.name) if "SN" in line}

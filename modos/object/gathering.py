@@ -1,4 +1,4 @@
-"""Objects made of files of this machine: as descriptions name them, or as their own headers tell."""
+"""Objects made from files of this machine: as descriptions name them, or as their own headers say."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Key = SecretKey | str | Path | None
 
 @dataclass(frozen=True)
 class Described:
-    """What files describe: elements, by their descriptions, and how these are read.
+    """Descriptions of elements in files, and how these are read.
 
     Parameters
     ----------
     descriptions
         YAML and JSON files, sheets, or entries that were read of them.
     type
-        What the rows of a sheet are that have no `@type`.
+        The class or group of a sheet's rows that have no `@type`.
     matcher
         Finds the slots and values that sheets mean.
     worksheet
@@ -44,7 +44,7 @@ class Described:
     worksheet: str | None = None
 
     def read(self) -> list[Entry]:
-        """The elements, of all files."""
+        """Read the elements of all files."""
         given = [self.descriptions] if isinstance(self.descriptions, (str, Path)) else list(self.descriptions)
         entries = [one for one in given if isinstance(one, Entry)]
         paths = [Path(one) for one in given if not isinstance(one, Entry)]
@@ -53,7 +53,7 @@ class Described:
 
 def prepare(open_object: OpenObject, described: Described, *, prune: bool = False, secret_key: Key = None,
             passphrase: str | None = None) -> Transaction:
-    """The changes that make an object what files describe, also one that is not there yet.
+    """Prepare the changes that bring an object, also one that does not exist yet, up to date with what files describe.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def prepare(open_object: OpenObject, described: Described, *, prune: bool = Fals
 
 def prepare_new(open_object: OpenObject, files: str | Path | Paths, reference: str | Path | Paths, described: Described,
                 attributes: Mapping[str, Any], *, secret_key: Key = None, passphrase: str | None = None) -> Transaction:
-    """The changes that make a new object of files, with what their headers say."""
+    """Prepare the changes that make a new object from files, with what their headers say."""
     from modos.object.surveying import survey
 
     matcher = described.matcher or Matcher()
@@ -92,13 +92,13 @@ def prepare_new(open_object: OpenObject, files: str | Path | Paths, reference: s
 
 
 def find_changes(transaction: Transaction) -> list[Difference]:
-    """What a transaction would change, by meaning; nothing is changed."""
+    """List what a transaction would change, by meaning; nothing is changed."""
     before = transaction.start.metadata() if transaction.start.tag else {}
     return compare(before, transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))
 
 
 class Gathering:
-    """What brings more files into an object."""
+    """Addition of further files to an object."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
@@ -106,7 +106,7 @@ class Gathering:
     def add_files(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None,
                   progress: Progress | None = None, *, matcher: Matcher | None = None, secret_key: Key = None,
                   passphrase: str | None = None) -> list[str]:
-        """Add files with what their headers say, in one commit; returns the ids of all elements that came.
+        """Add files with what their headers say, in one commit; returns the ids of all elements that were added.
 
         Parameters
         ----------
@@ -131,14 +131,14 @@ class Gathering:
     def compare_with_added(self, files: str | Path | Paths, reference: str | Path | Paths = (), part_of: str | None = None, *,
                            matcher: Matcher | None = None, secret_key: Key = None,
                            passphrase: str | None = None) -> list[Difference]:
-        """What `add_files` would change; nothing is changed."""
+        """List what `add_files` would change; nothing is changed."""
         transaction = Transaction(self._object.storage, self._object.document)
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
         return find_changes(transaction)
 
     def compare_with_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None, *,
                              secret_key: Key = None, passphrase: str | None = None) -> list[Difference]:
-        """What `add_element` would change; nothing is changed."""
+        """List what `add_element` would change; nothing is changed."""
         transaction = Transaction(self._object.storage, self._object.document)
         transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
         transaction.add_element(element, source_file, part_of)

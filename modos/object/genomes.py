@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 
 class Genomes:
-    """The genomes of an object, with their sequences and tracks."""
+    """Genomes of an object, with their sequences and tracks."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
         self._known: dict[str | None, tuple[Document, Genome]] = {}
 
     def open_genome(self, id: str | None = None) -> Genome:
-        """A genome of the object with its tracks; NotFoundError where there is none.
+        """Open a genome of the object with its tracks; NotFoundError where there is none.
 
         It shows the object as it is now: what others commit later does not
         change it, and opening it again shows that.
@@ -57,7 +57,7 @@ class Genomes:
         return self.open_genome(genome)
 
     def reference(self, name: str | None = None) -> Reference:
-        """A reference genome, to be asked for its bases and annotations: `modo.reference("hg38").dna("chr1", 0, 100)`.
+        """Open a reference genome, to ask for its bases and annotations: `modo.reference("hg38").dna("chr1", 0, 100)`.
 
         Its sequence is that of the object's FASTA, or of the reference store
         that the object's ReferenceGenome names an assembly of.
@@ -121,7 +121,7 @@ class Genomes:
         from modos.formats.fasta import iter_fastas
         from modos.object.track_sequence import settle_contigs
 
-        stored = self._stored_contigs(reference)
+        stored = self._read_stored_contigs(reference)
         if stored is not None:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(stored, None, id or str(reference))
@@ -131,8 +131,8 @@ class Genomes:
             with self.track_changes(progress) as tracks:
                 return tracks.add_genome(contigs, partial(iter_fastas, paths) if paths else None, id or reference or "genome")
 
-    def _stored_contigs(self, reference: str | None) -> Contigs | None:
-        """The contigs of a reference that names an assembly of a store."""
+    def _read_stored_contigs(self, reference: str | None) -> Contigs | None:
+        """Read the contigs of a reference that names an assembly of a store."""
         if reference is None:
             return None
         from modos.reference.locate import read_assembly
@@ -160,7 +160,7 @@ class Genomes:
         return tracks.reports[name]
 
     def import_genomedata(self, archive: str | Path, id: str = "genome", progress: Progress | None = None) -> list[str]:
-        """Bring in an archive of Genomedata, with its sequence and all tracks, in one commit; returns the tracks' names.
+        """Import an archive of Genomedata, with its sequence and all tracks, in one commit; returns the tracks' names.
 
         An archive of the same contigs as the object's genome of that id adds
         its tracks to it.
@@ -191,7 +191,7 @@ class Genomes:
 
     def mask_track(self, name: str, where: str | Path | Condition | None = None, hard: bool = False,
                    progress: Progress | None = None, *, scores: Condition | None = None) -> str:
-        """Have a track count as having no value in places; see `TrackChanges.mask`."""
+        """Mask places of a track, which have no value then; see `TrackChanges.mask`."""
         with self.track_changes(progress) as tracks:
             return tracks.mask(name, where, scores=scores, hard=hard)
 
@@ -212,5 +212,5 @@ class Genomes:
 
 
 def _reopen(address: ObjectAddress, id: str | None) -> Genome:
-    """The genome again, in another process."""
+    """Open the genome again, in another process."""
     return Genomes(OpenObject(address)).open_genome(id)

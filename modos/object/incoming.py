@@ -1,4 +1,4 @@
-"""Files of this machine that become the data of elements: as they are, or sealed on their way."""
+"""Files of this machine that become the data of elements: as they are, or encrypted on the way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos.object import sealed_index, transfer
+from modos.object import encrypted_index, transfer
 from modos.object.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
@@ -28,25 +28,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file of this machine that becomes an element's data, at a key that is free."""
+    """File of this machine that becomes an element's data, at a key that is free."""
 
     source: Path
     key: str
     indexes: transfer.IndexPlan
     change: Add | Update
     replaces: bool = True
-    secret: SecretKey | None = None  # to seal an index with that is plain, where the source is sealed
+    secret: SecretKey | None = None  # to encrypt a plain index with, where the source is encrypted
 
     def keys(self) -> list[str]:
+        """List the keys of the file and its indexes."""
         return [self.key, *(key for _, key in self.indexes)]
 
     def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
+        """Return the bytes of the file and of its indexes."""
         return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Copy the file and its indexes; returns what the element says of them."""
         replaced = self.change.base.get("data_path") if isinstance(self.change, Update) else None
         staged = transfer.stage_file(storage, self.source, self.key, self.indexes, written, progress, replaced, self.secret)
         if is_encrypted(self.key):
@@ -57,8 +61,8 @@ class NewFile:
 
 
 @dataclass(frozen=True)
-class NewSealedFile:
-    """A plain file of this machine that is sealed, with its indexes, for those who could open the file that it replaces."""
+class NewEncryptedFile:
+    """Plain file of this machine that is encrypted, with its indexes, for the recipients of the file that it replaces."""
 
     source: Path
     key: str
@@ -68,30 +72,34 @@ class NewSealedFile:
     replaces: bool = True
 
     def keys(self) -> list[str]:
+        """List the keys of the file and its indexes."""
         return [self.key, *(key for _, key in self.indexes)]
 
     def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
+        """Return the bytes of the plain file and of its indexes."""
         return transfer.size_with_indexes(self.source, self.indexes)
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Encrypt the file and its indexes; returns what the element says of them."""
         self._tell_of_strangers(storage)
         with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            index = transfer.built(self.source, plain_name(self.key), self.indexes, Path(folder))
+            index = transfer.build_indexes(self.source, plain_name(self.key), self.indexes, Path(folder))
             replaced = self.change.base["data_path"]
-            told = self._seal(storage, self.source, self.key, replaced, progress)
+            told = self._encrypt(storage, self.source, self.key, replaced, progress)
             headers = [told.pop("header_digest")]
             written.append(self.key)
             old_index = transfer.index_of(storage, replaced) if index else None
             for path, index_key in index:
-                of_index = self._seal(storage, path, index_key, old_index or replaced, progress)
+                of_index = self._encrypt(storage, path, index_key, old_index or replaced, progress)
                 headers.append(of_index["header_digest"])
                 written.append(index_key)
         return told | {"header_digests": headers, "recipients": [str(recipient) for recipient in self.recipients]}
 
-    def _seal(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
+    def _encrypt(self, storage: Storage, source: Path, key: str, replaced: str, progress: Progress | None) -> dict[str, Any]:
         from modos.encryption.writing import encrypt_pieces
 
         plain, size = ThreadedHash(), source.stat().st_size
@@ -117,7 +125,7 @@ class NewSealedFile:
 
 
 def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """The changes without what is told of a sealed file, which nobody sets but who seals it.
+    """Return the changes without the slots that only an encryption sets.
 
     Raises
     ------
@@ -131,14 +139,14 @@ def refuse_by_hand(element_id: str, changes: dict[str, Any], base: Mapping[str, 
     return {slot: value for slot, value in changes.items() if slot not in given}
 
 
-def is_to_be_sealed(source: Path, base: Mapping[str, Any]) -> bool:
-    """Whether a file is plain, by its content and name, and the one that it replaces is sealed."""
+def needs_encryption(source: Path, base: Mapping[str, Any]) -> bool:
+    """Return whether a file is plain, by its content and name, and the one that it replaces is encrypted."""
     transfer.check_present(source)
     return is_encrypted(base.get("data_path") or "") and not is_encrypted(source) and not is_crypt4gh(source)
 
 
 def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> bool:
-    """Whether an element has a file already, at the place where it is to be; sealed, where it would be sealed."""
+    """Return whether an element has a file already, at the place where it is to be; encrypted, where it would be encrypted."""
     transfer.check_present(source)
     path, size = base.get("data_path"), source.stat().st_size
     if path is None:
@@ -152,29 +160,29 @@ def is_same_file(storage: Storage, source: Path, base: Mapping[str, Any], change
         return False
     if not is_encrypted(path):
         return True
-    brings_index = has_no_index(base) and sealed_index.find(source) is not None
+    brings_index = has_no_index(base) and encrypted_index.find(source) is not None
     return not brings_index and read_stored_header(storage, path)[0] == source_header(source)
 
 
-def plan_sealed(source: Path, key: str, change: Update) -> NewSealedFile:
-    """Have a plain file sealed under a key that ends with `.c4gh`; see `NewSealedFile`.
+def plan_encrypted(source: Path, key: str, change: Update) -> NewEncryptedFile:
+    """Plan the encryption of a plain file under a key that ends with `.c4gh`; see `NewEncryptedFile`.
 
     Raises
     ------
     InvalidInputError
-        For whom the file that it replaces is sealed is not recorded.
+        The recipients of the file that it replaces are not recorded.
     """
     indexes = [(path, index_key + ENCRYPTED_SUFFIX) for path, index_key in transfer.plan_indexes(source, plain_name(key))]
-    return NewSealedFile(source, key, indexes, change, recorded_recipients(change.element_id, change.base))
+    return NewEncryptedFile(source, key, indexes, change, read_recipients(change.element_id, change.base))
 
 
-def recorded_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
-    """For whom an element's file is sealed, by its metadata.
+def read_recipients(element_id: str, attributes: Mapping[str, Any]) -> tuple[PublicKey, ...]:
+    """Read the recipients of an element's file from its metadata.
 
     Raises
     ------
     InvalidInputError
-        Nobody is recorded, or not a public key.
+        Nobody is recorded, or something that is not a public key.
     """
     hint = "encrypt the file yourself and give that, or store it plain with --plain (plain=True)"
     try:

@@ -1,16 +1,16 @@
-"""What a change is about to leave behind, written down before it starts.
+"""Journal of changes: what a change is about to leave behind, written down before it starts.
 
 A change that brings or removes files first writes their keys to
 `.modos/<mark>.json`. Whatever happens then, each of these files either
 belongs to the committed object or is garbage; the root document says which.
-So a change that was killed is cleaned up by anyone who comes later, and
-files that modos did not write are never touched.
+So a change that was killed is cleaned up by the next one, and files that modos
+did not write are never touched.
 
-Who cleans up claims the record, then writes the root anew, then deletes. Who
-commits reads the root, looks at the record and the files, and replaces the
-root on condition that it is the one that was read. So either the commit is
-made and its files stay, or it fails: whatever the clocks say, and however
-long either of them sleeps in between.
+A cleanup claims the record, then writes the root anew, then deletes. A commit
+reads the root, looks at the record and the files, and replaces the root on
+condition that it is the one that was read. So either the commit is made and
+its files stay, or it fails: whatever the clocks say, and however long either
+of them sleeps in between.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _FEW = 16  # files that are asked for one by one; of more, their folder is liste
 
 
 class Journal:
-    """A change that is on record, for who makes it.
+    """Change that is on record, as its maker sees it.
 
     Attributes
     ----------
@@ -52,7 +52,7 @@ class Journal:
         self._record = record
 
     def check(self, sizes: Mapping[str, int | None]) -> None:
-        """Look whether the change is on record, and its files are there; call it right before the commit.
+        """Check that the change is on record and its files are there; call it right before the commit.
 
         Parameters
         ----------
@@ -78,7 +78,7 @@ class Journal:
                                 "by somebody else before the commit", "nothing was changed: try again")
 
     def check_created(self) -> None:
-        """Look at the record once again, after an object was made: before, it had no root that others could write anew.
+        """Check the record once again, after an object was made: before, it had no root that others could write anew.
 
         Raises
         ------
@@ -90,7 +90,7 @@ class Journal:
                                  "see with `modos check` what is missing, or remove it and make it again")
 
     def is_ours(self) -> bool:
-        """Whether nobody took the change for abandoned."""
+        """Return whether nobody took the change for abandoned."""
         try:
             if self._record:
                 self._record.check()
@@ -106,15 +106,15 @@ class Journal:
                 raise ConflictError(f"somebody else cleans up after {entry.key} in {self._storage.url}", "try again")
 
     def has_adopted(self, key: str) -> bool:
-        """Whether a file was certainly left by a change that was taken over."""
+        """Return whether a file was certainly left by a change that was taken over."""
         info = self._storage.stat(key)
         return any(entry.may_delete(info) for entry in self._adopted)
 
 
 @contextmanager
-def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
-             keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
-             old_folders: Iterable[str] = ()) -> Iterator[Journal]:
+def keep_record(storage: Storage, new: Iterable[str], old: Iterable[str],
+                keep: tuple[type[BaseException], ...] = (), new_folders: Iterable[str] = (),
+                old_folders: Iterable[str] = ()) -> Iterator[Journal]:
     """Keep the keys of files on record while some are written and others become superfluous.
 
     At the end, well or not, those of them that belong to no element are
@@ -128,7 +128,7 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
     old
         Files that the commit makes superfluous.
     keep
-        Errors after which the files stay, on record, for one who goes on.
+        Errors after which the files stay, on record, for a later attempt.
     new_folders, old_folders
         Of arrays that will be written, and of those that the commit makes
         superfluous.
@@ -157,7 +157,7 @@ def recorded(storage: Storage, new: Iterable[str], old: Iterable[str],
 def _clean_up(storage: Storage, record: Record, files: set[str], folders: Iterable[str], fenced: bool = False) -> None:
     with suppress(ModosError):
         document = _document_in(storage)
-        found = [info.key for info in _unowned(storage, files, folders, ownership_of(document))]
+        found = [info.key for info in _find_unowned(storage, files, folders, ownership_of(document))]
         if found and document and fenced:
             is_owned = ownership_of(fence(storage))
             found = [key for key in found if not is_owned(key)]
@@ -175,7 +175,7 @@ def _clean_up_after_error(storage: Storage, journal: Journal, record: Record, fi
 
 
 def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
-    """ConflictError where one of the changes on record is under way, or may be."""
+    """Raise ConflictError where one of the changes on record is under way, or may be."""
     if busy := [entry for entry in known if not entry.abandoned]:
         files = len(busy[0].files)
         raise ConflictError(f"somebody is changing {storage.url}, with {files:,} file{'' if files == 1 else 's'}",
@@ -184,7 +184,7 @@ def refuse_busy(storage: Storage, known: Iterable[Entry]) -> None:
 
 
 def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[str]:
-    """Clean up after changes that were left; returns the keys of the files that were deleted."""
+    """Clean up after abandoned changes; returns the keys of the files that were deleted."""
     known = [entry for entry in entries(storage, limit) if entry.abandoned]
     if not known:
         return []
@@ -193,7 +193,7 @@ def recover(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[
         left = [entry for entry in known if _claim(storage, entry, mark)]
         claimed = {entry.key for entry in left}
         busy = [entry for entry in entries(storage, limit) if not entry.abandoned and entry.key not in claimed]
-        deleted = _delete(storage, _garbage(storage, left, busy))
+        deleted = _delete(storage, _find_garbage(storage, left, busy))
         for entry in left:
             if not any(other.covers(file) for other in busy for file in entry.files):
                 storage.delete(entry.key)
@@ -209,14 +209,14 @@ def _claim(storage: Storage, entry: Entry, mark: str) -> bool:
         return entry.has_ended  # what it left is the space that is missing
 
 
-def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
-    """What changes have left, as nothing can be committed any more that has it."""
+def _find_garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str]:
+    """Find what changes have left, once nothing that has it can be committed any more."""
     document = _document_in(storage)
     proven = [entry for entry in left if entry.is_ours]
     files = {key for entry in proven for key in entry.files if not any(other.covers(key) for other in busy)}
     folders = {folder for entry in proven for folder in entry.folders} - {folder for other in busy for folder in other.folders}
     is_owned = ownership_of(document)
-    found = [info.key for info in _unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
+    found = [info.key for info in _find_unowned(storage, files, folders, is_owned) if any(entry.may_delete(info) for entry in proven)]
     if found and document and any(storage.is_remote or not entry.has_ended for entry in proven):
         is_owned = ownership_of(fence(storage))
     kept = {key for entry in proven for key in entry.new & files if not is_owned(key)}
@@ -225,8 +225,8 @@ def _garbage(storage: Storage, left: list[Entry], busy: list[Entry]) -> list[str
     return [key for key in found if not is_owned(key)]
 
 
-def _unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
-    """Those of some files, and of the files in folders, that are there and belong to no element."""
+def _find_unowned(storage: Storage, files: Iterable[str], folders: Iterable[str], is_owned: Callable[[str], bool]) -> list[ObjectInfo]:
+    """Find those of some files, and of the files in folders, that are there and belong to no element."""
     below = [info for folder in folders for info in storage.iter_files(folder) if not is_owned(info.key)]
     keys = sorted(set(files).difference(info.key for info in below))
     with ThreadPoolExecutor(_WORKERS) as pool:
@@ -249,7 +249,7 @@ def _delete(storage: Storage, keys: Iterable[str]) -> list[str]:
 
 
 def _sizes_of(storage: Storage, keys: Iterable[str]) -> dict[str, int]:
-    """The sizes of those files that are there."""
+    """Return the sizes of those files that are there."""
     groups: dict[str, list[str]] = {}
     for key in keys:
         groups.setdefault("/".join(key.split("/")[:3]) if key.startswith(f"{ZARR}/") else "", []).append(key)
@@ -273,7 +273,7 @@ def _document_in(storage: Storage) -> Document | None:
 
 
 def ownership_of(document: Document | None) -> Callable[[str], bool]:
-    """Whether a key belongs to an object with this root: metadata, an element's file, or its index."""
+    """Return a test of whether a key belongs to an object with this root: as metadata, an element's file, or its index."""
     if document is None:
         return lambda key: False
     owned, arrays = files_of(document), document.array_folders()
@@ -289,15 +289,15 @@ def ownership_of(document: Document | None) -> Callable[[str], bool]:
 
 
 def files_of(document: Document) -> set[str]:
-    """The keys that the files of a document's elements and their indexes have."""
+    """Return the keys of the files of a document's elements and of their indexes."""
     return {key for element_id in document.data_paths().values()
             for key in files_of_element(document.nodes[element_id]["attributes"])}
 
 
 def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
-    """The keys that an element's file and its indexes have.
+    """Return the keys of an element's file and of its indexes.
 
-    A sealed file of which no sealed index is on record may have a plain one
+    An encrypted file of which no encrypted index is on record may have a plain one
     beside it.
     """
     path, digests = attributes["data_path"], attributes.get("header_digests")
@@ -306,7 +306,7 @@ def files_of_element(attributes: Mapping[str, Any]) -> set[str]:
 
 
 def files_at(paths: Iterable[str]) -> set[str]:
-    """The keys that files and their indexes have."""
+    """Return the keys of files and of their indexes."""
     return {key for path in paths for key in (path, *index_names(path))}
 
 

@@ -1,4 +1,4 @@
-"""What only modos says of an object and its elements, apart from what other readers build their classes of.
+"""Slots that only modos has, kept apart from those that other readers build their classes of.
 
 Readers of sdsc-ordes modos build a class of all attributes of the root, and of
 those of each group below `data`, `assay` and so on; what they do not know is an
@@ -33,7 +33,7 @@ _APART: Mapping[str, frozenset[str]] = {
 
 
 def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, Any]]:
-    """The attributes of a group or an array as others read them, and those slots of its element that only modos has."""
+    """Split the attributes of a group or an array into those for other readers and the slots of its element that only modos has."""
     attributes = node.get("attributes", {})
     apart = _APART.get(str(attributes.get("@type"))) if attributes else None
     names = apart.intersection(attributes) if apart and path.count("/") == 1 and node.get("node_type") == "group" else None
@@ -57,28 +57,28 @@ def _are_terms(value: Any) -> bool:
     return all(isinstance(item, str) and _TERM.fullmatch(item) for item in (value if isinstance(value, list) else [value]))
 
 
-def keyed(node: Mapping[str, Any], key: str) -> dict[str, Any]:
-    """A group that says under which name its slots are kept."""
+def add_key(node: Mapping[str, Any], key: str) -> dict[str, Any]:
+    """Return a group with the name under which its slots are kept."""
     return {**node, "consolidated_metadata": {**node.get("consolidated_metadata", {}), KEY: key}}
 
 
 def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
-    """Put what is apart back to the attributes of an object and its elements; Malformed where it is not of its types.
+    """Join what is kept apart with the attributes of an object and its elements; Malformed where its types are wrong.
 
     Older versions of modos leave the group as it is, give elements another
-    name with their keys, and write what they record among the attributes. Who
-    consolidates anew (zarr-python) writes no keys: then ids count.
+    name with their keys, and write what they record among the attributes.
+    Consolidating anew (zarr-python) drops the keys: then ids count.
     """
-    if OWN_NODE not in shape.a_dict(nodes, "its list of elements"):
+    if OWN_NODE not in shape.check_dict(nodes, "its list of elements"):
         return
-    node = shape.a_dict(nodes[OWN_NODE], OWN_NODE)
-    told = shape.a_dict(node.get("attributes", {}), f"what it says of {OWN_NODE}")
-    slots = shape.a_dict(told.get("slots", {}), f"the slots of {OWN_NODE}")
+    node = shape.check_dict(nodes[OWN_NODE], OWN_NODE)
+    told = shape.check_dict(node.get("attributes", {}), f"what it says of {OWN_NODE}")
+    slots = shape.check_dict(told.get("slots", {}), f"the slots of {OWN_NODE}")
     nodes[OWN_NODE] = {**node, "attributes": {}}
     state = _unite(told.get("state"), attributes.get(STATE))
     if state:
         attributes[STATE] = state
-    has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
+    has_keys = KEY in shape.check_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
     for path, node in nodes.items():
         try:
             key: Any = (node.get("consolidated_metadata") or {}).pop(KEY, None) if has_keys else path
@@ -90,7 +90,7 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
 
 
 def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
-    """Give an element its other slots; what its attributes say is newer, and slots of another file are none."""
+    """Give an element its slots that were apart; its attributes are newer, and slots recorded for another file do not count."""
     if own.get(_OF) != _file_of(attributes):
         own = {name: value for name, value in own.items() if name not in _OF_GENOMES}
     samples, seen = own.get("has_sample"), attributes.get("has_sample")
@@ -102,13 +102,13 @@ def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
 
 
 def _file_of(attributes: Mapping[str, Any]) -> Any:
-    """What is another text for another file."""
+    """Return a text that differs for another file."""
     checksum = attributes.get("data_checksum")
     return checksum[:16] if type(checksum) is str and attributes.get("@type") != "ReferenceGenome" else attributes.get("data_path")
 
 
 def _unite(told: Any, since: Any) -> dict[str, Any]:
-    """The record of commits, with that of an older modos, which began its own."""
+    """Unite the record of commits with that of an older modos, which began its own."""
     ours, theirs = shape.check_state(told), shape.check_state(since)
     if not ours or not theirs:
         return ours or theirs

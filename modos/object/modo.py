@@ -28,7 +28,7 @@ from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
 from modos.object.references import index_references
 from modos.object.finding import refuse_ambiguous
-from modos.object.renamed import also_called, check_same
+from modos.object.renamed import check_same, take_other_names
 from modos.object.streaming import GenomicFiles
 from modos.object.transaction import Transaction
 from modos.remote.access import is_remote
@@ -46,7 +46,7 @@ Result = TypeVar("Result")
 
 
 def _delegate(part: str, method: Callable[Concatenate[Any, Given], Result]) -> Callable[Concatenate[MODO, Given], Result]:
-    """A method of an object that one of its parts has."""
+    """Make a method of an object from that of one of its parts."""
 
     @wraps(method)
     def call(self: MODO, /, *given: Given.args, **named: Given.kwargs) -> Result:
@@ -56,7 +56,7 @@ def _delegate(part: str, method: Callable[Concatenate[Any, Given], Result]) -> C
 
 
 class MODO:
-    """A multi-omics digital object: genomic files and typed metadata in one place.
+    """Multi-omics digital object: genomic files and typed metadata in one place.
 
     `MODO(path)` opens the object at `path`, or creates one where there is
     nothing yet. `MODO.open` and `MODO.create` say which is meant.
@@ -116,7 +116,7 @@ class MODO:
     @classmethod
     def _at(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
             s3_kwargs: dict[str, Any] | None = None) -> Self:
-        """The object at a place, whether there is one or not."""
+        """Return the object at a place, whether there is one or not."""
         return cls(OpenObject(ObjectAddress(path, endpoint, services, s3_kwargs)))
 
     @classmethod
@@ -138,7 +138,7 @@ class MODO:
     @classmethod
     def exists(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict[str, Any] | None = None) -> bool:
-        """Whether there is an object at a path."""
+        """Return whether there is an object at a path."""
         try:
             cls.open(path, endpoint, services, s3_kwargs)
         except NotFoundError:
@@ -201,8 +201,8 @@ class MODO:
         no_remove
             Keep elements of the object that the description does not name.
         type
-            What the rows of a sheet are that have no `@type`: a class, or a
-            group such as `sample`.
+            The class of a sheet's rows that have no `@type`, or a group such as
+            `sample`.
         secret_key, passphrase
             As for `add_element`.
         new
@@ -237,7 +237,7 @@ class MODO:
                           s3_kwargs: dict[str, Any] | None = None, no_remove: bool = True, type: str | None = None,
                           secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, *,
                           matcher: Matcher | None = None, worksheet: str | None = None) -> list[Difference]:
-        """What `from_file` would change; nothing is changed."""
+        """List what `from_file` would change; nothing is changed."""
         return find_changes(prepare(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)),
                                     Described(config_path, type, matcher, worksheet), prune=not no_remove,
                                     secret_key=secret_key, passphrase=passphrase))
@@ -250,7 +250,7 @@ class MODO:
         progress: Progress | None = None, secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
         **attributes: Any,
     ) -> Self:
-        """Create an object of files, with what their headers say; in one commit, whole or not at all.
+        """Create an object from files, with what their headers say; in one commit, whole or not at all.
 
         Each file becomes an element of the class of its format, named after
         it; the samples of its read groups or columns are linked, and the
@@ -265,9 +265,9 @@ class MODO:
             Files that describe further elements, such as a sheet of the
             samples; as for `from_file`.
         matcher
-            Whom to ask where it is not clear what is meant, which is an error
-            else, and whom to tell what was found. Its mapping says what is
-            meant by headers and values of sheets, and by files:
+            Asks where it is not clear what is meant, which is an error else,
+            and reports what was found. Its mapping says what is meant by
+            headers and values of sheets, and by files:
             `@type:FILE`, `id:FILE`, `has_reference:FILE`, `has_sample:NAME`.
         secret_key, passphrase
             As for `add_element`; headers of encrypted files are read with it.
@@ -294,7 +294,7 @@ class MODO:
         descriptions: Sequence[str | Path | Entry] = (), type: str | None = None, matcher: Matcher | None = None,
         secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None, **attributes: Any,
     ) -> list[Difference]:
-        """What `create_from_files` would make; nothing is made."""
+        """List what `create_from_files` would make; nothing is made."""
         transaction = prepare_new(OpenObject(ObjectAddress(object_path, endpoint, services, s3_kwargs)), files, reference,
                                   Described(descriptions, type, matcher), attributes, secret_key=secret_key, passphrase=passphrase)
         return compare({}, transaction.preview().metadata())
@@ -308,7 +308,7 @@ class MODO:
     @classmethod
     def find_rest(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                   s3_kwargs: dict[str, Any] | None = None, *, older_than: float = 24.0, fix: bool = False) -> list[Finding]:
-        """What was left at a path where there is no object, by one that was being made, copied or removed.
+        """Find what was left at a path where there is no object: it was being made, copied or removed.
 
         Parameters
         ----------
@@ -331,12 +331,12 @@ class MODO:
 
     @property
     def storage(self) -> Storage:
-        """The bytes of the object, at keys."""
+        """Storage of the object: its bytes at keys."""
         return self._object.storage
 
     @property
     def services(self) -> Services:
-        """The services around a remote object, asked of the endpoint once."""
+        """Services around a remote object, asked of the endpoint once."""
         return self._object.services
 
     @property
@@ -345,12 +345,12 @@ class MODO:
 
     @property
     def is_remote(self) -> bool:
-        """Whether it is at S3 or at a modos server."""
+        """Return whether it is at S3 or at a modos server."""
         return self.storage.is_remote
 
     @property
     def endpoint(self) -> Services:
-        """The services around it."""
+        """Services around the object."""
         return self.services
 
     @property
@@ -365,7 +365,7 @@ class MODO:
 
     @property
     def zarr(self) -> Any:
-        """The object as a zarr.Group, to be read; it is changed by the methods of a MODO."""
+        """The object as a zarr.Group, read-only; the methods of a MODO change it."""
         return self._contents.open_zarr()
 
     @property
@@ -374,7 +374,7 @@ class MODO:
         return self.open_genome()
 
     def refresh(self) -> bool:
-        """See at once what others have committed; whether there is anything new.
+        """Look at once for what others have committed; returns whether there is anything new.
 
         Every method that reads looks by itself: at a folder each time, at a
         server when a second has passed since it looked last. What was opened
@@ -485,16 +485,16 @@ class MODO:
     mask_tracks = _delegate("_genomes", Genomes.mask_tracks)
     unmask_track = _delegate("_genomes", Genomes.unmask_track)
 
-    @also_called(target_path="target", s3_endpoint="services")
+    @take_other_names(target_path="target", s3_endpoint="services")
     def plan_upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                     s3_kwargs: dict[str, Any] | None = None, **chosen: Any) -> CopyPlan:
-        """What `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
+        """Plan what `upload` is going to send; see `modos.object.copying.plan_copy` for what can be chosen, and its errors."""
         return plan_copy(self.storage, self._object.address.at_s3(target, endpoint, services, s3_kwargs).connect().storage, **chosen)
 
-    @also_called(target_path="target", s3_endpoint="services")
+    @take_other_names(target_path="target", s3_endpoint="services")
     def upload(self, target: str, endpoint: str | None = None, services: Mapping[str, str] | None = None,
                s3_kwargs: dict[str, Any] | None = None, progress: Progress | None = None, **chosen: Any) -> Self:
-        """Bring the object to an S3 prefix, every byte checked; returns the copy.
+        """Copy the object to an S3 prefix, every byte checked; returns the copy.
 
         Where the prefix has an earlier state of it, only what differs is
         sent. After an interruption the same call goes on from there.
@@ -516,25 +516,25 @@ class MODO:
         copy.refresh()
         return copy
 
-    @also_called(target_path="target")
+    @take_other_names(target_path="target")
     def plan_download(self, target: str | Path, **chosen: Any) -> CopyPlan:
-        """What `download` is going to fetch; see `plan_upload`."""
+        """Plan what `download` is going to fetch; see `plan_upload`."""
         return plan_copy(self.storage, ObjectAddress.in_folder(target).connect().storage, **chosen)
 
-    @also_called(target_path="target")
+    @take_other_names(target_path="target")
     def download(self, target: str | Path, progress: Progress | None = None, **chosen: Any) -> Self:
-        """Bring the object to a folder, every byte checked; returns the copy. See `upload`."""
+        """Copy the object to a folder, every byte checked; returns the copy. See `upload`."""
         copy = type(self)(OpenObject(ObjectAddress.in_folder(target)))
         copy_planned(plan_copy(self.storage, copy.storage, **chosen), progress)
         copy.refresh()
         return copy
 
     def remove_object(self) -> list[str]:
-        """Remove the object and all that belongs to it; returns the paths of files that did not, and stay."""
+        """Remove the object and all that belongs to it; returns the paths of files that did not belong to it, and stay."""
         return transfer.remove_object(self.storage)
 
     def upgrade(self) -> None:
-        """Bring an object in the layout of Zarr v2 to this version's, with its arrays; its references get the indexes that they lack."""
+        """Upgrade an object in the layout of Zarr v2 to this version's, with its arrays; its references get missing indexes."""
         from modos.object import old_chunks
 
         self._object.newest.put(commits.upgrade(self.storage, old_chunks))
@@ -542,7 +542,7 @@ class MODO:
 
     def find_problems(self, checksums: bool = True, progress: Progress | None = None, *, thorough: bool = False,
                       secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Finding]:
-        """Compare the object with what its metadata say; see `modos.object.checking`.
+        """Compare the object with its metadata; see `modos.object.checking`.
 
         Parameters
         ----------
@@ -550,7 +550,7 @@ class MODO:
             Go through the records of every file and see that its index leads
             to each.
         secret_key
-            The key, or its file, to look at the indexes of sealed files with.
+            The key, or its file, to look at the indexes of encrypted files with.
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         """
@@ -559,7 +559,7 @@ class MODO:
                                   endpoint=self.services.endpoint, secret=secret))
 
     def __getitem__(self, element: str) -> ElementView:
-        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
 
         ::
 
@@ -575,7 +575,7 @@ class MODO:
         return f"<MODO {self.storage.url}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """By its address: who unpickles it opens it, as it is then."""
+        """Pickle by the address: unpickling opens the object as it is then."""
         return _reopen, (type(self), self._object.address)
 
 

@@ -1,4 +1,4 @@
-"""Files of an object that get another name: what may be called how, and the move in one commit."""
+"""Files of an object that get another name: which names are allowed, and the move in one commit."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _COMPRESSED = (".gz", ".bgz")
 
 @dataclass(frozen=True)
 class FilePairs:
-    """A file of an element, and its indexes, of which others are made.
+    """File of an element, and its indexes, from which others are made.
 
     Parameters
     ----------
     pairs
-        What is there and what will be; the data file first.
+        Keys of existing files and of those to be made; the data file first.
     """
 
     change: Update
@@ -30,27 +30,32 @@ class FilePairs:
     replaces: bool = field(default=True, kw_only=True)
 
     def keys(self) -> list[str]:
+        """List the keys of the new files."""
         return [target for _, target in self.pairs]
 
     def folders(self) -> list[str]:
+        """List the folders of arrays: none."""
         return []
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
+        """Return the bytes of the files that are there."""
         return sum(storage.stat(source).size for source, _ in self.pairs)
 
 
 @dataclass(frozen=True)
 class MovedFile(FilePairs):
-    """A file of an element, and its indexes, under another name.
+    """File of an element, and its indexes, under another name.
 
     The bytes are not read: they get one more name in a folder, and are
     copied by the server on S3. Sizes are compared.
     """
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
+        """Return 0, as no bytes are read."""
         return 0
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Give the files their new names; returns what the element says of them."""
         recorded = self.change.base.get("data_size")
         for source, target in self.pairs:
             try:
@@ -73,19 +78,19 @@ class MovedFile(FilePairs):
 
 
 def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
-    """The key that the file of an element gets by a name.
+    """Return the key that the file of an element gets by a name.
 
     Raises
     ------
     InvalidInputError
-        The element is kept as arrays, or the name is one of another format, or of an encrypted file where this is none.
+        The element is kept as arrays, or the name is one of another format, or of an encrypted file where this one is plain.
     """
     path = base["data_path"]
     before, after = format_of(name_of(path)), format_of(plain_name(name))
     if is_encrypted(name) and not is_encrypted(path):
         raise InvalidInputError(f"{element_id}: {path} is not encrypted, as {name} says", "encrypt it with `modos c4gh encrypt`")
     if before != after and (before or after is None or after.name != base.get("data_format")):
-        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_called(before)}, and {name} says {_called(after)}",
+        raise InvalidInputError(f"{element_id}: {name_of(path)} is {_name_format(before)}, and {name} says {_name_format(after)}",
                                 "a name does not convert a file: keep the ending")
     if name_of(path).lower().endswith(_COMPRESSED) != plain_name(name).lower().endswith(_COMPRESSED):
         raise InvalidInputError(f"{element_id}: {name_of(path)} and {name} are not compressed alike",
@@ -93,17 +98,17 @@ def target_of(element_id: str, base: Mapping[str, Any], name: str) -> str:
     return plain_name(name) + (ENCRYPTED_SUFFIX if is_encrypted(path) else "")
 
 
-def _called(format: FileFormat | None) -> str:
+def _name_format(format: FileFormat | None) -> str:
     return format.name if format else "of no format that is known"
 
 
 def find_pairs(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """A file and those of its indexes that are there, each with the name that it has beside another file."""
+    """Find a file and those of its indexes that are there, each with its name beside another file."""
     indexes = zip(index_names(path), index_names(target))
     return (path, target), *((name, beside) for name, beside in indexes if storage.exists(name))
 
 
 def find_pairs_to_move(storage: Storage, path: str, target: str) -> tuple[tuple[str, str], ...]:
-    """As `find_pairs`; for a sealed file without a sealed index with the plain index that is read in its place."""
+    """Find pairs as `find_pairs` does; an encrypted file without an encrypted index comes with the plain one in its place."""
     pairs = find_pairs(storage, path, target)
     return pairs if len(pairs) > 1 or not is_encrypted(path) else pairs + find_pairs(storage, plain_name(path), plain_name(target))[1:]

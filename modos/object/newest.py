@@ -14,9 +14,9 @@ _FRESH = 1.0  # seconds for which what was read from afar is taken for the newes
 
 
 class Newest:
-    """Gives the root document as it is now; safe to use from several threads.
+    """Source of the root document as it is now; safe to use from several threads.
 
-    A folder is looked at each time, which takes no reading where nobody has
+    A folder is checked each time, without reading anything where nobody has
     committed; a server once a second, with one request.
 
     Parameters
@@ -35,7 +35,7 @@ class Newest:
         self._lock = threading.Lock()
 
     def get(self) -> Document:
-        """The newest document, the same one where nothing has changed.
+        """Return the newest document, the same one where nothing has changed.
 
         Raises
         ------
@@ -49,7 +49,7 @@ class Newest:
             return self._document if is_fresh and self._document is not None else self._look()
 
     def look(self) -> tuple[Document, bool]:
-        """The newest document at once, and whether it is another than before; the same errors."""
+        """Look for the newest document at once; returns it, and whether it is another than before. Errors as for `get`."""
         with self._lock:
             before = self._document
             document = self._look()
@@ -62,7 +62,7 @@ class Newest:
         return self._document
 
     def put(self, document: Document) -> None:
-        """Take what was just committed, unless what follows it has been seen already; it is looked at again the next time."""
+        """Take what was just committed, unless something newer has been seen; the next call of `get` looks again."""
         with self._lock:
             seen = self._document.state.get("commits", ()) if self._document is not None else ()
             if not set(document.state.get("commits", ())[-1:]) & set(seen):

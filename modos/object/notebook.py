@@ -1,4 +1,4 @@
-"""Objects and elements as people see them: in notebooks, and as YAML."""
+"""Objects and elements for people: in notebooks, and as YAML."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MAX_TEXT = 200
 
 
 class ElementView(Mapping[str, Any]):
-    """An element of an object: a mapping of its attributes, with the records of its file.
+    """Element of an object: a mapping of its attributes, with the records of its file.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class ElementView(Mapping[str, Any]):
 
     @property
     def file_name(self) -> str | None:
-        """What its file is called; None where it has none. `data_path` is where that lies."""
+        """Name of its file; None where it has none. `data_path` is the key of that."""
         path = self._attributes.get("data_path")
         return path and _name(path)
 
@@ -52,15 +52,15 @@ class ElementView(Mapping[str, Any]):
         return self._open_file(path)
 
     def fetch(self, region: RegionsLike = None, samples: Iterable[str] | None = None) -> Iterator[Any]:
-        """The records that overlap some regions; see `modos.genomics.GenomicFile.fetch`."""
+        """Iterate over the records that overlap some regions; see `modos.genomics.GenomicFile.fetch`."""
         return self.file.fetch(region, samples)
 
     def count(self, region: RegionsLike = None) -> int:
-        """How many records overlap some regions."""
+        """Count the records that overlap some regions."""
         return self.file.count(region)
 
     def coverage(self, region: RegionLike, bins: int | None = None) -> np.ndarray:
-        """The depth of reads over a region; see `modos.genomics.GenomicFile.coverage`."""
+        """Compute the depth of reads over a region: shape (bins,), float64, or (bases,), int64; see `GenomicFile.coverage`."""
         return self.file.coverage(region, bins)
 
     def __getitem__(self, slot: str) -> Any:
@@ -81,7 +81,7 @@ class ElementView(Mapping[str, Any]):
 
 
 def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
-    """The elements of an object as a table."""
+    """Write the elements of an object as an HTML table."""
     rows = [(element_id, _text(attributes.get("@type")), _text(attributes.get("name") or ""),
              _name(attributes.get("data_path") or "")) for element_id, attributes in metadata.items()]
     more = len(rows) - _MAX_ROWS
@@ -90,7 +90,7 @@ def object_html(name: str, metadata: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def to_yaml(metadata: Mapping[str, Mapping[str, Any]]) -> str:
-    """Metadata as YAML: files by their names, with a comment that says where one lies that is stored as something else."""
+    """Write metadata as YAML: files by their names, with a comment for a file that is stored under another name."""
     return "".join(_element_yaml(element_id, attributes) for element_id, attributes in metadata.items())
 
 
@@ -109,14 +109,14 @@ def _element_yaml(element_id: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _has_hidden(value: Any) -> bool:
-    """Whether a text of an element has what a terminal obeys: YAML writes that out together with all that is not ASCII."""
+    """Return whether a text of an element has characters that a terminal obeys: YAML escapes these together with all non-ASCII."""
     if isinstance(value, (list, dict)):
         return any(map(_has_hidden, value.items() if isinstance(value, dict) else value))
     return any(map(_has_hidden, value)) if isinstance(value, tuple) else isinstance(value, str) and escape_text(value) != value
 
 
 def _name(path: str) -> str:
-    """What a file is called; arrays are called by where they are."""
+    """Return the name of a file; arrays are called by their place."""
     return path if is_array_path(path) else name_of(path)
 
 

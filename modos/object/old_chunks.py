@@ -1,4 +1,4 @@
-"""Chunks of Zarr v2 arrays, turned into those of Zarr v3 one by one."""
+"""Chunks of Zarr v2 arrays, converted to those of Zarr v3 one by one."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ _BOUNDED: dict[str, Callable[[], Any]] = {
 
 
 class _TooMuch(ValueError):
-    """A chunk holds more than it may."""
+    """Error: a chunk holds more than it may."""
 
 
-def why_unreadable(meta: Mapping[str, Any]) -> str | None:
-    """What keeps an array's chunks from being decoded here; None where nothing does.
+def explain_unreadable(meta: Mapping[str, Any]) -> str | None:
+    """Say what keeps an array's chunks from being decoded here; None where nothing does.
 
     Codecs that would run code that a file brings (pickle) are none of ours.
     """
@@ -52,7 +52,7 @@ def why_unreadable(meta: Mapping[str, Any]) -> str | None:
 
 
 def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, name: str) -> bytes:
-    """A chunk of a Zarr v2 array as Zarr v3 has it; see `old_layout.array_node`.
+    """Convert a chunk of a Zarr v2 array to the form of Zarr v3; see `old_layout.array_node`.
 
     Raises
     ------
@@ -62,8 +62,9 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
         It holds more than 64 MiB of texts.
     """
     try:
-        values = _decoded(meta, data)
-        encoded = numcodecs.VLenUTF8().encode(_texts(meta, values, place, name)) if is_text(meta) else _little_endian(values).tobytes()
+        values = _decode(meta, data)
+        encoded = (numcodecs.VLenUTF8().encode(_extract_texts(meta, values, place, name)) if is_text(meta)
+                   else _make_little_endian(values).tobytes())
     except IntegrityError:
         raise
     except _TooMuch as error:
@@ -75,47 +76,47 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
     return bytes(numcodecs.Zstd(level=ZSTD_LEVEL).encode(encoded))
 
 
-def _decoded(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
-    """The values of a chunk, in its shape."""
+def _decode(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
+    """Decode the values of a chunk: an array in the chunk's shape, of the dtype of its array."""
     chunks, dtype = tuple(meta["chunks"]), np.dtype(meta["dtype"])
     filters: Sequence[Mapping[str, Any]] = meta.get("filters") or ()
     size = math.prod(chunks) * dtype.itemsize
-    decoded: Any = _decompressed(meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size)
+    decoded: Any = _decompress(meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size)
     if dtype.hasobject and filters[0]["id"] == "json2":
-        return _from_json(decoded, chunks)
+        return _parse_json(decoded, chunks)
     if dtype.hasobject and int.from_bytes(bytes(decoded[:4]), "little") != math.prod(chunks):
         raise ValueError("it has another number of texts than a chunk has")
     for codec in reversed(filters):
         decoded = numcodecs.get_codec(dict(codec)).decode(decoded)
     if not dtype.hasobject:
         decoded = np.frombuffer(memoryview(np.ascontiguousarray(decoded)).cast("B") if isinstance(decoded, np.ndarray) else decoded, dtype)
-    return _shaped(decoded, chunks, meta.get("order", "C"))
+    return _reshape(decoded, chunks, meta.get("order", "C"))
 
 
-def _from_json(data: Any, chunks: tuple[int, ...]) -> np.ndarray:
-    """The values of a chunk in the codec json2: lists in lists, then the type, then the shape."""
+def _parse_json(data: Any, chunks: tuple[int, ...]) -> np.ndarray:
+    """Parse a chunk in the codec json2 (lists in lists, then the type, then the shape): dtype object, in its shape."""
     *values, _, _ = json.loads(bytes(data))
     for _ in chunks[1:]:
         values = [value for row in values for value in row]
     found = np.empty(len(values), dtype=object)
     found[:] = values
-    return _shaped(found, chunks, "C")
+    return _reshape(found, chunks, "C")
 
 
-def _shaped(values: np.ndarray, chunks: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
+def _reshape(values: np.ndarray, chunks: tuple[int, ...], order: Literal["C", "F"]) -> np.ndarray:
     if values.size != math.prod(chunks):
         raise ValueError(f"it has {values.size:,} values, not {math.prod(chunks):,}")
     return values.reshape(chunks, order=order)
 
 
-def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -> bytes | np.ndarray:
+def _decompress(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -> bytes | np.ndarray:
     kind = compressor["id"] if compressor else None
     found: bytes | np.ndarray
     if kind in _BOUNDED:
         found = _BOUNDED[kind]().decompress(data, limit + 1)
         held = len(found)
     else:
-        held = _held(kind, data)
+        held = _measure_held(kind, data)
     if held > limit:
         raise _TooMuch(f"it holds more than {limit:,} bytes")
     if kind is None:
@@ -129,8 +130,8 @@ def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int)
     return found
 
 
-def _held(kind: str | None, data: bytes) -> int:
-    """How many bytes a chunk says that it holds."""
+def _measure_held(kind: str | None, data: bytes) -> int:
+    """Return the number of bytes that a chunk says it holds."""
     if kind == "blosc":
         return int.from_bytes(data[4:8], "little")
     if kind == "lz4":
@@ -147,12 +148,12 @@ def _held(kind: str | None, data: bytes) -> int:
     return int.from_bytes(data[start:start + length], "little") + (256 if length == 2 else 0)
 
 
-def _little_endian(values: np.ndarray) -> np.ndarray:
+def _make_little_endian(values: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(values).astype(values.dtype.newbyteorder("<"), copy=False)
 
 
-def _texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int, ...], name: str) -> np.ndarray:
-    """The values as texts, empty ones outside of the array."""
+def _extract_texts(meta: Mapping[str, Any], values: np.ndarray, place: tuple[int, ...], name: str) -> np.ndarray:
+    """Extract the values as texts, shape (values,) and dtype object; those outside of the array are empty."""
     inside = tuple(slice(0, length - at * chunk) for length, chunk, at in zip(meta["shape"], meta["chunks"], place, strict=True))
     texts = np.full(values.shape, "", dtype=object)
     texts[inside] = values[inside]

@@ -33,23 +33,23 @@ _CHUNK = re.compile(r"\d+(?:[./]\d+)*")
 
 
 class Unknown(ValueError):
-    """Why an array has nothing in Zarr v3 that it could be, in a few words."""
+    """Error: an array has no equivalent in Zarr v3, for a reason in a few words."""
 
 
-def own_files(storage: Storage) -> list[ObjectInfo]:
-    """The files in which groups and arrays say what they are, and `.zmetadata`; none where they cannot be listed."""
+def find_own_files(storage: Storage) -> list[ObjectInfo]:
+    """List the files in which groups and arrays describe themselves, and `.zmetadata`; none where they cannot be listed."""
     if not storage.can_list:
         return []
     return [info for info in storage.iter_files(ZARR) if info.key.rpartition("/")[2] in _OWN or info.key == OLD_ROOT_KEY]
 
 
 def tag_of(infos: list[ObjectInfo]) -> str:
-    """What is another text when one of some files is another one."""
+    """Return a tag of some files: it differs when one of them is another."""
     return hashlib.sha256(repr(sorted((info.key, info.etag) for info in infos)).encode()).hexdigest()
 
 
 def read_own(storage: Storage, infos: list[ObjectInfo]) -> dict[str, Any]:
-    """The content of the groups' and arrays' own files, by their paths in the tree, as `.zmetadata` has them.
+    """Read the groups' and arrays' own files, by their paths in the tree, as `.zmetadata` has them.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def read_own(storage: Storage, infos: list[ObjectInfo]) -> dict[str, Any]:
 
 
 def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
-    """An array as it will be in Zarr v3; one that cannot be is shown as one of bytes."""
+    """Make the Zarr v3 node of an array; one that has no equivalent is shown as an array of bytes."""
     shape_, chunks = _lengths(meta, "shape"), _lengths(meta, "chunks")
     try:
         data_type, codec, fill = _type_of(meta)
@@ -90,8 +90,8 @@ def array_node(meta: Any, attributes: Any) -> dict[str, Any]:
     }
 
 
-def why_unknown(meta: Mapping[str, Any]) -> str | None:
-    """What of an array Zarr v3 does not have; None where it has it all."""
+def explain_unknown(meta: Mapping[str, Any]) -> str | None:
+    """Say what an array has that Zarr v3 does not; None where there is nothing."""
     try:
         _type_of(meta)
     except Unknown as error:
@@ -100,12 +100,12 @@ def why_unknown(meta: Mapping[str, Any]) -> str | None:
 
 
 def is_text(meta: Mapping[str, Any]) -> bool:
-    """Whether an array holds texts in Zarr v3."""
+    """Return whether an array holds texts in Zarr v3."""
     return bool(_type_of(meta)[0] == "string")
 
 
 def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Those of some names of files in an array's folder that are its chunks, with their places."""
+    """Iterate over those files in an array's folder that are its chunks, with their places."""
     lengths, chunks = meta["shape"], meta["chunks"]
     separator = meta.get("dimension_separator", ".")
     for name in filter(_CHUNK.fullmatch, names):
@@ -116,7 +116,7 @@ def iter_chunks(meta: Mapping[str, Any], names: list[str]) -> Iterator[tuple[str
 
 
 def is_old_file(path: str, nodes: Mapping[str, Mapping[str, Any]]) -> bool:
-    """Whether a file of the tree is of the old layout of some groups and arrays."""
+    """Return whether a file of the tree belongs to the old layout of some groups and arrays."""
     folder, _, name = path.rpartition("/")
     if name in _OWN:
         return not folder or folder in nodes
@@ -133,7 +133,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _lengths(meta: Any, name: str) -> list[int]:
-    values = shape.a_dict(meta, "an array").get(name)
+    values = shape.check_dict(meta, "an array").get(name)
     if not isinstance(values, list) or not all(type(value) is int and value >= (name == "chunks") for value in values):
         raise shape.Malformed(f"the {name} of an array is not a list of numbers")
     if len(values) != len(meta.get("shape") or ()):
@@ -142,7 +142,7 @@ def _lengths(meta: Any, name: str) -> list[int]:
 
 
 def _type_of(meta: Mapping[str, Any]) -> tuple[Any, dict[str, Any], Any]:
-    """The data type in Zarr v3, the codec that makes bytes of it, and the fill value."""
+    """Return the data type in Zarr v3, the codec that makes bytes of it, and the fill value."""
     found = _DTYPE.fullmatch(meta["dtype"]) if isinstance(meta.get("dtype"), str) else None
     if found is None:
         raise Unknown(f"values of the type {str(meta.get('dtype'))[:60]}")
@@ -176,7 +176,7 @@ def _codecs(told: Any) -> list[Any]:
 
 
 def _is_fill(kind: str, size: int, value: Any) -> bool:
-    """Whether an array of a type can have a fill value, as JSON has it."""
+    """Return whether an array of a type can have a fill value, as JSON has it."""
     if kind in "OU":
         return isinstance(value, str)
     if kind == "S":

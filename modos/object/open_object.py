@@ -1,4 +1,4 @@
-"""An object that is open: its newest root document, and changes to it. What MODO offers stands on this."""
+"""An open object: its newest root document, and changes to it. The parts of MODO stand on this."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from modos.storage.base import Progress
 
 
 class OpenObject(Connection):
-    """An object at an address, which may be yet to be made."""
+    """Object at an address, which may be yet to be made."""
 
     def __init__(self, address: ObjectAddress):
         super().__init__(address)
@@ -27,7 +27,7 @@ class OpenObject(Connection):
 
     @property
     def document(self) -> Document:
-        """The root document as it is now; what takes several looks at it takes it once."""
+        """Root document as it is now; a method that looks at it several times takes it once."""
         return self.newest.get()
 
     @property
@@ -47,7 +47,7 @@ class OpenObject(Connection):
         self.newest.put(transaction.commit(progress))
 
     def create(self, **attributes: Any) -> None:
-        """Make the object, with some metadata; the id is the path's last part and the dates are now where they are not given.
+        """Create the object, with some metadata; by default the id is the path's last part, and the dates are now.
 
         Raises
         ------
@@ -67,7 +67,7 @@ class OpenObject(Connection):
             raise AlreadyExistsError(f"{self.storage.url} exists already and is not empty", "choose another path")
 
     def is_new(self) -> bool:
-        """Whether there is nothing at the address yet.
+        """Return whether there is nothing at the address yet.
 
         Raises
         ------
@@ -85,7 +85,7 @@ class OpenObject(Connection):
         return False
 
     def own_attributes(self, **given: Any) -> dict[str, Any]:
-        """The object's own metadata, complete and valid, of what is given; what is None is not."""
+        """Return the object's own metadata, complete and valid; values that are None are left out."""
         date = now()
         given = {key: value for key, value in given.items() if value is not None}
         given.setdefault("id", self.storage.path.name or self.storage.path.resolve().name)

@@ -1,4 +1,4 @@
-"""Indexes that lie plain beside a sealed file, in the place of sealed ones, as htsget-rs takes them."""
+"""Plain indexes beside an encrypted file, which htsget-rs uses in the place of encrypted ones."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from modos.storage import Storage
 Pairs = tuple[tuple[str, str], ...]  # what is there and what will be
 
 
-def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, Any]) -> Pairs:
-    """Pairs of a file and its indexes with a plain index, where the file is sealed and has no other.
+def add_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, Any]) -> Pairs:
+    """Add a plain index to the pairs of a file and its indexes, where the file is encrypted and has no other index.
 
     Raises
     ------
     DecryptError
-        It had a sealed one, as is recorded.
+        It had an encrypted one, as is recorded.
     """
     (path, target), indexes = pairs[0], pairs[1:]
     if not is_encrypted(path) or indexes:
@@ -32,7 +32,7 @@ def with_plain_indexes(storage: Storage, pairs: Pairs, attributes: Mapping[str, 
     return pairs + found
 
 
-def refuse_plain(storage: Storage, index: str) -> DecryptError:
-    """That nobody knows who made an index."""
+def plain_index_error(storage: Storage, index: str) -> DecryptError:
+    """Make the error for a plain index where the sender has to be known."""
     return DecryptError(f"{storage.url}/{index} is not encrypted: nothing says who made it",
                         "leave the sender out, or remove that index and make another one")

@@ -1,7 +1,7 @@
-"""The record of a change: what it writes and removes, that it is under way, and who cleaned up after it.
+"""The record of a change: what it writes and removes, that it is under way, and whether it was cleaned up.
 
 The record lives at `.modos/<mark>.json`. Its writer renews it now and then.
-Who finds that a change was left first claims the record, on condition that it
+A cleanup of an abandoned change first claims the record, on condition that it
 is as it was read, and only then deletes files. The writer looks at its record
 right before it replaces the root; a change whose record was claimed is not
 committed.
@@ -28,7 +28,7 @@ _SLACK = 2.0  # seconds by which times of files may be coarse
 
 
 class Record:
-    """The record of a change that this process makes.
+    """Record of a change that this process makes.
 
     Parameters
     ----------
@@ -48,13 +48,13 @@ class Record:
         self._lock, self._ended = threading.Lock(), threading.Event()
 
     def begin(self) -> None:
-        """Write it, and renew it from now on."""
+        """Write the record, and renew it from now on."""
         self._content |= {"place": self._storage.identify_place(make=True), "time": time.time()}
         self._tag = self._storage.write(self.key, json.dumps(self._content).encode())
         threading.Thread(target=self._keep_renewing, name="modos-record", daemon=True).start()
 
     def leave(self) -> None:
-        """Put what was written on record once more, for anyone to clean up, after somebody has done so too early."""
+        """Put what was written on record once more, for anyone to clean up, after somebody has cleaned up too early."""
         began = self._content.get("began") or self._storage.now() - (time.monotonic() - self._started)
         mark = ownership.new_mark()
         ownership.release(mark)
@@ -68,7 +68,7 @@ class Record:
             ownership.release(self.mark)
 
     def delete(self) -> None:
-        """Remove it: the change has ended, and nothing of it is left."""
+        """Remove the record: the change has ended, and nothing of it is left."""
         self._ended.set()
         with self._lock:
             self._storage.delete(self.key)
@@ -88,7 +88,7 @@ class Record:
                 self._tag = self._check()  # an answer may have been lost
 
     def check(self) -> None:
-        """Look whether the record is there, unclaimed.
+        """Check that the record is there, unclaimed.
 
         Raises
         ------
@@ -115,7 +115,7 @@ class Record:
 
 @dataclass(frozen=True)
 class Entry:
-    """A change on record, under way or left.
+    """Change on record, under way or left.
 
     Attributes
     ----------
@@ -150,11 +150,11 @@ class Entry:
     tag: str
 
     def covers(self, key: str) -> bool:
-        """Whether it is about a file."""
+        """Return whether the change is about a file."""
         return key in self.files or self._in_folder(key)
 
     def may_delete(self, info: ObjectInfo) -> bool:
-        """Whether a file that belongs to no element was certainly written, or to be removed, by this change.
+        """Return whether a file that belongs to no element was certainly written, or to be removed, by this change.
 
         A file that the change was to write, and that is older, is somebody
         else's. A record from elsewhere proves nothing.
@@ -164,7 +164,7 @@ class Entry:
         return info.key not in self.new or (info.modified is not None and info.modified >= self.began - _SLACK)
 
     def claim(self, storage: Storage, mark: str) -> bool:
-        """Take the change over, to clean up after it; False where somebody else has, or it goes on."""
+        """Claim the change, to clean up after it; False where somebody else has, or it goes on."""
         if not self.tag:
             return False
         data = json.dumps(self.content | {"began": self.began, "claimed": mark}).encode()
@@ -179,7 +179,7 @@ class Entry:
 
 
 def entries(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> list[Entry]:
-    """The changes on record."""
+    """List the changes on record."""
     infos = [info for info in storage.iter_files(FOLDER) if "/" not in info.key.removeprefix(f"{FOLDER}/")]
     if not infos:
         return []
@@ -211,7 +211,7 @@ def _read_entry(storage: Storage, info: ObjectInfo, now: float, here: str, limit
 
 
 def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], str]:
-    """What a record says, nothing where it is none; and its tag."""
+    """Read a record and its tag; the content is empty where it is no record."""
     if info.size > _MAX_RECORD:
         return {}, ""
     data, tag = storage.read(info.key)
@@ -223,6 +223,6 @@ def _read_content(storage: Storage, info: ObjectInfo) -> tuple[dict[str, Any], s
 
 
 def _is_of_one_object(key: str) -> bool:
-    """Whether a change of an object may write a key: it is no record, and not of another object below it."""
+    """Return whether a change of an object may write a key: it is no record, and not of another object below it."""
     parts = check_key(key).split("/")
     return FOLDER not in parts and ZARR not in parts[1:]

@@ -1,4 +1,4 @@
-"""Which reference was a file made with? Its header is compared with their contigs: by name, length and MD5."""
+"""Search for the reference that a file was made with: its header is compared with contigs by name, length and MD5."""
 
 from __future__ import annotations
 
@@ -23,32 +23,32 @@ _LINE = 1 << 20
 
 
 class HeaderSequence(Protocol):
-    """A sequence of a header."""
+    """Sequence of a header."""
 
     @property
     def name(self) -> str:
-        """What it is called."""
+        """Its name."""
 
     @property
     def md5(self) -> str | None:
-        """Of its bases, where the header has it."""
+        """MD5 of its bases, where the header has it."""
 
     @property
     def length(self) -> int | None:
-        """In bases, where the header has it."""
+        """Length in bases, where the header has it."""
 
 
 @dataclass(frozen=True)
 class NamedSequence:
-    """A sequence of which a file has the name alone."""
+    """Sequence of which a file has the name alone."""
 
     name: str
     md5: None = None
     length: None = None
 
 
-def names_in(path: str | Path) -> list[NamedSequence]:
-    """The sequences that the lines of a GFF3 or BED file are about, plain or gzipped."""
+def read_names(path: str | Path) -> list[NamedSequence]:
+    """Read the names of the sequences in the lines of a GFF3 or BED file, plain or gzipped."""
     names: dict[bytes, None] = {}
     with open_given(path) as file:
         try:
@@ -72,7 +72,7 @@ def _lines(file: Any, path: str | Path) -> Iterator[bytes]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A reference that a file may have been made with.
+    """Reference that a file may have been made with.
 
     Parameters
     ----------
@@ -87,7 +87,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Fit:
-    """Whether a file may have been made with a reference: by what, or why not."""
+    """Result of a comparison: by what a reference fits a file, or why it does not."""
 
     id: str
     is_given: bool
@@ -101,8 +101,8 @@ class Fit:
         return f"{_BY[self.rank or 0]} of {self.count:,} contig{'' if self.count == 1 else 's'}"
 
 
-def best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
-    """The references that a header fits best, and those that it does not fit.
+def find_best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidate]) -> tuple[list[Fit], list[Fit]]:
+    """Find the references that a header fits best, and those that it does not fit.
 
     A name alone is enough for a reference that was given, and for no other.
     """
@@ -112,8 +112,8 @@ def best_fits(sequences: Sequence[HeaderSequence], candidates: Iterable[Candidat
     return [fit for fit in fitting if fit.rank == best], [fit for fit in fits if fit not in fitting]
 
 
-def with_recorded(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
-    """The contigs of a reference, with the MD5 that its sequences in an object have where it has none itself."""
+def add_recorded_md5s(contigs: Iterable[StoredContig], recorded: Iterable[Mapping[str, Any]]) -> Iterator[StoredContig]:
+    """Complete the contigs of a reference with MD5s of its sequences in an object, where they have none themselves."""
     md5s: dict[str, set[str]] = {}
     for sequence in recorded:
         if sequence.get("name") and sequence.get("sequence_md5"):

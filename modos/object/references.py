@@ -1,4 +1,4 @@
-"""The references of an object: in its own FASTA, or in a reference store that they name."""
+"""References of an object: in its own FASTA, or in a reference store that they name."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SHOWN = 5  # contigs that a message names
 
 
 def reference_of_object(storage: Storage, metadata: Metadata, name: str | None, endpoint: str | None = None) -> Reference:
-    """A reference of an object, or of the user's store, to be asked for its bases.
+    """Open a reference of an object, or of the user's store, to ask for its bases.
 
     Parameters
     ----------
@@ -76,14 +76,14 @@ def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
 
 
 def _digests_of(metadata: Metadata, attributes: Mapping[str, Any]) -> dict[str, Digests]:
-    """What is known of the sequences of a reference, by name."""
+    """Return what is known of the sequences of a reference, by name."""
     sequences = [metadata[link] for link in attributes.get("has_sequence", ()) if link in metadata]
     return {s["name"]: Digests(s["sequence_md5"], s["refget_digest"]) for s in sequences
             if s.get("name") and s.get("sequence_md5") and s.get("refget_digest")}
 
 
-def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
-    """The sequences of a reference: as its store has them, or as its FASTA is; none where it has neither.
+def find_new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str | None = None) -> tuple[StoredContig, ...]:
+    """Find the sequences of a reference: as its store has them, or as its FASTA does; none where it has neither.
 
     A FASTA is read only where its sequences are not known yet.
     """
@@ -99,7 +99,7 @@ def new_sequences(storage: Storage, metadata: Metadata, id: str, endpoint: str |
 
 
 def index_references(storage: Storage, metadata: Metadata) -> None:
-    """Write the .fai of each plain FASTA that has none; of one that cannot have any it is told why."""
+    """Write the .fai of each plain FASTA that has none; where that cannot be, a warning says why."""
     for id, attributes in metadata.items():
         path = attributes.get("data_path")
         if not id.startswith("reference/") or not path or is_array_path(path) or is_encrypted(path) or is_compressed(path):
@@ -116,7 +116,7 @@ def index_references(storage: Storage, metadata: Metadata) -> None:
 
 
 def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None = None) -> Iterator[tuple[str, str, bool]]:
-    """The alignments whose contigs are not those of their reference: id, what is wrong, and whether it is certain.
+    """Find alignments whose contigs are not those of their reference: id, what is wrong, and whether it is certain.
 
     The M5 tags of the header are compared, contig by contig; no record is
     decoded.
@@ -130,7 +130,7 @@ def iter_mismatches(storage: Storage, metadata: Metadata, endpoint: str | None =
         for link in links:
             try:
                 known = _known_md5s(metadata, metadata[link], endpoint)
-                wrong = _differing(storage, path, known) if known else []
+                wrong = _find_differing(storage, path, known) if known else []
             except ModosError as error:
                 yield id, f"cannot be compared with {link}: {error.message}", False
                 continue
@@ -150,7 +150,7 @@ def _known_md5s(metadata: Metadata, reference: Mapping[str, Any], endpoint: str 
     return found
 
 
-def _differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
+def _find_differing(storage: Storage, path: str, known: Mapping[str, set[str]]) -> list[str]:
     lines = header_lines(GenomicFile(StorageSource(storage, path)).header, "SQ", path)
     return [f"{line['SN']} (M5 {line['M5']}, not {' or '.join(sorted(known[line['SN']]))})" if line["SN"] in known else f"{line['SN']} (unknown)"
             for line in lines if "SN" in line and _MD5.fullmatch(line.get("M5", "")) and line["M5"] not in known.get(line["SN"], ())]

@@ -1,4 +1,4 @@
-"""Arguments by the names that sdsc-ordes modos has for them."""
+"""Arguments under the names that sdsc-ordes modos has for them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from modos.errors import AlreadyExistsError, InvalidInputError
 Call = TypeVar("Call", bound=Callable[..., Any])
 
 
-def also_called(**names: str) -> Callable[[Call], Call]:
-    """Have a call take arguments by other names: `target_path="target"`; `s3_endpoint` is the service `s3`."""
+def take_other_names(**names: str) -> Callable[[Call], Call]:
+    """Decorate a call to take arguments by other names: `target_path="target"`; `s3_endpoint` is the service `s3`."""
 
     def decorate(call: Call) -> Call:
         @wraps(call)
-        def taking(*given: Any, **named: Any) -> Any:
+        def call_renamed(*given: Any, **named: Any) -> Any:
             for other, name in names.items():
                 if other not in named:
                     continue
@@ -28,14 +28,14 @@ def also_called(**names: str) -> Callable[[Call], Call]:
                     named[name] = {"s3": str(value)} if name == "services" else value
             return call(*given, **named)
 
-        taking.other_names = tuple(names)  # type: ignore[attr-defined]
-        return taking  # type: ignore[return-value]
+        call_renamed.other_names = tuple(names)  # type: ignore[attr-defined]
+        return call_renamed  # type: ignore[return-value]
 
     return decorate
 
 
 def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
-    """Refuse metadata for a new object where there is one already that has others.
+    """Refuse metadata for a new object where there is an object with others.
 
     Raises
     ------
@@ -51,5 +51,5 @@ def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> 
 
 
 def _comparable(value: Any) -> Any:
-    """A day is its midnight, as which sdsc-ordes modos writes it."""
+    """Return a value to compare: a day is its midnight, as sdsc-ordes modos writes it."""
     return sorted(value) if isinstance(value, list) else value.removesuffix("T00:00:00") if isinstance(value, str) else value

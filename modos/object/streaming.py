@@ -1,4 +1,4 @@
-"""The files of an object, to be streamed."""
+"""Streams of the data files of an object."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class GenomicFiles:
-    """The data files of an object, to be streamed."""
+    """Data files of an object, to be streamed."""
 
     def __init__(self, open_object: OpenObject):
         self._object = open_object
@@ -36,7 +36,7 @@ class GenomicFiles:
                         reference_filename: str | Path | None = None, samples: Iterable[str] | None = None,
                         secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
                         sender_pubkey: PublicKeys | None = None) -> Iterator[Any]:
-        """The records of a file that overlap some regions, each once, and no others.
+        """Stream the records of a file that overlap some regions, each once, and no others.
 
         They are read over htsget where the endpoint has it, else straight
         from the storage, and never through a file of this machine.
@@ -59,8 +59,8 @@ class GenomicFiles:
         passphrase
             Of the secret key; `C4GH_PASSPHRASE` where it is None.
         sender_pubkey
-            Public keys, or their files, of whom one must have encrypted it;
-            anybody may where it is None.
+            Public keys, or their files, of allowed senders, of whom one must
+            have encrypted it; None allows anybody.
 
         Returns
         -------
@@ -80,14 +80,14 @@ class GenomicFiles:
     def count(self, file_path: str | PurePath, region: RegionsLike = None,
               secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
               sender_pubkey: PublicKeys | None = None) -> int:
-        """How many records of a file overlap some regions, or are in all of it."""
+        """Count the records of a file that overlap some regions, or all of its records."""
         return self.file(file_path, secret_key=secret_key, passphrase=passphrase, sender_pubkey=sender_pubkey).count(region)
 
     def coverage(self, file_path: str | PurePath, region: RegionLike, bins: int | None = None,
                  reference_filename: str | Path | None = None,
                  secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
                  sender_pubkey: PublicKeys | None = None) -> np.ndarray:
-        """The depth of reads over a region: the mean of each of some bins, or that of each base.
+        """Compute the depth of reads over a region: means of bins, float64 (bins,), or that of each base, int64 (bases,).
 
         See `modos.genomics.GenomicFile.coverage`.
         """
@@ -97,7 +97,7 @@ class GenomicFiles:
     def file(self, file_path: str | PurePath, reference_filename: str | Path | None = None, *,
              secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None,
              sender_pubkey: PublicKeys | None = None, hints: Query = Query(), workers: int = WORKERS) -> GenomicFile:
-        """A data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.genomic_file`.
+        """Open a data file, to be streamed in the ways a GenomicFile offers; see `modos.object.finding.open_genomic_file`.
 
         With a passphrase it is not pickled, as that would be in the pickle.
         """
@@ -111,9 +111,10 @@ class GenomicFiles:
         if secret_key is not None and passphrase is not None and is_encrypted(key):
             secret_key = as_secret_key(secret_key, passphrase)
         services = self._object.services if self._object.storage.is_remote else None
-        planner = self._planner_with(secret_key, senders) if is_encrypted(key) else self._planner
-        file = finding.genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
-                                    workers=workers, endpoint=self._object.address.endpoint, confirm=_Unchanged(self._object, document, key).confirm)
+        planner = self._make_planner(secret_key, senders) if is_encrypted(key) else self._planner
+        file = finding.open_genomic_file(self._object.storage, planner, services, metadata, key, reference_filename, hints=hints,
+                                         workers=workers, endpoint=self._object.address.endpoint,
+                                         confirm=_Unchanged(self._object, document, key).confirm)
         file.reopen = partial(_reopen, self._object.address, key, reference_filename, secret_key=secret_key, hints=hints, workers=workers,
                               sender_pubkey=senders)
         return file
@@ -126,8 +127,8 @@ class GenomicFiles:
     def _opened(self) -> dict[tuple[SecretKey, tuple[PublicKey, ...] | None], Planner]:
         return {}
 
-    def _planner_with(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
-        """The planner over what a key opens."""
+    def _make_planner(self, secret_key: SecretKey | str | Path | None, senders: tuple[PublicKey, ...] | None) -> Planner:
+        """Return the planner over what a key opens."""
         if secret_key is None:
             return self._planner
         from modos.encryption.recorded import find_record
@@ -140,11 +141,11 @@ class GenomicFiles:
         return self._opened[key]
 
     def find_file(self, file_path: str | PurePath) -> str:
-        """The key of a data file, given as within the object or as listed; NotFoundError for any other."""
+        """Find the key of a data file, given as within the object or as listed; NotFoundError for any other."""
         return finding.find_file(self._object.storage, self._object.metadata, str(file_path))
 
     def view(self, element: str) -> ElementView:
-        """An element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
+        """Return an element: its attributes, and the records of its file; NotFoundError (a KeyError) where there is none.
 
         ::
 
@@ -156,18 +157,18 @@ class GenomicFiles:
         return ElementView(element_id, document.element(element_id), partial(self._file_of, document))
 
     def _file_of(self, document: Document, key: str) -> GenomicFile:
-        """The file that was at a key of a document; ConflictError where it is another, or gone."""
+        """Open the file that was at a key of a document; ConflictError where it is another, or gone."""
         _Unchanged(self._object, document, key).confirm()
         return self.file(key)
 
 
 def _reopen(address: ObjectAddress, key: str, *given: Any, **options: Any) -> GenomicFile:
-    """The file again, in another process."""
+    """Open the file again, in another process."""
     return GenomicFiles(OpenObject(address)).file(key, *given, **options)
 
 
 class _Unchanged:
-    """Knows whether a file of an object is still the one that a document tells of."""
+    """Check that a file of an object is still the one that a document tells of."""
 
     def __init__(self, open_object: OpenObject, document: Document, key: str):
         self._object = open_object
@@ -175,18 +176,18 @@ class _Unchanged:
         self._key = key
 
     def confirm(self) -> None:
-        """Raise ConflictError where it is not, by the newest document."""
+        """Raise ConflictError where it is another, by the newest document."""
         newest = self._object.document
         if newest is self._document:
             return
-        if _recorded(newest, self._key) != _recorded(self._document, self._key):
+        if _describe_content(newest, self._key) != _describe_content(self._document, self._key):
             raise ConflictError(f"{self._object.storage.url}/{self._key} was changed or removed by somebody else since it was opened",
                                 "open it again")
         self._document = newest
 
 
-def _recorded(document: Document, key: str) -> tuple[Any, ...] | None:
-    """What a document says of the content of the file at a key; None where there is none."""
+def _describe_content(document: Document, key: str) -> tuple[Any, ...] | None:
+    """Return what a document says of the content of the file at a key; None where there is none."""
     element_id = document.data_paths().get(key)
     if element_id is None:
         return None

@@ -67,6 +67,7 @@ class StagedArrays:
     replaces: bool = False
 
     def keys(self) -> list[str]:
+        """List the keys of single files: none."""
         return []
 
     def __post_init__(self) -> None:
@@ -75,12 +76,15 @@ class StagedArrays:
         self._names = Names(self.change.element_id)
 
     def folders(self) -> list[str]:
+        """List the folders of the new arrays."""
         return self._names.folders()
 
-    def expected(self, storage: Storage) -> int | None:
+    def measure(self, storage: Storage) -> int | None:
+        """Return None: how many bytes will be written is not known before."""
         return None
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write the arrays; returns what the element says of them."""
         from modos.tracks.arrays import describe_arrays
 
         specs = self.write(self._names, storage, written, progress)
@@ -143,7 +147,7 @@ class TrackChanges:
         if element_id in self._view:
             change: Add | Update = Update(element_id, dict(attributes or {}), self._view.element(element_id))
         else:
-            change = Add(element_id, self._prepared(element_id, "ReferenceGenome", attributes))
+            change = Add(element_id, self._prepare(element_id, "ReferenceGenome", attributes))
 
         def write(names: Names, storage: Storage, written: list[str], progress: Progress | None) -> list[ArraySpec]:
             return write_sequence(storage, contigs, names, sequence(progress), written) if sequence else []
@@ -191,7 +195,7 @@ class TrackChanges:
         genome_id = find_genome(self._view, genome)
         element_id = self._free_id(name)
         given = dict(attributes or {}) | {"name": name, "has_reference": [genome_id]}
-        change = Add(element_id, self._prepared(element_id, "Array", given))
+        change = Add(element_id, self._prepare(element_id, "Array", given))
         self._load(change, name, genome_id, source, {}, mask=mask, keep=keep, strict=strict, clip=clip)
         if part_of:
             self.transaction.link(part_of, element_id)
@@ -200,7 +204,7 @@ class TrackChanges:
     def replace(self, name: str, source: Source, *, mask: str | None = None, keep: str | None = None,
                 strict: bool = False, clip: bool = False) -> str:
         """Give a track other data, for `add`'s parameters; its name and links stay. Returns its id."""
-        element_id, genome_id, arrays = self._known(name)
+        element_id, genome_id, arrays = self._find_track(name)
         change = Update(element_id, {}, self._view.element(element_id))
         self._load(change, name, genome_id, source, arrays, mask=mask, keep=keep, strict=strict, clip=clip)
         return element_id
@@ -219,7 +223,7 @@ class TrackChanges:
 
     def mask(self, name: str, where: str | Path | MaskFile | Condition | Spans | None = None, *, scores: Condition | None = None,
              hard: bool = False) -> str:
-        """Have a track count as having no value in places, until `unmask`.
+        """Mask places of a track, which have no value then, until `unmask`.
 
         Parameters
         ----------
@@ -240,8 +244,8 @@ class TrackChanges:
             if not isinstance(where, (str, Path)):
                 raise InvalidInputError("scores are those of a mask file, and none is given", "give its path")
             where = MaskFile(where, scores)
-        element_id, genome_id, arrays = self._known(name)
-        track = self._opened(element_id, genome_id)
+        element_id, genome_id, arrays = self._find_track(name)
+        track = self._open(element_id, genome_id)
         if where is None and not (hard and track.is_masked):
             raise InvalidInputError("nothing says what is to be masked", "give a file of places or a condition")
         spans = NOTHING if where is None else masking.spans_of(track, where)
@@ -255,8 +259,8 @@ class TrackChanges:
         """Let a track have all of its values again."""
         from modos.tracks.mask_files import NOTHING
 
-        element_id, genome_id, arrays = self._known(name)
-        track = self._opened(element_id, genome_id)
+        element_id, genome_id, arrays = self._find_track(name)
+        track = self._open(element_id, genome_id)
         if not track.is_masked:
             raise InvalidInputError(f"the track {name} has no mask")
         self._set_mask(element_id, arrays, track, NOTHING)
@@ -273,8 +277,8 @@ class TrackChanges:
         from modos.tracks import masking
 
         if name not in self._patches:
-            element_id, genome_id, arrays = self._known(name)
-            track = self._opened(element_id, genome_id)
+            element_id, genome_id, arrays = self._find_track(name)
+            track = self._open(element_id, genome_id)
             patches: list[Patch] = []
             if track.is_masked:
                 raise InvalidInputError(f"the track {name} has a mask", "take it off first (`modos track unmask`)")
@@ -286,13 +290,13 @@ class TrackChanges:
         return track.element_id
 
     def names(self, genome: str | None = None) -> list[str]:
-        """Names of the tracks as they would be after the commit; of one genome or of all."""
+        """List the tracks as they would be after the commit; of one genome or of all."""
         from modos.object.tracks import find_genome, tracks_of
 
         return list(tracks_of(self._view, find_genome(self._view, genome) if genome else None))
 
     def _find(self, name: str) -> str:
-        """The element that is a track."""
+        """Find the element that is a track."""
         from modos.object.tracks import find_track, tracks_of
 
         if name not in tracks_of(self._view) and any(
@@ -300,26 +304,26 @@ class TrackChanges:
             raise InvalidInputError(f"the track {name} is changed twice in one transaction", "make the changes one after another")
         return find_track(self._view, name)
 
-    def _known(self, name: str) -> tuple[str, str, dict[str, str]]:
-        """A track's element, its genome, and its arrays."""
-        from modos.object.tracks import arrays_below, find_genome, genome_ids
+    def _find_track(self, name: str) -> tuple[str, str, dict[str, str]]:
+        """Find a track's element, its genome, and its arrays."""
+        from modos.object.tracks import find_arrays, find_genome, genome_ids
 
         element_id = self._find(name)
         known = set(genome_ids(self._view))
         links = [link for link in self._view.element(element_id).get("has_reference", ()) if link in known]
-        return element_id, find_genome(self._view, links[0] if links else None), arrays_below(self._view, element_id)
+        return element_id, find_genome(self._view, links[0] if links else None), find_arrays(self._view, element_id)
 
-    def opened(self, name: str) -> StoredTrack:
-        """A track as it was before the transaction."""
-        element_id, genome_id, _ = self._known(name)
-        return self._opened(element_id, genome_id)
+    def open_track(self, name: str) -> StoredTrack:
+        """Open a track as it was before the transaction."""
+        element_id, genome_id, _ = self._find_track(name)
+        return self._open(element_id, genome_id)
 
-    def _opened(self, element_id: str, genome_id: str) -> StoredTrack:
-        from modos.object.tracks import arrays_below, contigs_of, open_track
+    def _open(self, element_id: str, genome_id: str) -> StoredTrack:
+        from modos.object.tracks import contigs_of, find_arrays, open_track
         from modos.tracks.sharded import Reader
 
         start = self.transaction.start
-        return open_track(Reader(self.transaction.storage, _CACHE), start.nodes, arrays_below(start, element_id),
+        return open_track(Reader(self.transaction.storage, _CACHE), start.nodes, find_arrays(start, element_id),
                           element_id, element_id, contigs_of(start, genome_id))
 
     def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
@@ -365,14 +369,14 @@ class TrackChanges:
         self.transaction.set_arrays(change, replaced, StagedArrays(change, replaced, write, self._order(arrays), {data: self._view.nodes[data]}))
 
     def _order(self, arrays: Mapping[str, str]) -> int:
-        """The place of a track: that of its arrays, or the next one."""
+        """Return the place of a track among the others: that of its arrays, or the next one."""
         if arrays:
             return max(int(self._view.nodes[path]["attributes"].get("order", 0)) for path in arrays.values())
         known = [node.get("attributes", {}).get("order", 0) for node in self._view.nodes.values()]
         self._added += 1
         return max(known, default=0) + self._added
 
-    def _prepared(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _prepare(self, element_id: str, class_name: str, attributes: Mapping[str, Any] | None) -> dict[str, Any]:
         given = dict(attributes or {}) | {"@type": class_name, "data_path": f"{ZARR}/{element_id}", "data_format": "Zarr"}
         given.pop("id", None)
         prepared = model.normalise(model.to_attributes(given))

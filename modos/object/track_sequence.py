@@ -1,4 +1,4 @@
-"""The sequence of a genome, brought into an object; and the contigs that go with it."""
+"""Sequence of a genome, brought into an object; and the contigs that go with it."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
                    reference: str | None, report: str | Path | None, style: str,
                    table: str | Path | None, folder: Path,
                    progress: Progress | None = None) -> tuple[Contigs, list[Name]]:
-    """The contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
+    """Determine the contigs that files describe, and the FASTA files with their sequence; see `MODO.add_genome`.
 
     A FASTA is read twice: what comes through a pipe is copied into `folder`,
     and a FASTA of the object that is far away is fetched into it.
     """
-    named_fasta, agp_paths, size_paths = (expand_paths(_listed(paths)) for paths in (fasta, agp, sizes))
+    named_fasta, agp_paths, size_paths = (expand_paths(_list_paths(paths)) for paths in (fasta, agp, sizes))
     if reference is not None:
         named_fasta.append(_fasta_of(storage, document, reference, folder, progress))
     if sum(map(bool, (named_fasta, agp_paths, size_paths))) != 1:
@@ -53,7 +53,7 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
     return contigs, fasta_paths
 
 
-def _listed(paths: Paths) -> list[str | Path]:
+def _list_paths(paths: Paths) -> list[str | Path]:
     return [paths] if isinstance(paths, (str, Path)) else list(paths or ())
 
 

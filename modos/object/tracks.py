@@ -1,4 +1,4 @@
-"""The genomes of an object, and their tracks, as its root document has them."""
+"""Genomes of an object, and their tracks, as its root document has them."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ _CACHE = 160 << 20  # bytes of chunks that are kept
 
 
 def genome_ids(document: Document) -> list[str]:
-    """The references that have contigs."""
+    """List the references that have contigs."""
     return [path.removesuffix(f"/{GENOME}") for path in document.nodes if path.endswith(f"/{GENOME}")
             and path.startswith("reference/") and path.count("/") == 2]
 
 
 def find_genome(document: Document, genome: str | None = None) -> str:
-    """The reference that is meant: the only one with contigs where none is named.
+    """Find a genome by its name; the only reference with contigs where none is named.
 
     Raises
     ------
@@ -56,12 +56,12 @@ def find_genome(document: Document, genome: str | None = None) -> str:
 
 
 def contigs_of(document: Document, genome_id: str) -> Contigs:
-    """The contigs of a genome."""
+    """Return the contigs of a genome."""
     return Contigs.from_attributes(document.nodes[f"{genome_id}/{GENOME}"].get("attributes", {}))
 
 
-def arrays_below(document: Document, element_id: str) -> dict[str, str]:
-    """Paths of the arrays of an element, by what each is: `values-1a2b` is `values`."""
+def find_arrays(document: Document, element_id: str) -> dict[str, str]:
+    """Find the paths of the arrays of an element, by what each is: `values-1a2b` is `values`."""
     return _arrays(document).get(element_id, {})
 
 
@@ -75,7 +75,7 @@ def _arrays(document: Document) -> dict[str, dict[str, str]]:
 
 
 def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str]:
-    """Ids of the elements that are tracks, by the tracks' names, in their order; of one genome or of all."""
+    """Return the ids of the elements that are tracks, by the tracks' names, in their order; of one genome or of all."""
     found = {}
 
     def place(item: tuple[str, dict[str, str]]) -> tuple[int, str]:
@@ -96,7 +96,7 @@ def tracks_of(document: Document, genome_id: str | None = None) -> dict[str, str
 
 
 def find_track(document: Document, name: str) -> str:
-    """The element that is a track, given its name, or its id; NotFoundError where there is none."""
+    """Find the element that is a track, given its name or its id; NotFoundError where there is none."""
     known = tracks_of(document)
     if name in known:
         return known[name]
@@ -111,7 +111,7 @@ def find_track(document: Document, name: str) -> str:
 
 def open_track(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str], name: str, element_id: str,
                contigs: Contigs) -> StoredTrack:
-    """A track of an object; IntegrityError where its arrays do not fit its genome."""
+    """Open a track of an object; IntegrityError where its arrays do not fit its genome."""
     def array(role: str) -> ShardedArray | None:
         path = arrays.get(role)
         return ShardedArray(reader, ArraySpec.from_node(path, nodes[path])) if path else None
@@ -134,7 +134,7 @@ def _open_any(reader: Reader, nodes: Mapping[str, Any], arrays: Mapping[str, str
 
 
 def find_misfits(storage: Storage, document: Document) -> Iterator[tuple[str, str]]:
-    """The genomes and tracks whose contigs or arrays cannot be theirs: element, and what is wrong."""
+    """Find the genomes and tracks whose contigs or arrays cannot be theirs: element, and what is wrong."""
     arrays, reader = _arrays(document), Reader(storage, 0)
     for genome_id in genome_ids(document):
         try:
@@ -159,7 +159,7 @@ def _open_sequence(reader: Reader, document: Document, path: str | None, genome_
 
 def open_genome(storage: Storage, document: Document | None = None, genome: str | None = None, write: Write | None = None,
                 reopen: Callable[[], Genome] | None = None, tracks: Iterable[str] | None = None) -> Genome:
-    """A genome of an object with its tracks; a track that does not fit it is told of, and an error when it is read.
+    """Open a genome of an object with its tracks; a track that does not fit is a warning here, and an error when it is read.
 
     Parameters
     ----------

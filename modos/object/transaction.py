@@ -53,32 +53,32 @@ _WORKERS = 4  # files that are copied at once
 
 
 def now() -> str:
-    """The time as metadata has it: UTC, ISO 8601, to the second."""
+    """Return the time as metadata have it: UTC, ISO 8601, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 class Staged(Protocol):
-    """A file that becomes an element's data, at a key that is free."""
+    """File that becomes an element's data, at a key that is free."""
 
     @property
     def change(self) -> Add | Update:
-        """Of what the element says."""
+        """Change of what the element says."""
 
     @property
     def replaces(self) -> bool:
-        """Whether the file that the element had goes."""
+        """Return whether the file that the element had is removed."""
 
     def keys(self) -> list[str]:
-        """The keys that will be written."""
+        """List the keys that will be written."""
 
     def folders(self) -> list[str]:
-        """The folders of arrays that will be written."""
+        """List the folders of arrays that will be written."""
 
-    def expected(self, storage: Storage) -> int | None:
-        """How many bytes of progress `stage` makes; None where that is not known before."""
+    def measure(self, storage: Storage) -> int | None:
+        """Return the bytes of progress that `stage` makes; None where that is not known before."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
-        """Write them, and append each to `written` when it is there; returns what the element says of them."""
+        """Write the files, and append the key of each to `written` once it is there; returns what the element says of them."""
 
 
 @dataclass
@@ -94,7 +94,7 @@ class Transaction:
     start
         Its document as it is now; one without a tag makes a new object.
     secret
-        Opens sealed files that are added, to seal their indexes with.
+        Decrypts encrypted files that are added, to encrypt their plain indexes for the same recipients.
     """
 
     storage: Storage
@@ -146,14 +146,14 @@ class Transaction:
                        part_of: str | None = None, plain: bool = False) -> str:
         """Change slots of an element, or of the object by its own id; returns the id. See `MODO.update_element`."""
         given = dict(new) if isinstance(new, Mapping) else model.to_attributes(new)
-        element_id = self._with_sound_id(self.view.find(element_id), given)
+        element_id = self._mend_id(self.view.find(element_id), given)
         base = self.view.element(element_id)
-        changes = incoming.refuse_by_hand(element_id, self._settled(element_id, given, base), base)
+        changes = incoming.refuse_by_hand(element_id, self._settle(element_id, given, base), base)
         source = Path(source_file) if source_file is not None else None
         target = changes.get("data_path")
         if target and target != base.get("data_path"):
             check_data_path(element_id, target)
-        sealing = source is not None and not plain and incoming.is_to_be_sealed(source, base)
+        sealing = source is not None and not plain and incoming.needs_encryption(source, base)
         move = None
         if source is not None:
             source = self._settle_source(source, base, changes, sealing)
@@ -174,7 +174,7 @@ class Transaction:
         if part_of:
             self._links.append((part_of, element_id))
         if source is not None:
-            (self._bring_sealed if sealing else self._bring)(source, changes["data_path"], change)
+            (self._bring_encrypted if sealing else self._bring)(source, changes["data_path"], change)
         elif move is not None:
             self._files.append(moving.MovedFile(change, move))
         return element_id
@@ -193,7 +193,7 @@ class Transaction:
         return element_id
 
     def convert_file(self, element_id: str, changes: dict[str, Any], convert: Callable[[Update], Staged]) -> None:
-        """Have an element's file made into another one.
+        """Replace an element's file by one that is made from it.
 
         Parameters
         ----------
@@ -207,7 +207,7 @@ class Transaction:
         self._files.append(convert(change))
 
     def set_arrays(self, change: Add | Update, arrays: SetArrays, staged: Staged) -> None:
-        """Have an element's arrays written, with a change of what the element says.
+        """Write arrays of an element, with a change of what the element says.
 
         Raises
         ------
@@ -222,7 +222,7 @@ class Transaction:
 
     @property
     def staged(self) -> list[Staged]:
-        """The files and arrays that are to be written."""
+        """Files and arrays that are to be written."""
         return list(self._files)
 
     def link(self, parent: str, child: str) -> None:
@@ -230,7 +230,7 @@ class Transaction:
         self._links.append((parent, child))
 
     def preview(self) -> Document:
-        """The object as it will be; raises what `commit` would for what can be known now."""
+        """Return the object as it will be; raises what `commit` would for what can be known now."""
         document = self.start.copy()
         self._apply(document)
         return document
@@ -262,13 +262,13 @@ class Transaction:
         return document
 
     def _commit(self, result: Document, progress: Progress | None) -> Document:
-        superfluous = self._superfluous(result)
+        superfluous = self._find_superfluous(result)
         new = [key for file in self._files for key in file.keys()]
         new_folders = [folder for file in self._files for folder in file.folders()]
         old_folders = self.start.array_folders() - result.array_folders()
         if new or superfluous or new_folders or old_folders:
             journal.recover(self.storage)
-        with journal.recorded(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
+        with journal.keep_record(self.storage, new, superfluous, new_folders=new_folders, old_folders=old_folders) as change:
             self._stage(change.written, progress)
 
             def check(document: Document) -> None:
@@ -281,8 +281,8 @@ class Transaction:
             change.check_created()
             return document
 
-    def _superfluous(self, result: Document) -> set[str]:
-        """Files of elements that are removed or get another file, unless another element has them."""
+    def _find_superfluous(self, result: Document) -> set[str]:
+        """Find files of elements that are removed or get another file, unless another element has them."""
         replaced = {file.change.element_id for file in self._files if file.replaces}
         dropped = {source for file in self._files if isinstance(file, moving.MovedFile) for source, _ in file.pairs}
         for change in self._changes:
@@ -317,13 +317,13 @@ class Transaction:
         transfer.check_source(source, key)
         self._replace(incoming.NewFile(source, key, transfer.plan_indexes(source, key, self.secret), change, secret=self.secret))
 
-    def _bring_sealed(self, source: Path, key: str, change: Update) -> None:
+    def _bring_encrypted(self, source: Path, key: str, change: Update) -> None:
         _check_endings(source, key)
         transfer.check_source(source, plain_name(key))
-        self._replace(incoming.plan_sealed(source, key, change))
+        self._replace(incoming.plan_encrypted(source, key, change))
 
     def _replace(self, staged: Staged) -> None:
-        """Have a file written, and no other one of its element."""
+        """Stage a file for an element, and none but this."""
         self._files = [file for file in self._files if file.change.element_id != staged.change.element_id]
         self._files.append(staged)
 
@@ -331,7 +331,7 @@ class Transaction:
         def stage(file: Staged) -> None:
             file.change.attributes |= file.stage(self.storage, written, progress)
 
-        amounts = [file.expected(self.storage) for file in self._files] if progress else []
+        amounts = [file.measure(self.storage) for file in self._files] if progress else []
         known = [amount for amount in amounts if amount is not None]
         if len(known) == len(amounts):
             expect(progress, sum(known))
@@ -350,8 +350,8 @@ class Transaction:
                 pool.shutdown(cancel_futures=True)
                 raise
 
-    def _with_sound_id(self, element_id: str, given: Mapping[str, Any]) -> str:
-        """The id of an element after one that could not be given, and is in an older object, was changed to what is given."""
+    def _mend_id(self, element_id: str, given: Mapping[str, Any]) -> str:
+        """Change an id of an older object that could not be given today to the one given; returns the element's id."""
         new_id = given.get("id")
         if new_id is None or is_plain(element_id) or str(new_id) in (element_id, element_id.partition("/")[2]):
             return element_id
@@ -360,8 +360,8 @@ class Transaction:
         self._make(Rename(sound, element_id, self.view.element(element_id)))
         return sound
 
-    def _settled(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-        """The changed slots in full form; those to be unset as None."""
+    def _settle(self, element_id: str, given: dict[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the changed slots in full form; those to be unset as None."""
         class_name = str(given.get("@type") or base["@type"])
         if model.group_of(class_name) != model.group_of(base["@type"]):
             raise SchemaError(f"{element_id}: cannot become a {class_name}", path=f"{element_id}.@type",
@@ -389,7 +389,7 @@ class Transaction:
         return source
 
     def _settle_path(self, element_id: str, base: Mapping[str, Any], changes: dict[str, Any]) -> tuple[tuple[str, str], ...] | None:
-        """Settle what another data_path without a file means: what is to be moved, or None.
+        """Settle what another data_path without a file means: the files to move, or None.
 
         A file of that path that is there and belongs to no element becomes
         the element's; else the element's own gets the name.
@@ -399,7 +399,7 @@ class Transaction:
             raise InvalidInputError(f"{element_id} is kept as arrays, which have no file to be renamed", "leave data_path as it is")
         self._refuse_owned(element_id, wanted)
         if wanted is None or not before or self._is_for_adoption(wanted, before):
-            changes |= self._present_file(element_id, wanted)
+            changes |= self._measure_present(element_id, wanted)
             return None
         target = moving.target_of(element_id, base, wanted)
         self._refuse_owned(element_id, target)
@@ -422,7 +422,7 @@ class Transaction:
             raise AlreadyExistsError(f"{element_id}: the file {path} belongs to {owner} already", "choose another name")
 
     def _is_for_adoption(self, wanted: str, before: str) -> bool:
-        """Whether there is a file of a path that is not the element's own by another version."""
+        """Return whether a path has a file that is not the element's own in another version."""
         journal.recover(self.storage)
         if name_of(before) == name_of(wanted) or wanted in journal.files_at([before]) or not self.storage.exists(wanted):
             return False
@@ -430,8 +430,8 @@ class Transaction:
             raise ConflictError(f"somebody is changing {self.storage.url}, with the file {wanted}", "try again when that has ended")
         return True
 
-    def _present_file(self, element_id: str, data_path: str | None) -> dict[str, Any]:
-        """Size and checksum of a file that is in the object already."""
+    def _measure_present(self, element_id: str, data_path: str | None) -> dict[str, Any]:
+        """Measure the size and checksum of a file that is in the object already."""
         if data_path is None:
             return {"data_size": None, "data_checksum": None}
         try:
@@ -447,7 +447,7 @@ class Transaction:
             raise IntegrityError(f"{element_id}: {damage}", "give the file with source_file (-s)")
 
     def _place(self, source: Path, base: Mapping[str, Any], changes: Mapping[str, Any], sealing: bool) -> dict[str, str]:
-        """Where a file goes that replaces another: a free key of its format, and that format."""
+        """Choose where a file goes that replaces another: a free key of its format, and that format."""
         before, wanted = base.get("data_path") or source.name, changes.get("data_path")
         format = format_of(plain_name(source))
         sealed = sealing or is_encrypted(source) or (is_crypt4gh(source) and is_encrypted(before))
@@ -464,7 +464,7 @@ class Transaction:
         return {"data_path": key, "data_format": format.name}
 
     def free_key(self, key: str, version: int | None = None) -> str:
-        """A key that no file has or had, for a file of the name of another: that one, or a later version.
+        """Find a key that no file has or had, for a file of the name of another: that one, or a later version.
 
         A file that is replaced may still be read at its old key.
         """
@@ -485,7 +485,7 @@ def _check_endings(source: Path, key: str) -> None:
 
 
 def _sizes(document: Document, written: list[str]) -> dict[str, int | None]:
-    """The files among some that a root names, and what it says of their sizes; nothing of those of indexes."""
+    """Return the sizes, as a root records them, of those files that it names; those of indexes are not recorded."""
     element_of, keys = document.data_paths(), set(written)
     sizes: dict[str, int | None] = {key: None for key in keys if not key.startswith(f"{ZARR}/")}
     sizes |= {key: document.element(element_of[key]).get("data_size") for key in keys & element_of.keys()}

@@ -1,4 +1,4 @@
-"""Files into objects and out of them, with their indexes and checksums."""
+"""Transfer of files into objects and out of them, with their indexes and checksums."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from modos.object.document import Document, ROOT_KEY
-from modos.object import commits, sealed_index
+from modos.object import commits, encrypted_index
 from modos.genomics import indexer
 from modos.object import journal
 from modos.object.record import FOLDER, entries
@@ -40,7 +40,7 @@ _ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(.+)", re.IGNORECASE | re.DOTALL)  
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A data file in place: its size in bytes, its BLAKE2b checksum, and what there is to say of it as a sealed one."""
+    """Data file in place: its size in bytes, its BLAKE2b checksum, and what the element records of it as an encrypted one."""
 
     size: int
     checksum: str
@@ -61,7 +61,7 @@ def check_present(source: Path) -> None:
 
 
 def check_source(source: Path, key: str) -> None:
-    """Look at a file of this machine before it is brought into an object.
+    """Check a file of this machine before it is brought into an object.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         The file that it replaces; see `Storage.write_stream`. Its index is
         replaced by the new index.
     secret
-        To seal an index with that is plain, where the source is sealed.
+        The key to encrypt a plain index with, where the source is encrypted.
 
     Raises
     ------
@@ -105,8 +105,8 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
         A source that cannot be indexed.
     """
     with tempfile.TemporaryDirectory(prefix="modos-") as folder:
-        index = built(source, key, indexes, Path(folder), secret)
-        sealed = sealed_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
+        index = build_indexes(source, key, indexes, Path(folder), secret)
+        sealed = encrypted_index.describe(source, [path for path, _ in index]) if is_encrypted(key) else {}
         size, checksum = _put(storage, source, key, progress, replaced)
         written.append(key)
         old_index = index_of(storage, replaced) if index else None
@@ -117,12 +117,12 @@ def stage_file(storage: Storage, source: Path, key: str, indexes: IndexPlan, wri
 
 
 def size_with_indexes(source: Path, indexes: IndexPlan) -> int:
-    """Bytes of a file and of those of its indexes that are there; those that are yet to be built are small beside it."""
+    """Return the bytes of a file and of its existing indexes; those that are yet to be built are small beside it."""
     return sum(path.stat().st_size for path in (source, *(path for path, _ in indexes if path is not None)))
 
 
-def built(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
-    """The index files of a plan and their keys: as they are, or made in a folder where they are to be built or sealed."""
+def build_indexes(source: Path, key: str, indexes: IndexPlan, folder: Path, secret: SecretKey | None = None) -> list[tuple[Path, str]]:
+    """Return the index files of a plan and their keys: as they are, or made in a folder where they are to be built or encrypted."""
     return [(_index_file(source, key, path, folder, secret), index_key) for path, index_key in indexes]
 
 
@@ -132,12 +132,12 @@ def _index_file(source: Path, key: str, path: Path | None, folder: Path, secret:
         assert format is not None  # no index is planned of what has no format
         return indexer.build_index(source, format, folder)
     if is_encrypted(key) and not is_crypt4gh(path):
-        return sealed_index.seal(source, path, folder, secret)
+        return encrypted_index.encrypt(source, path, folder, secret)
     return path
 
 
 def index_of(storage: Storage, key: str | None) -> str | None:
-    """The index of a file that is replaced, where it has a mode to keep."""
+    """Find the index of a file that is replaced, where it has a mode to keep."""
     with suppress(InvalidInputError):
         if key and not storage.is_remote:
             return next((name for name in index_names(key) if storage.exists(name)), None)
@@ -145,7 +145,7 @@ def index_of(storage: Storage, key: str | None) -> str | None:
 
 
 def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> IndexPlan:
-    """Index files to bring with a file, and their keys.
+    """Plan the index files to bring with a file, and their keys.
 
     The index beside the source comes along under its canonical name; where
     there is none, it is built.
@@ -153,19 +153,19 @@ def plan_indexes(source: Path, key: str, secret: SecretKey | None = None) -> Ind
     Parameters
     ----------
     secret
-        Opens a sealed source, so that an index that is plain can be sealed
-        as it is.
+        Decrypts an encrypted source, so that a plain index can be encrypted for
+        the same recipients.
 
     Raises
     ------
     IntegrityError
-        There are some, and none is of the file; or one is not sealed as its
+        There are some, and none is of the file; or one is not encrypted as its
         name says.
     AccessError
-        The source is sealed, its index is plain, and there is no key.
+        The source is encrypted, its index is plain, and there is no key.
     """
     if is_encrypted(key):
-        return sealed_index.plan(source, key, secret)
+        return encrypted_index.plan(source, key, secret)
     plan = _plain_index_plan(source, key)
     for path, index_key in plan:
         if path is not None:
@@ -203,17 +203,17 @@ def _check_fai(source: Path, beside: list[Path]) -> None:
 
 
 def checksum(source: Path, key: str) -> str:
-    """BLAKE2b-512 of a file of this machine, as it has it under a key; see `counted_from`."""
+    """Compute the BLAKE2b-512 of a file of this machine, as it will have it under a key; see `find_checksum_start`."""
     with open(source, "rb") as file:
-        file.seek(_counted_from_file(source, key))
+        file.seek(_find_checksum_start(source, key))
         return hashlib.file_digest(file, hashlib.blake2b).hexdigest()
 
 
-def counted_from(storage: Storage, key: str, *, whole: bool = False) -> int:
-    """The byte from which on a file counts for its checksum: of a sealed file the body alone.
+def find_checksum_start(storage: Storage, key: str, *, whole: bool = False) -> int:
+    """Find the byte from which on a file counts for its checksum: the body alone, if it is encrypted.
 
-    So the checksum stays when a file is sealed for others, which changes the
-    header and nothing else. The header has seals of its own.
+    So the checksum stays when a file is encrypted for others, which changes the
+    header and nothing else. The header has digests of its own in the metadata.
 
     Parameters
     ----------
@@ -224,11 +224,11 @@ def counted_from(storage: Storage, key: str, *, whole: bool = False) -> int:
 
 
 def counts_whole(attributes: Mapping[str, Any]) -> bool:
-    """Whether the checksum of an element's file is one of all its bytes though it is sealed: another program wrote it, and no size."""
+    """Return whether the checksum of an encrypted file covers its header, too: another program wrote it, and recorded no size."""
     return "data_size" not in attributes
 
 
-def _counted_from_file(source: Path, key: str) -> int:
+def _find_checksum_start(source: Path, key: str) -> int:
     real = source.resolve()
     return _header_size(LocalStorage(real.parent), real.name) if is_encrypted(key) else 0
 
@@ -241,9 +241,9 @@ def _header_size(storage: Storage, key: str) -> int:
 
 
 def measure(storage: Storage, key: str, progress: Progress | None = None, *, whole: bool = False) -> tuple[int, str]:
-    """Size in bytes and BLAKE2b-512 of a file in a storage; see `counted_from`."""
+    """Measure the size in bytes and the BLAKE2b-512 of a file in a storage; see `find_checksum_start`."""
     size, digest = storage.stat(key).size, hashlib.blake2b()
-    for piece in storage.iter_range(key, counted_from(storage, key, whole=whole), size):
+    for piece in storage.iter_range(key, find_checksum_start(storage, key, whole=whole), size):
         digest.update(piece)
         if progress:
             progress(len(piece))
@@ -251,7 +251,7 @@ def measure(storage: Storage, key: str, progress: Progress | None = None, *, who
 
 
 def _put(storage: Storage, source: Path, key: str, progress: Progress | None, like: str | None = None) -> tuple[int, str]:
-    digest, skip = hashlib.blake2b(), _counted_from_file(source, key)
+    digest, skip = hashlib.blake2b(), _find_checksum_start(source, key)
 
     def pieces() -> Iterator[bytes]:
         with open(source, "rb") as file:
@@ -307,7 +307,7 @@ def remove_object(storage: Storage) -> list[str]:
 
 
 def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
-    """How many files belong to an object, and how many bytes these and its metadata and arrays have."""
+    """Count the files of an object, and their bytes with its metadata and arrays."""
     owned = set(journal.files_of(document))
     files, within = [], 0
     for info in storage.iter_files():
@@ -319,12 +319,12 @@ def measure_object(storage: Storage, document: Document) -> tuple[int, int]:
 
 
 def _remove(storage: Storage, superfluous: list[str]) -> None:
-    with journal.recorded(storage, (), superfluous):
+    with journal.keep_record(storage, (), superfluous):
         storage.delete(ROOT_KEY)
         storage.delete(f"{ZARR}/.zmetadata")
 
 
 def object_files(storage: Storage) -> list[tuple[str, int]]:
-    """Keys and sizes of the files in an object, without its metadata and records of changes."""
+    """List keys and sizes of the files in an object, without its metadata and records of changes."""
     inner = (ZARR + "/", FOLDER + "/")
     return [(info.key, info.size) for info in storage.iter_files() if not info.key.startswith(inner)]

@@ -1,4 +1,4 @@
-"""An object's groups and arrays, as zarr-python reads them."""
+"""Groups and arrays of an object, as zarr-python reads them."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _METADATA = "zarr.json"
 
 
 class DocumentStore(Store):
-    """What a document says of groups and arrays, and the chunks that the storage has; read, not written.
+    """Zarr store, read-only: groups and arrays of a document, and the chunks in the storage.
 
     Parameters
     ----------
@@ -46,11 +46,13 @@ class DocumentStore(Store):
         return isinstance(other, DocumentStore) and (self._storage.url, self._nodes) == (other._storage.url, other._nodes)
 
     def with_read_only(self, read_only: bool = False) -> Store:
+        """Return the store itself; ValueError where it should be writable."""
         if not read_only:
             raise ValueError("an object is changed by its own methods: add_element, update_element, remove_element")
         return self
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: Any = None) -> Buffer | None:
+        """Read a value or a part of it; None where there is none."""
         data = await asyncio.to_thread(self._read, key, byte_range)
         return None if data is None else prototype.buffer.from_bytes(data)
 
@@ -67,27 +69,31 @@ class DocumentStore(Store):
             return None
 
     def _span(self, key: str, wanted: Any) -> tuple[int, int]:
-        """Where a part of a chunk begins and ends."""
+        """Return where a part of a chunk begins and ends."""
         if isinstance(wanted, RangeByteRequest):
             return wanted.start, wanted.end
         size = self._storage.stat(f"{ZARR}/{key}").size
         return (wanted.offset if isinstance(wanted, OffsetByteRequest) else max(size - wanted.suffix, 0)), size
 
     async def get_partial_values(self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, Any]]) -> list[Buffer | None]:
+        """Read parts of several values."""
         return [await self.get(key, prototype, byte_range) for key, byte_range in key_ranges]
 
     async def exists(self, key: str) -> bool:
+        """Return whether there is a value at a key."""
         path, _, name = key.rpartition("/")
         return path in self._nodes if name == _METADATA else await asyncio.to_thread(self._storage.exists, f"{ZARR}/{key}")
 
     async def set(self, key: str, value: Buffer) -> None:
+        """Refuse to write."""
         self._check_writable()
 
     async def delete(self, key: str) -> None:
+        """Refuse to delete."""
         self._check_writable()
 
     async def list_dir(self, prefix: str) -> AsyncIterator[str]:
-        """The groups and arrays directly below one."""
+        """List the groups and arrays directly below one."""
         place = prefix.strip("/")
         for path in self._nodes:
             parent, _, name = path.rpartition("/")
@@ -95,10 +101,11 @@ class DocumentStore(Store):
                 yield name
 
     async def list_prefix(self, prefix: str) -> AsyncIterator[str]:
-        """The files below a group or an array."""
+        """List the files below a group or an array."""
         place = prefix.strip("/")
         for info in await asyncio.to_thread(lambda: list(self._storage.iter_files(f"{ZARR}/{place}".rstrip("/")))):
             yield info.key.removeprefix(f"{ZARR}/")
 
     def list(self) -> AsyncIterator[str]:
+        """List all files."""
         return self.list_prefix("")

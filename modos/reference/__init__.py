@@ -1,4 +1,13 @@
-"""Reference data: assemblies in a store, fetched when they are needed, cached and verified."""
+"""Reference data: assemblies in a store, fetched when they are needed, cached and verified.
+
+In: FASTA, 2bit, GFF3 and other files of assemblies and annotations, or a folder of
+GenomeKit, brought into a store (`store`, `adding`, `annotation_store`). Out: bases
+by position (`Reference`), genes and other features by place (`annotations`), and
+sequences by MD5 where htslib looks for them (`cache`, `cached_store`).
+
+It imports genomics and what is below it; neither tracks nor objects, whose own
+references `modos.object.references` opens.
+"""
 
 from __future__ import annotations
 

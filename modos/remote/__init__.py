@@ -1,4 +1,12 @@
-"""A modos server, seen from here: found, asked, logged in at; and S3 by the credentials that it gives."""
+"""A modos server, seen from here: found, asked, logged in at; and S3 by the credentials that it gives.
+
+In: the address of a server, or the environment. Out: the addresses of its services
+(`services`), the user's tokens (`tokens`, `login`), and storages for what it gives
+out: objects on S3 with its credentials, or through the server (`access`, `served`).
+
+It imports storages and formats; it knows no object and no metadata. The server
+itself is `modos.server`, and requests of htsget are in `modos.genomics.htsget`.
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,14 @@
 A storage is a root (a folder, an S3 prefix) and the keys below it. A key is a
 relative path with `/` between its parts. `open_storage` picks the backend from
 the path: `s3://` means S3, all else is a local folder.
+
+In: keys, bytes, conditions on what is there. Out: bytes whole or by range, tags
+for compare-and-swap, and errors that are the same for every backend (`base`).
+`http` asks other machines, `processes` marks work under way; `prefetch` and
+`hashing` do work in threads.
+
+It imports errors alone, and knows nothing of what the bytes are.
+s3fs, botocore and aiohttp are used nowhere else.
 """
 
 from __future__ import annotations

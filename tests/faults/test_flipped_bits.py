@@ -21,7 +21,7 @@ from modos.server.auth import Access
 from modos.server.app import create_app
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.genomics.verification import Recorded, check_blocks, verify
@@ -140,10 +140,10 @@ def test_the_bytes_of_a_region_without_an_object(example, tmp_path, monkeypatch,
     shutil.copytree(example / "ex", tmp_path / "ex")
     with flipping(tmp_path, monkeypatch) as (proxy, fault):
         address = f"{proxy.url}/htsget/reads/ex/{name}"
-        assert b"".join(served_file(address, None).iter_bytes("chr1"))
+        assert b"".join(open_served_file(address, None).iter_bytes("chr1"))
         proxy.fault = fault
         with pytest.raises(IntegrityError):
-            b"".join(served_file(address, None).iter_bytes("chr1"))
+            b"".join(open_served_file(address, None).iter_bytes("chr1"))
         raw = run("stream", "--raw", "-r", "chr1", address)
     assert raw.returncode == 0
     reference = ["-T", str(example / "source/reference.fa")] if name == "demo1" else []

@@ -422,7 +422,7 @@ def test_parts_of_before_and_of_elsewhere_are_judged_by_their_age(tmp_path):
     for name, age in ((".a.bam.9f3a01c2-1-5be0c1d2.part", 90000), (".b.bam.9f3a01c2-1-5be0c1d2.part", 3600)):
         (tmp_path / "ex" / name).write_bytes(b"part")
         os.utime(tmp_path / "ex" / name, (time.time() - age,) * 2)
-    with journal.recorded(storage, ["c.bam"], ()):
+    with journal.keep_record(storage, ["c.bam"], ()):
         assert not list(checking.find_problems(storage)), "they may be of the change that is under way"
     assert [f.where for f in checking.find_problems(storage)] == [".a.bam.9f3a01c2-1-5be0c1d2.part"]
 
@@ -460,7 +460,7 @@ def test_an_upload_of_a_change_under_way_is_left_alone(place, path):
     if not place.is_remote:
         pytest.skip("uploads are those of S3")
     storage = place.open(path).storage
-    with journal.recorded(storage, ["large.bam"], ()):
+    with journal.keep_record(storage, ["large.bam"], ()):
         storage._call("create_multipart_upload", "large.bam")
         assert not list(checking.find_problems(storage, limit=0))
     assert [f.kind for f in checking.find_problems(storage, limit=0)] == ["leftover"]

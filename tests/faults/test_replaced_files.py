@@ -12,7 +12,7 @@ from modos.formats import BGZF_EOF
 from modos.genomics.index import bgzf
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 
 from tests.support.hard_files import CASES, index_variants
@@ -51,13 +51,13 @@ def test_a_last_line_without_its_end_is_whole_and_any_other_is_not(tmp_path, way
     modo.add_element({"id": "a", "@type": "VariantSet"}, path)
     server = BackgroundServer(create_app(open_storage(tmp_path / "objects")))
     try:
-        file = modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)
+        file = modo.file("a.vcf.gz") if way == "folder" else open_served_file(f"{server.url}/htsget/variants/ex/a", None)
         assert [str(record).rstrip("\n") for record in file.fetch("2")] == lines[40:]
         assert file.count("2:1039") == 1 and file.count("1") == 40
         stored, longer = tmp_path / "objects/ex/a.vcf.gz", text.replace(b"DP=1039", b"DP=1039;MORE=1")
         stored.write_bytes(b"".join(bgzf.compress(longer[at:at + block]) for at in range(0, len(longer), block)) + BGZF_EOF)
         with pytest.raises(ModosError):
-            list((modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)).fetch("1:1039"))
+            list((modo.file("a.vcf.gz") if way == "folder" else open_served_file(f"{server.url}/htsget/variants/ex/a", None)).fetch("1:1039"))
     finally:
         server.stop()
 

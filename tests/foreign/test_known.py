@@ -13,7 +13,7 @@ from modos.api import MODO
 from modos.errors import InvalidInputError
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 from modos.genomics.writer import OutputFormat
 
@@ -143,6 +143,6 @@ def test_a_server_does_not_tell_the_contigs_of_the_index(oracle, tmp_path):
     oracle.run("bcftools", "view", "-Ou", path)
     MODO(tmp_path / "objects/ex").add_element({"id": "a", "@type": "VariantSet"}, path)
     with BackgroundServer(create_app(open_storage(tmp_path / "objects"))) as server, open(tmp_path / "out", "wb") as out:
-        served = served_file(f"{server.url}/htsget/variants/ex/a", None)
+        served = open_served_file(f"{server.url}/htsget/variants/ex/a", None)
         with pytest.raises(InvalidInputError, match="does not declare"):
             served.write(out.fileno(), output=OutputFormat("BCF"))

@@ -12,7 +12,7 @@ from modos.demo.stack import BUCKET, CREDENTIALS, Stack
 from modos.genomics import GenomicFile
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 
 from .files import Form
@@ -58,7 +58,7 @@ class Object:
         if way != "server":
             return self.opened[way].file(form.name, form.reference)
         kind = "reads" if form.has_reads else "variants"
-        return served_file(f"{self.server}/htsget/{kind}/{self.name}/{form.name.partition('.')[0]}", None, form.reference)
+        return open_served_file(f"{self.server}/htsget/{kind}/{self.name}/{form.name.partition('.')[0]}", None, form.reference)
 
 
 @contextmanager

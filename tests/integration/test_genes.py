@@ -16,7 +16,7 @@ from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 
 from tests.support.proxy import Proxy
@@ -260,23 +260,23 @@ def endpoint(example, refs):
 
 
 def test_an_address_on_a_server_with_annotations(endpoint, refs, example):
-    assert served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA1") == 969
-    assert served_file(f"{endpoint}/htsget/variants/ex/calls", endpoint).count("ENSG01") == counted(example / "ex/calls.vcf.gz", "chr1:20001-25000")
+    assert open_served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA1") == 969
+    assert open_served_file(f"{endpoint}/htsget/variants/ex/calls", endpoint).count("ENSG01") == counted(example / "ex/calls.vcf.gz", "chr1:20001-25000")
     with pytest.raises(NotFoundError, match="neither a contig nor a gene BRCA9"):
-        served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA9")
+        open_served_file(f"{endpoint}/htsget/reads/ex/demo2", endpoint).count("BRCA9")
 
 
 def test_an_address_on_a_server_with_annotations_of_another_assembly(example, refs):
     with BackgroundServer(create_app(open_storage(example), references=open_store(refs / "other"))) as server:
         with pytest.raises(NotFoundError, match="no annotation is of the assembly"):
-            served_file(f"{server.url}/htsget/reads/ex/demo2", server.url).count("BRCA1")
+            open_served_file(f"{server.url}/htsget/reads/ex/demo2", server.url).count("BRCA1")
 
 
 def test_a_region_asks_for_nothing_more(endpoint):
     """No request is added where no gene is meant; and an endpoint that is away does not hide what was wrong."""
     def requests_of(region, find_gene):
         with Proxy(endpoint) as proxy:
-            file = served_file(f"{proxy.url}/htsget/reads/ex/demo2", proxy.url)
+            file = open_served_file(f"{proxy.url}/htsget/reads/ex/demo2", proxy.url)
             if not find_gene:
                 file._find_gene = None
             file.count(region)
@@ -324,7 +324,7 @@ def test_a_contig_that_only_the_index_has_wins_too(example, refs, tmp_path, monk
     modo.add_element({"id": "a", "@type": "VariantSet"}, path)
     server = BackgroundServer(create_app(open_storage(tmp_path / "objects")))
     try:
-        file = modo.file("a.vcf.gz") if way == "folder" else served_file(f"{server.url}/htsget/variants/ex/a", None)
+        file = modo.file("a.vcf.gz") if way == "folder" else open_served_file(f"{server.url}/htsget/variants/ex/a", None)
         gene = counted(example / "ex/calls.vcf.gz", "chr1:20001-25000")
         for regions in (["PARX", "BRCA1"], ["BRCA1", "PARX:1-10"]):
             found = list(file.fetch(regions))

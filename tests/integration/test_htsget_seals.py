@@ -20,7 +20,7 @@ from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.query import Query
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.genomics.sources import htsget_source
 
 ME, SERVER = SecretKey.random(), SecretKey.random()
@@ -64,7 +64,7 @@ def app(example, tmp_path):
 def test_the_server_learns_for_whom_to_seal(app, example):
     """The key goes to the server alone, as its file is."""
     wanted = MODO.open(example / "ex").count("demo2.bam", "chr1:1-9000")
-    assert served_file(f"{app.url}/reads/ex/demo2", None, secret=ME).count("chr1:1-9000") == wanted > 0
+    assert open_served_file(f"{app.url}/reads/ex/demo2", None, secret=ME).count("chr1:1-9000") == wanted > 0
     assert load_public_key(app.folder / "their.pub") == ME.public
     assert app.headers["block"] and not any("htsget-context-public-key" in headers for headers in app.headers["block"])
     assert all("htsget-context-public-key" in headers for headers in app.headers["reads"])
@@ -106,7 +106,7 @@ def test_another_scheme_is_one_clear_error(app, said):
 
 
 def test_a_sender_can_be_asked_for(app, example, stack):
-    count = lambda url, sender: served_file(url, None, secret=ME, senders=[sender]).count("chr1:1-9000")  # noqa: E731
+    count = lambda url, sender: open_served_file(url, None, secret=ME, senders=[sender]).count("chr1:1-9000")  # noqa: E731
     assert count(f"{app.url}/reads/ex/demo2", SERVER.public) > 0
     with pytest.raises(DecryptError, match="by that sender"):
         count(f"{app.url}/reads/ex/demo2", ME.public)

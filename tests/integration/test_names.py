@@ -24,7 +24,7 @@ from modos.genomics.htsget.query import Query
 from modos.server import drs
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 
@@ -118,7 +118,7 @@ def check_named(place, path, tmp_path, secret=None, name="demo1.cram") -> None:
     if secret:
         return
     url = f"{place.url}/htsget/reads/{place.id}/{name.removesuffix('.cram')}"
-    assert served_file(url, None).count("chr1:20,001-30,000") == count
+    assert open_served_file(url, None).count("chr1:20,001-30,000") == count
     asked = requests.get(f"{place.url}/files/{place.id}/{name}", timeout=20)
     assert asked.status_code == 200 and asked.content == modo.storage.read(key(place))[0]
     index = requests.get(f"{place.url}/files/{place.id}/{name}.crai", timeout=20)
@@ -201,7 +201,7 @@ def test_an_address_is_of_the_kind_that_comes_first_and_may_be_escaped(place, ex
     place.open().add_element({"id": "v", "@type": "VariantSet", "data_path": "reads/v 100%25 é.vcf.gz"}, example / "source/calls.vcf.gz")
     count = place.open().count("reads/v 100%25 é.vcf.gz")
     address = f"{place.url}/htsget/variants/{quote(f'{place.id}/reads/v 100%25 é')}"
-    assert count > 0 and served_file(address, None).count() == count
+    assert count > 0 and open_served_file(address, None).count() == count
 
 
 def test_samtools_goes_by_the_name(place, crams):

@@ -15,7 +15,7 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import AccessError, ModosError, NotFoundError
-from modos.object.finding import served_file
+from modos.object.finding import open_served_file
 from tests.support.proxy import Proxy
 
 URL, FILES, REGION = f"s3://{BUCKET}/ex", ("demo1.cram", "demo2.bam", "calls.vcf.gz"), "chr1:1-20,000"
@@ -173,7 +173,7 @@ def test_a_stream_that_was_begun_is_not_gone_on_with_in_a_child(modo, go_on):
 
 
 def test_a_file_of_an_htsget_server(stack, local):
-    file = served_file(f"{stack.endpoint}/htsget/reads/ex/demo2", None)
+    file = open_served_file(f"{stack.endpoint}/htsget/reads/ex/demo2", None)
     first_position(file)
     expected = first_position(local.file("demo2.bam"))
     assert fork(lambda: first_position(file)) == expected

@@ -62,11 +62,11 @@ def test_a_store_far_away_gives_the_contig_of_the_region_alone(place, stack, mon
 
 def test_a_cram_of_an_htsget_server_takes_the_fasta_that_is_given(stack, example):
     """The address of a file on a server, as `modos stream` takes it."""
-    from modos.object.finding import served_file
+    from modos.object.finding import open_served_file
 
     url = f"{stack.endpoint}/htsget/reads/ex/demo1"
-    assert served_file(url, None, example / "source/reference.fa").count("chr1:20,001-25,000") == 969
-    assert sum(1 for _ in served_file(url, None, example / "source/reference.fa").fetch("chr1:20,001-25,000")) == 969
+    assert open_served_file(url, None, example / "source/reference.fa").count("chr1:20,001-25,000") == 969
+    assert sum(1 for _ in open_served_file(url, None, example / "source/reference.fa").fetch("chr1:20,001-25,000")) == 969
 
 
 @pytest.fixture

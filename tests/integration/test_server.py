@@ -151,16 +151,16 @@ def test_with_a_token_all_is_as_without_one(guarded, url, example):
 
 
 def test_the_token_comes_from_the_environment(guarded, monkeypatch):
-    from modos.object.finding import served_file
+    from modos.object.finding import open_served_file
 
     address = f"{guarded}/htsget/reads/ex/demo2"
     with pytest.raises(AccessError, match="refuses"):
         htsget_source(address)
     monkeypatch.setenv("MODOS_TOKEN", TOKEN)
-    assert served_file(address, None).count("chr1:1-5000") > 0
-    assert served_file(address, guarded).count("chr1:1-5000") > 0
+    assert open_served_file(address, None).count("chr1:1-5000") > 0
+    assert open_served_file(address, guarded).count("chr1:1-5000") > 0
     with pytest.raises(AccessError):  # the token is meant for another server
-        served_file(address, "http://127.0.0.1:9")
+        open_served_file(address, "http://127.0.0.1:9")
 
 
 @pytest.mark.parametrize(("text", "mode", "error"), [

@@ -1,4 +1,12 @@
-"""Files that describe an object and its elements: YAML, JSON, and sheets (TSV, CSV, XLSX)."""
+"""Files that describe an object and its elements: YAML, JSON, and sheets (TSV, CSV, XLSX).
+
+In: files, and a `Matcher` that knows what their headers and cells mean. Out: an
+`Entry` for each element: its attributes, its source file and its parent; or one
+error with all that is wrong in sheets (`problems`). `templates` writes empty
+sheets of a class.
+
+It imports the model and what is below `modos.metadata`; it opens no object.
+"""
 
 from __future__ import annotations
 

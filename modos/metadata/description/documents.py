@@ -24,16 +24,16 @@ def read_description(path: Path, text: bytes) -> list[Entry]:
     items = _parse(path, text)
     if not isinstance(items, list):
         raise InvalidInputError(f"{show_path(path)} is not a list of elements", "begin each with `- element:`")
-    return [_entry(item, number, path) for number, item in enumerate(items, 1)]
+    return [_make_entry(item, number, path) for number, item in enumerate(items, 1)]
 
 
 def load_yaml(path: Path) -> Any:
-    """The content of a YAML or JSON file, `-` for stdin; InvalidInputError names the line it breaks at."""
+    """Read the content of a YAML or JSON file, `-` for stdin; InvalidInputError names the line it breaks at."""
     return _parse(path, read_whole(path, _MAX_BYTES))
 
 
 def read_whole(path: Path, limit: int) -> bytes:
-    """All of a file that describes elements; see `read_given`."""
+    """Read all of a file that describes elements; see `read_given`."""
     if os.path.isdir(path):
         raise InvalidInputError(f"{path} is a folder", "give a YAML or JSON file, or a TSV or CSV sheet")
     return read_given(path, limit)
@@ -45,7 +45,7 @@ def _parse(path: Path, text: bytes) -> Any:
     if len(text) > _MAX_BYTES:
         raise InvalidInputError(f"{show_path(path)} is larger than {_MAX_BYTES >> 20} MiB")
     try:
-        return _checked(yaml.load(text.decode(), _loader()), path)
+        return _check_content(yaml.load(text.decode(), _loader()), path)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
@@ -53,18 +53,19 @@ def _parse(path: Path, text: bytes) -> Any:
     except UnicodeDecodeError:
         raise InvalidInputError(f"{show_path(path)} is not a YAML or JSON file") from None
     except RecursionError:
-        raise _too_deep(path) from None
+        raise _too_deep_error(path) from None
     except (ValueError, OverflowError) as error:  # a day that no month has
         raise InvalidInputError(f"{show_path(path)} is not YAML: {error}") from None
 
 
 @cache
 def _loader() -> Any:
-    """YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
+    """Return YAML's safe loader, which refuses a key that a mapping has twice: one of its values would be lost."""
     import yaml
 
     class Loader(yaml.SafeLoader):  # type: ignore[misc]
         def flatten_mapping(self, node: Any) -> None:
+            """Refuse a key that stands twice, then merge as usual."""
             seen = set()
             for key, _ in node.value:
                 if isinstance(key, yaml.ScalarNode) and key.tag != "tag:yaml.org,2002:merge":
@@ -76,30 +77,30 @@ def _loader() -> Any:
     return Loader
 
 
-def _checked(content: Any, path: Path) -> Any:
-    """Refuse what is deep, or small as a file and large when its aliases are followed; sets and bytes, which no slot has."""
+def _check_content(content: Any, path: Path) -> Any:
+    """Refuse values that are nested deeply, or many once aliases are followed; and sets and bytes, which no slot takes."""
     level, depth, count = [content], 0, 0
     while level:
         count += len(level)
         if others := [type(item).__name__ for item in level if not isinstance(item, _KINDS)]:
             raise InvalidInputError(f"{show_path(path)} has a {others[0]}, which no slot takes", "write text, numbers, dates, lists")
         if depth > _MAX_DEPTH:
-            raise _too_deep(path)
+            raise _too_deep_error(path)
         if count + sum(len(item) for item in level if isinstance(item, (dict, list))) > _MAX_VALUES:
             raise InvalidInputError(f"{show_path(path)} has more than {_MAX_VALUES:,} values, each counted where an alias repeats it")
-        level, depth = [below for item in level for below in _below(item)], depth + 1
+        level, depth = [below for item in level for below in _list_children(item)], depth + 1
     return content
 
 
-def _below(item: Any) -> Any:
+def _list_children(item: Any) -> Any:
     return item.values() if isinstance(item, dict) else item if isinstance(item, list) else ()
 
 
-def _too_deep(path: Path) -> InvalidInputError:
+def _too_deep_error(path: Path) -> InvalidInputError:
     return InvalidInputError(f"{show_path(path)} has lists in lists, more than {_MAX_DEPTH} deep")
 
 
-def _entry(item: Any, number: int, path: Path) -> Entry:
+def _make_entry(item: Any, number: int, path: Path) -> Entry:
     element = item.get("element") if isinstance(item, dict) else None
     args = (item.get("args") or {}) if isinstance(item, dict) else {}
     if not isinstance(element, dict) or not isinstance(args, dict) or "@type" not in element:

@@ -1,4 +1,4 @@
-"""Elements as files describe them."""
+"""Elements, as read from files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from modos.storage.given import is_pipe, show_path
 
 @dataclass(frozen=True)
 class Entry:
-    """One element of the file: its attributes, its source file, and its parent's id."""
+    """One element of a file: its attributes, its source file, and its parent's id."""
 
     attributes: dict[str, Any]
     source_file: Path | None
@@ -28,7 +28,7 @@ class Entry:
 
 
 def find_source(source: str, path: Path) -> Path:
-    """A file that another one names: beside it, or in the working directory."""
+    """Find a file that another one names: beside that one, or in the working directory."""
     for candidate in (path.parent / source, Path(source)):
         if os.path.isfile(candidate) or is_pipe(candidate):
             return candidate

@@ -1,7 +1,8 @@
-"""What people call slots and values in sheets, and what the schema calls them.
+"""Slots and values of the schema, matched with the names that people write in sheets.
 
-What is the same but for case, spaces, `_` and `-` is taken and told; what is
-only near is asked, or said beforehand (`--map`); nothing else is taken.
+A name that differs only in case, spaces, `_` and `-` is accepted and reported;
+one that is merely near is asked about, or settled beforehand (`--map`); nothing
+else is accepted.
 """
 
 from __future__ import annotations
@@ -35,42 +36,42 @@ _WORDS = {  # what slots are called elsewhere; only ever asked about
 logger = logging.getLogger(__name__)
 
 
-def normalised(text: str) -> str:
-    """A name without what people write differently: case, spaces, `_` and `-`."""
+def fold_name(text: str) -> str:
+    """Reduce a name to what people write alike: without case, spaces, `_` and `-`."""
     return re.sub(r"[\s_-]+", "", text).casefold()
 
 
 def find_same(text: str, names: Iterable[str]) -> str | None:
-    """The one name that is this text, or the same once both are normalised."""
+    """Find the one name that is this text, or the same once both are folded (`fold_name`); else None."""
     names = list(names)
     if text in names:
         return text
-    same = [name for name in names if normalised(name) == normalised(text)]
+    same = [name for name in names if fold_name(name) == fold_name(text)]
     return same[0] if len(same) == 1 else None
 
 
-def near_values(text: str, values: Iterable[str]) -> list[str]:
-    """The values that a text may be short for, or a misspelling of."""
-    values, word = list(values), normalised(text)
-    begun = [value for value in values if word and normalised(value).startswith(word)]
+def find_near_values(text: str, values: Iterable[str]) -> list[str]:
+    """Find the values that a text may be short for, or a misspelling of."""
+    values, word = list(values), fold_name(text)
+    begun = [value for value in values if word and fold_name(value).startswith(word)]
     guess = did_you_mean(text, values)
     return begun or ([guess] if guess else [])
 
 
 @dataclass
 class Matcher:
-    """How the headers and cells of sheets are read.
+    """Rules for reading the headers and cells of sheets.
 
     Parameters
     ----------
     mapping
-        What some mean: a header to its slot (`{"Sample ID": "id"}`; to
-        nothing, to leave its column out), a slot and a value to the value
+        Names and their meaning: a header and its slot (`{"Sample ID": "id"}`;
+        an empty one leaves the column out), a slot with a text and the value
         (`{"sex:F": "Female"}`).
     ask
-        Whom to ask about others; nobody, where it is None.
+        Asks about other names; None where nobody can be asked.
     tell
-        Gets what was taken for something else, in words.
+        Gets a sentence for each name that was read as something else.
     watch
         Shows how far the reading of a file is: called with what is done and
         the number of bytes, to a context manager that gives a counter of
@@ -91,10 +92,10 @@ class Matcher:
         for key in self.mapping:
             slot, colon, value = key.partition(":")
             if colon:
-                self._of_values.setdefault(normalised(slot), {})[value] = key
+                self._of_values.setdefault(fold_name(slot), {})[value] = key
 
     def slot_of(self, header: str, known: Sequence[str], free: Sequence[str], class_name: str | None) -> str | None:
-        """The slot that a column is of, `-` where it is left out; None where that is not known.
+        """Find the slot that a column is of: `-` where it is left out, None where that is not known.
 
         Parameters
         ----------
@@ -108,19 +109,19 @@ class Matcher:
         key = find_same(header, self.mapping)
         if key is not None:
             self._used.add(key)
-            return self._settled(header, self.mapping[key], known)
+            return self._settle_slot(header, self.mapping[key], known)
         same = find_same(header, known)
         if same is not None:
             if same != header:
                 self.tell(f"column {header} is read as {same}")
             return same
-        answer = self._question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
-                                self.near_slots(header, free, class_name), [*free, LEFT_OUT])
+        answer = self._put_question(f"column {header} is no slot; which one is meant? ({LEFT_OUT} leaves it out)",
+                                    self.find_near_slots(header, free, class_name), [*free, LEFT_OUT])
         if answer:
             self.tell(f"column {header} is left out" if answer == LEFT_OUT else f"column {header} is read as {answer}")
         return answer
 
-    def _settled(self, header: str, target: str, known: Sequence[str]) -> str:
+    def _settle_slot(self, header: str, target: str, known: Sequence[str]) -> str:
         if target in ("", LEFT_OUT):
             self.tell(f"column {header} is left out")
             return LEFT_OUT
@@ -132,21 +133,21 @@ class Matcher:
         self.tell(f"column {header} is read as {slot}")
         return slot
 
-    def near_slots(self, header: str, free: Sequence[str], class_name: str | None) -> list[str]:
-        """The slots that a header may mean, best first."""
-        word = normalised(header)
+    def find_near_slots(self, header: str, free: Sequence[str], class_name: str | None) -> list[str]:
+        """Find the slots that a header may mean, best first."""
+        word = fold_name(header)
         own = set(model.describe(class_name)["slots"]) | {*ARGUMENTS, "@type"} if class_name else set(free)
-        nouns = {normalised(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
-        found = [slot for slot in free if slot in own and any(word == noun + normalised(slot) for noun in nouns)]
+        nouns = {fold_name(class_name), model.group_of(class_name) or ""} - {""} if class_name else set()
+        found = [slot for slot in free if slot in own and any(word == noun + fold_name(slot) for noun in nouns)]
         found += [slot for slot in free if slot in own and slot.startswith("has_")
-                  and word.removesuffix("name").removesuffix("id").rstrip("s") == normalised(slot[4:])]
+                  and word.removesuffix("name").removesuffix("id").rstrip("s") == fold_name(slot[4:])]
         found += [slot for slot in [_WORDS.get(word)] if slot and slot in own and slot in free]
         guess = did_you_mean(header, [slot for slot in free if slot in own])
         return list(dict.fromkeys([*found, *([guess] if guess else [])]))
 
     def value_of(self, slot: str, text: str, class_name: str | None) -> str:
-        """What a cell means: one of the slot's values, where it is known which; else the text as it is."""
-        known = self._of_values.get(normalised(slot), {})
+        """Read a cell as one of the slot's values, where it is known which; else as the text that it is."""
+        known = self._of_values.get(fold_name(slot), {})
         mapped = known.get(find_same(text, known) or "") if known else None
         if mapped is not None:
             self._used.add(mapped)
@@ -170,28 +171,28 @@ class Matcher:
                 raise InvalidInputError(f"{slot} {text} cannot be {target or 'nothing'}: it has no such value", f"it is one of {', '.join(values)}")
             return meant
         same = find_same(text, values)
-        near = near_values(text, values)
-        return same or (self._question(f"{slot} {text} is no value; which one is meant?", near, values) if near else None)
+        near = find_near_values(text, values)
+        return same or (self._put_question(f"{slot} {text} is no value; which one is meant?", near, values) if near else None)
 
     def tell_values(self) -> None:
-        """Tell of the cells that were taken for something else, and of what `mapping` has in vain."""
+        """Report the cells that were read as something else, and the entries of `mapping` that had no effect."""
         for (slot, text, meant), count in self._taken.items():
             self.tell(f"{slot} {text} is read as {meant} ({count:,} cell{'s' if count > 1 else ''})")
         self._taken.clear()
 
     def tell_unused(self) -> None:
-        """Tell of what `mapping` has in vain."""
+        """Report the entries of `mapping` that had no effect."""
         for key in self.mapping.keys() - self._used:
             self.tell(f"nothing is called {key}: its --map has no effect")
 
     def use(self, key: str) -> str | None:
-        """What something is mapped to, by the whole of its name."""
+        """Return what a name is mapped to, by the whole of the name; None where it is not mapped."""
         if key not in self.mapping:
             return None
         self._used.add(key)
         return self.mapping[key]
 
-    def _question(self, question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
+    def _put_question(self, question: str, near: Sequence[str], allowed: Sequence[str]) -> str | None:
         if self.ask is None or self._asked >= _MAX_ASKED:
             return None
         self._asked += 1
@@ -199,7 +200,7 @@ class Matcher:
 
 
 def values_of(slot: str, class_name: str | None) -> list[str]:
-    """The values that a slot can have, where they are listed."""
+    """List the values that a slot can have, where the schema lists them."""
     if slot == "@type":
         return model.class_names()
     described = slots_of(class_name).get(slot)
@@ -207,7 +208,7 @@ def values_of(slot: str, class_name: str | None) -> list[str]:
 
 
 def parse_mapping(texts: Iterable[str]) -> dict[str, str]:
-    """`Sample ID=id` and `sex:F=Female` as a mapping; what has nothing after `=` is left out.
+    """Parse `Sample ID=id` and `sex:F=Female` into a mapping; a name with nothing after `=` is left out.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What is wrong in sheets: all of it is counted, and some of it shown."""
+"""Problems in sheets: all of them are counted, and some of them shown."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Problems:
         self._maps: dict[str, None] = {}
 
     def add(self, path: Path, row: int, column: str, message: str, suggestion: str | None = None) -> None:
-        """Note a cell.
+        """Add a bad cell.
 
         Parameters
         ----------
         row
             The first one is 1.
         suggestion
-            What `--map` may be told, such as `sex:F=Female`.
+            An argument for `--map`, such as `sex:F=Female`.
         """
         self.count += 1
         if len(self._shown) < _MAX_SHOWN:
@@ -36,7 +36,7 @@ class Problems:
             self._maps[suggestion] = None
 
     def raise_any(self) -> None:
-        """Raise InvalidInputError with all that was noted."""
+        """Raise InvalidInputError with all that was added."""
         if not self.count:
             return
         paths = list(dict.fromkeys(path for path, _ in self._shown))
@@ -47,11 +47,11 @@ class Problems:
                                 "nothing was changed" + self._advice())
 
     def _advice(self) -> str:
-        maps = " ".join(f"--map {_quoted(text)}" for text in self._maps)
+        maps = " ".join(f"--map {_quote(text)}" for text in self._maps)
         return f"; if that is what they mean: {maps}" if maps else ""
 
 
-def _quoted(text: str) -> str:
+def _quote(text: str) -> str:
     import shlex
 
     return shlex.quote(text)

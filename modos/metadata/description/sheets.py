@@ -9,7 +9,7 @@ from typing import Any
 
 from modos.metadata import model
 from modos.metadata.description.entries import Entry, find_source
-from modos.metadata.description.matching import ARGUMENTS, LEFT_OUT, Matcher, near_values, values_of
+from modos.metadata.description.matching import ARGUMENTS, LEFT_OUT, Matcher, find_near_values, values_of
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.tables import read_table
 from modos.metadata.description.templates import class_of_note
@@ -51,7 +51,7 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     matcher = matcher or Matcher()
     header, lines = read_table(path, data, problems, worksheet, matcher.ask, matcher.tell)
     rows = list(lines)
-    noted = _noted_class(rows)
+    noted = _find_noted_class(rows)
     if noted and class_name and noted != class_name:
         matcher.tell(f"{show_path(path)} is a sheet of the class {noted}, as its notes say; --type {class_name} is for others")
     columns = _match_header(path, header, rows, noted or class_name, problems, matcher)
@@ -63,14 +63,14 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     return entries
 
 
-def _noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
-    """The class that the line of notes of a template names."""
+def _find_noted_class(rows: list[tuple[int, list[str]]]) -> str | None:
+    """Find the class that the line of notes of a template names."""
     return next((name for _, row in rows for cell in row if (name := class_of_note(cell)) in model.class_names()), None)
 
 
 def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]]], class_name: str | None, problems: Problems,
                   matcher: Matcher) -> list[str | None]:
-    """The slot of each column; None where it has none. What is only near is noted as a problem, and its slot given all the same."""
+    """Find the slot of each column; None where it has none. A near match is a problem, and its slot is given all the same."""
     own = list(model.describe(class_name)["slots"]) if class_name else []
     known = list(dict.fromkeys([*own, *ARGUMENTS, "@type", *sorted(model.slots())]))
     free = [name for name in (own or known) + [*ARGUMENTS, "@type"] if name not in header]
@@ -82,7 +82,7 @@ def _match_header(path: Path, header: list[str], rows: list[tuple[int, list[str]
         left = [one for one in dict.fromkeys(free) if one not in columns]
         slot = matcher.slot_of(name, known, left, class_name) if name else None
         if slot is None:
-            near = matcher.near_slots(name, left, class_name)[:1]
+            near = matcher.find_near_slots(name, left, class_name)[:1]
             hint = f"did you mean {near[0]}?" if near else f"there are {listing(left, 40)}"
             problems.add(path, 1, f"column {at + 1}", f"there is no slot {name or '(empty)'} for a column ({hint})", f"{name}={near[0] if near else ''}")
             slot = next(iter(near), None)  # so that its cells are looked at, too
@@ -114,7 +114,7 @@ class _Sheet:
         self.problems.add(self.path, number, column, message, suggestion)
 
     def entry(self, number: int, row: list[str]) -> Entry | None:
-        """The element of a row; None where it is empty or bad."""
+        """Read the element of a row; None where it is empty or bad."""
         cells = {slot: value.strip() for slot, value in zip(self.columns, row) if slot not in (None, LEFT_OUT) and value and value.strip()}
         for at, value in enumerate(row[len(self.header):], len(self.header) + 1):
             if value.strip():
@@ -145,7 +145,7 @@ class _Sheet:
         try:
             model.describe(name)
         except SchemaError as error:
-            near = near_values(name, model.class_names())
+            near = find_near_values(name, model.class_names())
             self._refuse(number, "@type", f"{error.message} ({error.hint})", f"@type:{name}={near[0]}" if near else None)
             return None
         return name
@@ -202,7 +202,7 @@ class _Sheet:
             if is_without_file and slot in ("data_path", "data_format"):
                 continue
             message = error.message.partition(": ")[2].removeprefix(f"{slot} ") + (f" ({error.hint})" if error.hint else "")
-            near = near_values(error.got, values_of(slot, class_name))
+            near = find_near_values(error.got, values_of(slot, class_name))
             self._refuse(number, slot, message, f"{slot}:{error.got}={near[0]}" if near else None)
         return self.problems.count == before
 

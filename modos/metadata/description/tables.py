@@ -1,4 +1,4 @@
-"""Tables as people keep them, TSV, CSV and XLSX, as rows of text."""
+"""Tables in the formats that people keep them in (TSV, CSV and XLSX), as rows of text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def is_table(path: Path, data: bytes) -> bool:
-    """Whether a file's name says that it is a table; of a pipe, whether it begins with the names of columns, or as XLSX does."""
+    """Return whether a file's name says that it is a table; of a pipe, whether it begins with names of columns, or as XLSX."""
     suffix = path.suffix.lower()
     if suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES) or not is_pipe(path):
         return suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES, *_OTHER_SUFFIXES)
@@ -39,7 +39,7 @@ def is_table(path: Path, data: bytes) -> bool:
 
 def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None,
                tell: Tell = logger.warning) -> tuple[list[str], Iterator[Row]]:
-    """The names of the columns in the first row of a table, and its other rows with their numbers.
+    """Read the names of the columns in the first row of a table, and its other rows with their numbers.
 
     Parameters
     ----------
@@ -67,15 +67,15 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
         raise InvalidInputError(f"{show_path(path)} has no rows")
     if number > 1:
         raise InvalidInputError(f"{show_path(path)}: its first row is empty", "the first row has the names of the columns")
-    return [name.strip() for name in header], _bounded(path, rows)
+    return [name.strip() for name in header], _limit_rows(path, rows)
 
 
 def _first_line(data: bytes) -> str:
-    return (_decoded(data) or data.decode(errors="replace")).partition("\n")[0]
+    return (_decode(data) or data.decode(errors="replace")).partition("\n")[0]
 
 
-def _decoded(data: bytes) -> str | None:
-    """The text of a table in UTF-8, or in UTF-16 with a mark of its byte order; None for any other."""
+def _decode(data: bytes) -> str | None:
+    """Decode a table in UTF-8, or in UTF-16 with a byte order mark; None for any other encoding."""
     try:
         return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError:
@@ -83,9 +83,9 @@ def _decoded(data: bytes) -> str | None:
 
 
 def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
-    text = _decoded(data)
+    text = _decode(data)
     if text is None:
-        raise _not_utf8(path, data)
+        raise _encoding_error(path, data)
     separator = re.match(r"sep=([,;\t|])\r?\n", text)  # a line for spreadsheet programs, which they do not show
     text = text[separator.end():] if separator else text
     delimiter = separator[1] if separator else _delimiter(path, text, tell)
@@ -100,7 +100,7 @@ def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
 
 
 def _delimiter(path: Path, text: str, tell: Tell) -> str:
-    """What is between the cells: as the name says, or what the first row has instead."""
+    """Return what separates cells: as the name says, or what the first row has instead."""
     suffix = path.suffix.lower()
     first = re.sub(r'"[^"]*"', "", next((line for line in text[:_MAX_HEADER].splitlines() if line.strip()), ""))
     usual = "," if suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in first else "\t"
@@ -111,7 +111,7 @@ def _delimiter(path: Path, text: str, tell: Tell) -> str:
     return others[0]
 
 
-def _not_utf8(path: Path, data: bytes) -> InvalidInputError:
+def _encoding_error(path: Path, data: bytes) -> InvalidInputError:
     try:
         data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -122,7 +122,7 @@ def _not_utf8(path: Path, data: bytes) -> InvalidInputError:
     return InvalidInputError(f"{show_path(path)} is not a table in UTF-8", "save it as XLSX, TSV or CSV")
 
 
-def _bounded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
+def _limit_rows(path: Path, rows: Iterator[Row]) -> Iterator[Row]:
     for count, row in enumerate(rows, 2):
         if count > _MAX_ROWS:
             raise InvalidInputError(f"{show_path(path)} has more than {_MAX_ROWS:,} rows")

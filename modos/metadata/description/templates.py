@@ -17,7 +17,7 @@ _NOTE = re.compile(r"# a row for each (\w+)")
 
 
 def columns_of(class_name: str) -> list[str]:
-    """The columns of a sheet of a class, the required ones first.
+    """List the columns of a sheet of a class, the required ones first.
 
     Parameters
     ----------
@@ -40,7 +40,7 @@ def columns_of(class_name: str) -> list[str]:
 
 
 def template(class_name: str, delimiter: str = "\t") -> str:
-    """An empty sheet of a class: the names of its columns, and a line of what they may hold, which is no element.
+    """Write an empty sheet of a class: the names of its columns, and a line of notes on what they may hold.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def template(class_name: str, delimiter: str = "\t") -> str:
 
 
 def xlsx_template(class_name: str) -> bytes:
-    """The same as an XLSX file, whose columns are text, so that `007` and `1-2` stay as they are typed.
+    """Write an empty sheet as an XLSX file, whose columns are text, so that `007` and `1-2` stay as they are typed.
 
     Raises
     ------
@@ -84,7 +84,7 @@ def _rows(class_name: str) -> list[list[str]]:
 
 
 def class_of_note(cell: str) -> str | None:
-    """The class that a template's line of notes names in its first cell; None for any other cell."""
+    """Return the class that the first cell of a template's line of notes names; None for any other cell."""
     found = _NOTE.fullmatch(cell.strip())
     return found[1] if found else None
 

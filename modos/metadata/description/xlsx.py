@@ -1,7 +1,7 @@
 """Worksheets of XLSX files, as text: what a cell shows, never what a formula would be.
 
-Nobody knows who wrote the file: what it unpacks to is bounded before it is
-parsed, document types are refused, and what would be lost without a word (a
+The file is not to be trusted: what it unpacks to is bounded before it is
+parsed, document types are refused, and what would be lost silently (a
 formula without a value, merged cells, several worksheets) is an error.
 """
 
@@ -35,7 +35,7 @@ Row = tuple[int, list[str]]
 
 
 def import_openpyxl(failure: str) -> Any:
-    """openpyxl; InvalidInputError that says what fails without it."""
+    """Import openpyxl; InvalidInputError where it is not installed says what fails without it."""
     try:
         import openpyxl
     except ImportError:
@@ -44,7 +44,7 @@ def import_openpyxl(failure: str) -> Any:
 
 
 def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None) -> Iterator[Row]:
-    """The rows of a worksheet that have something in them, with their numbers.
+    """Read the rows of a worksheet that have something in them, with their numbers.
 
     Parameters
     ----------
@@ -94,13 +94,13 @@ def _check_parts(path: Path, data: bytes) -> None:
 
 
 def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> Any:
-    """The worksheet that is meant: the one that is named, or the only one with something in it."""
+    """Choose the worksheet: the one that is named, or the only one with something in it."""
     sheets = {sheet.title: sheet for sheet in workbook.worksheets}
     if wanted is not None:
         if wanted not in sheets:
             raise InvalidInputError(f"{show_path(path)} has no worksheet {wanted}", f"it has {listing(sheets)}")
         return sheets[wanted]
-    filled = [name for name, sheet in sheets.items() if len(sheets) == 1 or next(_parsed(workbook, sheet), None) is not None]
+    filled = [name for name, sheet in sheets.items() if len(sheets) == 1 or next(_parse_rows(workbook, sheet), None) is not None]
     if not filled:
         raise InvalidInputError(f"{show_path(path)} has no rows")
     if len(filled) > 1 and ask is not None:
@@ -111,17 +111,19 @@ def _choose(path: Path, workbook: Any, wanted: str | None, ask: Ask | None) -> A
     return sheets[filled[0]]
 
 
-def _parsed(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    """Rows as they stand in the file: their numbers, and their cells that have anything."""
+def _parse_rows(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """Parse rows as they stand in the file: their numbers, and their cells that have anything."""
     from openpyxl.worksheet._reader import FORMULA_TAG, WorkSheetParser
 
     class Parser(WorkSheetParser):  # type: ignore[misc]
         def parse_row(self, row: Any) -> Any:
+            """Refuse a row that is too wide, else parse it."""
             if len(row) > _MAX_COLUMNS:
                 raise ValueError(f"a row has more than {_MAX_COLUMNS:,} cells")
             return super().parse_row(row)
 
         def parse_cell(self, element: Any) -> dict[str, Any]:
+            """Parse a cell, and note whether it has a formula."""
             cell: dict[str, Any] = super().parse_cell(element)
             return cell | {"is_formula": element.find(FORMULA_TAG) is not None}
 
@@ -139,7 +141,7 @@ def _parsed(workbook: Any, sheet: Any, merged: list[str] | None = None) -> Itera
 def _rows(path: Path, workbook: Any, sheet: Any, problems: Problems) -> Iterator[Row]:
     merged: list[str] = []
     before = 0
-    for number, cells in _parsed(workbook, sheet, merged):
+    for number, cells in _parse_rows(workbook, sheet, merged):
         places = [0, *(cell["column"] for cell in cells), _MAX_COLUMNS + 1]
         if not before < number <= _MAX_ROW or any(cell["row"] != number for cell in cells) or any(a >= b for a, b in pairwise(places)):
             raise ValueError(f"row {number} or its cells are not where they should be, or it has more than {_MAX_COLUMNS:,} columns")

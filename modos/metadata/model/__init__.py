@@ -3,6 +3,10 @@
 The classes, the JSON Schema and the tables here are generated from
 schema/modos.yaml. Importing this package is cheap; `modos.metadata.model.Assay` and the
 other generated classes are loaded when they are first asked for.
+
+In: elements as people and programs give them. Out: plain attributes in full form
+(`conversion`), every problem of them at once (`validation`), and classes and slots
+to look up (`schema`). It imports errors alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Elements as people and programs give them, as plain attributes."""
+"""Conversion of elements, as people and programs give them, to plain attributes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from modos.metadata.model.schema import GROUPS, link_slots, slots_of
 
 
 def to_attributes(element: Any) -> dict[str, Any]:
-    """An element as a dict that JSON can hold, with its class as `@type`.
+    """Convert an element to a dict that JSON can hold, with its class as `@type`.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def _plain(value: Any) -> Any:
 
 
 def normalise(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Attributes in their full form.
+    """Bring attributes into their full form.
 
     Values of multivalued slots become lists, links full ids (`group/name`)
     without repetition; what begins with `_` is left out. Slots and classes

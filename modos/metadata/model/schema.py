@@ -1,4 +1,4 @@
-"""Classes and slots of the schema, for programs to ask."""
+"""Classes and slots of the schema, to be looked up by programs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ONTOLOGIES = {
 
 
 class Slot(TypedDict):
-    """A slot of a class; `links_to` is the group of elements that it links to."""
+    """Slot of a class; `links_to` is the group of elements that it links to."""
 
     description: str
     uri: str
@@ -39,7 +39,7 @@ class Slot(TypedDict):
 
 
 class Class(TypedDict):
-    """A class, with the slots that it inherits; its group is None where it is of no element."""
+    """Class with the slots that it inherits; `group` is None for a class that elements do not have."""
 
     description: str
     uri: str
@@ -48,14 +48,14 @@ class Class(TypedDict):
 
 
 class Value(TypedDict):
-    """A value of an enum, and the URI of the term that it means."""
+    """Value of an enum, and the URI of the term that it means."""
 
     meaning: str | None
     description: str
 
 
 class Tables(TypedDict):
-    """What is generated: prefixes of URIs, and by name the classes and the values of enums."""
+    """Generated tables: prefixes of URIs, and by name the classes and the values of enums."""
 
     prefixes: dict[str, str]
     classes: dict[str, Class]
@@ -64,13 +64,13 @@ class Tables(TypedDict):
 
 @cache
 def tables() -> Tables:
-    """The generated tables: classes with their slots, and enums."""
+    """Load the generated tables: classes with their slots, and enums."""
     found: Tables = json.loads(files("modos.metadata.model").joinpath("slots.json").read_text(encoding="utf-8"))
     return found
 
 
 def describe(class_name: str) -> Class:
-    """A class: its description, its group, and its slots with those it inherits.
+    """Look a class up: its description, its group, and its slots with those it inherits.
 
     Raises
     ------
@@ -88,46 +88,46 @@ def describe(class_name: str) -> Class:
 
 
 def class_names() -> list[str]:
-    """The classes that elements and objects can have."""
+    """List the classes that elements and objects can have."""
     return [name for name in tables()["classes"] if name != "NamedThing"]
 
 
 @cache
 def slots() -> frozenset[str]:
-    """The slots of all classes."""
+    """List the slots of all classes."""
     return frozenset(name for described in tables()["classes"].values() for name in described["slots"])
 
 
 def group_of(class_name: str) -> str | None:
-    """The group that elements of a class are in; None for the object itself."""
+    """Return the group that elements of a class are in; None for the object itself."""
     return describe(class_name)["group"]
 
 
 def default_class(group: str) -> str:
-    """The class of a new element of a group."""
+    """Return the class of a new element of a group."""
     if group not in _DEFAULT_CLASSES:
         raise InvalidInputError(f"{group} is not a type of element", f"the types are {listing(GROUPS)}")
     return _DEFAULT_CLASSES[group]
 
 
 def slots_of(class_name: str | None) -> Mapping[str, Slot]:
-    """The slots of a class; none for an unknown class."""
+    """Return the slots of a class; none for an unknown class."""
     found = tables()["classes"].get(class_name or "")
     return found["slots"] if found else {}
 
 
 @cache
 def link_slots(class_name: str | None) -> dict[str, str]:
-    """The slots of a class that link to elements, with the group each links to; none for an unknown class."""
+    """Return the slots of a class that link to elements, with the group each links to; none for an unknown class."""
     return {name: slot["links_to"] for name, slot in slots_of(class_name).items() if slot["links_to"]}
 
 
 def link_slot(parent_class: str | None, child_group: str) -> str | None:
-    """The slot by which a class links to elements of a group, if it has one."""
+    """Return the slot by which a class links to elements of a group, if it has one."""
     return next((slot for slot, group in link_slots(parent_class).items() if group == child_group), None)
 
 
 def meaning_of(enum: str, value: str) -> str | None:
-    """The URI of the term that a value of an enum means, where it means one."""
+    """Return the URI of the term that a value of an enum means, where it means one."""
     found = tables()["enums"].get(enum, {}).get(value)
     return found["meaning"] if found else None

@@ -1,4 +1,4 @@
-"""Elements against the schema: every problem at once, in words."""
+"""Validation of elements against the schema: every problem at once, in words."""
 
 from __future__ import annotations
 
@@ -33,21 +33,21 @@ def validate(attributes: dict[str, Any], element_id: str) -> None:
 
 
 def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
-    """Every problem of normalised attributes; SchemaError for a class that is not there."""
+    """List every problem of normalised attributes; SchemaError for a class that does not exist."""
     class_name = attributes["@type"]
     slots = describe(class_name)["slots"]
     content = {key: value for key, value in attributes.items() if key != "@type"} | {"id": element_id}
     found = [problem for error in _validator(class_name).iter_errors(content)
              for problem in _explain(error, element_id, class_name, slots)]
     for slot, value in content.items():
-        expected = _what_json_schema_bears(value, slots[slot]["range"] if slot in slots else None)
+        expected = _find_other_expectation(value, slots[slot]["range"] if slot in slots else None)
         if expected:
             found.append(_problem(element_id, slot, f"{str(value)[:40]!r} is not {expected}", expected, ascii(value)[:40]))
-    return list({str(problem): problem for problem in found}.values())  # each missing slot is told with all of them
+    return list({str(problem): problem for problem in found}.values())  # each missing slot is reported with all of them
 
 
-def _what_json_schema_bears(value: Any, kind: str | None) -> str | None:
-    """What a value should be, and is not, though its JSON Schema has nothing against it; else None."""
+def _find_other_expectation(value: Any, kind: str | None) -> str | None:
+    """Find what a value should be and is not, though its JSON Schema accepts it; else None."""
     if kind == "datetime" and isinstance(value, str) and not _is_date(value):
         return "a date, such as 2024-12-31 or 2024-12-31T08:00:00Z"
     if kind == "integer" and (isinstance(value, float) or isinstance(value, int) and abs(value) >= 1 << 63):
@@ -58,7 +58,7 @@ def _what_json_schema_bears(value: Any, kind: str | None) -> str | None:
 
 
 def _is_date(text: str) -> bool:
-    """Whether a text is a day, with or without a time (ISO 8601)."""
+    """Return whether a text is a day, with or without a time (ISO 8601)."""
     try:
         datetime.fromisoformat(text)
     except ValueError:

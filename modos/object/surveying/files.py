@@ -1,4 +1,4 @@
-"""One survey: files as elements, with what their headers say."""
+"""The survey: files as elements, with what their headers say."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from modos.object.incoming import NewFile
 from modos.genomics.reader import RecordReader, check_header, without_end
 from modos.storage.local import LocalStorage
 from modos.genomics.sources import StorageSource
-from modos.object.surveying.names import ids_of, places_of, renamed
+from modos.object.surveying.names import ids_of, places_of, replace_stem
 from modos.object.surveying.matched_references import References, is_reference_file
 from modos.object.surveying.samples import Samples
 
@@ -53,10 +53,10 @@ def survey(transaction: Transaction, files: Sequence[str | Path], references: Se
     part_of
         Id of the element that links to the data.
     matcher
-        Whom to ask and tell. Its mapping settles `@type:FILE`, `id:FILE`,
+        Asks and reports. Its mapping settles `@type:FILE`, `id:FILE`,
         `has_reference:FILE` and `has_sample:NAME`.
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
 
     Raises
     ------
@@ -114,14 +114,14 @@ class _Survey:
                                     "; ".join(hints) or None)
 
     def sort_out_references(self, references: Sequence[str | Path]) -> list[str | Path]:
-        """Each once."""
+        """Return the references, each once."""
         chosen = {Path(reference).resolve() if Path(reference).is_file() else str(reference): reference for reference in reversed(references)}
         if len(chosen) < len(references):
             self.told.append(f"{listing(map(str, chosen.values()))}: given more than once with -r, and taken once")
         return list(reversed(chosen.values()))
 
     def sort_out(self, paths: Sequence[Path], references: Sequence[Path]) -> list[Path]:
-        """The files that become elements, each once: without indexes, which come along with theirs."""
+        """Return the files that become elements, each once; indexes come along with their files."""
         owners = {index for path in (*paths, *references) for index in index_names(path)}
         owners |= {index for path in (*paths, *references) if is_encrypted(path) for index in index_names(plain_name(path))}
         chosen: dict[Path, Path] = {}
@@ -149,15 +149,15 @@ class _Survey:
         self.places = places_of([*references, *files], {plain_name(name_of(path)) for path in view.data_paths()})
 
     def _key(self, slot: str, path: Path) -> str:
-        """What the mapping has for a file: by the whole of its path, or by its name, which several may have."""
+        """Return what the mapping has for a file: by the whole of its path, or by its name, which several may have."""
         whole = f"{slot}:{path}"
         return whole if whole in self.matcher.mapping or self._of_name[path.name] > 1 else f"{slot}:{path.name}"
 
     def _bring(self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None) -> str:
-        """Add a file as an element, called as was said or as the file is."""
+        """Add a file as an element, under the name that was given or its own."""
         key = self._key("id", path)
         said = self.matcher.use(key)
-        place = renamed(path, said) if said else self.places[path]
+        place = replace_stem(path, said) if said else self.places[path]
         try:
             return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, path, part_of)
         except AlreadyExistsError as error:
@@ -181,15 +181,15 @@ class _Survey:
         if format.streamable:
             header = self._header_of(path, format, told)
             if header is not None:
-                attributes["has_sample"] = self.samples.of_header(header, told)
-                attributes["has_reference"] = self.references.of_header(path, reference_key, header, told)
+                attributes["has_sample"] = self.samples.find_by_header(header, told)
+                attributes["has_reference"] = self.references.find_by_header(path, reference_key, header, told)
         elif "has_reference" in model.describe(class_name)["slots"]:
-            attributes["has_reference"] = self.references.by_names(path, reference_key, format, told)
+            attributes["has_reference"] = self.references.find_by_names(path, reference_key, format, told)
         added = self._bring(path, "data", self.ids[path], {slot: value for slot, value in attributes.items() if value}, self.part_of)
         self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
 
     def _indexes_of(self, id: str) -> list[str]:
-        """What comes along with a file, in words."""
+        """List what comes along with a file, in words."""
         indexes = next(file.indexes for file in reversed(self.transaction.staged) if isinstance(file, NewFile) and file.change.element_id == id)
         return [f"index {index.name}" if index else "index to be built" for index, _ in indexes]
 
@@ -204,14 +204,14 @@ class _Survey:
             return format, _KINDS[format.kind] if format.kind else _CLASSES[format.name]
         choices = [*(["ReferenceGenome"] if format.name in _REFERENCES else []), "DataEntity"]
         key = self._key("@type", path)
-        answer = self._settled(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
+        answer = self._settle(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
         if not answer:
             where = "a reference is given with -r" if format.name in _REFERENCES else "what describes elements is given with -f"
             raise InvalidInputError(f"{path}: what it is, is not clear from a {format.name} file", f"{where}; --map {key}=DataEntity makes it a data file")
         return format, answer
 
-    def _settled(self, key: str, allowed: Sequence[str]) -> str | None:
-        """What the mapping says of something, which has to be one of some names."""
+    def _settle(self, key: str, allowed: Sequence[str]) -> str | None:
+        """Return what the mapping says of something; it has to be one of some names."""
         answer = self.matcher.use(key)
         if answer and answer not in allowed:
             near = did_you_mean(answer, allowed)

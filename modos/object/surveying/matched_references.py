@@ -1,4 +1,4 @@
-"""Which reference of an object is meant by the contigs in a header, and references that are brought into it."""
+"""References of an object that files belong to, by the contigs in their headers; and references that are added."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modos.object.incoming import NewFile, is_same_file
 from modos.reference.adding import digest_sequences
 from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.object.reference_fit import Candidate, Fit, best_fits, names_in, with_recorded
+from modos.object.reference_fit import Candidate, Fit, add_recorded_md5s, find_best_fits, read_names
 from modos.object.references import reference_of_object
 
 _FORMATS = ("FASTA", "TwoBit")
@@ -27,19 +27,19 @@ _LARGE = 256 << 20  # bytes of a FASTA that take a while
 
 
 def is_reference_file(path: Path) -> bool:
-    """Whether a file's name says that it holds sequences."""
+    """Return whether a file's name says that it holds sequences."""
     format = format_of(path)
     return format is not None and format.name in _FORMATS
 
 
 @dataclass
 class References:
-    """The references that files are compared with.
+    """References that files are compared with.
 
     Parameters
     ----------
     endpoint
-        Whose reference store may be asked.
+        The server whose reference store may be asked.
     told
         Gets what was found, in words.
     bring
@@ -55,7 +55,7 @@ class References:
     _has_looked: bool = False
 
     def add(self, given: str | Path) -> None:
-        """Have a reference to compare files with: a FASTA that is brought in, one of the object, or of a store."""
+        """Add a reference to compare files with: a FASTA that is brought in, one of the object, or of a store."""
         path = Path(given)
         if path.is_file() or is_pipe(path):
             self.add_file(path)
@@ -63,17 +63,17 @@ class References:
         if is_reference_file(path):
             transfer.check_present(path)
         view = self.transaction.view
-        id = self._named(str(given))
+        id = self._find_named(str(given))
         if id is not None:
             self._compare_with(id, self._contigs_of(id), is_given=True)
             return
-        assembly = self._stored(str(given), path)
+        assembly = self._open_stored(str(given), path)
         id = self.transaction.add_element({"id": free_id(view, "reference", assembly.name), "@type": "ReferenceGenome",
                                            "assembly": assembly.name, "seqcol_digest": assembly.seqcol})
         self._compare_with(id, assembly.contigs, is_given=True)
         self.told.append(f"{given}: {id}, an assembly of the reference store")
 
-    def _stored(self, name: str, path: Path) -> Assembly:
+    def _open_stored(self, name: str, path: Path) -> Assembly:
         try:
             return reference_of_object(self.transaction.storage, self._metadata(), name, self.endpoint).assembly
         except NotFoundError:
@@ -82,7 +82,7 @@ class References:
             raise
 
     def add_file(self, path: Path) -> None:
-        """Bring a file with sequences in, or have the reference that has it already."""
+        """Bring a file with sequences in, or find the reference that has it already."""
         transfer.check_present(path)
         format = format_of(path)
         if format is None or not is_reference_file(path):
@@ -90,7 +90,7 @@ class References:
         contigs = self._digest(path)
         if not contigs:
             raise InvalidInputError(f"{path} has no sequences", "give the reference as a FASTA or 2bit file that has some")
-        present = self._present(path)
+        present = self._find_present(path)
         if present:
             self.told.append(f"{path}: is {present} of the object already")
             self._compare_with(present, contigs, is_given=True)
@@ -112,43 +112,43 @@ class References:
         with self.matcher.watch(f"reading {path}", size) as progress:
             return digest_sequences(str(path), progress)
 
-    def of_header(self, path: Path, key: str, header: Header, told: list[str]) -> list[str]:
-        """The reference that a file's header was made with, with what is told of it.
+    def find_by_header(self, path: Path, key: str, header: Header, told: list[str]) -> list[str]:
+        """Find the reference that a file's header was made with; adds to `told` how.
 
         Parameters
         ----------
         key
-            What the mapping has for it.
+            The key of the mapping that may name it.
         """
         if not header.sequences:
             told.append("no contigs in its header, and so no reference")
             return []
         if key in self.matcher.mapping:
-            return self._said(key, told)
-        fits, misfits = best_fits(header.sequences, self._all())
+            return self._follow_mapping(key, told)
+        fits, misfits = find_best_fits(header.sequences, self._list_candidates())
         if len(fits) == 1:
             told.append(f"{fits[0].id} by {fits[0].evidence}")
             return [fits[0].id]
-        return self._unclear(path, key, fits, misfits, told)
+        return self._ask_which(path, key, fits, misfits, told)
 
-    def by_names(self, path: Path, key: str, format: FileFormat, told: list[str]) -> list[str]:
-        """The reference of a file without a header: as was said, or the one that was given and has all of its sequences."""
+    def find_by_names(self, path: Path, key: str, format: FileFormat, told: list[str]) -> list[str]:
+        """Find the reference of a file without a header: the mapped one, or the one given that has all of its sequences."""
         if key in self.matcher.mapping:
-            return self._said(key, told)
-        given = [candidate for candidate in self._all() if candidate.is_given]
+            return self._follow_mapping(key, told)
+        given = [candidate for candidate in self._list_candidates() if candidate.is_given]
         if format.name not in _BY_NAMES or is_encrypted(path) or not given:
             return []
-        sequences = names_in(path)
-        fits = best_fits(sequences, given)[0] if sequences else []
+        sequences = read_names(path)
+        fits = find_best_fits(sequences, given)[0] if sequences else []
         told.append(f"{fits[0].id} by {fits[0].evidence}" if len(fits) == 1 else f"no reference (--map {key}={given[0].id})")
         return [fit.id for fit in fits] if len(fits) == 1 else []
 
-    def _said(self, key: str, told: list[str]) -> list[str]:
+    def _follow_mapping(self, key: str, told: list[str]) -> list[str]:
         wanted = self.matcher.use(key)
         if not wanted:
             told.append("no reference, as was said")
             return []
-        id = self._named(wanted)
+        id = self._find_named(wanted)
         if id is None:
             known = self._ids()
             near = did_you_mean(wanted, known)
@@ -157,7 +157,7 @@ class References:
         told.append(f"{id}, as was said")
         return [id]
 
-    def _unclear(self, path: Path, key: str, fits: list[Fit], misfits: list[Fit], told: list[str]) -> list[str]:
+    def _ask_which(self, path: Path, key: str, fits: list[Fit], misfits: list[Fit], told: list[str]) -> list[str]:
         if fits:
             ids = [fit.id for fit in fits]
             answer = self.matcher.ask and self.matcher.ask(f"{path}: which is its reference?", ids, ids)
@@ -171,8 +171,8 @@ class References:
         told.append("no reference: none of the object has its contigs" if misfits else "no reference given (-r)")
         return []
 
-    def _all(self) -> list[Candidate]:
-        """The references that were given; where there are none, those of the object."""
+    def _list_candidates(self) -> list[Candidate]:
+        """List the references that were given; where there are none, those of the object."""
         if not self.candidates and not self._has_looked:
             self._has_looked = True
             for id in self._ids():
@@ -192,22 +192,22 @@ class References:
     def _ids(self) -> list[str]:
         return [id for id in self.transaction.view.ids() if id.startswith("reference/")]
 
-    def _named(self, name: str) -> str | None:
-        """The reference of the object that has an id, name or assembly."""
+    def _find_named(self, name: str) -> str | None:
+        """Find the reference of the object that has an id, name or assembly."""
         view = self.transaction.view
         return {name: id for id in self._ids()
                 for name in (id.partition("/")[2], view.element(id).get("name"), view.element(id).get("assembly"), id) if name}.get(name)
 
     def _contigs_of(self, id: str) -> tuple[StoredContig, ...]:
-        """Those of a reference of the object, also of one that is about to come into it."""
+        """Return the contigs of a reference of the object, also of one that is being added."""
         for file in self.transaction.staged:
             if isinstance(file, NewFile) and file.change.element_id == id:
                 return self._digest(file.source)
         metadata = self._metadata()
         contigs = reference_of_object(self.transaction.storage, metadata, id, self.endpoint).assembly.contigs
-        return tuple(with_recorded(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata]))
+        return tuple(add_recorded_md5s(contigs, [metadata[link] for link in metadata[id].get("has_sequence", ()) if link in metadata]))
 
-    def _present(self, path: Path) -> str | None:
+    def _find_present(self, path: Path) -> str | None:
         for id in self._ids():
             base = self.transaction.view.element(id)
             if base.get("data_checksum") and is_same_file(self.transaction.storage, path, base, {}, False):

@@ -1,11 +1,11 @@
-"""Which samples of an object are meant by the names in a header."""
+"""Samples of an object that the names in a header mean."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from modos.metadata.description import Matcher
-from modos.metadata.description.matching import normalised
+from modos.metadata.description.matching import fold_name
 from modos.object.transaction import Transaction
 from modos.object.enrichment import Header, Names, free_id
 from modos.errors import InvalidInputError, listing
@@ -14,7 +14,7 @@ _NEW = "new"  # the answer for a sample of its own
 
 
 class Samples:
-    """The samples of an object by what they are called."""
+    """Samples of an object, by their names."""
 
     def __init__(self, transaction: Transaction, matcher: Matcher):
         self._transaction, self._matcher = transaction, matcher
@@ -24,14 +24,14 @@ class Samples:
             if id.startswith("sample/"):
                 self._note(id, transaction.view.element(id).get("name"))
 
-    def of_header(self, header: Header, told: list[str]) -> list[str]:
-        """The samples of a header, with what is told of them; those that the object has none of, nor one like them, are added."""
+    def find_by_header(self, header: Header, told: list[str]) -> list[str]:
+        """Find the samples of a header, and add those that the object has none of, nor one like them; `told` gets words."""
         beside: dict[str, list[str]] = {}
         for name in header.samples:
-            beside.setdefault(normalised(name), []).append(name)
+            beside.setdefault(fold_name(name), []).append(name)
         found: dict[str, str | None] = {}
         for name in header.samples:
-            found[name] = self._find_or_add(name, beside[normalised(name)], set(found.values()))
+            found[name] = self._find_or_add(name, beside[fold_name(name)], set(found.values()))
         samples = list(dict.fromkeys(id for id in found.values() if id))
         left_out = [name for name, id in found.items() if not id]
         if samples or not left_out:
@@ -41,7 +41,7 @@ class Samples:
         return samples
 
     def _find_or_add(self, name: str, beside: Sequence[str], others: set[str | None]) -> str | None:
-        """The sample of a name in a header; None where it was said to be left out.
+        """Find or add the sample of a name in a header; None where the mapping leaves it out.
 
         Parameters
         ----------
@@ -55,7 +55,7 @@ class Samples:
         if wanted == "":
             return None
         if wanted and wanted != name:
-            return self._said(key, wanted)
+            return self._follow_mapping(key, wanted)
         found = self._find(name)
         if len(found) == 1:
             return found[0]
@@ -70,7 +70,7 @@ class Samples:
                 return answer
         return self._add(name)
 
-    def _said(self, key: str, wanted: str) -> str:
+    def _follow_mapping(self, key: str, wanted: str) -> str:
         id = f"sample/{wanted.removeprefix('sample/')}"
         if id in self._transaction.view:
             return id
@@ -82,16 +82,16 @@ class Samples:
 
     def _note(self, id: str, name: str | None) -> None:
         for one in dict.fromkeys([id.partition("/")[2], *([] if name is None else [name])]):
-            self._like.setdefault(normalised(one), []).append((id, one))
+            self._like.setdefault(fold_name(one), []).append((id, one))
 
     def _find(self, name: str) -> list[str]:
-        """Those of that id or name."""
+        """Find the samples of that id or name."""
         return list(dict.fromkeys(self._known.find(name)))
 
     def _find_like(self, name: str, beside: Sequence[str], others: set[str | None]) -> list[str]:
-        """Those whose id or name differs only in case, spaces, `_` or `-`, and is not that of another sample of the same file."""
+        """Find samples whose id or name differs only in case, spaces, `_` or `-`, and is not of another sample of the same file."""
         others = others | {id for one in beside for id in self._find(one)}
-        return [id for id in dict.fromkeys(id for id, _ in self._like.get(normalised(name), ())) if id not in others]
+        return [id for id in dict.fromkeys(id for id, _ in self._like.get(fold_name(name), ())) if id not in others]
 
     def _add(self, name: str) -> str:
         id = self._transaction.add_element({"id": free_id(self._transaction.view, "sample", name), "@type": "Sample", "name": name})

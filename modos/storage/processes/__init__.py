@@ -1,1 +1,9 @@
-"""Processes: forked ones, children for libraries that may abort, marks of those that are at work, memory, panics."""
+"""Processes: this one and others that work on the same files.
+
+In: work to be done apart from this process, or under way in others. Out: children
+for libraries that may abort (`children`), state that a fork makes anew (`forking`),
+marks that tell whether the process that made them still runs (`ownership`), and
+settings and errors of native libraries (`memory`, `panics`).
+
+It imports errors alone.
+"""

@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.body import (
-    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, sealed_size, decrypt,
+    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, encrypted_size, decrypt,
 )
 from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import (
@@ -24,7 +24,7 @@ from modos.encryption.keys import (
 from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView
 from modos.errors import AccessError, AlreadyExistsError, DecryptError, InvalidInputError, ModosError, NotFoundError
-from modos.object.sealing import SealedFile
+from modos.object.file_encryption import DecryptedFile
 from modos.storage import open_storage
 
 SIZES = [0, 1, SEGMENT - 1, SEGMENT, SEGMENT + 1, 40 * SEGMENT + 7]
@@ -193,7 +193,7 @@ def test_edit_lists_of_files_for_who_reads_all_a_region_or_a_stream(tmp_path_fac
     view = DecryptedView(open_storage(folder), FIXED)
     assert view.stat("a").size == len(wanted)
     assert view.read_part("a", start, start + width)[0] == wanted[start:start + width]
-    whole = SealedFile(open_storage(folder), "a.c4gh", FIXED)
+    whole = DecryptedFile(open_storage(folder), "a.c4gh", FIXED)
     assert whole.size == len(wanted) and b"".join(whole.iter_plain({})) == wanted
     friend = SecretKey.random()
     header = header_of(file)
@@ -223,7 +223,7 @@ def test_what_an_edit_list_discards_at_the_end_is_still_checked(tmp_path):
     (tmp_path / "a.c4gh").write_bytes(file)
     digest = Digest()
     digest.add(file[header_of(file).size:])
-    whole = SealedFile(open_storage(tmp_path), "a.c4gh", FIXED)
+    whole = DecryptedFile(open_storage(tmp_path), "a.c4gh", FIXED)
     assert b"".join(whole.iter_plain({"seal_digest": digest.hexdigest()})) == PLAIN[:10]
     with pytest.raises(DecryptError, match="segment 59"):
         list(plain_pieces(in_pieces(file[:-1]), FIXED, "x"))
@@ -241,7 +241,7 @@ def test_edit_lists_are_read_as_the_package_writes_them(key_files):
 
 @given(st.integers(0, 10 * SEGMENT))
 def test_sizes(size):
-    assert plain_size(sealed_size(size)) == size
+    assert plain_size(encrypted_size(size)) == size
 
 
 @pytest.mark.parametrize("rest", [1, OVERHEAD])

@@ -1,4 +1,4 @@
-"""How a file of a storage is sealed, opened, and given to others."""
+"""Encryption, decryption and new headers of single files in a storage, as part of a transaction."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ from modos.storage.base import Progress
 
 @dataclass(frozen=True)
 class _Conversion(FilePairs, ABC):
-    """Makes other files of a data file and its indexes."""
+    """Conversion of a data file and its indexes to other files."""
 
     def stage(self, storage: Storage, written: list[str], progress: Progress | None) -> dict[str, Any]:
+        """Write the new files; returns what the element says of them."""
         told: dict[str, Any] = {}
         headers = []
         for source, target in self.pairs:
@@ -42,12 +43,12 @@ class _Conversion(FilePairs, ABC):
     @abstractmethod
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
-        """Make one file, checked against what is recorded of it; returns what there is to say of the new one."""
+        """Make one file, checked against what is recorded of it; returns what the element says of the new one."""
 
 
 @dataclass(frozen=True)
-class Seal(_Conversion):
-    """Seals a file and its indexes for some recipients."""
+class Encrypt(_Conversion):
+    """Encryption of a file and its indexes for some recipients."""
 
     recipients: tuple[PublicKey, ...]
     sender: SecretKey
@@ -68,8 +69,8 @@ class Seal(_Conversion):
 
 
 @dataclass(frozen=True)
-class Unseal(_Conversion):
-    """Opens a sealed file and its indexes."""
+class Decrypt(_Conversion):
+    """Decryption of an encrypted file and its indexes."""
 
     secret: SecretKey
     senders: tuple[PublicKey, ...] | None
@@ -80,14 +81,14 @@ class Unseal(_Conversion):
             size = storage.stat(source).size
             write_new(storage, target, storage.iter_range(source, 0, size, body.PIECE), size, like=source)
             return {}
-        opened = SealedFile(storage, source, self.secret, self.senders, headers=_recorded_headers(self.change, recorded))
+        opened = DecryptedFile(storage, source, self.secret, self.senders, headers=_read_record(self.change, recorded))
         write_new(storage, target, with_progress(opened.iter_plain(recorded), progress), opened.size, like=source)
         return {"data_size": opened.size, "data_checksum": opened.plain_checksum} | dict.fromkeys(SLOTS_OF_SEALED)
 
 
 @dataclass(frozen=True)
 class Rotate(_Conversion):
-    """Seals a sealed file and its indexes anew, under other keys."""
+    """New encryption of an encrypted file and its indexes, under other keys."""
 
     secret: SecretKey
     recipients: tuple[PublicKey, ...]
@@ -95,21 +96,21 @@ class Rotate(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         if not is_encrypted(source):
-            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
-        opened = SealedFile(storage, source, self.secret, headers=_recorded_headers(self.change, recorded))
+            return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
+        opened = DecryptedFile(storage, source, self.secret, headers=_read_record(self.change, recorded))
         told = encrypt_pieces(storage, opened.iter_plain(recorded), opened.size, target, self.recipients, self.secret, progress,
                            like=source)
         return told | {"plain_size": opened.size, "plain_checksum": opened.plain_checksum, "sender": str(self.secret.public)}
 
 
 @dataclass(frozen=True)
-class Reseal(_Conversion):
-    """Gives a sealed file and its indexes another header.
+class ReplaceHeader(_Conversion):
+    """Replacement of the headers of an encrypted file and its indexes.
 
     Parameters
     ----------
     recipients
-        All of them but who has the key, where packets are not kept; else those to add.
+        All of them except the owner of the key, where packets are not kept; else those to add.
     """
 
     secret: SecretKey
@@ -119,9 +120,9 @@ class Reseal(_Conversion):
     def _convert(self, storage: Storage, source: str, target: str, recorded: dict[str, Any],
                  progress: Progress | None) -> dict[str, Any]:
         if not is_encrypted(source):
-            return _seal_index(storage, source, target, self.pairs[0][1], self.secret)
+            return _encrypt_index(storage, source, target, self.pairs[0][1], self.secret)
         header, _, _ = read_stored_header(storage, source)
-        _recorded_headers(self.change, recorded).check_header(header, f"{storage.url}/{source}")
+        _read_record(self.change, recorded).check_header(header, f"{storage.url}/{source}")
         if self.keeps_packets:
             head = header.reencrypt(self.secret, self.recipients, keep=True)
         else:
@@ -136,43 +137,43 @@ class Reseal(_Conversion):
         return told
 
 
-def _recorded_headers(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
-    """What is recorded of the headers of a data file, or of those of its indexes."""
+def _read_record(change: Update, recorded: Mapping[str, Any]) -> SealRecord:
+    """Read what is recorded of the headers of a data file, or of those of its indexes."""
     return SealRecord.from_attributes(recorded) if recorded else SealRecord.from_index_attributes(change.base)
 
 
-def _seal_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
-    """Seal an index that is plain for those that the data file beside it is sealed for."""
+def _encrypt_index(storage: Storage, source: str, target: str, beside: str, secret: SecretKey) -> dict[str, Any]:
+    """Encrypt a plain index for the recipients of the data file beside it."""
     header, _, _ = read_stored_header(storage, beside)
     size = storage.stat(source).size
     sealed = encrypt_beside(header, secret, storage.iter_range(source, 0, size, body.PIECE))
-    write_new(storage, target, sealed, header.size + body.sealed_size(size), like=source)
+    write_new(storage, target, sealed, header.size + body.encrypted_size(size), like=source)
     return {"header_digest": header.digest}
 
 
-class SealedFile:
-    """A sealed file of a storage, opened with a key.
+class DecryptedFile:
+    """Encrypted file of a storage, decrypted with a key as it is read.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed it; anybody may where it is None.
+        Allowed senders: one of them must have encrypted it; None allows anybody.
     headers
-        What is recorded of its header.
+        Record of its header in the metadata.
 
     Attributes
     ----------
     header
-        As it is.
+        The Crypt4GH header.
     size
-        Plain bytes.
+        Number of plain bytes.
     plain_checksum
-        Their BLAKE2b-512, when all of them were read.
+        BLAKE2b-512 of the plain bytes, once all of them were read.
 
     Raises
     ------
     IntegrityError
-        The key does not open it, or it is damaged, or not what is recorded.
+        The key does not decrypt it, or it is damaged, or not what is recorded.
     """
 
     def __init__(self, storage: Storage, key: str, secret: SecretKey, senders: Sequence[PublicKey] | None = None, *,
@@ -191,13 +192,13 @@ class SealedFile:
         self.size = sum(end - start for start, end in body.kept_stretches(total, self._opened.edits))
 
     def iter_plain(self, recorded: Mapping[str, Any]) -> Iterator[bytes]:
-        """The plain bytes, checked against what is recorded of the file.
+        """Iterate over the plain bytes, which are checked against what is recorded of the file.
 
         Raises
         ------
         DecryptError
             A segment was changed, or segments are missing, repeated or moved;
-            or the plain file is not the one that was sealed.
+            or the plain file is not the one that was encrypted.
         """
         plain, name = ThreadedHash(), f"{self._storage.url}/{self._key}"
         pieces = self._storage.iter_range(self._key, self.header.size, self._bytes, body.SEALED_PIECE)

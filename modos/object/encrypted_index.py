@@ -1,4 +1,4 @@
-"""Indexes that come with a file that is sealed already: sealed as it is, or plain, as htsget-rs has them."""
+"""Indexes beside a file of this machine that is encrypted already: encrypted like it, or plain, as htsget-rs has them."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _PIECE = 1 << 20  # bytes that are read at once
 
 
 def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | None, str]]:
-    """The index to bring with a sealed file of this machine, and its key; none can be built.
+    """Plan which index is brought with an encrypted file of this machine, and under which key; none can be built.
 
     Raises
     ------
     AccessError
-        It is plain, and there is no key to seal it with.
+        It is plain, and there is no key to encrypt it with.
     IntegrityError
-        It is plain, and not of the file; or not sealed as its name says.
+        It is plain, and not of the file; or not encrypted as its name says.
     """
     beside = find(source)
     if beside is None:
@@ -43,13 +43,13 @@ def plan(source: Path, key: str, secret: SecretKey | None) -> list[tuple[Path | 
 
 
 def find(source: Path) -> Path | None:
-    """The index beside a sealed file of this machine: a sealed one, else a plain one."""
+    """Find the index beside an encrypted file of this machine: an encrypted one, else a plain one."""
     there = [path for path in map(Path, dict.fromkeys([*index_names(source), *_plain_names(source)])) if os.path.isfile(path)]
     return next((path for path in there if is_crypt4gh(path)), next(iter(there), None))
 
 
-def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:
-    """Seal the plain index of a sealed file for those that the file is sealed for; returns the new file."""
+def encrypt(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> Path:
+    """Encrypt the plain index of an encrypted file for the recipients of that file; returns the new file."""
     from modos.encryption.beside import encrypt_beside
 
     if secret is None:
@@ -69,13 +69,13 @@ def seal(source: Path, index: Path, folder: Path, secret: SecretKey | None) -> P
 
 
 def describe(source: Path, indexes: Sequence[Path]) -> dict[str, Any]:
-    """What there is to say of the seals of a file of this machine that was sealed elsewhere, and of its indexes."""
+    """Return what the metadata record of the headers and body of a file encrypted elsewhere, and of its indexes."""
     from modos.encryption.body import SEALED_PIECE, Digest
 
     try:
         headers = [source_header(path) for path in (source, *indexes)]
     except DecryptError:
-        return {}  # whoever opens it is told
+        return {}  # reading the file reports it
     digest, real = Digest(), source.resolve()
     for piece in LocalStorage(real.parent).iter_range(real.name, headers[0].size, real.stat().st_size, SEALED_PIECE):
         digest.add(piece)
@@ -83,7 +83,7 @@ def describe(source: Path, indexes: Sequence[Path]) -> dict[str, Any]:
 
 
 def _plain_names(source: Path) -> list[str]:
-    """Where a plain index of a sealed file may be: `a.cram.crai`, or `a.cram.c4gh.crai`."""
+    """List where a plain index of an encrypted file may be: `a.cram.crai`, or `a.cram.c4gh.crai`."""
     name = plain_name(source)
     format = format_of(name)
     return [*index_names(name), *(f"{name}{ENCRYPTED_SUFFIX}{suffix}" for suffix in (format.index_suffixes if format else ()))]

@@ -1,4 +1,4 @@
-"""Whose the packets of a header are, as far as that can be said: a packet does not say for whom it is."""
+"""Recipients of encrypted files, as far as they are known: a packet of a header does not say for whom it is."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from modos.storage import Storage
 
 @dataclass(frozen=True)
 class Packets:
-    """The packets of a header, beside the recipients that are recorded.
+    """Packets of a header, compared with the recipients that are recorded.
 
     Parameters
     ----------
@@ -29,8 +29,8 @@ class Packets:
     own
         Packets that a key opens; None where none was given.
     unknown
-        Packets beyond those that the recipients in the metadata, and who has
-        the key, account for: at least so many are of somebody else.
+        Packets beyond those that the recipients in the metadata and the owner
+        of the key account for: at least so many are of somebody else.
     missing
         Packets that the recipients in the metadata would have to have, and
         that are not there.
@@ -47,18 +47,19 @@ class Packets:
     is_as_recorded: bool
 
     @classmethod
-    def of_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
-        """Those of the header of a data file, or of that of an index of it where there are more of unknown recipients."""
-        found = [cls.of(header, attributes, secret, SealRecord.from_attributes(attributes))]
+    def count_in_files(cls, storage: Storage, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None) -> Packets:
+        """Count the packets of a data file's header, or of an index's where that has more of unknown recipients."""
+        found = [cls.count_in_header(header, attributes, secret, SealRecord.from_attributes(attributes))]
         for index in index_names(attributes["data_path"]):
             with suppress(NotFoundError):
-                found.append(cls.of(read_stored_header(storage, index)[0], attributes, secret, SealRecord.from_index_attributes(attributes)))
+                of_index, _, _ = read_stored_header(storage, index)
+                found.append(cls.count_in_header(of_index, attributes, secret, SealRecord.from_index_attributes(attributes)))
         most = max(found, key=lambda one: one.unknown)
         return replace(most, missing=max(one.missing for one in found), is_as_recorded=all(one.is_as_recorded for one in found))
 
     @classmethod
-    def of(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
-        """Count them; each recipient has as many as the key opens, and one where there is no key."""
+    def count_in_header(cls, header: Header, attributes: Mapping[str, Any], secret: SecretKey | None, record: SealRecord) -> Packets:
+        """Count the packets of a header; each recipient has as many as the key opens, and one where there is no key."""
         recorded = set(attributes.get("recipients", ()))
         own = None if secret is None else len(header.packets_for(secret))
         others = recorded if secret is None or not own else recorded - {str(secret.public)}
@@ -68,17 +69,17 @@ class Packets:
 
     @property
     def are_accounted_for(self) -> bool:
-        """Whether no packet can be of somebody who is not recorded, as far as the metadata are to be believed."""
+        """Return whether no packet can be of somebody who is not recorded, as far as the metadata can be trusted."""
         return self.is_as_recorded and not self.unknown
 
-    def text_of_unknown(self) -> str:
-        """`1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
+    def describe_unknown(self) -> str:
+        """Write `1 packet of an unknown recipient`, `3 packets of unknown recipients`."""
         return "1 packet of an unknown recipient" if self.unknown == 1 else f"{self.unknown:,} packets of unknown recipients"
 
-    def lost_by_a_new_header(self) -> Iterator[str]:
-        """What to say where the header is made anew for those who are recorded, and who has the key."""
+    def describe_losses(self) -> Iterator[str]:
+        """Say what changes when the header is made anew for those who are recorded and the owner of the key."""
         if self.unknown:
-            yield (f"{self.text_of_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
+            yield (f"{self.describe_unknown()} {'was' if self.unknown == 1 else 'were'} removed as well, as one cannot "
                    "be told from another")
         elif not self.are_accounted_for:
             yield "sealed anew for the recorded recipients, as its packets do not say for whom they are"
@@ -88,7 +89,7 @@ class Packets:
 
 @dataclass(frozen=True)
 class Recipients:
-    """For whom the file of an element is sealed.
+    """Recipients of the file of an element.
 
     Parameters
     ----------
@@ -97,7 +98,7 @@ class Recipients:
         that has more of unknown recipients.
     fingerprints
         Of the public keys in the metadata; only the header's writer knows
-        whether it was sealed for them.
+        whether it was encrypted for them.
     opens
         Whether a key opens it; None where none was given.
     own
@@ -108,9 +109,9 @@ class Recipients:
         Packets that these recipients would have to have, and that are not
         there.
     sender
-        Fingerprint of who sealed it, as recorded; None where nobody is.
+        Fingerprint of the recorded sender; None where none is recorded.
     writers
-        Fingerprints of who wrote the packets that the key opens.
+        Fingerprints of the writers of the packets that the key opens.
     """
 
     element_id: str
@@ -126,11 +127,11 @@ class Recipients:
 
 def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey | None) -> list[
         Recipients]:
-    """For whom each sealed file is."""
+    """Find the recipients of each encrypted file."""
     found = []
-    for element_id, attributes in sealed_elements(metadata):
+    for element_id, attributes in iter_encrypted(metadata):
         header, _, _ = read_stored_header(storage, attributes["data_path"])
-        packets = Packets.of_files(storage, header, attributes, secret)
+        packets = Packets.count_in_files(storage, header, attributes, secret)
         fingerprints = tuple(_fingerprint(key) for key in attributes.get("recipients", ()))
         writers = () if secret is None else (writer_of(packet) for packet in header.packets_for(secret))
         sender = attributes.get("sender")
@@ -141,8 +142,8 @@ def find_recipients(storage: Storage, metadata: Mapping[str, Mapping[str, Any]],
     return found
 
 
-def sealed_elements(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The elements that have a sealed file, with what they say."""
+def iter_encrypted(metadata: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Iterate over the elements that have an encrypted file, with their attributes."""
     return ((element_id, a) for element_id, a in metadata.items() if is_encrypted(a.get("data_path") or ""))
 
 

@@ -1,4 +1,4 @@
-"""Which files there are to seal, and whether those that are sealed already are for the same people."""
+"""Selection of the files to encrypt: those that are plain, if the others are encrypted for the same recipients."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from modos.storage import Storage
 Found = tuple[str, Mapping[str, Any]]  # an element and its attributes
 
 
-def to_be_sealed(storage: Storage, found: Iterable[Found], recipients: Sequence[PublicKey]) -> list[Found]:
-    """Of some elements with files those whose file is plain.
+def select_plain(storage: Storage, found: Iterable[Found], recipients: Sequence[PublicKey]) -> list[Found]:
+    """Select from elements with files those whose file is plain.
 
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is sealed already, and not for all of
+        No recipient; or some file is encrypted already, and not for all of
         them.
     IntegrityError
         A file is Crypt4GH and its name does not say so, or the reverse.

@@ -1,4 +1,4 @@
-"""Which files of an object are sealed, opened, or given to others."""
+"""Changes that encrypt and decrypt files of an object, share them and revoke that; and the check of encrypted files."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
 from modos.object.moving import find_pairs
-from modos.object.sealing import Reseal, Rotate, Seal, SealedFile, Unseal
-from modos.object.packets import Packets, sealed_elements
-from modos.object.plain_indexes import refuse_plain, with_plain_indexes
-from modos.object.sealing_plan import to_be_sealed
+from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
+from modos.object.recipients import Packets, iter_encrypted
+from modos.object.plain_indexes import add_plain_indexes, plain_index_error
+from modos.object.encryption_plan import select_plain
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
 from modos.genomics.verification import Recorded
@@ -26,21 +26,21 @@ logger = logging.getLogger(__name__)
 
 def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: SecretKey,
            progress: Progress | None, senders: Sequence[PublicKey] | None = None) -> list[str]:
-    """Open all of the sealed files and their indexes; returns the elements, an IntegrityError for the first that is damaged.
+    """Decrypt all of the encrypted files and their indexes; returns the elements. IntegrityError for the first that is damaged.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed them; anybody may where it is None.
+        Allowed senders: one of them must have encrypted the files; None allows anybody.
     """
     verified = []
-    expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in sealed_elements(metadata)))
-    for element_id, attributes in sealed_elements(metadata):
+    expect(progress, sum(Recorded.from_attributes(attributes, sealed=True).size or 0 for _, attributes in iter_encrypted(metadata)))
+    for element_id, attributes in iter_encrypted(metadata):
         path = attributes["data_path"]
-        for key, _ in with_plain_indexes(storage, find_pairs(storage, path, path), attributes):
+        for key, _ in add_plain_indexes(storage, find_pairs(storage, path, path), attributes):
             if not is_encrypted(key):
                 if senders is not None:
-                    raise refuse_plain(storage, key)
+                    raise plain_index_error(storage, key)
                 logger.warning("%s: %s is not sealed, and was not verified: `modos c4gh revoke --rotate` seals it", element_id, key)
                 continue
             headers = SealRecord.from_attributes(attributes) if key == path else SealRecord.from_index_attributes(attributes)
@@ -48,23 +48,23 @@ def verify(storage: Storage, metadata: Mapping[str, Mapping[str, Any]], secret: 
                 logger.warning("%s: no digest of the header of %s is recorded: it may be another index, which leaves out records "
                                "(`modos check --secret-key` looks at it, `modos c4gh revoke --rotate` records one)",
                                element_id, key)
-            for piece in SealedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
+            for piece in DecryptedFile(storage, key, secret, senders, headers=headers).iter_plain(attributes if key == path else {}):
                 if progress:
                     progress(len(piece))
         verified.append(element_id)
     return verified
 
 
-def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
-                  chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
-    """Seal the files of elements with their indexes; returns the elements that are changed.
+def encrypt_elements(transaction: Transaction, recipients: Sequence[PublicKey], sender: SecretKey | None = None,
+                     chosen: Iterable[str] | None = None, *, delete: bool = True) -> list[str]:
+    """Encrypt the files of elements with their indexes; returns the elements that are changed.
 
     Parameters
     ----------
     recipients
-        Who can open them.
+        Public keys of those who can decrypt them.
     sender
-        Whose key seals the headers, and is recorded; one for this use where it is None.
+        Secret key that encrypts the headers, and whose public key is recorded; None makes one for this use.
     chosen
         The elements; None for all data, without references.
     delete
@@ -73,147 +73,147 @@ def seal_elements(transaction: Transaction, recipients: Sequence[PublicKey], sen
     Raises
     ------
     InvalidInputError
-        No recipient; or some file is sealed already, and not for all of them.
+        No recipient; or some file is encrypted already, and not for all of them.
     """
     all_of_them, changed = tuple(dict.fromkeys(recipients)), []
-    for element_id, attributes in to_be_sealed(transaction.storage, _with_files(transaction, chosen), all_of_them):
+    for element_id, attributes in select_plain(transaction.storage, _find_elements(transaction, chosen), all_of_them):
         path = attributes["data_path"]
         target = transaction.free_key(path + ENCRYPTED_SUFFIX)
         pairs = find_pairs(transaction.storage, path, target)
         by = {} if sender is None else {"sender": str(sender.public)}
         transaction.convert_file(element_id, {"data_path": target} | by, partial(
-            Seal, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete))
+            Encrypt, pairs=pairs, recipients=all_of_them, sender=sender or SecretKey.random(), replaces=delete))
         changed.append(element_id)
     return changed
 
 
 def find_plain(transaction: Transaction, recipients: Sequence[PublicKey], chosen: Iterable[str] | None = None) -> list[str]:
-    """The elements that `seal_elements` would change; raises what it would."""
-    return [i for i, _ in to_be_sealed(transaction.storage, _with_files(transaction, chosen), recipients)]
+    """Find the elements that `encrypt_elements` would change; raises what it would."""
+    return [i for i, _ in select_plain(transaction.storage, _find_elements(transaction, chosen), recipients)]
 
 
-def open_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
-                  chosen: Iterable[str] | None = None) -> list[str]:
-    """Open the sealed files of elements with their indexes; returns the elements that are changed.
+def decrypt_elements(transaction: Transaction, secret: SecretKey, senders: Sequence[PublicKey] | None = None,
+                     chosen: Iterable[str] | None = None) -> list[str]:
+    """Decrypt the encrypted files of elements with their indexes; returns the elements that are changed.
 
     Parameters
     ----------
     senders
-        Of whom one must have sealed them; anybody may where it is None.
+        Allowed senders: one of them must have encrypted the files; None allows anybody.
     chosen
         The elements; None for all.
 
     Raises
     ------
     DecryptError
-        The key does not open one of them; nothing is changed.
+        The key does not decrypt one of them; nothing is changed.
     """
     storage, changed = transaction.storage, []
-    for element_id, attributes in _with_files(transaction, chosen, every=True):
+    for element_id, attributes in _find_elements(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        SealedFile(storage, path, secret, senders, headers=SealRecord.from_attributes(attributes))
+        DecryptedFile(storage, path, secret, senders, headers=SealRecord.from_attributes(attributes))
         target = transaction.free_key(plain_name(path))
-        beside = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
+        beside = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         if senders is not None and (plain := next((source for source, _ in beside if not is_encrypted(source)), None)):
-            raise refuse_plain(storage, plain)
+            raise plain_index_error(storage, plain)
         pairs = tuple(pair for pair in beside if pair[0] != pair[1])
         allowed = None if senders is None else tuple(senders)
-        transaction.convert_file(element_id, {"data_path": target}, partial(Unseal, pairs=pairs, secret=secret, senders=allowed))
+        transaction.convert_file(element_id, {"data_path": target}, partial(Decrypt, pairs=pairs, secret=secret, senders=allowed))
         changed.append(element_id)
     return changed
 
 
 def share_elements(transaction: Transaction, secret: SecretKey, recipients: Sequence[PublicKey],
                    chosen: Iterable[str] | None = None) -> list[str]:
-    """Seal the headers of sealed files for more recipients; the bodies stay. Returns the elements that are changed.
+    """Add recipients to the headers of encrypted files; the bodies stay. Returns the elements that are changed.
 
     Raises
     ------
     InvalidInputError
         No recipient.
     DecryptError
-        The key does not open a file; nothing is changed.
+        The key does not decrypt a file; nothing is changed.
     """
     if not recipients:
         raise InvalidInputError("no recipient is given", "give at least one public key")
 
-    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+    def choose_recipients(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         new = [str(key) for key in dict.fromkeys(recipients) if str(key) not in recorded or packets.missing]
         if new and packets.unknown:
-            logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.text_of_unknown(),
+            logger.warning("%s: %s stay%s, and whoever they are for can open it", element_id, packets.describe_unknown(),
                            "s" if packets.unknown == 1 else "")
         return new, list(dict.fromkeys([*recorded, str(secret.public), *new]))
 
-    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=True, rotate=False)
+    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=True, rotate=False)
 
 
 def revoke_elements(transaction: Transaction, secret: SecretKey, revoked: Sequence[PublicKey],
                     chosen: Iterable[str] | None = None, *, rotate: bool = False) -> list[str]:
-    """Seal the headers of sealed files for those who remain; returns the elements that are changed.
+    """Write the headers of encrypted files for those who remain; returns the elements that are changed.
 
-    Those who remain are the recipients in the metadata, and who has the key.
-    Packets of others go, as they may be of somebody who is revoked.
+    Those who remain are the recipients in the metadata and the owner of the key.
+    Packets of others are removed, as they may be of somebody who is revoked.
 
     Parameters
     ----------
     rotate
-        Seal the bodies under new keys, too.
+        Encrypt the bodies under new keys, too.
 
     Raises
     ------
     InvalidInputError
-        Nobody remains, or not whose key it is.
+        Nobody remains, or the owner of the key does not.
     DecryptError
-        The key does not open a file; nothing is changed.
+        The key does not decrypt a file; nothing is changed.
     """
     gone, own = {str(key) for key in revoked}, str(secret.public)
 
-    def for_whom(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
+    def choose_recipients(element_id: str, recorded: list[str], packets: Packets) -> tuple[list[str], list[str]]:
         if own in gone:
             raise InvalidInputError("you would not be able to open the files any more, or nobody would",
                                     "use the secret key of a recipient who remains")
         if gone.isdisjoint(recorded) and packets.are_accounted_for and not (rotate and not gone):
             return [], recorded
-        for line in packets.lost_by_a_new_header():
+        for line in packets.describe_losses():
             logger.warning("%s: %s", element_id, line)
         rest = [key for key in dict.fromkeys([*recorded, own]) if key not in gone]
         return rest, rest
 
-    return _reseal(transaction, secret, chosen, for_whom, keeps_packets=False, rotate=rotate)
+    return _reencrypt_headers(transaction, secret, chosen, choose_recipients, keeps_packets=False, rotate=rotate)
 
 
-def _reseal(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
-            for_whom: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
-            rotate: bool) -> list[str]:
-    """Make headers anew; `for_whom` gives of the recorded recipients whom to seal for and whom to record."""
+def _reencrypt_headers(transaction: Transaction, secret: SecretKey, chosen: Iterable[str] | None,
+                       choose_recipients: Callable[[str, list[str], Packets], tuple[list[str], list[str]]], *, keeps_packets: bool,
+                       rotate: bool) -> list[str]:
+    """Make headers anew; `choose_recipients` gives the keys to encrypt for and those to record, from the recorded ones."""
     storage, changed = transaction.storage, []
-    for element_id, attributes in _with_files(transaction, chosen, every=True):
+    for element_id, attributes in _find_elements(transaction, chosen, every=True):
         path = attributes["data_path"]
         if not is_encrypted(path):
             continue
-        opened = SealedFile(storage, path, secret, headers=SealRecord.from_attributes(attributes))
-        sealed_for, recorded = for_whom(element_id, list(attributes.get("recipients", ())),
-                                        Packets.of_files(storage, opened.header, attributes, secret))
+        opened = DecryptedFile(storage, path, secret, headers=SealRecord.from_attributes(attributes))
+        sealed_for, recorded = choose_recipients(element_id, list(attributes.get("recipients", ())),
+                                                Packets.count_in_files(storage, opened.header, attributes, secret))
         if not sealed_for:
             continue
         target = transaction.free_key(path)
-        pairs = with_plain_indexes(storage, find_pairs(storage, path, target), attributes)
+        pairs = add_plain_indexes(storage, find_pairs(storage, path, target), attributes)
         keys = tuple(PublicKey.parse(key) for key in sealed_for)
         for source, beside in pairs:
             if not is_encrypted(source):
                 logger.warning("%s: %s is sealed as %s; the plain one stays: remove it", element_id, source, beside)
         transaction.convert_file(
             element_id, {"data_path": target, "recipients": recorded}, partial(Rotate, pairs=pairs, secret=secret, recipients=keys)
-            if rotate else partial(Reseal, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets))
+            if rotate else partial(ReplaceHeader, pairs=pairs, secret=secret, recipients=keys, keeps_packets=keeps_packets))
         changed.append(element_id)
     return changed
 
 
-def _with_files(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
+def _find_elements(transaction: Transaction, chosen: Iterable[str] | None, *, every: bool = False) -> list[
         tuple[str, dict[str, Any]]]:
-    """The elements that are meant, with their attributes; each has a file."""
+    """Find the chosen elements, with their attributes; each has a file."""
     view = transaction.view
     if chosen:
         found = [(element_id, view.element(element_id)) for element_id in dict.fromkeys(view.find(name) for name in chosen)]

@@ -1,4 +1,4 @@
-"""A sealed file of a storage as a source of streams, compared with what is recorded of it."""
+"""Encrypted file of a storage as a source of decrypted streams, compared with what is recorded of it."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class UnsealedSource(StorageSource):
-    """A sealed file, read with a key; says once what of it could not be compared.
+class DecryptedSource(StorageSource):
+    """Encrypted file, read with a key; warns once of what could not be compared.
 
     Parameters
     ----------
     view
-        What the key opens.
+        View of the storage through the key.
     recorded
         What is known of the plain file.
     """
