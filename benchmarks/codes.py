@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 TERMS = 1_000_000
-SYLLABLES = ("ba co di fu ge hi jo ka lu mi no pe qui ro sa ti us ve xi zo ran tor mus cel lia phyl myc bac strep ophi").split()
+SYLLABLES = ["ba", "co", "di", "fu", "ge", "hi", "jo", "ka", "lu", "mi", "no", "pe", "qui", "ro", "sa", "ti", "us", "ve", "xi", "zo", "ran", "tor", "mus", "cel", "lia", "phyl", "myc", "bac", "strep", "ophi"]
 COMMON = ["cell", "of", "sp", "unclassified", "virus", "strain", "subsp", "var", "human", "tissue"]
 OWL = ('<?xml version="1.0"?>\n<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#" xmlns:owl="http://www.w3.org/2002/07/owl#" '
        'xmlns:rdfs="http://www.w3.org/2000/01/rdf-schema#" xmlns:oio="http://www.geneontology.org/formats/oboInOwl#">\n')

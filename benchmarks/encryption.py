@@ -16,14 +16,15 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from modos.api import MODO
-from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
-from modos.encryption.keys import SecretKey
 from regions import write_short_reads
 from streaming import MODOS
 
+from modos.api import MODO
+from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
+from modos.encryption.keys import SecretKey
+
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from proxy import Proxy  # noqa: E402
+from proxy import Proxy
 
 PACKAGE = [sys.executable, "-m", "crypt4gh"]
 SIZE = 1_000_000_000

@@ -24,7 +24,7 @@ from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from proxy import Proxy  # noqa: E402
+from proxy import Proxy
 
 ROWS = 1_000_000
 SMALL = {"chr1": 30_000_000, "chr2": 20_000_000}
@@ -243,8 +243,8 @@ def _write_queries(folder: Path, number: int) -> None:
 
 def _register_empty(folder: Path) -> None:
     """An assembly of names and lengths: what an annotation is placed on."""
-    from modos.reference.digests import seqcol_digest
     from modos.reference.assembly import Assembly, StoredContig, assembly_key
+    from modos.reference.digests import seqcol_digest
 
     contigs = tuple(StoredContig(name, length, f"{number:032x}", "SQ." + "A" * 32) for number, (name, length) in enumerate(CONTIGS.items()))
     assembly = Assembly("empty", contigs, seqcol_digest([vars(contig) for contig in contigs]))

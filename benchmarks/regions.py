@@ -20,16 +20,16 @@ from statistics import median
 
 import numpy as np
 import pysam
+from streaming import MODOS, peak_memory, run, serving, write_bam
 
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.genomics import GenomicFile
 from modos.genomics.sources import htsget_source
 from modos.genomics.writer import OutputFormat
-from streaming import MODOS, peak_memory, run, serving, write_bam
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from proxy import Proxy  # noqa: E402
+from proxy import Proxy
 
 HTSGET = str(Path(sys.executable).with_name("htsget"))
 READ_IN_TURN = ("import requests, sys\nfor block in requests.get(sys.argv[1]).json()['htsget']['urls']:\n"

@@ -20,13 +20,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
+from encryption import peak
+from regions import write_short_reads
+from streaming import MODOS
+
 from modos.api import MODO
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from encryption import peak
-from regions import write_short_reads
-from streaming import MODOS
 
 ROOT = Path(__file__).resolve().parents[1]
 PORT = 19080

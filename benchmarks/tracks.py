@@ -17,15 +17,15 @@ from pathlib import Path
 from statistics import median
 
 import numpy as np
-
 import track_data
+
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, run_stack
 from modos.tracks.data import Values
 from modos.tracks.wiggle import read_text
 
 sys.path.append(str(Path(__file__).resolve().parent.parent / "tests" / "support"))
-from proxy import Proxy  # noqa: E402
+from proxy import Proxy
 
 BIN = Path(sys.executable).parent
 MODOS = str(BIN / "modos")

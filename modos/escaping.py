@@ -16,7 +16,7 @@ _IN_LINE = re.compile(f"[\t\n{_HIDDEN}]")
 
 def is_plain(text: str) -> bool:
     """Return whether a text has none of these characters, and is one line without tabs."""
-    return text.isascii() and text.isprintable() or not _IN_LINE.search(text)
+    return (text.isascii() and text.isprintable()) or not _IN_LINE.search(text)
 
 
 def escape_text(text: str) -> str:

@@ -40,7 +40,7 @@ def _rank(item) -> bytes:
 def no_foreign_settings(monkeypatch, tmp_path):
     """No test sees the credentials, endpoint or caches of whoever runs it."""
     for name in list(os.environ):
-        if name.startswith(("AWS_", "MODOS_")) and name != "MODOS_SHARED_DATA" or name in ("REF_PATH", "REF_CACHE"):
+        if (name.startswith(("AWS_", "MODOS_")) and name != "MODOS_SHARED_DATA") or name in ("REF_PATH", "REF_CACHE"):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("MODOS_CACHE_DIR", str(tmp_path / "cache"))

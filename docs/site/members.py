@@ -11,7 +11,18 @@ from collections.abc import Iterator
 from copy import copy
 from typing import Any
 
-from griffe import Attribute, Class, Docstring, ExprCall, ExprKeyword, Extension, Function, GriffeLoader, Module, NameResolutionError
+from griffe import (
+    Attribute,
+    Class,
+    Docstring,
+    ExprCall,
+    ExprKeyword,
+    Extension,
+    Function,
+    GriffeLoader,
+    Module,
+    NameResolutionError,
+)
 
 _DELEGATE = "_delegate"
 

@@ -9,18 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from modos.catalog.searching import parse_search
+from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
+from modos.escaping import escape_line, is_plain
+from modos.formats import ZARR, find_keys, index_names, is_array_path
 from modos.object import commits
 from modos.object.document import ROOT_KEY
 from modos.object.old_layout import OLD_ROOT_KEY
-from modos.storage.processes import forking
 from modos.remote.access import open_remote, served_url
 from modos.remote.services import get_json, is_texts, resolve_services
-from modos.errors import InvalidInputError, ModosError, NotFoundError, ProtocolError, listing
-from modos.formats import ZARR, find_keys, index_names, is_array_path
-from modos.escaping import escape_line, is_plain
-from modos.storage.prefetch import fetch_ahead
-from modos.catalog.searching import parse_search
 from modos.storage import Storage, check_key
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes import forking
 
 _WORKERS = 16
 _UNTOLD = ""  # the tag of an object in the layout of Zarr v2, of which no one file tells whether it has changed

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from modos.errors import InvalidInputError, did_you_mean, listing
 from modos.formats import Metadata
 from modos.metadata import model
-from modos.errors import InvalidInputError, did_you_mean, listing
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
 _TERM = re.compile(r"(?P<slot>[^=~\"]*)(?P<sign>[=~])(?P<value>.*)", re.DOTALL)
@@ -64,7 +64,7 @@ def _term(text: str) -> Term:
     match = _TERM.fullmatch(text)
     slot, value = (match["slot"], match["value"]) if match else ("", text)
     value = value.replace('"', "").casefold()
-    if match and not value or match and not slot:
+    if (match and not value) or (match and not slot):
         raise InvalidInputError(f"{text} is not SLOT=VALUE or SLOT~PART", f"""to find these characters themselves write '"{text}"'""")
     return Term(_slot(slot, text) if match else "", value, whole=match is not None and match["sign"] == "=")
 

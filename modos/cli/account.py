@@ -13,8 +13,8 @@ Json = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def _endpoint() -> str:
-    from modos.remote.services import endpoint_from_environment
     from modos.errors import InvalidInputError
+    from modos.remote.services import endpoint_from_environment
 
     endpoint = options.endpoint or endpoint_from_environment()
     if not endpoint:
@@ -32,9 +32,9 @@ def login(token_stdin: TokenStdin = False) -> None:
     import getpass
     import sys
 
-    from modos.remote import login as flow
     from modos.cli.input import is_terminal
     from modos.errors import InvalidInputError
+    from modos.remote import login as flow
     from modos.remote.tokens import Login
 
     endpoint = _endpoint()

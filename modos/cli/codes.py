@@ -75,8 +75,8 @@ def build(
     modos codes build cl.owl sample_processing=protocols.obo -o site.index
     """
     from modos.codes import index_builder
-    from modos.codes.storing import Stored
     from modos.codes.sources_of_codes import default_path
+    from modos.codes.storing import Stored
 
     place = output or default_path()
     asked = is_terminal() and not yes
@@ -112,7 +112,7 @@ def list_(index: IndexOption = None, json: JsonOption = False) -> None:
     facts = found.facts if isinstance(found, Index) else {"sources": [], "slots": {}}
     place = str(found.path) if isinstance(found, Index) and found.path else None if isinstance(found, Index) else found.url
     if json:
-        show_json({"place": place, "slots": found.slots, **{"counts": facts["slots"], "files": facts["sources"]}})
+        show_json({"place": place, "slots": found.slots, "counts": facts["slots"], "files": facts["sources"]})
         return
     terms = {slot: f"\t{count(facts['slots'][slot]['terms'], 'term')}" if slot in facts["slots"] else "" for slot in found.slots}
     show("\n".join(f"{slot}{number}" for slot, number in terms.items()))

@@ -16,16 +16,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from modos import DISTRIBUTION, OTHER_DISTRIBUTION
-from modos.object import old_layout, commits
+from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
+from modos.object import commits, old_layout
 from modos.object.document import ROOT_KEY
+from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.remote import tokens
 from modos.remote.access import open_remote, s3_options, served_url
+from modos.remote.served import ServedStorage
 from modos.remote.services import Services, discover, fetch_caller, fetch_json, is_texts, server_name, token_for
-from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
-from modos.reference.locate import STORE_VARIABLE, has_store, open_store
 from modos.storage import Storage
 from modos.storage.s3 import S3Storage
-from modos.remote.served import ServedStorage
 
 _SKEW = 300  # seconds that a clock may be off; S3 takes 15 minutes
 _SOON = 14  # days in which a certificate ends

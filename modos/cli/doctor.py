@@ -30,8 +30,8 @@ def doctor(
 
     modos doctor s3://my-bucket/ex --write
     """
-    from modos.remote.services import endpoint_from_environment
     from modos.cli.diagnosis import examine
+    from modos.remote.services import endpoint_from_environment
 
     found = []
     for item in examine(options.endpoint or endpoint_from_environment(), place, options.s3_kwargs, write):

@@ -9,9 +9,9 @@ import typer
 from modos.cli.output import options, show_json, show_lines, show_rows
 
 if TYPE_CHECKING:
-    from modos.reference.store import ReferenceStore
     from modos.reference.assembly import Assembly
     from modos.reference.cached_store import CachedStore
+    from modos.reference.store import ReferenceStore
 
 StoreOption = Annotated[str | None, typer.Option("--store", envvar="MODOS_REFERENCE_STORE", metavar="PLACE", help="A folder, "
                                                  "s3://bucket/prefix or https://host/path; else a folder of the user's.")]

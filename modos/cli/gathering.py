@@ -10,9 +10,9 @@ from modos.cli.input import choose, is_terminal
 from modos.cli.output import count, defer_progress, options, progress, say, show, show_json
 
 if TYPE_CHECKING:
+    from modos.encryption.keys import SecretKey
     from modos.metadata.description import Matcher
     from modos.metadata.diff import Difference
-    from modos.encryption.keys import SecretKey
     from modos.object.modo import MODO
 
 
@@ -36,9 +36,9 @@ def gather(path: str, files: list[Path], references: Sequence[str] | None, descr
 
 def are_files(what: list[str], has_options: bool) -> bool:
     """Return whether the arguments of `add` are files, and not one type of element."""
-    from modos.metadata import model
     from modos.errors import InvalidInputError
     from modos.formats import format_of
+    from modos.metadata import model
     from modos.storage.given import is_pipe
 
     if len(what) == 1 and (what[0] in model.GROUPS or has_options):

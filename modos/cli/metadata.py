@@ -114,8 +114,8 @@ def check(
 
     modos check data/ex --thorough
     """
-    from modos.object import checking
     from modos.errors import IntegrityError, NotFoundError
+    from modos.object import checking
 
     limit = hours * 3600
     try:

@@ -101,8 +101,8 @@ def create(
 
 
 def _attributes(meta: str | None) -> dict[str, Any]:
-    from modos.metadata import model
     from modos.errors import InvalidInputError
+    from modos.metadata import model
 
     attributes = {slot: value for slot, value in parse_json(meta, "--meta").items() if slot != "@type"} if meta else {}
     slots = model.describe("MODO")["slots"]
@@ -142,9 +142,9 @@ def add(
 
     modos add data/ex run2/*.cram -p assay/assay1
     """
+    from modos.errors import InvalidInputError
     from modos.metadata import model
     from modos.metadata.description import load_yaml
-    from modos.errors import InvalidInputError
 
     check_dry_run(json, dry_run)
     secret = load_optional_secret(secret_key, passphrase_file)
@@ -209,8 +209,8 @@ def update(
 
     modos update data/ex demo1 -e '{"data_path": "reads/patient1.cram"}'
     """
-    from modos.metadata.description import read_descriptions
     from modos.errors import InvalidInputError
+    from modos.metadata.description import read_descriptions
     from modos.object.modo import MODO
 
     if option := next((str(one) for one in config or () if str(one).startswith("-") and str(one) != "-"), None):

@@ -176,9 +176,9 @@ def import_(
 
     modos reference import s3://my-genomekit-bucket hg38
     """
+    from modos.reference.assembly import Assembly
     from modos.reference.genomekit import import_from
     from modos.reference.locate import open_folder
-    from modos.reference.assembly import Assembly
 
     known = open_store(store)
     with progress("reading") as advance:
@@ -246,8 +246,8 @@ def push(
 
     modos reference push gencode.v47 s3://my-bucket/refs
     """
-    from modos.reference.annotation_store import is_annotation_name, push_annotation
     from modos.reference.adding import push as push_assembly
+    from modos.reference.annotation_store import is_annotation_name, push_annotation
 
     cached, known = open_cached(store), open_store(target)
     bring = push_annotation if is_annotation_name(cached, name) else push_assembly

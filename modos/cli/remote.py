@@ -78,8 +78,8 @@ def download(path: ObjectPath, target: Annotated[Path, typer.Argument(metavar="F
 
 
 def _copy(plan: CopyPlan, dry_run: bool, verb: str, json: bool) -> None:
-    from modos.object.copying import copy_planned
     from modos.errors import RemoteError
+    from modos.object.copying import copy_planned
 
     check_dry_run(json, dry_run)
     files = f"{count(len(plan.files), 'file')}, {size(plan.size)}"

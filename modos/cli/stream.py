@@ -17,8 +17,8 @@ from modos.cli.output import options, progress, show, show_json, show_rows, tran
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
-    from modos.genomics.coverage import Coverage
     from modos.genomics import GenomicFile
+    from modos.genomics.coverage import Coverage
     from modos.genomics.htsget.query import Query
     from modos.genomics.region import RegionLike
     from modos.genomics.writer import OutputFormat

@@ -11,8 +11,8 @@ from modos.cli.input import read_answer
 from modos.cli.output import options, say, warn
 
 if TYPE_CHECKING:
-    from modos.codes.term_index import Index
     from modos.codes.service import Service
+    from modos.codes.term_index import Index
     from modos.codes.terms import Code
 
     Find = Callable[[str], list[Code]]

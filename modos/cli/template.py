@@ -22,9 +22,9 @@ def template(
 
     modos template AlignmentSet
     """
+    from modos.errors import AlreadyExistsError, InvalidInputError
     from modos.metadata.description import template as make
     from modos.metadata.description import xlsx_template
-    from modos.errors import AlreadyExistsError, InvalidInputError
 
     suffix = output.suffix.lower() if output is not None else ".tsv"
     if suffix not in (".tsv", ".tab", ".csv", ".xlsx"):

@@ -15,15 +15,27 @@ from modos.cli.completion import complete_element, complete_region
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
 from modos.cli.objects import ObjectPath, amount_of, open_object
-from modos.cli.output import count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file, translate_closed_pipe
+from modos.cli.output import (
+    count,
+    progress,
+    say,
+    show,
+    show_json,
+    show_lines,
+    show_rows,
+    show_table,
+    size,
+    text_file,
+    translate_closed_pipe,
+)
 from modos.escaping import escape_line
 
 if TYPE_CHECKING:
     import numpy as np
 
     from modos.genomics.region import Region
-    from modos.tracks.genome import Genome
     from modos.tracks.fitting import LoadReport
+    from modos.tracks.genome import Genome
     from modos.tracks.track import Track
     from modos.tracks.zooms import Summary
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from modos.codes.term_index import Index
     from modos.codes.service import Service
+    from modos.codes.term_index import Index
     from modos.codes.terms import Code
 
 
@@ -47,8 +47,8 @@ def search(slot: str, words: str, num: int = 10, index: str | Path | None = None
     NotFoundError
         There are no codes for the slot.
     """
-    from modos.codes.term_index import Index
     from modos.codes.slots import check_slot, enumerations
+    from modos.codes.term_index import Index
 
     if check_slot(slot) in enumerations():
         return Index().search(slot, words, num)
@@ -78,7 +78,7 @@ def build(files: Sequence[str | Path], output: str | Path | None = None, replace
         What is there is of other files, or is no index.
     """
     from modos.codes.index_builder import build as write
-    from modos.codes.term_index import Index
     from modos.codes.sources_of_codes import default_path
+    from modos.codes.term_index import Index
 
     return Index(write(files, Path(output) if output else default_path(), replace))

@@ -11,10 +11,10 @@ from typing import Any
 from modos.codes.packed import make_arrays
 from modos.codes.reading import read_terms
 from modos.codes.slots import slot_of
-from modos.metadata.model.schema import ONTOLOGIES
 from modos.codes.storing import Stored, write
 from modos.codes.terms import EXACT, LABEL, Term, prefix_of
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, listing
+from modos.metadata.model.schema import ONTOLOGIES
 from modos.storage.given import describe_source
 
 MAX_TERMS = 5_000_000

@@ -11,8 +11,8 @@ from typing import Any
 
 from modos.codes.term_index import MAX_COUNT, check_question
 from modos.codes.terms import MAX_NAME, Code, is_uri, value_of
-from modos.remote.services import fetch_json, is_texts, token_for
 from modos.errors import NotFoundError, ProtocolError, listing
+from modos.remote.services import fetch_json, is_texts, token_for
 
 _LITERAL = re.compile(r'"(.*)"(?:@[A-Za-z0-9-]+|\^\^<[^>]*>)?', re.DOTALL)
 _WHAT = "a server of codes"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from modos.codes.term_index import Index
 from modos.codes.service import Service
-from modos.remote.services import Services, check_url, endpoint_from_environment, resolve_services
+from modos.codes.term_index import Index
 from modos.reference.cache import cache_folder, is_offline
-from modos.remote.services import check_services
+from modos.remote.services import Services, check_services, check_url, endpoint_from_environment, resolve_services
 
 CODES_VARIABLE = "MODOS_CODES"
 

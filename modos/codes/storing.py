@@ -19,8 +19,8 @@ import numpy.typing as npt
 from isal.isal_zlib import crc32
 
 from modos.codes.packed import SECTIONS, Arrays
-from modos.metadata.model.schema import ONTOLOGIES
 from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
+from modos.metadata.model.schema import ONTOLOGIES
 
 _MAGIC = b"modos codes 1\n\0\0"
 _ALIGNED = 64

@@ -7,13 +7,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from modos.codes.packed import make_arrays
 from modos.codes.collection import MAX_QUERY, Collection, Found
+from modos.codes.packed import make_arrays
 from modos.codes.slots import check_slot, enumerations, meanings
-from modos.metadata.model.schema import ONTOLOGIES
 from modos.codes.storing import Stored
 from modos.codes.terms import Code, is_code, uri_of, value_of
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.metadata.model.schema import ONTOLOGIES
 from modos.storage.given import refuse_pipe
 
 MAX_COUNT = 100  # codes at once

@@ -64,7 +64,7 @@ def is_uri(text: str) -> bool:
 
 def is_code(text: str) -> bool:
     """Return whether a text is a code or an address, rather than words."""
-    return bool(re.match(r"https?://", text)) and is_uri(text) or bool(_CURIE.fullmatch(text))
+    return (bool(re.match(r"https?://", text)) and is_uri(text)) or bool(_CURIE.fullmatch(text))
 
 
 def prefix_of(uri: str) -> str | None:

@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from modos.remote import tokens
 from modos.encryption.keys import PublicKey, load_public_key, load_secret_key
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, listing
+from modos.remote import tokens
 from modos.storage.given import is_pipe
 
 SECRET_KEY_VARIABLE = "MODOS_SECRET_KEY"

@@ -14,8 +14,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from modos.errors import DecryptError
-from modos.storage.processes.memory import keep_freed
 from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes.memory import keep_freed
 
 SEGMENT = 1 << 16  # plain bytes
 NONCE, TAG = 12, 16

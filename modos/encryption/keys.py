@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from modos.encryption.keyforms import (
-    TAKEN, Passphrase, UnusableKey, is_public, is_secret, lines_of, public_bytes, secret_bytes,
+    TAKEN,
+    Passphrase,
+    UnusableKey,
+    is_public,
+    is_secret,
+    lines_of,
+    public_bytes,
+    secret_bytes,
 )
 from modos.errors import AccessError, AlreadyExistsError, InvalidInputError
 from modos.storage.given import has_name, is_pipe, open_given, show_path

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modos.storage.processes import forking
 from modos.encryption.body import SEALED, SEALED_PIECE, SEGMENT, decrypt_segments, kept_stretches, plain_size
 from modos.encryption.header import Opened
 from modos.encryption.keys import PublicKey, SecretKey
@@ -16,8 +15,9 @@ from modos.encryption.recorded import FindRecord, SealRecord, iter_whole
 from modos.encryption.stored import read_stored_header
 from modos.errors import DecryptError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_index
-from modos.storage.prefetch import fetch_ahead
 from modos.storage import ObjectInfo, Storage
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes import forking
 
 _MAX_FILES = 64
 _PART = 4 * SEALED_PIECE  # bytes of a whole file that are fetched at once

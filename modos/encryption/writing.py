@@ -10,9 +10,9 @@ from modos.encryption import body
 from modos.encryption.header import digest_of, encrypt_header
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AlreadyExistsError, ConflictError
-from modos.storage.hashing import ThreadedHash
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.hashing import ThreadedHash
 
 
 def encrypt_pieces(storage: Storage, pieces: Iterable[bytes], size: int, target: str, recipients: Sequence[PublicKey],

@@ -71,7 +71,7 @@ def _pieces(data: npt.NDArray[np.uint8], at: int, order: str) -> Iterator[bytes]
         count = int(numbers(1)[0])
         starts = numbers(count).astype(np.int64)
         ends = starts + numbers(count)
-        if (starts[1:] < ends[:-1]).any() or (ends < starts).any() or count and ends[-1] > length:
+        if (starts[1:] < ends[:-1]).any() or (ends < starts).any() or (count and ends[-1] > length):
             raise ValueError("its stretches overlap, are not in order, or lie past the end of their sequence")
         return starts, ends
 

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import IO
 
-from modos.storage.processes import children
 from modos.errors import IntegrityError, InvalidInputError, ModosError, listing
 from modos.genomics.pipes import is_closed_pipe
 from modos.genomics.writer import OutputFormat
+from modos.storage.processes import children
 
 _PROGRAM = "import sys; from pysam import bcftools; bcftools.view(*sys.argv[1:], catch_stdout=False)"
 _MAX_MESSAGES = 1 << 20  # bytes

@@ -6,24 +6,33 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
+from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics import slicing
 from modos.genomics.bcftools import write_variants
 from modos.genomics.blanking import Blanking
 from modos.genomics.coverage import Coverage, measure
-from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError
-from modos.storage.processes.forking import cached_property
-from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import Opening, open_stream
 from modos.genomics.index.vcf_header import header_text, sample_names, with_contigs
 from modos.genomics.pipes import widen, write_all, write_parts
-from modos.genomics.reader import RecordReader, check_end, check_header, check_samples, contig_lines, header_lines, translate_text_errors, without_end
+from modos.genomics.reader import (
+    RecordReader,
+    check_end,
+    check_header,
+    check_samples,
+    contig_lines,
+    header_lines,
+    translate_text_errors,
+    without_end,
+)
 from modos.genomics.region import Region, RegionLike, Regions, as_regions, settle
 from modos.genomics.slicing import Parts, Run
 from modos.genomics.sources import Source, Stream
 from modos.genomics.verification import check_blocks
 from modos.genomics.writer import OutputFormat, RecordWriter
 from modos.storage.base import Progress
+from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +114,7 @@ class GenomicFile:
 
     @cached_property
     def header(self) -> Any:
-        """pysam's header object."""
+        """Pysam's header object."""
         pieces = check_header(self._source.open_header(), self.format, self.name)
         with RecordReader(pieces, without_end(self.format), name=self.name) as reader:
             return reader.header.copy()

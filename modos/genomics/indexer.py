@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from modos.storage.processes import forking
 from modos.errors import IntegrityError, InvalidInputError, listing
 from modos.formats import FileFormat, streamable_format
 from modos.genomics.index import Read, parse_index, read_header
@@ -18,6 +17,7 @@ from modos.genomics.index.parse import MAX_INDEX
 from modos.genomics.proving import check_records
 from modos.genomics.reader import check_end
 from modos.storage.base import Progress, Readable
+from modos.storage.processes import forking
 
 WORKERS = 8  # reads of a remote file at once
 _COMMANDS = {"BAM": "samtools index", "CRAM": "samtools index", "VCF": "bcftools index -t", "BCF": "bcftools index"}

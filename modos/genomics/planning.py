@@ -15,7 +15,6 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from modos.storage.processes import forking
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import FileFormat, index_names, streamable_format
 from modos.genomics.index import (
@@ -34,9 +33,10 @@ from modos.genomics.index import (
 )
 from modos.genomics.index.fit import check_contigs, check_contigs_covered, is_empty
 from modos.genomics.index.parse import MAX_INDEX
-from modos.storage.prefetch import fetch_ahead
 from modos.genomics.region import UNMAPPED, RegionLike, Regions, settle
 from modos.storage import ByteRange, ObjectInfo, Readable
+from modos.storage.prefetch import fetch_ahead
+from modos.storage.processes import forking
 
 WORKERS = 8
 PART = 4 << 20  # bytes that a worker fetches at once

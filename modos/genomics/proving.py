@@ -21,10 +21,10 @@ from modos.genomics.index.crai import UNPLACED, Crai
 from modos.genomics.index.layout import MAX_RECORD, Contig, layout_of
 from modos.genomics.index.places import Place
 from modos.genomics.index.slices import misfit_error
-from modos.storage.prefetch import fetch_ahead
 from modos.genomics.reader import RecordReader
 from modos.genomics.slicing import THREADS, block_batches
 from modos.storage.base import ByteRange, Progress
+from modos.storage.prefetch import fetch_ahead
 
 _STEP = 4 << 20  # bytes that are read at once
 _MAX_WINDOWS = 1 << 12  # of one record that are looked at; evenly chosen where it has more
@@ -146,7 +146,7 @@ class _Walk:
                 raise TruncatedStream("the file ends within a record")
             self._open.discard(len(self._rest))
             self.walk(size, b"\n")
-        if self._marks and self._marks[0] > size << 16 or self._open - {0}:
+        if (self._marks and self._marks[0] > size << 16) or self._open - {0}:
             raise misfit_error("it points beyond the last record")
         for number in range(len(self._index.targets)):
             said = self._index.counts(number)

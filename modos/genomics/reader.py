@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, TruncatedStream, did_you_mean, listing
-from modos.storage.processes.forking import check_same_process
 from modos.formats import FileFormat
 from modos.genomics.index import open_stream
 from modos.genomics.pipes import forget_end, open_pipe, write_all
 from modos.genomics.region import UNMAPPED, Region, Regions
+from modos.storage.processes.forking import check_same_process
 
 if TYPE_CHECKING:
     from pysam import AlignedSegment
@@ -190,7 +190,7 @@ class RecordReader:
 
     @property
     def header(self) -> Any:
-        """pysam's header object."""
+        """Pysam's header object."""
         return self._file.header
 
     @property

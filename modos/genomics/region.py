@@ -269,7 +269,7 @@ def _split_prefix(path: str) -> tuple[str, bool]:
 def _check_table(path: str, number: int, fields: list[str], is_first: bool) -> None:
     """Refuse BED from a pipe, whose name does not tell what it has, and say once how positions are taken."""
     hint = "for BED, write bed: before it, as in bed:-"
-    if len(fields) > 1 and fields[1].strip() == "0" or len(fields) > 5 and fields[5].strip() in ("+", "-"):
+    if (len(fields) > 1 and fields[1].strip() == "0") or (len(fields) > 5 and fields[5].strip() in ("+", "-")):
         raise RegionError(f"{show_path(path)} is a pipe, and its line {number} looks like BED", hint)
     if is_first and len(fields) > 2:
         logger.warning("positions from %s are taken as 1-based; %s", show_path(path), hint)

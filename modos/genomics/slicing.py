@@ -19,10 +19,10 @@ from isal import isal_zlib
 from modos.errors import IntegrityError, TruncatedStream
 from modos.formats import BGZF_EOF, FileFormat
 from modos.genomics.index import Opening
-from modos.genomics.index.layout import MAX_RECORD, Contig, Layout, layout_of
 from modos.genomics.index.bgzf import PAYLOAD, block_size, frame, frame_stored, inflate_block
-from modos.storage.prefetch import fetch_ahead
+from modos.genomics.index.layout import MAX_RECORD, Contig, Layout, layout_of
 from modos.genomics.region import MAX_POSITION, UNMAPPED, Region, Regions
+from modos.storage.prefetch import fetch_ahead
 
 FORMATS = ("BAM", "BCF", "VCF")  # whose records can be found so
 THREADS = 3

@@ -15,21 +15,28 @@ from itertools import chain, islice
 from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
-from modos.genomics.blanking import PLACING
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.stream import plain_pieces
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, NotFoundError, ProtocolError, RegionError, RemoteError, TruncatedStream,
+    AccessError,
+    ConflictError,
+    InvalidInputError,
+    NotFoundError,
+    ProtocolError,
+    RegionError,
+    RemoteError,
+    TruncatedStream,
 )
 from modos.formats import FORMATS, FileFormat, RecordKind, streamable_format
+from modos.genomics.blanking import PLACING
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
 from modos.genomics.htsget.protocol import Ticket
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import open_stream
 from modos.genomics.planning import Plan, Planner, iter_plan
 from modos.genomics.region import Region, RegionLike, Regions, settle
-from modos.storage import Readable
 from modos.genomics.verification import Recorded, verify
+from modos.storage import Readable
 
 _SCHEME = "c4gh"
 _ADDRESS = re.compile(r"(?P<server>\w+://[^/]+.*?)/(?P<kind>reads|variants)/(?P<id>.+)")

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 from modos.errors import ChecksumMismatch, IntegrityError, InvalidInputError, TruncatedStream
 from modos.formats import FileFormat
-from modos.storage.hashing import ThreadedHash
 from modos.genomics.index.bgzf import inflate_block
 from modos.genomics.index.cram_blocks import check_containers
-from modos.storage.prefetch import fetch_ahead
 from modos.genomics.slicing import THREADS, block_batches
+from modos.storage.hashing import ThreadedHash
+from modos.storage.prefetch import fetch_ahead
 
 _NOT_TO_BE_USED = "do not use what has come of it: its end was held back"
 _HINT = "stream it again; whether the file itself is damaged, `modos check` tells"

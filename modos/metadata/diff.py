@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.formats import ENCRYPTED_SUFFIX, Metadata, is_array_path, is_encrypted, name_of
 from modos.escaping import escape_line
+from modos.formats import ENCRYPTED_SUFFIX, Metadata, is_array_path, is_encrypted, name_of
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from modos.remote.services import SERVICES, Services, check_services
 from modos.storage import Storage, open_storage
 from modos.storage.processes.forking import cached_property
 
+
 @dataclass(frozen=True)
 class ObjectAddress:
     """Address of an object: its place, and the services by which it is reached.

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, Protocol
 
-
+from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean, listing
+from modos.formats import ZARR, index_names, is_array_path, name_of, plain_name
 from modos.metadata import model
 from modos.object.document import Document
 from modos.object.record import FOLDER
-from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean, listing
-from modos.formats import ZARR, index_names, is_array_path, name_of, plain_name
 from modos.storage import check_key
 
 _MAX_SHOWN = 20  # links that lead nowhere

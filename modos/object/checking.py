@@ -8,26 +8,24 @@ from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from modos.object.document import ROOT_KEY
-from modos.object.old_layout import OLD_ROOT_KEY
-from modos.object import commits, transfer
-from modos.genomics import indexer
-from modos.metadata import model
-from modos.storage.processes import ownership
-from modos.object.document import Document
-from modos.object import journal
-from modos.object.record import FOLDER, Entry, entries
-from modos.object.commits import has_mirror, mirror_key, write_mirrors
 from modos.encryption.keys import SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.encryption.structure import find_damage
 from modos.errors import DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError
 from modos.formats import ZARR, format_of, index_names, is_array_path, is_encrypted, plain_name
+from modos.genomics import indexer
+from modos.metadata import model
+from modos.object import commits, journal, transfer
+from modos.object.commits import has_mirror, mirror_key, write_mirrors
+from modos.object.document import ROOT_KEY, Document
+from modos.object.old_layout import OLD_ROOT_KEY
+from modos.object.record import FOLDER, Entry, entries
+from modos.object.references import iter_mismatches
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
-from modos.object.references import iter_mismatches
 from modos.storage import ObjectInfo, Partial, Storage
 from modos.storage.base import Progress, Readable, expect
+from modos.storage.processes import ownership
 
 if TYPE_CHECKING:
     from modos.tracks.zarr_layout import ArraySpec
@@ -261,8 +259,8 @@ def _check_arrays(storage: Storage, document: Document, sizes: dict[str, int], c
     """Check arrays that record which files they have, as those of tracks do."""
     if not any(path.count("/") > 1 for path in document.nodes):
         return  # no array and no genome, and no need of what reads them
-    from modos.tracks.zarr_layout import ArraySpec
     from modos.object.tracks import find_misfits
+    from modos.tracks.zarr_layout import ArraySpec
 
     wrong = set()
     for path, node in document.nodes.items():

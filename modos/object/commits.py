@@ -12,15 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
+from modos.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    TransportError,
+    listing,
+)
+from modos.formats import ZARR
 from modos.metadata import model
 from modos.object import marks, old_layout
-from modos.formats import ZARR
 from modos.object.document import FORMAT_VERSION, ROOT_KEY, Document, check_ids, damage_error, group_node
 from modos.object.marks import OWN_NODE, STATE
 from modos.object.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
-from modos.errors import (
-    AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError, listing,
-)
 from modos.storage import Storage, check_key
 
 _ATTEMPTS = 20

@@ -15,18 +15,22 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import product
 
-from modos.object.document import ROOT_KEY
-from modos.object import commits, transfer
-from modos.object.document import Document
-from modos.object import journal
-from modos.object.record import FOLDER, entries
 from modos.errors import (
-    AlreadyExistsError, ChecksumMismatch, ConflictError, IntegrityError, InvalidInputError, NotFoundError, listing,
+    AlreadyExistsError,
+    ChecksumMismatch,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    listing,
 )
 from modos.formats import ZARR, index_names, is_array_path, name_of
-from modos.storage.hashing import ThreadedHash
+from modos.object import commits, journal, transfer
+from modos.object.document import ROOT_KEY, Document
+from modos.object.record import FOLDER, entries
 from modos.storage import ObjectInfo, Storage
 from modos.storage.base import INTERRUPTIONS, Progress
+from modos.storage.hashing import ThreadedHash
 
 _SMALL = 4 << 20  # bytes up to which files are sent several at once
 _WORKERS = 8

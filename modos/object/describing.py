@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from modos.metadata.description import Entry
-from modos.object.transaction import Transaction
-from modos.object.document import Document
 from modos.errors import SchemaError
 from modos.formats import ENCRYPTED_SUFFIX, find_mismatch, format_of, is_array_path, is_encrypted, name_of
+from modos.metadata.description import Entry
+from modos.object.document import Document
+from modos.object.transaction import Transaction
 
 
 def bring_up_to_date(transaction: Transaction, entries: list[Entry], *, prune: bool) -> None:

@@ -100,7 +100,7 @@ class Document:
             nodes = {}
             for key in entries:
                 path, _, name = key.rpartition("/")
-                if path and (name == ".zgroup" or name == ".zarray" and (key in own or not own)):
+                if path and (name == ".zgroup" or (name == ".zarray" and (key in own or not own))):
                     told = entries.get(f"{path}/.zattrs", {})
                     nodes[path] = group_node(told) if name == ".zgroup" else old_layout.array_node(entries[key], told)
             shape.check_parts(attributes, nodes, attributes.get(STATE))
@@ -345,7 +345,7 @@ class Document:
         """Complete the attributes of an element whose arrays others wrote under their place in the tree: `data/rna1`."""
         path = attributes.get("data_path")
         format = format_of(path) if path else None
-        if not path or is_array_path(path) or format and format.name != "Zarr":
+        if not path or is_array_path(path) or (format and format.name != "Zarr"):
             return attributes
         place = path.strip("/")
         named = element_id if place.rpartition("/")[2] == element_id.partition("/")[2] else None

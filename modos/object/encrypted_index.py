@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modos.genomics import indexer
 from modos.encryption.keys import SecretKey
 from modos.encryption.structure import check_source_encryption, is_crypt4gh, source_header
 from modos.errors import AccessError, DecryptError, InvalidInputError
 from modos.formats import ENCRYPTED_SUFFIX, format_of, index_names, is_encrypted, plain_name
+from modos.genomics import indexer
 from modos.storage.local import LocalStorage
 
 _PIECE = 1 << 20  # bytes that are read at once

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from modos.object.transaction import Transaction
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import SealRecord, has_no_index
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, is_array_path, is_encrypted, plain_name
-from modos.object.moving import find_pairs
-from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
-from modos.object.recipients import Packets, iter_encrypted
-from modos.object.plain_indexes import add_plain_indexes, plain_index_error
+from modos.genomics.verification import Recorded
 from modos.object.encryption_plan import select_plain
+from modos.object.file_encryption import Decrypt, DecryptedFile, Encrypt, ReplaceHeader, Rotate
+from modos.object.moving import find_pairs
+from modos.object.plain_indexes import add_plain_indexes, plain_index_error
+from modos.object.recipients import Packets, iter_encrypted
+from modos.object.transaction import Transaction
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
-from modos.genomics.verification import Recorded
 
 logger = logging.getLogger(__name__)
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from modos.object.transaction import Transaction
-from modos.object.document import Document
 from modos.errors import ModosError, NotFoundError
-from modos.formats import format_of
-from modos.genomics import GenomicFile
 from modos.escaping import is_plain
+from modos.formats import format_of
 from modos.formats.mztab import MzTab, parse_mztab
+from modos.genomics import GenomicFile
 from modos.genomics.reader import contig_lines, header_lines, translate_text_errors
+from modos.genomics.sources import StorageSource
+from modos.object.document import Document
+from modos.object.references import find_new_sequences
+from modos.object.transaction import Transaction
 from modos.reference.assembly import StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.object.references import find_new_sequences
 from modos.storage import Storage
-from modos.genomics.sources import StorageSource
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
@@ -160,7 +160,7 @@ class Names:
     def _is_made_of(self, id: str, name: str) -> bool:
         plain = plain_id(name) or self._group
         is_numbered = id.startswith(f"{plain}_") and id[len(plain) + 1:].isdigit()
-        return id != name and (id == plain or is_numbered and f"{self._group}/{plain}" in self._view)
+        return id != name and (id == plain or (is_numbered and f"{self._group}/{plain}" in self._view))
 
     def find(self, name: str) -> list[str]:
         """List the ids of the elements that have a name."""

@@ -7,8 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from modos.object import transfer
-from modos.object.changes import Update
 from modos.encryption import body
 from modos.encryption.beside import encrypt_beside
 from modos.encryption.header import Opened, digest_of
@@ -19,10 +17,12 @@ from modos.encryption.structure import SLOTS_OF_SEALED
 from modos.encryption.writing import encrypt_pieces, exists_error, with_progress, write_new
 from modos.errors import ChecksumMismatch, ConflictError, DecryptError
 from modos.formats import is_encrypted
-from modos.storage.hashing import ThreadedHash
+from modos.object import transfer
+from modos.object.changes import Update
 from modos.object.moving import FilePairs
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.hashing import ThreadedHash
 
 
 @dataclass(frozen=True)

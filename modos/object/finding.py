@@ -9,29 +9,38 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from modos.remote.services import Services, check_url, token_for
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.errors import AccessError, InvalidInputError, NotFoundError, did_you_mean, listing
 from modos.formats import (
-    Metadata, format_of, is_array_path, is_encrypted, is_index, find_keys, name_of, plain_name, stem_of, streamable_format,
+    Metadata,
+    find_keys,
+    format_of,
+    is_array_path,
+    is_encrypted,
+    is_index,
+    name_of,
+    plain_name,
+    stem_of,
+    streamable_format,
 )
 from modos.genomics import GenomicFile
-from modos.storage.given import refuse_pipe
+from modos.genomics.decryption import DecryptedSource
 from modos.genomics.htsget.client import WORKERS, HtsgetClient
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import Planner
 from modos.genomics.reader import header_lines
+from modos.genomics.region import RegionLike, settle
+from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
+from modos.genomics.verification import Recorded
+from modos.reference.assembly import StoredContig
 from modos.reference.cache import search_in
 from modos.reference.genes import GeneFinder
 from modos.reference.locate import provide, read_assembly
 from modos.reference.sequences import cache_sequences, is_compressed
-from modos.reference.assembly import StoredContig
-from modos.genomics.region import RegionLike, settle
+from modos.remote.services import Services, check_url, token_for
 from modos.storage import Storage, check_key
 from modos.storage.base import Progress
-from modos.genomics.sources import ConfirmedSource, FallbackSource, HtsgetSource, Source, StorageSource, htsget_source
-from modos.genomics.decryption import DecryptedSource
-from modos.genomics.verification import Recorded
+from modos.storage.given import refuse_pipe
 
 if TYPE_CHECKING:
     from modos.encryption.view import DecryptedView

@@ -9,23 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modos.errors import InvalidInputError
 from modos.metadata.ids import format_id
 from modos.object.address import ObjectAddress
-from modos.object.open_object import OpenObject
 from modos.object.document import Document
-from modos.errors import InvalidInputError
-from modos.storage.base import Progress, expect
+from modos.object.open_object import OpenObject
 from modos.object.track_changes import TrackChanges
+from modos.storage.base import Progress, expect
 
 if TYPE_CHECKING:
     import numpy as np
 
     from modos.reference.reference import Reference
-    from modos.tracks.contigs import Contigs
-    from modos.tracks.genome import Genome
-    from modos.tracks.fitting import LoadReport
-    from modos.tracks.loading import Source
     from modos.tracks.conditions import Condition
+    from modos.tracks.contigs import Contigs
+    from modos.tracks.fitting import LoadReport
+    from modos.tracks.genome import Genome
+    from modos.tracks.loading import Source
 
 
 class Genomes:
@@ -165,8 +165,8 @@ class Genomes:
         An archive of the same contigs as the object's genome of that id adds
         its tracks to it.
         """
-        from modos.tracks.genomedata import Archive
         from modos.object.tracks import contigs_of, genome_ids
+        from modos.tracks.genomedata import Archive
 
         with Archive(archive) as source, self.track_changes(progress) as tracks:
             genome_id, document = format_id("reference", id), tracks.transaction.start

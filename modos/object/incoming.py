@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos.object import encrypted_index, transfer
-from modos.object.changes import Add, Update
 from modos.encryption.keys import PublicKey, SecretKey
 from modos.encryption.recorded import has_no_index
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import SLOTS_OF_SEALED, is_crypt4gh, source_header
 from modos.errors import InvalidInputError, ModosError, listing
 from modos.formats import ENCRYPTED_SUFFIX, is_encrypted, plain_name
-from modos.storage.hashing import ThreadedHash
+from modos.object import encrypted_index, transfer
+from modos.object.changes import Add, Update
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.hashing import ThreadedHash
 
 _PIECE = 1 << 20  # bytes that are read at once
 

@@ -20,13 +20,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from modos.storage.processes import ownership
-from modos.object.document import Document
-from modos.object.record import Entry, Record, entries
-from modos.object.commits import fence, load, mirror_key
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, StorageFullError, listing
 from modos.formats import ZARR, index_names, is_encrypted, plain_name
+from modos.object.commits import fence, load, mirror_key
+from modos.object.document import Document
+from modos.object.record import Entry, Record, entries
 from modos.storage import ObjectInfo, Storage
+from modos.storage.processes import ownership
 
 _WORKERS = 8
 _FEW = 16  # files that are asked for one by one; of more, their folder is listed

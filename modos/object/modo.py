@@ -22,12 +22,12 @@ from modos.object.contents import Contents
 from modos.object.copying import CopyPlan, copy_planned, plan_copy
 from modos.object.elements import Elements
 from modos.object.encryption import EncryptedFiles
+from modos.object.finding import refuse_ambiguous
 from modos.object.gathering import Described, Gathering, Paths, find_changes, prepare, prepare_new
 from modos.object.genomes import Genomes
 from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
 from modos.object.references import index_references
-from modos.object.finding import refuse_ambiguous
 from modos.object.renamed import check_same, take_other_names
 from modos.object.streaming import GenomicFiles
 from modos.object.transaction import Transaction

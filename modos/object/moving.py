@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from modos.object.changes import Update
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.formats import ENCRYPTED_SUFFIX, FileFormat, format_of, index_names, is_encrypted, name_of, plain_name
+from modos.object.changes import Update
 from modos.storage import Storage
 from modos.storage.base import Progress
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 import time
 
-from modos.storage.processes import forking
-from modos.object.document import Document
 from modos.object.commits import load
+from modos.object.document import Document
 from modos.storage import Storage
+from modos.storage.processes import forking
 
 _FRESH = 1.0  # seconds for which what was read from afar is taken for the newest
 

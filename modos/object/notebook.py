@@ -7,9 +7,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from modos.errors import InvalidInputError
+from modos.escaping import escape_line, escape_text
 from modos.formats import is_array_path, name_of
 from modos.genomics import GenomicFile, RegionsLike
-from modos.escaping import escape_line, escape_text
 from modos.genomics.region import RegionLike
 
 if TYPE_CHECKING:

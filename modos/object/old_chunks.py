@@ -13,8 +13,8 @@ from typing import Any, Literal
 import numcodecs
 import numpy as np
 
-from modos.object.old_layout import ZSTD_LEVEL, is_text
 from modos.errors import IntegrityError, InvalidInputError
+from modos.object.old_layout import ZSTD_LEVEL, is_text
 from modos.storage.base import MAX_READ
 from modos.tracks.frames import check_frame
 

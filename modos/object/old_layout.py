@@ -14,9 +14,9 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modos.object import shape
 from modos.errors import NotFoundError
 from modos.formats import ZARR
+from modos.object import shape
 from modos.storage import ObjectInfo, Storage
 
 OLD_ROOT_KEY = f"{ZARR}/.zmetadata"

@@ -8,9 +8,9 @@ from typing import Any
 
 from modos.errors import AlreadyExistsError, NotFoundError
 from modos.metadata import model
+from modos.metadata.ids import check_object_id
 from modos.object import commits, journal
 from modos.object.address import Connection, ObjectAddress
-from modos.metadata.ids import check_object_id
 from modos.object.document import Document
 from modos.object.newest import Newest
 from modos.object.record import entries

@@ -17,10 +17,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from modos.storage.processes import ownership
 from modos.errors import ConflictError, InvalidInputError, ModosError, NotFoundError
 from modos.formats import ZARR
 from modos.storage import ObjectInfo, Storage, check_key
+from modos.storage.processes import ownership
 
 FOLDER = ".modos"
 _MAX_RECORD = 256 << 20  # bytes; a million names take less

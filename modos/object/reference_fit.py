@@ -13,8 +13,8 @@ from isal import igzip
 
 from modos.errors import InvalidInputError, listing
 from modos.formats.deflate import DeflateError
-from modos.storage.given import open_given
 from modos.reference.assembly import StoredContig
+from modos.storage.given import open_given
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _BY = ("MD5", "name and length", "name alone")

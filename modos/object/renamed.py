@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from modos.metadata import model
 from modos.errors import AlreadyExistsError, InvalidInputError
+from modos.metadata import model
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from modos.metadata import model
 from modos.errors import InvalidInputError
 from modos.escaping import replace_hidden
+from modos.metadata import model
 from modos.metadata.model.schema import Slot, slots_of
 from modos.storage import check_key
 
@@ -127,7 +127,7 @@ def _list_slots(class_name: str) -> tuple[Mapping[str, Slot], frozenset[str]]:
 def _fits(value: Any, name: str, slot: Slot) -> bool:
     """Return whether a value is of a type that readers of a slot can take; the schema says more, and `check` reports that."""
     if slot["range"] == "integer":
-        return value is None or isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63
+        return value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < 1 << 63)
     if slot["links_to"] or name == "id" or name.startswith(("data_", "plain_", "seal_", "header_")):
         return isinstance(value, _TEXT)
     return isinstance(value, _SCALARS) and not (isinstance(value, float) and not math.isfinite(value))

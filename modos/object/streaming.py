@@ -7,20 +7,20 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
-from modos.object import finding
-from modos.object.document import Document
 from modos.encryption.keys import PublicKey, PublicKeys, SecretKey, as_public_keys, as_secret_key
 from modos.errors import ConflictError, DecryptError
-from modos.storage.processes.forking import cached_property
 from modos.formats import is_encrypted
 from modos.genomics import GenomicFile, RegionsLike
 from modos.genomics.htsget.client import WORKERS
 from modos.genomics.htsget.query import Query
 from modos.genomics.planning import Planner
 from modos.genomics.region import RegionLike
-from modos.object.notebook import ElementView
+from modos.object import finding
 from modos.object.address import ObjectAddress
+from modos.object.document import Document
+from modos.object.notebook import ElementView
 from modos.object.open_object import OpenObject
+from modos.storage.processes.forking import cached_property
 
 if TYPE_CHECKING:
     import numpy as np

@@ -8,14 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modos.metadata.ids import format_id
-from modos.object.document import group_node
-from modos.metadata import model
-from modos.object.changes import Add, SetArrays, Update
-from modos.object.transaction import Transaction
-from modos.object.document import Document
 from modos.errors import AlreadyExistsError, InvalidInputError
 from modos.formats import ZARR, is_array_path
+from modos.metadata import model
+from modos.metadata.ids import format_id
+from modos.object.changes import Add, SetArrays, Update
+from modos.object.document import Document, group_node
+from modos.object.transaction import Transaction
 from modos.storage import Storage
 from modos.storage.base import Progress
 
@@ -23,15 +22,15 @@ if TYPE_CHECKING:
     import numpy as np
 
     from modos.tracks.arrays import Names
+    from modos.tracks.conditions import Condition
     from modos.tracks.contigs import Contigs
-    from modos.tracks.zarr_layout import ArraySpec
     from modos.tracks.fitting import LoadReport
     from modos.tracks.loading import Source
-    from modos.tracks.conditions import Condition
     from modos.tracks.mask_files import MaskFile
     from modos.tracks.masking import Patch
     from modos.tracks.runs import Spans
     from modos.tracks.stored_track import StoredTrack
+    from modos.tracks.zarr_layout import ArraySpec
 
 _CACHE = 32 << 20  # bytes
 
@@ -136,8 +135,8 @@ class TrackChanges:
         AlreadyExistsError
             The reference has contigs already.
         """
-        from modos.object.tracks import GENOME, genome_ids
         from modos.object.track_sequence import write_sequence
+        from modos.object.tracks import GENOME, genome_ids
 
         element_id = format_id("reference", id)
         if element_id in genome_ids(self._view):
@@ -328,9 +327,9 @@ class TrackChanges:
 
     def _load(self, change: Add | Update, name: str, genome_id: str, source: Source, replaced: Mapping[str, str],
               **options: Any) -> None:
+        from modos.object.tracks import contigs_of
         from modos.tracks.fitting import LoadReport
         from modos.tracks.loading import build_track, read_source
-        from modos.object.tracks import contigs_of
 
         contigs, report = contigs_of(self._view, genome_id), LoadReport()
         self.reports[name] = report
@@ -344,8 +343,8 @@ class TrackChanges:
 
     def _rewrite(self, element_id: str, genome_id: str, arrays: Mapping[str, str], blocks: Callable[[], Any]) -> None:
         """Write a track anew from what is there."""
-        from modos.tracks.loading import build_track
         from modos.object.tracks import contigs_of
+        from modos.tracks.loading import build_track
 
         contigs = contigs_of(self._view, genome_id)
         change = Update(element_id, {}, self._view.element(element_id))

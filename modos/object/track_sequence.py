@@ -7,19 +7,19 @@ from pathlib import Path
 
 import numpy as np
 
-from modos.object.document import Document
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import is_array_path
-from modos.storage.given import Name, as_file
+from modos.formats.assembly_report import read_report
+from modos.formats.text import expand_paths
+from modos.object.document import Document
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
+from modos.storage.given import Name, as_file
 from modos.tracks.arrays import ArrayWriter, Names
-from modos.formats.text import expand_paths
-from modos.formats.assembly_report import read_report
 from modos.tracks.contig_files import measure_fasta, read_agp, read_map, read_sizes, rename_contigs
 from modos.tracks.contigs import CHUNK, Contigs
-from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, blosc
 from modos.tracks.loading import source_size
+from modos.tracks.zarr_layout import CHUNKS_IN_SHARD, ArraySpec, blosc
 
 Paths = str | Path | Sequence[str | Path]
 _FILL = ord("N")

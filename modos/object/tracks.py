@@ -6,19 +6,18 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from modos.object.document import FORMAT_VERSION
-from modos.object import commits
-from modos.object.document import Document
 from modos.errors import IntegrityError, InvalidInputError, NotFoundError, listing
+from modos.object import commits
+from modos.object.document import FORMAT_VERSION, Document
 from modos.storage import Storage
 from modos.tracks import bounds
 from modos.tracks.contigs import Contigs
 from modos.tracks.damaged import DamagedTrack
 from modos.tracks.genome import Genome, Write
-from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack
 from modos.tracks.track import Track
+from modos.tracks.zarr_layout import ArraySpec
 
 logger = logging.getLogger(__name__)
 

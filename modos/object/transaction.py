@@ -15,10 +15,36 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from modos.formats import ZARR
-from modos.metadata.ids import check_object_id, format_id
-from modos.object import commits, incoming, moving, transfer
+from modos.encryption.keys import SecretKey
+from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
+from modos.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    SchemaError,
+    StorageFullError,
+    listing,
+)
+from modos.escaping import is_plain
+from modos.formats import (
+    ENCRYPTED_SUFFIX,
+    ZARR,
+    find_keys,
+    find_mismatch,
+    format_of,
+    index_names,
+    is_array_path,
+    is_encrypted,
+    key_of,
+    name_of,
+    plain_name,
+    version_of,
+)
 from modos.metadata import model
+from modos.metadata.ids import check_object_id, format_id
+from modos.object import commits, incoming, journal, moving, transfer
 from modos.object.changes import (
     Add,
     Change,
@@ -33,19 +59,7 @@ from modos.object.changes import (
     merge,
 )
 from modos.object.document import Document
-from modos.object import journal
 from modos.object.record import entries
-from modos.encryption.keys import SecretKey
-from modos.encryption.structure import SLOTS_OF_SEALED, find_damage, is_crypt4gh
-from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, SchemaError, StorageFullError,
-    listing,
-)
-from modos.formats import (
-    ENCRYPTED_SUFFIX, format_of, index_names, is_array_path, is_encrypted, key_of, find_keys, find_mismatch, name_of, plain_name,
-    version_of,
-)
-from modos.escaping import is_plain
 from modos.storage import Storage
 from modos.storage.base import Progress, expect
 

@@ -12,24 +12,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modos.object.document import Document, ROOT_KEY
-from modos.object import commits, encrypted_index
-from modos.genomics import indexer
-from modos.object import journal
-from modos.object.record import FOLDER, entries
 from modos.encryption.keys import SecretKey
 from modos.encryption.stored import read_stored_header
 from modos.encryption.structure import check_source_encryption, is_crypt4gh
 from modos.errors import (
-    AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError,
-    NotFoundError, StorageFullError,
+    AlreadyExistsError,
+    ConflictError,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    StorageFullError,
 )
 from modos.formats import ZARR, format_of, index_names, is_encrypted
-from modos.storage.given import refuse_pipe
+from modos.genomics import indexer
+from modos.object import commits, encrypted_index, journal
+from modos.object.document import ROOT_KEY, Document
+from modos.object.record import FOLDER, entries
 from modos.reference.fai import check_fai
 from modos.reference.sequences import is_compressed
 from modos.storage import Storage
 from modos.storage.base import Progress
+from modos.storage.given import refuse_pipe
 from modos.storage.local import LocalStorage
 
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built

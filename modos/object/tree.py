@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store
 
+from modos.errors import NotFoundError
 from modos.formats import ZARR
 from modos.object.document import Document, group_node
 from modos.object.marks import OWN_NODE
-from modos.errors import NotFoundError
 from modos.storage import Storage
 
 if TYPE_CHECKING:

@@ -31,8 +31,8 @@ from modos.reference.proofs import (
     SequenceDigests,
     TableDigests,
     compute,
-    find_difference,
     digests_of,
+    find_difference,
     new_digests,
 )
 from modos.reference.shared import is_file, iter_two_below, make_like_above, open_part

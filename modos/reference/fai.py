@@ -55,7 +55,7 @@ def _is_header(before: bytes, name: str, is_all: bool) -> bool:
     _, newline, line = before.rstrip(_ENDS).rpartition(b"\n")
     if before[-1:] != b"\n":
         return False
-    return not newline and not is_all or line[:1] == b">" and (line[1:].split() or [b""])[0] == name.encode()
+    return (not newline and not is_all) or (line[:1] == b">" and (line[1:].split() or [b""])[0] == name.encode())
 
 
 def _is_empty(part: Read, entry: FaiEntry) -> bool:

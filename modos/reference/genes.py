@@ -139,8 +139,8 @@ class GeneFinder:
 
     def _open(self, name: str, contigs: Contigs, is_stated: bool) -> tuple[_Genes | None, str]:
         """The genes of an annotation of the store, or why it is not of the file's assembly."""
-        from modos.reference.annotations.gene_names import COLUMNS
         from modos.reference.annotation_store import find_manifest, open_annotation
+        from modos.reference.annotations.gene_names import COLUMNS
 
         assert self._cached is not None
         assembly = self._cached.assembly(find_manifest(self._cached, name).assembly)
@@ -204,8 +204,8 @@ def _known_annotations(cached: CachedStore) -> dict[str, str]:
 
 def _genes_of_file(storage: Storage, key: str, contigs: Contigs, aliases: Mapping[str, Sequence[str]]) -> _Genes:
     """The genes of a GFF3 or GTF file, on the contigs of another file."""
-    from modos.reference.annotations.gene_names import collect_genes
     from modos.reference.annotation_store import read_parts
+    from modos.reference.annotations.gene_names import collect_genes
 
     lengths = {name: MAX_POSITION if length is None else length for name, (length, _) in contigs.items()}
     names = {alias: name for name in lengths for alias in (*aliases.get(name, ()), name)} | {name: name for name in lengths}

@@ -35,7 +35,6 @@ from modos.reference.reference import Reference
 from modos.reference.store import ReferenceStore
 from modos.remote import tokens
 from modos.remote.access import open_remote
-from modos.storage.http.reach import origin
 from modos.remote.services import (
     check_url,
     endpoint_from_environment,
@@ -45,6 +44,7 @@ from modos.remote.services import (
 )
 from modos.storage import Storage, open_storage
 from modos.storage.base import Progress
+from modos.storage.http.reach import origin
 from modos.storage.readonly import UnaskedStorage
 from modos.storage.url import AnywhereStorage
 

@@ -97,4 +97,4 @@ class Mask:
 
 def _are_apart(spans: npt.NDArray[np.int64]) -> bool:
     starts, ends = spans
-    return bool(0 <= starts[0] and (starts < ends).all() and (ends[:-1] <= starts[1:]).all())
+    return bool(starts[0] >= 0 and (starts < ends).all() and (ends[:-1] <= starts[1:]).all())

@@ -105,7 +105,7 @@ class _Builder:
         if not self._bases and not self._has_ended:
             self._bases, self._width = int(bases[0]), int(widths[0])
         partial = np.flatnonzero((bases != self._bases) | (widths != self._width))
-        if self._has_ended and bases.any() or len(partial) and (bases[partial[0]] > self._bases or bases[partial[0] + 1:].any()):
+        if (self._has_ended and bases.any()) or (len(partial) and (bases[partial[0]] > self._bases or bases[partial[0] + 1:].any())):
             raise self._wrong(f"lines of several lengths in {self._name}")
         self._has_ended |= bool(len(partial)) or not self._bases
         self._length += int(bases.sum())

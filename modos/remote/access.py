@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import quote, unquote
 
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
+from modos.remote.served import ServedStorage
 from modos.remote.services import (
     Services,
     check_url,
@@ -18,12 +20,10 @@ from modos.remote.services import (
     resolve_services,
     token_for,
 )
-from modos.storage.http.reach import origin
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError
 from modos.storage import Storage, open_storage
 from modos.storage.connecting import has_credentials
+from modos.storage.http.reach import origin
 from modos.storage.s3_arguments import anonymous_arguments
-from modos.remote.served import ServedStorage
 
 _FIELDS = ("access_key", "secret_key", "session_token", "expires")
 

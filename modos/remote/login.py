@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from modos.remote import services, tokens
 from modos.errors import AccessError, InvalidInputError, ProtocolError
+from modos.remote import services, tokens
 from modos.remote.tokens import Login, post_form
 
 _GRANT = "urn:ietf:params:oauth:grant-type:device_code"

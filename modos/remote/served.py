@@ -9,13 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NoReturn
 from urllib.parse import quote, urljoin, urlsplit
 
-from modos.storage.processes import forking
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError,
+    AccessError,
+    ConflictError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
 )
 from modos.formats import STORED_KEY_HEADER
-from modos.storage.http.reach import check_reach
 from modos.storage.base import MAX_READ, ObjectInfo, check_key, piece_size, pieces_ahead
+from modos.storage.http.reach import check_reach
+from modos.storage.processes import forking
 from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream

@@ -12,11 +12,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError, did_you_mean, listing
 from modos.remote import tokens
 from modos.storage.http.asking import ask, read_json, transport_reason
-from modos.errors import AccessError, InvalidInputError, ModosError, ProtocolError, TransportError, did_you_mean, listing
-from modos.storage.s3_arguments import is_s3_argument
 from modos.storage.http.reach import check_reach, origin
+from modos.storage.s3_arguments import is_s3_argument
 
 ENDPOINT_VARIABLE = "MODOS_ENDPOINT"
 TOKEN_VARIABLE = "MODOS_TOKEN"

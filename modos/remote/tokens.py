@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos.storage.http.asking import ask, read_json, transport_reason
 from modos.errors import AccessError, ModosError, ProtocolError, TransportError
+from modos.storage.http.asking import ask, read_json, transport_reason
 
 _SERVICE = "modos"
 _LONGEST = 1e11  # seconds that a time may have
@@ -114,7 +114,7 @@ def _check(login: Login) -> Login:
     """ValueError where what was kept is nothing that was written."""
     texts = (login.token, login.refresh_token or "", login.token_endpoint or "", login.client_id or "")
     if not all(isinstance(text, str) for text in texts) or not isinstance(login.expires, (int, float, type(None))) \
-            or login.expires is not None and not 0 <= login.expires < _LONGEST:
+            or (login.expires is not None and not 0 <= login.expires < _LONGEST):
         raise ValueError
     return login
 

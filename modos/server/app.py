@@ -15,14 +15,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from modos import __version__
 from modos.catalog.catalog import Catalog
 from modos.codes.term_index import Index
-from modos.object.document import ROOT_KEY
 from modos.errors import AccessError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError, RemoteError
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
+from modos.object.document import ROOT_KEY
 from modos.reference.store import ReferenceStore
-from modos.server import listing, codes, discovery, drs, files, htsget, partial, refget
-from modos.server.auth import Access, Authentication, Pages
+from modos.server import codes, discovery, drs, files, htsget, listing, partial, refget
 from modos.server.admitting import ALIVE, Admission, most_requests
 from modos.server.answers import JsonAnswer
+from modos.server.auth import Access, Authentication, Pages
 from modos.server.hosts import KnownHosts
 from modos.server.metrics import Observed, add_headers, metrics
 from modos.server.parameters import check_parameters

@@ -16,10 +16,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from modos.errors import AccessError, InvalidInputError
-from modos.storage.given import is_pipe, read_given
 from modos.genomics.htsget.protocol import ERROR_STATUS, MEDIA_TYPE, HtsgetError, error_to_json
 from modos.server.provider import Provider
 from modos.server.rules import ANYONE, Action, Caller, Oidc, Rules, read_access
+from modos.storage.given import is_pipe, read_given
 
 SHORTEST = 16  # characters of a token
 _LONGEST = 16_384
@@ -127,7 +127,7 @@ class Access:
         """The places where somebody may do something; the empty one is everything."""
         if self._rules is not None:
             return self._rules.places(caller, action)
-        return () if action == "write" or self._is_closed and caller == ANYONE else ("",)
+        return () if action == "write" or (self._is_closed and caller == ANYONE) else ("",)
 
     def allows(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> bool:
         """Return whether somebody may do something with a key and all that is below it.
@@ -138,7 +138,7 @@ class Access:
             Whether the key has to lie below a place: it is one to which an
             ending is added, so that a place itself leads to a file beside it.
         """
-        return any(not place or key == place and not below or key.startswith(f"{place}/")
+        return any(not place or (key == place and not below) or key.startswith(f"{place}/")
                    for place in self.places(caller, action))
 
     def check(self, caller: Caller, action: Action, key: str, *, below: bool = False) -> None:

@@ -28,7 +28,7 @@ def check_conditions(request: Request, tag: str) -> Response | None:
 def wants_part(request: Request, tag: str) -> bool:
     """Return whether to honour the header Range: not where If-Range is about another file, by its tag or a date."""
     given = _read_header(request, "if-range")
-    return given is None or given.strip() == tag and not tag.startswith("W/")
+    return given is None or (given.strip() == tag and not tag.startswith("W/"))
 
 
 def _read_header(request: Request, name: str) -> str | None:

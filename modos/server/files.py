@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog.catalog import Catalog
-from modos.formats import ZARR
+from modos.errors import InvalidInputError, NotFoundError
+from modos.formats import STORED_KEY_HEADER, ZARR
 from modos.object.document import ROOT_KEY
 from modos.object.old_layout import OLD_ROOT_KEY
-from modos.errors import InvalidInputError, NotFoundError
-from modos.formats import STORED_KEY_HEADER
 from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters

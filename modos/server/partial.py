@@ -11,11 +11,11 @@ from urllib.parse import quote, urlencode
 from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, Response
 
-from modos.genomics import slicing
-from modos.genomics.blanking import Blanking
 from modos.catalog.catalog import Catalog
 from modos.errors import ConflictError, InvalidInputError, NotFoundError
 from modos.formats import BGZF_EOF, FORMATS, format_of
+from modos.genomics import slicing
+from modos.genomics.blanking import Blanking
 from modos.genomics.htsget.protocol import MEDIA_TYPE, HtsgetError, error_to_json
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import Chunk, Header, Opening

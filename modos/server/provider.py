@@ -11,9 +11,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Generic, TypeVar
 
-from modos.remote.services import fetch_json
 from modos.errors import ProtocolError
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.remote.services import fetch_json
 from modos.server.rules import Caller, Oidc
 
 _ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
@@ -163,7 +163,7 @@ class Provider:
     def _known_keys(self, number: str | None) -> dict[str | None, Any]:
         """All keys; HtsgetError where nothing is known of one because the provider is away."""
         keys = self._keys.value
-        if keys is None or self._keys.age > OLDEST or number not in keys and self._keys.is_failing:
+        if keys is None or self._keys.age > OLDEST or (number not in keys and self._keys.is_failing):
             raise HtsgetError("InternalError", "the server cannot check tokens at the moment")
         return keys
 

@@ -15,12 +15,12 @@ from fastapi.responses import JSONResponse, Response
 
 from modos import __version__
 from modos.errors import IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.assembly import StoredContig, sequence_key
 from modos.reference.computed import ComputedDigests
+from modos.reference.digests import parse_name, trunc512_of
 from modos.reference.store import INDEX, ReferenceStore
-from modos.server.auth import Access, caller_of
 from modos.server.answers import JsonAnswer
+from modos.server.auth import Access, caller_of
 from modos.server.conditions import check_conditions, entity_tag, wants_part
 from modos.server.parameters import check_parameters
 from modos.server.sending import Pieces, iter_file

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from modos.errors import InvalidInputError
-from modos.storage.given import read_given
 from modos.storage import check_key
+from modos.storage.given import read_given
 
 Action = Literal["read", "write"]
 _MAX_RULES = 16 << 20  # bytes of a file
@@ -183,4 +183,4 @@ def is_public(setting: Mapping[str, str]) -> bool:
     if said == "1" and rules:
         raise InvalidInputError(f"MODOS_PUBLIC_READ=1 lets anybody read the bucket, whatever {rules} (MODOS_ACCESS) says",
                                 'leave MODOS_PUBLIC_READ out; what is for everybody gets a rule: who = ["anyone"]')
-    return said == "1" or not said and not rules
+    return said == "1" or (not said and not rules)

@@ -16,16 +16,16 @@ from typing import Any
 from fastapi import FastAPI
 
 from modos.codes.term_index import Index
-from modos.remote.services import check_url
 from modos.errors import InvalidInputError, ModosError, NotFoundError
-from modos.storage.given import refuse_pipe
-from modos.storage.processes.memory import give_back_freed, share_freed
 from modos.reference.store import ReferenceStore
-from modos.server.auth import Access, read_tokens
+from modos.remote.services import check_url
 from modos.server.app import create_app
+from modos.server.auth import Access, read_tokens
 from modos.server.metrics import set_up_logging
 from modos.server.rules import is_public
 from modos.storage import Storage, open_storage
+from modos.storage.given import refuse_pipe
+from modos.storage.processes.memory import give_back_freed, share_freed
 
 TIDIED = 2.0  # seconds after which memory that is free is given back
 GRACE = 20  # seconds that requests have to end, once the server is to end

@@ -192,7 +192,7 @@ def _refuse_second_time(file: Any, path: Name) -> None:
         again = sys.stdin in _read_stdins
         _read_stdins.add(sys.stdin)
     else:
-        if file.isatty() or stat.S_ISREG(status.st_mode) and str(path) != "-":
+        if file.isatty() or (stat.S_ISREG(status.st_mode) and str(path) != "-"):
             return
         again = (status.st_dev, status.st_ino) in _read_pipes
         _read_pipes.add((status.st_dev, status.st_ino))

@@ -16,12 +16,18 @@ from pathlib import Path, PurePosixPath
 from stat import S_ISDIR, S_ISREG
 from typing import TypeVar
 
-from modos.storage.processes import ownership
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, StorageFullError, TruncatedStream,
+    AccessError,
+    ConflictError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    StorageFullError,
+    TruncatedStream,
 )
 from modos.storage import modes
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Partial, Storage, check_key, piece_size
+from modos.storage.processes import ownership
 
 _PART_SUFFIX = ".part"
 _FLUSH = 64 << 20  # bytes that are written before the disk is asked to have them

@@ -8,11 +8,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from modos.errors import (
-    AccessError, ConflictError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError,
+    AccessError,
+    ConflictError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
 )
 from modos.storage.base import MAX_READ, ObjectInfo, Partial, check_key, piece_size, pieces_ahead
 from modos.storage.connecting import open_filesystem, renew_now

@@ -9,8 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from modos.errors import ConflictError, ModosError, NotFoundError, RemoteError, TransportError, TruncatedStream
-from modos.storage.prefetch import fetch_ahead
 from modos.storage.base import INTERRUPTIONS, ObjectInfo, Storage
+from modos.storage.prefetch import fetch_ahead
 
 _LEAST_PART = 5 << 20  # bytes of a part that is not the last
 _COPY_PART = 512 << 20  # bytes that the server copies at once

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-from modos.storage.http.asking import transport_reason
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
 from modos.storage.base import ObjectInfo, check_key, piece_size, pieces_ahead
 from modos.storage.event_loop import Filesystem
+from modos.storage.http.asking import transport_reason
 from modos.storage.readonly import ReadOnlyStorage
 
 _CHUNK = 4 << 20  # bytes per piece when a file is read as a stream

@@ -167,7 +167,7 @@ def _check_array(array: Any, shape: tuple[int, ...], kinds: str) -> None:
     """ValueError for an array that is not of its supercontig, whose numbers are in other files, or that takes too much memory to read."""
     if array is None:
         return
-    if array.shape != shape or array.dtype.kind not in kinds or kinds == "u" and array.dtype.itemsize != 1:
+    if array.shape != shape or array.dtype.kind not in kinds or (kinds == "u" and array.dtype.itemsize != 1):
         raise ValueError(f"{array.name} has not the form that its supercontig asks for")
     if array.external or array.is_virtual:
         raise ValueError(f"{array.name} is in other files")

@@ -101,7 +101,7 @@ class _Reader:
         fixed, variable = b"fixedStep" in piece, b"variableStep" in piece
         if self._declaration is None and not fixed and not variable:
             yield from self._parse_bed(piece)
-        elif fixed and variable or self._declaration is None or (variable if self._declaration.fixed else fixed):
+        elif (fixed and variable) or self._declaration is None or (variable if self._declaration.fixed else fixed):
             yield from self._parse_mixed(piece)
         elif self._declaration.fixed:
             yield from self._parse_fixed(piece, 0)

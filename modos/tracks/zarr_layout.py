@@ -134,7 +134,7 @@ class ArraySpec:
             written = spec.to_node()
             same = all(written[key] == node[key] for key in ("codecs", "chunk_grid", "chunk_key_encoding"))
             same = same and len(sizes) == spec.shards and crc == _CRC and spec.dtype in _DTYPES
-            same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(0 <= n for n in spec.shape)
+            same = same and 0 < spec.chunk <= _MAX_CHUNK and len(spec.shape) <= 2 and all(n >= 0 for n in spec.shape)
             same = same and (len(spec.shape) < 2 or 0 < spec.shape[0] <= _MAX_ROWS) and _is_codec(codec)
             same = same and all(type(number) is int for number in (*spec.shape, spec.chunk, *sizes)) and _can_hold(spec.dtype, fill)
             most = INDEX_SIZE + CHUNKS_IN_SHARD * spec.stored_limit if same else 0

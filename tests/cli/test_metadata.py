@@ -11,7 +11,6 @@ import pytest
 
 from modos.api import MODO
 from modos.cli.output import size
-
 from tests.support.terminal import on_a_terminal
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]

@@ -298,7 +298,7 @@ def state(folder):
 
 def _plain(metadata):
     random_ones = ("creation_date", "last_update_date", "data_checksum", "data_size", "seal_digest", "header_digests")
-    return {i: {k: v for k, v in a.items() if k not in random_ones or k == "data_checksum" and a.get("data_format") == "Zarr"}
+    return {i: {k: v for k, v in a.items() if k not in random_ones or (k == "data_checksum" and a.get("data_format") == "Zarr")}
             for i, a in metadata.items()}
 
 

@@ -64,7 +64,7 @@ def test_the_cache(run):
 
 
 def test_help_has_two_examples():
-    for command in "list show add import pull push verify dna features rm env cache".split():
+    for command in ["list", "show", "add", "import", "pull", "push", "verify", "dna", "features", "rm", "env", "cache"]:
         text = subprocess.run([*MODOS, "reference", command, "--help"], capture_output=True, text=True, timeout=60).stdout
         assert text.count("modos reference ") >= 2, command
 

@@ -122,7 +122,7 @@ def test_exports(good, fails, place):
 
 def test_pictures(good, fails, place):
     line = good("track", "plot", "ex", "chr1", "dense", "--width", "30").stdout
-    assert line.startswith("dense  ▁") and "█" in line and line.rstrip().endswith("98") or "to" in line
+    assert (line.startswith("dense  ▁") and "█" in line and line.rstrip().endswith("98")) or "to" in line
     good("track", "plot", "ex", "chr1:1-1000", "-o", "x.svg")
     assert ElementTree.parse(place / "x.svg").getroot().tag.endswith("svg")
     good("track", "plot", "ex", "chr1", "dense", "-o", "x.png")

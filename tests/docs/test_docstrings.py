@@ -35,7 +35,7 @@ class Definition(NamedTuple):
         if returns is None:
             return False
         text, has_aliases = ast.unparse(returns), self.name.startswith(("tracks/", "reference/", "codes/"))
-        return ARRAY.search(text) is not None or has_aliases and ALIASES.search(text) is not None
+        return ARRAY.search(text) is not None or (has_aliases and ALIASES.search(text) is not None)
 
 
 def sources() -> list[Path]:

@@ -12,10 +12,9 @@ from pathlib import Path
 import pysam
 import pytest
 
-from modos.object import checking
 from modos.api import MODO
-from modos.object import journal
 from modos.errors import TransportError
+from modos.object import checking, journal
 from modos.storage import Storage
 from modos.storage.local import LocalStorage
 from modos.storage.s3 import S3Storage

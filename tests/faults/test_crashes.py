@@ -8,14 +8,21 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from modos.object import checking
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
 from modos.errors import AlreadyExistsError, ModosError, NotFoundError
+from modos.object import checking
 from modos.tracks.conditions import Condition
 
 from .conftest import (
-    check_whole, expected_files, fail, files, interrupted, killed_at, state, write_description,
+    check_whole,
+    expected_files,
+    fail,
+    files,
+    interrupted,
+    killed_at,
+    state,
+    write_description,
 )
 
 pytestmark = pytest.mark.sweep(8)

@@ -15,7 +15,6 @@ from modos.errors import InvalidInputError, RemoteError
 from modos.formats import FORMATS
 from modos.genomics.index import open_stream
 from modos.genomics.index.bgzf import PAYLOAD, compress
-
 from tests.support.proxy import Proxy
 
 MEMORY = 1500 << 20  # bytes that a client may address

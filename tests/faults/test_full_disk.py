@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modos.object import checking
 from modos.api import MODO
-from modos.object import journal
 from modos.errors import StorageFullError
+from modos.object import checking, journal
 
 from .conftest import check_whole, expected_files, files, interrupted, killed_at
 

@@ -11,7 +11,6 @@ import pytest
 from modos.api import MODO
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
-
 from tests.support.load import Load, check_flat, serving
 
 BASES = 8_000_000

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from modos.object import checking
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, NotFoundError
+from modos.object import checking
 
 from .conftest import check_whole, expected_files, files, interrupted, state
 

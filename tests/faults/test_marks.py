@@ -17,12 +17,11 @@ import time
 
 import pytest
 
-from modos.object import checking
-from modos.storage.processes import ownership
 from modos.api import MODO
-from modos.object import journal
 from modos.errors import ConflictError, ModosError, TransportError
+from modos.object import checking, journal
 from modos.storage.local import LocalStorage
+from modos.storage.processes import ownership
 from modos.storage.s3 import S3Storage
 
 from .conftest import check_whole, expected_files, files, write_description

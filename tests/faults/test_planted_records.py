@@ -9,11 +9,10 @@ import time
 
 import pytest
 
-from modos.object import checking
-from modos.storage.processes import ownership
 from modos.api import MODO
-from modos.object import journal
+from modos.object import checking, journal
 from modos.storage.local import LocalStorage
+from modos.storage.processes import ownership
 
 from .conftest import files, killed_at
 

@@ -17,12 +17,19 @@ from pathlib import Path
 import pytest
 
 from modos.errors import AccessError, ChecksumMismatch, ModosError, TransportError, TruncatedStream
-from modos.reference.annotation_store import add_annotation, open_annotation, push_annotation, read_manifest, remove_annotation, verify_annotation
-from modos.reference.cache import Wanted, bring, cached_files, clear, sequence_path
 from modos.reference.adding import add_files, push
+from modos.reference.annotation_store import (
+    add_annotation,
+    open_annotation,
+    push_annotation,
+    read_manifest,
+    remove_annotation,
+    verify_annotation,
+)
+from modos.reference.cache import Wanted, bring, cached_files, clear, sequence_path
+from modos.reference.cached_store import CachedStore
 from modos.reference.locate import open_store
 from modos.reference.store import ReferenceStore
-from modos.reference.cached_store import CachedStore
 from modos.storage import open_storage
 
 from .conftest import fail, interrupted

@@ -10,11 +10,10 @@ from modos.api import MODO
 from modos.errors import IntegrityError, ModosError
 from modos.formats import BGZF_EOF
 from modos.genomics.index import bgzf
+from modos.object.finding import open_served_file
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import open_served_file
 from modos.storage import open_storage
-
 from tests.support.hard_files import CASES, index_variants
 
 

@@ -16,18 +16,23 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import (
-    AccessError, IntegrityError, ModosError, ProtocolError, RemoteError, TransportError, TruncatedStream,
+    AccessError,
+    IntegrityError,
+    ModosError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
+    TruncatedStream,
 )
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.htsget import transport
 from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.sources import HtsgetSource
 from modos.server import htsget as server_module
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.genomics.sources import HtsgetSource
-
 from tests.support.proxy import Proxy
 
 REGION = "chr1:5,000-35,000"

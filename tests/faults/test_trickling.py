@@ -10,17 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.remote import services, tokens
-from modos.storage.http import pace
 from modos.errors import ModosError
 from modos.genomics.htsget import transport
 from modos.genomics.htsget.protocol import Block
 from modos.genomics.htsget.transport import Seen, Transport
+from modos.remote import services, tokens
 from modos.remote.login import log_in_by_device
-from modos.storage import url as anywhere
-from modos.storage.url import AnywhereStorage
-from modos.storage.s3 import S3Storage
 from modos.remote.served import ServedStorage
+from modos.storage import url as anywhere
+from modos.storage.http import pace
+from modos.storage.s3 import S3Storage
+from modos.storage.url import AnywhereStorage
 
 SIZE = 1 << 24
 

@@ -19,9 +19,6 @@ from .oracle import Oracle, Refused, lines_of
 from .regions import several, some_regions
 from .ways import WAYS, Object, Ways
 
-
-
-
 OUTPUTS = {"reads": [OutputFormat("SAM"), OutputFormat("BAM"), OutputFormat("BAM", False), OutputFormat("CRAM")],
            "variants": [OutputFormat(name, compressed) for name in ("VCF", "BCF") for compressed in (True, False)]}
 
@@ -205,4 +202,4 @@ def _takes_together(form: Form, few: tuple[Region, ...], contigs: list[str]) -> 
     """Whether `samtools view -M` gives all of some regions; see the table of what differs."""
     names = [name for name in dict.fromkeys(line.split("\t")[2] for line in form.lines) if name in contigs]
     is_in_order = form.path.suffix != ".cram" or names == sorted(names, key=contigs.index)
-    return is_in_order and not any(":" in region.contig or region.start and not region.end for region in few)
+    return is_in_order and not any(":" in region.contig or (region.start and not region.end) for region in few)

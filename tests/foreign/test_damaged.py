@@ -11,8 +11,8 @@ import pytest
 
 from modos.formats import BGZF_EOF, CRAM3_EOF
 from modos.genomics.index import bgzf
-
 from tests.support.hard_files import reblock
+
 from .asking import Asked, attempt, texts
 from .files import Foreign, Form, find_foreign, foreign_folders, make_forms
 from .oracle import Oracle, consulted

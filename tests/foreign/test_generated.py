@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 
 from tests.support import hard_text
 from tests.support.hard_files import reblock
+
 from .comparing import Comparer
 from .files import Foreign
 from .known import KNOWN

@@ -11,11 +11,11 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import InvalidInputError
+from modos.genomics.writer import OutputFormat
+from modos.object.finding import open_served_file
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import open_served_file
 from modos.storage import open_storage
-from modos.genomics.writer import OutputFormat
 
 from .files import bgzipped
 from .known import KNOWN

@@ -10,9 +10,9 @@ from pathlib import Path
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS, Stack
 from modos.genomics import GenomicFile
+from modos.object.finding import open_served_file
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import open_served_file
 from modos.storage import open_storage
 
 from .files import Form

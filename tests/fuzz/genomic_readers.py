@@ -18,21 +18,20 @@ from typing import Any
 
 import pysam
 
-from modos.genomics import indexer
-from modos.object.enrichment import read_header
 from modos.formats import BGZF_EOF, CRAM3_EOF
-from modos.genomics import GenomicFile
+from modos.genomics import GenomicFile, indexer
 from modos.genomics.htsget.query import Query
 from modos.genomics.index import bgzf
 from modos.genomics.region import Region
-from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
+from modos.object.enrichment import read_header
+from modos.storage import open_storage
+from tests.support.hard_files import reblock, write_reads, write_variants
 
 from ..foreign.asking import Asked, bytes_of, texts
 from ..foreign.files import Form
 from ..foreign.oracle import Oracle, Refused, lines_of
-from tests.support.hard_files import reblock, write_reads, write_variants
 from .bundles import Steps, bundled, unbundled
 from .trying import Target
 

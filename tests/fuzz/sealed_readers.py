@@ -14,8 +14,8 @@ from modos.encryption.structure import check_structure
 from modos.encryption.view import DecryptedView
 from modos.genomics import GenomicFile
 from modos.genomics.planning import Planner
-from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
+from modos.storage import open_storage
 
 from .bundles import Steps, bundled, unbundled
 from .genomic_readers import whole_bam

@@ -92,8 +92,8 @@ def _read_service_info(path: Path) -> None:
 
 
 def _discover(path: Path) -> None:
-    from modos.remote.services import discover
     from modos.remote.login import discover_login
+    from modos.remote.services import discover
 
     with _answered(lambda *_: path.read_bytes()):
         discover(_SERVER)

@@ -44,8 +44,8 @@ def _add_element(path: Path) -> None:
 def _read_element(path: Path) -> None:
     """What `modos add -f` does."""
     from modos.api import MODO
-    from modos.metadata.description import load_yaml
     from modos.errors import InvalidInputError
+    from modos.metadata.description import load_yaml
 
     attributes = load_yaml(path)
     if not isinstance(attributes, dict):
@@ -117,8 +117,8 @@ def _read_index(path: Path) -> None:
     """What a reference store says that it has, told by the client and by the server."""
     from modos.errors import NotFoundError
     from modos.reference.annotation_store import is_annotation_name
-    from modos.reference.store import ReferenceStore
     from modos.reference.cached_store import CachedStore
+    from modos.reference.store import ReferenceStore
     from modos.server.refget import Sequences
     from modos.storage import open_storage
 

@@ -62,8 +62,8 @@ def _read_agp(path: Path) -> None:
 
 
 def _read_report(path: Path) -> None:
-    from modos.reference.adding import read_aliases
     from modos.formats.assembly_report import NAME_STYLES, read_report
+    from modos.reference.adding import read_aliases
     from modos.tracks.contig_files import rename_contigs
 
     for style in NAME_STYLES:
@@ -182,10 +182,10 @@ def _read_annotation(path: Path) -> None:
 def _read_header(path: Path) -> None:
     """The text of a SAM header in a BAM, that of a VCF, or an mzTab: what is said there becomes elements of an object."""
     from modos.api import MODO
-    from modos.object.enrichment import read_header
     from modos.formats import BGZF_EOF
-    from modos.genomics.index.bgzf import compress
     from modos.formats.mztab import parse_mztab
+    from modos.genomics.index.bgzf import compress
+    from modos.object.enrichment import read_header
     from modos.storage import open_storage
 
     data, (type, format, name) = path.read_bytes(), _HEADERS[path.suffix]

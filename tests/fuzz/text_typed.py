@@ -77,9 +77,9 @@ def _read_body(path: Path) -> None:
 
 def _read_settings(path: Path) -> None:
     """Settings in the environment: `NAME=VALUE` a line."""
-    from modos.remote.services import check_url, endpoint_from_environment, server_name, token_for
     from modos.encryption.at_hand import find_own_key
     from modos.reference.cache import cache_folder, cache_limit, htslib_has, is_offline
+    from modos.remote.services import check_url, endpoint_from_environment, server_name, token_for
 
     pairs = (line.partition("=") for line in _text(path).replace("\0", "").split("\n"))
     known = {name: value for name, _, value in pairs if name in _SETTINGS}

@@ -22,8 +22,8 @@ from modos.genomics.region import Region
 from modos.storage import open_storage
 from modos.tracks import zarr_layout
 from modos.tracks.genome import Genome
-from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes
 from modos.tracks.sharded import Reader, ShardedArray
+from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes
 
 from .bundles import Steps, bundled, unbundled
 from .oracles import bigwig_values, zarr_values
@@ -92,8 +92,8 @@ def read_bigwig_file(path: Path) -> None:
     """Values, statistics and zoom levels; the values are those that libBigWig finds."""
     from modos.tracks.bigwig import open_bigwig, read_bigwig
     from modos.tracks.conditions import Condition
-    from modos.tracks.mask_files import MaskFile
     from modos.tracks.data import Runs
+    from modos.tracks.mask_files import MaskFile
 
     steps = Steps()
     blocks = steps.take(lambda: read_bigwig(path))
@@ -235,7 +235,6 @@ def _annotation() -> tuple[Any, dict[str, bytes]]:
     from modos.reference.adding import add_files
     from modos.reference.annotation_store import add_annotation, annotation_key
     from modos.reference.locate import open_store
-
     from tests.unit.reference.annotations.test_annotation import CHR1, CHR2, GENCODE
 
     with tempfile.TemporaryDirectory() as folder:
@@ -291,7 +290,7 @@ def read_shard(path: Path) -> None:
     numbers = np.frombuffer(places[1:1 + 16 * 256].ljust(16 * 256, b"\xff"), "<u8").reshape(256, 2)
     chunks = bytearray(data)
     for start, size in numbers.tolist():
-        if 4 < size and start + size <= len(chunks):
+        if size > 4 and start + size <= len(chunks):
             chunks[start + size - 4:start + size] = crc32c(bytes(chunks[start:start + size - 4])).to_bytes(4, "little")
     table = numbers.tobytes()
     shard = bytes(chunks) + table + crc32c(table).to_bytes(4, "little")

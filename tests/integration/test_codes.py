@@ -17,15 +17,14 @@ import requests
 
 from modos import codes
 from modos.cli.input import ask_element
-from modos.codes.term_index import Index
 from modos.codes.service import Service
-from modos.remote.services import discover
+from modos.codes.term_index import Index
 from modos.errors import AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, TransportError
-from modos.server.auth import Access
+from modos.remote.services import discover
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
-
 from tests.support.terminal import on_a_terminal
 from tests.unit.codes.test_index import CELLS, TAXA
 

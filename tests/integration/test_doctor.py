@@ -9,13 +9,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from modos.demo.stack import CREDENTIALS
 from modos.cli.diagnosis import examine
+from modos.demo.stack import CREDENTIALS
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
-
 from tests.support.proxy import Answer, Proxy
 
 

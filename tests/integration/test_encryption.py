@@ -16,15 +16,19 @@ from modos.encryption.body import SEALED, encrypt
 from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, generate, load_secret_key
 from modos.errors import (
-    AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, ModosError,
+    AccessError,
+    ChecksumMismatch,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
     NotFoundError,
 )
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.protocol import Block, Ticket
-from modos.server.run import BackgroundServer
 from modos.genomics.sources import htsget_source
+from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-
 from tests.support.proxy import Proxy
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}

@@ -25,13 +25,12 @@ from modos.genomics.htsget import transport
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.query import Query
 from modos.genomics.region import Region
-from modos.server.auth import Access
+from modos.genomics.sources import HtsgetSource
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.genomics.sources import HtsgetSource
-
 from tests.support.fields_oracle import FIELDS, left, sam
 from tests.support.proxy import Proxy
 

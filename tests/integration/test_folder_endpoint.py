@@ -12,8 +12,8 @@ import pytest
 from modos.api import MODO
 from modos.catalog.catalog import list_remote
 from modos.errors import AccessError, ConflictError, InvalidInputError, NotFoundError
-from modos.server.auth import Access
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 

@@ -11,14 +11,13 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.object.finding import open_served_file
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import open_served_file
 from modos.storage import open_storage
-
 from tests.support.proxy import Proxy
 
 if not shutil.which("samtools") or not shutil.which("bcftools"):
@@ -96,8 +95,8 @@ def test_a_gene_is_its_region(modo, example, name):
 
 def test_the_ends_of_a_gene_count_and_what_is_beside_them_does_not(modo, refs, tmp_path, example):
     """A base off would be another answer: each base of a start and an end alone."""
-    from modos.reference.genes import GeneFinder
     from modos.genomics.region import Region
+    from modos.reference.genes import GeneFinder
 
     contigs = {"chr1": (None, None), "chr2": (None, None)}
     finder = GeneFinder(seqcols=lambda: {open_store(refs / "refs").assembly("demo").seqcol})

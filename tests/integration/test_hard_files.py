@@ -12,12 +12,11 @@ from modos.api import MODO
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.region import settle
+from modos.genomics.sources import HtsgetSource
+from modos.genomics.writer import OutputFormat
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-from modos.genomics.sources import HtsgetSource
-from modos.genomics.writer import OutputFormat
-
 from tests.support.hard_files import CASES, File, some_regions, text_of
 
 

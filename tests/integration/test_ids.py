@@ -9,10 +9,9 @@ import sys
 import pytest
 import yaml
 
-from modos.object import commits
-from modos.object.document import Document
-from modos.object.document import group_node
 from modos.errors import InvalidInputError
+from modos.object import commits
+from modos.object.document import Document, group_node
 from modos.object.modo import MODO
 from modos.storage import open_storage
 

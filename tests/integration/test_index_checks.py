@@ -14,7 +14,6 @@ from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import generate
 from modos.errors import IntegrityError, RemoteError
-
 from tests.support.hard_files import File
 from tests.unit.genomics.index.test_fit import KINDS, without
 

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from modos.api import MODO
-from modos.server.auth import Access
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

@@ -16,7 +16,6 @@ from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
 from modos.tracks.arrays import shard_checksum
 from modos.tracks.zarr_layout import ArraySpec, crc32c, shard_bytes, split_shard
-
 from tests.unit.tracks.test_hostile_chunks import LIES, strange  # noqa: F401
 
 VALUES = ("values in other chunks", "a divisor that is 3", "half a base", "a codec without a name", "a shard of an exabyte")

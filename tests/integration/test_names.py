@@ -17,17 +17,24 @@ import requests
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.encryption.keys import SecretKey, generate, load_secret_key
-from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, ModosError, NotFoundError
+from modos.errors import (
+    AlreadyExistsError,
+    ConflictError,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+)
 from modos.formats import STORED_KEY_HEADER, name_of
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.query import Query
+from modos.object.finding import open_served_file
 from modos.server import drs
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
-from modos.object.finding import open_served_file
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
-
 from tests.support.proxy import Proxy
 
 MODOS = str(Path(sys.executable).parent / "modos")

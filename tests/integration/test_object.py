@@ -12,11 +12,16 @@ import pysam
 import pytest
 import zarr
 
-from modos.metadata import model
 from modos.api import MODO
 from modos.errors import (
-    AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, SchemaError, TruncatedStream,
+    AlreadyExistsError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    SchemaError,
+    TruncatedStream,
 )
+from modos.metadata import model
 
 READS = {"id": "reads", "@type": "AlignmentSet"}
 

@@ -12,16 +12,15 @@ import numpy as np
 import pytest
 
 from modos.api import MODO
-from modos.object.open_object import OpenObject
-from modos.object.document import ROOT_KEY, Document
-from modos.object.newest import Newest
 from modos.encryption.keys import generate
 from modos.encryption.view import DecryptedView
 from modos.errors import ConflictError, NotFoundError, TransportError
 from modos.genomics.planning import Planner
+from modos.object.document import ROOT_KEY, Document
+from modos.object.newest import Newest
+from modos.object.open_object import OpenObject
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
-
 from tests.support.hard_files import CASES
 from tests.support.proxy import Proxy
 
@@ -139,12 +138,12 @@ def cut_off(proxy: Proxy, handler, answer) -> None:
 def test_what_is_served_without_keys_is_new_within_a_second(stack, tmp_path, monkeypatch):
     from modos.demo.stack import BUCKET, CREDENTIALS
     from modos.errors import RemoteError
-    from modos.server.auth import Access
+    from modos.remote.served import ServedStorage
     from modos.server.app import create_app
+    from modos.server.auth import Access
     from modos.server.rules import Rule, Rules
     from modos.server.run import BackgroundServer
     from modos.storage.s3 import S3Storage
-    from modos.remote.served import ServedStorage
 
     def none(*_, **__):
         raise RemoteError("the S3 server gives no temporary credentials")

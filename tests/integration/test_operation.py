@@ -19,8 +19,8 @@ from modos.api import MODO
 from modos.catalog.catalog import Catalog, list_remote
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.locate import open_store
-from modos.server.auth import Access
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.drs import object_id
 from modos.server.rules import Caller, read_access
 from modos.server.run import BackgroundServer, Settings

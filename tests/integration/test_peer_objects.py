@@ -164,7 +164,7 @@ def test_arrays_are_upgraded_chunk_by_chunk(matrices):
     MODO.open(matrices).upgrade()
     modo = MODO.open(matrices)
     assert modo.metadata["data/rna1"]["data_path"] == "data.zarr/data/rna1" and modo.find_problems() == []
-    assert not [p for p in matrices.rglob("*") if p.name.startswith(".z") or "rna1" in p.parts and p.name[0].isdigit() and "c" not in p.parts]
+    assert not [p for p in matrices.rglob("*") if p.name.startswith(".z") or ("rna1" in p.parts and p.name[0].isdigit() and "c" not in p.parts)]
     for root in (zarr.open_group(matrices / "data.zarr", mode="r"), zarr.open_group(matrices / "data.zarr", mode="r", use_consolidated=False)):
         for name, (values, _) in ARRAYS.items():
             found = root[f"data/rna1/{name}"]

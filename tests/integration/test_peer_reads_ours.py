@@ -91,8 +91,8 @@ def test_no_attribute_is_unknown_to_the_peers_schema(ours):
 
 
 def test_every_slot_that_only_modos_has_is_kept_apart():
-    from modos.object.marks import _APART, _TERMS
     from modos.metadata.model.schema import tables
+    from modos.object.marks import _APART, _TERMS
 
     known = json.loads(run_peer(SLOTS))
     for name, described in tables()["classes"].items():

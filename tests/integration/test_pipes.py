@@ -11,11 +11,11 @@ import pytest
 
 from modos.encryption.keys import generate, load_public_key, load_secret_key
 from modos.errors import InvalidInputError
+from modos.genomics.region import Region, read_regions
 from modos.object.modo import MODO
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation
 from modos.reference.locate import open_store
-from modos.genomics.region import Region, read_regions
 
 BASES = "".join(random.Random(3).choices("ACGTacgt", k=150_000))
 FASTA = f">chr1 one\n{BASES}\n>chr2\n{BASES[:7]}\n".encode()

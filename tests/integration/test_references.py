@@ -11,10 +11,10 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import ConflictError, ModosError, NotFoundError
-from modos.reference.cache import cached_files
-from modos.reference.adding import add_files, push
-from modos.reference.locate import open_reference, open_store
 from modos.genomics.region import Region
+from modos.reference.adding import add_files, push
+from modos.reference.cache import cached_files
+from modos.reference.locate import open_reference, open_store
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 

@@ -14,18 +14,17 @@ import requests
 
 from modos.api import MODO
 from modos.errors import AccessError, IntegrityError, InvalidInputError, NotFoundError, ProtocolError
-from modos.reference.annotation_store import add_annotation, find_manifest, pull_annotation
-from modos.reference.cache import cached_files, sequence_path
-from modos.reference.digests import sha512t24u, trunc512_of
 from modos.reference.adding import add_files, push
-from modos.reference.locate import open_reference, open_store, provide
+from modos.reference.annotation_store import add_annotation, find_manifest, pull_annotation
 from modos.reference.assembly import sequence_key
+from modos.reference.cache import cached_files, sequence_path
 from modos.reference.cached_store import CachedStore
+from modos.reference.digests import sha512t24u, trunc512_of
+from modos.reference.locate import open_reference, open_store, provide
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 from modos.storage.url import AnywhereStorage
-
 from tests.support.proxy import Proxy
 
 BASES = {"chr1": "ACGTNRYacgtn" * 900, "chr2": "TTGACCA" * 700}

@@ -12,14 +12,19 @@ import sys
 import pytest
 
 from modos.api import MODO
-from modos.object.changes import Update
 from modos.encryption.body import SEALED, encrypt
 from modos.encryption.header import Header, encrypt_header, read_header, writer_of
 from modos.encryption.keys import SecretKey
 from modos.errors import (
-    AccessError, ChecksumMismatch, DecryptError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream,
+    AccessError,
+    ChecksumMismatch,
+    DecryptError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    TruncatedStream,
 )
-
+from modos.object.changes import Update
 from tests.support.proxy import Proxy
 
 FILES = {"demo1.cram": "data/demo1", "demo2.bam": "data/demo2", "calls.vcf.gz": "data/calls", "cohort.bcf": "data/cohort"}

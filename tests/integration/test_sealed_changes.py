@@ -10,14 +10,13 @@ import sys
 import pytest
 
 from modos.api import MODO
-from modos.object.changes import Update
 from modos.encryption.body import SEALED, encrypt
 from modos.encryption.header import encrypt_header
 from modos.encryption.keys import SecretKey, generate
 from modos.encryption.stored import read_stored_header
 from modos.errors import AlreadyExistsError, ConflictError, DecryptError, IntegrityError, InvalidInputError, NotFoundError
+from modos.object.changes import Update
 from modos.storage import open_storage
-
 from tests.support.hard_files import CONTIGS, index_reads, write_reads
 
 ME, HER, NEW = SecretKey.random(), SecretKey.random(), SecretKey.random()

@@ -8,14 +8,13 @@ import pytest
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import AccessError, ConflictError, NotFoundError, RemoteError, TruncatedStream
-from modos.server.auth import Access
+from modos.remote.served import ServedStorage
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.rules import Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
-from modos.remote.served import ServedStorage
-
 from tests.support.proxy import Answer, Proxy
 
 TOKEN = "a-token-of-many-letters"

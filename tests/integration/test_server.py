@@ -20,13 +20,13 @@ from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.protocol import Ticket
 from modos.genomics.htsget.query import Query
 from modos.genomics.region import Region
-from modos.server.auth import read_tokens
+from modos.genomics.sources import HtsgetSource, htsget_source
 from modos.server.app import create_app
+from modos.server.auth import read_tokens
 from modos.server.htsget import MAX_REQUEST
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.url import AnywhereStorage
-from modos.genomics.sources import HtsgetSource, htsget_source
 
 TOKEN = "a-token-that-is-long-enough"
 

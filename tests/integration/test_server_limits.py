@@ -19,13 +19,12 @@ import requests
 from starlette.responses import PlainTextResponse
 
 from modos.server import provider as provider_module
-from modos.server.auth import Access
 from modos.server.app import create_app
+from modos.server.auth import Access
 from modos.server.drs import object_id
 from modos.server.rules import Oidc, Rule, Rules
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
-
 from tests.support.provider import Provider
 
 CADDYFILE = Path(__file__).resolve().parents[2] / "deploy/gateway/Caddyfile"

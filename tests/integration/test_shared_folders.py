@@ -20,7 +20,6 @@ from modos.errors import InvalidInputError
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
 from modos.storage.modes import file_mode
-
 from tests.support.hard_files import CASES
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]

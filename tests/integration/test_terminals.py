@@ -7,8 +7,8 @@ import re
 import pytest
 import typer
 
-from tests.support.hostile_text import CONTIG, FILE, NAME, STORED, TEXT, hostile_server, make, obeyed, run_all
 from modos.cli.app import app
+from tests.support.hostile_text import CONTIG, FILE, NAME, STORED, TEXT, hostile_server, make, obeyed, run_all
 
 HERE = "http://127.0.0.1:PORT"
 S3 = ["AWS_ENDPOINT_URL=http://127.0.0.1:PORT", "AWS_ACCESS_KEY_ID=x", "AWS_SECRET_ACCESS_KEY=y", "AWS_MAX_ATTEMPTS=1"]

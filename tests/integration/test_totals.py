@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from modos.object import checking
 from modos.api import MODO
 from modos.encryption.keys import SecretKey
+from modos.object import checking
 
 
 class Told:

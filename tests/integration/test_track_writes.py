@@ -11,8 +11,8 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import InvalidInputError, ModosError, RegionError
-from modos.tracks.contig_files import measure_fasta, read_agp, read_sizes
 from modos.tracks.conditions import Condition
+from modos.tracks.contig_files import measure_fasta, read_agp, read_sizes
 from modos.tracks.mask_files import MaskFile
 from modos.tracks.packing import are_same_values
 from modos.tracks.wiggle import read_text

@@ -20,12 +20,18 @@ from hypothesis import strategies as st
 from modos.api import MODO
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError, RegionError,
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    RegionError,
 )
 from modos.genomics.region import Region
 from modos.tracks.bigwig import open_bigwig
-from modos.tracks.export import export
 from modos.tracks.conditions import Condition
+from modos.tracks.export import export
 from modos.tracks.packing import are_same_values
 
 LENGTHS = {"chr1": 70_000, "chr2": 40_000, "scaffold": 900}

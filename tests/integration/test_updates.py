@@ -11,12 +11,17 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos.metadata import model
 from modos.api import MODO
-from modos.object.commits import load
 from modos.errors import (
-    AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError, SchemaError,
+    AlreadyExistsError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    SchemaError,
 )
+from modos.metadata import model
+from modos.object.commits import load
 
 
 @pytest.fixture
@@ -273,7 +278,7 @@ def test_a_newer_format_can_be_read_and_is_not_written(modo):
     root.write_text(root.read_text().replace('"format_version":1', '"format_version":99').replace('"Sample"', '"Specimen"'))
     again = MODO.open(modo.path)
     assert again.metadata["sample/s"]["@type"] == "Specimen"
-    assert ["schema"] == [f.kind for f in again.find_problems() if not f.harmless]
+    assert [f.kind for f in again.find_problems() if not f.harmless] == ["schema"]
     with pytest.raises(InvalidInputError, match="newer modos"):
         again.add_element({"id": "n", "@type": "Sample"})
 

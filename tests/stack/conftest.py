@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from modos.api import MODO
-
 from tests.support.provider import Provider
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,8 +18,8 @@ import pytest
 
 from modos.api import MODO
 from modos.errors import ModosError
-
 from tests.support.proxy import Answer, Proxy
+
 from .conftest import ALICE
 
 pytestmark = pytest.mark.stack

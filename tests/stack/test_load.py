@@ -8,7 +8,6 @@ import pytest
 
 from modos.reference.adding import add_files, push
 from modos.reference.locate import open_store
-
 from tests.support.load import Load, check_flat, serving
 
 pytestmark = pytest.mark.stack

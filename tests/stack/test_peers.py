@@ -12,11 +12,11 @@ from modos.api import MODO
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
 from modos.genomics.htsget.client import HtsgetClient
+from modos.genomics.sources import HtsgetSource
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from modos.storage.s3 import S3Storage
-from modos.genomics.sources import HtsgetSource
 
 pytestmark = pytest.mark.stack
 

@@ -8,11 +8,16 @@ import pytest
 
 from modos.errors import AccessError
 from modos.storage import open_storage
-
 from tests.unit.storage.test_storage import (  # noqa: F401
-    test_a_stream_of_the_wrong_length_leaves_nothing, test_a_stream_that_breaks_leaves_nothing, test_absent,
-    test_conditions_have_one_winner, test_keys_that_lead_out_are_refused, test_listing_keeps_to_its_root,
-    test_reading_beyond_the_end_is_an_error, test_streams_are_whole, test_write_and_read,
+    test_a_stream_of_the_wrong_length_leaves_nothing,
+    test_a_stream_that_breaks_leaves_nothing,
+    test_absent,
+    test_conditions_have_one_winner,
+    test_keys_that_lead_out_are_refused,
+    test_listing_keeps_to_its_root,
+    test_reading_beyond_the_end_is_an_error,
+    test_streams_are_whole,
+    test_write_and_read,
 )
 
 pytestmark = pytest.mark.stack

@@ -119,7 +119,7 @@ class Load:
             body = await reader.read()
         self.slowest = max(self.slowest, time.monotonic() - begin)
         length = re.search(rb"(?i)\r\ncontent-length: (\d+)", head)
-        if b" 200 " not in head.split(b"\r\n")[0] or length and int(length[1]) != len(body):
+        if b" 200 " not in head.split(b"\r\n")[0] or (length and int(length[1]) != len(body)):
             self.wrong.append(f"{url}: {head[:60]!r} and {len(body)} bytes")
         elif digest and hashlib.sha256(body).hexdigest() != digest:
             self.wrong.append(f"{url}: other bytes")

@@ -13,11 +13,11 @@ import pytest
 import requests
 import yaml
 
-from modos.object import commits
-from modos.object.document import Document
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.escaping import escape_line, escape_text, escape_xml, is_plain
 from modos.genomics.htsget.protocol import HtsgetError
+from modos.object import commits
+from modos.object.document import Document
 from modos.server.app import create_app
 from modos.server.metrics import JsonLines, TextLines
 from modos.server.run import BackgroundServer

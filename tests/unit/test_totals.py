@@ -10,7 +10,6 @@ import pytest
 from modos.object.modo import MODO
 from modos.reference.adding import read_sequences
 from modos.tracks.loading import source_size
-
 from tests.unit.reference.test_store import write_twobit
 
 

@@ -12,13 +12,13 @@ from itertools import groupby
 from typing import Any
 from urllib.parse import quote
 
-from modos.storage.http.asking import read_json
-from modos.remote.services import check_url
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError, RemoteError
 from modos.formats import STORED_KEY_HEADER, RecordKind
 from modos.genomics.htsget.protocol import MAX_TICKET, PUBLIC_KEY_HEADER, Ticket, error_from_response
 from modos.genomics.htsget.query import Query
 from modos.genomics.htsget.transport import Expired, Seen, Transport, is_splittable
+from modos.remote.services import check_url
+from modos.storage.http.asking import read_json
 from modos.storage.prefetch import fetch_ahead
 
 WORKERS = 8

@@ -11,12 +11,18 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from modos.storage.http.asking import read_json
 from modos.errors import (
-    AccessError, InvalidInputError, ModosError, NotFoundError, ProtocolError, RegionError, RemoteError,
+    AccessError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
+    ProtocolError,
+    RegionError,
+    RemoteError,
 )
 from modos.formats import FORMATS
 from modos.storage import ByteRange
+from modos.storage.http.asking import read_json
 
 MEDIA_TYPE = "application/vnd.ga4gh.htsget.v1.3.0+json"
 PUBLIC_KEY_HEADER = "Htsget-Context-Public-Key"  # htsget-rs: Base64 of the client's key file

@@ -125,7 +125,7 @@ class Query:
 
     def lists(self) -> dict[str, tuple[str, ...]]:
         """The fields and tags that are wanted, and not, by parameter; without those that are not given."""
-        return {name: getattr(self, name) for name in _LISTS if getattr(self, name) or name == "tags" and self.tags is not None}
+        return {name: getattr(self, name) for name in _LISTS if getattr(self, name) or (name == "tags" and self.tags is not None)}
 
     def _named_params(self) -> dict[str, str]:
         named = {"format": self.format, "encryptionScheme": self.encryption_scheme}

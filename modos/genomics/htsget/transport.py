@@ -14,14 +14,20 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from modos.storage.processes import forking
-from modos.storage.http.asking import transport_reason
 from modos.errors import (
-    AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
+    AccessError,
+    ModosError,
+    NotFoundError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
+    TruncatedStream,
 )
-from modos.storage.processes.forking import check_same_process
 from modos.genomics.htsget.addresses import origin
 from modos.genomics.htsget.protocol import Block
+from modos.storage.http.asking import transport_reason
+from modos.storage.processes import forking
+from modos.storage.processes.forking import check_same_process
 
 PIECE = 1 << 20  # bytes per read
 TIMEOUT = (10, 30)  # seconds to connect, between two reads

@@ -12,8 +12,8 @@ once, and some of their neighbours: the reader filters.
 Sources: SAMv1 (BGZF, BAI), CSIv1, tabix, VCFv4.3 (BCF), CRAMv3 and CRAMv2.1.
 """
 
-from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.bgzf import Read
+from modos.genomics.index.binning import BinningIndex
 from modos.genomics.index.crai import Crai
 from modos.genomics.index.file_header import Header, read_header
 from modos.genomics.index.opening import Opening, open_stream

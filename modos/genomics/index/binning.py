@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from modos.errors import InvalidInputError
-from modos.storage.processes.forking import cached_property
 from modos.genomics.index.slices import Chunk
+from modos.storage.processes.forking import cached_property
 
 _MAX_DEPTH = 10  # more levels have more bins than 32 bits can number
 _MAX_WIDTH = 62  # bits of a position

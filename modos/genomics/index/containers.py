@@ -10,8 +10,8 @@ from typing import NamedTuple, TypeVar
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import CRAM2_EOF
 from modos.genomics.index.bgzf import Read, read_exactly
-from modos.genomics.index.cram import ContainerHeader, Cursor, decompress, read_block, read_container_header
 from modos.genomics.index.crai import Crai
+from modos.genomics.index.cram import ContainerHeader, Cursor, decompress, read_block, read_container_header
 from modos.genomics.index.file_header import Header
 from modos.genomics.index.slices import misfit_error
 
@@ -93,7 +93,7 @@ def plan_checks(read: Read, size: int, header: Header, index: Crai, some: Iterab
 
     end, major = size - len(header.eof), major_version(header)
     offsets = [header.end, *index.containers, end]
-    if index.containers and index.containers[0] < header.end or offsets != sorted(offsets):
+    if (index.containers and index.containers[0] < header.end) or offsets != sorted(offsets):
         raise misfit_error("it has containers where the file has none")
     if offsets[1] != header.end:
         yield lambda: _check_between(read, size, header.end, offsets[1], major)
@@ -140,7 +140,7 @@ def _check_rows(header: ContainerHeader, offset: int, rows: list[tuple[int, int,
     own = [(start, end) for reference, start, end in rows if reference == header.reference]
     first, last = min(own, default=(1, 0))[0], max((end for _, end in own), default=0)
     begin = header.start - 1
-    if len(own) < len(rows) or header.reference >= 0 and (first > begin or last < begin + header.span):
+    if len(own) < len(rows) or (header.reference >= 0 and (first > begin or last < begin + header.span)):
         raise misfit_error(f"the container at byte {offset:,} has other records than it says")
 
 

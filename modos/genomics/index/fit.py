@@ -25,8 +25,8 @@ from modos.genomics.index.parse import Index
 from modos.genomics.index.places import Records
 from modos.genomics.index.plan import INDEX_KINDS
 from modos.genomics.index.slices import Chunk, misfit_error
-from modos.storage.prefetch import fetch_ahead
 from modos.genomics.region import Region
+from modos.storage.prefetch import fetch_ahead
 
 _LOOKS = 16  # places of the file that are looked at
 _SEED = 1  # the same ones each time
@@ -79,7 +79,7 @@ def check_contigs(format: FileFormat, header: Header, index: Index) -> None:
     elif format.name == "VCF":
         if index.names and len(index.names) != len(index.targets):
             raise misfit_error(f"it names {len(index.names):,} contigs, and has {len(index.targets):,}")
-    elif len(index.targets) > known or index.kind == "BAI" and len(index.targets) < known:
+    elif len(index.targets) > known or (index.kind == "BAI" and len(index.targets) < known):
         raise misfit_error(f"it is of {len(index.targets):,} contigs, the file of {known:,}")
 
 
@@ -185,8 +185,8 @@ def _starts_late(index: BinningIndex, number: int, bins: list[_Bin]) -> bool:
     if index.kind == "CSI":
         return any(target.loffset(bin.number) > bin.chunks[0][0] for bin in bins)
     linear = list(accumulate(target.linear, _carry_forward))
-    return any(a > b for a, b in pairwise(linear)) or bool(linear) and any(
-        linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins)
+    return any(a > b for a, b in pairwise(linear)) or (bool(linear) and any(
+        linear[min(bin.start >> index.min_shift, len(linear) - 1)] > bin.chunks[0][0] for bin in bins))
 
 
 def _carry_forward(before: int, offset: int) -> int:

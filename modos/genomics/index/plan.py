@@ -77,7 +77,7 @@ def _with_last_newline(segments: Iterator[Segment], read: Read, size: int, heade
     if end >> 16 < first:
         return
     at, data = last_block(read_exactly(read, first, beyond), first)
-    is_end = end >> 16 >= beyond or end >> 16 == at and end & 0xFFFF == len(data)
+    is_end = end >> 16 >= beyond or (end >> 16 == at and end & 0xFFFF == len(data))
     if is_end and data and data[-1:] != b"\n":
         yield compress(b"\n")
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from modos.errors import IntegrityError, TruncatedStream
 from modos.genomics.index.bgzf import MAX_BLOCK, Blocks, Read, compress
-from modos.storage.prefetch import fetch_ahead
 from modos.storage.base import ByteRange
+from modos.storage.prefetch import fetch_ahead
 
 Segment = bytes | ByteRange
 Chunk = tuple[int, int]  # virtual offsets [start, end), both between two records

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from modos.errors import InvalidInputError
 from modos.metadata import model
 from modos.metadata.description.documents import load_yaml, read_description, read_whole
 from modos.metadata.description.entries import Entry
@@ -20,7 +21,6 @@ from modos.metadata.description.problems import Problems
 from modos.metadata.description.sheets import read_sheet
 from modos.metadata.description.tables import is_table
 from modos.metadata.description.templates import template, xlsx_template
-from modos.errors import InvalidInputError
 
 __all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template", "xlsx_template"]
 _MAX_BYTES = 1 << 30

@@ -8,9 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from modos.errors import InvalidInputError
 from modos.metadata import model
 from modos.metadata.description.entries import Entry, find_source
-from modos.errors import InvalidInputError
 from modos.storage.given import read_given, show_path
 
 _MAX_BYTES = 64 << 20

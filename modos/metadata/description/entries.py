@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modos.metadata import model
 from modos.errors import NotFoundError
+from modos.metadata import model
 from modos.storage.given import is_pipe, show_path
 
 

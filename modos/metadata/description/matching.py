@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
-from modos.metadata import model
 from modos.errors import InvalidInputError, did_you_mean, listing
-from modos.storage.base import Progress
+from modos.metadata import model
 from modos.metadata.model.schema import slots_of, tables
+from modos.storage.base import Progress
 
 Ask = Callable[[str, Sequence[str], Sequence[str]], "str | None"]
 """A question, what may be meant, and all that may be answered, to the answer; None where there is none."""

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from modos.errors import InvalidInputError, ModosError, SchemaError, listing
+from modos.formats import format_of
 from modos.metadata import model
 from modos.metadata.description.entries import Entry, find_source
 from modos.metadata.description.matching import ARGUMENTS, LEFT_OUT, Matcher, find_near_values, values_of
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.tables import read_table
 from modos.metadata.description.templates import class_of_note
-from modos.metadata.model.schema import Slot
 from modos.metadata.ids import check_object_id, format_id
-from modos.errors import InvalidInputError, ModosError, SchemaError, listing
-from modos.formats import format_of
+from modos.metadata.model.schema import Slot
 from modos.storage.given import show_path
 
 _SEPARATOR = "|"

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from modos.errors import InvalidInputError
 from modos.metadata.description.matching import Ask
 from modos.metadata.description.problems import Problems
 from modos.metadata.description.xlsx import read_xlsx
-from modos.errors import InvalidInputError
 from modos.storage.given import is_pipe, show_path
 
 Row = tuple[int, list[str]]
@@ -58,7 +58,7 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
     suffix = path.suffix.lower()
     if suffix in _OTHER_SUFFIXES:
         raise InvalidInputError(f"{show_path(path)} is a table in a format that is not read", "save it as XLSX, TSV or CSV")
-    is_xlsx = suffix in _XLSX_SUFFIXES or suffix not in TEXT_SUFFIXES and data.startswith(b"PK\x03\x04")
+    is_xlsx = suffix in _XLSX_SUFFIXES or (suffix not in TEXT_SUFFIXES and data.startswith(b"PK\x03\x04"))
     if worksheet is not None and not is_xlsx:
         raise InvalidInputError(f"{show_path(path)} has no worksheets", "--worksheet goes with XLSX")
     rows = read_xlsx(path, data, problems, worksheet, ask) if is_xlsx else _read_text(path, data, tell)
@@ -103,7 +103,7 @@ def _delimiter(path: Path, text: str, tell: Tell) -> str:
     """Return what separates cells: as the name says, or what the first row has instead."""
     suffix = path.suffix.lower()
     first = re.sub(r'"[^"]*"', "", next((line for line in text[:_MAX_HEADER].splitlines() if line.strip()), ""))
-    usual = "," if suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in first else "\t"
+    usual = "," if suffix == ".csv" or (suffix not in TEXT_SUFFIXES and "\t" not in first) else "\t"
     others = [other for other in _DELIMITERS if other in first]
     if usual in first or len(others) != 1:
         return usual

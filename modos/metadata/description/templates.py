@@ -7,9 +7,9 @@ import io
 import re
 
 from modos.metadata import model
-from modos.metadata.model.schema import ONTOLOGIES
 from modos.metadata.description.matching import ARGUMENTS, values_of
 from modos.metadata.description.xlsx import import_openpyxl
+from modos.metadata.model.schema import ONTOLOGIES
 
 COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
             "creation_date", "last_update_date")

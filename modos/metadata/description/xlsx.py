@@ -17,9 +17,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from modos.errors import InvalidInputError, ModosError, listing
 from modos.metadata.description.matching import Ask
 from modos.metadata.description.problems import Problems
-from modos.errors import InvalidInputError, ModosError, listing
 from modos.storage.given import show_path
 
 _MAX_BYTES = 64 << 20  # of all that is in it, unpacked

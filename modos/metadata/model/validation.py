@@ -50,7 +50,7 @@ def _find_other_expectation(value: Any, kind: str | None) -> str | None:
     """Find what a value should be and is not, though its JSON Schema accepts it; else None."""
     if kind == "datetime" and isinstance(value, str) and not _is_date(value):
         return "a date, such as 2024-12-31 or 2024-12-31T08:00:00Z"
-    if kind == "integer" and (isinstance(value, float) or isinstance(value, int) and abs(value) >= 1 << 63):
+    if kind == "integer" and (isinstance(value, float) or (isinstance(value, int) and abs(value) >= 1 << 63)):
         return "a whole number of 64 bits"
     if any("\ud800" <= c <= "\udfff" for text in (value if isinstance(value, list) else [value]) if isinstance(text, str) for c in text):
         return "text: it has half of a surrogate pair"

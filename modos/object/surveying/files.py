@@ -9,23 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from modos.metadata import model
-from modos.object import transfer
-from modos.metadata.description import Matcher
-from modos.object.transaction import Transaction
 from modos.encryption.structure import is_crypt4gh
 from modos.encryption.view import DecryptedView
-from modos.object.enrichment import Header, parse_header
 from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import FORMATS, FileFormat, format_of, index_names, is_encrypted, is_index, name_of, plain_name
 from modos.genomics import GenomicFile
-from modos.object.incoming import NewFile
 from modos.genomics.reader import RecordReader, check_header, without_end
-from modos.storage.local import LocalStorage
 from modos.genomics.sources import StorageSource
-from modos.object.surveying.names import ids_of, places_of, replace_stem
+from modos.metadata import model
+from modos.metadata.description import Matcher
+from modos.object import transfer
+from modos.object.enrichment import Header, parse_header
+from modos.object.incoming import NewFile
 from modos.object.surveying.matched_references import References, is_reference_file
+from modos.object.surveying.names import ids_of, places_of, replace_stem
 from modos.object.surveying.samples import Samples
+from modos.object.transaction import Transaction
+from modos.storage.local import LocalStorage
 
 _KINDS = {"reads": "AlignmentSet", "variants": "VariantSet"}
 _CLASSES = {"mzTab": "MassSpectrometryResults", "FASTQ": "DataEntity", "BED": "DataEntity", "GFF3": "DataEntity"}

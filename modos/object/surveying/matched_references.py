@@ -7,19 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from modos.object import transfer
-from modos.metadata.description import Matcher
-from modos.object.transaction import Transaction
-from modos.object.enrichment import Header, find_or_add_contigs, free_id
 from modos.errors import InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import FileFormat, format_of, is_encrypted
-from modos.storage.given import is_pipe
+from modos.metadata.description import Matcher
+from modos.object import transfer
+from modos.object.enrichment import Header, find_or_add_contigs, free_id
 from modos.object.incoming import NewFile, is_same_file
+from modos.object.reference_fit import Candidate, Fit, add_recorded_md5s, find_best_fits, read_names
+from modos.object.references import reference_of_object
+from modos.object.transaction import Transaction
 from modos.reference.adding import digest_sequences
 from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import seqcol_digest
-from modos.object.reference_fit import Candidate, Fit, add_recorded_md5s, find_best_fits, read_names
-from modos.object.references import reference_of_object
+from modos.storage.given import is_pipe
 
 _FORMATS = ("FASTA", "TwoBit")
 _BY_NAMES = ("GFF3", "BED")  # formats whose sequences have no more than names

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
-from modos.object.enrichment import plain_id
 from modos.formats import plain_name, stem_of
+from modos.object.enrichment import plain_id
 
 
 def ids_of(paths: Iterable[Path]) -> dict[Path, str]:

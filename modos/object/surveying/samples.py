@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from modos.errors import InvalidInputError, listing
 from modos.metadata.description import Matcher
 from modos.metadata.description.matching import fold_name
-from modos.object.transaction import Transaction
 from modos.object.enrichment import Header, Names, free_id
-from modos.errors import InvalidInputError, listing
+from modos.object.transaction import Transaction
 
 _NEW = "new"  # the answer for a sample of its own
 

@@ -49,7 +49,7 @@ def _are_numbers(column: pl.Series, limit: int) -> bool:
     if not column.dtype.is_integer() or column.null_count():
         return False
     least, most = column.min(), column.max()  # of no rows None
-    return not len(column) or isinstance(least, int) and isinstance(most, int) and 0 <= least and most < limit
+    return not len(column) or (isinstance(least, int) and isinstance(most, int) and least >= 0 and most < limit)
 
 
 def _are_contigs(column: pl.Series, contigs: tuple[str, ...], offsets: tuple[int, ...]) -> bool:

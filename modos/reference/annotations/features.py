@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Features(Sequence["Feature"]):
     """Some features of a table, in the order in which they were found."""
 
-    __slots__ = ("table", "_rows")
+    __slots__ = ("_rows", "table")
 
     def __init__(self, table: FeatureTable, rows: Any):
         self.table = table
@@ -108,7 +108,7 @@ def _column(name: str, doc: str) -> Any:
 class Feature:
     """Feature whose columns are attributes; positions are 0-based half-open."""
 
-    __slots__ = ("table", "row")
+    __slots__ = ("row", "table")
 
     contig = _column("contig", "Its contig, by the name that the assembly has for it.")
     start = _column("start", "Its first base.")

@@ -109,7 +109,7 @@ def _check(data: mmap.mmap, columns: Sequence[str] | None, path: Path) -> None:
             size[:] = size[0] + _size(column[_UNPACKED]), size[1] + _size(column[_PACKED])
             if columns is None or column[_PATH][0].decode() in columns:
                 _check_pages(data, column, end, group[_GROUP_ROWS])
-    if any(size > MAX_COLUMN or size > _ANY_RATIO and size > _MAX_RATIO * packed for size, packed in sizes.values()):
+    if any(size > MAX_COLUMN or (size > _ANY_RATIO and size > _MAX_RATIO * packed) for size, packed in sizes.values()):
         raise InvalidInputError(f"{path} has a column of {max(sizes.values())[0]:,} bytes, more than a table of its size may have")
 
 
@@ -125,7 +125,7 @@ def _check_pages(data: mmap.mmap, column: dict[int, Any], end: int, rows: int) -
         values += _size(head[1]) if page[1] != 2 else 0
         unpacked += begin - at + size
         levels = _size(head.get(5, 0)) + _size(head.get(6, 0)) if page[1] == 3 else 0
-        if head[1] > MAX_ROWS or page[1] == 2 and head[1] > size or levels > size:
+        if head[1] > MAX_ROWS or (page[1] == 2 and head[1] > size) or levels > size:
             raise ValueError
         at = begin + _size(page[3])
     if at != stop or values != rows or unpacked != column[_UNPACKED]:

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from modos import errors
-from modos.storage.processes import forking
 from modos.errors import IntegrityError, ModosError
+from modos.storage.processes import forking
 
 _IDLE = 60.0  # seconds
 _LOOK = 5.0  # seconds after which a child looks whether its parent is there

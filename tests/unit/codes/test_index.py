@@ -13,17 +13,16 @@ import pytest
 from rapidfuzz.distance import OSA
 
 from modos import codes
-from modos.metadata import model
-from modos.codes.packed import make_arrays
-from modos.codes.index_builder import build
 from modos.codes.collection import Collection
-from modos.codes.term_index import Index
+from modos.codes.index_builder import build
+from modos.codes.packed import make_arrays
 from modos.codes.slots import check_slot, enumerations, meanings
-from modos.metadata.model.schema import ONTOLOGIES
+from modos.codes.term_index import Index
 from modos.codes.terms import LABEL, RELATED
 from modos.codes.words import split
 from modos.errors import AccessError, AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError
-from modos.metadata.model.schema import tables
+from modos.metadata import model
+from modos.metadata.model.schema import ONTOLOGIES, tables
 
 CELLS = """format-version: 1.4
 ontology: cl

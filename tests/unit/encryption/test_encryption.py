@@ -15,11 +15,25 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from modos.encryption.body import (
-    OVERHEAD, SEALED, SEGMENT, Digest, apply_edits, kept_stretches, plain_size, encrypt, encrypted_size, decrypt,
+    OVERHEAD,
+    SEALED,
+    SEGMENT,
+    Digest,
+    apply_edits,
+    decrypt,
+    encrypt,
+    encrypted_size,
+    kept_stretches,
+    plain_size,
 )
 from modos.encryption.header import Header, encrypt_header, read_header
 from modos.encryption.keys import (
-    PublicKey, SecretKey, generate, load_public_key, load_secret_key, read_passphrase,
+    PublicKey,
+    SecretKey,
+    generate,
+    load_public_key,
+    load_secret_key,
+    read_passphrase,
 )
 from modos.encryption.stream import plain_pieces
 from modos.encryption.view import DecryptedView

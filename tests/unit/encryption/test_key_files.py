@@ -9,7 +9,11 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x448, x25519
 from cryptography.hazmat.primitives.serialization import (
-    BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, PublicFormat,
+    BestAvailableEncryption,
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
 )
 
 from modos.encryption.keys import SecretKey, generate, load_public_key, load_secret_key, read_passphrase
@@ -208,7 +212,7 @@ def test_messages_show_nothing_of_a_key(tmp_path, write):
             except (InvalidInputError, AccessError) as error:
                 told = f"{error} {error.hint}".replace(str(tmp_path), "")
                 assert not any(line[start:start + 12].decode() in told for line in secret.splitlines()[1:-1]
-                               for start in range(0, len(line) - 12))
+                               for start in range(len(line) - 12))
         (tmp_path / "a.sec").unlink(missing_ok=True), (tmp_path / "a.pub").unlink(missing_ok=True)
 
 

@@ -7,24 +7,24 @@ import zlib
 
 import pytest
 
-from modos.reference.annotations import refgene
-from modos.reference.annotations.refgene import read_refgene
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
+from modos.formats.fasta import iter_fasta
+from modos.formats.twobit import iter_twobit
 from modos.genomics.index import parse_index
 from modos.genomics.reader import check_samples
+from modos.genomics.region import read_regions
+from modos.genomics.verification import check_blocks
 from modos.reference import genomekit
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import name_of
+from modos.reference.annotations import refgene
+from modos.reference.annotations.refgene import read_refgene
 from modos.reference.genomekit import read_layout
 from modos.reference.locate import open_store
-from modos.formats.twobit import iter_twobit
-from modos.genomics.region import read_regions
 from modos.storage.local import LocalStorage
-from modos.formats.fasta import iter_fasta
 from modos.tracks.contig_files import read_sizes
 from modos.tracks.wiggle import read_text
-from modos.genomics.verification import check_blocks
 
 
 def twobit(path, names, unknown=()):

@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import pytest
 
+from modos.cli.diagnosis import examine
+from modos.cli.input import parse_json
+from modos.errors import IntegrityError, InvalidInputError, ModosError
+from modos.formats.assembly_report import read_report
+from modos.genomics.region import read_regions
+from modos.metadata.description import load_yaml, read_descriptions
+from modos.reference.adding import add_files
 from modos.reference.annotations.lines import iter_pieces
 from modos.reference.annotations.refgene import read_refgene
-from modos.cli.input import parse_json
-from modos.remote.services import server_name, token_for
-from modos.metadata.description import load_yaml, read_descriptions
-from modos.cli.diagnosis import examine
-from modos.errors import IntegrityError, InvalidInputError, ModosError
-from modos.reference.adding import add_files
 from modos.reference.fai import check_fai
 from modos.reference.locate import open_store
 from modos.reference.sequences import parse_fai
 from modos.reference.store import ReferenceStore
-from modos.genomics.region import read_regions
+from modos.remote.services import server_name, token_for
+from modos.remote.tokens import Login
 from modos.server.auth import read_tokens
 from modos.server.rules import read_access
 from modos.storage import open_storage
-from modos.remote.tokens import Login
-from modos.formats.assembly_report import read_report
-from modos.tracks.contig_files import read_agp, read_map
 from modos.tracks.conditions import Condition
+from modos.tracks.contig_files import read_agp, read_map
 from modos.tracks.mask_files import MaskFile
 from modos.tracks.wiggle import read_text
 

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from modos.genomics.bcftools import write_variants
 from modos.errors import InvalidInputError, ModosError, TransportError, TruncatedStream
 from modos.formats import FORMATS
+from modos.genomics.bcftools import write_variants
 from modos.genomics.indexer import check_complete
 from modos.genomics.writer import OutputFormat
 

@@ -13,15 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos.genomics.blanking import Blanking
 from modos.errors import IntegrityError, InvalidInputError
 from modos.formats import FORMATS
 from modos.genomics import GenomicFile
+from modos.genomics.blanking import Blanking
 from modos.genomics.htsget.query import Query
-from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
-
+from modos.storage import open_storage
 from tests.support.fields_oracle import FIELDS, left, sam, spelled_out
 
 if not shutil.which("samtools"):

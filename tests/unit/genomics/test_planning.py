@@ -13,10 +13,9 @@ from modos.errors import ConflictError, NotFoundError
 from modos.genomics import GenomicFile
 from modos.genomics.planning import Planner, iter_plan
 from modos.genomics.region import Region
+from modos.genomics.sources import StorageSource
 from modos.storage import open_storage
 from modos.storage.local import LocalStorage
-from modos.genomics.sources import StorageSource
-
 from tests.support.hard_files import CASES
 
 REGION = Region("chr1", 100_000, 101_000)

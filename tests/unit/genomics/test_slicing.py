@@ -16,10 +16,9 @@ from modos.genomics.index import bgzf, open_stream
 from modos.genomics.reader import check_end
 from modos.genomics.region import Region, settle
 from modos.genomics.slicing import select, to_compressed_blocks, to_stored_blocks
-from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
-
+from modos.storage import open_storage
 from tests.foreign.asking import bytes_of
 from tests.support.hard_files import CASES, File, run, some_regions
 
@@ -113,7 +112,7 @@ def test_a_stream_that_ends_early_is_truncated(file, keep):
 
 
 def test_a_stream_that_ends_within_a_record_is_truncated(bam):
-    ends = [at for at in range(0, len(bam.data) - 4) if bam.data[at:at + 4] == b"\x1f\x8b\x08\x04"]
+    ends = [at for at in range(len(bam.data) - 4) if bam.data[at:at + 4] == b"\x1f\x8b\x08\x04"]
     cut = bam.data[:ends[-40]] + BGZF_EOF
     with pytest.raises(TruncatedStream, match="within a record"):
         list(select(opened(bam, cut), bam.format, None))

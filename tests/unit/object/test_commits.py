@@ -8,12 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos.object import commits
-from modos.metadata.ids import format_id
-from modos.object.document import ROOT_KEY, Document
 from modos.errors import (
-    AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TransportError,
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    NotFoundError,
+    TransportError,
 )
+from modos.metadata.ids import format_id
+from modos.object import commits
+from modos.object.document import ROOT_KEY, Document
 from modos.storage import open_storage
 
 OWN = {"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}

@@ -10,14 +10,14 @@ import sys
 import pytest
 import requests
 
-from modos.object import commits
-from modos.metadata.ids import format_id
 from modos.catalog.catalog import Catalog
-from modos.metadata.description import read_descriptions
-from modos.object.document import Document
-from modos.object.shape import MAX_ROOT
 from modos.errors import IntegrityError, InvalidInputError
+from modos.metadata.description import read_descriptions
+from modos.metadata.ids import format_id
+from modos.object import commits
+from modos.object.document import Document
 from modos.object.modo import MODO
+from modos.object.shape import MAX_ROOT
 from modos.server.app import create_app
 from modos.server.run import BackgroundServer
 from modos.storage import open_storage

@@ -6,15 +6,14 @@ import struct
 
 import pytest
 
-from modos.object.enrichment import Header, Sequence, read_header
 from modos.errors import IntegrityError
 from modos.formats import BGZF_EOF
 from modos.genomics import GenomicFile
 from modos.genomics.index import bgzf
-from modos.storage import open_storage
 from modos.genomics.sources import StorageSource
 from modos.genomics.writer import OutputFormat
-
+from modos.object.enrichment import Header, Sequence, read_header
+from modos.storage import open_storage
 from tests.support.hard_files import run
 
 COLUMNS = "#CHROM\tPOS\tID\tREF\tALT\tQUAL\tFILTER\tINFO\n"

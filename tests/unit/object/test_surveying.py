@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from modos.api import MODO
-from modos.metadata.description import Entry, Matcher
 from modos.errors import AlreadyExistsError, IntegrityError, InvalidInputError, ModosError, NotFoundError
+from modos.metadata.description import Entry, Matcher
 from modos.object.surveying import name_files
 
 BASES = {"chr1": "ACGTTGCA" * 500, "chr2": "GATTACA" * 300}

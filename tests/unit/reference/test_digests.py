@@ -14,10 +14,10 @@ from modos.reference import proofs
 from modos.reference.adding import add_files, push
 from modos.reference.assembly import Assembly, StoredContig, assembly_key, sequence_key
 from modos.reference.cache import sequence_path, table_path
+from modos.reference.cached_store import CachedStore, find_missing
 from modos.reference.digests import seqcol_digest
 from modos.reference.locate import open_reference, open_store
 from modos.reference.store import ReferenceStore
-from modos.reference.cached_store import CachedStore, find_missing
 from modos.storage.local import LocalStorage
 
 TRUE, OTHER = "GATTACAGATTACA", "GATTACAGATTACC"

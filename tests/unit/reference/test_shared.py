@@ -6,8 +6,8 @@ import os
 import pytest
 
 from modos.reference.cache import Wanted, bring, clear, sequence_path
-from modos.reference.shared import open_part
 from modos.reference.cached_store import keep
+from modos.reference.shared import open_part
 from modos.storage import open_storage
 from modos.storage.modes import create_file
 

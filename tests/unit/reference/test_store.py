@@ -17,16 +17,22 @@ from hypothesis import strategies as st
 
 from modos.demo.stack import BUCKET, CREDENTIALS
 from modos.errors import (
-    AccessError, AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, ModosError, NotFoundError,
+    AccessError,
+    AlreadyExistsError,
+    ConflictError,
+    IntegrityError,
+    InvalidInputError,
+    ModosError,
+    NotFoundError,
 )
-from modos.reference import locate
-from modos.reference.cache import cached_files, sequence_path
-from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
-from modos.reference.adding import add_files, push
-from modos.reference.locate import open_reference, open_store
-from modos.reference.assembly import assembly_key, sequence_key
-from modos.reference.cached_store import CachedStore, find_missing, pull_sequences
 from modos.formats.twobit import iter_twobit
+from modos.reference import locate
+from modos.reference.adding import add_files, push
+from modos.reference.assembly import assembly_key, sequence_key
+from modos.reference.cache import cached_files, sequence_path
+from modos.reference.cached_store import CachedStore, find_missing, pull_sequences
+from modos.reference.digests import SequenceHash, parse_name, seqcol_digest, sha512t24u
+from modos.reference.locate import open_reference, open_store
 
 BASES = {"chr1": "ACGTNRYKMacgt" * 400, "chr2": "TTTTGGGGCCCCAAAA" * 100, "chrM": "GATTACA"}
 

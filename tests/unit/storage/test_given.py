@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modos.storage import given as given_files
 from modos.errors import InvalidInputError, NotFoundError
-from modos.storage.given import as_file, describe_source, has_name, is_pipe, open_given, read_given, refuse_pipe
 from modos.formats.text import open_text, read_some
+from modos.storage import given as given_files
+from modos.storage.given import as_file, describe_source, has_name, is_pipe, open_given, read_given, refuse_pipe
 
 
 @pytest.fixture

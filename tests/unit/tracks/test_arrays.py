@@ -15,8 +15,8 @@ from modos.storage import open_storage
 from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, Names, choose_codec, shard_checksum, write_small
 from modos.tracks.packing import Packing, are_same_values, find_packing
-from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Cache, Reader, ShardedArray
+from modos.tracks.zarr_layout import ArraySpec
 
 strtof = ctypes.CDLL(None).strtof
 strtof.restype, strtof.argtypes = ctypes.c_float, [ctypes.c_char_p, ctypes.c_void_p]

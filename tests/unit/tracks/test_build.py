@@ -12,8 +12,8 @@ from modos.tracks import build as building
 from modos.tracks.arrays import Names
 from modos.tracks.build import TrackBuilder, iter_windows
 from modos.tracks.contigs import CHUNK, GRAIN, SHARD, Contigs
-from modos.tracks.packing import are_same_values
 from modos.tracks.data import Block, Runs, Values
+from modos.tracks.packing import are_same_values
 from modos.tracks.runs import blank, complement, expand, expand_windows, intersection, join_runs, restrict, to_runs, union
 from modos.tracks.sharded import Reader, ShardedArray
 from modos.tracks.stored_track import StoredTrack
@@ -265,4 +265,4 @@ def test_a_region_is_covered_once(start, length):
     for level, first, last in cover(start, start + length, levels):
         covered.append((first, last) if level is None else (first * level.bin, last * level.bin))
     assert [s for s, _ in covered[1:]] == [e for _, e in covered[:-1]]
-    assert not covered and not length or (covered[0][0], covered[-1][1]) == (start, start + length)
+    assert (not covered and not length) or (covered[0][0], covered[-1][1]) == (start, start + length)

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from modos.errors import InvalidInputError, ModosError
 from modos.tracks.conditions import COMPARISONS, Condition
 from modos.tracks.contigs import Contigs
+from modos.tracks.data import Block, Runs, Values
 from modos.tracks.fitting import Fitting, LoadReport
 from modos.tracks.mask_files import MaskFile
-from modos.tracks.data import Block, Runs, Values
 
 CONTIGS = Contigs({"c": 100, "d": 50}, {"c": [(10, 40), (60, 90)]})
 PLACES = np.zeros(130, bool)

@@ -20,8 +20,8 @@ from modos.tracks import zarr_layout
 from modos.tracks.arrays import ArrayWriter, choose_codec
 from modos.tracks.conditions import Condition
 from modos.tracks.frames import check_frame
-from modos.tracks.zarr_layout import ArraySpec
 from modos.tracks.sharded import Reader, ShardedArray
+from modos.tracks.zarr_layout import ArraySpec
 
 pytestmark = pytest.mark.sweep(12)
 

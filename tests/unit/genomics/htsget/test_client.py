@@ -13,7 +13,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from modos.errors import (
-    AccessError, ModosError, NotFoundError, ProtocolError, RemoteError, TransportError, TruncatedStream,
+    AccessError,
+    ModosError,
+    NotFoundError,
+    ProtocolError,
+    RemoteError,
+    TransportError,
+    TruncatedStream,
 )
 from modos.formats import BGZF_EOF, FORMATS
 from modos.genomics.htsget import client as client_module

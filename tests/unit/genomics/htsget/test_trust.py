@@ -8,10 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.remote.services import token_for
 from modos.errors import AccessError, InvalidInputError, NotFoundError, ProtocolError
 from modos.formats import BGZF_EOF, FORMATS
-from modos.storage.http import reach
 from modos.genomics.htsget.addresses import check_allowed
 from modos.genomics.htsget.client import HtsgetClient
 from modos.genomics.htsget.protocol import Block, Ticket
@@ -19,6 +17,8 @@ from modos.genomics.htsget.query import Query
 from modos.genomics.region import Region
 from modos.genomics.sources import HtsgetSource
 from modos.genomics.verification import Recorded
+from modos.remote.services import token_for
+from modos.storage.http import reach
 
 REGIONS = (Region("chr1", 0, 10), Region("chr1", 50, 60), Region("chr2"))
 
@@ -166,7 +166,7 @@ def source(host):
 
 
 def asked(host):
-    return [(method, body and json.loads(body).get("regions") or path.partition("?")[2]) for method, path, _, body in host.seen]
+    return [(method, (body and json.loads(body).get("regions")) or path.partition("?")[2]) for method, path, _, body in host.seen]
 
 
 def test_several_regions_are_one_request(host):

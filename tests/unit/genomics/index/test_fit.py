@@ -17,9 +17,19 @@ from modos.formats import BGZF_EOF
 from modos.genomics.index import bgzf, parse_index
 from modos.genomics.index.fit import check_contigs_covered, check_fit
 from modos.genomics.proving import check_records
-
 from tests.support.hard_files import (
-    CASES, CONTIGS, MANY, File, cram, index_reads, index_variants, overlaps, run, some_regions, write_reads, write_variants,
+    CASES,
+    CONTIGS,
+    MANY,
+    File,
+    cram,
+    index_reads,
+    index_variants,
+    overlaps,
+    run,
+    some_regions,
+    write_reads,
+    write_variants,
 )
 
 pytestmark = pytest.mark.sweep(10)

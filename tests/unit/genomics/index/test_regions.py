@@ -22,8 +22,18 @@ from modos.formats import BGZF_EOF, CRAM2_EOF, CRAM3_EOF, FileFormat
 from modos.genomics.index import parse_index, plan_regions
 from modos.genomics.region import Region
 from modos.storage import ByteRange
-
-from tests.support.hard_files import CASES, CONTIGS, WITHOUT_CONTIGS, File, contigs_of, index_reads, index_variants, run, some_regions, write_variants
+from tests.support.hard_files import (
+    CASES,
+    CONTIGS,
+    WITHOUT_CONTIGS,
+    File,
+    contigs_of,
+    index_reads,
+    index_variants,
+    run,
+    some_regions,
+    write_variants,
+)
 
 
 @pytest.fixture(scope="module", params=[name for name in CASES if name not in WITHOUT_CONTIGS])
@@ -89,7 +99,7 @@ def test_the_plan_has_no_byte_twice_and_ends_before_the_end_marker(file):
 
 
 def test_the_programs_read_the_assembled_file_as_they_read_the_original(file, tmp_path):
-    region = next(r for r in some_regions(file, 20)[::-1] if r.contig != "*" and ":" not in r.contig and file.records(r)
+    region = next(r for r in some_regions(file, 20)[::-1] if (r.contig != "*" and ":" not in r.contig and file.records(r))
                   or r.contig == "empty")
     assembled = file.assemble(tmp_path / file.path.name, region)
     if file.format.kind == "reads":

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from modos.errors import IntegrityError, InvalidInputError, ModosError, TruncatedStream
 from modos.formats import BGZF_EOF
-from modos.genomics.index.bgzf import MAX_BLOCK, Blocks, compress
 from modos.genomics.index import slices
+from modos.genomics.index.bgzf import MAX_BLOCK, Blocks, compress
 from modos.genomics.index.slices import merge_chunks
 from modos.storage import ByteRange
 

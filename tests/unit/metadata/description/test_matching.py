@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos.metadata import model
 from modos.api import MODO
+from modos.errors import InvalidInputError
+from modos.metadata import model
 from modos.metadata.description import Matcher, parse_mapping, read_descriptions, template
 from modos.metadata.description.templates import columns_of
-from modos.errors import InvalidInputError
 
 
 @pytest.fixture

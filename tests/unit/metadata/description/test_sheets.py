@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.api import MODO
-from modos.metadata.description import Matcher, read_descriptions
 from modos.errors import InvalidInputError, ModosError, NotFoundError
 from modos.escaping import is_plain
+from modos.metadata.description import Matcher, read_descriptions
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import zipfile
 import openpyxl
 import pytest
 
-from modos.metadata.description import Matcher, read_descriptions
 from modos.errors import InvalidInputError
+from modos.metadata.description import Matcher, read_descriptions
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from modos.metadata import model
 from modos.errors import InvalidInputError, SchemaError
 from modos.formats import FORMATS
+from modos.metadata import model
 from modos.metadata.model.schema import tables
 
 ROOT = Path(__file__).resolve().parents[4]

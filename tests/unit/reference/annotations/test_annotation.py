@@ -13,12 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from modos.reference.annotations.intervals import IntervalIndex
 from modos.errors import AlreadyExistsError, ConflictError, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
-from modos.reference.annotation_store import add_annotation, annotation_key, name_of, open_annotation, read_manifest, remove_annotation, verify_annotation
 from modos.reference.adding import add_files
-from modos.reference.locate import open_reference, open_store
+from modos.reference.annotation_store import (
+    add_annotation,
+    annotation_key,
+    name_of,
+    open_annotation,
+    read_manifest,
+    remove_annotation,
+    verify_annotation,
+)
+from modos.reference.annotations.intervals import IntervalIndex
 from modos.reference.cached_store import CachedStore
+from modos.reference.locate import open_reference, open_store
 
 CHR1, CHR2 = "ACGT" * 500, "TTGCA" * 300
 ATTRIBUTES = "ID={id};{parent}gene_id=G1.2;gene_type=protein_coding;gene_name=ABC1;{more}"
@@ -425,11 +433,11 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
     from pathlib import Path
     from tempfile import TemporaryDirectory
 
+    from modos.errors import ModosError
+    from modos.reference.annotation_store import read_parts
     from modos.reference.annotations.building import build, place
     from modos.reference.annotations.circles import Circles
     from modos.reference.annotations.parts import Parts
-    from modos.errors import ModosError
-    from modos.reference.annotation_store import read_parts
 
     text = bytearray(data.draw(st.sampled_from([GENCODE, GTF, NCBI, REFGENE])).encode())
     for _ in range(data.draw(st.integers(1, 6))):
@@ -454,8 +462,8 @@ def test_a_damaged_text_is_an_error_or_an_annotation(data):
 
 def test_a_newer_format_and_another_annotation_of_the_name_are_noticed(store, tmp_path, stack):
     from modos.demo.stack import BUCKET, CREDENTIALS
-    from modos.reference.annotation_store import find_manifest, push_annotation
     from modos.reference.adding import push
+    from modos.reference.annotation_store import find_manifest, push_annotation
 
     (tmp_path / "a.gff3").write_text(GENCODE)
     (tmp_path / "b.gff3").write_text(NCBI)

@@ -7,10 +7,10 @@ import random
 
 import pytest
 
-from modos.reference.annotations.building import KINDS
 from modos.errors import InvalidInputError, NotFoundError
 from modos.reference.adding import add_files
 from modos.reference.annotation_store import add_annotation, read_manifest
+from modos.reference.annotations.building import KINDS
 from modos.reference.locate import open_reference, open_store
 
 BASES = 2000

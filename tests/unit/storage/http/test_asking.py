@@ -9,10 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.remote import services
 from modos.catalog.catalog import list_remote
-from modos.remote.services import discover, fetch_caller, fetch_json
 from modos.errors import ModosError, ProtocolError, TransportError
+from modos.remote import services
+from modos.remote.services import discover, fetch_caller, fetch_json
 
 
 class Handler(BaseHTTPRequestHandler):

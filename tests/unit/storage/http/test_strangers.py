@@ -9,16 +9,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from modos.storage.http import reach
-from modos.remote.services import discover, resolve_services
 from modos.cli.diagnosis import _endpoint
 from modos.errors import ModosError, ProtocolError, RemoteError
 from modos.genomics.htsget.transport import Transport
-from modos.storage import url as anywhere
 from modos.remote import served
-from modos.storage.url import AnywhereStorage
-from modos.storage.s3 import S3Storage
 from modos.remote.served import ServedStorage
+from modos.remote.services import discover, resolve_services
+from modos.storage import url as anywhere
+from modos.storage.http import reach
+from modos.storage.s3 import S3Storage
+from modos.storage.url import AnywhereStorage
 
 
 class Stranger(BaseHTTPRequestHandler):

@@ -11,12 +11,12 @@ from hashlib import sha256
 import polars as pl
 import pytest
 
-from modos.storage.processes import children
-from modos.reference.annotations import parquet
-from modos.storage.processes.children import Child
 from modos.errors import IntegrityError, InvalidInputError, ModosError
 from modos.reference import tried as trying
+from modos.reference.annotations import parquet
 from modos.reference.tried import try_once
+from modos.storage.processes import children
+from modos.storage.processes.children import Child
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from modos.errors import IntegrityError
 from modos.object import commits
 from modos.object.checking import find_problems
-from modos.object.marks import OWN_NODE
 from modos.object.document import ROOT_KEY, STATE, Document, group_node
-from modos.errors import IntegrityError
+from modos.object.marks import OWN_NODE
 from modos.storage import open_storage
 
 OBJECT = {"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}

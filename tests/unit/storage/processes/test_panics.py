@@ -7,9 +7,9 @@ import sys
 import polars as pl
 import pytest
 
+from modos.errors import IntegrityError, InvalidInputError
 from modos.reference.annotations import parquet
 from modos.reference.annotations.parquet import read_parquet
-from modos.errors import IntegrityError, InvalidInputError
 from modos.storage.processes.panics import translate_panics
 from modos.tracks.bigwig import BigWigTrack
 
