@@ -72,7 +72,7 @@ def _read_text(path: Path, data: bytes) -> Iterator[Row]:
     suffix = path.suffix.lower()
     is_csv = suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in _first_line(data)
     try:
-        yield from enumerate(csv.reader(io.StringIO(text, newline=None), delimiter="," if is_csv else "\t", strict=True), 1)
+        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter="," if is_csv else "\t", strict=True), 1)
     except csv.Error as error:
         raise InvalidInputError(f"{shown(path)} is not a table: {error}") from None
 
