@@ -86,13 +86,13 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
 
 def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
     """Give an element its other slots; what its attributes say is newer, and slots of another file are none."""
-    if own.pop(_OF, None) != _file_of(attributes):
+    if own.get(_OF) != _file_of(attributes):
         own = {name: value for name, value in own.items() if name not in _OF_GENOMES}
     samples, seen = own.get("has_sample"), attributes.get("has_sample")
     if samples and isinstance(samples, list) and isinstance(seen, list):
         attributes["has_sample"] = list(dict.fromkeys([*samples, *seen]))  # they could only add to what they did not see
     for name, value in own.items():
-        if name not in attributes:
+        if name not in attributes and name != _OF:
             attributes[name] = value
 
 

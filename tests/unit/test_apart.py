@@ -203,8 +203,23 @@ def test_an_older_object_on_disk_is_whole_before_and_after_it_moves(tmp_path):
     assert mirrors(storage) == []
 
 
+def test_a_group_that_others_copied_with_its_key_takes_nothing_from_the_first():
+    root = json.loads(of(ELEMENTS).to_bytes())
+    nodes = root["consolidated_metadata"]["metadata"]
+    copy = nodes["data/d"] | {"attributes": nodes["data/d"]["attributes"] | {"data_checksum": "e" * 128, "data_path": "e.cram.c4gh"}}
+    root["consolidated_metadata"]["metadata"] = {"data/c": copy} | nodes
+    found = read(json.dumps(root).encode())
+    assert found.raw("data/d") == ELEMENTS["data/d"] and "data_size" not in found.raw("data/c")
+
+
+def test_a_group_without_consolidated_metadata_has_no_key():
+    root = json.loads(of(ELEMENTS).to_bytes())
+    root["consolidated_metadata"]["metadata"]["sample/s"]["consolidated_metadata"] = None
+    assert read(json.dumps(root).encode()).raw("data/d") == ELEMENTS["data/d"]
+
+
 @pytest.mark.parametrize("damage", [
-    [1], {"attributes": [1]}, {"attributes": {"slots": [1]}}, {"attributes": {"state": [1]}}, {"attributes": {"state": {"revision": "x"}}},
+    [1], {"attributes": [1]}, {"attributes": {"slots": [1]}}, {"attributes": {"state": [1]}}, {"attributes": {"state": {"revision": "x"}}}, {"attributes": {"state": {"revision": 10 ** 4299}}},
     {"attributes": {"slots": {"data/d": [1]}}}, {"attributes": {"slots": {"data/d": {"data_size": "x", "of": "c" * 16}}}},
     {"consolidated_metadata": [1]}, {"attributes": {"slots": {"data/d": {"recipients": [[1]], "of": "c" * 16}}}},
 ])
