@@ -215,8 +215,9 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
     """The FASTA to decode a CRAM with, None where htslib finds what it takes itself.
 
     The sequences of the contigs that are wanted are put where htslib looks
-    for them: out of the FASTA of a remote object, or, where the object has
-    none, out of the cache or the user's reference store, which may be the
+    for them: out of the FASTA of a remote object, or one that has no index
+    (htslib would write one into the object), or, where the object has none,
+    out of the cache or the user's reference store, which may be the
     endpoint's.
 
     Raises
@@ -232,11 +233,14 @@ def reference_of(storage: Storage, planner: Planner, metadata: Metadata, key: st
         if not fasta or is_encrypted(fasta) or not storage.exists(fasta):
             continue
         local = storage.local_path(fasta)
-        if local is not None:
+        if local is not None and (is_compressed(fasta) or storage.exists(f"{fasta}.fai")):
             return str(local)
         if is_compressed(fasta):
             continue
-        search_in(cache_sequences(storage, fasta, _wanted_sequences(planner, key, regions), progress))
+        wanted = _wanted_sequences(planner, key, regions)
+        if local is not None and not wanted:
+            return str(local)
+        search_in(cache_sequences(storage, fasta, wanted, progress))
         return None
     provide(_wanted_sequences(planner, key, regions).values(), endpoint, progress)
     return None

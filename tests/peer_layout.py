@@ -16,7 +16,16 @@ import pytest
 
 DATES = {"creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 PEER = "MODOS_PEER_PYTHON"  # a Python that has sdsc-ordes modos
-_PYTHON = os.environ.get(PEER)  # before a test's settings are cleared
+_INSTALLED = Path(__file__).resolve().parent.parent / ".venv-peer"  # by `make test`
+
+
+def _find_python() -> str | None:
+    if os.environ.get(PEER):
+        return os.environ[PEER]
+    return str(_INSTALLED / "bin/python") if (_INSTALLED / ".done").exists() else None
+
+
+_PYTHON = _find_python()  # before a test's settings are cleared
 
 
 def write_object(path: Path, elements: Mapping[str, Mapping[str, Any]], stale: Mapping[str, Mapping[str, Any]] | None = None) -> None:
@@ -70,7 +79,7 @@ def checksum(file: Path) -> str:
 def run_peer(code: str, *args: Any) -> str:
     """What a program prints that runs where sdsc-ordes modos is; the test is skipped where it is nowhere."""
     if not _PYTHON:
-        pytest.skip(f"sdsc-ordes modos is not here ({PEER}: a Python that has it)")
+        pytest.skip(f"sdsc-ordes modos is not here (`make test` installs it in {_INSTALLED.name}; {PEER}: a Python that has it)")
     done = subprocess.run([_PYTHON, "-I", "-c", code, *map(str, args)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout

@@ -3,12 +3,13 @@
 Readers of sdsc-ordes modos build a class of all attributes of the root, and of
 those of each group below `data`, `assay` and so on; what they do not know is an
 error to them. So the record of commits, and slots that their schema does not
-have, lie in a group of their own that has no children, by element. In memory
-they are among the attributes.
+have, or for which it has terms and we texts, lie in a group of their own that
+has no children, by element. In memory they are among the attributes.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,8 +21,11 @@ KEY = "key"  # in a group's part of the consolidated metadata: under which name 
 _OF = "of"  # among an element's slots: of which file they are
 _OF_FILES = frozenset(("data_size", "plain_size", "plain_checksum", "seal_digest", "header_digests", "recipients", "sender"))
 _OF_GENOMES = _OF_FILES | {"data_format", "data_checksum"}
+_TERMS = "sample_processing"  # apart unless all of its values are URIs or CURIEs
+_URI = r"(?:[A-Za-z0-9._~:/?@!$&'()*+,;=-]|%[0-9A-Fa-f]{2})"
+_TERM = re.compile(f"[A-Za-z][A-Za-z0-9+._-]*:{_URI}+(?:#{_URI}*)?")
 _APART: Mapping[str, frozenset[str]] = {
-    "Assay": frozenset(("has_sample",)),
+    "Assay": frozenset(("has_sample", _TERMS)),
     "ReferenceGenome": _OF_GENOMES | {"assembly", "seqcol_digest"},
     "ReferenceSequence": frozenset(("refget_digest",)),
     **dict.fromkeys(("DataEntity", "AlignmentSet", "VariantSet", "Array", "MassSpectrometryResults"), _OF_FILES),
@@ -33,6 +37,8 @@ def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[s
     attributes = node.get("attributes", {})
     apart = _APART.get(str(attributes.get("@type"))) if attributes else None
     names = apart.intersection(attributes) if apart and path.count("/") == 1 and node.get("node_type") == "group" else None
+    if names and _TERMS in names and _are_terms(attributes[_TERMS]):
+        names -= {_TERMS}
     if not names:
         return attributes, {}
     shown = dict(attributes)
@@ -40,6 +46,10 @@ def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[s
     if not _OF_GENOMES.isdisjoint(own):
         own[_OF] = _file_of(shown)
     return shown, own
+
+
+def _are_terms(value: Any) -> bool:
+    return all(isinstance(item, str) and _TERM.fullmatch(item) for item in (value if isinstance(value, list) else [value]))
 
 
 def keyed(node: Mapping[str, Any], key: str) -> dict[str, Any]:
@@ -66,7 +76,7 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
     has_keys = KEY in shape.a_dict(node.get("consolidated_metadata") or {}, f"the consolidated metadata of {OWN_NODE}")
     for path, node in nodes.items():
         try:
-            key = node["consolidated_metadata"].pop(KEY, None) if has_keys and "consolidated_metadata" in node else None
+            key = (node.get("consolidated_metadata") or {}).pop(KEY, None) if has_keys else None
             own = slots.get(key if has_keys else path)
             if own is not None:
                 _put(node["attributes"], own)
@@ -76,13 +86,13 @@ def join(attributes: dict[str, Any], nodes: dict[str, Any]) -> None:
 
 def _put(attributes: dict[str, Any], own: dict[str, Any]) -> None:
     """Give an element its other slots; what its attributes say is newer, and slots of another file are none."""
-    if own.pop(_OF, None) != _file_of(attributes):
+    if own.get(_OF) != _file_of(attributes):
         own = {name: value for name, value in own.items() if name not in _OF_GENOMES}
     samples, seen = own.get("has_sample"), attributes.get("has_sample")
     if samples and isinstance(samples, list) and isinstance(seen, list):
         attributes["has_sample"] = list(dict.fromkeys([*samples, *seen]))  # they could only add to what they did not see
     for name, value in own.items():
-        if name not in attributes:
+        if name not in attributes and name != _OF:
             attributes[name] = value
 
 

@@ -94,7 +94,7 @@ def check_state(state: Any) -> dict[str, Any]:
     commits, revision = state.get("commits", []), state.get("revision", 0)
     if not isinstance(commits, list) or not all(isinstance(commit, str) for commit in commits):
         raise Malformed("its list of commits is not a list of texts")
-    if isinstance(revision, bool) or not isinstance(revision, int):
+    if isinstance(revision, bool) or not isinstance(revision, int) or abs(revision) >> 63:
         raise Malformed("its revision is not a number")
     _check_depth(state, "what it says of commits")
     return state

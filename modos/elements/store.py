@@ -17,7 +17,7 @@ from modos.elements.document import FORMAT_VERSION, ROOT_KEY, STATE, ZARR, Docum
 from modos.elements.marks import OWN_NODE
 from modos.elements.shape import MAX_ROOT, Malformed, check_node, check_parts, read_json
 from modos.errors import (
-    AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError,
+    AlreadyExistsError, ConflictError, InvalidInputError, ModosError, NotFoundError, TransportError, listing,
 )
 from modos.storage import Storage, check_key
 
@@ -82,6 +82,9 @@ def _load_zarr2(storage: Storage, known: Document | None) -> Document:
     try:
         return Document.from_zarr2(storage, infos)
     except NotFoundError:
+        if infos:
+            raise NotFoundError(f"{storage.url} has groups of Zarr v2, and not the list of them ({old_layout.OLD_ROOT_KEY})",
+                                "restore it, or write it anew: zarr.consolidate_metadata") from None
         hint = ("check the path; `modos remote list` shows those of a server" if storage.is_remote else
                 "check the path, or make one with `modos create`")
         raise NotFoundError(f"no MODO at {storage.url}", hint) from None
@@ -268,6 +271,7 @@ def upgrade(storage: Storage, converter: Converter) -> Document:
 
 def _convert_arrays(storage: Storage, document: Document, converter: Converter) -> None:
     """Write the chunks of an old object's arrays as Zarr v3 has them; nothing where one of the arrays cannot be converted."""
+    _refuse_missing(storage, document)
     metas = {}
     for path, node in document.nodes.items():
         if node["node_type"] == "array":
@@ -284,6 +288,16 @@ def _convert_arrays(storage: Storage, document: Document, converter: Converter) 
         for name, place in old_layout.iter_chunks(meta, names):
             data = converter.convert_chunk(meta, place, storage.read(f"{folder}/{name}")[0], f"{storage.url}/{folder}/{name}")
             storage.write("/".join((folder, "c", *map(str, place))), data)
+
+
+def _refuse_missing(storage: Storage, document: Document) -> None:
+    """Refuse an old object that lists arrays which are not there; its upgrade would drop them."""
+    listed = read_json(storage.read(old_layout.OLD_ROOT_KEY)[0])["metadata"]
+    missing = sorted(path for path, _, name in (key.rpartition("/") for key in listed) if name == ".zarray" and path not in document.nodes)
+    if missing:
+        raise InvalidInputError(f"{storage.url} lists arrays that are not there, or lie outside of it: {listing(missing)}",
+                                "nothing was changed: bring them back or, where they were removed, write the list anew "
+                                "(zarr.consolidate_metadata)")
 
 
 def write_mirrors(storage: Storage, document: Document, paths: Iterable[str], *, strict: bool = False) -> None:

@@ -14,16 +14,22 @@ import numcodecs
 import numpy as np
 
 from modos.elements.old_layout import ZSTD_LEVEL, is_text
-from modos.errors import IntegrityError
+from modos.errors import IntegrityError, InvalidInputError
 from modos.storage.base import MAX_READ
 from modos.tracks.frames import check_frame
 
-_WITH_SIZE = ("zstd", "lz4")  # what they hold begins with its size
+_FILTERED = 16  # times the bytes of its values: no filter makes more of them
+_MAX_TEXTS = 64 << 20  # bytes of a chunk of texts, which take about ten times that in memory
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ARRAY_FILTERS = ("delta", "shuffle", "fixedscaleoffset", "quantize", "bitround", "packbits", "astype", "crc32", "adler32", "fletcher32")
 _TEXT_FILTERS = ("vlen-utf8", "json2")
 _BOUNDED: dict[str, Callable[[], Any]] = {
     "zlib": zlib.decompressobj, "gzip": lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), "bz2": bz2.BZ2Decompressor,
     "lzma": lzma.LZMADecompressor}
+
+
+class _TooMuch(ValueError):
+    """A chunk holds more than it may."""
 
 
 def why_unreadable(meta: Mapping[str, Any]) -> str | None:
@@ -34,7 +40,7 @@ def why_unreadable(meta: Mapping[str, Any]) -> str | None:
     compressor = (meta.get("compressor") or {}).get("id")
     filters = [codec.get("id") for codec in meta.get("filters") or ()]
     known = _TEXT_FILTERS if meta["dtype"] == "|O" else _ARRAY_FILTERS
-    if compressor not in (None, "blosc", *_WITH_SIZE, *_BOUNDED):
+    if compressor not in (None, "blosc", "lz4", "zstd", *_BOUNDED):
         return f"the compressor {compressor}"
     if unknown := [name for name in filters if name not in known]:
         return f"the filter {unknown[0]}"
@@ -52,12 +58,18 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
     ------
     IntegrityError
         It is damaged, or holds other than texts where it should.
+    InvalidInputError
+        It holds more than 64 MiB of texts.
     """
     try:
         values = _decoded(meta, data)
         encoded = numcodecs.VLenUTF8().encode(_texts(meta, values, place, name)) if is_text(meta) else _little_endian(values).tobytes()
     except IntegrityError:
         raise
+    except _TooMuch as error:
+        if not np.dtype(meta["dtype"]).hasobject:
+            raise IntegrityError(f"{name} is damaged: {error}", "restore the object from a copy") from None
+        raise InvalidInputError(f"{name} is a chunk of texts, and {error}", "write the array anew in smaller chunks") from None
     except Exception as error:  # each codec has errors of its own
         raise IntegrityError(f"{name} is damaged: {error}", "restore the object from a copy") from None
     return bytes(numcodecs.Zstd(level=ZSTD_LEVEL).encode(encoded))
@@ -66,7 +78,8 @@ def convert_chunk(meta: Mapping[str, Any], place: tuple[int, ...], data: bytes, 
 def _decoded(meta: Mapping[str, Any], data: bytes) -> np.ndarray:
     """The values of a chunk, in its shape."""
     chunks, dtype, filters = tuple(meta["chunks"]), np.dtype(meta["dtype"]), meta.get("filters") or ()
-    decoded: Any = _decompressed(meta.get("compressor"), data, MAX_READ if filters else math.prod(chunks) * dtype.itemsize)
+    size = math.prod(chunks) * dtype.itemsize
+    decoded: Any = _decompressed(meta.get("compressor"), data, _MAX_TEXTS if dtype.hasobject else _FILTERED * size + 64 if filters else size)
     if dtype.hasobject and filters[0]["id"] == "json2":
         return _from_json(decoded, chunks)
     if dtype.hasobject and int.from_bytes(bytes(decoded[:4]), "little") != math.prod(chunks):
@@ -95,20 +108,40 @@ def _shaped(values: np.ndarray, chunks: tuple[int, ...], order: Literal["C", "F"
 
 
 def _decompressed(compressor: Mapping[str, Any] | None, data: bytes, limit: int) -> bytes | np.ndarray:
-    if compressor is None:
-        return data
-    kind = compressor["id"]
+    kind = compressor["id"] if compressor else None
     if kind in _BOUNDED:
         found = _BOUNDED[kind]().decompress(data, limit + 1)
-        if len(found) > limit:
-            raise ValueError(f"it holds more than {limit:,} bytes")
+        held = len(found)
+    else:
+        held = _held(kind, data)
+    if held > limit:
+        raise _TooMuch(f"it holds more than {limit:,} bytes")
+    if kind is None:
+        return data
+    if kind in _BOUNDED:
         return found
     if kind == "blosc":
-        held = int.from_bytes(data[4:8], "little")
-        if held > limit:
-            raise ValueError(f"it holds more than {limit:,} bytes")
         check_frame(data, held)
-    return numcodecs.get_codec(dict(compressor)).decode(data)
+    codec = numcodecs.get_codec(dict(compressor or ()))
+    return codec.decode(data, np.empty(held, np.uint8)) if kind == "zstd" else codec.decode(data)  # further frames do not fit
+
+
+def _held(kind: str | None, data: bytes) -> int:
+    """How many bytes a chunk says that it holds."""
+    if kind == "blosc":
+        return int.from_bytes(data[4:8], "little")
+    if kind == "lz4":
+        return int.from_bytes(data[:4], "little")
+    if kind is None:
+        return len(data)
+    if data[:4] != _ZSTD_MAGIC or len(data) < 6:
+        raise ValueError("it is not in the codec zstd")
+    flags = data[4]
+    start = 5 + (not flags & 0x20) + (0, 1, 2, 4)[flags & 3]
+    length = (1 if flags & 0x20 else 0, 2, 4, 8)[flags >> 6]
+    if not length:
+        raise ValueError("it does not say how much it holds")
+    return int.from_bytes(data[start:start + length], "little") + (256 if length == 2 else 0)
 
 
 def _little_endian(values: np.ndarray) -> np.ndarray:

