@@ -136,17 +136,28 @@ def _length(text: str) -> int | None:
 
 
 class Names:
-    """Elements of a group by id and by name."""
+    """Elements of a group by id and by name.
+
+    An id that was made of a name which it cannot hold is what nobody called
+    the element: `a/b` has the id `a_b`, and `a_b` is another one.
+    """
 
     def __init__(self, transaction: Transaction, group: str):
+        self._group, self._view = group, transaction.view
         self._by_name: dict[str, list[str]] = {}
         for element_id in _ids(transaction.view, group):
             self.add(element_id, transaction.view.element(element_id).get("name"))
 
     def add(self, element_id: str, name: str | None) -> str:
-        for key in {element_id.partition("/")[2], name} - {None}:
+        id = element_id.partition("/")[2]
+        for key in {name} if name and self._is_made_of(id, name) else {id, name} - {None}:
             self._by_name.setdefault(key, []).append(element_id)
         return element_id
+
+    def _is_made_of(self, id: str, name: str) -> bool:
+        plain = plain_id(name) or self._group
+        is_numbered = id.startswith(f"{plain}_") and id[len(plain) + 1:].isdigit()
+        return id != name and (id == plain or is_numbered and f"{self._group}/{plain}" in self._view)
 
     def find(self, name: str) -> list[str]:
         """Ids of the elements that are called so."""
