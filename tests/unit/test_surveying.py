@@ -463,3 +463,13 @@ def test_a_second_name_of_a_file_is_told(tmp_path, fasta):
     (tmp_path / "link.bam").symlink_to(write_reads(tmp_path / "a.bam", fasta))
     _, told = create(tmp_path, [tmp_path / "a.bam", tmp_path / "link.bam"])
     assert f"{tmp_path / 'link.bam'} is the same file as {tmp_path / 'a.bam'}, and taken once" in told
+
+
+def test_an_object_that_does_not_come_leaves_no_folder(tmp_path, fasta):
+    (tmp_path / "mine").mkdir()
+    text = run("samtools", "view", "-h", write_reads(tmp_path / "a.bam", fasta)).replace("\t101\t", "\t900\t", 1)
+    run("samtools", "view", "-b", "-o", tmp_path / "b.bam", "-", stdin=text)
+    for name in ("deep/er/ex", "mine", "mine/ex"):
+        with pytest.raises(InvalidInputError, match="cannot be indexed"):
+            create(tmp_path, [tmp_path / "b.bam"], name=name)
+        assert [path for path in tmp_path.rglob("*") if path.is_dir()] == [tmp_path / "mine"]
