@@ -143,3 +143,13 @@ def test_what_is_missing_is_told_once(sheet):
 def test_a_quote_that_is_never_closed_is_told_with_its_row(sheet):
     with pytest.raises(InvalidInputError, match="row 3: a quote is opened in it and never closed"):
         read_descriptions([sheet('id,name\nS1,x\nS2,"y\nS3,z\n', "a.csv")], "sample")
+
+
+def test_all_links_that_lead_nowhere_come_at_once(sheet, tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    rows = sheet("id\tsource_file\thas_sample\nd1\ta.json\tS1|S2\nd2\tb.json\tS3\n", "d.tsv")
+    samples = sheet("id\t@type\nS1\tSample\nT9\tSample\n", "s.tsv")
+    with pytest.raises(NotFoundError, match="2 links lead to what is not in the object: data/d1: has_sample to sample/S2, data/d2: has_sample to sample/S3"):
+        MODO.from_file([rows, samples], tmp_path / "ex", type="DataEntity")
+    assert not (tmp_path / "ex").exists()
