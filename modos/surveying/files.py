@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,6 +87,7 @@ class _Survey:
     places: dict[Path, str] = field(default_factory=dict)  # data_path
     samples: Samples = field(init=False)
     references: References = field(init=False)
+    _of_name: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.samples = Samples(self.transaction, self.matcher)
@@ -141,13 +143,13 @@ class _Survey:
         view = self.transaction.view
         self.ids = ids_of(files)
         self.reference_ids = ids_of([*references, *filter(is_reference_file, files)])
+        self._of_name = Counter(path.name for path in [*references, *files])
         self.places = places_of([*references, *files], {plain_name(name_of(path)) for path in view.data_paths()})
 
     def _key(self, slot: str, path: Path) -> str:
         """What the mapping has for a file: by the whole of its path, or by its name, which several may have."""
         whole = f"{slot}:{path}"
-        is_alone = sum(other.name == path.name for other in self.places) < 2
-        return whole if whole in self.matcher.mapping or not is_alone else f"{slot}:{path.name}"
+        return whole if whole in self.matcher.mapping or self._of_name[path.name] > 1 else f"{slot}:{path.name}"
 
     def _bring(self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None) -> str:
         """Add a file as an element, called as was said or as the file is."""
@@ -186,7 +188,7 @@ class _Survey:
 
     def _indexes_of(self, id: str) -> list[str]:
         """What comes along with a file, in words."""
-        indexes = next(file.indexes for file in self.transaction.staged if isinstance(file, NewFile) and file.change.element_id == id)
+        indexes = next(file.indexes for file in reversed(self.transaction.staged) if isinstance(file, NewFile) and file.change.element_id == id)
         return [f"index {index.name}" if index else "index to be built" for index, _ in indexes]
 
     def _class_of(self, path: Path) -> tuple[FileFormat, str]:

@@ -267,3 +267,10 @@ def test_the_notes_of_a_template_say_where_codes_come_from():
     notes = dict(zip(*(line.split("\t") for line in good("template", "sample").stdout.splitlines())))
     for slot in ("cell_type", "source_material", "taxon_id"):
         assert f"`modos codes search {slot} WORDS`" in notes[slot]
+
+
+def test_the_progress_of_files_knows_how_much_there_is(source, tmp_path):
+    code, said = on_a_terminal("create", "ex", source / "demo2.bam", "-r", source / "reference.fa", answers=[], cwd=tmp_path)
+    total = (source / "demo2.bam").stat().st_size + (source / "demo2.bam.bai").stat().st_size
+    total += (source / "reference.fa").stat().st_size + (source / "reference.fa.fai").stat().st_size
+    assert code == 0 and f"/{total / 1000:,.1f} kB" in said and f"reading {source / 'reference.fa'}" in " ".join(said.split()), said
