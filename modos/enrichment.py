@@ -15,6 +15,7 @@ from modos.elements import Document
 from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
+from modos.hidden import is_plain
 from modos.mztab import MzTab, parse_mztab
 from modos.records import contig_lines, header_lines, text_told
 from modos.reference.assembly import StoredContig
@@ -25,6 +26,7 @@ from modos.streaming import StorageSource
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
+_MAX_ID = 150  # bytes, so that a number fits behind them
 
 logger = logging.getLogger(__name__)
 
@@ -252,7 +254,8 @@ def _ids(document: Document, group: str) -> Iterator[str]:
 
 def plain_id(name: str) -> str:
     """A name as an id: what that cannot hold becomes `_`, and it begins with neither dot nor `_`."""
-    return re.sub(r"[/\\\x00-\x1f]", "_", name).lstrip("._")[:150]
+    plain = "".join(letter if is_plain(letter) and letter not in "/\\" else "_" for letter in name).strip().lstrip("._")
+    return plain.encode(errors="ignore")[:_MAX_ID].decode(errors="ignore")
 
 
 def free_id(document: Document, group: str, name: str) -> str:

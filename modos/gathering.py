@@ -56,7 +56,7 @@ class FromFiles:
             Whom to ask where it is not clear what is meant, which is an error
             else, and whom to tell what was found. Its mapping says what is
             meant by headers and values of sheets, and by files:
-            `@type:FILE`, `has_reference:FILE`, `has_sample:NAME`.
+            `@type:FILE`, `id:FILE`, `has_reference:FILE`, `has_sample:NAME`.
         secret_key, passphrase
             As for `add_element`; headers of encrypted files are read with it.
         attributes

@@ -22,7 +22,7 @@ ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=comp
                                            "what `modos remote list` shows.")]
 MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
                                               "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
-                                              "has_reference:FILE=ID. May be repeated.")]
+                                              "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
 WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
 ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
                                                     "an assembly of the reference store, or for `add` one of the object. May be repeated.")]

@@ -11,12 +11,12 @@ from modos import transfer
 from modos.description import Matcher
 from modos.editing import Transaction
 from modos.enrichment import Header, find_or_add_contigs, free_id
-from modos.errors import InvalidInputError, ModosError, did_you_mean, listing
+from modos.errors import InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
 from modos.formats import FileFormat, format_of, is_encrypted
 from modos.given import is_pipe
 from modos.incoming import NewFile, is_same_file
 from modos.reference.adding import digest_sequences
-from modos.reference.assembly import StoredContig
+from modos.reference.assembly import Assembly, StoredContig
 from modos.reference.digests import seqcol_digest
 from modos.reference_fit import Candidate, Fit, best_fits, names_in, with_recorded
 from modos.referencing import reference_of_object
@@ -60,18 +60,26 @@ class References:
         if path.is_file() or is_pipe(path):
             self.add_file(path)
             return
-        if is_reference_file(path) or path.is_dir():
+        if is_reference_file(path):
             transfer.check_present(path)
         view = self.transaction.view
         id = self._named(str(given))
         if id is not None:
             self._compare_with(id, self._contigs_of(id), is_given=True)
             return
-        assembly = reference_of_object(self.transaction.storage, self._metadata(), str(given), self.endpoint).assembly
+        assembly = self._stored(str(given), path)
         id = self.transaction.add_element({"id": free_id(view, "reference", assembly.name), "@type": "ReferenceGenome",
                                            "assembly": assembly.name, "seqcol_digest": assembly.seqcol})
         self._compare_with(id, assembly.contigs, is_given=True)
         self.told.append(f"{given}: {id}, an assembly of the reference store")
+
+    def _stored(self, name: str, path: Path) -> Assembly:
+        try:
+            return reference_of_object(self.transaction.storage, self._metadata(), name, self.endpoint).assembly
+        except NotFoundError:
+            if path.is_dir():
+                transfer.check_present(path)
+            raise
 
     def add_file(self, path: Path) -> None:
         """Bring a file with sequences in, or have the reference that has it already."""

@@ -473,3 +473,12 @@ def test_an_object_that_does_not_come_leaves_no_folder(tmp_path, fasta):
         with pytest.raises(InvalidInputError, match="cannot be indexed"):
             create(tmp_path, [tmp_path / "b.bam"], name=name)
         assert [path for path in tmp_path.rglob("*") if path.is_dir()] == [tmp_path / "mine"]
+
+
+@pytest.mark.parametrize("name", ["S\u202e1", "S\u20281", "  S1 ", "é" * 120, "..", ".hidden", "a/b", "x\x7fy"])
+def test_any_name_of_a_sample_gets_an_id(tmp_path, name):
+    modo, _ = create(tmp_path, [write_variants(tmp_path / "c.vcf.gz", ["first", name])])
+    ids = modo.metadata["data/c"]["has_sample"]
+    assert [modo.metadata[id]["name"] for id in ids] == ["first", name] and not list(modo.find_problems())
+    modo.add_files(write_variants(tmp_path / "d.vcf.gz", [name]))
+    assert modo.metadata["data/d"]["has_sample"] == ids[1:]
