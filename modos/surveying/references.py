@@ -102,7 +102,8 @@ class References:
         id = self.bring(path, attributes)
         self._compare_with(id, contigs, is_given=True)
         bases = sum(contig.length for contig in contigs)
-        self.told.append(f"{path}: {id}, {format.name}, {len(contigs):,} contig{'' if len(contigs) == 1 else 's'}, {bases:,} bases")
+        kind = format.name if format.name == "FASTA" else f"{format.name} (of which no CRAM is decoded)"
+        self.told.append(f"{path}: {id}, {kind}, {len(contigs):,} contig{'' if len(contigs) == 1 else 's'}, {bases:,} bases")
 
     def _digest(self, path: Path) -> tuple[StoredContig, ...]:
         size = path.stat().st_size

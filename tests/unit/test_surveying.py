@@ -482,3 +482,12 @@ def test_any_name_of_a_sample_gets_an_id(tmp_path, name):
     assert [modo.metadata[id]["name"] for id in ids] == ["first", name] and not list(modo.find_problems())
     modo.add_files(write_variants(tmp_path / "d.vcf.gz", [name]))
     assert modo.metadata["data/d"]["has_sample"] == ids[1:]
+
+
+def test_a_2bit_file_is_compared_and_what_it_is_not_for_is_told(tmp_path, shared_data):
+    reference = shared_data / "genomekit-mini" / "hg19.mini.2bit"
+    _, told = create(tmp_path, [write_variants(tmp_path / "c.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"])], reference)
+    assert any("reference/hg19.mini, TwoBit (of which no CRAM is decoded)" in line for line in told)
+    told = []
+    MODO.open(tmp_path / "ex").add_files(write_variants(tmp_path / "d.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"]), matcher=Matcher(tell=told.append))
+    assert any("hg19.mini.2bit is 2bit, and bases in an object are read from FASTA" in line for line in told)
