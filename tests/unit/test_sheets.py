@@ -153,3 +153,10 @@ def test_all_links_that_lead_nowhere_come_at_once(sheet, tmp_path):
     with pytest.raises(NotFoundError, match="2 links lead to what is not in the object: data/d1: has_sample to sample/S2, data/d2: has_sample to sample/S3"):
         MODO.from_file([rows, samples], tmp_path / "ex", type="DataEntity")
     assert not (tmp_path / "ex").exists()
+
+
+def test_a_sheet_without_rows_prunes_nothing(sheet, tmp_path):
+    modo = MODO.from_file(sheet("id\nS1\nS2\n"), tmp_path / "ex", type="sample")
+    with pytest.raises(InvalidInputError, match="describes no element"):
+        MODO.from_file(sheet("id\n"), tmp_path / "ex", type="sample", no_remove=False)
+    assert {"sample/S1", "sample/S2"} <= set(modo.metadata)
