@@ -13,9 +13,12 @@ from typing import Any, Protocol
 
 from modos import elements, model
 from modos.elements import Document, journal
-from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean
+from modos.errors import AlreadyExistsError, ConflictError, InvalidInputError, NotFoundError, SchemaError, did_you_mean, listing
 from modos.formats import index_names, is_array_path, name_of, plain_name
 from modos.storage import check_key
+
+_MAX_SHOWN = 20  # links that lead nowhere
+_MAX_GUESSED = 3
 
 
 class Change(Protocol):
@@ -193,17 +196,28 @@ def _refuse_taken_by_index(element_id: str, data_path: str, owners: Mapping[str,
 
 
 def check_links(document: Document, touched: set[str]) -> None:
-    """Every link of the elements that were touched leads to an element of the object."""
-    for element_id in touched:
+    """Every link of the elements that were touched leads to an element of the object; all that do not are told at once."""
+    missing: list[tuple[str, str, str]] = []
+    for element_id in sorted(touched):
         if element_id not in document:
             continue
         attributes = document.element(element_id)
         for slot, group in model.link_slots(attributes["@type"]).items():
             for link in attributes.get(slot, ()):
                 if link not in document:
-                    near = did_you_mean(link, document.ids())
-                    raise NotFoundError(f"{element_id}: {slot} links to {link}, which is not in the object",
-                                        f"did you mean {near}?" if near else "add that element first")
-                if link.partition("/")[0] != group:
+                    missing.append((element_id, slot, link))
+                elif link.partition("/")[0] != group:
                     raise SchemaError(f"{element_id}: {slot} cannot link to {link}", f"it links to a {group}",
                                       path=f"{element_id}.{slot}", expected=f"{group}/...", got=link)
+    if missing:
+        raise _leading_nowhere(document, missing)
+
+
+def _leading_nowhere(document: Document, missing: list[tuple[str, str, str]]) -> NotFoundError:
+    links = list(dict.fromkeys(link for _, _, link in missing))
+    near = [guess for link in links[:_MAX_GUESSED] if (guess := did_you_mean(link, document.ids()))]
+    hint = f"did you mean {listing(near)}?" if near else "add that element first" if len(links) == 1 else "add these elements first"
+    if len(missing) == 1:
+        return NotFoundError("{}: {} links to {}, which is not in the object".format(*missing[0]), hint)
+    shown = [f"{element_id}: {slot} to {link}" for element_id, slot, link in missing]
+    return NotFoundError(f"{len(missing):,} links lead to what is not in the object: {listing(shown, _MAX_SHOWN)}", hint)

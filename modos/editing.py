@@ -220,10 +220,13 @@ class Transaction:
         result = self.preview()
         if self.start.tag and not self._files and result == self.start:
             return self.start
+        if not self.start.tag:
+            with self.storage.making():
+                return self._commit(result, progress)
         try:
             return self._commit(result, progress)
         except StorageFullError:
-            if self._files or not self.start.tag:
+            if self._files:
                 raise
         return self._commit_in_no_space(result, progress)
 

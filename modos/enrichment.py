@@ -15,6 +15,7 @@ from modos.elements import Document
 from modos.errors import ModosError, NotFoundError
 from modos.formats import format_of
 from modos.genomics import GenomicFile
+from modos.hidden import is_plain
 from modos.mztab import MzTab, parse_mztab
 from modos.records import contig_lines, header_lines, text_told
 from modos.reference.assembly import StoredContig
@@ -25,6 +26,7 @@ from modos.streaming import StorageSource
 
 _MD5 = re.compile("[0-9a-f]{32}")
 _MAX_MZTAB = 16 << 20
+_MAX_ID = 150  # bytes, so that a number fits behind them
 
 logger = logging.getLogger(__name__)
 
@@ -136,17 +138,28 @@ def _length(text: str) -> int | None:
 
 
 class Names:
-    """Elements of a group by id and by name."""
+    """Elements of a group by id and by name.
+
+    An id that was made of a name which it cannot hold is what nobody called
+    the element: `a/b` has the id `a_b`, and `a_b` is another one.
+    """
 
     def __init__(self, transaction: Transaction, group: str):
+        self._group, self._view = group, transaction.view
         self._by_name: dict[str, list[str]] = {}
         for element_id in _ids(transaction.view, group):
             self.add(element_id, transaction.view.element(element_id).get("name"))
 
     def add(self, element_id: str, name: str | None) -> str:
-        for key in {element_id.partition("/")[2], name} - {None}:
+        id = element_id.partition("/")[2]
+        for key in {name} if name and self._is_made_of(id, name) else {id, name} - {None}:
             self._by_name.setdefault(key, []).append(element_id)
         return element_id
+
+    def _is_made_of(self, id: str, name: str) -> bool:
+        plain = plain_id(name) or self._group
+        is_numbered = id.startswith(f"{plain}_") and id[len(plain) + 1:].isdigit()
+        return id != name and (id == plain or is_numbered and f"{self._group}/{plain}" in self._view)
 
     def find(self, name: str) -> list[str]:
         """Ids of the elements that are called so."""
@@ -241,7 +254,8 @@ def _ids(document: Document, group: str) -> Iterator[str]:
 
 def plain_id(name: str) -> str:
     """A name as an id: what that cannot hold becomes `_`, and it begins with neither dot nor `_`."""
-    return re.sub(r"[/\\\x00-\x1f]", "_", name).lstrip("._")[:150]
+    plain = "".join(letter if is_plain(letter) and letter not in "/\\" else "_" for letter in name).strip().lstrip("._")
+    return plain.encode(errors="ignore")[:_MAX_ID].decode(errors="ignore")
 
 
 def free_id(document: Document, group: str, name: str) -> str:

@@ -56,7 +56,7 @@ class FromFiles:
             Whom to ask where it is not clear what is meant, which is an error
             else, and whom to tell what was found. Its mapping says what is
             meant by headers and values of sheets, and by files:
-            `@type:FILE`, `has_reference:FILE`, `has_sample:NAME`.
+            `@type:FILE`, `id:FILE`, `has_reference:FILE`, `has_sample:NAME`.
         secret_key, passphrase
             As for `add_element`; headers of encrypted files are read with it.
         attributes
@@ -135,7 +135,15 @@ class FromFiles:
         """What `add_files` would change; nothing is changed."""
         transaction = Transaction(self.storage, self._document)
         self._survey(transaction, files, reference, part_of, matcher or Matcher(), secret_key, passphrase)
-        return compare(transaction.start.metadata(), transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))
+        return _changes(transaction)
+
+    def compare_with_element(self, element: Any, source_file: str | Path | None = None, part_of: str | None = None, *,
+                             secret_key: SecretKey | str | Path | None = None, passphrase: str | None = None) -> list[Difference]:
+        """What `add_element` would change; nothing is changed."""
+        transaction = Transaction(self.storage, self._document)
+        transaction.secret = None if secret_key is None else as_secret_key(secret_key, passphrase)
+        transaction.add_element(element, source_file, part_of)
+        return _changes(transaction)
 
     def _survey(self, transaction: Transaction, files: str | Path | Paths, reference: str | Path | Paths, part_of: str | None,
                 matcher: Matcher, secret_key: SecretKey | str | Path | None, passphrase: str | None) -> None:
@@ -148,3 +156,7 @@ class FromFiles:
 
 def _listed(given: str | Path | Paths) -> Paths:
     return [given] if isinstance(given, (str, Path)) else list(given)
+
+
+def _changes(transaction: Transaction) -> list[Difference]:
+    return compare(transaction.start.metadata(), transaction.preview().metadata(), ignore=frozenset({"last_update_date"}))

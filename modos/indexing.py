@@ -63,12 +63,13 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
     import pysam.samtools
 
     out = folder / (path.name + format.index_suffixes[0])
+    name = os.path.abspath(path)  # no option, whatever it is called
     commands = {
-        "BAM": lambda: pysam.samtools.index("-o", str(out), str(path)),
-        "CRAM": lambda: pysam.samtools.index("-o", str(out), str(path)),
-        "VCF": lambda: pysam.bcftools.index("-t", "-o", str(out), str(path)),
-        "BCF": lambda: pysam.bcftools.index("-o", str(out), str(path)),
-        "FASTA": lambda: pysam.samtools.faidx("--fai-idx", str(out), str(path)),
+        "BAM": lambda: pysam.samtools.index("-o", str(out), name),
+        "CRAM": lambda: pysam.samtools.index("-o", str(out), name),
+        "VCF": lambda: pysam.bcftools.index("-t", "-o", str(out), name),
+        "BCF": lambda: pysam.bcftools.index("-o", str(out), name),
+        "FASTA": lambda: pysam.samtools.faidx("--fai-idx", str(out), name),
     }
     verbosity = pysam.set_verbosity(0)
     try:
@@ -76,12 +77,25 @@ def build_index(path: Path, format: FileFormat, folder: Path) -> Path:
             commands[format.name]()
     except (pysam.SamtoolsError, OSError) as error:
         out.unlink(missing_ok=True)
-        reason = " ".join(str(error).split()).strip("'\"")
-        raise InvalidInputError(f"{path} cannot be indexed: {reason[:300]}",
-                                "sort it by coordinate and compress it with bgzip, or give its index beside it") from None
+        reason, hint = _why_not_indexed(path, format, str(error))
+        raise InvalidInputError(f"{path} cannot be indexed: {reason}", hint) from None
     finally:
         pysam.set_verbosity(verbosity)
     return out
+
+
+def _why_not_indexed(path: Path, format: FileFormat, said: str) -> tuple[str, str]:
+    """Why samtools or bcftools made no index, and what to do; it keeps the cause to itself."""
+    if format.name == "FASTA":
+        return "the lines of a sequence are not of one length", f"`samtools faidx {path}` says where; write it with lines of one length"
+    if "not BGZF" in said:
+        return "it is not compressed with bgzip", f"`bcftools view -O z -o new.vcf.gz {path}` writes it so"
+    if "failed to create index" in said:
+        sort = "samtools sort -o" if format.kind == "reads" else f"bcftools sort -O {'b' if format.name == 'BCF' else 'z'} -o"
+        return ("its records are not in the order of their positions, or it is damaged",
+                f"`{sort} sorted{format.suffixes[0]} {path}` sorts it")
+    reason = " ".join(said.replace("\\n", " ").rpartition("stderr=")[2].split()).strip("'\"")
+    return reason[:300], "sort it by coordinate and compress it with bgzip, or give its index beside it"
 
 
 def check_complete(path: Path, format: FileFormat) -> None:

@@ -69,6 +69,10 @@ def _fasta_of(storage: Storage, id: str, attributes: Mapping[str, Any]) -> str:
                             "give it one: modos update, with `assembly` or `data_path`")
     if is_encrypted(path):
         raise InvalidInputError(f"{storage.url}/{path} is encrypted", "decrypt it first: modos c4gh decrypt")
+    format = format_of(path)
+    if format and format.name == "TwoBit":
+        raise InvalidInputError(f"{storage.url}/{path} is 2bit, and bases in an object are read from FASTA",
+                                "give it as FASTA, or bring it into a reference store (`modos reference add`) and name its `assembly`")
     return path
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -31,6 +32,7 @@ from modos.storage.local import LocalStorage
 IndexPlan = list[tuple[Path | None, str]]  # files and their keys; None for one that is to be built
 
 _PIECE = 1 << 20  # bytes that are read at once
+_ADDRESS = re.compile("([a-z][a-z0-9+.-]+):/+(.+)", re.IGNORECASE | re.DOTALL)  # a Path has one slash of the two
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,14 @@ class StagedFile:
 def check_present(source: Path) -> None:
     """Refuse a pipe, and what is no file of this machine."""
     refuse_pipe(source, "a data file is looked at as a whole before it is copied", "write it to a file first, and give that")
+    if os.path.isdir(source):
+        raise InvalidInputError(f"{source} is a folder, and a data file is wanted", f"give the files in it: {str(source).rstrip('/')}/*")
     if not os.path.isfile(source):
+        if address := _ADDRESS.match(str(source)):
+            raise NotFoundError(f"{address[1]}://{address[2]} is no file of this machine", "download it first, and give the copy")
         raise NotFoundError(f"no source file {source}", "check the path")
+    if not os.access(source, os.R_OK):
+        raise InvalidInputError(f"no permission to read {source}", "have its owner permit it (chmod), or copy it")
 
 
 def check_source(source: Path, key: str) -> None:

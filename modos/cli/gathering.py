@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modos.cli.input import choose, is_terminal
-from modos.cli.output import count, options, progress_later, say, show, show_json
+from modos.cli.output import count, options, progress, progress_later, say, show, show_json
 
 if TYPE_CHECKING:
     from modos.comparison import Difference
@@ -19,7 +19,7 @@ def matcher(map: list[str] | None) -> Any:
     """How sheets and files are read: with what `--map` says, and questions on a terminal."""
     from modos.description import Matcher, parse_mapping
 
-    return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say)
+    return Matcher(parse_mapping(map or ()), choose if is_terminal() else None, say, progress)
 
 
 def gather(path: str, files: list[Path], references: Sequence[str] | None, descriptions: Sequence[Path] | None, type: str | None,

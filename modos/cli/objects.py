@@ -22,7 +22,7 @@ ObjectPath = Annotated[str, typer.Argument(metavar="OBJECT", autocompletion=comp
                                            "what `modos remote list` shows.")]
 MapOption = Annotated[list[str], typer.Option("--map", metavar="WHAT=MEANING", help="What a header or value of a sheet means: "
                                               "'Sample ID=id', sex:F=Female, Age= (leaves it out); or a file: "
-                                              "has_reference:FILE=ID. May be repeated.")]
+                                              "has_reference:FILE=ID, id:FILE=NAME, has_sample:NAME=ID. May be repeated.")]
 WorksheetOption = Annotated[str, typer.Option(metavar="NAME", help="The one of an XLSX file that is meant.")]
 ReferenceOption = Annotated[list[str], typer.Option("--reference", "-r", metavar="FASTA", help="What the files were made with: a FASTA, "
                                                     "an assembly of the reference store, or for `add` one of the object. May be repeated.")]
@@ -127,7 +127,7 @@ def add(
     parent: Annotated[str, typer.Option("--parent", "-p", metavar="ID", autocompletion=complete_element,
                                            help="The element it is part of.")] = None,
     map: MapOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what FILEs would add, and add nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be added, and add nothing.")] = False,
     json: DryRunJsonOption = False,
     secret_key: SealedSourceOption = None,
     passphrase_file: PassphraseOption = None,
@@ -149,7 +149,7 @@ def add(
     if are_files(what, bool(element or file or source)):
         add_files(open_object(path), [Path(one) for one in what], reference or (), parent, map, secret, dry_run, json)
         return
-    for given, option in ((reference, "--reference"), (map, "--map"), (dry_run, "--dry-run")):
+    for given, option in ((reference, "--reference"), (map, "--map")):
         _refuse_lonely(given, option, None, "FILEs")
     class_name = model.default_class(what[0])
     if element and file:
@@ -166,6 +166,9 @@ def add(
     if not isinstance(attributes, dict):
         raise InvalidInputError("the element is not a mapping of attributes")
     attributes.setdefault("@type", class_name)
+    if dry_run:
+        show_plan(modo.compare_with_element(attributes, source, parent, secret_key=secret), json)
+        return
     with progress("copying files") as advance:
         element_id = modo.add_element(attributes, source, parent, progress=advance, secret_key=secret)
     say(f"added {element_id} to {modo.storage.url}")

@@ -205,16 +205,28 @@ class _Shown:
 @contextmanager
 def progress_later(title: str) -> Iterator[Callable[[int], None]]:
     """As `progress`, shown once there is something to count: what comes before may ask and tell."""
-    lock, started = threading.Lock(), []
     with ExitStack() as stack:
-        def advance(count: int) -> None:
-            with lock:
-                if not started:
-                    started.append(stack.enter_context(progress(title)))
-            if started[0] is not None:
-                started[0](count)
+        yield _Later(lambda total: stack.enter_context(progress(title, total)))
 
-        yield advance
+
+class _Later:
+    """A counter that is shown from the first byte on; it knows how many there will be if it was told (`expect`)."""
+
+    def __init__(self, begin: Callable[[int | None], Callable[[int], None] | None]):
+        self._begin = begin
+        self._total: int | None = None
+        self._lock = threading.Lock()
+        self._shown: list[Callable[[int], None] | None] = []
+
+    def __call__(self, count: int) -> None:
+        with self._lock:
+            if not self._shown:
+                self._shown.append(self._begin(self._total))
+        if self._shown[0] is not None:
+            self._shown[0](count)
+
+    def expect(self, total: int) -> None:
+        self._total = total
 
 
 def size(number: int) -> str:

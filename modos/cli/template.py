@@ -13,7 +13,7 @@ from modos.cli.output import say, show
 def template(
     class_name: Annotated[str, typer.Argument(metavar="CLASS", help="A class, such as Sample or AlignmentSet; or assay, data, "
                                               "reference, sample, sequence.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .tsv or .csv file that is not there yet; "
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A .tsv, .csv or .xlsx file that is not there yet; "
                                          "else stdout, as TSV.")] = None,
 ) -> None:
     """Write an empty sheet with the columns of a class, the required ones first; filled in, `create -f` and `update -c` read it.
@@ -23,17 +23,19 @@ def template(
     modos template AlignmentSet
     """
     from modos.description import template as make
+    from modos.description import xlsx_template
     from modos.errors import AlreadyExistsError, InvalidInputError
 
-    if output is not None and output.suffix.lower() not in (".tsv", ".tab", ".csv"):
-        raise InvalidInputError(f"{output} is neither TSV nor CSV", "let its name end with .tsv or .csv")
-    text = make(class_name, "," if output is not None and output.suffix.lower() == ".csv" else "\t")
+    suffix = output.suffix.lower() if output is not None else ".tsv"
+    if suffix not in (".tsv", ".tab", ".csv", ".xlsx"):
+        raise InvalidInputError(f"{output} is neither TSV nor CSV nor XLSX", "let its name end with .tsv, .csv or .xlsx")
+    data = xlsx_template(class_name) if suffix == ".xlsx" else make(class_name, "," if suffix == ".csv" else "\t").encode()
     if output is None:
-        show(text)
+        show(data.decode())
         return
     try:
-        with open(output, "x", encoding="utf-8", newline="") as file:
-            file.write(text)
+        with open(output, "xb") as file:
+            file.write(data)
     except FileExistsError:
         raise AlreadyExistsError(f"{output} exists already", "choose another name: somebody may have filled it in") from None
     except OSError as error:

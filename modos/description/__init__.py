@@ -11,10 +11,10 @@ from modos.description.matching import Ask, Matcher, parse_mapping
 from modos.description.problems import Problems
 from modos.description.sheets import read_sheet
 from modos.description.tables import is_table
-from modos.description.templates import template
+from modos.description.templates import template, xlsx_template
 from modos.errors import InvalidInputError
 
-__all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template"]
+__all__ = ["Ask", "Entry", "Matcher", "load_yaml", "parse_mapping", "read_descriptions", "template", "xlsx_template"]
 _MAX_BYTES = 1 << 30
 
 

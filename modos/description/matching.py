@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 
 from modos import model
 from modos.errors import InvalidInputError, did_you_mean, listing
+from modos.given import Progress
 from modos.model.schema import tables
 
 Ask = Callable[[str, Sequence[str], Sequence[str]], "str | None"]
@@ -69,11 +71,16 @@ class Matcher:
         Whom to ask about others; nobody, where it is None.
     tell
         Gets what was taken for something else, in words.
+    watch
+        Shows how far the reading of a file is: called with what is done and
+        the number of bytes, to a context manager that gives a counter of
+        bytes, or None.
     """
 
     mapping: Mapping[str, str] = field(default_factory=dict)
     ask: Ask | None = None
     tell: Callable[[str], object] = logger.warning
+    watch: Callable[[str, int], AbstractContextManager[Progress | None]] = lambda title, size: nullcontext()
     _asked: int = 0
     _used: set[str] = field(default_factory=set)
     _values: dict[tuple[str, str], str | None] = field(default_factory=dict)

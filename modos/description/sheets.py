@@ -13,7 +13,8 @@ from modos.description.matching import ARGUMENTS, LEFT_OUT, Matcher, near_values
 from modos.description.problems import Problems
 from modos.description.tables import read_table
 from modos.description.templates import class_of_note
-from modos.errors import ModosError, SchemaError, listing
+from modos.elements import check_object_id, format_id
+from modos.errors import InvalidInputError, ModosError, SchemaError, listing
 from modos.formats import format_of
 from modos.given import shown
 
@@ -44,10 +45,10 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     Raises
     ------
     InvalidInputError
-        It is no table.
+        It is no table, or has no elements.
     """
     matcher = matcher or Matcher()
-    header, lines = read_table(path, data, problems, worksheet, matcher.ask)
+    header, lines = read_table(path, data, problems, worksheet, matcher.ask, matcher.tell)
     rows = list(lines)
     noted = _noted_class(rows)
     if noted and class_name and noted != class_name:
@@ -56,6 +57,8 @@ def read_sheet(path: Path, data: bytes, class_name: str | None, problems: Proble
     sheet = _Sheet(path, header, columns, noted or class_name, problems, matcher)
     entries = [entry for number, row in rows if (entry := sheet.entry(number, row)) is not None]
     matcher.tell_values()
+    if not entries and not problems.count:
+        raise InvalidInputError(f"{shown(path)} describes no element: there is nothing below the names of its columns", "write a row for each")
     return entries
 
 
@@ -124,6 +127,7 @@ class _Sheet:
         has_id = "id" in cells
         if not has_id and "id" in self.columns:
             self._refuse(number, "id", "is empty")
+        has_id = has_id and self._is_id(number, cells["id"], class_name)
         attributes: dict[str, Any] = {"@type": class_name}
         for slot, text in cells.items():
             attributes[slot] = self._value(slot, text, class_name)
@@ -160,8 +164,18 @@ class _Sheet:
             self._refuse(number, "source_file", f"there is no file {source}")
             return None
 
+    def _is_id(self, number: int, id: str, class_name: str) -> bool:
+        group = model.group_of(class_name)
+        try:
+            format_id(group, id) if group else check_object_id(id)
+        except InvalidInputError as error:
+            self._refuse(number, "id", f"{error.message} ({error.hint})")
+            return False
+        return True
+
     def _is_new(self, number: int, attributes: dict[str, Any]) -> bool:
-        name = (model.group_of(attributes["@type"]), attributes["id"])
+        group = model.group_of(attributes["@type"])
+        name = (group, attributes["id"].removeprefix(f"{group}/"))
         before = self._rows_of.setdefault(name, number)
         if before != number:
             self._refuse(number, "id", f"{name[1]} stands in row {before} already")
@@ -178,8 +192,13 @@ class _Sheet:
             prepared.setdefault("data_path", Path(source).name)
             if (format := format_of(prepared["data_path"])) and "data_format" in slots:
                 prepared.setdefault("data_format", format.name)
+        is_without_file = "data_format" in slots and not {"data_path", "data_format"} & prepared.keys()
+        if is_without_file:
+            self._refuse(number, "source_file", "is missing (or give data_path and data_format of a file that the object has)")
         for error in model.problems(prepared, attributes.get("id", "?")):
             slot = error.path.rpartition(".")[2]
+            if is_without_file and slot in ("data_path", "data_format"):
+                continue
             message = error.message.partition(": ")[2].removeprefix(f"{slot} ") + (f" ({error.hint})" if error.hint else "")
             near = near_values(error.got, values_of(slot, class_name))
             self._refuse(number, slot, message, f"{slot}:{error.got}={near[0]}" if near else None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+import logging
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modos.description.matching import Ask
@@ -14,11 +16,16 @@ from modos.errors import InvalidInputError
 from modos.given import is_pipe, shown
 
 Row = tuple[int, list[str]]
+Tell = Callable[[str], object]
 
 TEXT_SUFFIXES = (".tsv", ".csv", ".tab")
 _XLSX_SUFFIXES = (".xlsx", ".xlsm")
 _OTHER_SUFFIXES = (".xls", ".xlsb", ".ods", ".numbers")
 _MAX_ROWS = 1_000_000
+_MAX_HEADER = 1 << 20  # characters
+_DELIMITERS = {";": "semicolons", "\t": "tabs", ",": "commas", "|": "bars"}
+
+logger = logging.getLogger(__name__)
 
 
 def is_table(path: Path, data: bytes) -> bool:
@@ -26,11 +33,12 @@ def is_table(path: Path, data: bytes) -> bool:
     suffix = path.suffix.lower()
     if suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES) or not is_pipe(path):
         return suffix in (*TEXT_SUFFIXES, *_XLSX_SUFFIXES, *_OTHER_SUFFIXES)
-    names = _first_line(data).replace("\t", ",").split(",")
+    names = re.split("[,;\t]", _first_line(data))
     return data.startswith(b"PK\x03\x04") or "id" in (name.strip(' "') for name in names)
 
 
-def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None) -> tuple[list[str], Iterator[Row]]:
+def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None,
+               tell: Tell = logger.warning) -> tuple[list[str], Iterator[Row]]:
     """The names of the columns in the first row of a table, and its other rows with their numbers.
 
     Parameters
@@ -39,6 +47,8 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
         Gets cells that cannot be read.
     worksheet
         Which one of an XLSX file.
+    tell
+        Gets what was found between cells, where it is not what the file's name says.
 
     Raises
     ------
@@ -51,8 +61,8 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
     is_xlsx = suffix in _XLSX_SUFFIXES or suffix not in TEXT_SUFFIXES and data.startswith(b"PK\x03\x04")
     if worksheet is not None and not is_xlsx:
         raise InvalidInputError(f"{shown(path)} has no worksheets", "--worksheet goes with XLSX")
-    rows = read_xlsx(path, data, problems, worksheet, ask) if is_xlsx else _read_text(path, data)
-    number, header = next(rows, (0, []))
+    rows = read_xlsx(path, data, problems, worksheet, ask) if is_xlsx else _read_text(path, data, tell)
+    number, header = next(((number, row) for number, row in rows if any(map(str.strip, row))), (0, []))
     if not number:
         raise InvalidInputError(f"{shown(path)} has no rows")
     if number > 1:
@@ -61,20 +71,55 @@ def read_table(path: Path, data: bytes, problems: Problems, worksheet: str | Non
 
 
 def _first_line(data: bytes) -> str:
-    return data.decode("utf-8-sig", errors="replace").partition("\n")[0]
+    return (_decoded(data) or data.decode(errors="replace")).partition("\n")[0]
 
 
-def _read_text(path: Path, data: bytes) -> Iterator[Row]:
+def _decoded(data: bytes) -> str | None:
+    """The text of a table in UTF-8, or in UTF-16 with a mark of its byte order; None for any other."""
     try:
-        text = data.decode("utf-8-sig")
+        return data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except UnicodeDecodeError:
-        raise InvalidInputError(f"{shown(path)} is not a table in UTF-8") from None
-    suffix = path.suffix.lower()
-    is_csv = suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in _first_line(data)
+        return None
+
+
+def _read_text(path: Path, data: bytes, tell: Tell) -> Iterator[Row]:
+    text = _decoded(data)
+    if text is None:
+        raise _not_utf8(path, data)
+    separator = re.match(r"sep=([,;\t|])\r?\n", text)  # a line for spreadsheet programs, which they do not show
+    text = text[separator.end():] if separator else text
+    delimiter = separator[1] if separator else _delimiter(path, text, tell)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 0
     try:
-        yield from enumerate(csv.reader(io.StringIO(text, newline=""), delimiter="," if is_csv else "\t", strict=True), 1)
+        for number, row in enumerate(reader, 1):
+            yield number, row
     except csv.Error as error:
-        raise InvalidInputError(f"{shown(path)} is not a table: {error}") from None
+        reason = "a quote is opened in it and never closed" if "unexpected end" in str(error) else error
+        raise InvalidInputError(f"{shown(path)} is not a table: row {number + 1}: {reason}", "save it again as CSV, or as XLSX") from None
+
+
+def _delimiter(path: Path, text: str, tell: Tell) -> str:
+    """What is between the cells: as the name says, or what the first row has instead."""
+    suffix = path.suffix.lower()
+    first = re.sub(r'"[^"]*"', "", next((line for line in text[:_MAX_HEADER].splitlines() if line.strip()), ""))
+    usual = "," if suffix == ".csv" or suffix not in TEXT_SUFFIXES and "\t" not in first else "\t"
+    others = [other for other in _DELIMITERS if other in first]
+    if usual in first or len(others) != 1:
+        return usual
+    tell(f"{shown(path)} has {_DELIMITERS[others[0]]} between its cells")
+    return others[0]
+
+
+def _not_utf8(path: Path, data: bytes) -> InvalidInputError:
+    try:
+        data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        if b"\0" not in data[:1 << 16]:
+            return InvalidInputError(f"{shown(path)} is not a table in UTF-8: line {line:,} has a byte that is none",
+                                     "save it as CSV UTF-8 or XLSX; in its old encoding: `iconv -f WINDOWS-1252 -t UTF-8 OLD > NEW`")
+    return InvalidInputError(f"{shown(path)} is not a table in UTF-8", "save it as XLSX, TSV or CSV")
 
 
 def _bounded(path: Path, rows: Iterator[Row]) -> Iterator[Row]:

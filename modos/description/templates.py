@@ -7,7 +7,9 @@ import io
 import re
 
 from modos import model
+from modos.codes.slots import ONTOLOGIES
 from modos.description.matching import ARGUMENTS, values_of
+from modos.description.xlsx import import_openpyxl
 
 COMPUTED = ("data_checksum", "data_size", "plain_checksum", "plain_size", "seal_digest", "header_digests", "recipients", "sender",
             "creation_date", "last_update_date")
@@ -47,13 +49,38 @@ def template(class_name: str, delimiter: str = "\t") -> str:
     delimiter
         A tab for TSV, a comma for CSV.
     """
-    class_name = _class_of(class_name)
     out = io.StringIO()
-    writer = csv.writer(out, delimiter=delimiter, lineterminator="\n")
-    columns = columns_of(class_name)
-    writer.writerow(columns)
-    writer.writerow([f"# a row for each {class_name}", *(_note(name, class_name) for name in columns[1:])])
+    csv.writer(out, delimiter=delimiter, lineterminator="\n").writerows(_rows(class_name))
     return out.getvalue()
+
+
+def xlsx_template(class_name: str) -> bytes:
+    """The same as an XLSX file, whose columns are text, so that `007` and `1-2` stay as they are typed.
+
+    Raises
+    ------
+    SchemaError
+        There is no such class.
+    InvalidInputError
+        openpyxl is not installed.
+    """
+    rows = _rows(class_name)
+    workbook = import_openpyxl("an XLSX file cannot be written").Workbook()
+    sheet = workbook.active
+    for row in rows:
+        sheet.append(row)
+    for number, (name, note) in enumerate(zip(*rows), 1):
+        column = sheet.column_dimensions[sheet.cell(1, number).column_letter]
+        column.number_format, column.width = "@", min(max(len(name), len(note)), 30) + 2
+    out = io.BytesIO()
+    workbook.save(out)
+    return out.getvalue()
+
+
+def _rows(class_name: str) -> list[list[str]]:
+    class_name = _class_of(class_name)
+    columns = columns_of(class_name)
+    return [columns, [f"# a row for each {class_name}", *(_note(name, class_name) for name in columns[1:])]]
 
 
 def class_of_note(cell: str) -> str | None:
@@ -73,5 +100,6 @@ def _note(name: str, class_name: str) -> str:
     values = values_of(name, class_name)
     parts = ["required"] if slot["required"] else []
     parts += [" or ".join(values)] if values else [f"id of a {slot['links_to']}"] if slot["links_to"] else [slot["description"].rstrip(".")]
+    parts += [f"codes: `modos codes search {name} WORDS`"] if name in ONTOLOGIES else []
     parts += ["several with | between"] if slot["multivalued"] else []
     return "; ".join(parts)

@@ -27,10 +27,20 @@ _MAX_TAGS = 8_000_000
 _MAX_PARTS = 10_000
 _MAX_COLUMNS = 1_000
 _MAX_ROW = 1 << 20
+_MAX_EXACT = 1e15  # of more digits a spreadsheet program keeps 15
 _ZEROS = re.compile("0{2,}")
 _PLAIN = re.compile(r'General|@|[#0,.?% ()_+;E*-]*', re.IGNORECASE)
 
 Row = tuple[int, list[str]]
+
+
+def import_openpyxl(failure: str) -> Any:
+    """openpyxl; InvalidInputError that says what fails without it."""
+    try:
+        import openpyxl
+    except ImportError:
+        raise InvalidInputError(f"{failure}: openpyxl, which is for XLSX, is not installed", "pip install 'modos-store[xlsx]', or take CSV") from None
+    return openpyxl
 
 
 def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None = None, ask: Ask | None = None) -> Iterator[Row]:
@@ -48,10 +58,7 @@ def read_xlsx(path: Path, data: bytes, problems: Problems, worksheet: str | None
     InvalidInputError
         It is no XLSX file, too large unpacked, or which worksheet is meant is not clear.
     """
-    try:
-        from openpyxl import load_workbook
-    except ImportError:
-        raise InvalidInputError(f"{shown(path)}: openpyxl, which reads XLSX, is not installed", "pip install 'modos-store[xlsx]', or save it as CSV") from None
+    load_workbook = import_openpyxl(f"{shown(path)} cannot be read").load_workbook
     try:
         _check_parts(path, data)
         with warnings.catch_warnings():
@@ -168,7 +175,9 @@ def _text(path: Path, workbook: Any, cell: dict[str, Any], problems: Problems) -
 
 
 def _number(value: float, format: str, refuse: Any) -> str:
-    text = str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    if abs(value) >= _MAX_EXACT:
+        return refuse(f"the number {value:.0f} has more digits than a spreadsheet program keeps: write it as text")
+    text = str(int(value)) if value == int(value) else repr(value)
     if _ZEROS.fullmatch(format):
         return text.zfill(len(format))
     return text if _PLAIN.fullmatch(format) else refuse(f"the number {text} is shown in the format {format[:40]}: write it as text")

@@ -43,7 +43,7 @@ def problems(attributes: dict[str, Any], element_id: str) -> list[SchemaError]:
         expected = _what_json_schema_bears(value, slots.get(slot, {}).get("range"))
         if expected:
             found.append(_problem(element_id, slot, f"{str(value)[:40]!r} is not {expected}", expected, ascii(value)[:40]))
-    return found
+    return list({str(problem): problem for problem in found}.values())  # each missing slot is told with all of them
 
 
 def _what_json_schema_bears(value: Any, kind: str | None) -> str | None:

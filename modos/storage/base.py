@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -254,6 +255,11 @@ class Storage(ABC):
 
     def tidy(self) -> None:
         """Remove the root itself where no file is left below it."""
+
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        """Have what is written within make the root; where that fails, folders that came into being for nothing go."""
+        yield
 
     def exists(self, key: str) -> bool:
         """Whether there is a file at `key`."""

@@ -344,6 +344,17 @@ class LocalStorage(Storage):
                         Path(folder, name).unlink()
                 os.rmdir(folder)
 
+    @contextmanager
+    def making(self) -> Iterator[None]:
+        made = [folder for folder in (self._root, *self._root.parents) if not folder.exists()]
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):
+                for folder in made:
+                    folder.rmdir()
+            raise
+
     def list_folders(self, prefix: str = "") -> list[str]:
         top = self._resolve(prefix) if prefix else self._root
         with _translated(top):

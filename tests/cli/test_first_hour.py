@@ -88,7 +88,6 @@ def test_a_dry_run_of_files_says_what_would_come_and_makes_nothing(source, tmp_p
     assert shown(tmp_path / "ex") == made and not (tmp_path / "ex/demo2.bam").exists()
     assert good("create", tmp_path / "of-sheets", "-f", tmp_path / "s.tsv", "--type", "sample", "--dry-run").stdout.endswith("+ sample/SAMPLE1\n")
     assert not (tmp_path / "of-sheets").exists()
-    fails(2, "add", tmp_path / "ex", "sample", "-e", '{"id": "s"}', "--dry-run", words=("FILEs",))
     fails(2, "create", tmp_path / "new", "-m", "{}", "--dry-run", words=("FILEs",))
     fails(2, "create", tmp_path / "new", source / "demo2.bam", "--json", words=("--dry-run",))
 
@@ -173,10 +172,11 @@ def test_a_template_is_written_once_and_read_back(tmp_path):
     good("template", "sample", "-o", "s.csv", cwd=tmp_path)
     assert (tmp_path / "s.csv").read_text().startswith("id,name,description,")
     fails(1, "template", "sample", "-o", "s.csv", cwd=tmp_path)
-    fails(2, "template", "sample", "-o", "s.xlsx", cwd=tmp_path)
+    fails(2, "template", "sample", "-o", "s.ods", cwd=tmp_path)
     fails(2, "template", "Sampel", words=("Sample",), cwd=tmp_path)
     assert good("template", "AlignmentSet").stdout.startswith("id\tsource_file\t")
-    assert "0 elements" in good("create", "ex", "-f", "s.csv", cwd=tmp_path).stderr
+    fails(2, "create", "ex", "-f", "s.csv", words=("s.csv describes no element",), cwd=tmp_path)
+    good("create", "ex", "-m", "{}", cwd=tmp_path)
     with open(tmp_path / "s.csv", "a") as file:
         file.write("S1,First\n")
     assert "1 element changed" in good("update", "ex", "-c", "s.csv", cwd=tmp_path).stderr
@@ -230,3 +230,47 @@ def test_all_that_is_wrong_with_files_is_one_error(source, tmp_path):
           words=("3 problems", "no source file none.bam", "-r"), cwd=tmp_path)
     fails(3, "create", "ex", "none.bam", cwd=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dry_run_of_an_element_is_what_adding_it_does(source, tmp_path):
+    good("create", tmp_path / "ex", "-m", "{}")
+    element, reads = json.dumps({"id": "wgs", "omics_type": "GENOMICS"}), json.dumps({"id": "d", "@type": "AlignmentSet"})
+    shown = good("add", tmp_path / "ex", "assay", "-e", element, "--dry-run", "--json")
+    assert {(one["element_id"], one["kind"]) for one in json.loads(shown.stdout)} == {("", "changed"), ("assay/wgs", "added")}
+    assert list(json.loads(good("show", tmp_path / "ex", "--json").stdout)) == ["ex"]
+    good("add", tmp_path / "ex", "assay", "-e", element)
+    shown = good("add", tmp_path / "ex", "data", "-e", reads, "-s", source / "demo2.bam", "-p", "assay/wgs", "--dry-run")
+    assert shown.stdout.splitlines() == ["~ assay/wgs", "    has_data: (none) -> data/d", "+ data/d"]
+    assert [path.name for path in (tmp_path / "ex").glob("*.bam*")] == []
+    fails(3, "add", tmp_path / "ex", "data", "-e", json.dumps({"id": "d", "@type": "AlignmentSet", "has_sample": "x"}), "-s",
+          source / "demo2.bam", "--dry-run", words=["has_sample links to sample/x"])
+
+
+def test_a_template_is_xlsx_too(tmp_path):
+    openpyxl = pytest.importorskip("openpyxl")
+    good("template", "sample", "-o", tmp_path / "t.xlsx")
+    fails(2, "create", tmp_path / "ex", "-f", tmp_path / "t.xlsx", words=["t.xlsx describes no element"])
+    workbook = openpyxl.load_workbook(tmp_path / "t.xlsx")
+    assert [[cell.value or "" for cell in row] for row in workbook.active.rows] == [
+        line.split("\t") for line in good("template", "sample").stdout.splitlines()]
+    assert {workbook.active.column_dimensions[letter].number_format for letter in "ABCDEF"} == {"@"}
+    workbook.active["A3"], workbook.active["F3"] = "007", "Female"
+    workbook.save(tmp_path / "t.xlsx")
+    good("create", tmp_path / "ex", "-f", tmp_path / "t.xlsx")
+    assert json.loads(good("show", tmp_path / "ex", "sample/007", "--json").stdout) == {"sample/007": {"@type": "Sample", "sex": "Female"}}
+    before = (tmp_path / "t.xlsx").read_bytes()
+    fails(1, "template", "sample", "-o", tmp_path / "t.xlsx", words=["exists already"])
+    assert (tmp_path / "t.xlsx").read_bytes() == before
+
+
+def test_the_notes_of_a_template_say_where_codes_come_from():
+    notes = dict(zip(*(line.split("\t") for line in good("template", "sample").stdout.splitlines())))
+    for slot in ("cell_type", "source_material", "taxon_id"):
+        assert f"`modos codes search {slot} WORDS`" in notes[slot]
+
+
+def test_the_progress_of_files_knows_how_much_there_is(source, tmp_path):
+    code, said = on_a_terminal("create", "ex", source / "demo2.bam", "-r", source / "reference.fa", answers=[], cwd=tmp_path)
+    total = (source / "demo2.bam").stat().st_size + (source / "demo2.bam.bai").stat().st_size
+    total += (source / "reference.fa").stat().st_size + (source / "reference.fa.fai").stat().st_size
+    assert code == 0 and f"/{total / 1000:,.1f} kB" in said and f"reading {source / 'reference.fa'}" in " ".join(said.split()), said

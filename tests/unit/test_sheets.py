@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modos.api import MODO
-from modos.description import read_descriptions
+from modos.description import Matcher, read_descriptions
 from modos.errors import InvalidInputError, ModosError, NotFoundError
+from modos.hidden import is_plain
 
 
 @pytest.fixture
@@ -85,8 +86,11 @@ names = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl
     lambda text: text.strip() == text and text and "|" not in text)
 
 
+ids = names.filter(lambda text: "/" not in text and "\\" not in text and is_plain(text) and not text.startswith((".", "__", "#")))
+
+
 @settings(max_examples=50)
-@given(st.lists(st.tuples(names, names), min_size=1, max_size=8, unique_by=lambda pair: pair[0]))
+@given(st.lists(st.tuples(ids, names), min_size=1, max_size=8, unique_by=lambda pair: pair[0]))
 def test_any_text_comes_through(tmp_path_factory, rows):
     out = io.StringIO()
     writer = csv.writer(out, delimiter="\t", lineterminator="\n")
@@ -95,3 +99,64 @@ def test_any_text_comes_through(tmp_path_factory, rows):
     path.write_text(out.getvalue(), encoding="utf-8")
     entries = read_descriptions([path], "sample")
     assert [(e.attributes["id"], e.attributes["name"]) for e in entries] == rows
+
+
+@pytest.mark.parametrize(("name", "data", "between"), [
+    ("a.csv", "id;sex;name\nS1;Male;x, y\n", "semicolons"), ("a.csv", "id\tsex\tname\nS1\tMale\tx, y\n", "tabs"),
+    ("a.tsv", 'id,sex,name\nS1,Male,"x, y"\n', "commas"), ("a.csv", 'id,sex,"a;name"\nS1,Male,"x, y"\n', None),
+    ("a.csv", 'sep=;\r\nid;sex;name\r\nS1;Male;x, y\r\n', None)])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_what_spreadsheet_programs_write_is_read(tmp_path, name, data, between, encoding):
+    """A CSV file of a German Excel has semicolons, and its "Unicode text" is UTF-16."""
+    (tmp_path / name).write_bytes(data.encode(encoding))
+    told = []
+    entries = read_descriptions([tmp_path / name], "sample", matcher=Matcher({"a;name": "name"}, tell=told.append))
+    assert [one.attributes for one in entries] == [{"@type": "Sample", "id": "S1", "sex": "Male", "name": "x, y"}]
+    assert [line for line in told if "between" in line] == ([f"{tmp_path / name} has {between} between its cells"] if between else [])
+
+
+@pytest.mark.parametrize("text", ["id\tname\n", "id\tname\n\n\t\n", "id\n"])
+def test_a_sheet_without_rows_is_an_error(sheet, tmp_path, text):
+    with pytest.raises(InvalidInputError, match="samples.tsv describes no element: there is nothing below"):
+        MODO.from_file(sheet(text), tmp_path / "ex", type="sample")
+    assert not (tmp_path / "ex").exists()
+
+
+def test_another_encoding_is_told_with_the_line(tmp_path):
+    (tmp_path / "a.csv").write_bytes("id,name\nS1,x\nS2,Jos\xe9\n".encode("latin-1"))
+    with pytest.raises(InvalidInputError, match="not a table in UTF-8: line 3 has a byte that is none") as caught:
+        read_descriptions([tmp_path / "a.csv"], "sample")
+    assert "iconv" in caught.value.hint
+
+
+def test_bad_ids_come_with_their_rows_and_all_at_once(sheet):
+    with pytest.raises(InvalidInputError, match="3 bad cells: row 2, id: 'a/b' cannot be an id.*; row 4, id: S1 stands in row 3 already; row 5, sex") as caught:
+        read_descriptions([sheet("id\tsex\na/b\t\nS1\t\nsample/S1\t\nS2\tx\n")], "sample")
+    assert caught.value.message.count("row ") == 4
+
+
+def test_what_is_missing_is_told_once(sheet):
+    with pytest.raises(InvalidInputError, match="1 bad cell: row 2, source_file: is missing"):
+        read_descriptions([sheet("id\nd\n")], "AlignmentSet")
+
+
+def test_a_quote_that_is_never_closed_is_told_with_its_row(sheet):
+    with pytest.raises(InvalidInputError, match="row 3: a quote is opened in it and never closed"):
+        read_descriptions([sheet('id,name\nS1,x\nS2,"y\nS3,z\n', "a.csv")], "sample")
+
+
+def test_all_links_that_lead_nowhere_come_at_once(sheet, tmp_path):
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    rows = sheet("id\tsource_file\thas_sample\nd1\ta.json\tS1|S2\nd2\tb.json\tS3\n", "d.tsv")
+    samples = sheet("id\t@type\nS1\tSample\nT9\tSample\n", "s.tsv")
+    with pytest.raises(NotFoundError, match="2 links lead to what is not in the object: data/d1: has_sample to sample/S2, data/d2: has_sample to sample/S3"):
+        MODO.from_file([rows, samples], tmp_path / "ex", type="DataEntity")
+    assert not (tmp_path / "ex").exists()
+
+
+def test_a_sheet_without_rows_prunes_nothing(sheet, tmp_path):
+    modo = MODO.from_file(sheet("id\nS1\nS2\n"), tmp_path / "ex", type="sample")
+    with pytest.raises(InvalidInputError, match="describes no element"):
+        MODO.from_file(sheet("id\n"), tmp_path / "ex", type="sample", no_remove=False)
+    assert {"sample/S1", "sample/S2"} <= set(modo.metadata)

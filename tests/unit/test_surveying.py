@@ -331,3 +331,163 @@ def test_thousands_of_sequences_get_their_ids_in_no_time(tmp_path):
     start = time.process_time()
     assert {free_id(document, "sequence", f"c{number}") for number in range(1000)} == {f"c{number}" for number in range(1000)}
     assert time.process_time() - start < 10, "it was 100 s"
+
+
+@pytest.mark.parametrize("names", [("a/b", "a_b"), ("_P", "P"), ("a\\b", "a_b"), ("../x", "x")])
+def test_a_sample_is_never_another_whose_id_its_name_became(tmp_path, fasta, names):
+    """An id cannot hold every name: `a/b` becomes `a_b`, which may be what somebody else is called."""
+    first, second = [write_reads(tmp_path / f"{number}.bam", fasta, [name]) for number, name in enumerate(names)]
+    both = write_variants(tmp_path / "both.vcf.gz", names)
+    modo, _ = create(tmp_path, [both], name="one")
+    assert [modo.metadata[id]["name"] for id in modo.metadata["data/both"]["has_sample"]] == list(names) == oracle_samples(both)
+    with pytest.raises(InvalidInputError, match="may be sample/"):
+        create(tmp_path, [first, second], name="two")
+    modo, _ = create(tmp_path, [first, second], name="two", mapping={f"has_sample:{names[1]}": names[1]})
+    assert [modo.metadata[id]["name"] for number in "01" for id in modo.metadata[f"data/{number}"]["has_sample"]] == list(names)
+    modo.add_files(write_reads(tmp_path / "more.bam", fasta, [names[0]]))
+    assert modo.metadata["data/more"]["has_sample"] == modo.metadata["data/0"]["has_sample"]
+
+
+def test_enriching_never_takes_a_sample_for_another_whose_id_its_name_became(tmp_path):
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_element({"id": "calls", "@type": "VariantSet"}, write_variants(tmp_path / "calls.vcf.gz", ["a/b", "a_b"]))
+    modo.enrich_metadata()
+    assert [modo.metadata[id]["name"] for id in modo.metadata["data/calls"]["has_sample"]] == ["a/b", "a_b"]
+
+
+def test_an_id_that_somebody_chose_is_what_a_sample_is_called(tmp_path, fasta):
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_element({"id": "P_2", "@type": "Sample", "name": "P"})
+    modo.add_files(write_reads(tmp_path / "r.bam", fasta, ["P_2"]))
+    assert modo.metadata["data/r"]["has_sample"] == ["sample/P_2"]
+
+
+def test_a_file_that_cannot_be_indexed_says_why_and_what_to_do(tmp_path, fasta):
+    lines = run("samtools", "view", "-h", write_reads(tmp_path / "a.bam", fasta)).splitlines()
+    shuffled = [line for line in lines if line[0] == "@"] + [line for line in reversed(lines) if line[0] != "@"]
+    run("samtools", "view", "-b", "-o", tmp_path / "b.bam", "-", stdin="\n".join(shuffled) + "\n")
+    with pytest.raises(InvalidInputError, match="b.bam cannot be indexed: its records are not in the order of their positions") as caught:
+        create(tmp_path, [tmp_path / "b.bam"])
+    assert f"`samtools sort -o sorted.bam {tmp_path / 'b.bam'}`" in caught.value.hint and "stderr" not in str(caught.value)
+    assert not (tmp_path / "ex").exists()
+
+
+def test_a_file_that_is_called_like_an_option_is_a_file(tmp_path, fasta, monkeypatch):
+    write_reads(tmp_path / "a.bam", fasta, index=False).rename(tmp_path / "-x.bam")
+    write_reads(tmp_path / "a.cram", fasta, index=False).rename(tmp_path / "-o.cram")
+    write_variants(tmp_path / "a.vcf.gz", ["S1"], index=False).rename(tmp_path / "-f.vcf.gz")
+    monkeypatch.chdir(tmp_path)
+    modo, _ = create(tmp_path, ["-x.bam", "-o.cram", "-f.vcf.gz"], "ref.fa")
+    assert not list(modo.find_problems()) and modo.count("-x.bam", "chr1") == 20
+
+
+def test_files_in_folders_of_one_name_and_references_too(tmp_path, fasta):
+    """`run1/out/x.cram` and `run2/out/x.cram`: with as many folders as it takes."""
+    paths = [tmp_path / run / "out" / "x.bam" for run in ("run1", "run2")]
+    other = {name: bases[::-1] for name, bases in BASES.items()}
+    references = [tmp_path / run / "out" / "ref.fa" for run in ("run1", "run2")]
+    for path, reference, bases in zip(paths, references, (BASES, other)):
+        path.parent.mkdir(parents=True)
+        write_reads(path, write_fasta(reference, bases), [path.parts[-3]])
+    modo, _ = create(tmp_path, [*paths, *paths], [*references, references[0]])
+    metadata = modo.metadata
+    assert {id: one["data_path"] for id, one in metadata.items() if "data_path" in one} == {
+        "data/run1_out_x.bam": "run1/out/x.bam", "data/run2_out_x.bam": "run2/out/x.bam",
+        "reference/run1_out_ref.fa": "run1/out/ref.fa", "reference/run2_out_ref.fa": "run2/out/ref.fa"}
+    for run_name in ("run1", "run2"):
+        data = metadata[f"data/{run_name}_out_x.bam"]
+        assert data["has_sample"] == [f"sample/{run_name}"] and data["has_reference"] == [f"reference/{run_name}_out_ref.fa"]
+    assert not list(modo.find_problems())
+
+
+def test_a_file_whose_name_is_taken_in_the_object_can_be_called_otherwise(tmp_path, fasta):
+    (tmp_path / "more").mkdir()
+    modo, _ = create(tmp_path, [write_reads(tmp_path / "x.bam", fasta, ["S1"])], fasta)
+    again = write_reads(tmp_path / "more" / "x.bam", fasta, ["S2"])
+    with pytest.raises(AlreadyExistsError, match="data/x exists already") as caught:
+        modo.add_files(again)
+    assert "--map 'id:x.bam=NAME'" in caught.value.hint
+    modo.add_files(again, matcher=Matcher({"id:x.bam": "x_2"}))
+    assert (modo.metadata["data/x_2"]["data_path"], modo.metadata["data/x_2"]["has_sample"]) == ("x_2.bam", ["sample/S2"])
+    modo.update_element("data/x_2", {"data_path": "y.bam"})
+    modo.add_files(write_reads(tmp_path / "more" / "y.bam", fasta, ["S3"]))
+    assert modo.metadata["data/y"]["data_path"] == "more/y.bam" and not list(modo.find_problems())
+
+
+def test_one_of_two_files_of_a_name_is_meant_by_its_path(tmp_path, fasta):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        write_reads(tmp_path / folder / "x.bam", fasta, [folder])
+    modo, _ = create(tmp_path, [tmp_path / "a/x.bam", tmp_path / "b/x.bam"], fasta, mapping={f"has_reference:{tmp_path / 'a/x.bam'}": ""})
+    assert "has_reference" not in modo.metadata["data/a_x.bam"] and modo.metadata["data/b_x.bam"]["has_reference"] == ["reference/ref"]
+
+
+def test_a_mapping_to_nothing_leaves_a_sample_out_and_one_to_a_reference_that_is_not_there_is_an_error(tmp_path, fasta):
+    calls = write_variants(tmp_path / "c.vcf.gz", ["S1", "NA00000"])
+    modo, told = create(tmp_path, [calls], mapping={"has_sample:NA00000": ""})
+    assert modo.metadata["data/c"]["has_sample"] == ["sample/S1"] and "sample/NA00000" not in modo.metadata
+    assert any("without NA00000, as was said" in line for line in told)
+    with pytest.raises(InvalidInputError, match="has_reference:c.vcf.gz cannot be rev: there is no such reference") as caught:
+        create(tmp_path, [calls], fasta, name="two", mapping={"has_reference:c.vcf.gz": "rev"})
+    assert "reference/ref" in caught.value.hint
+
+
+@pytest.mark.parametrize(("given", "error", "words"), [
+    ("s3://bucket/x.bam", NotFoundError, "s3://bucket/x.bam is no file of this machine"),
+    ("https://example.org/a/x.bam", NotFoundError, "https://example.org/a/x.bam is no file of this machine"),
+    ("folder.cram", InvalidInputError, "is a folder"), ("none.bam", NotFoundError, "no source file none.bam")])
+def test_what_is_no_file_says_what_it_is(tmp_path, fasta, monkeypatch, given, error, words):
+    (tmp_path / "folder.cram").mkdir()
+    monkeypatch.chdir(tmp_path)
+    for files, reference in (([given], ()), ([write_reads(tmp_path / "a.bam", fasta)], given)):
+        if reference and given == "none.bam":
+            continue
+        with pytest.raises(ModosError) as caught:
+            create(tmp_path, files, reference.replace(".bam", ".fa") if reference else ())
+        assert isinstance(caught.value, error) and words.replace("x.bam", "x.fa" if reference else "x.bam") in caught.value.message, caught.value
+    assert not (tmp_path / "ex").exists()
+
+
+def test_what_is_empty_is_told_or_refused(tmp_path, fasta):
+    for name in ("none.fa", "none.bed", "none.bam"):
+        (tmp_path / name).touch()
+    with pytest.raises(InvalidInputError, match="none.fa has no sequences"):
+        create(tmp_path, [write_reads(tmp_path / "a.bam", fasta)], tmp_path / "none.fa")
+    with pytest.raises(ModosError):
+        create(tmp_path, [tmp_path / "none.bam"])
+    _, told = create(tmp_path, [tmp_path / "none.bed"])
+    assert any("an empty file" in line for line in told)
+
+
+def test_a_second_name_of_a_file_is_told(tmp_path, fasta):
+    (tmp_path / "link.bam").symlink_to(write_reads(tmp_path / "a.bam", fasta))
+    _, told = create(tmp_path, [tmp_path / "a.bam", tmp_path / "link.bam"])
+    assert f"{tmp_path / 'link.bam'} is the same file as {tmp_path / 'a.bam'}, and taken once" in told
+
+
+def test_an_object_that_does_not_come_leaves_no_folder(tmp_path, fasta):
+    (tmp_path / "mine").mkdir()
+    text = run("samtools", "view", "-h", write_reads(tmp_path / "a.bam", fasta)).replace("\t101\t", "\t900\t", 1)
+    run("samtools", "view", "-b", "-o", tmp_path / "b.bam", "-", stdin=text)
+    for name in ("deep/er/ex", "mine", "mine/ex"):
+        with pytest.raises(InvalidInputError, match="cannot be indexed"):
+            create(tmp_path, [tmp_path / "b.bam"], name=name)
+        assert [path for path in tmp_path.rglob("*") if path.is_dir()] == [tmp_path / "mine"]
+
+
+@pytest.mark.parametrize("name", ["S\u202e1", "S\u20281", "  S1 ", "é" * 120, "..", ".hidden", "a/b", "x\x7fy"])
+def test_any_name_of_a_sample_gets_an_id(tmp_path, name):
+    modo, _ = create(tmp_path, [write_variants(tmp_path / "c.vcf.gz", ["first", name])])
+    ids = modo.metadata["data/c"]["has_sample"]
+    assert [modo.metadata[id]["name"] for id in ids] == ["first", name] and not list(modo.find_problems())
+    modo.add_files(write_variants(tmp_path / "d.vcf.gz", [name]))
+    assert modo.metadata["data/d"]["has_sample"] == ids[1:]
+
+
+def test_a_2bit_file_is_compared_and_what_it_is_not_for_is_told(tmp_path, shared_data):
+    reference = shared_data / "genomekit-mini" / "hg19.mini.2bit"
+    _, told = create(tmp_path, [write_variants(tmp_path / "c.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"])], reference)
+    assert any("reference/hg19.mini, TwoBit (of which no CRAM is decoded)" in line for line in told)
+    told = []
+    MODO.open(tmp_path / "ex").add_files(write_variants(tmp_path / "d.vcf.gz", [], contigs=["##contig=<ID=chr1,length=50196>"]), matcher=Matcher(tell=told.append))
+    assert any("hg19.mini.2bit is 2bit, and bases in an object are read from FASTA" in line for line in told)

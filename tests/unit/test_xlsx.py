@@ -179,3 +179,15 @@ def test_without_openpyxl_the_hint_names_the_extra(book, monkeypatch):
     with pytest.raises(InvalidInputError) as caught:
         read(path)
     assert "modos-store[xlsx]" in caught.value.hint
+
+
+def test_numbers_that_a_spreadsheet_program_has_rounded_are_told(book):
+    """Of 4000123412341234567 it keeps 15 digits, and the rest becomes zeros."""
+    with pytest.raises(InvalidInputError, match="1 bad cell: row 2, column A: the number .* has more digits than"):
+        read(book([["id"], [4000123412341234567]]))
+    assert read(book([["id"], [123456789012345]])) == [{"@type": "Sample", "id": "123456789012345"}]
+
+
+def test_a_worksheet_without_rows_is_an_error(book):
+    with pytest.raises(InvalidInputError, match="describes no element"):
+        read(book([["id", "name"]]))

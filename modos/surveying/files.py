@@ -1,0 +1,238 @@
+"""One survey: files as elements, with what their headers say."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modos import model, transfer
+from modos.description import Matcher
+from modos.editing import Transaction
+from modos.encryption.structure import is_sealed
+from modos.encryption.view import DecryptedView
+from modos.enrichment import Header, parse_header
+from modos.errors import AlreadyExistsError, InvalidInputError, ModosError, NotFoundError, did_you_mean, listing
+from modos.formats import FORMATS, FileFormat, format_of, index_names, is_encrypted, is_index, name_of, plain_name
+from modos.genomics import GenomicFile
+from modos.incoming import NewFile
+from modos.records import RecordReader, check_header, without_end
+from modos.storage.local import LocalStorage
+from modos.streaming import StorageSource
+from modos.surveying.names import ids_of, places_of, renamed
+from modos.surveying.references import References, is_reference_file
+from modos.surveying.samples import Samples
+
+_KINDS = {"reads": "AlignmentSet", "variants": "VariantSet"}
+_CLASSES = {"mzTab": "MassSpectrometryResults", "FASTQ": "DataEntity", "BED": "DataEntity", "GFF3": "DataEntity"}
+_REFERENCES = ("FASTA", "TwoBit")
+_UNCLEAR = (*_REFERENCES, "TSV", "JSON")
+_ADVICE = {
+    (".bw", ".bigwig", ".wig", ".bedgraph", ".bg"): "numbers along the genome become tracks: `modos track add`",
+    (".yaml", ".yml", ".csv", ".xlsx"): "what describes elements is given with -f",
+    (".vcf", ".sam"): "compress it: `bcftools view -O z`, or `samtools view -b`",
+    (".gtf",): "give it as GFF3",
+}
+_MAX_SHOWN = 20
+_PIECE = 1 << 20
+
+
+def survey(transaction: Transaction, files: Sequence[str | Path], references: Sequence[str | Path] = (), *, part_of: str | None = None,
+           matcher: Matcher | None = None, endpoint: str | None = None) -> None:
+    """Add files to an object, each as an element with what its header says.
+
+    Parameters
+    ----------
+    references
+        FASTA files, ids of references of the object, or names of assemblies
+        in the reference store.
+    part_of
+        Id of the element that links to the data.
+    matcher
+        Whom to ask and tell. Its mapping settles `@type:FILE`, `id:FILE`,
+        `has_reference:FILE` and `has_sample:NAME`.
+    endpoint
+        Whose reference store may be asked.
+
+    Raises
+    ------
+    ModosError
+        The one thing that is wrong or not clear; InvalidInputError with all
+        of them, where there are several.
+    """
+    one = _Survey(transaction, matcher or Matcher(), part_of, endpoint)
+    given = one.sort_out_references(references)
+    paths = one.sort_out([Path(file) for file in files], [Path(reference) for reference in given])
+    for reference in given:
+        one.attempt(reference, lambda reference=reference: one.references.add(reference))
+    for path in sorted(paths, key=lambda path: not is_reference_file(path)):
+        one.attempt(path, lambda path=path: one.add_file(path))
+    one.raise_any()
+    for line in one.told:
+        one.matcher.tell(line)
+
+
+@dataclass
+class _Survey:
+    transaction: Transaction
+    matcher: Matcher
+    part_of: str | None
+    endpoint: str | None
+    errors: list[tuple[str, ModosError]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    ids: dict[Path, str] = field(default_factory=dict)
+    reference_ids: dict[Path, str] = field(default_factory=dict)
+    places: dict[Path, str] = field(default_factory=dict)  # data_path
+    samples: Samples = field(init=False)
+    references: References = field(init=False)
+    _of_name: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        self.samples = Samples(self.transaction, self.matcher)
+        self.references = References(self.transaction, self.matcher, self.endpoint, self.told, self._bring_reference)
+
+    def attempt(self, name: Any, action: Callable[[], None]) -> None:
+        """Do something about a file, and note what is wrong with it."""
+        try:
+            action()
+        except ModosError as error:
+            self.errors.append((str(name), error))
+
+    def raise_any(self) -> None:
+        """Raise what was noted."""
+        if len(self.errors) == 1:
+            raise self.errors[0][1]
+        if self.errors:
+            lines = [error.message if name in error.message else f"{name}: {error.message}" for name, error in self.errors[:_MAX_SHOWN]]
+            more = len(self.errors) - len(lines)
+            hints = dict.fromkeys(error.hint for _, error in self.errors[:_MAX_SHOWN] if error.hint)
+            raise InvalidInputError(f"{len(self.errors)} problems: " + "; ".join(lines) + (f"; and {more} more" if more else ""),
+                                    "; ".join(hints) or None)
+
+    def sort_out_references(self, references: Sequence[str | Path]) -> list[str | Path]:
+        """Each once."""
+        chosen = {Path(reference).resolve() if Path(reference).is_file() else str(reference): reference for reference in reversed(references)}
+        if len(chosen) < len(references):
+            self.told.append(f"{listing(map(str, chosen.values()))}: given more than once with -r, and taken once")
+        return list(reversed(chosen.values()))
+
+    def sort_out(self, paths: Sequence[Path], references: Sequence[Path]) -> list[Path]:
+        """The files that become elements, each once: without indexes, which come along with theirs."""
+        owners = {index for path in (*paths, *references) for index in index_names(path)}
+        owners |= {index for path in (*paths, *references) if is_encrypted(path) for index in index_names(plain_name(path))}
+        chosen: dict[Path, Path] = {}
+        brought = {reference.resolve(): reference for reference in references if reference.is_file()}
+        for path in paths:
+            real = path.resolve()
+            before = chosen.get(real) or brought.get(real)
+            if str(path) in owners:
+                self.attempt(path, lambda path=path: _check_index_present(path))
+            elif is_index(path):
+                self.errors.append((str(path), InvalidInputError(f"{path} is an index, and its file is not given",
+                                                                 "give the file: the index beside it comes along")))
+            elif before is not None:
+                self.told.append(f"{path} is {'given twice' if str(path) == str(before) else f'the same file as {before}'}, and taken once")
+            else:
+                chosen[real] = path
+        self._name([*chosen.values()], [*brought.values()])
+        return list(chosen.values())
+
+    def _name(self, files: list[Path], references: list[Path]) -> None:
+        view = self.transaction.view
+        self.ids = ids_of(files)
+        self.reference_ids = ids_of([*references, *filter(is_reference_file, files)])
+        self._of_name = Counter(path.name for path in [*references, *files])
+        self.places = places_of([*references, *files], {plain_name(name_of(path)) for path in view.data_paths()})
+
+    def _key(self, slot: str, path: Path) -> str:
+        """What the mapping has for a file: by the whole of its path, or by its name, which several may have."""
+        whole = f"{slot}:{path}"
+        return whole if whole in self.matcher.mapping or self._of_name[path.name] > 1 else f"{slot}:{path.name}"
+
+    def _bring(self, path: Path, group: str, id: str, attributes: dict[str, Any], part_of: str | None = None) -> str:
+        """Add a file as an element, called as was said or as the file is."""
+        key = self._key("id", path)
+        said = self.matcher.use(key)
+        place = renamed(path, said) if said else self.places[path]
+        try:
+            return self.transaction.add_element({"id": said or id, "data_path": place} | attributes, path, part_of)
+        except AlreadyExistsError as error:
+            raise AlreadyExistsError(error.message, f"say what it is called in the object: --map '{key}=NAME'; or `modos update` brings "
+                                     f"{group}/{said or id} up to date") from None
+
+    def _bring_reference(self, path: Path, attributes: dict[str, Any]) -> str:
+        return self._bring(path, "reference", self.reference_ids[path], attributes)
+
+    def add_file(self, path: Path) -> None:
+        """Add a file as an element."""
+        transfer.check_present(path)
+        format, class_name = self._class_of(path)
+        if class_name == "ReferenceGenome":
+            self.references.add_file(path)
+            return
+        attributes: dict[str, Any] = {"@type": class_name}
+        told = [format.name] + (["its samples come with `modos enrich`"] if format.name == "mzTab" else [])
+        told += [] if path.stat().st_size else ["an empty file"]
+        reference_key = self._key("has_reference", path)
+        if format.streamable:
+            header = self._header_of(path, format, told)
+            if header is not None:
+                attributes["has_sample"] = self.samples.of_header(header, told)
+                attributes["has_reference"] = self.references.of_header(path, reference_key, header, told)
+        elif "has_reference" in model.describe(class_name)["slots"]:
+            attributes["has_reference"] = self.references.by_names(path, reference_key, format, told)
+        added = self._bring(path, "data", self.ids[path], {slot: value for slot, value in attributes.items() if value}, self.part_of)
+        self.told.append(f"{path}: {class_name} {added}, {', '.join(told + self._indexes_of(added))}")
+
+    def _indexes_of(self, id: str) -> list[str]:
+        """What comes along with a file, in words."""
+        indexes = next(file.indexes for file in reversed(self.transaction.staged) if isinstance(file, NewFile) and file.change.element_id == id)
+        return [f"index {index.name}" if index else "index to be built" for index, _ in indexes]
+
+    def _class_of(self, path: Path) -> tuple[FileFormat, str]:
+        name = plain_name(path.name)
+        format = format_of(name)
+        if format is None:
+            advice = next((advice for endings, advice in _ADVICE.items() if name.lower().removesuffix(".gz").endswith(endings)), None)
+            raise InvalidInputError(f"{path} is in no format that modos knows", advice or "leave it out, or give it the ending of its "
+                                    f"format: {listing((s for f in FORMATS.values() for s in f.suffixes), 40)}")
+        if format.name not in _UNCLEAR:
+            return format, _KINDS[format.kind] if format.kind else _CLASSES[format.name]
+        choices = [*(["ReferenceGenome"] if format.name in _REFERENCES else []), "DataEntity"]
+        key = self._key("@type", path)
+        answer = self._settled(key, choices) or (self.matcher.ask and self.matcher.ask(f"{path}: what is it?", choices, choices))
+        if not answer:
+            where = "a reference is given with -r" if format.name in _REFERENCES else "what describes elements is given with -f"
+            raise InvalidInputError(f"{path}: what it is, is not clear from a {format.name} file", f"{where}; --map {key}=DataEntity makes it a data file")
+        return format, answer
+
+    def _settled(self, key: str, allowed: Sequence[str]) -> str | None:
+        """What the mapping says of something, which has to be one of some names."""
+        answer = self.matcher.use(key)
+        if answer and answer not in allowed:
+            near = did_you_mean(answer, allowed)
+            raise InvalidInputError(f"{key} cannot be {answer}", f"did you mean {near}?" if near else f"it is one of {listing(allowed)}")
+        return answer
+
+    def _header_of(self, path: Path, format: FileFormat, told: list[str]) -> Header | None:
+        sealed = is_encrypted(path)
+        if sealed and self.transaction.secret is None:
+            told.append("encrypted: its header was not read (--secret-key)")
+            return None
+        if sealed:
+            real = path.resolve()
+            view = DecryptedView(LocalStorage(real.parent), self.transaction.secret)
+            return parse_header(GenomicFile(StorageSource(view, plain_name(real.name))).header, str(path))
+        if is_sealed(path):
+            raise InvalidInputError(f"{path} is encrypted, and its name does not say so", "let its name end with .c4gh")
+        with open(path, "rb") as file:
+            pieces = check_header(iter(lambda: file.read(_PIECE), b""), format, str(path))
+            with RecordReader(pieces, without_end(format), name=str(path)) as reader:
+                return parse_header(reader.header.copy(), str(path))
+
+
+def _check_index_present(path: Path) -> None:
+    if not path.is_file():
+        raise NotFoundError(f"no index {path}", "check the path")

@@ -1,0 +1,57 @@
+"""What elements and their files are called in an object: as the files of this machine, as long as no two are called the same."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+
+from modos.enrichment import plain_id
+from modos.formats import plain_name, stem_of
+
+
+def ids_of(paths: Iterable[Path]) -> dict[Path, str]:
+    """Ids for files: without the ending, or with it, or with as many folders as it takes, where others would have the same."""
+    plain = {path: plain_name(path.name) for path in paths}
+    ids = {path: plain_id(stem_of(name)) or "file" for path, name in plain.items()}
+    ids = {path: plain_id(plain[path]) if count > 1 else id for path, (id, count) in _counted(ids).items()}
+    return _with_folders(ids, lambda path, folders: plain_id("_".join([*folders, plain[path]])))
+
+
+def places_of(paths: Iterable[Path], taken: Collection[str] = ()) -> dict[Path, str]:
+    """Names in the object for files: their own, with as many folders as it takes, where others would have the same.
+
+    Parameters
+    ----------
+    taken
+        The names that files of the object have.
+    """
+    return _with_folders({path: path.name for path in paths}, lambda path, folders: "/".join([*folders, path.name]), taken)
+
+
+def renamed(path: Path, stem: str) -> str:
+    """The name of a file with another stem: `old.vcf.gz` and `new` -> `new.vcf.gz`."""
+    return stem + path.name[len(stem_of(plain_name(path.name))):]
+
+
+def name_files(paths: Sequence[Path]) -> dict[Path, tuple[str, str]]:
+    """Ids and names in the object for files; see `ids_of` and `places_of`."""
+    ids, places = ids_of(paths), places_of(paths)
+    return {path: (ids[path], places[path]) for path in paths}
+
+
+def _with_folders(names: dict[Path, str], name: Callable[[Path, tuple[str, ...]], str], taken: Collection[str] = ()) -> dict[Path, str]:
+    """The names of files; those that are not unique with the last folders of their paths."""
+    folders = {path: path.resolve().parent.parts[1:] for path in names}
+    for depth in range(1, max(map(len, folders.values()), default=0) + 1):
+        counts = Counter(plain_name(one) for one in names.values())
+        again = [path for path, one in names.items() if counts[plain_name(one)] > 1 or plain_name(one) in taken]
+        if not again:
+            break
+        names = names | {path: name(path, folders[path][-depth:]) for path in again}
+    return names
+
+
+def _counted(ids: dict[Path, str]) -> dict[Path, tuple[str, int]]:
+    counts = Counter(ids.values())
+    return {path: (id, counts[id]) for path, id in ids.items()}
