@@ -38,6 +38,7 @@ LAYERS = [
     {"api", "remote", "server"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
 DOORS = {

@@ -309,3 +309,8 @@ def wait_until_it_reads(pid):
     deadline = time.monotonic() + 30
     while "pipe" not in Path(f"/proc/{pid}/wchan").read_text() and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def test_modos_runs_as_a_module_of_python():
+    result = subprocess.run([sys.executable, "-m", "modos", "--version"], capture_output=True, text=True)
+    assert result.returncode == 0 and result.stdout.startswith("modos ")
