@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, TypeVar
 
-from modos.errors import InvalidInputError
+from modos import model
+from modos.errors import AlreadyExistsError, InvalidInputError
 from modos.storage.s3_arguments import is_s3_argument
 
 Call = TypeVar("Call", bound=Callable[..., Any])
@@ -53,3 +54,24 @@ def check_places(endpoint: Any, services: Any, s3_kwargs: Any) -> None:
     if s3_kwargs is not None and (not isinstance(s3_kwargs, Mapping) or any(name in _SERVICES for name in s3_kwargs)):
         raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
                                 "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
+
+
+def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:
+    """Refuse metadata for a new object where there is one already that has others.
+
+    Raises
+    ------
+    AlreadyExistsError
+        It has another value of a slot, or none.
+    """
+    meant = model.normalise(model.to_attributes({"@type": "MODO", **given}))
+    for slot in given:
+        if _comparable(meant.get(slot)) != _comparable(own.get(slot)):
+            has = repr(own[slot])[:200] if slot in own else "not set"
+            raise AlreadyExistsError(f"{place} exists already, and its {slot} is {has}, and not {repr(meant.get(slot))[:200]}",
+                                     "MODO(path) opens it as it is, and update_element changes it")
+
+
+def _comparable(value: Any) -> Any:
+    """A day is its midnight, as which sdsc-ordes modos writes it."""
+    return sorted(value) if isinstance(value, list) else value.removesuffix("T00:00:00") if isinstance(value, str) else value

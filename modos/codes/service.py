@@ -1,6 +1,7 @@
 """Codes of a server that speaks the API of fuzon, as ours does.
 
 API: github.com/sdsc-ordes/fuzon, fuzon-http: `GET /codes/top` and `GET /collections`.
+Its versions take how many codes are wanted as `num` or as `top`, and each leaves the other name alone.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Service:
         """
         words = check_question(slot, words, num)
         try:
-            answer = self._get("codes/top", {"collection": slot, "query": words, "num": str(num)})
+            answer = self._get("codes/top", {"collection": slot, "query": words, "num": str(num), "top": str(num)})
         except ProtocolError:
             if slot not in (known := self.slots):
                 raise NotFoundError(f"{self.url} has no codes for {slot}", f"it has {listing(known)}" if known else None) from None

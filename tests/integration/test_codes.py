@@ -61,6 +61,8 @@ def test_the_answer_is_that_of_fuzon(served):
     assert (first["label"], first["uri"]) == ("leukocyte", "<http://purl.obolibrary.org/obo/CL_0000738>") and 0 < first["score"] <= 1
     assert get(f"{served}/collections").json() == {"collections": ["cell_type", "source_material", "taxon_id", "data_format", "omics_type", "sex"]}
     assert get(f"{served}/codes/top", collection="cell_type", query="nowhere near").json() == {"codes": []}
+    every, one = (get(f"{served}/codes/top", collection="cell_type", query="cell", **how).json()["codes"] for how in ({}, {"top": 1}))
+    assert one == every[:1] != every  # a version of fuzon calls it so
     assert len(get(f"{served}//codes/top/", collection="cell_type", query="cell").json()["codes"]) > 2
 
 
@@ -76,7 +78,8 @@ def test_discovery_names_it(served, tmp_path):
     ({"query": "x"}, 400, "collection"), ({"collection": "cell_type"}, 400, "query"), ({"collection": "cell_type", "query": ""}, 400, "query"),
     ({"collection": "cell_type", "query": "x" * 201}, 400, "query"), ({"collection": "cell_type", "query": "x", "num": 0}, 400, "num"),
     ({"collection": "cell_type", "query": "x", "num": 101}, 400, "num"), ({"collection": "cell_type", "query": "x", "num": "many"}, 400, "num"),
-    ({"collection": "cell_type", "query": "x", "top": 3}, 400, "no parameter top"), ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
+    ({"collection": "cell_type", "query": "x", "number": 3}, 400, "no parameter number"),
+    ({"collection": "cell_type", "query": "x", "top": 3, "num": 4}, 400, "differ"), ({"collection": "cell_type", "query": "x", "top": 0}, 400, "top"), ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
     ({"collection": "celltype", "query": "x"}, 404, "celltype"), ({"collection": "sample_processing", "query": "x"}, 404, "sample_processing"),
     ({"collection": "x" * 5000, "query": "x"}, 400, "collection"), ({"collection": "cell_type", "query": "  "}, 400, "words"),
 ])
@@ -186,7 +189,7 @@ def test_fuzon_is_asked_in_its_own_words(fuzon, monkeypatch):
     found = codes.search("cell_type", "t cell & more", 2, services={"fuzon": f"{fuzon.url}/fuzon/"}, endpoint="http://127.0.0.1:9")
     assert [(code.value, code.label, code.score) for code in found] == [
         ("CL:0000084", "T cell", None), ("http://purl.obolibrary.org/obo/GO_1", 'say "T"', 0.5)]
-    assert fuzon.asked == [("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2"}, None)]
+    assert fuzon.asked == [("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2", "top": "2"}, None)]
 
 
 def test_a_slot_that_it_does_not_have(fuzon):

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from modos.api import MODO
-from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, RegionError
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -61,7 +61,7 @@ def test_region():
 
     outer, inner = Region(chrom="chr1", start=10, end=100), Region("chr1", 40, 50)
     assert outer.contains(inner) and not inner.contains(outer) and outer.contains(outer)
-    assert outer.overlaps(inner) and inner.overlaps(outer) and outer.overlaps(99, 200)
+    assert outer.overlaps(inner) and inner.overlaps(other=outer) and outer.overlaps(99, 200)
     assert not outer.overlaps(Region("chr1", 100, 110)) and not outer.contains(Region("chr2", 40, 50))
     whole = Region("chr1", 0, math.inf)
     assert whole.end is None and whole.contains(outer) and not outer.contains(whole)
@@ -78,6 +78,7 @@ def test_region_as_an_htsget_query(contig):
 
     for region in (Region(contig, 5, 9), Region(contig, 5)):
         assert Region.from_htsget_query("http://x/reads/ex/demo1?format=CRAM&" + region.to_htsget_query()) == region
+    assert Region.from_htsget_query("http://x/reads/ex/demo1?referenceName=chr1&start=5&end=inf") == Region("chr1", 5)
     with pytest.raises(RegionError):
         Region.from_htsget_query("http://x/reads/ex/demo1")
 
@@ -131,6 +132,20 @@ def test_is_remote_and_endpoint(ex):
     assert not modo.is_remote and modo.endpoint.htsget == "http://localhost:1/htsget"
 
 
+def test_metadata_of_an_object_that_exists_are_not_ignored(tmp_path):
+    """There, other metadata than those of the object were; a program that runs twice with the same ones goes on."""
+    given = {"id": "a", "name": "A", "creation_date": "2024-05-01", "has_assay": ["x", "assay/y"], "source_uri": "https://example.org/a"}
+    made = MODO(tmp_path / "a", **given).metadata
+    assert MODO(tmp_path / "a", **given).metadata == MODO(tmp_path / "a", name=None, has_assay=[]).metadata == made
+    assert MODO(tmp_path / "a", creation_date="2024-05-01T00:00:00", has_assay=["assay/y", "assay/x"]).metadata == made
+    for other, words in (({"id": "b"}, "its id is 'a', and not 'b'"), ({"name": "B"}, "its name is 'A', and not 'B'"),
+                         ({"description": "more"}, "its description is not set, and not 'more'"), ({"has_assay": ["assay/z"]}, "its has_assay is"),
+                         ({"creation_date": "2024-05-02"}, "its creation_date is"), ({"id": "a", "source_uri": "https://x"}, "its source_uri is")):
+        with pytest.raises(AlreadyExistsError, match=words):
+            MODO(tmp_path / "a", **other)
+    assert MODO.open(tmp_path / "a").metadata == made
+
+
 def test_has_assay(tmp_path):
     assert "has_assay" not in MODO(tmp_path / "a", id="a", has_assay=[]).metadata["a"]
     assert MODO(tmp_path / "b", has_assay=["assay/x"]).metadata["b"]["has_assay"] == ["assay/x"]
@@ -182,6 +197,23 @@ def test_a_query_is_serialized(ex, query):
     assert isinstance(rows, list) and rows
     told = json.loads(rows.serialize(format="json"))
     assert told.get("boolean") is True or [row["s"] for row in rows] == [b["s"]["value"] for b in told["results"]["bindings"]]
+
+
+def test_rows_of_a_query_are_gone_through_as_rdflib_has_them(ex):
+    """Names in the place of values, and an ASK that is true whatever is so, would be wrong in silence."""
+    import rdflib
+
+    modo, query = MODO.open(ex), "SELECT ?s ?type WHERE { ?s a ?type } ORDER BY ?s ?type"
+    theirs = [tuple(map(str, row)) for row in modo.knowledge_graph().query(query)]
+    rows = modo.query(query)
+    assert [tuple(row) for row in rows] == [(s, type) for s, type in rows] == [(row.s, row.type) for row in rows] == theirs
+    assert [(row[0], row[-1]) for row in rows] == [(row["s"], row["type"]) for row in rows] == theirs and rows[0][:1] == theirs[0][:1]
+    assert [dict(row) for row in rows] == json.loads(json.dumps(rows)) == pickle.loads(pickle.dumps([{**row} for row in rows]))
+    assert rows.vars == [rdflib.Variable("s"), rdflib.Variable("type")] and len(rows.bindings) == len(rows)
+    with pytest.raises(AttributeError, match="no variable nothing"):
+        rows[0].nothing
+    assert modo.query("ASK { ?s a modos:Sample }") and not modo.query("ASK { ?s a modos:Nothing }")
+    assert not modo.query("SELECT ?s WHERE { ?s a modos:Nothing }") and modo.query("CONSTRUCT { ?s a ?o } WHERE { ?s a ?o }").graph
 
 
 def test_download_to_target_path(ex, tmp_path):
@@ -319,6 +351,29 @@ def test_stream_from_s3_and_copy_to_a_target(stack, tmp_path):
     planned = done("remote", "upload", tmp_path / "copy", "--target", "s3://modos-demo/target", "--dry-run", MODOS_ENDPOINT=stack.endpoint,
                    AWS_ACCESS_KEY_ID=of_obstore()["access_key_id"], AWS_SECRET_ACCESS_KEY=of_obstore()["secret_access_key"])
     assert b"+ demo1.cram" in planned
+
+
+@pytest.mark.parametrize("line", [
+    ("add", "{ex}", "sample", "-f", "{a}", "-f", "{b}"), ("add", "{ex}", "sample", "--from-file", "{a}", "--file", "{b}"),
+    ("add", "{ex}", "sample", "-e", '{{"id": "a"}}', "-e", '{{"id": "b"}}'), ("publish", "--output-format", "nt", "--format", "turtle", "{ex}"),
+    ("codes", "search", "-t", "3", "--top", "5", "sex", "male"), ("codes", "search", "sex", "male", "--query", "female"),
+    ("remote", "download", "{ex}", "{a}.1", "-t", "{a}.2"), ("remote", "download", "{ex}", "--target", "{a}.1", "-t", "{a}.2"),
+    ("track", "query", "{ex}", "-R", "{a}", "-R", "{b}"), ("show", "{ex}", "--progress", "--no-progress"),
+])
+def test_what_is_given_twice_is_not_ignored(ex, tmp_path, line):
+    files = {"a": tmp_path / "a.json", "b": tmp_path / "b.json", "ex": ex}
+    for name in "ab":
+        files[name].write_text(json.dumps({"id": name}))
+    before = MODO.open(ex).metadata
+    result = modos(*(word.format(**files) for word in line))
+    assert result.returncode == 2 and (b"twice" in result.stderr or b"both" in result.stderr) and not result.stdout, result.stderr
+    assert MODO.open(ex).metadata == before and not list(tmp_path.glob("a.json.*"))
+
+
+def test_the_same_given_twice_is_that(ex):
+    assert done("show", ex, "--json", "--json", "sample1") == done("show", ex, "sample1", "--json")
+    assert b"would remove" in modos("remove", ex, "demo1", "--force", "--yes", "-f", "--dry-run").stderr
+    assert done("publish", "--format", "nt", "--output-format", "nt", ex)
 
 
 @pytest.mark.parametrize("flag", ["-pw", "--passphrase"])
