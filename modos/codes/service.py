@@ -79,5 +79,10 @@ def _code(url: str, entry: Any) -> Code:
         raise ProtocolError(f"{url} answers nonsense: {uri[:100]!r} is no address of a term")
     literal = _LITERAL.fullmatch(label)
     label = re.sub(r"\\(.)", r"\1", literal[1]) if literal else label
-    score = float(score) if isinstance(score, (int, float)) and not isinstance(score, bool) else None
-    return Code(value_of(uri), label[:MAX_NAME], uri, score, synonym[:MAX_NAME] if isinstance(synonym, str) else None)
+    score = float(score) if isinstance(score, (int, float)) and not isinstance(score, bool) and abs(score) <= 1 else None
+    return Code(value_of(uri), _one_line(label), uri, score, _one_line(synonym) if isinstance(synonym, str) else None)
+
+
+def _one_line(name: str) -> str:
+    """A name without what would end its cell of a table, or its line."""
+    return " ".join(name.split())[:MAX_NAME]
