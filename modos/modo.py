@@ -377,7 +377,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         nodes = {path: self._document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
         document = elements.Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
-        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
+        wanted = (element or "").strip("/")
+        place = escape_line(self._node_of(wanted)).replace("\\", "%") if wanted else None
         try:
             group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
             return group.tree() if place is None else group[place].tree()

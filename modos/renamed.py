@@ -7,11 +7,12 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from modos import model
-from modos.errors import AlreadyExistsError, InvalidInputError
+from modos.errors import AlreadyExistsError, InvalidInputError, did_you_mean, listing
 from modos.storage.s3_arguments import is_s3_argument
 
 Call = TypeVar("Call", bound=Callable[..., Any])
 _SERVICES = ("s3", "htsget", "refget", "fuzon", "kms")
+_TOLD = (*_SERVICES, "status", "auth", "root", "endpoint", "credentials", "references")  # what a server says of itself may be given as it is
 
 
 def also_called(**names: str) -> Callable[[Call], Call]:
@@ -48,12 +49,20 @@ def check_places(endpoint: Any, services: Any, s3_kwargs: Any) -> None:
     if endpoint and not str(endpoint).lower().startswith(("http://", "https://")):
         raise InvalidInputError(f"{str(endpoint)[:60]!r} is not the URL of a modos server",
                                 "what an object is called goes by name: MODO(path, id=..., name=...)")
-    if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
-        raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
-                                "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
+    check_services(services)
     if s3_kwargs is not None and (not isinstance(s3_kwargs, Mapping) or any(name in _SERVICES for name in s3_kwargs)):
         raise InvalidInputError("s3_kwargs are arguments of S3 by their names: {'key': ..., 'secret': ...}",
                                 "URLs of services go by name: services={...}; the metadata of an object, too: name=..., description=...")
+
+
+def check_services(services: Any) -> None:
+    """Refuse what is no mapping of URLs by the names of services; InvalidInputError also for a name that no service has."""
+    if services is not None and (not isinstance(services, Mapping) or any(map(is_s3_argument, services))):
+        raise InvalidInputError("services are URLs by the names of services: {'s3': URL, 'htsget': URL}",
+                                "arguments of S3 go by name: s3_kwargs={...}; the URL of S3 is services={'s3': URL}")
+    if unknown := [str(name)[:60] for name in services or () if name not in _TOLD]:
+        near = did_you_mean(unknown[0], _SERVICES)
+        raise InvalidInputError(f"there is no service {unknown[0]}", f"did you mean {near}?" if near else f"there are {listing(_SERVICES)}")
 
 
 def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> None:

@@ -169,8 +169,19 @@ def test_positions_of_from_file_and_upload_are_refused(tmp_path, ex, description
         MODO.open(ex).upload("s3://bucket/ex", "http://localhost:1", {"access_key_id": "a", "secret_access_key": "b"})
 
 
+def test_services_by_a_name_that_none_has_are_refused(ex):
+    from modos import codes
+
+    for call in (lambda: MODO(ex, services={"htsgett": "http://localhost:1"}), lambda: codes.open(services={"fuson": "http://localhost:1"})):
+        with pytest.raises(InvalidInputError, match="there is no service"):
+            call()
+    told = {"status": "success", "auth": None, "s3": None, "htsget": "http://localhost:1/htsget", "fuzon": None, "kms": None, "refget": None}
+    assert MODO(ex, services=told).endpoint.htsget == "http://localhost:1/htsget"
+
+
 def test_list_arrays_of_an_element_and_a_group(ex):
     modo = MODO.open(ex)
+    assert str(modo.list_arrays("data/")) == str(modo.list_arrays("data")) and str(modo.list_arrays("/")) == str(modo.list_arrays())
     assert "demo1" in str(modo.list_arrays("data")) and "sample1" not in str(modo.list_arrays("data"))
     assert str(modo.list_arrays("data/demo1")).strip() == str(modo.list_arrays("demo1")).strip() == "/data/demo1"
     with pytest.raises(NotFoundError):
@@ -246,6 +257,9 @@ def test_upload_to_an_s3_endpoint_with_arguments_of_obstore(stack, ex):
         assert there.exists(f"{BUCKET}/prefix/upload_ex/demo1.cram")
     with pytest.raises(InvalidInputError):
         connect_s3(of_obstore())
+    for other in (connect_s3(stack.s3, of_obstore()), f"s3://{BUCKET}"):  # s3fs would find nothing in it, in silence
+        with pytest.raises(InvalidInputError, match="takes a storage"):
+            list_remote_modos(other)
 
 
 @pytest.mark.parametrize(("given", "meant"), [
