@@ -89,8 +89,9 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         source_uri: str | None = None,
         has_assay: Sequence[str] | None = None,
     ):
-        given = {"id": id, "name": name, "description": description, "creation_date": creation_date,
+        slots = {"id": id, "name": name, "description": description, "creation_date": creation_date,
                  "last_update_date": last_update_date, "source_uri": source_uri, "has_assay": has_assay or None}
+        given = {slot: value for slot, value in slots.items() if value is not None}
         self._bind(path, endpoint, services, s3_kwargs)
         try:
             self._newest.look()
@@ -101,8 +102,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                                     "choose an empty or new path to create one") from None
             self._document = self._create(self._own_attributes(**given))
         else:
-            check_same(self.storage.url, {slot: value for slot, value in given.items() if value is not None},
-                       self.metadata[self._document.object_id])
+            if given:
+                check_same(self.storage.url, given, self._document.attributes)
 
     @classmethod
     def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,

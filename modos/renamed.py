@@ -73,7 +73,7 @@ def check_same(place: str, given: Mapping[str, Any], own: Mapping[str, Any]) -> 
     AlreadyExistsError
         It has another value of a slot, or none.
     """
-    meant = model.normalise(model.to_attributes({"@type": "MODO", **given}))
+    meant, own = (model.normalise(model.to_attributes({"@type": "MODO", **some})) for some in (given, own))
     for slot in given:
         if _comparable(meant.get(slot)) != _comparable(own.get(slot)):
             has = repr(own[slot])[:200] if slot in own else "not set"

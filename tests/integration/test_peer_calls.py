@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from modos.api import MODO
 from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, RegionError
+from tests.peer_layout import write_object
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -144,6 +145,13 @@ def test_metadata_of_an_object_that_exists_are_not_ignored(tmp_path):
         with pytest.raises(AlreadyExistsError, match=words):
             MODO(tmp_path / "a", **other)
     assert MODO.open(tmp_path / "a").metadata == made
+
+
+def test_an_object_of_theirs_has_the_metadata_that_it_was_made_with(tmp_path):
+    write_object(tmp_path / "a", {"assay/x": {"@type": "Assay", "omics_type": ["GENOMICS"]}})
+    assert MODO(tmp_path / "a", id="a", has_assay=["x"], creation_date="2024-01-01")
+    with pytest.raises(AlreadyExistsError, match="its has_assay is"):
+        MODO(tmp_path / "a", has_assay=["y"])
 
 
 def test_has_assay(tmp_path):
