@@ -32,7 +32,7 @@ from modos.genomes import Genomes
 from modos.hidden import escape_line
 from modos.reading import GenomicFiles
 from modos.referencing import index_references
-from modos.renamed import check_places
+from modos.renamed import check_places, check_same
 from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -63,12 +63,15 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         Further arguments of s3fs.S3FileSystem, such as `key`, `secret`, `anon`.
     id, name, description, creation_date, last_update_date, source_uri
         Metadata of an object that is created; the id is the path's last part
-        and the dates are now where they are not given.
+        and the dates are now where they are not given. Those of an object
+        that exists have to be the same.
 
     Raises
     ------
     NotFoundError
         The path is taken by something that is no MODO.
+    AlreadyExistsError
+        There is an object already, and its metadata are other ones.
     """
 
     def __init__(
@@ -86,6 +89,9 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         source_uri: str | None = None,
         has_assay: Sequence[str] | None = None,
     ):
+        slots = {"id": id, "name": name, "description": description, "creation_date": creation_date,
+                 "last_update_date": last_update_date, "source_uri": source_uri, "has_assay": has_assay or None}
+        given = {slot: value for slot, value in slots.items() if value is not None}
         self._bind(path, endpoint, services, s3_kwargs)
         try:
             self._newest.look()
@@ -94,10 +100,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
             if next(self.storage.iter_files(), None) is not None:
                 raise NotFoundError(f"{self.storage.url} is not empty and not a MODO",
                                     "choose an empty or new path to create one") from None
-            self._document = self._create(self._own_attributes(
-                id=id, name=name, description=description, creation_date=creation_date,
-                last_update_date=last_update_date, source_uri=source_uri, has_assay=has_assay or None,
-            ))
+            self._document = self._create(self._own_attributes(**given))
+        else:
+            if given:
+                check_same(self.storage.url, given, self._document.attributes)
 
     @classmethod
     def open(cls, path: str | Path, endpoint: str | None = None, services: Mapping[str, str] | None = None,
@@ -372,7 +378,8 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         nodes = {path: self._document.nodes[path] | {"attributes": {}} for path in self.list_nodes()}
         document = elements.Document({}, {escape_line(path).replace("\\", "%"): node for path, node in nodes.items()})  # Zarr takes \ for /
         root = zarr.storage.MemoryStore({"zarr.json": Buffer.from_bytes(document.to_bytes())})
-        place = None if element is None else escape_line(self._node_of(element)).replace("\\", "%")
+        wanted = (element or "").strip("/")
+        place = escape_line(self._node_of(wanted)).replace("\\", "%") if wanted else None
         try:
             group = zarr.open_group(root, mode="r", zarr_format=3, use_consolidated=True)
             return group.tree() if place is None else group[place].tree()

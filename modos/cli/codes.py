@@ -41,6 +41,8 @@ def search(
     from modos.cli.suggesting import browse
     from modos.errors import InvalidInputError
 
+    if words and query:
+        raise InvalidInputError("WORDS and --query are the same, and both are given", "give one of them")
     text = " ".join(words or ([query] if query else []))
     if not text and not is_terminal():
         raise InvalidInputError("there are no words to look for", f"modos codes search {slot} WORDS")

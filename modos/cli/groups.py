@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -10,6 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from modos.cli.output import options, show_log
+from modos.errors import InvalidInputError
 
 GLOBAL = ("endpoint", "anon", "quiet", "debug", "progress")
 _AGAIN = "global_"
@@ -23,6 +25,7 @@ class Group(TyperGroup):
         command = super().get_command(ctx, cmd_name)
         if command is not None:
             _take_globals(command, ctx.find_root().command)
+            _take_once(command)
         return command
 
 
@@ -34,6 +37,33 @@ def _take_globals(command: Any, root: Any) -> None:
             again.name, again.default, again.envvar = _AGAIN + param.name, None, None
             again.expose_value, again.hidden, again.callback = False, True, _set
             command.params.append(again)
+
+
+def _take_once(command: Any) -> None:
+    """Have options refused that are given twice with two values: one of them would be ignored."""
+    make_parser = command.make_parser
+
+    def make(ctx: Any) -> Any:
+        parser = make_parser(ctx)
+        for option in {id(one): one for one in (*parser._short_opt.values(), *parser._long_opt.values())}.values():
+            if getattr(option, "action", "") in ("store", "store_const") and not ctx.resilient_parsing:
+                option.process = _once(option, option.process)
+        return parser
+
+    command.make_parser = make
+
+
+def _once(option: Any, process: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    def take(value: Any, state: Any) -> None:
+        before = state.opts.get(option.dest, value if option.takes_value else option.const)
+        process(value, state)
+        if state.opts[option.dest] != before and option.takes_value:
+            name = option.dest if option.dest.startswith("-") else option.obj.opts[0]
+            raise InvalidInputError(f"{name} is given twice: {str(before)[:60]}, and {str(value)[:60]}", "give it once")
+        if state.opts[option.dest] != before:
+            raise InvalidInputError(f"{option.obj.opts[0]} and {option.obj.secondary_opts[0]} are both given", "give one of them")
+
+    return take
 
 
 def _set(ctx: Any, param: Any, value: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ def has_codes(slot: str) -> bool:
     """Whether there are ontologies for a slot, and codes of them at hand."""
     from modos.codes.slots import ONTOLOGIES
 
-    return slot in ONTOLOGIES and slot in _at_hand()[1]
+    return slot in ONTOLOGIES and slot in _at_hand().slots
 
 
 def suggest(slot: str, value: Any) -> Any:
@@ -43,15 +44,17 @@ def browse(slot: str, find: Find) -> Code:
 
 def _suggest_one(slot: str, text: str) -> str:
     from modos.codes.terms import is_code
-    from modos.errors import ModosError
+    from modos.errors import ModosError, TransportError
 
-    if is_code(text):
+    if is_code(text) or not has_codes(slot):
         return text
     try:
-        chosen = _choose(slot, text, lambda words: _at_hand()[0].search(slot, words, _SHOWN),
+        chosen = _choose(slot, text, lambda words: _at_hand().codes.search(slot, words, _SHOWN),
                          f"{slot}: a number, a code or other words; = keeps what you typed, nothing leaves it out")
     except ModosError as error:
         warn(f"{text} was not looked up: {error.message}")
+        if isinstance(error, TransportError):  # each answer would wait for it
+            _at_hand().slots = frozenset()
         return text
     return chosen if isinstance(chosen, str) else chosen.value
 
@@ -77,16 +80,24 @@ def _choose(slot: str, text: str, find: Find, question: str) -> Code | str:
         words = answer
 
 
+@dataclass
+class _AtHand:
+    """What codes are searched in, and the slots that it has codes for."""
+
+    codes: Index | Service
+    slots: frozenset[str]
+
+
 @cache
-def _at_hand() -> tuple[Index | Service, frozenset[str]]:
-    """What codes are searched in, and the slots that it has codes for; opened and asked once."""
+def _at_hand() -> _AtHand:
+    """It, opened and asked once."""
     from modos import codes
     from modos.codes.index import Index
     from modos.errors import ModosError
 
     try:
         found = codes.open(endpoint=options.endpoint)
-        return found, frozenset(found.slots)
+        return _AtHand(found, frozenset(found.slots))
     except ModosError as error:
         warn(f"codes are not suggested: {error.message}")
-        return Index(), frozenset()
+        return _AtHand(Index(), frozenset())

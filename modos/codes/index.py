@@ -106,16 +106,22 @@ def check_question(slot: str, words: str, num: int) -> str:
 
 
 def _search(collection: Collection, slot: str, words: str, num: int) -> list[Found]:
-    prefixes = ONTOLOGIES.get(slot, ())
-    codes = [words] if is_code(words) else [f"{prefix}:{words}" for prefix in prefixes if words.isascii() and words.isalnum()]
     try:
-        exact = [found for code in codes if (found := collection.lookup(uri_of(code)))]
-        if exact and is_code(words):
+        exact = [found for code in _as_codes(words, ONTOLOGIES.get(slot, ())) if (found := collection.lookup(uri_of(code)))]
+        if exact and not words.isalnum():
             return exact
         others = collection.search(words, num)
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise IntegrityError(f"the index of codes is damaged: {error}", "build it again: modos codes build") from None
     return [*exact, *(found for found in others if found.uri not in {term.uri for term in exact})][:num]
+
+
+def _as_codes(words: str, prefixes: tuple[str, ...]) -> list[str]:
+    """The codes that words may be: CL:0000084, also written CL_0000084, cl:0000084 or 0000084."""
+    before, mark, local = words.replace("_", ":", 1).partition(":")
+    if own := [f"{prefix}:{local}" for prefix in prefixes if mark and prefix.casefold() == before.casefold()]:
+        return own
+    return [words] if is_code(words) else [f"{prefix}:{words}" for prefix in prefixes if words.isascii() and words.isalnum()]
 
 
 @cache

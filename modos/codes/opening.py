@@ -9,6 +9,7 @@ from modos.codes.index import Index
 from modos.codes.service import Service
 from modos.config import Services, check_url, endpoint_from_environment, resolve_services
 from modos.reference.cache import cache_folder, is_offline
+from modos.renamed import check_services
 
 CODES_VARIABLE = "MODOS_CODES"
 
@@ -40,6 +41,7 @@ def open_codes(index: str | Path | None = None, endpoint: str | None = None, ser
 
 
 def _services(endpoint: str | None, services: dict[str, str] | None) -> Services:
+    check_services(services)
     fuzon = (services or {}).get("fuzon")
     if fuzon:
         return Services(fuzon=check_url(fuzon, "the fuzon service"), endpoint=endpoint or endpoint_from_environment())

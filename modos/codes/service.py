@@ -1,6 +1,7 @@
 """Codes of a server that speaks the API of fuzon, as ours does.
 
 API: github.com/sdsc-ordes/fuzon, fuzon-http: `GET /codes/top` and `GET /collections`.
+Its versions take how many codes are wanted as `num` or as `top`, and each leaves the other name alone.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Service:
         """
         words = check_question(slot, words, num)
         try:
-            answer = self._get("codes/top", {"collection": slot, "query": words, "num": str(num)})
+            answer = self._get("codes/top", {"collection": slot, "query": words, "num": str(num), "top": str(num)})
         except ProtocolError:
             if slot not in (known := self.slots):
                 raise NotFoundError(f"{self.url} has no codes for {slot}", f"it has {listing(known)}" if known else None) from None
@@ -78,5 +79,10 @@ def _code(url: str, entry: Any) -> Code:
         raise ProtocolError(f"{url} answers nonsense: {uri[:100]!r} is no address of a term")
     literal = _LITERAL.fullmatch(label)
     label = re.sub(r"\\(.)", r"\1", literal[1]) if literal else label
-    score = float(score) if isinstance(score, (int, float)) and not isinstance(score, bool) else None
-    return Code(value_of(uri), label[:MAX_NAME], uri, score, synonym[:MAX_NAME] if isinstance(synonym, str) else None)
+    score = float(score) if isinstance(score, (int, float)) and not isinstance(score, bool) and abs(score) <= 1 else None
+    return Code(value_of(uri), _one_line(label), uri, score, _one_line(synonym) if isinstance(synonym, str) else None)
+
+
+def _one_line(name: str) -> str:
+    """A name without what would end its cell of a table, or its line."""
+    return " ".join(name.split())[:MAX_NAME]

@@ -18,6 +18,7 @@ import numpy as np
 from isal.isal_zlib import crc32
 
 from modos.codes.arrays import SECTIONS, Arrays
+from modos.codes.slots import ONTOLOGIES
 from modos.errors import AccessError, ChecksumMismatch, IntegrityError, InvalidInputError, NotFoundError, TruncatedStream
 
 _MAGIC = b"modos codes 1\n\0\0"
@@ -25,6 +26,7 @@ _ALIGNED = 64
 _MAX_HEAD = 1 << 20  # bytes
 _ENDS = {"first": "kinds", "uri_ends": "uris", "name_ends": "names", "word_ends": "words", "posting_ends": "postings",
          "gram_ends": "gram_words"}
+_FACTS = {"sources": list, "slots": dict}
 _AGAIN = "build it again: modos codes build"
 
 
@@ -124,7 +126,7 @@ class Stored:
             head = json.loads(data) if crc32(data) == checksum else None
         except (ValueError, RecursionError):
             head = None
-        if not isinstance(head, dict) or not isinstance(head.get("facts"), dict) or not isinstance(head.get("slots"), dict):
+        if not _is_head(head):
             raise IntegrityError(f"{self.path} is damaged: its head is no good", _AGAIN)
         return head
 
@@ -139,13 +141,23 @@ class Stored:
                     raise ValueError
                 part = self._bytes[at:at + size]
                 found[name] = np.frombuffer(part, kind) if size else np.empty(0, kind)
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 raise IntegrityError(f"{self.path} is damaged: its head is no good", _AGAIN) from None
             if size and crc32(part) != expected:
                 raise ChecksumMismatch(f"{self.path} is damaged: {slot} is not what was written", _AGAIN)
         if not _fits(found):
             raise IntegrityError(f"{self.path} is damaged: {slot} is not whole", _AGAIN)
         return found
+
+
+def _is_head(head: Any) -> bool:
+    """Whether it says where the arrays of slots are, how many terms those have, and of which files."""
+    facts, slots = (head.get(name) for name in ("facts", "slots")) if isinstance(head, dict) else (None, None)
+    if not isinstance(facts, dict) or not isinstance(slots, dict) or not all(isinstance(facts.get(name), kind) for name, kind in _FACTS.items()):
+        return False
+    return (slots.keys() == facts["slots"].keys() and slots.keys() <= ONTOLOGIES.keys()
+            and all(isinstance(counts, dict) and isinstance(counts.get("terms"), int) for counts in facts["slots"].values())
+            and all(isinstance(source, dict) and isinstance(source.get("name"), str) for source in facts["sources"]))
 
 
 def _fits(arrays: Arrays) -> bool:

@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from modos import region
 from modos.errors import InvalidInputError, RegionError
+from modos.renamed import also_called
 
 
 class Region(region.Region):
@@ -35,6 +36,7 @@ class Region(region.Region):
         """Contig, start and end."""
         return self.contig, self.start, self.end
 
+    @also_called(other="start")
     def overlaps(self, start: int | region.Region, end: int | None = None) -> bool:
         """Whether another region, or [start, end) of the same contig, shares a base with this one."""
         if isinstance(start, region.Region):
@@ -58,7 +60,7 @@ class Region(region.Region):
         if "referenceName" not in query:
             raise RegionError(f"{url} asks for no region", "it has a parameter referenceName")
         return cls(query["referenceName"][0], _number(query.get("start", ["0"])[0]),
-                   _number(query["end"][0]) if "end" in query else None)
+                   _number(end) if (end := query.get("end", ["inf"])[0]) != "inf" else None)
 
     @classmethod
     def from_pysam(cls, record: Any) -> Region:
@@ -70,9 +72,9 @@ class Region(region.Region):
         return cls(record.reference_name, record.reference_start, record.reference_end or record.reference_start + 1)
 
     @classmethod
-    def from_ucsc(cls, text: str) -> Region:
+    def from_ucsc(cls, ucsc: str) -> Region:
         """Refused: such text is 1-based here and everywhere, and was taken as 0-based there."""
-        raise InvalidInputError(f"from_ucsc took the positions of {text} as 0-based, and text is 1-based",
+        raise InvalidInputError(f"from_ucsc took the positions of {ucsc} as 0-based, and text is 1-based",
                                 "write Region.parse(text) for text that is 1-based, or Region(chrom, start, end)")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -13,6 +13,7 @@ from modos.model.schema import tables
 
 if TYPE_CHECKING:
     from rdflib import Graph
+    from rdflib.query import Result
 
 FORMATS = {"turtle": "turtle", "xml": "pretty-xml", "json-ld": "json-ld", "nt": "nt"}
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -89,18 +90,42 @@ def serialize(graph: Graph, format: str) -> str:
     return graph.serialize(format=FORMATS[format])
 
 
-class Rows(list[dict[str, "str | None"]]):
-    """Rows by the names of their columns, and rdflib's result that they are of.
+class Row(dict[str, "str | None"]):
+    """A row by the names of its columns: `row["s"]`; and as rdflib has it: `row.s`, `row[0]`, `s, name = row`.
 
-    Parameters
-    ----------
-    serialize
-        Gives it in a format of results, such as `json`, `csv` or `xml`: rdflib's `Result.serialize`.
+    So it gives its values where it is gone through, and not its keys.
     """
 
-    def __init__(self, rows: Iterable[dict[str, str | None]], serialize: Callable[..., bytes | None]):
-        super().__init__(rows)
-        self.serialize = serialize
+    def __getitem__(self, key: str | int | slice) -> Any:
+        return tuple(self.values())[key] if isinstance(key, (int, slice)) else super().__getitem__(key)
+
+    def __getattr__(self, name: str) -> str | None:
+        if name not in self:
+            raise AttributeError(f"the query has no variable {name}")
+        return self[name]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values())
+
+
+class Rows(list[Row]):
+    """Rows by the names of their columns, with what rdflib's result has that they are of.
+
+    Such as `serialize(format=...)` for `json`, `csv` or `xml`, `vars` and
+    `askAnswer`; and they are true as that is: those of an ASK by its answer.
+    """
+
+    def __init__(self, rows: Iterable[Mapping[str, str | None]], result: Result):
+        super().__init__(map(Row, rows))
+        self._result = result
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self._result, name)
+
+    def __bool__(self) -> bool:
+        return bool(self.askAnswer) if self.type == "ASK" else len(self) > 0
 
 
 def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
@@ -119,13 +144,13 @@ def select(graph: Graph, query: str) -> tuple[list[str], Rows]:
     try:
         result = graph.query(query, initNs=tables()["prefixes"])
         if result.type == "ASK":
-            return ["answer"], Rows([{"answer": str(result.askAnswer).lower()}], result.serialize)
+            return ["answer"], Rows([{"answer": str(result.askAnswer).lower()}], result)
         if result.type in ("CONSTRUCT", "DESCRIBE"):
             columns = ["subject", "predicate", "object"]
-            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)), result.serialize)
+            return columns, Rows((dict(zip(columns, map(str, triple))) for triple in sorted(result.graph)), result)
         columns = [str(variable) for variable in result.vars]
         return columns, Rows(({column: None if value is None else str(value) for column, value in zip(columns, row)}
-                              for row in result), result.serialize)
+                              for row in result), result)
     except Exception as error:  # rdflib's parser and functions raise many kinds
         reason = " ".join(str(error).split())[:300]
         raise InvalidInputError(f"the query cannot be run: {reason}", "it is SPARQL 1.1") from None

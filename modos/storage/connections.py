@@ -31,6 +31,16 @@ def connect_s3(*given: Any, endpoint: Any = None, s3_kwargs: Mapping[str, Any] |
 
 
 def list_remote_modos(storage: Any) -> list[str]:
-    """Keys of the objects below a storage that `connect_s3` gave."""
+    """Keys of the objects below a storage that `connect_s3` gave.
+
+    Raises
+    ------
+    InvalidInputError
+        It is something else, such as the filesystem that `connect_s3` gives without a bucket.
+    """
+    from modos.storage.base import Storage
+
+    if not isinstance(storage, Storage):
+        raise InvalidInputError("list_remote_modos takes a storage", "list_remote_modos(connect_s3('s3://bucket', 'http://localhost:9000'))")
     root = f"{ZARR}/zarr.json"
     return sorted(info.key.removesuffix(root).rstrip("/") for info in storage.find(root))

@@ -61,6 +61,8 @@ def test_the_answer_is_that_of_fuzon(served):
     assert (first["label"], first["uri"]) == ("leukocyte", "<http://purl.obolibrary.org/obo/CL_0000738>") and 0 < first["score"] <= 1
     assert get(f"{served}/collections").json() == {"collections": ["cell_type", "source_material", "taxon_id", "data_format", "omics_type", "sex"]}
     assert get(f"{served}/codes/top", collection="cell_type", query="nowhere near").json() == {"codes": []}
+    every, one = (get(f"{served}/codes/top", collection="cell_type", query="cell", **how).json()["codes"] for how in ({}, {"top": 1}))
+    assert one == every[:1] != every  # a version of fuzon calls it so
     assert len(get(f"{served}//codes/top/", collection="cell_type", query="cell").json()["codes"]) > 2
 
 
@@ -76,7 +78,8 @@ def test_discovery_names_it(served, tmp_path):
     ({"query": "x"}, 400, "collection"), ({"collection": "cell_type"}, 400, "query"), ({"collection": "cell_type", "query": ""}, 400, "query"),
     ({"collection": "cell_type", "query": "x" * 201}, 400, "query"), ({"collection": "cell_type", "query": "x", "num": 0}, 400, "num"),
     ({"collection": "cell_type", "query": "x", "num": 101}, 400, "num"), ({"collection": "cell_type", "query": "x", "num": "many"}, 400, "num"),
-    ({"collection": "cell_type", "query": "x", "top": 3}, 400, "no parameter top"), ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
+    ({"collection": "cell_type", "query": "x", "number": 3}, 400, "no parameter number"),
+    ({"collection": "cell_type", "query": "x", "top": 3, "num": 4}, 400, "differ"), ({"collection": "cell_type", "query": "x", "top": 0}, 400, "top"), ({"collection": ["a", "b"], "query": "x"}, 400, "more than once"),
     ({"collection": "celltype", "query": "x"}, 404, "celltype"), ({"collection": "sample_processing", "query": "x"}, 404, "sample_processing"),
     ({"collection": "x" * 5000, "query": "x"}, 400, "collection"), ({"collection": "cell_type", "query": "  "}, 400, "words"),
 ])
@@ -162,10 +165,17 @@ class Fuzon(BaseHTTPRequestHandler):
         pass
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_):
+        """A test closes a connection so."""
+
+
 @pytest.fixture
 def fuzon():
-    with ThreadingHTTPServer(("127.0.0.1", 0), Fuzon) as server:
-        server.daemon_threads, server.asked, server.url = True, [], f"http://127.0.0.1:{server.server_port}"
+    with Server(("127.0.0.1", 0), Fuzon) as server:
+        server.asked, server.url = [], f"http://127.0.0.1:{server.server_port}"
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         yield server
         server.shutdown()
@@ -186,7 +196,7 @@ def test_fuzon_is_asked_in_its_own_words(fuzon, monkeypatch):
     found = codes.search("cell_type", "t cell & more", 2, services={"fuzon": f"{fuzon.url}/fuzon/"}, endpoint="http://127.0.0.1:9")
     assert [(code.value, code.label, code.score) for code in found] == [
         ("CL:0000084", "T cell", None), ("http://purl.obolibrary.org/obo/GO_1", 'say "T"', 0.5)]
-    assert fuzon.asked == [("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2"}, None)]
+    assert fuzon.asked == [("/fuzon/codes/top", {"collection": "cell_type", "query": "t cell & more", "num": "2", "top": "2"}, None)]
 
 
 def test_a_slot_that_it_does_not_have(fuzon):
@@ -206,6 +216,20 @@ def test_nonsense_is_told(fuzon, body):
     with pytest.raises(ProtocolError) as error:
         Service(fuzon.url).search("cell_type", "x")
     assert "\n" not in error.value.message and "\x1b" not in error.value.message
+
+
+def test_a_name_is_one_cell_of_a_table_and_a_score_is_a_number(fuzon, tmp_path):
+    """What a server says adds no rows, and JSON stays JSON."""
+    fuzon.answer = lambda path: (200, b'{"codes": [{"label": "a\\nCL:9\\tb", "uri": "http://x/y", "score": NaN, "synonym": "c\\r\\nd"},'
+                                      b'{"label": "e", "uri": "http://x/z", "score": 1e999}, {"label": "f", "uri": "http://x/z", "score": -7}]}')
+    search = ("codes", "search", "cell_type", "x")
+    config = {"MODOS_ENDPOINT": fuzon.url}
+    found = Service(fuzon.url).search("cell_type", "x")
+    assert [(code.label, code.synonym, code.score) for code in found] == [("a CL:9 b", "c d", None), ("e", None, None), ("f", None, None)]
+    answer = fuzon.answer
+    fuzon.answer = lambda path: (200, {"status": "success", "fuzon": fuzon.url}) if not path else answer(path)
+    assert good(*search, cwd=tmp_path, **config).stdout.splitlines() == ["http://x/y\ta CL:9 b\tc d", "http://x/z\te", "http://x/z\tf"]
+    assert json.loads(good(*search, "--json", cwd=tmp_path, **config).stdout, parse_constant=pytest.fail)[0]["score"] is None
 
 
 def test_a_server_that_is_away_and_one_that_redirects(fuzon):
@@ -382,6 +406,19 @@ def test_a_server_suggests(ex, served):
 def test_without_codes_what_is_typed_stays(ex):
     found, said = sample(ex, cell_type=["some cell"], MODOS_CACHE_DIR=str(ex / "empty"))
     assert found["cell_type"] == "some cell" and "looked up" not in said
+
+
+def test_a_service_that_went_away_is_asked_once(ex, fuzon):
+    """Who types on does not wait for it at each answer."""
+    def answer(path):
+        if path.endswith("/codes/top"):
+            raise ConnectionError  # no answer
+        return (200, {"status": "success", "fuzon": fuzon.url}) if not path else (200, {"collections": ["cell_type", "taxon_id"]})
+
+    fuzon.answer = answer
+    found, said = sample(ex, cell_type=["t cell"], taxon_id=["human, mouse"], MODOS_ENDPOINT=fuzon.url)
+    assert (found["cell_type"], found["taxon_id"]) == ("t cell", ["human", "mouse"]) and said.count("was not looked up") == 1
+    assert len({tuple(params.items()) for path, params, _ in fuzon.asked if path == "/codes/top"}) == 1
 
 
 def test_a_service_that_fails_is_told_and_stops_nobody(ex, fuzon):

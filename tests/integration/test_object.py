@@ -41,7 +41,9 @@ def unchanged(folder):
 
 def test_a_new_path_becomes_an_object_and_an_old_one_opens(tmp_path):
     made = MODO(tmp_path / "ex", name="First", source_uri="https://example.org/ex")
-    again = MODO(tmp_path / "ex", name="ignored where the object exists")
+    again = MODO(tmp_path / "ex", name="First")
+    with pytest.raises(AlreadyExistsError, match="its name is 'First', and not 'Second'"):
+        MODO(tmp_path / "ex", name="Second")
     assert again.metadata == made.metadata and again.metadata["ex"]["name"] == "First"
 
 

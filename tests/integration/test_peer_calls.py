@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from modos.api import MODO
-from modos.errors import InvalidInputError, NotFoundError, RegionError
+from modos.errors import AlreadyExistsError, InvalidInputError, NotFoundError, RegionError
+from tests.peer_layout import write_object
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -61,7 +62,7 @@ def test_region():
 
     outer, inner = Region(chrom="chr1", start=10, end=100), Region("chr1", 40, 50)
     assert outer.contains(inner) and not inner.contains(outer) and outer.contains(outer)
-    assert outer.overlaps(inner) and inner.overlaps(outer) and outer.overlaps(99, 200)
+    assert outer.overlaps(inner) and inner.overlaps(other=outer) and outer.overlaps(99, 200)
     assert not outer.overlaps(Region("chr1", 100, 110)) and not outer.contains(Region("chr2", 40, 50))
     whole = Region("chr1", 0, math.inf)
     assert whole.end is None and whole.contains(outer) and not outer.contains(whole)
@@ -78,6 +79,7 @@ def test_region_as_an_htsget_query(contig):
 
     for region in (Region(contig, 5, 9), Region(contig, 5)):
         assert Region.from_htsget_query("http://x/reads/ex/demo1?format=CRAM&" + region.to_htsget_query()) == region
+    assert Region.from_htsget_query("http://x/reads/ex/demo1?referenceName=chr1&start=5&end=inf") == Region("chr1", 5)
     with pytest.raises(RegionError):
         Region.from_htsget_query("http://x/reads/ex/demo1")
 
@@ -131,6 +133,27 @@ def test_is_remote_and_endpoint(ex):
     assert not modo.is_remote and modo.endpoint.htsget == "http://localhost:1/htsget"
 
 
+def test_metadata_of_an_object_that_exists_are_not_ignored(tmp_path):
+    """There, other metadata than those of the object were; a program that runs twice with the same ones goes on."""
+    given = {"id": "a", "name": "A", "creation_date": "2024-05-01", "has_assay": ["x", "assay/y"], "source_uri": "https://example.org/a"}
+    made = MODO(tmp_path / "a", **given).metadata
+    assert MODO(tmp_path / "a", **given).metadata == MODO(tmp_path / "a", name=None, has_assay=[]).metadata == made
+    assert MODO(tmp_path / "a", creation_date="2024-05-01T00:00:00", has_assay=["assay/y", "assay/x"]).metadata == made
+    for other, words in (({"id": "b"}, "its id is 'a', and not 'b'"), ({"name": "B"}, "its name is 'A', and not 'B'"),
+                         ({"description": "more"}, "its description is not set, and not 'more'"), ({"has_assay": ["assay/z"]}, "its has_assay is"),
+                         ({"creation_date": "2024-05-02"}, "its creation_date is"), ({"id": "a", "source_uri": "https://x"}, "its source_uri is")):
+        with pytest.raises(AlreadyExistsError, match=words):
+            MODO(tmp_path / "a", **other)
+    assert MODO.open(tmp_path / "a").metadata == made
+
+
+def test_an_object_of_theirs_has_the_metadata_that_it_was_made_with(tmp_path):
+    write_object(tmp_path / "a", {"assay/x": {"@type": "Assay", "omics_type": ["GENOMICS"]}})
+    assert MODO(tmp_path / "a", id="a", has_assay=["x"], creation_date="2024-01-01")
+    with pytest.raises(AlreadyExistsError, match="its has_assay is"):
+        MODO(tmp_path / "a", has_assay=["y"])
+
+
 def test_has_assay(tmp_path):
     assert "has_assay" not in MODO(tmp_path / "a", id="a", has_assay=[]).metadata["a"]
     assert MODO(tmp_path / "b", has_assay=["assay/x"]).metadata["b"]["has_assay"] == ["assay/x"]
@@ -154,8 +177,19 @@ def test_positions_of_from_file_and_upload_are_refused(tmp_path, ex, description
         MODO.open(ex).upload("s3://bucket/ex", "http://localhost:1", {"access_key_id": "a", "secret_access_key": "b"})
 
 
+def test_services_by_a_name_that_none_has_are_refused(ex):
+    from modos import codes
+
+    for call in (lambda: MODO(ex, services={"htsgett": "http://localhost:1"}), lambda: codes.open(services={"fuson": "http://localhost:1"})):
+        with pytest.raises(InvalidInputError, match="there is no service"):
+            call()
+    told = {"status": "success", "auth": None, "s3": None, "htsget": "http://localhost:1/htsget", "fuzon": None, "kms": None, "refget": None}
+    assert MODO(ex, services=told).endpoint.htsget == "http://localhost:1/htsget"
+
+
 def test_list_arrays_of_an_element_and_a_group(ex):
     modo = MODO.open(ex)
+    assert str(modo.list_arrays("data/")) == str(modo.list_arrays("data")) and str(modo.list_arrays("/")) == str(modo.list_arrays())
     assert "demo1" in str(modo.list_arrays("data")) and "sample1" not in str(modo.list_arrays("data"))
     assert str(modo.list_arrays("data/demo1")).strip() == str(modo.list_arrays("demo1")).strip() == "/data/demo1"
     with pytest.raises(NotFoundError):
@@ -182,6 +216,23 @@ def test_a_query_is_serialized(ex, query):
     assert isinstance(rows, list) and rows
     told = json.loads(rows.serialize(format="json"))
     assert told.get("boolean") is True or [row["s"] for row in rows] == [b["s"]["value"] for b in told["results"]["bindings"]]
+
+
+def test_rows_of_a_query_are_gone_through_as_rdflib_has_them(ex):
+    """Names in the place of values, and an ASK that is true whatever is so, would be wrong in silence."""
+    import rdflib
+
+    modo, query = MODO.open(ex), "SELECT ?s ?type WHERE { ?s a ?type } ORDER BY ?s ?type"
+    theirs = [tuple(map(str, row)) for row in modo.knowledge_graph().query(query)]
+    rows = modo.query(query)
+    assert [tuple(row) for row in rows] == [(s, type) for s, type in rows] == [(row.s, row.type) for row in rows] == theirs
+    assert [(row[0], row[-1]) for row in rows] == [(row["s"], row["type"]) for row in rows] == theirs and rows[0][:1] == theirs[0][:1]
+    assert [dict(row) for row in rows] == json.loads(json.dumps(rows)) == pickle.loads(pickle.dumps([{**row} for row in rows]))
+    assert rows.vars == [rdflib.Variable("s"), rdflib.Variable("type")] and len(rows.bindings) == len(rows)
+    with pytest.raises(AttributeError, match="no variable nothing"):
+        rows[0].nothing
+    assert modo.query("ASK { ?s a modos:Sample }") and not modo.query("ASK { ?s a modos:Nothing }")
+    assert not modo.query("SELECT ?s WHERE { ?s a modos:Nothing }") and modo.query("CONSTRUCT { ?s a ?o } WHERE { ?s a ?o }").graph
 
 
 def test_download_to_target_path(ex, tmp_path):
@@ -214,6 +265,9 @@ def test_upload_to_an_s3_endpoint_with_arguments_of_obstore(stack, ex):
         assert there.exists(f"{BUCKET}/prefix/upload_ex/demo1.cram")
     with pytest.raises(InvalidInputError):
         connect_s3(of_obstore())
+    for other in (connect_s3(stack.s3, of_obstore()), f"s3://{BUCKET}"):  # s3fs would find nothing in it, in silence
+        with pytest.raises(InvalidInputError, match="takes a storage"):
+            list_remote_modos(other)
 
 
 @pytest.mark.parametrize(("given", "meant"), [
@@ -319,6 +373,29 @@ def test_stream_from_s3_and_copy_to_a_target(stack, tmp_path):
     planned = done("remote", "upload", tmp_path / "copy", "--target", "s3://modos-demo/target", "--dry-run", MODOS_ENDPOINT=stack.endpoint,
                    AWS_ACCESS_KEY_ID=of_obstore()["access_key_id"], AWS_SECRET_ACCESS_KEY=of_obstore()["secret_access_key"])
     assert b"+ demo1.cram" in planned
+
+
+@pytest.mark.parametrize("line", [
+    ("add", "{ex}", "sample", "-f", "{a}", "-f", "{b}"), ("add", "{ex}", "sample", "--from-file", "{a}", "--file", "{b}"),
+    ("add", "{ex}", "sample", "-e", '{{"id": "a"}}', "-e", '{{"id": "b"}}'), ("publish", "--output-format", "nt", "--format", "turtle", "{ex}"),
+    ("codes", "search", "-t", "3", "--top", "5", "sex", "male"), ("codes", "search", "sex", "male", "--query", "female"),
+    ("remote", "download", "{ex}", "{a}.1", "-t", "{a}.2"), ("remote", "download", "{ex}", "--target", "{a}.1", "-t", "{a}.2"),
+    ("track", "query", "{ex}", "-R", "{a}", "-R", "{b}"), ("show", "{ex}", "--progress", "--no-progress"),
+])
+def test_what_is_given_twice_is_not_ignored(ex, tmp_path, line):
+    files = {"a": tmp_path / "a.json", "b": tmp_path / "b.json", "ex": ex}
+    for name in "ab":
+        files[name].write_text(json.dumps({"id": name}))
+    before = MODO.open(ex).metadata
+    result = modos(*(word.format(**files) for word in line))
+    assert result.returncode == 2 and (b"twice" in result.stderr or b"both" in result.stderr) and not result.stdout, result.stderr
+    assert MODO.open(ex).metadata == before and not list(tmp_path.glob("a.json.*"))
+
+
+def test_the_same_given_twice_is_that(ex):
+    assert done("show", ex, "--json", "--json", "sample1") == done("show", ex, "sample1", "--json")
+    assert b"would remove" in modos("remove", ex, "demo1", "--force", "--yes", "-f", "--dry-run").stderr
+    assert done("publish", "--format", "nt", "--output-format", "nt", ex)
 
 
 @pytest.mark.parametrize("flag", ["-pw", "--passphrase"])

@@ -111,7 +111,8 @@ def index(files, tmp_path):
     ("cell_type", "white bloood cell", "CL:0000738"), ("cell_type", "white", "CL:0000738"), ("cell_type", "cd4 alpha beta", "CL:0000624"),
     ("cell_type", "myeloid", "CL:0000766"), ("cell_type", "myeloyd leukocytes", "CL:0000766"), ("cell_type", "Hépatocyte", "CL:0000182"),
     ("cell_type", "cellule nerv", "CL:0000540"), ("cell_type", "CL:0000182", "CL:0000182"), ("cell_type", "0000182", "CL:0000182"),
-    ("cell_type", "http://purl.obolibrary.org/obo/CL_0000182", "CL:0000182"), ("taxon_id", "9606", "NCBITaxon:9606"), ("taxon_id", "human", "NCBITaxon:9606"),
+    ("cell_type", "http://purl.obolibrary.org/obo/CL_0000182", "CL:0000182"), ("taxon_id", "9606", "NCBITaxon:9606"),
+    ("taxon_id", "ncbitaxon:9606", "NCBITaxon:9606"), ("taxon_id", "NCBITaxon_9606", "NCBITaxon:9606"), ("cell_type", "CL_0000084", "CL:0000084"), ("taxon_id", "human", "NCBITaxon:9606"),
     ("taxon_id", "homo sapien", "NCBITaxon:9606"), ("taxon_id", "mouse", "NCBITaxon:10090"), ("taxon_id", "b subtilis", "NCBITaxon:1423"),
     ("source_material", "blod", "UBERON:0000178"), ("sex", "woman", "Female"), ("sex", "f", "Female"), ("sex", "PATO:0000384", "Male"),
     ("omics_type", "rna-seq", "TRANSCRIPTOMICS"), ("data_format", "variants", "VCF"), ("data_format", "http://edamontology.org/format_3462", "CRAM"),
@@ -325,6 +326,9 @@ def test_each_flipped_byte_is_told(index, tmp_path):
             assert error.exit_code in (2, 3, 6) and "\n" not in error.message
 
 
+FACTS = {"sources": [], "slots": {"cell_type": {"terms": 50}}}
+
+
 def headed(head):
     return len(head).to_bytes(4, "little") + zlib.crc32(head).to_bytes(4, "little") + head
 
@@ -335,6 +339,25 @@ def test_files_that_are_none(tmp_path, data):
     (tmp_path / "x").write_bytes(data)
     with pytest.raises(ModosError):
         Index(tmp_path / "x")
+
+
+@pytest.mark.parametrize("part, change", [
+    ("facts", {}), ("facts", {"sources": []}), ("facts", {"sources": [1], "slots": {}}), ("facts", {"sources": [], "slots": {"cell_type": 7}}), ("facts", []),
+    ("slots", {}), ("slots", {"no\x1bslot": {}}), ("slots", {"cell_type": []}), ("size", 1e400), ("crc32", 1e400), ("at", "x"), ("at", -64), ("size", 10**30),
+])
+def test_a_head_that_says_something_else(index, tmp_path, part, change):
+    """Whoever wrote it, with the checksum of it: no command fails of it in a way of its own."""
+    data = index.path.read_bytes()
+    size = int.from_bytes(data[16:20], "little")
+    head = json.loads(data[24:24 + size])
+    if part in head and part != "size":
+        head[part] = change
+    else:
+        head["slots"]["cell_type"]["words"][part] = change
+    made = json.dumps(head).encode().ljust(size)
+    (tmp_path / "x").write_bytes(data[:16] + headed(made) + data[24 + len(made):])
+    with pytest.raises(IntegrityError, match="is damaged"):
+        Index(tmp_path / "x").checked()
 
 
 def test_a_part_of_an_index(index, tmp_path):
@@ -354,7 +377,7 @@ def test_arrays_that_do_not_fit_each_other(tmp_path, name, change):
 
     arrays = make_arrays(generated(1, 50))
     arrays[name] = change(arrays[name])
-    write(tmp_path / "x", {"cell_type": arrays}, {})
+    write(tmp_path / "x", {"cell_type": arrays}, FACTS)
     with pytest.raises(IntegrityError, match="is not whole"):
         Index(tmp_path / "x").search("cell_type", "lia")
 
@@ -362,7 +385,7 @@ def test_arrays_that_do_not_fit_each_other(tmp_path, name, change):
 def test_an_index_without_terms(tmp_path):
     from modos.codes.storing import write
 
-    write(tmp_path / "x", {"cell_type": make_arrays([])}, {})
+    write(tmp_path / "x", {"cell_type": make_arrays([])}, FACTS)
     assert Index(tmp_path / "x").checked().search("cell_type", "lia") == []
     assert isinstance(make_arrays([])["first"], np.ndarray)
 
