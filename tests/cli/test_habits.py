@@ -13,6 +13,7 @@ import sys
 import time
 from pathlib import Path
 
+import pysam
 import pytest
 import typer.main
 
@@ -211,14 +212,96 @@ def test_what_a_shell_offers(ex, monkeypatch):
     assert offered("modos show ex data/demo") == ["data/demo1", "data/demo2"]
     assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(i for i in MODO.open(ex).metadata if i.startswith("sample/"))
     assert "ex/demo1.cram" in offered("modos stream ex/dem") and offered("modos stream e") == ["empty/", "ex/"]
+    assert offered("modos coverage ex/data/demo") == ["ex/data/demo1", "ex/data/demo2"]
     assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
+
+
+def test_a_single_folder_is_gone_into(ex, tmp_path, monkeypatch):
+    """A shell takes a single offer for the end of the word, and puts a space after it."""
+    shutil.copytree(ex, tmp_path / "only/ex")
+    monkeypatch.chdir(tmp_path)
+    assert offered("modos show on") == ["only/", "only/ex"]
+    assert offered("modos stream only/e")[:2] == ["only/ex/", "only/ex/calls.vcf.gz"]
+
+
+def test_contigs_are_those_of_the_file_or_of_the_genome(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ref.fa").write_text(">g1\nACGT\n>g2\nAAA\n")
+    pysam.AlignmentFile("v.bam", "wb", reference_names=["v1", "v2"], reference_lengths=[9, 9]).close()
+    pysam.index("v.bam")
+    modos("create", "ex", "-m", "{}")
+    modos("add", "ex", "data", "-e", '{"id": "v"}', "-s", "v.bam")
+    assert offered("modos stream ex/data/v -r ") == ["v1", "v2"]
+    modos("genome", "init", "ex", "ref.fa")
+    assert offered("modos track query ex -r ") == offered("modos genome seq ex ") == ["g1", "g2"]
+
+
+IDS = ["a b", "q'uote", 'd"q', "$(touch made)", "`touch made`", "semi;touch made", "star*", "!x", "#h", "~h", "{a,b}", "back\\slash", "plain", "h\u00e9"]
+# Where Typer's own quoting for zsh ends early.
+WORSE = ["x\\$(touch made)", 'b\\" <(touch made) \\"', 'e\\" =(touch made) \\"', "c\\`touch made`", 'f\\" *(e:"touch made":) \\"']
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """An object of somebody whose ids are made to be run by a shell, or to steer a terminal."""
+    nodes = {f"data/{name}": {"attributes": {"@type": "DataEntity", "id": name}} for name in [*IDS, *WORSE, "esc\x1b[31m", "tab\tx", "bidi\u202e"]}
+    (tmp_path / "h/data.zarr").mkdir(parents=True)
+    (tmp_path / "h/data.zarr/zarr.json").write_text(json.dumps({"consolidated_metadata": {"metadata": nodes}}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "made"
+
+
+BY_BASH = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; '
+IN_PATH = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_what_bash_puts_into_the_line_is_a_word_and_nothing_that_it_runs(hostile):
+    def meant(word):
+        script = BY_BASH + 'for word in "${COMPREPLY[@]}"; do eval "printf \'%s\\n\' $word"; done'
+        done = subprocess.run(["bash", "-c", script, "bash", "modos", "show", "h", word], capture_output=True, text=True, timeout=30,
+                              env=os.environ | IN_PATH)
+        assert done.stderr == "" and not hostile.exists()
+        return done.stdout.splitlines()
+
+    assert sorted(meant("data/")) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
+    assert meant("data/a\\ ") == ["data/a b"] and meant("data/semi") == ["data/semi;touch made"]
+    for quote in "'\"":
+        done = subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", "modos", "show", "h", f"{quote}data/"],
+                              capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+        assert done.stdout.split() == ["data/h\u00e9", "data/plain"]
+
+
+@pytest.mark.parametrize("shell, refused", [("zsh", "\\'\""), ("powershell", " \\'\"$`;*!#~{}()"), ("pwsh", " \\'\"$`;*!#~{}()")])
+def test_what_other_shells_would_run_is_not_offered(hostile, shell, refused):
+    from modos.cli.completion import _offer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_MODOS_COMPLETE", f"complete_{shell}")
+        words = _offer("", lambda: [*IDS, *WORSE])
+    assert words == [name for name in [*IDS, *WORSE] if not set(refused) & set(name)]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
+def test_zsh_runs_nothing_of_what_is_offered(hostile, tmp_path):
+    """Its function evaluates what modos writes, twice."""
+    script = ("_arguments() { local ws; eval ws\\=\\( ${1[7,-3]} \\); print -l -- $ws }; compdef() { : }; eval \"$(_MODOS_COMPLETE=source_zsh modos)\"; "
+              "words=(modos show h data/); CURRENT=4; _modos_completion")
+    done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+    assert not hostile.exists() and "data/plain" in done.stdout.splitlines() and "data/$(touch made)" in done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+def test_fish_has_the_words(hostile):
+    done = subprocess.run(["fish", "-c", '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'], capture_output=True,
+                          text=True, timeout=60, env=os.environ | IN_PATH)
+    assert not hostile.exists() and sorted(done.stdout.splitlines()) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
 
 
 def offered_by_bash(*words):
     """What bash would put there for the words of a line, broken as it breaks them."""
-    script = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; echo "${COMPREPLY[*]}"'
-    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=30, env=os.environ | path).stdout.split()
+    return subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", *words], capture_output=True, text=True, timeout=30,
+                          env=os.environ | IN_PATH).stdout.split()
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
@@ -227,6 +310,8 @@ def test_bash_breaks_words_at_colons(stack):
     server = [piece for piece in re.split("(:)", stack.endpoint)]
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1") == ["//modos-demo/ex/demo1.cram"]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1.cram", "-r", "c") == ["chr1", "chr2"]
     assert offered_by_bash("modos", "sh") == ["show"]
 
 
