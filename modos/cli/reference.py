@@ -31,6 +31,7 @@ def list_(
 
     modos reference list --remote --json
     """
+    from modos.errors import NotFoundError
     from modos.reference.cache import is_offline
 
     cached = open_cached(store)
@@ -40,6 +41,8 @@ def list_(
         return
     known = _served() if remote else cached.store
     assemblies, annotations = known.contents().values()
+    if not assemblies and not annotations and not known.is_there():
+        raise NotFoundError(f"there is no reference store at {known.url}", "check the path; `modos reference add` begins one")
     if json:
         show_json({"assemblies": assemblies, "annotations": annotations})
         return

@@ -63,6 +63,15 @@ def test_whatever_reads_has_json():
     assert not [name for name, params in commands().items() if any("--dry-run" in param.opts for param in params) and name in lacking]
 
 
+def write_reads(path, number, *contigs):
+    """A BAM with so many reads and its index."""
+    header = pysam.AlignmentHeader.from_references(contigs or ["c"], [1000] * (len(contigs) or 1))
+    with pysam.AlignmentFile(path, "wb", header=header) as file:
+        for line in range(number):
+            file.write(pysam.AlignedSegment.fromstring(f"r{line}\t0\tc\t{line + 1}\t60\t4M\t*\t0\t0\tACGT\tIIII", header))
+    pysam.index(str(path))
+
+
 def test_a_letter_means_one_thing():
     for name, params in commands().items():
         for param in params:
@@ -142,7 +151,23 @@ def test_a_file_is_named_by_its_element_too(ex, stack):
     assert MODO.open(ex).count("data/demo1") == int(wanted)
     told = modos("stream", ex, code=2).stderr
     assert "is an object" in told and "demo1.cram" in told and "OBJECT/ELEMENT" in told
+    assert "is an object" in modos("stream", f"{ex}/", code=2).stderr
+    assert modos("stream", f"{ex}/data/demo1/", "-c").stdout == wanted
     assert "has no file" in modos("stream", ex / "sample/sample1", code=2).stderr
+
+
+def test_what_is_the_name_of_one_file_and_the_id_of_another_is_neither(tmp_path, monkeypatch):
+    """`ex/three.bam` was the file, `ex/data/three.bam` the other one's."""
+    monkeypatch.chdir(tmp_path)
+    for name, number in {"one.bam": 1, "three.bam": 3}.items():
+        write_reads(name, number)
+    modos("create", "ex", "-m", "{}")
+    modos("add", "ex", "data", "-e", '{"id": "three.bam"}', "-s", "one.bam")
+    modos("add", "ex", "data", "-e", '{"id": "other"}', "-s", "three.bam")
+    told = modos("stream", "ex/three.bam", "-c", code=2).stderr
+    assert "write data/other or data/three.bam" in told
+    counts = {name: int(modos("stream", f"ex/{name}", "-c").stdout) for name in ("data/other", "data/three.bam", "other", "one.bam")}
+    assert counts == {"data/other": 3, "data/three.bam": 1, "other": 3, "one.bam": 1}
 
 
 def test_json_says_what_the_tables_say(ex, monkeypatch):
@@ -227,8 +252,7 @@ def test_a_single_folder_is_gone_into(ex, tmp_path, monkeypatch):
 def test_contigs_are_those_of_the_file_or_of_the_genome(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "ref.fa").write_text(">g1\nACGT\n>g2\nAAA\n")
-    pysam.AlignmentFile("v.bam", "wb", reference_names=["v1", "v2"], reference_lengths=[9, 9]).close()
-    pysam.index("v.bam")
+    write_reads("v.bam", 0, "v1", "v2")
     modos("create", "ex", "-m", "{}")
     modos("add", "ex", "data", "-e", '{"id": "v"}', "-s", "v.bam")
     assert offered("modos stream ex/data/v -r ") == ["v1", "v2"]
