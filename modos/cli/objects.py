@@ -313,15 +313,17 @@ def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
+    if not plan:
+        return False
     if dry_run and json:
         show_json({"object": path, "removed": [line.removeprefix("- ") for line in plan]})
     elif dry_run:
         show_lines(plan)
-    elif plan:
+    else:
         confirm(plan, yes)
         MODO.find_rest(path, **where, fix=True)
         say(f"removed what was left of an object at {path}")
-    return bool(plan)
+    return True
 
 
 def enrich(path: ObjectPath) -> None:
