@@ -102,6 +102,38 @@ def test_global_options_are_taken_anywhere(ex, line, monkeypatch):
     assert "Traceback" in modos(*line.replace("data/demo1", "none").format("--debug").split(), code=3).stderr
 
 
+WORDS = {"-q": ("quiet", True), "--debug": ("debug", True), "--anon": ("anon", True), "--no-progress": ("progress", False),
+         "--endpoint=http://h:9": ("endpoint", "http://h:9"), "--endpoint http://h:9": ("endpoint", "http://h:9"), "--endpoint -q": ("endpoint", "-q")}
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_takes_them_at_every_place(name, monkeypatch):
+    """Between words of options and arguments, and they become nothing else."""
+    from modos.cli import app as application
+    from modos.cli import groups
+    from modos.cli.output import Options, options
+
+    monkeypatch.delenv("MODOS_ENDPOINT", raising=False)
+    monkeypatch.setattr(application, "show_log", lambda: None)
+    monkeypatch.setattr(groups, "show_log", lambda: None)
+    before, root = dict(vars(options)), typer.main.get_command(app)
+    command, given = root, []
+    for word in name.split():
+        command = command.commands[word]
+    monkeypatch.setattr(command, "callback", lambda **values: given.append((dict(vars(options)), values)))
+    words = [*name.split(), *(word for param in command.params if param.required
+                              for word in (["1"] if param.param_type_name == "argument" else [f"{param.opts[0]}=1"]))]
+    try:
+        root.main(words, prog_name="modos", standalone_mode=False)
+        plain = given.pop()[1]
+        for text, (option, value) in WORDS.items():
+            for place in range(len(words) + 1):
+                root.main([*words[:place], *text.split(), *words[place:]], prog_name="modos", standalone_mode=False)
+                assert given.pop() == (vars(Options(**{option: value})), plain), (text, place)
+    finally:
+        vars(options).update(before)
+
+
 def test_they_are_for_the_command_they_stand_at(ex, monkeypatch):
     monkeypatch.chdir(ex.parent)
     for line in ("c4gh -q recipients ex", "c4gh recipients ex -q", "-q c4gh recipients ex"):
@@ -140,6 +172,7 @@ def test_rm_and_ls(ex, stack):
     assert "s3://modos-demo/ex" in json.loads(modos("ls", "s3://modos-demo", "--json", "--endpoint", stack.endpoint).stdout)
     assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
     modos("ls", ex.parent / "none", code=3)
+    assert modos("rm", ex.parent / "none", "--dry-run", "--json", code=3).stdout == ""
 
 
 def test_a_file_is_named_by_its_element_too(ex, stack):
