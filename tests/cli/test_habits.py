@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -173,6 +174,32 @@ def test_rm_and_ls(ex, stack):
     assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
     modos("ls", ex.parent / "none", code=3)
     assert modos("rm", ex.parent / "none", "--dry-run", "--json", code=3).stdout == ""
+
+
+def test_every_removal_tells_elements_files_and_bytes(ex, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ex, "ex")
+    held = sum((ex / name).stat().st_size for name in ("demo2.bam", "demo2.bam.bai"))
+    kept = [{"element": attributes | {"id": name.rpartition("/")[2]}} for name, attributes in MODO.open("ex").metadata.items()
+            if "/" in name and name != "data/demo2"]
+    Path("kept.json").write_text(json.dumps(kept))
+    assert f"removed 1 element, 2 files, {held / 1000:.1f} kB" in modos("update", "ex", "-c", "kept.json", "--prune", "--yes").stderr
+    Path("t.bedGraph").write_text("chr1\t1\t3\t0.1\n")
+    modos("genome", "init", "ex", "ex/reference.fa", "--id", "g")
+    modos("track", "add", "ex", "t=t.bedGraph")
+    assert re.search(r"removed t from ex: 1 element, 0 files, [\d.]+ (bytes|kB)", modos("track", "remove", "ex", "t", "--yes").stderr)
+
+
+def test_who_is_asked_is_told_about_what_even_where_nothing_else_is_said(capsys, monkeypatch):
+    from modos.cli import input
+    from modos.cli.output import options
+
+    monkeypatch.setattr(options, "quiet", True)
+    monkeypatch.setattr(input, "is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    with pytest.raises(SystemExit):
+        input.confirm(["- data/demo2"], False, "  1 element, 2 files, 716.9 kB")
+    assert capsys.readouterr().err.splitlines()[:2] == ["- data/demo2", "  1 element, 2 files, 716.9 kB"]
 
 
 def test_a_file_is_named_by_its_element_too(ex, stack):
