@@ -1,7 +1,8 @@
 """modos: an object store for multi-omics data."""
 
 
-_DISTRIBUTION = "modos-store"  # `modos` is somebody else's on PyPI
+DISTRIBUTION = "modos-store"
+OTHER_DISTRIBUTION = "modos"  # on PyPI, of sdsc-ordes, with an import and a command of the same name
 
 
 def __getattr__(name: str) -> str:
@@ -15,7 +16,7 @@ def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        return version(_DISTRIBUTION)
+        return version(DISTRIBUTION)
     except PackageNotFoundError:
         import tomllib
         from pathlib import Path
@@ -24,4 +25,4 @@ def _version() -> str:
             project = tomllib.loads(Path(__file__).parents[1].joinpath("pyproject.toml").read_text(encoding="utf-8"))["project"]
         except (OSError, ValueError, KeyError):
             return "unknown"
-        return project["version"] if project.get("name") == _DISTRIBUTION else "unknown"
+        return project["version"] if project.get("name") == DISTRIBUTION else "unknown"

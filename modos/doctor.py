@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, distribution, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from modos import elements, tokens
+from modos import DISTRIBUTION, OTHER_DISTRIBUTION, elements, tokens
 from modos.access import open_remote, s3_options, served_url
 from modos.config import Services, discover, fetch_json, is_texts, server_name, token_for, who_asks
 from modos.errors import ConflictError, ModosError, NotFoundError, ProtocolError
@@ -60,6 +60,7 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict | None, wri
         Whether a small file is written there, and removed.
     """
     yield _versions()
+    yield from _other_modos()
     services = Services()
     if endpoint:
         yield from _guarded("endpoint", lambda: _endpoint(endpoint))
@@ -97,6 +98,21 @@ def _versions() -> Diagnosis:
 
     packages = ", ".join(f"{name} {version(name)}" for name in _PACKAGES)
     return Diagnosis("versions", "ok", f"modos {__version__}, Python {platform.python_version()}, {packages}")
+
+
+def _other_modos() -> Iterator[Diagnosis]:
+    """A distribution whose files have the places of ours: whichever was installed last has overwritten those of the other."""
+    import modos
+
+    try:
+        other = distribution(OTHER_DISTRIBUTION)
+    except PackageNotFoundError:
+        return
+    if any(Path(file.locate()).resolve() == Path(modos.__file__).resolve() for file in other.files or ()):
+        yield Diagnosis("installation", "failed", f"{OTHER_DISTRIBUTION} {other.version} of sdsc-ordes is installed into the same folder: it and "
+                        f"{DISTRIBUTION} have overwritten each other's files",
+                        f"keep them in environments of their own: pip uninstall {OTHER_DISTRIBUTION}, then install {DISTRIBUTION} again with "
+                        "--force-reinstall --no-deps")
 
 
 def _endpoint(endpoint: str) -> Iterator[Diagnosis]:

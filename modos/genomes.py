@@ -16,7 +16,7 @@ from modos.editing import Transaction
 from modos.elements import Document
 from modos.errors import InvalidInputError
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 from modos.track_changes import TrackChanges
 
 if TYPE_CHECKING:
@@ -186,6 +186,7 @@ class Genomes(ABC):
                 tracks.add_genome(source.contigs, (lambda _: source.iter_sequence()) if source.has_sequence else None, id)
             elif contigs_of(document, genome_id).lengths != source.contigs.lengths:
                 raise InvalidInputError(f"{archive} has other contigs than {genome_id}", "give another --id")
+            expect(progress, source.values_size)
             for name in source.tracks:
                 tracks.add(name, source.iter_track(name, progress), genome_id)
             return source.tracks

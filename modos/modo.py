@@ -33,6 +33,7 @@ from modos.hidden import escape_line
 from modos.reading import GenomicFiles
 from modos.referencing import index_references
 from modos.renamed import check_places, check_same
+from modos.sources import refuse_ambiguous
 from modos.storage import Storage, open_storage
 
 if TYPE_CHECKING:
@@ -143,8 +144,11 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
         ------
         NotFoundError
             No folder above the file is a MODO, or the object has no such file.
+        InvalidInputError
+            The object alone is named; or the name of one file is the id of another one's element.
         """
         file = os.fspath(file)
+        file = file.rstrip("/") or file
         place, slash, key = file.rpartition("/")
         at_server = is_remote(file) and not file.startswith("s3://")
         while slash and place and place not in ("s3:", "s3:/") and (is_remote(place) or not at_server):
@@ -156,7 +160,10 @@ class MODO(GenomicFiles, EncryptedFiles, Genomes, Copies, FromFiles):
                 place, slash, part = place.rpartition("/")
                 key = f"{part}/{key}"
                 continue
-            return modo, modo.find_file(unquote(key) if at_server else key)
+            called = unquote(key) if at_server else key
+            found = modo.find_file(called)
+            refuse_ambiguous(modo.storage, modo.metadata, called, found)
+            return modo, found
         if cls.exists(file, endpoint, services, s3_kwargs):
             names = [str(path.name) for path in cls.open(file, endpoint, services, s3_kwargs).list_files() if not is_index(path.name)]
             raise InvalidInputError(f"{file} is an object, and no file of it is named", f"write OBJECT/FILE or OBJECT/ELEMENT: "

@@ -58,7 +58,7 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
             return check_key(found[0])
     if is_index(text):
         raise InvalidInputError(f"{text} is an index", "stream the file it belongs to")
-    elements = [element_id for element_id in metadata if within in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
+    elements = _elements_called(metadata, within)
     with_file = [element_id for element_id in elements if metadata[element_id].get("data_path") in known]
     if len(with_file) == 1:
         return check_key(metadata[with_file[0]]["data_path"])
@@ -70,6 +70,26 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     near = did_you_mean(within, names)
     raise NotFoundError(f"no file {within} in {storage.url}",
                         f"did you mean {near}?" if near else f"it has {listing(names) or 'no files'}")
+
+
+def refuse_ambiguous(storage: Storage, metadata: Metadata, path: str, key: str) -> None:
+    """Refuse what somebody calls a file by, where it is the name of that one and the id of an element that has another.
+
+    Raises
+    ------
+    InvalidInputError
+        Either could be meant.
+    """
+    others = [element_id for element_id in _elements_called(metadata, path) if metadata[element_id].get("data_path") not in (None, key)]
+    if others:
+        other = metadata[others[0]]["data_path"]
+        owner = next((element_id for element_id, attributes in metadata.items() if attributes.get("data_path") == key), key)
+        raise InvalidInputError(f"{path} could be the file {name_of(key)} of {owner} or the element {others[0]} with the file {name_of(other)} in {storage.url}",
+                                f"write {owner} or {others[0] if others[0] != path else name_of(other)}")
+
+
+def _elements_called(metadata: Metadata, name: str) -> list[str]:
+    return [element_id for element_id in metadata if name in (element_id, element_id.rpartition("/")[2]) and "/" in element_id]
 
 
 def genomic_file(storage: Storage, planner: Planner, services: Services | None, metadata: Metadata, key: str,

@@ -25,6 +25,9 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the command line; never returns."""
+    interrupt = signal.getsignal(signal.SIGINT)
+    if interrupt is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _stop_at_once)
     gc.set_threshold(100_000, 20, 50)  # a short life makes little garbage
     keep_freed()
     from modos.cli.app import app
@@ -34,6 +37,7 @@ def main() -> None:
     from modos.panics import is_panic
 
     guard_log()
+    signal.signal(signal.SIGINT, interrupt)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))  # so that partial results are removed
     try:
         with words_as_typed():
@@ -68,6 +72,14 @@ def main() -> None:
         else:  # a defect of ours: still one line
             show_error(f"{type(error).__name__}: {error}", "this is a defect of modos; --debug shows where")
         _leave(1)
+
+
+def _stop_at_once(*_: Any) -> None:
+    """End while modos is still being loaded."""
+    try:
+        os.write(sys.stderr.fileno(), b"interrupted: nothing was begun\n")
+    finally:
+        os._exit(130)
 
 
 def _leave(code: int) -> None:

@@ -3,27 +3,33 @@
 It is asked at each press of a key, so it imports little, reads one file, has
 no network but for what is written as remote, and then for two seconds at most.
 Whatever goes wrong, it offers nothing and says nothing.
+
+Names come from objects of others, and what is offered becomes part of a
+command: no shell may find in it more than a word.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from io import StringIO
 from typing import Any
 
 import typer
 
-_DEADLINE = 2.0  # seconds for what is remote, the loading of the S3 client among them
+_DEADLINE = 2.0  # seconds for all of an offer, the loading of the S3 client among them
 _MAX_ROOT = 16 << 20  # bytes of a root document that is read
 _OBJECTS = ("path", "place", "file", "other")  # how commands call the argument that is an object, or in one
 _ROOT = "data.zarr/zarr.json"
 _SCHEMES = ("s3", "http", "https")
+_PLAIN = r"[\w@%+=:,./-]"  # what is itself in every shell
+_UNFIT = {"fish": r"(?!)", "bash": r"(?!)", "zsh": r"[\\'\"]"}  # what a word must not have; fish quotes by itself, bash is given quoted words, Typer quotes for zsh all but these
 
 
 @contextmanager
@@ -35,13 +41,24 @@ def words_as_typed() -> Iterator[None]:
     broken, current = os.environ.get("COMP_WORDS", "").split("\n"), int(os.environ.get("COMP_CWORD") or 0)
     words, at = _join(broken, current)
     os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = "\n".join(words), str(at)
-    prefix = words[at].rpartition(":")[0] + ":" if len(words) < len(broken) and at < len(words) and words[at] not in broken else ""
+    word = words[at] if at < len(words) else ""
+    prefix = word.rpartition(":")[0] + ":" if len(words) < len(broken) and word and word not in broken else ""
     offered = StringIO()
     try:
         with redirect_stdout(offered):
             yield
     finally:
-        sys.stdout.write("".join(line.removeprefix(prefix) for line in offered.getvalue().splitlines(keepends=True)))
+        lines = [line.removeprefix(prefix) for line in offered.getvalue().splitlines()]
+        sys.stdout.write("".join(f"{line}\n" for line in _quote_for_bash(lines, word)))
+
+
+def _quote_for_bash(lines: list[str], word: str) -> Iterator[str]:
+    """Words as bash has to be given them, which puts what it gets into the line; after a quote that was opened what needs none."""
+    for line in lines:
+        home, name = ("~/", line[2:]) if line.startswith("~/") else ("", line)
+        quoted = home + re.sub(rf"(?!{_PLAIN}).", r"\\\g<0>", name)
+        if quoted == line or not {"'", '"'} & set(word):
+            yield quoted
 
 
 def _join(broken: list[str], current: int) -> tuple[list[str], int]:
@@ -61,43 +78,47 @@ def _join(broken: list[str], current: int) -> tuple[list[str], int]:
 
 def complete_object(ctx: typer.Context, incomplete: str) -> list[str]:
     """Objects, and the folders on the way to them."""
-    return _silently(lambda: _remote_objects(ctx, incomplete) if _is_remote(incomplete) else
-                     [path if _is_object(path) else path + "/" for path in _folders(incomplete)])
+    def offered() -> Iterable[str]:
+        if _is_remote(incomplete):
+            return _remote_objects(ctx, incomplete)
+        return [path if _is_object(path) else path + "/" for path in _way(incomplete)]
+
+    return _offer(incomplete, offered)
 
 
 def complete_file(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Files of objects; objects, and the folders on the way to them."""
-    def offered() -> Iterable[str]:
-        place = incomplete.rpartition("/")[0]
-        if _is_remote(incomplete) or not _is_object(place):
-            return [path + "/" for path in _folders(incomplete)]
-        names = {attributes.get("data_path") for attributes in _elements(ctx, place).values()}
-        return [f"{place}/{name}" for name in sorted(name for name in names if isinstance(name, str) and not name.startswith("data.zarr/"))]
+    """Files of objects, by name and by element; objects, and the folders on the way to them."""
+    def offered() -> list[str]:
+        if _is_remote(incomplete):
+            places = _remote_objects(ctx, incomplete)
+            within = [place for place in places if incomplete.startswith(place + "/")]
+        else:
+            within = [place for place in (_object_of(incomplete.rpartition("/")[0]),) if place]
+            places = [] if within else list(_way(incomplete))
+        ways = [place + "/" for place in places if place not in within]
+        if len(ways) == 1 and _is_object(places[0]):
+            within = places
+        return ways + [file for place in within for file in _files(ctx, place)]
 
-    return _beginning(incomplete, _silently(offered))
+    return _offer(incomplete, offered)
 
 
 def complete_element(ctx: typer.Context, incomplete: str) -> list[str]:
     """Ids of elements of the object that is named before."""
-    return _beginning(incomplete, _silently(lambda: sorted(_elements(ctx, _named(ctx)))))
+    return _offer(incomplete, lambda: sorted(_elements(ctx, _named(ctx))))
 
 
 def complete_region(ctx: typer.Context, incomplete: str) -> list[str]:
-    """Contigs of the object that is named before, by its reference sequences."""
-    return _beginning(incomplete, _silently(lambda: dict.fromkeys(
-        str(attributes.get("name") or element_id.partition("/")[2]) for element_id, attributes in _elements(ctx, _named(ctx)).items()
-        if element_id.startswith("sequence/"))))
+    """Contigs of the file or the object that is named before."""
+    return _offer(incomplete, lambda: _contigs(ctx, _named(ctx)))
 
 
-def _silently(offered: Callable[[], Iterable[str]]) -> list[str]:
-    try:
-        return [word for word in offered() if word.isprintable()]
-    except Exception:
-        return []
-
-
-def _beginning(incomplete: str, words: Iterable[str]) -> list[str]:
-    return [word for word in words if word.startswith(incomplete)]
+def _offer(incomplete: str, offered: Callable[[], Iterable[str]]) -> list[str]:
+    """Of what is offered in time the words that begin so, and that the shell takes for no more than a word."""
+    shell = os.environ.get("_MODOS_COMPLETE", "").removeprefix("complete_")
+    unfit = re.compile(_UNFIT.get(shell, rf"(?!{_PLAIN})."))
+    words = _within_deadline(lambda: list(dict.fromkeys(offered()))) or []
+    return [word for word in words if word.startswith(incomplete) and word.isprintable() and not unfit.search(word)]
 
 
 def _is_remote(place: str) -> bool:
@@ -105,7 +126,14 @@ def _is_remote(place: str) -> bool:
 
 
 def _is_object(place: str) -> bool:
+    place = os.path.expanduser(place)
     return any(os.path.isfile(os.path.join(place, name)) for name in (_ROOT, "data.zarr/.zmetadata", "data.zarr/.zgroup"))
+
+
+def _way(incomplete: str) -> list[str]:
+    """The folders whose paths begin so; of a single one that is no object what is in it, too, as shells take a single offer for the end of a word."""
+    found = list(_folders(incomplete))
+    return found + list(_folders(found[0] + "/")) if len(found) == 1 and not _is_object(found[0]) else found
 
 
 def _folders(incomplete: str) -> Iterator[str]:
@@ -115,7 +143,7 @@ def _folders(incomplete: str) -> Iterator[str]:
     if _is_object(folder):
         return
     with os.scandir(os.path.expanduser(folder)) as found:
-        names = sorted(one.name for one in found if one.name.startswith(start) and one.is_dir() and (start or one.name[0] != "."))
+        names = sorted(one.name for one in found if one.name.startswith(start) and one.is_dir() and (start or one.name[0] not in ".-"))
     yield from (parent + slash + name for name in names)
 
 
@@ -136,8 +164,10 @@ def _object_of(place: str) -> str:
 def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     """The elements of an object, or of the one that a file is in, by id."""
     if _is_remote(place):
-        return _remote_elements(ctx, place)
-    place = _object_of(place)
+        from modos.modo import MODO
+
+        return {key: attributes for key, attributes in MODO.open(place, **_where(ctx)).metadata.items() if "/" in key}
+    place = os.path.expanduser(_object_of(place))
     path = os.path.join(place, _ROOT)
     if not place or os.path.getsize(path) > _MAX_ROOT:
         return {}
@@ -146,11 +176,35 @@ def _elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
     return {key: node["attributes"] for key, node in nodes.items() if key.count("/") == 1 and "@type" in node.get("attributes", {})}
 
 
-def _remote_elements(ctx: typer.Context, place: str) -> dict[str, dict[str, Any]]:
-    from modos.modo import MODO
+def _files(ctx: typer.Context, place: str) -> Iterator[str]:
+    """The files of an object by name, then by the ids of their elements."""
+    named = {element: path for element, attributes in _elements(ctx, place).items()
+             if isinstance(path := attributes.get("data_path"), str) and not path.startswith("data.zarr/")}
+    yield from (f"{place}/{name}" for name in [*sorted(named.values()), *sorted(named)])
 
-    metadata = _within_deadline(lambda: MODO.open(place, **_where(ctx)).metadata) or {}
-    return {key: attributes for key, attributes in metadata.items() if "/" in key}
+
+def _contigs(ctx: typer.Context, place: str) -> Iterable[str]:
+    """Those of a file, by its header; of an object, or where that cannot be read, the object's reference sequences; else its genome's."""
+    if _is_object(place) and (names := _sequences(_elements(ctx, place))):
+        return names
+    from modos.errors import InvalidInputError, ModosError
+    from modos.modo import MODO
+    from modos.records import quiet_htslib
+
+    quiet_htslib()
+    try:
+        modo, key = MODO.locate(os.path.expanduser(place), **_where(ctx))
+        return modo.file(key).contigs
+    except InvalidInputError:
+        modo = MODO.open(place, **_where(ctx))
+    except ModosError:
+        modo = MODO.open(_object_of(place), **_where(ctx))
+    return _sequences(modo.metadata) or modo.open_genome().contigs
+
+
+def _sequences(metadata: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    return [str(attributes.get("name") or element.partition("/")[2]) for element, attributes in metadata.items()
+            if element.startswith("sequence/")]
 
 
 def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
@@ -158,8 +212,7 @@ def _remote_objects(ctx: typer.Context, incomplete: str) -> list[str]:
 
     bucket = "/".join(incomplete.split("/")[:3]) if incomplete.count("/") > 2 else None
     where = _where(ctx)
-    found = _within_deadline(lambda: list_remote(None if where["endpoint"] else bucket, where["endpoint"], where["s3_kwargs"]))
-    return _beginning(incomplete, found or [])
+    return list_remote(None if where["endpoint"] else bucket, where["endpoint"], where["s3_kwargs"])
 
 
 def _where(ctx: typer.Context) -> dict[str, Any]:

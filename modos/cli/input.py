@@ -56,6 +56,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
     """Show what will be removed, and how much that is, and ask; InvalidInputError where nobody can answer and --yes is not given."""
     from modos.cli.output import say
     from modos.errors import EXIT_INTERRUPTED, InvalidInputError
+    from modos.hidden import escape_line
 
     if not plan or yes:
         return
@@ -63,7 +64,7 @@ def confirm(plan: list[str], yes: bool, amount: str | None = None) -> None:
         raise InvalidInputError(f"this removes {len(plan)} thing{'s' if len(plan) > 1 else ''} and nobody is there to be "
                                 "asked", "add --yes if it is meant")
     for line in [*plan, amount] if amount else plan:
-        say(line)
+        print(escape_line(line), file=sys.stderr)  # also where status is not wanted: who is asked has to know about what
     if read_answer("Remove? [y/N]").lower() not in ("y", "yes"):
         say("nothing was removed")
         raise SystemExit(EXIT_INTERRUPTED)

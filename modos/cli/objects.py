@@ -15,6 +15,8 @@ from modos.cli.output import show as show_text
 from modos.cli.secrets import PassphraseOption, load_optional_secret
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from modos.encryption.keys import SecretKey
     from modos.modo import MODO
 
@@ -226,7 +228,7 @@ def update(
         _update_one(open_object(path), element, parse_json(values or "{}", "--element"), source, plain, secret)
         return
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs, "no_remove": not prune, "secret_key": secret}
-    open_object(path)
+    modo = open_object(path)
     how = matcher(map)
     entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
     how.tell_unused()
@@ -234,10 +236,13 @@ def update(
     if dry_run:
         show_plan(changes, json)
         return
-    confirm([str(change) for change in changes if change.kind == "removed"], yes)
+    removed = [change for change in changes if change.kind == "removed"]
+    amount = amount_of(modo, (change.element_id for change in removed))
+    confirm([str(change) for change in removed], yes, f"  {amount}")
     with progress("copying files") as advance:
         MODO.from_file(entries, path, progress=advance, **where)
-    say(f"updated {path}: {count(len(changes), 'element')} changed" if changes else f"{path} is up to date")
+    told = f"; removed {amount}" if removed else ""
+    say(f"updated {path}: {count(len(changes), 'element')} changed{told}" if changes else f"{path} is up to date")
 
 
 def _tell_of_left(modo: MODO, before: str | None, element: str) -> None:
@@ -288,7 +293,7 @@ def remove(
         return
     element = element and modo.find_element(element)
     elements, files, held = modo.measure(element)
-    amount = f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
+    amount = tell_amount(elements, files, held)
     if element is None:
         plan = [f"- the object {modo.storage.url} with {amount}"]
     else:
@@ -310,21 +315,33 @@ def remove(
         say(f"removed {modo.remove_element(element)} from {modo.storage.url}: {amount}")
 
 
+def tell_amount(elements: int, files: int, held: int) -> str:
+    """What a removal takes away."""
+    return f"{count(elements, 'element')}, {count(files, 'file')}, {size(held)}"
+
+
+def amount_of(modo: MODO, ids: Iterable[str]) -> str:
+    """What the removal of some elements takes away."""
+    return tell_amount(*map(sum, zip((0, 0, 0), *map(modo.measure, ids))))
+
+
 def _remove_rest(path: str, yes: bool, dry_run: bool, json: bool) -> bool:
     """Remove what was left where there is no object; whether there was anything."""
     from modos.modo import MODO
 
     where = {"endpoint": options.endpoint, "s3_kwargs": options.s3_kwargs}
     plan = [f"- {finding.where}" for finding in MODO.find_rest(path, **where)]
+    if not plan:
+        return False
     if dry_run and json:
         show_json({"object": path, "removed": [line.removeprefix("- ") for line in plan]})
     elif dry_run:
         show_lines(plan)
-    elif plan:
+    else:
         confirm(plan, yes)
         MODO.find_rest(path, **where, fix=True)
         say(f"removed what was left of an object at {path}")
-    return bool(plan)
+    return True
 
 
 def enrich(path: ObjectPath) -> None:

@@ -31,6 +31,7 @@ def list_(
 
     modos reference list --remote --json
     """
+    from modos.errors import NotFoundError
     from modos.reference.cache import is_offline
 
     cached = open_cached(store)
@@ -40,6 +41,8 @@ def list_(
         return
     known = _served() if remote else cached.store
     assemblies, annotations = known.contents().values()
+    if not assemblies and not annotations and not known.is_there():
+        raise NotFoundError(f"there is no reference store at {known.url}", "check the path; `modos reference add` begins one")
     if json:
         show_json({"assemblies": assemblies, "annotations": annotations})
         return
@@ -122,6 +125,7 @@ def add(
     from modos.errors import InvalidInputError
     from modos.reference.adding import add_files
     from modos.reference.annotations import name_of
+    from modos.tracks.loading import source_size
 
     if not files and not gff3:
         raise InvalidInputError("there is nothing to add", "give a FASTA or a 2bit file, or an annotation with --gff3")
@@ -130,7 +134,7 @@ def add(
     known = open_store(store)
     annotations = [(file, annotation or name_of(file)) for file in gff3 or ()]
     if files:
-        with progress("reading the sequences") as advance:
+        with progress("reading the sequences", source_size(files)) as advance:
             assembly = add_files(known, name, files, names, source, advance)
         _say_assembly(assembly, known)
     for file, made in annotations:

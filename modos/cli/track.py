@@ -14,7 +14,7 @@ from modos.cli import masks
 from modos.cli.completion import complete_element, complete_region
 from modos.cli.genome import GenomeOption, open_genome
 from modos.cli.input import confirm, parse_json
-from modos.cli.objects import ObjectPath, open_object
+from modos.cli.objects import ObjectPath, amount_of, open_object
 from modos.cli.output import closed_pipe_told, count, progress, say, show, show_json, show_lines, show_rows, show_table, size, text_file
 from modos.hidden import escape_line
 
@@ -143,8 +143,9 @@ def remove(place: ObjectPath, names: Annotated[list[str], typer.Argument(metavar
     modo = open_object(place)
     with modo.track_changes() as tracks:
         ids = [tracks.remove(name) for name in names]
-        confirm([f"  track {name} ({element_id})" for name, element_id in zip(names, ids)], yes)
-    say(f"removed {', '.join(names)} from {modo.storage.url}")
+        amount = amount_of(modo, ids)
+        confirm([f"  track {name} ({element_id})" for name, element_id in zip(names, ids)], yes, f"  {amount}")
+    say(f"removed {', '.join(names)} from {modo.storage.url}: {amount}")
 
 
 @app.command()

@@ -245,6 +245,11 @@ class GenomicFile:
     def _names(self) -> frozenset[str]:
         return frozenset(contig_lines(self.header, self.name) if self.format.kind == "variants" else self._lengths)
 
+    @property
+    def contigs(self) -> list[str]:
+        """The names of the contigs, as the header has them."""
+        return list(self._contigs)
+
     def whole_contigs(self) -> list[Region]:
         """A region for each contig of the header of a BAM or CRAM."""
         return [Region(name, 0, length) for name, length in self._lengths.items() if length]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 from modos.errors import InvalidInputError
-from modos.given import as_file, described, open_given
+from modos.given import Name, as_file, described, open_given
 from modos.reference.assembly import Assembly, StoredContig, assembly_key
 from modos.reference.digests import SequenceHash
 from modos.reference.store import Pieces, ReferenceStore, check_present, send, send_sequence
@@ -22,7 +23,19 @@ def read_sequences(paths: Sequence[str], progress: Progress | None = None) -> Pi
     """The sequences of FASTA and 2bit files in pieces."""
     for path in paths:
         with open_given(path) as file, tempfile.TemporaryDirectory(prefix="modos-") as folder:
-            yield from iter_twobit(as_file(file, folder)) if is_twobit(file) else iter_fasta(file, progress)
+            yield from _counted(as_file(file, folder), progress) if is_twobit(file) else iter_fasta(file, progress)
+
+
+def _counted(path: Name, progress: Progress | None) -> Pieces:
+    """The sequences of a 2bit file, of which four bases are a byte; what else it has comes last."""
+    left = os.path.getsize(path)
+    for name, bases in iter_twobit(path):
+        yield name, bases
+        if progress:
+            left -= len(bases) // 4
+            progress(len(bases) // 4)
+    if progress:
+        progress(left)
 
 
 def digest_sequences(path: str, progress: Progress | None = None) -> tuple[StoredContig, ...]:

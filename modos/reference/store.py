@@ -60,6 +60,10 @@ class ReferenceStore:
         """The root as a user would write it."""
         return self.storage.url
 
+    def is_there(self) -> bool:
+        """Whether anything was ever put into it."""
+        return self.storage.exists(INDEX)
+
     def index(self) -> dict[str, dict[str, Any]]:
         """What the store says of each assembly: seqcol, contigs, bases. One request; nothing for a store that is new."""
         return self.contents()["assemblies"]

@@ -119,6 +119,13 @@ class Archive:
             _check_array(parts.get("continuous"), (end - start, len(self.tracks)), "fiu")
         return found
 
+    @property
+    def values_size(self) -> int:
+        """Bytes of the values of all tracks, as `iter_track` counts them."""
+        with self._told():
+            values = sum(end - start for name in self._chromosomes for start, end, parts in self._supercontigs(name) if "continuous" in parts)
+        return values * len(self.tracks) * np.dtype(np.float32).itemsize
+
     def iter_track(self, track: str, progress: Progress | None = None) -> Iterator[Block]:
         """The values of a track; bytes of them count as progress."""
         number = self.tracks.index(track)

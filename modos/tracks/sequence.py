@@ -12,13 +12,14 @@ from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import is_array_path
 from modos.given import Name, as_file
 from modos.storage import Storage
-from modos.storage.base import Progress
+from modos.storage.base import Progress, expect
 from modos.tracks.arrays import ArrayWriter, Names
 from modos.tracks.assembly import (
     expand_paths, measure_fasta, read_agp, read_map, read_report, read_sizes, renamed,
 )
 from modos.tracks.contigs import CHUNK, Contigs
 from modos.tracks.layout import CHUNKS_IN_SHARD, ArraySpec, blosc
+from modos.tracks.loading import source_size
 
 Paths = str | Path | Sequence[str | Path]
 _FILL = ord("N")
@@ -40,6 +41,8 @@ def settle_contigs(storage: Storage, document: Document, fasta: Paths, sizes: Pa
         raise InvalidInputError("a genome is made from FASTA files, AGP files, a table of sizes, or a reference of the object",
                                 "give one of them")
     fasta_paths = [as_file(path, folder) for path in fasta_paths]
+    if reference is None:
+        expect(progress, 2 * (source_size(fasta_paths) or 0))
     contigs = measure_fasta(fasta_paths, progress) if fasta_paths else read_agp(agp_paths) if agp_paths else read_sizes(size_paths)
     if report and table:
         raise InvalidInputError("an assembly report and a table of names exclude each other")
@@ -59,11 +62,12 @@ def _fasta_of(storage: Storage, document: Document, reference: str, folder: Path
     key = document.element(element_id).get("data_path", "")
     if not key or is_array_path(key) or not storage.exists(key):
         raise NotFoundError(f"{element_id} has no FASTA", "give one as a file")
-    path = storage.local_path(key)
+    path, size = storage.local_path(key), storage.stat(key).size
+    expect(progress, (2 if path else 3) * size)
     if path is None:
         path = folder / "fetched.fa"
         with open(path, "wb") as file:
-            for piece in storage.iter_range(key, 0, storage.stat(key).size):
+            for piece in storage.iter_range(key, 0, size):
                 file.write(piece)
                 if progress:
                     progress(len(piece))

@@ -304,6 +304,13 @@ def test_a_command_that_is_stopped_says_so(ex, number, code, word):
     assert (running.returncode, out) == (code, b"") and err.decode().startswith(f"{word}: ") and len(err.splitlines()) == 1
 
 
+def test_it_says_so_while_it_is_being_loaded():
+    """Which takes longer than somebody needs to see a slip."""
+    code = "import modos.cli as cli, os, signal; cli.keep_freed = lambda: os.kill(os.getpid(), signal.SIGINT); cli.main()"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted: nothing was begun\n")
+
+
 def wait_until_it_reads(pid):
     """Until a process waits for what comes from its stdin."""
     deadline = time.monotonic() + 30

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -13,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import pysam
 import pytest
 import typer.main
 
@@ -62,6 +64,15 @@ def test_whatever_reads_has_json():
     assert not [name for name, params in commands().items() if any("--dry-run" in param.opts for param in params) and name in lacking]
 
 
+def write_reads(path, number, *contigs):
+    """A BAM with so many reads and its index."""
+    header = pysam.AlignmentHeader.from_references(contigs or ["c"], [1000] * (len(contigs) or 1))
+    with pysam.AlignmentFile(path, "wb", header=header) as file:
+        for line in range(number):
+            file.write(pysam.AlignedSegment.fromstring(f"r{line}\t0\tc\t{line + 1}\t60\t4M\t*\t0\t0\tACGT\tIIII", header))
+    pysam.index(str(path))
+
+
 def test_a_letter_means_one_thing():
     for name, params in commands().items():
         for param in params:
@@ -90,6 +101,38 @@ def test_global_options_are_taken_anywhere(ex, line, monkeypatch):
     wanted = modos("show", "ex", "data/demo1").stdout
     assert modos(*line.format("-q --no-progress --anon --endpoint http://127.0.0.1:9").split()).stdout == wanted
     assert "Traceback" in modos(*line.replace("data/demo1", "none").format("--debug").split(), code=3).stderr
+
+
+WORDS = {"-q": ("quiet", True), "--debug": ("debug", True), "--anon": ("anon", True), "--no-progress": ("progress", False),
+         "--endpoint=http://h:9": ("endpoint", "http://h:9"), "--endpoint http://h:9": ("endpoint", "http://h:9"), "--endpoint -q": ("endpoint", "-q")}
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_command_takes_them_at_every_place(name, monkeypatch):
+    """Between words of options and arguments, and they become nothing else."""
+    from modos.cli import app as application
+    from modos.cli import groups
+    from modos.cli.output import Options, options
+
+    monkeypatch.delenv("MODOS_ENDPOINT", raising=False)
+    monkeypatch.setattr(application, "show_log", lambda: None)
+    monkeypatch.setattr(groups, "show_log", lambda: None)
+    before, root = dict(vars(options)), typer.main.get_command(app)
+    command, given = root, []
+    for word in name.split():
+        command = command.commands[word]
+    monkeypatch.setattr(command, "callback", lambda **values: given.append((dict(vars(options)), values)))
+    words = [*name.split(), *(word for param in command.params if param.required
+                              for word in (["1"] if param.param_type_name == "argument" else [f"{param.opts[0]}=1"]))]
+    try:
+        root.main(words, prog_name="modos", standalone_mode=False)
+        plain = given.pop()[1]
+        for text, (option, value) in WORDS.items():
+            for place in range(len(words) + 1):
+                root.main([*words[:place], *text.split(), *words[place:]], prog_name="modos", standalone_mode=False)
+                assert given.pop() == (vars(Options(**{option: value})), plain), (text, place)
+    finally:
+        vars(options).update(before)
 
 
 def test_they_are_for_the_command_they_stand_at(ex, monkeypatch):
@@ -130,6 +173,33 @@ def test_rm_and_ls(ex, stack):
     assert "s3://modos-demo/ex" in json.loads(modos("ls", "s3://modos-demo", "--json", "--endpoint", stack.endpoint).stdout)
     assert modos("rm", ex, "demo2", "--dry-run").stdout == modos("remove", ex, "demo2", "--dry-run").stdout
     modos("ls", ex.parent / "none", code=3)
+    assert modos("rm", ex.parent / "none", "--dry-run", "--json", code=3).stdout == ""
+
+
+def test_every_removal_tells_elements_files_and_bytes(ex, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ex, "ex")
+    held = sum((ex / name).stat().st_size for name in ("demo2.bam", "demo2.bam.bai"))
+    kept = [{"element": attributes | {"id": name.rpartition("/")[2]}} for name, attributes in MODO.open("ex").metadata.items()
+            if "/" in name and name != "data/demo2"]
+    Path("kept.json").write_text(json.dumps(kept))
+    assert f"removed 1 element, 2 files, {held / 1000:.1f} kB" in modos("update", "ex", "-c", "kept.json", "--prune", "--yes").stderr
+    Path("t.bedGraph").write_text("chr1\t1\t3\t0.1\n")
+    modos("genome", "init", "ex", "ex/reference.fa", "--id", "g")
+    modos("track", "add", "ex", "t=t.bedGraph")
+    assert re.search(r"removed t from ex: 1 element, 0 files, [\d.]+ (bytes|kB)", modos("track", "remove", "ex", "t", "--yes").stderr)
+
+
+def test_who_is_asked_is_told_about_what_even_where_nothing_else_is_said(capsys, monkeypatch):
+    from modos.cli import input
+    from modos.cli.output import options
+
+    monkeypatch.setattr(options, "quiet", True)
+    monkeypatch.setattr(input, "is_terminal", lambda: True)
+    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
+    with pytest.raises(SystemExit):
+        input.confirm(["- data/demo2"], False, "  1 element, 2 files, 716.9 kB")
+    assert capsys.readouterr().err.splitlines()[:2] == ["- data/demo2", "  1 element, 2 files, 716.9 kB"]
 
 
 def test_a_file_is_named_by_its_element_too(ex, stack):
@@ -141,7 +211,23 @@ def test_a_file_is_named_by_its_element_too(ex, stack):
     assert MODO.open(ex).count("data/demo1") == int(wanted)
     told = modos("stream", ex, code=2).stderr
     assert "is an object" in told and "demo1.cram" in told and "OBJECT/ELEMENT" in told
+    assert "is an object" in modos("stream", f"{ex}/", code=2).stderr
+    assert modos("stream", f"{ex}/data/demo1/", "-c").stdout == wanted
     assert "has no file" in modos("stream", ex / "sample/sample1", code=2).stderr
+
+
+def test_what_is_the_name_of_one_file_and_the_id_of_another_is_neither(tmp_path, monkeypatch):
+    """`ex/three.bam` was the file, `ex/data/three.bam` the other one's."""
+    monkeypatch.chdir(tmp_path)
+    for name, number in {"one.bam": 1, "three.bam": 3}.items():
+        write_reads(name, number)
+    modos("create", "ex", "-m", "{}")
+    modos("add", "ex", "data", "-e", '{"id": "three.bam"}', "-s", "one.bam")
+    modos("add", "ex", "data", "-e", '{"id": "other"}', "-s", "three.bam")
+    told = modos("stream", "ex/three.bam", "-c", code=2).stderr
+    assert "write data/other or data/three.bam" in told
+    counts = {name: int(modos("stream", f"ex/{name}", "-c").stdout) for name in ("data/other", "data/three.bam", "other", "one.bam")}
+    assert counts == {"data/other": 3, "data/three.bam": 1, "other": 3, "one.bam": 1}
 
 
 def test_json_says_what_the_tables_say(ex, monkeypatch):
@@ -211,14 +297,95 @@ def test_what_a_shell_offers(ex, monkeypatch):
     assert offered("modos show ex data/demo") == ["data/demo1", "data/demo2"]
     assert offered("modos c4gh encrypt ex data/demo1 sample/") == sorted(i for i in MODO.open(ex).metadata if i.startswith("sample/"))
     assert "ex/demo1.cram" in offered("modos stream ex/dem") and offered("modos stream e") == ["empty/", "ex/"]
+    assert offered("modos coverage ex/data/demo") == ["ex/data/demo1", "ex/data/demo2"]
     assert offered("modos stream ex/demo1.cram -r ch") == offered("modos track query ex -r ch") == ["chr1", "chr2"]
+
+
+def test_a_single_folder_is_gone_into(ex, tmp_path, monkeypatch):
+    """A shell takes a single offer for the end of the word, and puts a space after it."""
+    shutil.copytree(ex, tmp_path / "only/ex")
+    monkeypatch.chdir(tmp_path)
+    assert offered("modos show on") == ["only/", "only/ex"]
+    assert offered("modos stream only/e")[:2] == ["only/ex/", "only/ex/calls.vcf.gz"]
+
+
+def test_contigs_are_those_of_the_file_or_of_the_genome(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ref.fa").write_text(">g1\nACGT\n>g2\nAAA\n")
+    write_reads("v.bam", 0, "v1", "v2")
+    modos("create", "ex", "-m", "{}")
+    modos("add", "ex", "data", "-e", '{"id": "v"}', "-s", "v.bam")
+    assert offered("modos stream ex/data/v -r ") == ["v1", "v2"]
+    modos("genome", "init", "ex", "ref.fa")
+    assert offered("modos track query ex -r ") == offered("modos genome seq ex ") == ["g1", "g2"]
+
+
+IDS = ["a b", "q'uote", 'd"q', "$(touch made)", "`touch made`", "semi;touch made", "star*", "!x", "#h", "~h", "{a,b}", "back\\slash", "plain", "h\u00e9"]
+# Where Typer's own quoting for zsh ends early.
+WORSE = ["x\\$(touch made)", 'b\\" <(touch made) \\"', 'e\\" =(touch made) \\"', "c\\`touch made`", 'f\\" *(e:"touch made":) \\"']
+
+
+@pytest.fixture
+def hostile(tmp_path, monkeypatch):
+    """An object of somebody whose ids are made to be run by a shell, or to steer a terminal."""
+    nodes = {f"data/{name}": {"attributes": {"@type": "DataEntity", "id": name}} for name in [*IDS, *WORSE, "esc\x1b[31m", "tab\tx", "bidi\u202e"]}
+    (tmp_path / "h/data.zarr").mkdir(parents=True)
+    (tmp_path / "h/data.zarr/zarr.json").write_text(json.dumps({"consolidated_metadata": {"metadata": nodes}}))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "made"
+
+
+BY_BASH = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; '
+IN_PATH = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
+def test_what_bash_puts_into_the_line_is_a_word_and_nothing_that_it_runs(hostile):
+    def meant(word):
+        script = BY_BASH + 'for word in "${COMPREPLY[@]}"; do eval "printf \'%s\\n\' $word"; done'
+        done = subprocess.run(["bash", "-c", script, "bash", "modos", "show", "h", word], capture_output=True, text=True, timeout=30,
+                              env=os.environ | IN_PATH)
+        assert done.stderr == "" and not hostile.exists()
+        return done.stdout.splitlines()
+
+    assert sorted(meant("data/")) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
+    assert meant("data/a\\ ") == ["data/a b"] and meant("data/semi") == ["data/semi;touch made"]
+    for quote in "'\"":
+        done = subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", "modos", "show", "h", f"{quote}data/"],
+                              capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+        assert done.stdout.split() == ["data/h\u00e9", "data/plain"]
+
+
+@pytest.mark.parametrize("shell, refused", [("zsh", "\\'\""), ("powershell", " \\'\"$`;*!#~{}()"), ("pwsh", " \\'\"$`;*!#~{}()")])
+def test_what_other_shells_would_run_is_not_offered(hostile, shell, refused):
+    from modos.cli.completion import _offer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("_MODOS_COMPLETE", f"complete_{shell}")
+        words = _offer("", lambda: [*IDS, *WORSE])
+    assert words == [name for name in [*IDS, *WORSE] if not set(refused) & set(name)]
+
+
+@pytest.mark.skipif(not shutil.which("zsh"), reason="needs zsh")
+def test_zsh_runs_nothing_of_what_is_offered(hostile, tmp_path):
+    """Its function evaluates what modos writes, twice."""
+    script = ("_arguments() { local ws; eval ws\\=\\( ${1[7,-3]} \\); print -l -- $ws }; compdef() { : }; eval \"$(_MODOS_COMPLETE=source_zsh modos)\"; "
+              "words=(modos show h data/); CURRENT=4; _modos_completion")
+    done = subprocess.run(["zsh", "-f", "-c", script], capture_output=True, text=True, timeout=30, env=os.environ | IN_PATH)
+    assert not hostile.exists() and "data/plain" in done.stdout.splitlines() and "data/$(touch made)" in done.stdout.splitlines(), done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
+def test_fish_has_the_words(hostile):
+    done = subprocess.run(["fish", "-c", '_MODOS_COMPLETE=source_fish modos | source; complete -C "modos show h data/"'], capture_output=True,
+                          text=True, timeout=60, env=os.environ | IN_PATH)
+    assert not hostile.exists() and sorted(done.stdout.splitlines()) == sorted(f"data/{name}" for name in [*IDS, *WORSE])
 
 
 def offered_by_bash(*words):
     """What bash would put there for the words of a line, broken as it breaks them."""
-    script = 'eval "$(_MODOS_COMPLETE=source_bash modos)"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _modos_completion modos; echo "${COMPREPLY[*]}"'
-    path = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    return subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=30, env=os.environ | path).stdout.split()
+    return subprocess.run(["bash", "-c", BY_BASH + 'echo "${COMPREPLY[*]}"', "bash", *words], capture_output=True, text=True, timeout=30,
+                          env=os.environ | IN_PATH).stdout.split()
 
 
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
@@ -227,6 +394,8 @@ def test_bash_breaks_words_at_colons(stack):
     server = [piece for piece in re.split("(:)", stack.endpoint)]
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1") == ["//modos-demo/ex/demo1.cram"]
+    assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1.cram", "-r", "c") == ["chr1", "chr2"]
     assert offered_by_bash("modos", "sh") == ["show"]
 
 

@@ -48,6 +48,7 @@ def test_an_assembly_comes_and_goes(run, tmp_path):
 @pytest.mark.parametrize(("words", "code", "said"), [
     ("show minni", 3, "did you mean mini"), ("add new none.fa", 3, "none.fa"), ("add a/b mini.fa", 2, "cannot be the name"),
     ("add new mini.fa --names mini.fa", 2, "names"), ("pull mini --contig chr9", 3, "no contig chr9"), ("list --store http://127.0.0.1:9/refs", 5, "connection refused"), ("list --store quux://x", 2, "cannot be read"),
+    ("list --store nowhere", 3, "there is no reference store at nowhere"), ("list --store nowhere --json", 3, "there is no reference store at nowhere"),
     ("push none other", 3, "no assembly none"), ("verify none", 3, "no assembly none"), ("rm none --yes", 3, "no assembly none"),
 ])
 def test_what_cannot_be(run, words, code, said):

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import re
+import shutil
 import subprocess
 import sys
+import sysconfig
 import tomllib
+import zipfile
 from pathlib import Path
+
+import pytest
 
 import modos
 
@@ -57,6 +64,79 @@ def test_a_tree_that_is_run_as_it_lies_knows_its_version(tmp_path):
     (tmp_path / "modos-0.3.4.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: modos\nVersion: 0.3.4\n")
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"})
     assert done.stdout.strip() == PROJECT["version"], done.stderr
+
+
+def test_the_doctor_finds_another_distribution_in_the_same_folder(tmp_path, monkeypatch):
+    """What is elsewhere, or has no file of the package, does no harm."""
+    from modos.doctor import _other_modos
+
+    def found(folder):
+        (folder / "modos-0.3.4.dist-info").mkdir(parents=True)
+        (folder / "modos-0.3.4.dist-info/METADATA").write_text("Metadata-Version: 2.1\nName: modos\nVersion: 0.3.4\n")
+        (folder / "modos-0.3.4.dist-info/RECORD").write_text("modos/__init__.py,,\nmodos/api.py,,\n")
+        with monkeypatch.context() as patch:
+            patch.syspath_prepend(folder)
+            return list(_other_modos())
+
+    (tmp_path / "same").mkdir()
+    (tmp_path / "same/modos").symlink_to(ROOT / "modos")
+    assert found(tmp_path / "other") == []
+    [diagnosis] = found(tmp_path / "same")
+    assert diagnosis.state == "failed" and "modos 0.3.4" in diagnosis.text and "pip uninstall modos" in diagnosis.fix
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A git repository with what makes the distribution."""
+    folder = tmp_path_factory.mktemp("project") / "modos"
+    shutil.copytree(ROOT / "modos", folder / "modos", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, folder)
+    for words in (["init", "-q", "-b", "main"], ["add", "."], ["-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "-qm", "All"]):
+        subprocess.run(["git", "-C", folder, *words], check=True, env=os.environ | {"GIT_CONFIG_GLOBAL": os.devnull})
+    return folder
+
+
+def pip(*words):
+    """Run it; skips where there is nothing to build with, as pip fetches that."""
+    done = subprocess.run([sys.executable, "-m", "pip", *map(str, words)], capture_output=True, text=True, timeout=300)
+    if "No matching distribution found for setuptools" in done.stderr:
+        pytest.skip("no setuptools can be fetched")
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not shutil.which("git") or importlib.util.find_spec("pip") is None, reason="needs git and pip")
+@pytest.mark.parametrize("way", ["wheel", "git"])
+def test_what_the_page_of_installing_says(project, tmp_path, way):
+    """In an environment that has the libraries, and nothing of the project: the wheel has its data, and the command works."""
+    page = (ROOT / "docs/how-to/install.md").read_text()
+    if way == "wheel":
+        assert ".venv/bin/pip wheel --no-deps --wheel-dir dist ." in page and "./modos_store-0.1.0-py3-none-any.whl" in page
+        pip("wheel", "-q", "--no-deps", "--wheel-dir", tmp_path, project)
+        [given] = tmp_path.glob("*.whl")
+        assert given.name == "modos_store-0.1.0-py3-none-any.whl"
+        held = set(zipfile.ZipFile(given).namelist())
+        lies = {str(path.relative_to(project)) for path in (project / "modos").rglob("*") if path.is_file()}
+        assert lies <= held and {"modos/py.typed", "modos/model/schema.json", "modos/codes/meanings.tsv"} <= held
+    else:
+        assert "'modos-store @ git+https://git.example.org/lab/modos.git@main'" in page
+        given = f"git+file://{project}@main"
+    bare = tmp_path / "bare"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", bare], check=True, timeout=60)
+    pip("--python", bare, "install", "-q", "--no-deps", *(("--no-index",) if way == "wheel" else ()), given)
+    [site] = bare.glob("lib/python*/site-packages")
+    (site / "libraries.pth").write_text(sysconfig.get_path("purelib") + "\n")
+
+    def modos(*words):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run([bare / "bin/modos", *words], capture_output=True, text=True, cwd=tmp_path, timeout=120, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert modos("--version") == "modos 0.1.0\n" and "Servers and settings" in modos("--help")
+    modos("demo", "--write", "source", "-q")
+    modos("create", "ex", "-f", "source/modo.yaml", "-q")
+    assert "NCIT" in modos("publish", "ex") and modos("template", "sample") and modos("stream", "ex/demo1", "-c").strip().isdigit()
 
 
 def test_every_page_is_linked():
