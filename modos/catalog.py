@@ -20,6 +20,7 @@ from modos.searching import parse_search
 from modos.storage import Storage, check_key
 
 _WORKERS = 16
+_UNTOLD = ""  # the tag of an object in the layout of Zarr v2, of which no one file tells whether it has changed
 _DEPTH = 8  # parts of a key up to which each may be looked at for an object
 
 logger = logging.getLogger(__name__)
@@ -91,9 +92,12 @@ class Catalog:
 
     def metadata(self, key: str) -> dict[str, Any]:
         """The metadata of one object; what is known of it, where its root has not changed."""
-        tag = self.storage.stat(f"{key}/{elements.ROOT_KEY}".lstrip("/")).etag
+        try:
+            tag = self.storage.stat(f"{key}/{elements.ROOT_KEY}".lstrip("/")).etag
+        except NotFoundError:
+            tag = _UNTOLD
         known = self._known.get(key)
-        if known is None or known[0] != tag:
+        if known is None or known[0] != tag or tag == _UNTOLD:
             document = elements.load(self.storage.child(key) if key else self.storage)
             self._known[key] = known = tag, document.metadata()
         return known[1]
@@ -152,14 +156,19 @@ class Catalog:
 
     def _list(self) -> list[tuple[str, str]]:
         begin = time.monotonic()
-        roots = ((info.key.removesuffix(elements.ROOT_KEY).rstrip("/"), info.etag) for info in self.storage.find(elements.ROOT_KEY))
-        found = sorted(root for root in roots if _has_sound_name(root[0]))
+        roots: dict[str, str] = {}
+        for info in self.storage.find(elements.ROOT_KEY, elements.OLD_ROOT_KEY):
+            if info.key.endswith(elements.ROOT_KEY):
+                roots[info.key.removesuffix(elements.ROOT_KEY).rstrip("/")] = info.etag
+            else:
+                roots.setdefault(info.key.removesuffix(elements.OLD_ROOT_KEY).rstrip("/"), _UNTOLD)
+        found = sorted(root for root in roots.items() if _has_sound_name(root[0]))
         self._listing = begin, found
         return found
 
     def _read(self, key: str, tag: str) -> dict[str, Any] | ModosError:
         known = self._known.get(key)
-        if known and known[0] == tag:
+        if known and known[0] == tag != _UNTOLD:
             return known[1]
         try:
             document = elements.load(self.storage.child(key) if key else self.storage)
@@ -194,7 +203,7 @@ class Catalog:
 
     def is_object(self, prefix: str) -> bool:
         """Whether there is an object at a key."""
-        return self.storage.exists(f"{prefix}/{elements.ROOT_KEY}".lstrip("/"))
+        return any(self.storage.exists(f"{prefix}/{root}".lstrip("/")) for root in (elements.ROOT_KEY, elements.OLD_ROOT_KEY))
 
     def search(self, query: str, fuzzy: bool = False) -> list[str]:
         """Keys of the objects whose name is the query; with `fuzzy`, those that have or resemble it."""

@@ -101,6 +101,8 @@ def find_problems(storage: Storage, *, checksums: bool = True, thorough: bool = 
     yield from _check_references(storage, document, endpoint)
     yield from _find_leftovers(storage, document, infos, limit)
     if document.zarr_format == 3:
+        if elements.OLD_ROOT_KEY in sizes:
+            yield Finding("unknown", elements.OLD_ROOT_KEY, "was written by a program that reads Zarr v2 alone; `modos upgrade` removes it")
         yield from _check_mirrors(storage, document, sizes)
 
 
@@ -118,8 +120,9 @@ def find_rest(storage: Storage, limit: float = ownership.ABANDONED_AFTER) -> lis
 
 def fix(storage: Storage, findings: Iterable[Finding], limit: float = ownership.ABANDONED_AFTER) -> None:
     """Remove what interrupted changes left, and write the mirrors anew; nothing else is touched."""
+    is_place = _is_object(storage)
     journal.recover(storage, limit)
-    for partial in _left_partials(storage, journal.entries(storage, limit), limit):
+    for partial in _left_partials(storage, journal.entries(storage, limit), limit, is_place):
         storage.drop_partial(partial)
     mirrors = [finding.where for finding in findings if finding.kind == "mirror"]
     document = elements.load(storage) if mirrors else None
@@ -353,15 +356,30 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
             yield Finding("unknown", key, "belongs to no element; that a change left it is on record, but not certain")
         elif not key.startswith(f"{elements.ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
-    for partial in _left_partials(storage, records, limit):
+    for partial in _left_partials(storage, records, limit, _is_object(storage)):
         yield Finding("leftover", partial.name, "a file whose writing was interrupted")
 
 
-def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: float) -> Iterator[Partial]:
+def _left_partials(storage: Storage, records: Iterable[journal.Entry], limit: float, is_place: bool) -> Iterator[Partial]:
     """What nobody writes any more; while a change is under way, what cannot be looked into may be a part of it."""
     if any(not record.abandoned for record in records):
         limit = math.inf
-    return (partial for partial in storage.partial_writes() if ownership.is_abandoned(partial.mark, partial.age, limit))
+    return (partial for partial in storage.partial_writes() if ownership.is_abandoned(partial.mark, partial.age, limit)
+            and _is_own(storage, partial.name.rpartition("?uploadId=")[0] or partial.name, is_place))
+
+
+def _is_own(storage: Storage, key: str, is_place: bool) -> bool:
+    """Whether what was being written is of the object that is here, or was to be, and not of another in a folder below."""
+    folders = key.split("/")[:-1]
+    if folders[:1] == [journal.FOLDER]:
+        return True
+    return is_place and not any(_is_object(storage, "/".join(folders[:depth]) + "/") for depth in range(1, len(folders) + 1))
+
+
+def _is_object(storage: Storage, prefix: str = "") -> bool:
+    """Whether there is an object in a folder, or one that was being made, copied or removed."""
+    return any(storage.exists(f"{prefix}{root}") for root in (elements.ROOT_KEY, elements.OLD_ROOT_KEY)) \
+        or next(storage.iter_files(f"{prefix}{journal.FOLDER}"), None) is not None
 
 
 def _check_mirrors(storage: Storage, document: Document, sizes: dict[str, int]) -> Iterator[Finding]:

@@ -189,11 +189,11 @@ def _s3(place: str, services: Services, s3_kwargs: dict | None, write: bool) -> 
 
 def _reading(storage: Storage, place: str) -> Diagnosis:
     """Whether an object can be found, and its metadata and a file of it be read: one may be allowed without the other."""
-    root = next(iter(storage.find(elements.ROOT_KEY)), None)
+    root = next(iter(storage.find(elements.ROOT_KEY, elements.OLD_ROOT_KEY)), None)
     if root is None:
         return Diagnosis("reading", "warning", f"{place} can be listed; there is no object in it to read", "name one that there is: "
                          "`modos remote list` shows them")
-    key = root.key.removesuffix(elements.ROOT_KEY).rstrip("/")
+    key = root.key.removesuffix(elements.ROOT_KEY).removesuffix(elements.OLD_ROOT_KEY).rstrip("/")
     _read_some(storage.child(key) if key else storage)
     return Diagnosis("reading", "ok", f"{place} can be listed and read")
 

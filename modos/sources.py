@@ -65,7 +65,9 @@ def find_file(storage: Storage, metadata: Metadata, file_path: str) -> str:
     if with_file:
         raise InvalidInputError(f"{within} could be {' or '.join(with_file)} in {storage.url}", "write the whole id")
     if elements:
-        raise InvalidInputError(f"{listing(elements)} of {storage.url} has no file", "`modos track` is for what is kept as arrays")
+        tracks = any(is_array_path(metadata[element_id].get("data_path") or "") for element_id in elements)
+        raise InvalidInputError(f"{listing(elements)} of {storage.url} has no file",
+                                "`modos track` is for what is kept as arrays" if tracks else "`modos show` shows what it has")
     names = sorted({name_of(key) for key in known})
     near = did_you_mean(within, names)
     raise NotFoundError(f"no file {within} in {storage.url}",

@@ -15,7 +15,7 @@ from modos.index.cram_blocks import check_containers
 from modos.prefetch import fetch_ahead
 from modos.selection import THREADS, block_batches
 
-_NOT_TO_BE_USED = "what came of it is not to be used: its end was held back"
+_NOT_TO_BE_USED = "do not use what has come of it: its end was held back"
 _HINT = "stream it again; whether the file itself is damaged, `modos check` tells"
 
 

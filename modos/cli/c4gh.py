@@ -224,7 +224,7 @@ def _lines_of(one: Recipients) -> Iterator[str]:
     opens = {None: "", True: "  (the key opens it)", False: "  (the key does not open it)"}[one.opens]
     recorded = f", {count(len(one.fingerprints), 'recorded recipient')}"
     if one.unknown:
-        recorded += f"; whose {'1 is' if one.unknown == 1 else f'{one.unknown:,} are'} cannot be said"
+        recorded += f"; it cannot be said whose {'one' if one.unknown == 1 else f'{one.unknown:,}'} of them {'is' if one.unknown == 1 else 'are'}"
     elif one.missing:
         recorded += "; that is too few for all of them"
     else:

@@ -139,7 +139,7 @@ def _ask(name: str, slot: Mapping[str, Any], class_name: str, metadata: Mapping[
     listed = f" ({', '.join(choices[:_MAX_LISTED])}{', ...' if len(choices) > _MAX_LISTED else ''})" if choices else ""
     many = "; several with commas between" if slot["multivalued"] else ""
     looked_up = has_codes(name)
-    say(f"{slot['description']}{listed}{many}{'; words are looked up' if looked_up else ''}")
+    say(f"{slot['description'].rstrip('.')}{listed}{many}{'; words are looked up' if looked_up else ''}")
     while True:
         text = read_answer(f"{name} [{default}]" if default else name if slot["required"] else f"{name} [none]") or default
         value = [part.strip() for part in (text or "").split(",") if part.strip()] if slot["multivalued"] else text

@@ -233,11 +233,13 @@ def update(
     entries = read_descriptions(config, type, matcher=how, worksheet=worksheet)
     how.tell_unused()
     changes = MODO.compare_with_file(entries, path, **where)
-    if dry_run:
-        show_plan(changes, json)
-        return
     removed = [change for change in changes if change.kind == "removed"]
     amount = amount_of(modo, (change.element_id for change in removed))
+    if dry_run:
+        show_plan(changes, json)
+        if removed and not json:
+            say(f"would remove {amount}")
+        return
     confirm([str(change) for change in removed], yes, f"  {amount}")
     with progress("copying files") as advance:
         MODO.from_file(entries, path, progress=advance, **where)

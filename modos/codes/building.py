@@ -113,17 +113,17 @@ def build(files: Sequence[str | Path], output: Path, replace: bool = False, told
 
 
 def lost_by(files: Iterable[str | Path], output: Path) -> list[str]:
-    """The files that what stands at a place was made of, and that would not be in it any more."""
+    """The files that what stands at a place was made of, and that would not be in it any more, or for other slots."""
     try:
-        known = [source["name"] for source in Stored(output).facts["sources"]]
+        known = [(source.get("slot"), source["name"]) for source in Stored(output).facts["sources"]]
     except NotFoundError:
         return []
-    except (ModosError, KeyError, TypeError) as error:
+    except (ModosError, KeyError, TypeError, AttributeError) as error:
         if isinstance(error, InvalidInputError):
             raise AlreadyExistsError(f"{output} is there, and is no index of codes", "choose another place with --output") from None
         return []  # it is damaged
-    names = {described(path) for _, path in map(_named, files)}
-    return [name for name in known if name not in names]
+    names = {(slot, described(path)) for slot, path in map(_named, files)}
+    return [f"{slot}={name}" if slot else name for slot, name in known if (slot, name) not in names]
 
 
 def _named(file: str | Path) -> tuple[str | None, str]:

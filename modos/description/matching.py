@@ -182,7 +182,7 @@ class Matcher:
     def tell_unused(self) -> None:
         """Tell of what `mapping` has in vain."""
         for key in self.mapping.keys() - self._used:
-            self.tell(f"nothing is called {key}: what it is mapped to was not needed")
+            self.tell(f"nothing is called {key}: its --map has no effect")
 
     def use(self, key: str) -> str | None:
         """What something is mapped to, by the whole of its name."""

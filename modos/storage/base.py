@@ -204,10 +204,10 @@ class Storage(ABC):
         """Every file below `prefix` (a folder), sorted by key."""
 
     @abstractmethod
-    def find(self, name: str) -> Iterator[ObjectInfo]:
-        """The files that have a path (such as `data.zarr/zarr.json`) below the root or any folder.
+    def find(self, *names: str) -> Iterator[ObjectInfo]:
+        """The files that have one of some paths (such as `data.zarr/zarr.json`) below the root or any folder.
 
-        Nothing is looked for below a folder that has it.
+        Below a folder that has one nothing has to be looked for; of a folder that has several the first comes, or all do.
         """
 
     @abstractmethod

@@ -42,5 +42,5 @@ def list_remote_modos(storage: Any) -> list[str]:
 
     if not isinstance(storage, Storage):
         raise InvalidInputError("list_remote_modos takes a storage", "list_remote_modos(connect_s3('s3://bucket', 'http://localhost:9000'))")
-    root = f"{ZARR}/zarr.json"
-    return sorted(info.key.removesuffix(root).rstrip("/") for info in storage.find(root))
+    roots = f"{ZARR}/zarr.json", f"{ZARR}/.zmetadata"
+    return sorted({info.key.rpartition(f"{ZARR}/")[0].rstrip("/") for info in storage.find(*roots)})

@@ -326,12 +326,13 @@ class LocalStorage(Storage):
         except OSError:
             return ""
 
-    def find(self, name: str) -> Iterator[ObjectInfo]:
+    def find(self, *names: str) -> Iterator[ObjectInfo]:
         for folder, folders, _ in os.walk(self._root):
-            path = Path(folder, name)
-            with suppress(OSError, NotFoundError):
-                yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
-                folders.clear()
+            for path in (Path(folder, name) for name in names):
+                with suppress(OSError, NotFoundError):
+                    yield _info(path.relative_to(self._root).as_posix(), os.stat(path), path)
+                    folders.clear()
+                    break
             folders.sort()
 
     def tidy(self) -> None:

@@ -42,7 +42,7 @@ class ReadOnlyStorage(Storage):
     def iter_files(self, prefix: str = "") -> Iterator[ObjectInfo]:
         self._refuse("list")
 
-    def find(self, name: str) -> Iterator[ObjectInfo]:
+    def find(self, *names: str) -> Iterator[ObjectInfo]:
         self._refuse("list")
 
     def list_folders(self, prefix: str = "") -> list[str]:

@@ -182,8 +182,9 @@ class S3Storage(Uploads):
                 if not key.endswith("/"):
                     yield ObjectInfo(key, self._told(item, "Size"), self._told(item, "ETag"), _seconds(item.get("LastModified")))
 
-    def find(self, name: str) -> Iterator[ObjectInfo]:
-        return (info for info in self.iter_files() if info.key == name or info.key.endswith(f"/{name}"))
+    def find(self, *names: str) -> Iterator[ObjectInfo]:
+        ends = tuple(f"/{name}" for name in names)
+        return (info for info in self.iter_files() if info.key in names or info.key.endswith(ends))
 
     def list_folders(self, prefix: str = "") -> list[str]:
         skip = len(self._prefix) + 1 if self._prefix else 0

@@ -86,9 +86,9 @@ def test_what_is_said_of_packets_that_nobody_can_tell_whose_they_are(ex, keys, e
     modos("add", ex, "data", *described, "--secret-key", keys / "me.sec")
     assert (ex / "theirs.bam.bai.c4gh").is_file() and not (ex / "theirs.bam.bai").exists()
     told = modos("c4gh", "recipients", ex).stdout
-    assert told == "data/theirs: 2 packets, 0 recorded recipients; whose 2 are cannot be said\n"
+    assert told == "data/theirs: 2 packets, 0 recorded recipients; it cannot be said whose 2 of them are\n"
     told = modos("c4gh", "recipients", "-s", keys / "me.sec", ex).stdout
-    assert told.startswith("data/theirs: 2 packets, 0 recorded recipients; whose 1 is cannot be said  (the key opens it)\n")
+    assert told.startswith("data/theirs: 2 packets, 0 recorded recipients; it cannot be said whose one of them is  (the key opens it)\n")
     entry = json.loads(modos("c4gh", "recipients", "-s", keys / "me.sec", "--json", ex).stdout)["data/theirs"]
     assert (entry["packets"], entry["opened_packets"], entry["unknown_packets"], entry["sender"]) == (2, 1, 1, None)
     modos("c4gh", "keygen", "--no-passphrase", keys / "third.sec")

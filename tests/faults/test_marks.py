@@ -425,6 +425,35 @@ def test_parts_of_before_and_of_elsewhere_are_judged_by_their_age(tmp_path):
     assert [f.where for f in checking.find_problems(storage)] == [".a.bam.9f3a01c2-1-5be0c1d2.part"]
 
 
+@pytest.mark.parametrize("place", ["nothing", "object", "rest"])
+def test_what_others_left_below_a_folder_is_theirs(tmp_path, place):
+    """`modos rm FOLDER` and `check FOLDER --fix` took what was being written in objects below the folder."""
+    part = ".a.bam.9f3a01c2-1-5be0c1d2.part"
+    outer = tmp_path / "cohort"
+    inner = [MODO.create(outer / "one").storage.path, outer / "two", outer / "deep" / "three"]
+    commits = MODO.create(tmp_path / "model").storage.path
+    (inner[1] / ".modos").mkdir(parents=True)
+    (inner[1] / ".modos" / "x").write_bytes(b"")
+    inner[2].parent.mkdir()
+    shutil.copytree(commits, inner[2])
+    if place != "nothing":
+        storage = MODO.create(tmp_path / "new").storage
+        for name in os.listdir(storage.path):
+            os.rename(storage.path / name, outer / name)
+    if place == "rest":
+        (outer / "data.zarr" / "zarr.json").unlink()
+        (outer / ".modos").mkdir(exist_ok=True)
+        (outer / ".modos" / "x").write_bytes(b"")
+        os.utime(outer / ".modos" / "x", (time.time() - 90000,) * 2)
+    for folder in (outer, *inner):
+        (folder / part).write_bytes(b"part")
+        os.utime(folder / part, (time.time() - 90000,) * 2)
+    found = MODO.find_rest(outer, fix=True) if place != "object" else MODO.open(outer).find_problems()
+    checking.fix(MODO.open(outer).storage, found) if place == "object" else None
+    assert all((folder / part).exists() for folder in inner)
+    assert (outer / part).exists() == (place == "nothing")
+
+
 def test_an_upload_of_a_change_under_way_is_left_alone(place, path):
     if not place.is_remote:
         pytest.skip("uploads are those of S3")

@@ -13,8 +13,10 @@ import numcodecs
 import numpy as np
 import pysam
 import pytest
+import requests
 import zarr
 
+from modos.catalog import list_remote
 from modos.demo.stack import CREDENTIALS
 from modos.encryption.keys import SecretKey
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
@@ -331,6 +333,26 @@ def test_what_cannot_have_an_index_is_told(text):
         index_fasta([text], "a.fa")
 
 
+def test_an_object_in_zarr_2_is_listed_and_streamed_through_a_server(plain, stack):
+    """It was no object for `remote list`, for the server's /list, and for htsget."""
+    storage, url = open_storage("s3://modos-demo/peer-old", s3_url=stack.s3), "s3://modos-demo/peer-old"
+    for file in filter(os.path.isfile, plain.rglob("*")):
+        storage.write(str(file.relative_to(plain)), file.read_bytes())
+    try:
+        for place, endpoint, search in ((None, stack.endpoint, ""), (None, stack.endpoint, "name=demo1"), ("s3://modos-demo", None, "")):
+            assert url in list_remote(place, endpoint, CREDENTIALS | {"endpoint_url": stack.s3} if place else None, search)
+        ticket = requests.get(f"{stack.endpoint}/htsget/reads/peer-old/demo1?referenceName=chr1&start=20000&end=25000", timeout=60)
+        assert ticket.status_code == 200 and ticket.json()["htsget"]["format"] == "CRAM"
+        modo = MODO.open(url, endpoint=stack.endpoint, s3_kwargs=CREDENTIALS)
+        assert modo.count("demo1.cram", "chr1:20,001-25,000") == 969
+        changed = json.loads(storage.read("data.zarr/data/demo1/.zattrs")[0]) | {"name": "other"}
+        storage.write("data.zarr/data/demo1/.zattrs", json.dumps(changed).encode())
+        assert url in list_remote(None, stack.endpoint, None, "name=other"), "what a group says now"
+    finally:
+        for info in list(storage.iter_files()):
+            storage.delete(info.key)
+
+
 def test_regions_of_a_cram_on_s3_whose_reference_has_no_index(plain, stack):
     storage = open_storage("s3://modos-demo/peer", s3_url=stack.s3)
     for file in filter(os.path.isfile, plain.rglob("*")):
@@ -411,3 +433,15 @@ def test_an_array_without_a_shape_is_damage(matrices, lie):
     file.write_text(json.dumps(json.loads(file.read_text()) | lie))
     with pytest.raises(IntegrityError, match="is damaged"):
         MODO.open(matrices)
+
+
+def test_what_a_reader_of_zarr_2_leaves_in_an_object_is_told_and_removed(tmp_path):
+    """0.3.4 takes an object in Zarr v3 for a new one, and writes an empty root beside it."""
+    modo = MODO.create(tmp_path / "ex")
+    modo.add_element({"@type": "Sample", "id": "s"})
+    for name, text in ((".zgroup", {"zarr_format": 2}), (".zattrs", {"id": "ex"}), (".zmetadata", {"metadata": {}, "zarr_consolidated_format": 1})):
+        (tmp_path / "ex/data.zarr" / name).write_text(json.dumps(text))
+    [found] = modo.find_problems()
+    assert found.harmless and found.where == "data.zarr/.zmetadata" and "upgrade" in found.message
+    modo.upgrade()
+    assert modo.find_problems() == [] and modo.list_samples() == ["sample/s"] and not list((tmp_path / "ex/data.zarr").glob(".z*"))

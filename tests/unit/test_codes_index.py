@@ -259,6 +259,8 @@ def test_what_other_files_gave_is_not_lost_without_a_word(files, tmp_path):
     with pytest.raises(AlreadyExistsError, match="taxa.obo"):
         codes.build(files[:1], tmp_path / "index")
     assert (tmp_path / "index").read_bytes() == before
+    with pytest.raises(AlreadyExistsError, match="other files"):  # the same file for one slot alone: what it gave to others would go
+        codes.build([f"taxon_id={files[0]}", *files[1:]], tmp_path / "index")
     codes.build(files[::-1], tmp_path / "index")
     assert codes.build(files[:1], tmp_path / "index", replace=True).slots[:2] == ["cell_type", "source_material"]
 

@@ -111,7 +111,7 @@ def test_what_the_page_of_installing_says(project, tmp_path, way):
     """In an environment that has the libraries, and nothing of the project: the wheel has its data, and the command works."""
     page = (ROOT / "docs/how-to/install.md").read_text()
     if way == "wheel":
-        assert ".venv/bin/pip wheel --no-deps --wheel-dir dist ." in page and "./modos_store-0.1.0-py3-none-any.whl" in page
+        assert ".venv/bin/pip wheel --no-deps --wheel-dir dist ." in page and "dist/modos_store-0.1.0-py3-none-any.whl" in page
         pip("wheel", "-q", "--no-deps", "--wheel-dir", tmp_path, project)
         [given] = tmp_path.glob("*.whl")
         assert given.name == "modos_store-0.1.0-py3-none-any.whl"

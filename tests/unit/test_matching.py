@@ -77,7 +77,7 @@ def test_a_wrong_mapping_is_an_error(sheet, mapping):
 def test_a_mapping_that_is_not_needed_is_told(sheet, tmp_path):
     told = []
     MODO.from_file(sheet("id\nS1\n"), tmp_path / "ex", type="sample", matcher=Matcher({"Sampel": "id"}, tell=told.append))
-    assert told == ["nothing is called Sampel: what it is mapped to was not needed"]
+    assert told == ["nothing is called Sampel: its --map has no effect"]
 
 
 def test_the_near_is_asked_once_each(sheet):
