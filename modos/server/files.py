@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Request
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
 from modos.catalog import Catalog
-from modos.elements import ROOT_KEY, ZARR
+from modos.elements import OLD_ROOT_KEY, ROOT_KEY, ZARR
 from modos.errors import InvalidInputError, NotFoundError
 from modos.formats import STORED_KEY_HEADER
 from modos.server.access import Access, caller_of
@@ -46,7 +46,7 @@ def create_router(catalog: Catalog, access: Access) -> APIRouter:
         access.check(caller_of(request), "read", key)
         try:
             path = catalog.find_object(key)[1]
-            stored = key if path == ROOT_KEY or _CHUNK.fullmatch(path) else catalog.find_file(
+            stored = key if path in (ROOT_KEY, OLD_ROOT_KEY) or _CHUNK.fullmatch(path) else catalog.find_file(
                 key, exact=STORED_KEY_HEADER in request.headers, indexes=True)
             info, local = catalog.storage.stat(stored), catalog.storage.local_path(stored)
         except NotFoundError:

@@ -22,6 +22,8 @@ from modos.encryption.keys import SecretKey
 from modos.errors import ConflictError, IntegrityError, InvalidInputError, NotFoundError
 from modos.modo import MODO
 from modos.reference.cache import cache_folder
+from modos.server.app import create_app
+from modos.server.run import BackgroundServer
 from modos.storage import open_storage
 from tests.peer_layout import checksum, consolidate, run_peer, write_array, write_object
 
@@ -351,6 +353,13 @@ def test_an_object_in_zarr_2_is_listed_and_streamed_through_a_server(plain, stac
     finally:
         for info in list(storage.iter_files()):
             storage.delete(info.key)
+
+
+def test_an_object_in_zarr_2_of_a_folder_that_is_served_is_read(plain):
+    with BackgroundServer(create_app(open_storage(plain.parent))) as server:
+        [url] = list_remote(None, server.url, None)
+        modo = MODO.open(url)
+        assert modo.metadata["data/demo1"]["name"] == "demo1" and modo.count("demo1.cram", "chr1:20,001-25,000") == 969
 
 
 def test_regions_of_a_cram_on_s3_whose_reference_has_no_index(plain, stack):
