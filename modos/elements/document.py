@@ -169,6 +169,8 @@ class Document:
 
     def _member(self, path: str, node: dict) -> tuple[str, int, str]:
         attributes, slots = marks.split(path, node)
+        if slots:  # in the order in which they are read again
+            node = self.nodes[path] = {**node, "attributes": marks.united(attributes, slots)}
         name, depth = _dump(path), path.count("/")
         if len(node) == 4 and "attributes" in node and node.get("node_type") == "group" and node.get("zarr_format") == 3 and (
                 node.get("consolidated_metadata") == _NO_CHILDREN):

@@ -48,6 +48,11 @@ def split(path: str, node: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[s
     return shown, own
 
 
+def united(shown: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes of an element, of the two parts of `split`."""
+    return {**shown, **{name: value for name, value in own.items() if name != _OF}}
+
+
 def _are_terms(value: Any) -> bool:
     return all(isinstance(item, str) and _TERM.fullmatch(item) for item in (value if isinstance(value, list) else [value]))
 

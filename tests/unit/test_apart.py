@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 import zarr
@@ -229,27 +228,3 @@ def test_a_damaged_group_of_ours_is_a_damaged_root(damage):
     nodes[OWN_NODE] = nodes[OWN_NODE] | damage if isinstance(damage, dict) else damage
     with pytest.raises(IntegrityError, match="is damaged"):
         read(json.dumps(root).encode())
-
-
-def seconds(work):
-    """Of the quickest of several runs, by the processor's clock."""
-    taken = []
-    for _ in range(9):
-        start = time.process_time()
-        work()
-        taken.append(time.process_time() - start)
-    return min(taken)
-
-
-def test_ten_thousand_elements_are_read_and_written_about_as_fast_as_in_the_old_form():
-    content = {f"data/d{n}": {"@type": "AlignmentSet", "name": f"reads {n}", "data_path": f"reads{n}.cram", "data_format": "CRAM", "data_size": n,
-                              "has_sample": [f"sample/s{n}"], "has_reference": ["reference/r"], "data_checksum": f"{n:0128x}"} for n in range(10_000)}
-    document, plain = of(content), of({element_id: attributes | {"@type": "Another"} for element_id, attributes in content.items()})
-    new, old = document.to_bytes(), old_form(document)
-
-    def write(one):
-        one.texts.clear()
-        one.to_bytes()
-
-    assert seconds(lambda: read(new)) < 1.7 * seconds(lambda: read(old)), "of 12 % more bytes; 1.3 where little else runs"
-    assert seconds(lambda: write(document)) < 1.7 * seconds(lambda: write(plain)), "of which nothing is kept apart; 1.4 where little else runs"
