@@ -307,10 +307,15 @@ def test_what_a_server_lists(stack):
     all_of_it = get_metadata_from_remote(url)
     one = all_of_it["modos-demo/ex"]
     assert one["ex"]["@type"] == "MODO"
-    assert one == get_metadata_from_remote(url, "modos-demo/ex") == get_metadata_from_remote(url, "ex")
+    assert one == get_metadata_from_remote(url, "modos-demo/ex")
+    if sum(path.rpartition("/")[2] == "ex" for path in all_of_it) == 1:  # other tests may have left objects of that name
+        assert one == get_metadata_from_remote(url, "ex")
+    else:
+        with pytest.raises(InvalidInputError, match="could be"):
+            get_metadata_from_remote(url, "ex")
     with pytest.raises(NotFoundError):
         get_metadata_from_remote(url, "nothing")
-    assert [found["ex"]["modo_path"] for found in get_s3_path(url, "ex", exact_match=True)] == ["s3://modos-demo/ex"]
+    assert "s3://modos-demo/ex" in [found["ex"]["modo_path"] for found in get_s3_path(url, "ex", exact_match=True) if "ex" in found]
     assert get_s3_path(url, "exx", exact_match=True) == [] != get_s3_path(url, "exx")
 
 
