@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
-import pty
 import subprocess
 import sys
-import threading
 
 import pytest
+
+from ..terminal import on_a_terminal
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -32,29 +31,6 @@ def fails(code, *arguments, words=(), cwd=None):
     lines = lines[next(number for number, line in enumerate(lines) if line.startswith("error: ")):]
     assert len(lines) <= 2 and result.stdout == "", result.stderr
     assert all(word in result.stderr for word in words), result.stderr
-
-
-def on_a_terminal(*arguments, answers, cwd):
-    """Run a command whose input and messages are a terminal; returns the exit code and what was said."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE)
-    os.close(theirs)
-    said = bytearray()
-
-    def listen():
-        try:
-            while piece := os.read(ours, 4096):
-                said.extend(piece)
-        except OSError:
-            pass
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
-    process.communicate(timeout=100)
-    listener.join(10)
-    os.close(ours)
-    return process.returncode, said.decode()
 
 
 @pytest.fixture
@@ -205,14 +181,14 @@ def test_a_sheet_with_other_headers_needs_a_word(source, tmp_path):
 
 def test_a_terminal_is_asked(source, tmp_path):
     (tmp_path / "s.tsv").write_text("Sample ID\tSex\tAge\nsample-1\tF\t3\n")
-    code, said = on_a_terminal("create", "ex", source / "demo1.cram", source / "reference.fa", "-f", "s.tsv", "--type", "sample",
+    code, said, _ = on_a_terminal("create", "ex", source / "demo1.cram", source / "reference.fa", "-f", "s.tsv", "--type", "sample",
                                answers=["nonsense", "id", "-", "female", "ReferenceGenome", "sample/sample-1"], cwd=tmp_path)
     assert code == 0, said
     for words in ("column Sample ID is no slot; which one is meant?", "nonsense is none of", "column Age is left out", "sex F is read as Female",
                   "reference.fa: what is it?", "which sample is SAMPLE1?", "created ex"):
         assert words in said, said
     assert shown(tmp_path / "ex")["sample/sample-1"]["sex"] == "Female" and shown(tmp_path / "ex")["data/demo1"]["has_reference"] == ["reference/reference"]
-    code, said = on_a_terminal("create", "none", "-f", "s.tsv", "--type", "sample", answers=["", "", ""], cwd=tmp_path)
+    code, said, _ = on_a_terminal("create", "none", "-f", "s.tsv", "--type", "sample", answers=["", "", ""], cwd=tmp_path)
     assert code == 2 and "3 bad cells" in said and not (tmp_path / "none").exists()
 
 
@@ -220,7 +196,7 @@ def test_a_terminal_is_asked_which_sample_is_meant(source, tmp_path):
     good("create", "ex", cwd=tmp_path)
     good("add", "ex", "sample", "-e", '{"id": "sample_1"}', cwd=tmp_path)
     fails(2, "add", "ex", source / "demo2.bam", words=("the sample SAMPLE1 may be sample/sample_1", "--map 'has_sample:SAMPLE1=sample_1'"), cwd=tmp_path)
-    code, said = on_a_terminal("add", "ex", source / "demo2.bam", answers=["sample/sample_1"], cwd=tmp_path)
+    code, said, _ = on_a_terminal("add", "ex", source / "demo2.bam", answers=["sample/sample_1"], cwd=tmp_path)
     assert code == 0 and "which sample is SAMPLE1?" in said, said
     assert shown(tmp_path / "ex")["data/demo2"]["has_sample"] == ["sample/sample_1"]
 
@@ -270,7 +246,7 @@ def test_the_notes_of_a_template_say_where_codes_come_from():
 
 
 def test_the_progress_of_files_knows_how_much_there_is(source, tmp_path):
-    code, said = on_a_terminal("create", "ex", source / "demo2.bam", "-r", source / "reference.fa", answers=[], cwd=tmp_path)
+    code, said, _ = on_a_terminal("create", "ex", source / "demo2.bam", "-r", source / "reference.fa", answers=[], cwd=tmp_path)
     total = (source / "demo2.bam").stat().st_size + (source / "demo2.bam.bai").stat().st_size
     total += (source / "reference.fa").stat().st_size + (source / "reference.fa.fai").stat().st_size
     assert code == 0 and f"/{total / 1000:,.1f} kB" in said and f"reading {source / 'reference.fa'}" in " ".join(said.split()), said

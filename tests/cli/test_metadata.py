@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import shutil
 import subprocess
 import sys
-import threading
 
 import pytest
 
 from modos.api import MODO
 from modos.cli.output import size
+
+from ..terminal import on_a_terminal
 
 MODOS = [sys.executable, "-c", "from modos.cli import main; main()"]
 
@@ -34,30 +33,6 @@ def fails(code, *arguments, words=(), cwd=None):
     assert result.stderr.startswith("error: ") and len(result.stderr.splitlines()) <= 2, result.stderr
     assert all(word in result.stderr for word in words), result.stderr
     return result
-
-
-def on_a_terminal(*arguments, answers, cwd):
-    """Run a command whose input and messages are a terminal; returns the exit code and what was said."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs,
-                               stdout=subprocess.PIPE)
-    os.close(theirs)
-    said = bytearray()
-
-    def listen():
-        try:
-            while piece := os.read(ours, 4096):
-                said.extend(piece)
-        except OSError:
-            pass
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
-    output = process.communicate(timeout=60)[0]
-    listener.join(10)
-    os.close(ours)
-    return process.returncode, said.decode(), output.decode()
 
 
 @pytest.fixture

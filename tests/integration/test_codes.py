@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import shlex
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from modos.server.app import create_app
 from modos.server.run import BackgroundServer, Settings
 from modos.storage import open_storage
 
+from ..terminal import on_a_terminal
 from ..unit.test_codes_index import CELLS, TAXA
 
 MODOS = (sys.executable, "-c", "from modos.cli import main; main()")
@@ -326,29 +326,6 @@ def test_a_terminal_obeys_no_label(tmp_path):
 
 
 # --- questions ---
-
-
-def on_a_terminal(*arguments, answers, cwd, **settings):
-    """Run a command whose input and messages are a terminal; returns the exit code, what was said, and the output."""
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen([*MODOS, *map(str, arguments)], cwd=cwd, stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, env=os.environ | settings)
-    os.close(theirs)
-    said = bytearray()
-
-    def listen():
-        try:
-            while piece := os.read(ours, 4096):
-                said.extend(piece)
-        except OSError:
-            pass
-
-    listener = threading.Thread(target=listen)
-    listener.start()
-    os.write(ours, "".join(f"{answer}\n" for answer in answers).encode())
-    output = process.communicate(timeout=60)[0]
-    listener.join(10)
-    os.close(ours)
-    return process.returncode, said.decode(), output.decode()
 
 
 def sample(cwd, cell_type=(), taxon_id=("",), **settings):
