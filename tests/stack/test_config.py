@@ -92,7 +92,8 @@ def test_there_is_no_secret_in_the_files(compose):
 def test_the_example_has_every_setting_with_its_default():
     wanted = variables((ROOT / "docker-compose.yml").read_text())
     given = dict(re.findall(r"(?m)^#?(\w+)=(.*)$", (ROOT / ".env.example").read_text()))
-    assert given == wanted | {"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_REFERENCES": "s3://modos-demo/refs"}
+    assert given == wanted | {"MODOS_ACCESS": "/etc/modos/access.toml", "MODOS_REFERENCES": "s3://modos-demo/refs",
+                              "MODOS_CODES_INDEX": "/etc/modos/codes.index", "MODOS_FUZON_URL": "https://fuzon.example.org"}
 
 
 def test_the_native_stack_reads_the_file_as_compose_does(compose, native, monkeypatch, tmp_path):
