@@ -12,6 +12,7 @@ from modos.errors import InvalidInputError, did_you_mean, listing
 
 _WORD = re.compile(r'(?:"[^"]*"|[^\s"])+')
 _TERM = re.compile(r"(?P<slot>[^=~\"]*)(?P<sign>[=~])(?P<value>.*)", re.DOTALL)
+_SHOWN = 200  # characters of a word that errors show
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ def _term(text: str) -> Term:
     slot, value = (match["slot"], match["value"]) if match else ("", text)
     value = value.replace('"', "").casefold()
     if match and not value or match and not slot:
-        raise InvalidInputError(f"{text} is not SLOT=VALUE or SLOT~PART", f"""to find these characters themselves write '"{text}"'""")
+        raise InvalidInputError(f"{text[:_SHOWN]} is not SLOT=VALUE or SLOT~PART", f"""to find these characters themselves write '"{text[:_SHOWN]}"'""")
     return Term(_slot(slot, text) if match else "", value, whole=bool(match) and match["sign"] == "=")
 
 

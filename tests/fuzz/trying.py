@@ -71,7 +71,8 @@ def attempt(target: Target, data: bytes) -> bool:
 def check_message(error: ModosError, exits: tuple[int, ...]) -> None:
     """AssertionError where an error is not one plain line, or ends the command line as none of what a reader may raise."""
     text = str(error)
-    assert text and len(text) < _MESSAGE and "\n" not in text, f"not one line: {text[:500]!r}"
+    longest = max(len(error.message), len(error.hint or ""))
+    assert text and longest < _MESSAGE and "\n" not in text, f"not one line: {text[:500]!r}"
     assert is_plain(text), f"control characters: {text[:500]!r}"
     assert _DEFECT not in text, text
     assert error.exit_code in exits, f"exit {error.exit_code}: {text[:500]}"
