@@ -356,7 +356,7 @@ def _find_leftovers(storage: Storage, document: Document | None, infos: Iterable
             yield Finding("unknown", key, "belongs to no element; that a change left it is on record, but not certain")
         elif not key.startswith(f"{elements.ZARR}/") or not key.endswith("/zarr.json"):
             yield Finding("unknown", key, "belongs to no element")
-    for partial in _left_partials(storage, records, limit, _is_object(storage)):
+    for partial in _left_partials(storage, records, limit, document is not None or _is_object(storage)):
         yield Finding("leftover", partial.name, "a file whose writing was interrupted")
 
 
