@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 HEADERS = 20.0  # seconds until the line and the headers of a request have to be there
 STALLED = 120.0  # seconds in which a client has to take some of an answer
+LINGERING = 5.0  # seconds that the rest of a request may take which was answered before it was there
+_REST = 1 << 20  # bytes that it may have
 _SOME = 16 << 10  # bytes
 BACKLOG = 128  # connections that are taken at once, at most, before any of them is looked at
 
@@ -20,17 +23,23 @@ class BoundedProtocol(H11Protocol):
     waited longest for a request is ended. A connection on which no answer is
     under way has to bring a whole head of a request in `HEADERS` seconds, and
     one with an answer to take some of it in `STALLED`.
+
+    A request that is answered before all of it has come is read to its end,
+    for `LINGERING` seconds and `_REST` bytes, and what is read thrown away: a
+    connection that is closed before is reset by the next byte of the client,
+    for whom the answer may be lost then (RFC 9112, 9.6).
     """
 
     _waiting: asyncio.TimerHandle | None = None
     _stalled: asyncio.TimerHandle | None = None
+    _thrown_away = 0
 
     def __init__(self, *words: Any, **options: Any):
         super().__init__(*words, **options)
         self._most, self.limit_concurrency = self.limit_concurrency, None
 
     def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
+        super().connection_made(LingeringTransport(transport, self))
         if self._most is not None and len(self.connections) > 2 * self._most and not self._make_room():
             transport.abort()
             return
@@ -45,6 +54,23 @@ class BoundedProtocol(H11Protocol):
         oldest._stop_waiting()
         oldest.transport.abort()
         return True
+
+    def data_received(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            super().data_received(data)
+            return
+        self._thrown_away += len(data)
+        if self._thrown_away > _REST:
+            self.transport.abort()
+
+    def is_request_under_way(self) -> bool:
+        """Whether the client may be sending what nobody waits for any more."""
+        return self.conn.their_state in (h11.SEND_BODY, h11.ERROR)
+
+    def end_in(self, seconds: float) -> None:
+        """End the connection in a while, or where room is needed before."""
+        self._stop_waiting()
+        self._waiting = self.loop.call_later(seconds, self.transport.abort)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -86,3 +112,31 @@ class BoundedProtocol(H11Protocol):
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
+
+
+class LingeringTransport:
+    """A transport that is closed for writing first, and altogether once the client has sent its request or will not."""
+
+    def __init__(self, transport: Any, protocol: BoundedProtocol):
+        self._transport = transport
+        self._protocol = protocol
+        self._is_lingering = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def is_closing(self) -> bool:
+        """Whether nothing is written any more."""
+        return self._is_lingering or self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close it; where a request is under way, once that has an end."""
+        if self.is_closing():
+            return
+        if not self._protocol.is_request_under_way():
+            self._transport.close()
+            return
+        self._is_lingering = True
+        self._transport.write_eof()
+        self._transport.resume_reading()
+        self._protocol.end_in(LINGERING)

@@ -285,6 +285,22 @@ def test_a_request_for_credentials_is_short(tmp_path, authorization):
         assert sent < 30_000_000  # what the buffers of two sockets hold, and some
 
 
+@pytest.mark.parametrize(("head", "status"), [("POST /credentials", b"403"), ("POST /htsget/reads/ex/demo2", b"403"),
+                                               ("P\0ST /list", b"400")])
+def test_an_answer_that_comes_before_the_end_of_a_request_is_not_lost(tmp_path, head, status):
+    """The rest of the request is taken, and what it is for is read after that: a connection that is reset would lose it."""
+    with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server, \
+            socket.create_connection(address(server.url), 20) as connection:
+        connection.sendall(f"{head} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 40\r\n\r\n".encode())
+        answer = connection.recv(12)
+        time.sleep(0.2)
+        for _ in range(4):
+            connection.sendall(b" " * 10)  # BrokenPipeError or ConnectionResetError where nobody takes it
+            time.sleep(0.1)
+        answer += b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 " + status)
+
+
 def test_credentials_are_asked_for_with_a_document(tmp_path):
     with BackgroundServer(create_app(open_storage(tmp_path), tokens=["a-token-of-many-letters"])) as server:
         for body in (b"", b"{", b"[]", b'{"prefix": 5}', b'{"write": "maybe"}'):
