@@ -1,8 +1,8 @@
-"""Escapes for characters that a terminal obeys or hides, which keep them out of messages and ids.
+r"""Escapes for characters that a terminal obeys or hides, which keep them out of messages and ids.
 
 Control characters (C0, DEL, C1) move the cursor and change settings; those
 for bidirectional text let a line be read as another; separators of lines
-break what is one line. `escape_text` writes them as `\\u001b`.
+break what is one line. `escape_text` writes them as `\u001b`.
 """
 
 from __future__ import annotations

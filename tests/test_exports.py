@@ -42,7 +42,7 @@ def test_a_name_is_the_same_as_in_its_module():
 
 def test_other_names_are_not_there():
     with pytest.raises(AttributeError, match="Modo"):
-        modos.Modo  # noqa: B018
+        modos.Modo
 
 
 def test_importing_it_imports_nothing_else():

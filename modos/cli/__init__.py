@@ -11,6 +11,7 @@ Nothing imports it. Typer and Rich are used nowhere else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import gc
 import os
@@ -94,8 +95,6 @@ def _stop_at_once(*_: Any) -> None:
 def _leave(code: int) -> None:
     """Exit at once, without waiting for threads that wait for the network."""
     for stream in (sys.stdout, sys.stderr):
-        try:
+        with contextlib.suppress(OSError, ValueError):
             stream.flush()
-        except (OSError, ValueError):
-            pass
     os._exit(code)

@@ -17,7 +17,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stdout, suppress
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -229,10 +229,8 @@ def _ask_within_deadline(ask: Callable[[], Any]) -> Any:
     answers: list[Any] = []
 
     def run() -> None:
-        try:
+        with suppress(Exception):
             answers.append(ask())
-        except Exception:
-            pass
 
     asking = threading.Thread(target=run, daemon=True)
     asking.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import socket
@@ -68,10 +69,8 @@ def examine(endpoint: str | None, place: str | None, s3_kwargs: dict[str, Any] |
     services = Services()
     if endpoint:
         yield from _guard("endpoint", lambda: _endpoint(endpoint))
-        try:
+        with contextlib.suppress(ModosError):
             services = discover(endpoint)
-        except ModosError:
-            pass
         readable: list[str] = []
         yield from _guard("login", lambda: _login(endpoint, readable))
         if place is None and services.root:

@@ -140,7 +140,7 @@ def show_traceback(error: BaseException | None) -> None:
 
 
 class _Plain(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - of logging
         return escape_line(super().formatMessage(record))
 
     def format(self, record: logging.LogRecord) -> str:

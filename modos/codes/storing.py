@@ -42,7 +42,7 @@ def write(path: Path, collections: Mapping[str, Arrays], facts: Mapping[str, Any
     slots = {slot: _places(arrays) for slot, arrays in collections.items()}
     begin = _align(len(_MAGIC) + 8 + len(json.dumps({"facts": facts, "slots": slots, "size": 1 << 62})) + 64 * 32 * len(slots))
     at = begin
-    for slot, places in slots.items():
+    for places in slots.values():
         for place in places.values():
             place["at"] = at
             at = _align(at + place["size"])

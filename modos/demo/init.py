@@ -56,7 +56,7 @@ def prepare_s3(folder: Path, url: str, bucket: str, demo: bool, public: bool) ->
     root = (folder / "s3-root-user").read_text(), (folder / "s3-root-password").read_text()
     host, secure = urlsplit(url).netloc, url.startswith("https:")
     client = Minio(endpoint=host, access_key=root[0], secret_key=root[1], secure=secure)
-    _wait_for(lambda: client.list_buckets())
+    _wait_for(client.list_buckets)
     if not client.bucket_exists(bucket_name=bucket):
         client.make_bucket(bucket_name=bucket)
     if public:

@@ -8,6 +8,7 @@ bases are soft-clipped.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from random import Random
@@ -262,7 +263,7 @@ def compare(read: Read, sequence: str) -> tuple[int, str]:
 def _keep_anchored(blocks: list[Block]) -> list[Block]:
     """The longest run of blocks without a long gap, less short blocks at its ends."""
     runs = [[blocks[0]]]
-    for before, block in zip(blocks, blocks[1:]):
+    for before, block in itertools.pairwise(blocks):
         if _count_deleted(before, block) > _LONGEST_GAP:
             runs.append([])
         runs[-1].append(block)

@@ -12,7 +12,7 @@ from modos.errors import IntegrityError, InvalidInputError, NotFoundError
 from modos.storage.given import Given, Name
 
 MAGIC = 0x1A412743
-_LETTERS = np.array([list(b"TCAG"[byte >> shift & 3] for shift in (6, 4, 2, 0)) for byte in range(256)], np.uint8)
+_LETTERS = np.array([[b"TCAG"[byte >> shift & 3] for shift in (6, 4, 2, 0)] for byte in range(256)], np.uint8)
 _PIECE = 1 << 22  # bases, a multiple of 4
 _MAX_SEQUENCES = 1 << 24
 

@@ -379,7 +379,7 @@ def _dump(value: Any) -> str:
 
 def _dump_flat(slots: Mapping[str, Any]) -> str:
     """Write a few slots as JSON; quicker than `_dump`, as nearly every element has some."""
-    return "{%s}" % ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()])
+    return "{" + ",".join([f'"{name}":{value if type(value) is int else _dump(value)}' for name, value in slots.items()]) + "}"
 
 
 _NO_CHILDREN = _consolidate({})

@@ -277,7 +277,7 @@ class Transaction:
 
     def _commit(self, result: Document, progress: Progress | None) -> Document:
         superfluous = self._find_superfluous(result)
-        new = [key for file in self._files for key in file.keys()]
+        new = [key for file in self._files for key in file.keys()]  # noqa: SIM118 - it is no mapping
         new_folders = [folder for file in self._files for folder in file.folders()]
         old_folders = self.start.array_folders() - result.array_folders()
         if new or superfluous or new_folders or old_folders:

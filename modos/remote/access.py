@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -90,14 +91,20 @@ def s3_options(url: Any, services: Services, given: dict[str, Any] | None) -> di
         return given
     for write in (True, False):
         try:
-            pending = [_ask(services, str(url), write)]
+            first = _ask(services, str(url), write)
         except ModosError as error:
             logger.info("no credentials to %s %s: %s", "write" if write else "read", url, error)
             if not isinstance(error, AccessError):
                 break
             continue
-        return {"renew": lambda: pending.pop() if pending else _ask(services, str(url), write)}
+        return {"renew": _renewing(first, partial(_ask, services, str(url), write))}
     return given
+
+
+def _renewing(first: dict[str, str], ask: Callable[[], dict[str, str]]) -> Callable[[], dict[str, str]]:
+    """Return what gives the first credentials once, and asks for others after that."""
+    pending = [first]
+    return lambda: pending.pop() if pending else ask()
 
 
 def check_no_secrets(given: dict[str, Any] | None) -> None:

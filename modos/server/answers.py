@@ -10,7 +10,7 @@ from modos.escaping import escape_text
 
 
 class JsonAnswer(JSONResponse):
-    """The same JSON, with the characters that `hidden` tells of as `\\u009b`."""
+    r"""The same JSON, with the characters that `hidden` tells of as `\u009b`."""
 
     def render(self, content: Any) -> bytes:
         """Return the answer as JSON."""

@@ -152,7 +152,7 @@ def _answer_error(request: Request, error: ModosError) -> JSONResponse:
 
 
 def _answer_defect(request: Request, error: Exception) -> JSONResponse:
-    """This answer is made outside of all that looks at requests."""
+    """Answer for what nobody foresaw; outside of all that looks at requests."""
     answer = JSONResponse({"error": "error", "message": "the server cannot answer this: it is noted in its log"}, 500)
     add_headers(answer.headers)
     return answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -40,7 +40,7 @@ class BoundedProtocol(H11Protocol):
 
     def connection_made(self, transport: Any) -> None:
         """Admit a connection; see `asyncio.Protocol`."""
-        super().connection_made(LingeringTransport(transport, self))
+        super().connection_made(cast(asyncio.Transport, LingeringTransport(transport, self)))
         if self._most is not None and len(self.connections) > 2 * self._most and not self._make_room():
             transport.abort()
             return

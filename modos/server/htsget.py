@@ -171,7 +171,8 @@ def find_file(catalog: Catalog, kind: RecordKind, file_id: str, format_name: str
             keys = [stem + suffix] if exact else find_keys(known, stem + suffix)
             if len(keys) > 1:
                 raise HtsgetError("InvalidInput", f"{file_id} could be {' or '.join(keys)}")
-            found |= {name: prefix + key for key in keys if key in known}
+            if keys and keys[0] in known:
+                found[name] = prefix + keys[0]
     if not found:
         raise NotFoundError(f"there are no {kind} of the id {file_id}")
     if format_name is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -239,10 +240,8 @@ class S3Storage(Uploads):
 
     def create_bucket(self, acl: str = "private") -> None:
         """Make the bucket, with a canned ACL; nothing happens where it is there."""
-        try:
+        with contextlib.suppress(ConflictError):
             self._call("create_bucket", None, ACL=acl)
-        except ConflictError:
-            pass
 
     def _full_key(self, key: str) -> str:
         check_key(key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -147,7 +148,7 @@ class Uploads(Storage):
                                 CopySourceRange=f"bytes={low}-{high - 1}", CopySourceIfMatch=source.etag)
             return {"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]}
 
-        return list(fetch_ahead(copy, enumerate(zip(bounds, bounds[1:]), 2), _WORKERS))
+        return list(fetch_ahead(copy, enumerate(itertools.pairwise(bounds), 2), _WORKERS))
 
 
 def conditions(if_match: str | None, if_absent: bool) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -96,14 +97,14 @@ def _wiggle(runs: Runs) -> bytes:
 
 def _iter_alike(numbers: np.ndarray) -> Iterator[tuple[int, int]]:
     borders = [0, *(np.flatnonzero(np.diff(numbers)) + 1).tolist(), len(numbers)]
-    yield from zip(borders, borders[1:])
+    yield from itertools.pairwise(borders)
 
 
 def write_bigwig(track: Track, path: Path, regions: Iterable[Region] | None = None, progress: Progress | None = None) -> None:
     """Write a track as a bigWig."""
     import pybigtools
 
-    chroms = {name: length for name, length in track.contigs.lengths.items()}
+    chroms = dict(track.contigs.lengths)
 
     def records() -> Iterator[tuple[str, int, int, float]]:
         for runs in iter_runs(track, regions, progress):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from operator import index
 from typing import Any, Literal
@@ -100,7 +101,7 @@ def gather(positions: np.ndarray, read: Callable[[int, int], np.ndarray], dtype:
     unique, inverse = np.unique(positions, return_inverse=True)
     out = np.empty(len(unique), dtype)
     borders = [0, *(np.flatnonzero(np.diff(unique) > _GATHER) + 1).tolist(), len(unique)]
-    for low, high in zip(borders, borders[1:]):
+    for low, high in itertools.pairwise(borders):
         while low < high:
             stop = min(int(np.searchsorted(unique, unique[low] + (1 << 22))), high)
             first = int(unique[low])

@@ -8,6 +8,7 @@ bedGraph and BED; they come out 0-based half-open.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -157,14 +158,14 @@ class _Reader:
 
     def _parse_bed(self, piece: bytes) -> Iterator[Block]:
         columns = {"contig": "String", "start": "Int64", "end": "Int64", "value": self._dtype}
-        table, odd, lines = self._table(piece, columns, 0)
+        table, odd, _ = self._table(piece, columns, 0)
         keep = np.ones(len(table["start"]), bool)
         keep[odd] = False
         rows = np.flatnonzero(keep)
         starts, ends, values = (table[name][rows] for name in ("start", "end", "value"))
         self._check_order(piece, rows, starts, ends, values, 0, table["changes"])
         borders = np.searchsorted(rows, [*table["changes"], len(keep)])
-        for first, last in zip(borders, borders[1:]):
+        for first, last in itertools.pairwise(borders):
             if first < last:
                 contig = table["contig"][int(rows[first])]
                 yield Block(Runs(contig, starts[first:last], ends[first:last], values[first:last]), self._where(rows[first:last], 0))

@@ -395,7 +395,7 @@ def offered_by_bash(*words):
 @pytest.mark.skipif(not shutil.which("bash"), reason="needs bash")
 def test_bash_breaks_words_at_colons(stack):
     """It puts what is offered after the last one."""
-    server = [piece for piece in re.split("(:)", stack.endpoint)]
+    server = list(re.split("(:)", stack.endpoint))
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/e") == ["//modos-demo/ex"]
     assert offered_by_bash("modos", "--endpoint", *server, "show", "s3", ":", "//modos-demo/ex", "data/demo") == ["data/demo1", "data/demo2"]
     assert offered_by_bash("modos", "--endpoint", *server, "stream", "s3", ":", "//modos-demo/ex/demo1") == ["//modos-demo/ex/demo1.cram"]

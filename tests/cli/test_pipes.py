@@ -309,7 +309,7 @@ def _tracks(modo):
         return None
     bases = {name: genome[name].seq[:].tobytes() if genome.sequence is not None else None for name in genome.contigs}
     return bases, dict(genome.contigs.aliases), {name: genome.contigs[name].supercontigs for name in genome.contigs}, {
-        name: (track.total, track.values(list(genome.contigs)[0]).tobytes()) for name, track in genome.tracks.items()}
+        name: (track.total, track.values(next(iter(genome.contigs))).tobytes()) for name, track in genome.tracks.items()}
 
 
 def _recipients(modo):

@@ -239,10 +239,8 @@ def each_interruption(operation, check, repeat):
     at = 0
     while True:
         with interrupted(at, fail, for_good=True) as begun:
-            try:
+            with contextlib.suppress(ModosError):
                 operation()
-            except ModosError:
-                pass
         if len(begun) <= at:
             return at
         check()

@@ -51,7 +51,7 @@ def some_regions(form: Form, contigs: dict[str, int | None], count: int, seed: s
 def several(regions: list[Region], seed: str) -> list[list[Region]]:
     """A few regions at a time, in any order and some twice."""
     rng = random.Random(seed)
-    bounded = [region for region in regions]
+    bounded = list(regions)
     if len(bounded) < 2:
         return []
     chosen = [rng.sample(bounded, min(len(bounded), size)) for size in (2, 5)]

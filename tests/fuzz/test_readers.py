@@ -14,7 +14,7 @@ SECONDS = 60.0 if os.environ.get("MODOS_ALL", "") not in ("", "0") else min(1.0,
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_whole_files_are_read(name):
-    assert all([attempt(TARGETS[name], seed) for seed in TARGETS[name].seeds()])
+    assert all(attempt(TARGETS[name], seed) for seed in TARGETS[name].seeds())
 
 
 @pytest.mark.parametrize("name", TARGETS)

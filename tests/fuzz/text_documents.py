@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import tempfile
@@ -127,10 +128,8 @@ def _read_index(path: Path) -> None:
     store = ReferenceStore(open_storage(path.parent / "store"))
     json.dumps(store.contents())
     for look in (lambda: store.assembly("smal"), lambda: is_annotation_name(CachedStore(store), "gene"), lambda: Sequences(store).find("0" * 32)):
-        try:
+        with contextlib.suppress(NotFoundError):
             look()
-        except NotFoundError:
-            pass
 
 
 def _read_assembly(path: Path) -> None:

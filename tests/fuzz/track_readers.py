@@ -42,7 +42,7 @@ def read_twobit(path: Path) -> None:
         if not bases:
             assert name not in found or not found[name], "a name twice"
         found.setdefault(name, bytearray()).extend(bases)
-    theirs = {name: bases for name, bases in _plain_twobit(path.read_bytes())}
+    theirs = dict(_plain_twobit(path.read_bytes()))
     assert {name: bytes(bases) for name, bases in found.items()} == theirs
 
 
@@ -123,7 +123,7 @@ def read_bigwig_file(path: Path) -> None:
 
 def _read_genome(steps: Steps, genome: Genome) -> None:
     """Some values, statistics and zoom levels of each track, and bases."""
-    contigs = steps.take(lambda: [contig for contig in list(genome.contigs)[:3]]) or ()
+    contigs = steps.take(lambda: list(genome.contigs)[:3]) or ()
     for track in list(genome.tracks.values())[:3]:
         steps.take(track.statistics)
         steps.take(track.describe)

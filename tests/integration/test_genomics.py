@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import os
 import random
 import shutil
@@ -50,7 +51,7 @@ def test_depth_is_that_of_samtools(modo, example, file, region, monkeypatch):
     for bins in (1, 7, len(wanted)):
         binned = modo.coverage(file, region, bins=bins)
         edges = [-(-n * len(wanted) // bins) for n in range(bins + 1)]
-        assert binned.tolist() == pytest.approx([np.mean(wanted[a:b]) for a, b in zip(edges, edges[1:])])
+        assert binned.tolist() == pytest.approx([np.mean(wanted[a:b]) for a, b in itertools.pairwise(edges)])
 
 
 def test_depth_of_spliced_and_deleted_reads(tmp_path, monkeypatch):

@@ -85,10 +85,10 @@ def test_a_damaged_object_hides_no_other(folder):
 
 def test_search(folder, stack):
     def found(url, **params):
-        return [entry for entry in get(f"{url}/get", **params).json()["data"]]
+        return list(get(f"{url}/get", **params).json()["data"])
 
     assert [list(entry) for entry in found(folder, query="ex")] == [["ex"]]
-    assert [list(entry)[0] for entry in found(folder, query="EX", fuzzy="true")] == ["ex3", "ex", "ex2"]
+    assert [next(iter(entry)) for entry in found(folder, query="EX", fuzzy="true")] == ["ex3", "ex", "ex2"]
     assert found(folder, query="none") == []
     entry = next(e for e in found(stack.endpoint, query="ex"))
     assert entry == {"ex": {"s3_endpoint": stack.s3, "modo_path": "s3://modos-demo/ex"}}

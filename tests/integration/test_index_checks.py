@@ -44,7 +44,7 @@ def element(file: File) -> dict:
 
 def beside(file: File, folder, index: bytes, suffix: str | None = None):
     """A copy of a file, with an index beside it."""
-    path = shutil.copy(file.path, folder)
+    shutil.copy(file.path, folder)
     name = folder / (file.path.name + (suffix or file.index_path.name.removeprefix(file.path.name)))
     name.write_bytes(index)
     return folder / file.path.name

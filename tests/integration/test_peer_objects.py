@@ -261,11 +261,11 @@ def test_groups_without_their_list_are_told_of(plain):
 
 
 def test_a_region_is_read_and_no_index_is_written_into_the_object(plain):
-    before = {p for p in plain.rglob("*")}
+    before = set(plain.rglob("*"))
     with pysam.AlignmentFile(str(plain / "demo1.cram")) as file:
         contig = file.references[0]
     assert sum(1 for _ in MODO.open(plain).stream_genomics("demo1.cram", f"{contig}:100-5000")) > 0
-    assert {p for p in plain.rglob("*")} == before
+    assert set(plain.rglob("*")) == before
 
 
 def test_who_is_changed_meanwhile_is_not_upgraded(matrices, monkeypatch):

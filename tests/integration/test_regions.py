@@ -125,7 +125,7 @@ def compare_five_regions(tmp_path, source, reference):
     run("samtools", "faidx", fasta)
     with pysam.AlignmentFile(source, reference_filename=str(fasta)) as file:
         is_sorted = file.header.to_dict().get("HD", {}).get("SO") == "coordinate"
-        contigs = {name: length for name, length in zip(file.references, file.lengths)}
+        contigs = dict(zip(file.references, file.lengths))
     if is_sorted:
         shutil.copyfile(source, data)
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -174,7 +175,7 @@ def test_failures_are_remembered_with_growing_pauses(monkeypatch):
         if running:
             running.result(5)
         now[0] += 1
-    pauses = [after - before for before, after in zip(asked, asked[1:], strict=False)]
+    pauses = [after - before for before, after in itertools.pairwise(asked)]
     assert pauses[:8] == [2, 4, 8, 16, 32, 64, 128, 256] and set(pauses[8:]) == {300}
 
 
@@ -385,9 +386,7 @@ def small(example):
 def test_connections_are_fewer_than_descriptors_and_idle_ones_keep_nobody_out(small):
     """400 connections where 256 files may be open: the oldest go, and requests are answered meanwhile."""
     url, process = small
-    held = []
-    for _ in range(400):
-        held.append(socket.create_connection(address(url), 20))
+    held = [socket.create_connection(address(url), 20) for _ in range(400)]
     time.sleep(1)
     assert len(os.listdir(f"/proc/{process.pid}/fd")) < 200
     for path in ("/healthz", "/list"):

@@ -183,7 +183,7 @@ def test_bigwig_with_values_that_have_no_place(modo, tmp_path, monkeypatch, dens
             modo.add_track("new", path)
         assert modo.add_track("clipped", path, clip=True).outside == rows[0][1] - rows[0][0]
         modo.remove_track("clipped")
-    report = modo.add_track("same", write_bigwig(tmp_path / "y.bw", fill + [(102_999, 103_000, 1.0)], LENGTH + 50))
+    report = modo.add_track("same", write_bigwig(tmp_path / "y.bw", [*fill, (102_999, 103_000, 1.0)], LENGTH + 50))
     assert report.outside == 0  # a longer contig without values there
     modo.remove_track("same")
 

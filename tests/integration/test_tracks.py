@@ -476,7 +476,7 @@ def test_plain_zarr_reads_a_track(folder):
     values = np.where(stored == attributes["missing"], np.nan, stored.astype(np.float32) / np.float32(attributes["divisor"]))
     values[stored == attributes["negative_zero"]] = -0.0
     np.testing.assert_array_equal(values, TRUTH["noise"]["chr2"])
-    (name,) = [name for name in root["reference/genome"].array_keys()]
+    (name,) = list(root["reference/genome"].array_keys())
     assert (root[f"reference/genome/{name}"][offset:offset + length] == BASES["chr2"]).all()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 
@@ -152,10 +153,8 @@ def test_a_damaged_path_in_the_metadata_touches_nothing(modo, tmp_path):
     with pytest.raises(ModosError):
         list(again.stream_genomics(str(outside)))
     assert [finding.kind for finding in again.find_problems() if not finding.harmless] == ["path"]
-    try:
+    with contextlib.suppress(ModosError):
         again.remove_element("r")
-    except ModosError:
-        pass
     assert outside.read_bytes() == b"precious"
 
 

@@ -84,7 +84,7 @@ def test_compose_takes_the_file_for_an_existing_s3(compose, tmp_path_factory, tm
 
 def test_there_is_no_secret_in_the_files(compose):
     for service in compose["services"].values():
-        for name, value in (service.get("environment") or {}).items():
+        for name in service.get("environment") or {}:
             assert not re.search("PASSWORD|SECRET|TOKEN", name) or name.endswith("_FILE"), name
     assert not re.search(r"(?im)^[^#]*(password|secret|token)\w*=\S", (ROOT / ".env.example").read_text())
 

@@ -277,10 +277,7 @@ def test_a_full_disk_leaves_nothing(native, server, large, url):
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=40m", "tmpfs", folder], capture_output=True)
     try:
-        if mounted.returncode:
-            limits = ["prlimit", "--fsize=40000000"]
-        else:
-            limits = []
+        limits = ["prlimit", "--fsize=40000000"] if mounted.returncode else []
         result = subprocess.run([*limits, *MODOS, "remote", "download", url, folder / "copy"], capture_output=True, text=True,
                                 env=os.environ | {"AWS_ENDPOINT_URL": native.s3}, timeout=60)
         assert result.returncode == 1 and "Traceback" not in result.stderr

@@ -168,10 +168,10 @@ def _read_block(number: int, opening: re.Match[str], lines: Iterator[tuple[int, 
     raise ValueError(f"line {number}: the block is not closed")
 
 
-def _commands(number: int, lines: list[str]) -> list[Command]:
+def _commands(first: int, lines: list[str]) -> list[Command]:
     commands: list[Command] = []
     in_command = False
-    for number, line in enumerate(lines, start=number):
+    for number, line in enumerate(lines, start=first):
         command = commands[-1] if commands else None
         if line.startswith("$ "):
             commands.append(Command(line[2:], "", 0, number))

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from typing import Any
 from urllib.parse import quote
@@ -222,7 +223,7 @@ class _Stream:
         while True:
             ticket = self._ticket
             try:
-                for piece in self._transport.pieces(lambda: ticket.blocks[part.block], part.start + received, part.end,
+                for piece in self._transport.pieces(partial(ticket.blocks.__getitem__, part.block), part.start + received, part.end,
                                                     seen=self._seen, number=part.block, stop=stop):
                     received += len(piece)
                     yield piece

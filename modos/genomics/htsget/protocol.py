@@ -97,7 +97,7 @@ class Block:
         """The bytes of a data URI (RFC 2397), or None for another URL."""
         if self.content is not None:
             return self.content
-        if not self.url[:5].lower() == "data:":
+        if self.url[:5].lower() != "data:":
             return None
         media, comma, text = self.url[5:].partition(",")
         try:

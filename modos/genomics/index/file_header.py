@@ -224,10 +224,10 @@ def header_fields(text: bytes | bytearray) -> dict[str, str]:
     """The fields of a line `##KIND=<...>` of a VCF, from what follows the bracket; as htslib has it, up to the other one, the first of a name."""
     found: dict[str, str] = {}
     line = _text(text)
-    for field in _FIELD.finditer(line):
-        value = field["value"]
-        found.setdefault(field["key"], value.strip('"'))
-        if line[field.end():field.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
+    for match in _FIELD.finditer(line):
+        value = match["value"]
+        found.setdefault(match["key"], value.strip('"'))
+        if line[match.end():match.end() + 1] == ">" and (value.startswith('"') or "<" not in value):
             break
     return found
 

@@ -107,7 +107,7 @@ def _check_covered(format: FileFormat, read: Read, size: int, header: Header, st
     for start, end in sorted(stretches):
         if start > reached and gaps < _MAX_GAPS:
             gaps += 1
-            with_reasons(lambda: _check_gap(records, reached, start))
+            with_reasons(partial(_check_gap, records, reached, start))
         reached = max(reached, end)
     following = with_reasons(lambda: records.place(reached))
     if following is not None and following.contig is not None:

@@ -120,10 +120,7 @@ class _Bam(_Numbered):
         position, name, operations, flag = _bam_cigar(data, at)
         if flag & 4 or not operations:
             return position + 1
-        if operations == 1:
-            cigar = _length(data, at + 36 + name)
-        else:
-            cigar = struct.unpack_from(f"<{operations}I", data, at + 36 + name)
+        cigar = _length(data, at + 36 + name) if operations == 1 else struct.unpack_from(f"<{operations}I", data, at + 36 + name)
         return position + (sum([op >> 4 for op in cigar if _CONSUMES_REFERENCE >> (op & 15) & 1]) or 1)
 
 

@@ -41,7 +41,7 @@ def _begin_anew() -> None:
 os.register_at_fork(after_in_child=_begin_anew)
 
 
-class cached_property(Generic[Value]):
+class cached_property(Generic[Value]):  # noqa: N801 - as functools has it
     """A property that is computed once for each object, as functools has it from Python 3.12 on.
 
     That of 3.11 has one lock for all objects of a class, held while one of

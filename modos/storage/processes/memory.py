@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 _LARGEST = (32 << 20) - (64 << 10)  # bytes: the most that glibc takes as a measure (mallopt(3), M_MMAP_THRESHOLD)
 
 
@@ -29,7 +31,5 @@ def give_back_freed() -> None:
 def _ask_library(name: str, *words: int) -> None:
     import ctypes
 
-    try:
+    with contextlib.suppress(AttributeError, OSError):
         getattr(ctypes.CDLL(None), name)(*words)
-    except (AttributeError, OSError):
-        pass

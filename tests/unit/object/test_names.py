@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modos.formats import FORMATS, find_keys, index_names, key_of, name_of, version_of
 from modos.object.notebook import to_yaml
 
-ENDINGS = sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}) + [".xyz", ""]
+ENDINGS = [*sorted({suffix for format in FORMATS.values() for suffix in format.suffixes}), ".xyz", ""]
 
 
 @pytest.mark.parametrize(("key", "name", "version"), [

@@ -291,7 +291,7 @@ def test_encrypted_files_keep_the_rules_of_add(tmp_path, fasta):
     plain, _ = create(tmp_path, [write_reads(tmp_path / "a.bam", fasta, ["S1"])], fasta, name="plain")
     secret = SecretKey.random()
     plain.encrypt([secret.public])
-    sealed = [tmp_path / "plain" / path for path in plain.list_files() if path.name == "a.bam.c4gh"][0]
+    sealed = next(tmp_path / "plain" / path for path in plain.list_files() if path.name == "a.bam.c4gh")
     modo, told = create(tmp_path, [sealed], fasta, name="closed")
     assert "has_sample" not in modo.metadata["data/a"] and any("its header was not read" in line for line in told)
     modo, told = create(tmp_path, [sealed], fasta, name="opened", secret_key=secret)

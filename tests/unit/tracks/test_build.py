@@ -1,5 +1,7 @@
 """A track is what was put in: values, windows, zoom levels and statistics against plain arrays, however it is kept."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -68,7 +70,7 @@ def check_parts(track, truth, random):
             borders = start + np.arange(bins + 1) * (end - start) // bins
             n, mean, low, high = track.zoom(region, bins)
             if (end - start) / bins <= 4 * GRAIN:  # exact there
-                for number, (a, b) in enumerate(zip(borders, borders[1:])):
+                for number, (a, b) in enumerate(itertools.pairwise(borders)):
                     piece = wanted[a:b][~np.isnan(wanted[a:b])].astype(np.float64)
                     assert n[number] == len(piece)
                     if len(piece):
@@ -81,7 +83,7 @@ def check_parts(track, truth, random):
 def as_blocks(name, values, random, form):
     """An array as blocks of values or runs, cut at random."""
     cuts = sorted({0, len(values), *random.integers(0, len(values) + 1, 4).tolist()})
-    for start, end in zip(cuts, cuts[1:]):
+    for start, end in itertools.pairwise(cuts):
         piece = Values(name, start, values[start:end])
         if form == "values":
             yield piece

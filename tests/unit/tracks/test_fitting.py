@@ -1,6 +1,7 @@
 """What of data has a place on a genome; conditions; files of places."""
 
 import gzip
+import itertools
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ VALUES = st.builds(lambda start, values: Values("c", start, np.array(values, np.
 @st.composite
 def runs(draw):
     borders = sorted(draw(st.sets(st.integers(0, 130), min_size=2, max_size=12)))
-    pairs = [pair for pair in zip(borders, borders[1:]) if draw(st.booleans())] or [tuple(borders[:2])]
+    pairs = [pair for pair in itertools.pairwise(borders) if draw(st.booleans())] or [tuple(borders[:2])]
     values = [draw(st.sampled_from([np.nan, 1.0, 2.0])) for _ in pairs]
     return Runs("c", np.array([a for a, _ in pairs]), np.array([b for _, b in pairs]), np.array(values, np.float32))
 

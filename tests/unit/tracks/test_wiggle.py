@@ -3,6 +3,7 @@
 import ctypes
 import gzip
 import io
+import itertools
 
 import numpy as np
 import pysam
@@ -53,7 +54,7 @@ def intervals(draw):
     found = {}
     for contig in draw(st.lists(st.sampled_from(["chr1", "2", "HLA:01*02"]), unique=True, min_size=1)):
         borders = draw(st.lists(st.integers(0, 300), unique=True, min_size=2, max_size=14).map(sorted))
-        found[contig] = [(a, b, draw(NUMBERS)) for a, b in zip(borders, borders[1:]) if draw(st.booleans())]
+        found[contig] = [(a, b, draw(NUMBERS)) for a, b in itertools.pairwise(borders) if draw(st.booleans())]
     return found
 
 

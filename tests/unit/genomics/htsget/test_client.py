@@ -38,7 +38,7 @@ class Answers(BaseHTTPRequestHandler):
     """Answers each path as the test has scripted it."""
 
     protocol_version = "HTTP/1.1"
-    script: dict = {}
+    script: ClassVar[dict] = {}
 
     def do_GET(self):
         self.script[self.path.partition("?")[0]](self)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
 import lzma
 import random
@@ -256,10 +257,8 @@ def test_any_damage_of_a_header_gives_a_header_or_one_of_our_errors(data, name, 
     content = bytes(content[:data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content)
     if not outside and name != "CRAM":
         content = compress(content) + BGZF_EOF
-    try:
+    with contextlib.suppress(ModosError):
         header_of(name, content)
-    except ModosError:
-        pass
 
 
 @given(st.binary(max_size=300), st.sampled_from(list(CONTENTS)))

@@ -189,7 +189,7 @@ def without(index: bytes, target: int, keep_target: bool) -> bytes:
         at += 4
         for _ in range(bins):
             at += 12 if parsed.kind == "CSI" else 4
-            at += 4 + 16 * struct.unpack_from("<I", data, at if parsed.kind != "CSI" else at)[0]
+            at += 4 + 16 * struct.unpack_from("<I", data, at)[0]
         if parsed.kind != "CSI":
             at += 4 + 8 * struct.unpack_from("<I", data, at)[0]
         parts.append(data[start:at])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import subprocess
 import zlib
@@ -135,7 +136,7 @@ def test_near_edges_take_one_read_and_far_ones_two():
 def test_merged_chunks_are_sorted_apart_and_cover_the_same(chunks):
     merged = merge_chunks(chunks)
     assert merged == sorted(merged)
-    assert all((b[0] >> 16) - (a[1] >> 16) >= MAX_BLOCK for a, b in zip(merged, merged[1:], strict=False))
+    assert all((b[0] >> 16) - (a[1] >> 16) >= MAX_BLOCK for a, b in itertools.pairwise(merged))
     assert all(any(a <= start and end <= b for a, b in merged) for start, end in chunks)
     assert {a for a, _ in merged} <= {a for a, _ in chunks} and {b for _, b in merged} <= {b for _, b in chunks}
 

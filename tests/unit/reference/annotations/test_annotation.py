@@ -221,7 +221,7 @@ def test_a_broken_line_is_named_and_nothing_is_added(annotate, store, broken, sa
     lines = GENCODE.splitlines(keepends=True)
     with pytest.raises(InvalidInputError, match=said.replace(",", ".")):
         annotate("".join(lines[:2]) + broken + "".join(lines[2:]))
-    assert store.annotations() == {} and not [info for info in store.storage.iter_files("annotations")]
+    assert store.annotations() == {} and not list(store.storage.iter_files("annotations"))
 
 
 def test_text_that_is_none(annotate, store, tmp_path):
@@ -316,7 +316,7 @@ def test_damage_is_found(annotate, store):
     assert len(list(verify_annotation(store, manifest))) == 1
     path.write_bytes(data[:10])
     with pytest.raises(IntegrityError, match="not of"):
-        list(open_annotation(CachedStore(store), "test", store.assembly("mini")).exons)[0].start
+        next(iter(open_annotation(CachedStore(store), "test", store.assembly("mini")).exons)).start
     assert len(list(verify_annotation(store, manifest))) == 1
     path = store.storage.local_path(annotation_key("test"))
     path.write_bytes(path.read_bytes().replace(b"chr1", b"chr1\", \"chr9"))
