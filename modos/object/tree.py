@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _METADATA = "zarr.json"
 
 
-class DocumentStore(Store):
+class DocumentStore(Store):  # noqa: PLW1641 - a store is not hashed
     """Zarr store, read-only: groups and arrays of a document, and the chunks in the storage.
 
     Parameters

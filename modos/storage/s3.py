@@ -286,6 +286,7 @@ class S3Storage(Uploads):
                     continue
                 where = f"{self.url}/{key}" if key else self.url
                 raise self._error(error, where) from error
+        raise AssertionError("unreachable: the second time returns or raises")
 
     def _error(self, error: Exception, where: str) -> ModosError:
         from botocore.exceptions import NoCredentialsError, PartialCredentialsError
